@@ -1,0 +1,41 @@
+# Tools are run by version, so that nobody who imports the library inherits them.
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME   ?= 1m
+BENCH      ?= .
+
+.PHONY: help check fmt vet lint test race interop fuzz bench
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+check: fmt vet lint race ## everything that must be clean before a commit
+
+fmt: ## fail on files that gofmt would change
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+vet: ## go vet, the interop tests included
+	go vet ./...
+	go vet -tags interop ./internal/interop/...
+
+lint: ## staticcheck, at a pinned version
+	go run $(STATICCHECK) ./...
+
+test: ## the hermetic tests, as the README runs them
+	go test ./...
+
+race: ## the hermetic tests under the race detector, in random order
+	go test -race -shuffle=on ./...
+
+interop: ## tests against real peers: MIT krb5, Apache, curl; a missing peer fails
+	go test -tags interop -count=1 -timeout 20m ./internal/interop/...
+
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+bench: ## the benchmarks
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...

@@ -1,0 +1,98 @@
+// Package kerbchain composes HTTP client concerns as a chain of small stages.
+//
+// A stage is a [Middleware], a func(Next) Next. It sees one request on its way
+// out and that request's response on its way back. This package holds the
+// composition alone; the stages that make a client speak Kerberos (HTTP
+// Negotiate, RFC 4559) live in the folders below middleware, and package
+// client puts them together.
+package kerbchain
+
+import (
+	"net/http"
+	"slices"
+)
+
+// Next sends one request and returns its response. It obeys the contract of
+// [http.RoundTripper]: the request is not changed, its body is closed on every
+// path, and the result is a response or an error, never both. A caller closes
+// the response's body.
+//
+// A Next is safe for concurrent use.
+type Next func(*http.Request) (*http.Response, error)
+
+// RoundTrip calls n, so that a chain is an [http.RoundTripper].
+func (n Next) RoundTrip(r *http.Request) (*http.Response, error) { return n(r) }
+
+// Middleware wraps a Next with one concern. It runs once per wiring, not per
+// request: what it allocates is shared by every request of that wiring. The
+// Next it returns must be safe for concurrent use.
+type Middleware func(Next) Next
+
+// Chain joins stages into one. The first is outermost: it sees a request first
+// and its response last. Nil stages are skipped, and a chain of none passes
+// everything through. The slice is copied, and the result may be wired any
+// number of times.
+func Chain(stages ...Middleware) Middleware {
+	stages = slices.Clone(stages)
+	return func(next Next) Next {
+		for _, stage := range slices.Backward(stages) {
+			if stage != nil {
+				next = stage(next)
+			}
+		}
+		return next
+	}
+}
+
+// Wrap returns rt behind the given stages, the first outermost. A nil rt means
+// [http.DefaultTransport]. The result holds no connections of its own: closing
+// idle ones stays with rt.
+func Wrap(rt http.RoundTripper, stages ...Middleware) http.RoundTripper {
+	if rt == nil {
+		rt = http.DefaultTransport
+	}
+	next := Chain(stages...)(rt.RoundTrip)
+	if c, ok := rt.(idleCloser); ok {
+		return transport{next, c}
+	}
+	return next
+}
+
+type idleCloser interface{ CloseIdleConnections() }
+
+// transport keeps the base's CloseIdleConnections in sight, which
+// [http.Client] looks for.
+type transport struct {
+	Next
+	idleCloser
+}
+
+// When applies m to the requests that match and passes the others by. m is
+// wired once, so what it remembers is not lost between requests. A nil m is
+// skipped; match must be safe for concurrent use and must not change or read
+// the body of its request.
+func When(match func(*http.Request) bool, m Middleware) Middleware {
+	if m == nil {
+		return Chain()
+	}
+	return func(next Next) Next {
+		with := m(next)
+		return func(r *http.Request) (*http.Response, error) {
+			if match(r) {
+				return with(r)
+			}
+			return next(r)
+		}
+	}
+}
+
+// Adapt turns a decorator of [http.RoundTripper], the form in which most other
+// libraries ship their transports, into a stage.
+func Adapt(decorate func(http.RoundTripper) http.RoundTripper) Middleware {
+	if decorate == nil {
+		return Chain()
+	}
+	return func(next Next) Next {
+		return decorate(next).RoundTrip
+	}
+}
