@@ -1,0 +1,142 @@
+// Package challenge reads the WWW-Authenticate and Proxy-Authenticate header
+// fields (RFC 9110 sections 11.2, 11.3 and 11.6.1; RFC 4559 section 4).
+//
+// Every legal form is understood: several field lines, any case, several
+// challenges in one line, quoted strings holding commas and scheme names,
+// token68 with padding, empty list elements, blanks around "=". What is not
+// legal is skipped up to the next comma outside quotes, so that a broken
+// challenge hides none of those after it, and text inside quotes is never
+// taken for a scheme.
+//
+// The package has no state and its functions are safe for concurrent use.
+package challenge
+
+import (
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// Limits on what one call reads out of the lines. Challenges and parameters
+// past them are left out. No server comes near them; they bound the memory
+// that a hostile header can claim.
+const (
+	MaxChallenges = 64 // per call, over all lines
+	MaxParams     = 64 // per challenge
+)
+
+// A Challenge is one element of the header: a scheme followed by a token68, or
+// by parameters, or by nothing.
+type Challenge struct {
+	// Scheme is the name as the server spelled it. Schemes are compared
+	// without regard to case: use Is.
+	Scheme string
+	// Token68 is the text after the scheme, padding included, not decoded.
+	Token68 string
+	// Params are the parameters in the order sent, duplicates included.
+	Params []Param
+	// Malformed tells that something inside this challenge broke the grammar
+	// and was left out.
+	Malformed bool
+}
+
+// A Param is one auth-param. Value is unquoted, its escapes resolved.
+type Param struct {
+	Name, Value string
+}
+
+// Is reports whether c is of the given scheme, in any case.
+func (c Challenge) Is(scheme string) bool {
+	return strings.EqualFold(c.Scheme, scheme)
+}
+
+// Param returns the value of the first parameter of that name, in any case.
+func (c Challenge) Param(name string) (value string, ok bool) {
+	for _, p := range c.Params {
+		if strings.EqualFold(p.Name, name) {
+			return p.Value, true
+		}
+	}
+	return "", false
+}
+
+// Format writes the scheme and the sizes of the rest, for every verb: a token
+// belongs in no log.
+func (c Challenge) Format(f fmt.State, _ rune) {
+	s := c.Scheme
+	if c.Token68 != "" {
+		s += fmt.Sprintf(" [token of %d characters]", len(c.Token68))
+	}
+	if len(c.Params) > 0 {
+		s += fmt.Sprintf(" [%d parameters]", len(c.Params))
+	}
+	if c.Malformed {
+		s += " [malformed]"
+	}
+	io.WriteString(f, s)
+}
+
+// Parse returns the challenges in lines, the values of all WWW-Authenticate
+// (or all Proxy-Authenticate) field lines of one response, in order. It is nil
+// when there are none.
+func Parse(lines []string) []Challenge {
+	if len(lines) == 1 {
+		if c, ok := plain(lines[0]); ok {
+			return []Challenge{c}
+		}
+	}
+	return slices.Collect(All(lines))
+}
+
+// Find returns the first challenge of that scheme, in any case.
+func Find(lines []string, scheme string) (Challenge, bool) {
+	if len(lines) == 1 {
+		if c, ok := plain(lines[0]); ok {
+			return c, c.Is(scheme)
+		}
+	}
+	for c := range All(lines) {
+		if c.Is(scheme) {
+			return c, true
+		}
+	}
+	return Challenge{}, false
+}
+
+// Schemes returns the scheme of every challenge, in order and as spelled.
+func Schemes(lines []string) []string {
+	var names []string
+	for c := range All(lines) {
+		names = append(names, c.Scheme)
+	}
+	return names
+}
+
+// All goes through the challenges in lines as Parse does, and stops reading
+// when the loop does.
+func All(lines []string) iter.Seq[Challenge] {
+	return func(yield func(Challenge) bool) {
+		p := parser{}
+		for _, l := range lines {
+			for p.rest = l; p.element(); {
+				if c, ok := p.take(); ok && !yield(c) {
+					return
+				}
+			}
+		}
+		if p.open {
+			yield(p.cur)
+		}
+	}
+}
+
+// plain reads a line that is one scheme alone, which is nearly every challenge
+// of RFC 4559 there is. It says false of anything longer.
+func plain(line string) (Challenge, bool) {
+	if n := tokenLen(line); n == 0 || n != len(line) {
+		return Challenge{}, false
+	}
+	return Challenge{Scheme: line}, true
+}
