@@ -1,0 +1,181 @@
+package middleware
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// The sentinels that an [*Error] wraps; branch on them with [errors.Is].
+var (
+	// ErrCredentials: there are no usable credentials: no or an unreadable
+	// cache, an expired ticket, a wrong password, an unknown principal.
+	ErrCredentials = errors.New("no usable Kerberos credentials")
+	// ErrKDC: the key distribution centre could not be reached or refused a
+	// request for a reason other than the client's credentials.
+	ErrKDC = errors.New("key distribution centre failed")
+	// ErrToken: a token could not be made or taken apart.
+	ErrToken = errors.New("bad security token")
+	// ErrNotVerified is the MutualAuthenticationError: a server's answer did
+	// not prove that it is the server that was asked for.
+	ErrNotVerified = errors.New("server did not prove its identity")
+	// ErrBodyNotReplayable: a request must be sent once more, and its body
+	// cannot be.
+	ErrBodyNotReplayable = errors.New("request body cannot be sent again")
+	// ErrNoBindings: channel bindings are required and the connection that
+	// will carry the token is not known yet. It is wrapped along with
+	// [ErrToken]; a stage that meets it lets the server ask first.
+	ErrNoBindings = errors.New("no channel bindings")
+)
+
+// Reason says why a server's answer was not taken for verified.
+type Reason int
+
+// The reasons. The zero value means that none applies.
+const (
+	ReasonNone Reason = iota
+	// NoToken: the answer bears no token.
+	NoToken
+	// Malformed: the token cannot be decoded.
+	Malformed
+	// WrongKey: the token does not open under the ticket's session key.
+	WrongKey
+	// WrongTime: the token answers another authenticator.
+	WrongTime
+	// KRBError: the peer sent a KRB-ERROR; see [Error.Code].
+	KRBError
+	// UnverifiedRedirect: a redirect bears no token.
+	UnverifiedRedirect
+	// ReusedConnection: no token on a connection that was used before, as
+	// servers do that authenticate connections rather than requests.
+	ReusedConnection
+	// WrongMechanism: the server chose another mechanism, such as NTLM.
+	WrongMechanism
+	// Refused: the server rejected the token without saying why.
+	Refused
+)
+
+var reasons = [...]struct{ text, hint string }{
+	ReasonNone:         {"none", ""},
+	NoToken:            {"no token", "the server sends no mutual token; if that cannot be mended there, use mutual.Optional over a trusted TLS connection"},
+	Malformed:          {"malformed token", "something between client and server changes the WWW-Authenticate header, or the peer does not speak Kerberos"},
+	WrongKey:           {"wrong key", "the answer was not made by the holder of the service's key: check the keytab of the server and the SPN, and who else may answer at that address"},
+	WrongTime:          {"wrong time", "the answer belongs to another request: it is replayed, or answers of parallel requests were swapped on the way"},
+	KRBError:           {"KRB-ERROR", ""},
+	UnverifiedRedirect: {"unverified redirect", "the redirect is not from a server that proved itself: ask for the final URL, or use mutual.Optional over a trusted TLS connection"},
+	ReusedConnection:   {"no token on a reused connection", "the server authenticates connections, not requests: sign every request (preemptive), or trust a verified connection"},
+	WrongMechanism:     {"wrong mechanism", "the server went on without Kerberos, most often because its SPN is not registered, or belongs to another account"},
+	Refused:            {"refused", "the server rejected the token without a reason: check the SPN, the server's keytab, the clocks, and whether it demands channel bindings"},
+}
+
+// String returns a short name such as "no token".
+func (r Reason) String() string {
+	if r < 0 || int(r) >= len(reasons) {
+		return fmt.Sprintf("reason %d", int(r))
+	}
+	return reasons[r].text
+}
+
+// Hint returns what to try, empty where nothing general can be said.
+func (r Reason) Hint() string {
+	if r < 0 || int(r) >= len(reasons) {
+		return ""
+	}
+	return reasons[r].hint
+}
+
+// Error is the error of every stage and initiator. Its text is for people and
+// may change; it holds no token, key, password or query string.
+type Error struct {
+	// Stage is the package that failed, such as "mutual" or "kerberos".
+	Stage string
+	// Kind is the sentinel that says what kind of failure this is.
+	Kind error
+	// Host is the peer as host:port; empty when no peer was involved.
+	Host string
+	// SPN is the service principal that was asked for, if one was.
+	SPN string
+	// Principal is the client principal, if one is known.
+	Principal string
+	// KDC names the realm and the addresses that were tried, if any were.
+	KDC string
+	// Code is the error code of a KRB-ERROR (RFC 4120 section 7.5.9), 0 when
+	// there was none.
+	Code int32
+	// Reason says why an answer was not trusted.
+	Reason Reason
+	// Hint says what to try. When empty, the hint of Reason is used.
+	Hint string
+	// Retryable is set where trying again could help: an unreachable or busy
+	// KDC.
+	Retryable bool
+	// Err is the cause, nil when Kind and Reason say it all.
+	Err error
+}
+
+// Error returns one line: stage, kind, what was wanted and for whom, cause and
+// hint.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Stage != "" {
+		b.WriteString(e.Stage)
+		b.WriteString(": ")
+	}
+	if e.Kind != nil {
+		b.WriteString(e.Kind.Error())
+	} else {
+		b.WriteString("failed")
+	}
+	sep := " ("
+	part := func(name, value string) {
+		if value != "" {
+			b.WriteString(sep)
+			b.WriteString(name)
+			b.WriteString(" ")
+			b.WriteString(value)
+			sep = ", "
+		}
+	}
+	part("host", e.Host)
+	part("SPN", e.SPN)
+	part("principal", e.Principal)
+	part("KDC", e.KDC)
+	if e.Code != 0 {
+		part("code", fmt.Sprint(e.Code))
+	}
+	if e.Reason != ReasonNone {
+		part("reason", e.Reason.String())
+	}
+	if sep == ", " {
+		b.WriteString(")")
+	}
+	if e.Err != nil {
+		b.WriteString(": ")
+		// Joined errors come on a line each.
+		b.WriteString(strings.ReplaceAll(e.Err.Error(), "\n", "; "))
+	}
+	hint := e.Hint
+	if hint == "" {
+		hint = e.Reason.Hint()
+	}
+	if hint != "" {
+		b.WriteString("; ")
+		b.WriteString(hint)
+	}
+	return b.String()
+}
+
+// Unwrap gives the sentinel and the cause to [errors.Is] and [errors.As].
+func (e *Error) Unwrap() []error {
+	out := make([]error, 0, 2)
+	if e.Kind != nil {
+		out = append(out, e.Kind)
+	}
+	if e.Err != nil {
+		out = append(out, e.Err)
+	}
+	return out
+}
+
+// Temporary reports whether trying again could help.
+func (e *Error) Temporary() bool { return e.Retryable }

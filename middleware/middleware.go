@@ -1,0 +1,185 @@
+// Package middleware holds what the stages below it share: the security
+// context that rides in a request, the hooks through which stages report what
+// they see, and the errors they return. It holds no stage.
+//
+// Stages never call one another. A stage that signs a request sends a clone
+// that carries its [SecurityContext]; whoever holds the response finds it again
+// with SecurityOf(resp.Request). So each response names the context that earned
+// it, through retries, redirects and parallel calls.
+package middleware
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+)
+
+// Scheme is an HTTP authentication scheme that carries GSS-API tokens.
+type Scheme string
+
+// The schemes that stages understand.
+const (
+	// Negotiate carries SPNEGO tokens (RFC 4559, RFC 4178).
+	Negotiate Scheme = "Negotiate"
+	// Kerberos carries krb5 mechanism tokens without SPNEGO (RFC 4121
+	// section 4.1), which some WinRM endpoints offer.
+	Kerberos Scheme = "Kerberos"
+)
+
+// A Target says for whom, and over what, a token is wanted. It is a plain
+// value; stages fill it from the request, and the [Initiator] decides from it
+// which service principal to ask for.
+type Target struct {
+	// Scheme is the HTTP authentication scheme; empty means Negotiate.
+	Scheme Scheme
+	// Host is the name in the URL without port and brackets, as the caller
+	// wrote it.
+	Host string
+	// Port is the decimal port of the URL, or its scheme's default.
+	Port string
+	// Proxy is set when the token is for an HTTP proxy (status 407).
+	Proxy bool
+	// Secure is set when the peer is reached over TLS.
+	Secure bool
+	// TLS is the state of the connection that will carry the token, from which
+	// channel bindings are made (RFC 5929). It is nil over plain HTTP, and as
+	// long as the connection is not known.
+	TLS *tls.ConnectionState
+}
+
+// HostPort returns the target's address in the form host:port, with brackets
+// around an IPv6 literal.
+func (t Target) HostPort() string {
+	if t.Port == "" {
+		if strings.Contains(t.Host, ":") {
+			return "[" + t.Host + "]"
+		}
+		return t.Host
+	}
+	return net.JoinHostPort(t.Host, t.Port)
+}
+
+// TargetOf returns the target that a URL names. It does not look at the Host
+// header.
+func TargetOf(u *url.URL) Target {
+	t := Target{Scheme: Negotiate, Host: u.Hostname(), Port: u.Port(), Secure: strings.EqualFold(u.Scheme, "https")}
+	if t.Port == "" {
+		t.Port = "80"
+		if t.Secure {
+			t.Port = "443"
+		}
+	}
+	return t
+}
+
+// A SecurityContext is one GSS-API context (RFC 2743 section 2.2) being set up
+// with one peer for one request. It is driven by the goroutine that runs the
+// request and is not safe for concurrent use, save Verified and Target.
+type SecurityContext interface {
+	// Step takes the peer's token, nil at first, and returns ours, nil when
+	// none is owed. Tokens are raw bytes, not base64; the caller owns both.
+	// An error means that the context is of no more use.
+	Step(ctx context.Context, token []byte) ([]byte, error)
+	// Verified reports whether the peer has proved who it is.
+	Verified() bool
+	// Target returns what the context was made for.
+	Target() Target
+}
+
+// An Initiator starts security contexts. It is safe for concurrent use.
+type Initiator interface {
+	// Initiate finds credentials for t and returns a context whose first token
+	// is still to be made by Step. It may wait for the network, and returns
+	// when ctx ends. Its errors are of type [*Error].
+	Initiate(ctx context.Context, t Target) (SecurityContext, error)
+}
+
+// InitiatorFunc makes a function an [Initiator].
+type InitiatorFunc func(ctx context.Context, t Target) (SecurityContext, error)
+
+// Initiate calls f.
+func (f InitiatorFunc) Initiate(ctx context.Context, t Target) (SecurityContext, error) {
+	return f(ctx, t)
+}
+
+// A Sealer is a [SecurityContext] that can also protect messages once it is
+// established (RFC 2743 section 2.3).
+type Sealer interface {
+	// Wrap seals plain with integrity and confidentiality. It does not keep or
+	// change plain.
+	Wrap(plain []byte) (sealed []byte, err error)
+	// Unwrap opens what the peer sealed, in the order in which it sealed it.
+	Unwrap(sealed []byte) (plain []byte, err error)
+}
+
+type (
+	originKey struct{}
+	proxyKey  struct{}
+	// A slot is what the request's context holds. The transport may take
+	// another connection after a request was signed, and the stage that signed
+	// it then replaces the context within; readers may be other goroutines.
+	slot struct {
+		sc atomic.Pointer[SecurityContext]
+	}
+)
+
+func slotOf(r *http.Request, key any) *slot {
+	if r == nil {
+		return nil
+	}
+	s, _ := r.Context().Value(key).(*slot)
+	return s
+}
+
+func (s *slot) load() SecurityContext {
+	if s == nil {
+		return nil
+	}
+	if p := s.sc.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// WithSecurity returns a shallow copy of r that carries sc, in place of any
+// context that r carried for the same side (origin or proxy). r is not changed.
+// Headers are shared with r: clone them before setting one.
+func WithSecurity(r *http.Request, sc SecurityContext) *http.Request {
+	s := new(slot)
+	s.sc.Store(&sc)
+	var key any = originKey{}
+	if sc.Target().Proxy {
+		key = proxyKey{}
+	}
+	return r.WithContext(context.WithValue(r.Context(), key, s))
+}
+
+// ReplaceSecurity puts sc in the place of the context that r carries for the
+// same side, for everyone who holds r or a response to it. It reports whether r
+// carried one. It is for stages that sign a request anew when the transport
+// takes another connection.
+func ReplaceSecurity(r *http.Request, sc SecurityContext) bool {
+	var key any = originKey{}
+	if sc.Target().Proxy {
+		key = proxyKey{}
+	}
+	s := slotOf(r, key)
+	if s == nil {
+		return false
+	}
+	s.sc.Store(&sc)
+	return true
+}
+
+// SecurityOf returns the context that signed r for its origin server, nil when
+// none did or r is nil. Given resp.Request it tells an application who signed
+// and whether the server proved itself.
+func SecurityOf(r *http.Request) SecurityContext { return slotOf(r, originKey{}).load() }
+
+// ProxySecurityOf returns the context that signed r for an HTTP proxy, nil when
+// none did or r is nil.
+func ProxySecurityOf(r *http.Request) SecurityContext { return slotOf(r, proxyKey{}).load() }

@@ -1,0 +1,132 @@
+package middleware
+
+import (
+	"context"
+	"time"
+)
+
+// An Event is something that a stage or an initiator reports. The concrete
+// types are the structs of this file, by value; new ones may be added, so
+// switch with a default. Events bear names, sizes and durations, never tokens,
+// keys or passwords.
+type Event interface{ event() }
+
+// ChallengeEvent: a response asked for authentication.
+type ChallengeEvent struct {
+	Host    string   // peer, host:port
+	Status  int      // 401 or 407
+	Schemes []string // as offered, in order
+	Leg     int      // number of requests sent so far for this call
+}
+
+// TicketEvent: a service ticket was found or fetched.
+type TicketEvent struct {
+	SPN      string        // service principal
+	Client   string        // client principal
+	Source   string        // where the credentials come from, such as "FILE:/tmp/krb5cc_1000"
+	Cached   bool          // no KDC was asked
+	Etype    int32         // encryption type of the session key (RFC 3961)
+	Expires  time.Time     // end time of the ticket
+	Duration time.Duration // time it took
+}
+
+// ExchangeEvent: a KDC was asked.
+type ExchangeEvent struct {
+	Kind     string // "AS" or "TGS"
+	Realm    string
+	Address  string        // host:port
+	Network  string        // "udp" or "tcp"
+	Duration time.Duration // time it took
+	Err      error         // nil when the KDC answered, even with a KRB-ERROR
+	Code     int32         // code of that KRB-ERROR (RFC 4120 section 7.5.9), else 0
+}
+
+// TokenEvent: a token was made.
+type TokenEvent struct {
+	Host     string // peer, host:port
+	SPN      string
+	Scheme   Scheme
+	Bytes    int           // length of the token before base64
+	Mutual   bool          // the peer was asked to prove itself
+	Bound    bool          // channel bindings are in it
+	Duration time.Duration // time it took
+}
+
+// SendEvent: a signed request is about to be sent.
+type SendEvent struct {
+	Stage string // the stage that signed it
+	Host  string
+	Leg   int  // number of this request within the stage's call, from 1
+	Again bool // signed anew because the transport took another connection
+}
+
+// RefusedEvent: the server refused our token, and its response is returned as
+// it is; or no token could be made and the challenge is returned.
+type RefusedEvent struct {
+	Host   string
+	Status int
+	Reason Reason
+	Err    error // what the server's token said, if anything
+}
+
+// VerdictEvent: a response was judged by the mutual stage.
+type VerdictEvent struct {
+	Host     string
+	SPN      string
+	Mode     string // "required", "optional" or "disabled"
+	Status   int
+	Verified bool
+	Reason   Reason // why not, when not verified
+	Err      error  // nil when the response was passed up
+}
+
+// SanitizedEvent: an error response of an unverified server was emptied.
+type SanitizedEvent struct {
+	Host   string
+	Status int
+}
+
+func (ChallengeEvent) event() {}
+func (TicketEvent) event()    {}
+func (ExchangeEvent) event()  {}
+func (TokenEvent) event()     {}
+func (SendEvent) event()      {}
+func (RefusedEvent) event()   {}
+func (VerdictEvent) event()   {}
+func (SanitizedEvent) event() {}
+
+// A Trace receives events, in the goroutine in which they happen. It must be
+// safe for concurrent use and should return soon.
+type Trace func(Event)
+
+type traceKey struct{}
+
+// WithTrace returns a context that reports to t, and to every trace that ctx
+// already reports to, the oldest first. A nil t changes nothing.
+func WithTrace(ctx context.Context, t Trace) context.Context {
+	if t == nil {
+		return ctx
+	}
+	if old, ok := ctx.Value(traceKey{}).(Trace); ok {
+		fresh := t
+		t = func(e Event) {
+			old(e)
+			fresh(e)
+		}
+	}
+	return context.WithValue(ctx, traceKey{}, t)
+}
+
+// Emit reports e to the traces of ctx; with none it does nothing. Where
+// building an event costs something, ask [Tracing] first.
+func Emit(ctx context.Context, e Event) {
+	if t, ok := ctx.Value(traceKey{}).(Trace); ok {
+		t(e)
+	}
+}
+
+// Tracing reports whether anyone listens.
+func Tracing(ctx context.Context) bool {
+	_, ok := ctx.Value(traceKey{}).(Trace)
+	return ok
+}
