@@ -1,0 +1,238 @@
+package logging
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// A call is one request on its way through the stage. Events may come from
+// several goroutines, and after the call has ended.
+type call struct {
+	ctx    context.Context
+	r      *http.Request
+	number uint64
+	inside sink
+	// used is a context that had verified another response before this call.
+	used middleware.SecurityContext
+
+	mu      sync.Mutex
+	legs    int
+	judged  bool
+	verdict bool
+}
+
+// summary writes the record of a call that has ended.
+func (c *call) summary(root sink, resp *http.Response, err error, took time.Duration) {
+	level := slog.LevelInfo
+	if err != nil {
+		level = slog.LevelWarn
+	}
+	if !root.enabled(c.ctx, level) {
+		return
+	}
+	outcome := slog.Attr{}
+	switch {
+	case err != nil:
+		outcome = slog.String("error", errorText(err, c.r))
+	case resp != nil:
+		outcome = slog.Int("status", resp.StatusCode)
+	}
+	legs, verified := c.result(resp)
+	sent := slog.Attr{}
+	if legs > 0 {
+		sent = slog.Int("legs", legs)
+	}
+	root.write(c.ctx, level, "call",
+		slog.Uint64("call", c.number),
+		slog.String("method", cmp.Or(c.r.Method, http.MethodGet)),
+		slog.String("url", urlText(c.r.URL)),
+		outcome,
+		milliseconds(took),
+		sent,
+		slog.Bool("verified", verified),
+	)
+}
+
+// result returns how many requests the call took, 0 if that is not known, and
+// whether its response was verified: by the verdict of mutual, or, without
+// mutual, by the context that signed the request.
+func (c *call) result(resp *http.Response) (legs int, verified bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	legs = c.legs
+	if resp == nil {
+		return legs, false
+	}
+	legs = max(legs, 1)
+	if c.judged {
+		return legs, c.verdict
+	}
+	sc := middleware.SecurityOf(resp.Request)
+	return legs, sc != nil && sc.Verified() && !same(sc, c.used)
+}
+
+// same reports whether a and b are one context; what cannot be compared is
+// taken for the same.
+func same(a, b middleware.SecurityContext) bool {
+	if a == nil || b == nil || reflect.TypeOf(a) != reflect.TypeOf(b) {
+		return false
+	}
+	return !reflect.ValueOf(a).Comparable() || a == b
+}
+
+// note keeps what the summary tells.
+func (c *call) note(e middleware.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch e := e.(type) {
+	case middleware.ChallengeEvent:
+		c.legs = max(c.legs, e.Leg)
+		c.judged = false
+	case middleware.SendEvent:
+		c.legs = max(c.legs, e.Leg)
+		c.judged = false
+	case middleware.VerdictEvent:
+		c.judged, c.verdict = true, e.Verified
+	}
+}
+
+// trace is the [middleware.Trace] of the call.
+func (c *call) trace(e middleware.Event) {
+	c.note(e)
+	level := slog.LevelDebug
+	if wrong(e) {
+		level = slog.LevelWarn
+	}
+	if !c.inside.enabled(c.ctx, level) {
+		return
+	}
+	message, attrs := c.describe(e)
+	attrs = append([]slog.Attr{slog.Uint64("call", c.number)}, attrs...)
+	c.inside.write(c.ctx, level, message, attrs...)
+}
+
+// wrong reports whether e is news of a failure.
+func wrong(e middleware.Event) bool {
+	switch e := e.(type) {
+	case middleware.ExchangeEvent:
+		return e.Err != nil
+	case middleware.VerdictEvent:
+		return e.Err != nil
+	case middleware.RefusedEvent, middleware.SanitizedEvent:
+		return true
+	default:
+		return false
+	}
+}
+
+// describe turns e into a message and attributes; those that do not apply have
+// no name.
+func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
+	switch e := e.(type) {
+	case middleware.ChallengeEvent:
+		return "challenge", []slog.Attr{
+			slog.String("host", e.Host), slog.Int("status", e.Status),
+			slog.String("schemes", schemes(e.Schemes)), slog.Int("leg", e.Leg),
+		}
+	case middleware.TicketEvent:
+		return "ticket", []slog.Attr{
+			slog.String("spn", e.SPN), slog.String("client", e.Client), slog.String("source", e.Source),
+			slog.Bool("cached", e.Cached), slog.Int("etype", int(e.Etype)),
+			until(e.Expires), milliseconds(e.Duration),
+		}
+	case middleware.ExchangeEvent:
+		return "kdc exchange", []slog.Attr{
+			slog.String("kind", e.Kind), slog.String("realm", e.Realm), slog.String("kdc", e.Address),
+			slog.String("network", e.Network), milliseconds(e.Duration), c.failure(e.Err),
+			slog.Int("code", int(e.Code)),
+		}
+	case middleware.TokenEvent:
+		return "token", []slog.Attr{
+			slog.String("host", e.Host), slog.String("spn", e.SPN),
+			slog.String("scheme", schemes([]string{string(cmp.Or(e.Scheme, middleware.Negotiate))})),
+			slog.Int("bytes", e.Bytes), slog.Bool("mutual", e.Mutual), slog.Bool("bound", e.Bound),
+			milliseconds(e.Duration),
+		}
+	case middleware.SendEvent:
+		return "send", []slog.Attr{
+			slog.String("stage", e.Stage), slog.String("host", e.Host), slog.Int("leg", e.Leg),
+			slog.Bool("again", e.Again),
+		}
+	case middleware.RefusedEvent:
+		return "token refused", []slog.Attr{
+			slog.String("host", e.Host), slog.Int("status", e.Status), reason(e.Reason), c.failure(e.Err),
+		}
+	case middleware.VerdictEvent:
+		return "verdict", []slog.Attr{
+			slog.String("host", e.Host), optional("spn", e.SPN), slog.String("mode", e.Mode),
+			slog.Int("status", e.Status), slog.Bool("verified", e.Verified), reason(e.Reason), c.failure(e.Err),
+		}
+	case middleware.SanitizedEvent:
+		return "sanitized", []slog.Attr{slog.String("host", e.Host), slog.Int("status", e.Status)}
+	default:
+		return "event", []slog.Attr{slog.String("type", fmt.Sprintf("%T", e))}
+	}
+}
+
+func (c *call) failure(err error) slog.Attr {
+	if err == nil {
+		return slog.Attr{}
+	}
+	return slog.String("error", errorText(err, c.r))
+}
+
+func reason(r middleware.Reason) slog.Attr {
+	if r == middleware.ReasonNone {
+		return slog.Attr{}
+	}
+	return slog.String("reason", r.String())
+}
+
+func optional(name, value string) slog.Attr {
+	if value == "" {
+		return slog.Attr{}
+	}
+	return slog.String(name, value)
+}
+
+func until(t time.Time) slog.Attr {
+	if t.IsZero() {
+		return slog.Attr{}
+	}
+	return slog.String("expires", t.UTC().Format(time.RFC3339))
+}
+
+// milliseconds is a duration to the microsecond.
+func milliseconds(d time.Duration) slog.Attr {
+	return slog.Float64("duration_ms", float64(d.Microseconds())/1000)
+}
+
+// known are the schemes of the IANA registry and some that are used beside it,
+// in lower case. A name that a server made up may be anything, a token whose
+// scheme was lost included.
+var known = map[string]bool{
+	"aws4-hmac-sha256": true, "basic": true, "bearer": true, "concealed": true, "credssp": true,
+	"digest": true, "dpop": true, "gnap": true, "hoba": true, "kerberos": true, "mutual": true,
+	"negotiate": true, "ntlm": true, "oauth": true, "privatetoken": true, "scram-sha-1": true,
+	"scram-sha-256": true, "vapid": true,
+}
+
+func schemes(names []string) string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = "other"
+		if known[strings.ToLower(n)] {
+			out[i] = n
+		}
+	}
+	return strings.Join(out, ", ")
+}

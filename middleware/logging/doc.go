@@ -1,0 +1,50 @@
+// Package logging is the stage that writes: to logrus, to a [slog.Handler], or
+// to both. No other package of this module writes to a log.
+//
+// There are two logger names, after those of requests-kerberos, and every
+// record names its own in the field "logger":
+//
+//   - [Root], "requests_kerberos": one record per call, when it has ended. Its
+//     fields are method, url (without user and query), status or error,
+//     duration_ms, legs (the most requests that a signing stage took for it,
+//     where that is known) and verified. Level Info, or Warn for a call that
+//     failed.
+//   - [Kerberos], "requests_kerberos.kerberos_": what happened inside, at the
+//     time at which it happens, from the events of package middleware:
+//     challenges, tickets and where they come from, exchanges with KDCs, tokens
+//     and their lengths, requests sent, verdicts and their reasons. Level
+//     Debug, or Warn for what went wrong.
+//
+// All records of a call bear the same number in the field "call". It counts
+// within one wiring of the stage.
+//
+// # Levels
+//
+// Options.Levels sets a level by logger name. A name without one inherits that
+// of its parent, so one entry for [Root] is enough for both. What is set for
+// none is left to the logrus.Logger or slog.Handler, whose own level is obeyed
+// in any case: it must be as verbose as the most verbose name is to be. A value
+// that changes, such as a [slog.LevelVar], is asked each time. Without a logger
+// and a handler the stage is not there at all.
+//
+// # Secrets
+//
+// No record holds a token, a key, a password, a header, a cookie, a query
+// string or a body, at any level. Authentication schemes are written only when
+// they are known ones, and paths without their parameters
+// (";jsessionid=..."). The path itself is written, and so are host names,
+// principals and the places of credential caches. The text of errors is
+// written after URLs in it lost their user and query, and after secrets of the
+// request that a foreign transport might have put there were taken out.
+//
+// # Order
+//
+// The stage stands outermost (first in [kerbchain.Chain]), where it sees whole
+// calls and hears every stage. Further in it reports on what is inside of it:
+// below negotiate, each leg is a call. It may stand in both places.
+//
+// # When to leave it out
+//
+// Leave it out where traces (middleware.WithTrace) go elsewhere, and to keep
+// logrus out of a program.
+package logging

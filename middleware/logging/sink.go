@@ -1,0 +1,86 @@
+package logging
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// A sink is one logger name with its level and the places that it writes to.
+type sink struct {
+	name    string
+	level   slog.Leveler // nil: whatever logger and handler allow
+	logger  *logrus.Logger
+	handler slog.Handler
+}
+
+func newSink(o Options, name string) sink {
+	return sink{name: name, level: levelOf(o.Levels, name), logger: o.Logger, handler: o.Handler}
+}
+
+// levelOf looks name up, then its parents, whose names end before a dot.
+func levelOf(levels map[string]slog.Leveler, name string) slog.Leveler {
+	for {
+		if l := levels[name]; l != nil {
+			return l
+		}
+		i := strings.LastIndexByte(name, '.')
+		if i < 0 {
+			return nil
+		}
+		name = name[:i]
+	}
+}
+
+func (s sink) enabled(ctx context.Context, l slog.Level) bool {
+	if s.level != nil && l < s.level.Level() {
+		return false
+	}
+	return s.logger != nil && s.logger.IsLevelEnabled(logrusLevel(l)) || s.handler != nil && s.handler.Enabled(ctx, l)
+}
+
+// write writes one record. Attributes of the empty name are left out.
+func (s sink) write(ctx context.Context, l slog.Level, message string, attrs ...slog.Attr) {
+	if !s.enabled(ctx, l) {
+		return
+	}
+	if s.logger != nil && s.logger.IsLevelEnabled(logrusLevel(l)) {
+		fields := logrus.Fields{"logger": s.name}
+		for _, a := range attrs {
+			if a.Key != "" {
+				fields[a.Key] = a.Value.Any()
+			}
+		}
+		s.logger.WithContext(ctx).WithFields(fields).Log(logrusLevel(l), message)
+	}
+	if s.handler != nil && s.handler.Enabled(ctx, l) {
+		r := slog.NewRecord(time.Now(), l, message, 0)
+		r.AddAttrs(slog.String("logger", s.name))
+		for _, a := range attrs {
+			if a.Key != "" {
+				r.AddAttrs(a)
+			}
+		}
+		// A log that cannot be written must not fail the request; slog.Logger
+		// does the same.
+		_ = s.handler.Handle(ctx, r)
+	}
+}
+
+func logrusLevel(l slog.Level) logrus.Level {
+	switch {
+	case l >= slog.LevelError:
+		return logrus.ErrorLevel
+	case l >= slog.LevelWarn:
+		return logrus.WarnLevel
+	case l >= slog.LevelInfo:
+		return logrus.InfoLevel
+	case l >= slog.LevelDebug:
+		return logrus.DebugLevel
+	default:
+		return logrus.TraceLevel
+	}
+}

@@ -1,0 +1,45 @@
+// Package mutual is the stage that demands that servers prove who they are.
+//
+// It looks at every response but 401 and 407, which belong to the stages that
+// sign. The server's token is taken from the response and given to the security
+// context that signed the request (RFC 4559 section 5, RFC 2743 section 2.2.1).
+// What follows depends on the [Mode]:
+//
+//	mode      verified  no token, below 400  no token, 400 and above  bad token
+//	Required  pass      error                pass, not verified       error
+//	Optional  pass      pass                 pass                     error
+//	Disabled  pass      pass                 pass                     pass
+//
+// An error is a [*middleware.Error] that wraps [middleware.ErrNotVerified]; its
+// Reason says why, and the response's body is closed. A response that passes is
+// passed as it is: its body is neither read nor wrapped, so that one of status
+// 101 can still be written to. Whether it was verified says
+// [middleware.SecurityOf] of its request.
+//
+// A request that nothing signed counts as one without a token, whatever the
+// server sends: there is nothing to hold its answer against. With [Required],
+// hosts that ask for no authentication are therefore refused; use
+// [kerbchain.When] to apply the stage to some hosts only, and [Optional] where
+// requests are signed by other means.
+//
+// Over plain HTTP a proxy that asks for authentication is the peer. A request
+// signed for such a proxy alone is verified when the proxy proved itself, in a
+// Proxy-Authenticate or Proxy-Authentication-Info header. A proxy's bad token is
+// an error whatever the origin server proved.
+//
+// # Order
+//
+// The stage stands outside (before, in [kerbchain.Chain]) the stages that sign
+// and inside sanitize, which empties what mutual passes unverified. A context
+// that had already verified a response when its request came in proves nothing
+// about the next response, so a request taken from an earlier response can be
+// sent again without harm.
+//
+// # When to leave it out
+//
+// Leave it out where the server sends no token and TLS with a trusted
+// certificate names it well enough, or say [Optional] and be told at least of
+// bad tokens. An initiator that was told not to ask for proof goes with
+// [Disabled]: its server's tokens prove nothing. Message encryption (a [middleware.Sealer]) needs the server's
+// token, hence Required or Optional.
+package mutual

@@ -1,0 +1,183 @@
+package mutual
+
+import (
+	"net/http"
+	"reflect"
+	"slices"
+
+	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// Options are the choices of [New]. The zero value is the strict one.
+type Options struct {
+	// Mode says what becomes of responses that are not verified.
+	Mode Mode
+}
+
+// New returns the stage. It holds no state, and so may be wired any number of
+// times. Each response that it judges is reported as a
+// [middleware.VerdictEvent].
+func New(o Options) kerbchain.Middleware {
+	mode := o.Mode
+	if mode != Optional && mode != Disabled {
+		mode = Required
+	}
+	return func(next kerbchain.Next) kerbchain.Next {
+		return func(r *http.Request) (*http.Response, error) {
+			c := call{mode: mode, r: r, origin: used(middleware.SecurityOf(r)), proxy: used(middleware.ProxySecurityOf(r))}
+			out := r
+			if mode == Required {
+				out = c.conn.watch(r)
+			}
+			resp, err := next(out)
+			if err != nil || resp == nil || resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusProxyAuthRequired {
+				return resp, err
+			}
+			if err := c.judge(resp); err != nil {
+				if resp.Body != nil {
+					resp.Body.Close() // of no more use, and err matters more
+				}
+				return nil, err
+			}
+			return resp, nil
+		}
+	}
+}
+
+// A call is one request on its way through the stage.
+type call struct {
+	mode Mode
+	r    *http.Request
+	conn connection
+	// Contexts that had verified a response before this call.
+	origin, proxy middleware.SecurityContext
+}
+
+// judge returns the error that takes the response's place, if one does.
+func (c *call) judge(resp *http.Response) error {
+	v := c.verdict(resp)
+	if !v.verified && v.err == nil && c.mode == Required && resp.StatusCode < 400 {
+		v.err = v.refusal(nil)
+	}
+	if ctx := c.r.Context(); middleware.Tracing(ctx) {
+		e := middleware.VerdictEvent{
+			Host: v.host, SPN: v.spn, Mode: c.mode.String(), Status: resp.StatusCode,
+			Verified: v.verified, Reason: v.reason,
+		}
+		if v.err != nil {
+			e.Err = v.err
+		}
+		middleware.Emit(ctx, e)
+	}
+	if v.err != nil {
+		return v.err
+	}
+	return nil
+}
+
+// A verdict is what was found out about one response.
+type verdict struct {
+	host, spn string
+	verified  bool
+	reason    middleware.Reason
+	hint      string
+	err       *middleware.Error
+}
+
+func (c *call) verdict(resp *http.Response) verdict {
+	origin := fresh(middleware.SecurityOf(resp.Request), c.origin)
+	proxy := fresh(middleware.ProxySecurityOf(resp.Request), c.proxy)
+	if c.mode == Disabled {
+		return verdict{host: host(c.r), spn: spn(origin), verified: origin != nil && origin.Verified()}
+	}
+	v := check(c.r.Context(), origin, resp.Header.Values("WWW-Authenticate"))
+	v.host = host(c.r)
+	if v.err != nil {
+		v.err.Host = v.host
+		return v
+	}
+	if proxy != nil {
+		p := check(c.r.Context(), proxy, slices.Concat(resp.Header.Values("Proxy-Authenticate"), resp.Header.Values("Proxy-Authentication-Info")))
+		p.host = proxy.Target().HostPort()
+		if p.err != nil {
+			p.err.Host = p.host
+			return p
+		}
+		if p.verified && origin == nil && plain(resp.Request) {
+			return p
+		}
+	}
+	if !v.verified {
+		v.reason, v.hint = c.missing(origin, resp)
+	}
+	return v
+}
+
+const (
+	unsigned = "the server asked for no authentication, and nothing else signed the request: " +
+		"sign it beforehand (preemptive), or apply mutual with kerbchain.When to the hosts that authenticate"
+	foreign = "the request was not signed by a stage inside mutual, so there is nothing to hold the server's token against: " +
+		"let preemptive or negotiate sign it, or use mutual.Optional"
+)
+
+// missing says why a response without a token that concerns us has none. An
+// empty hint stands for the one of the reason.
+func (c *call) missing(origin middleware.SecurityContext, resp *http.Response) (middleware.Reason, string) {
+	switch {
+	case resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.Header.Get("Location") != "":
+		return middleware.UnverifiedRedirect, ""
+	case c.conn.reused():
+		return middleware.ReusedConnection, ""
+	case origin != nil:
+		return middleware.NoToken, ""
+	case hasToken(resp.Header.Values("WWW-Authenticate")):
+		return middleware.NoToken, foreign
+	default:
+		return middleware.NoToken, unsigned
+	}
+}
+
+// used returns sc if it has verified a response already, else nil.
+func used(sc middleware.SecurityContext) middleware.SecurityContext {
+	if sc != nil && sc.Verified() {
+		return sc
+	}
+	return nil
+}
+
+// fresh returns sc, or nil if sc is the used one: what it verified was another
+// response. Contexts of one type that cannot be compared are taken for the
+// same.
+func fresh(sc, used middleware.SecurityContext) middleware.SecurityContext {
+	if sc == nil || used == nil || reflect.TypeOf(sc) != reflect.TypeOf(used) {
+		return sc
+	}
+	if !reflect.ValueOf(sc).Comparable() || sc == used {
+		return nil
+	}
+	return sc
+}
+
+// host returns the address that r names.
+func host(r *http.Request) string {
+	if r.URL == nil {
+		return ""
+	}
+	return middleware.TargetOf(r.URL).HostPort()
+}
+
+// plain reports whether r goes over plain HTTP, where a proxy sees and answers
+// it itself.
+func plain(r *http.Request) bool {
+	return r.URL != nil && !middleware.TargetOf(r.URL).Secure
+}
+
+// spn returns the service principal that sc was made for. Only the initiator
+// knows it; a context tells it by a method of that name.
+func spn(sc middleware.SecurityContext) string {
+	if s, ok := sc.(interface{ SPN() string }); ok {
+		return s.SPN()
+	}
+	return ""
+}
