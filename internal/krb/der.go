@@ -1,0 +1,338 @@
+package krb
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// DER as RFC 4120 section 5 uses it: explicit context tags around everything.
+// The functions are exported for the rooms that speak Kerberos messages.
+
+// TagGeneralString is the universal tag of KerberosString.
+const TagGeneralString = asn1.GeneralString
+
+// App returns the tag [APPLICATION n], constructed.
+func App(n uint8) asn1.Tag { return asn1.Tag(0x60 | n) }
+
+// Ctx returns the tag [n], constructed.
+func Ctx(n uint8) asn1.Tag { return asn1.Tag(0xa0 | n) }
+
+// AddString writes [n] KerberosString.
+func AddString(b *cryptobyte.Builder, n uint8, s string) {
+	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) { addGeneralString(b, s) })
+}
+
+func addGeneralString(b *cryptobyte.Builder, s string) {
+	b.AddASN1(TagGeneralString, func(b *cryptobyte.Builder) { b.AddBytes([]byte(s)) })
+}
+
+// AddInt writes [n] INTEGER.
+func AddInt(b *cryptobyte.Builder, n uint8, v int64) {
+	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) { b.AddASN1Int64(v) })
+}
+
+// AddOctets writes [n] OCTET STRING.
+func AddOctets(b *cryptobyte.Builder, n uint8, v []byte) {
+	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) { b.AddASN1OctetString(v) })
+}
+
+// AddTime writes [n] KerberosTime: UTC, whole seconds.
+func AddTime(b *cryptobyte.Builder, n uint8, t time.Time) {
+	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) { b.AddASN1GeneralizedTime(t.UTC().Truncate(time.Second)) })
+}
+
+// AddFlags writes [n] KerberosFlags of 32 bits, bit 0 the most significant.
+func AddFlags(b *cryptobyte.Builder, n uint8, flags uint32) {
+	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) {
+		b.AddASN1(asn1.BIT_STRING, func(b *cryptobyte.Builder) {
+			b.AddUint8(0)
+			b.AddUint32(flags)
+		})
+	})
+}
+
+// AddName writes [n] PrincipalName.
+func AddName(b *cryptobyte.Builder, n uint8, p Principal) {
+	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) {
+		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			AddInt(b, 0, int64(p.Type))
+			b.AddASN1(Ctx(1), func(b *cryptobyte.Builder) {
+				b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+					for _, c := range p.Components {
+						addGeneralString(b, c)
+					}
+				})
+			})
+		})
+	})
+}
+
+// AddKey writes [n] EncryptionKey.
+func AddKey(b *cryptobyte.Builder, n uint8, k Key) {
+	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) {
+		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			AddInt(b, 0, int64(k.Etype()))
+			AddOctets(b, 1, *k.m.value)
+		})
+	})
+}
+
+// AddEncrypted writes [n] EncryptedData. A zero kvno is left out.
+func AddEncrypted(b *cryptobyte.Builder, n uint8, ed EncryptedData) {
+	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) {
+		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			AddInt(b, 0, int64(ed.Etype))
+			if ed.Kvno != 0 {
+				AddInt(b, 1, int64(ed.Kvno))
+			}
+			AddOctets(b, 2, ed.Cipher)
+		})
+	})
+}
+
+// EncryptedData is RFC 4120 section 5.2.9.
+type EncryptedData struct {
+	Etype  int32
+	Kvno   uint32 // 0 when absent
+	Cipher []byte
+}
+
+// ErrMalformed is wrapped by every decoding error of this package.
+var ErrMalformed = errors.New("malformed Kerberos message")
+
+func malformed(what string) error { return fmt.Errorf("%w: %s", ErrMalformed, what) }
+
+// A Fields reads the explicitly tagged fields of one SEQUENCE in order. The
+// first failure sticks; ask Err at the end.
+type Fields struct {
+	rest cryptobyte.String
+	what string
+	err  error
+}
+
+// OpenFields enters the SEQUENCE that b must be, whole. The name is for errors.
+func OpenFields(what string, b []byte) *Fields {
+	s := cryptobyte.String(b)
+	f := &Fields{what: what}
+	if !s.ReadASN1(&f.rest, asn1.SEQUENCE) || !s.Empty() {
+		f.fail("no sequence")
+	}
+	return f
+}
+
+// OpenApp enters the SEQUENCE inside [APPLICATION n] that b must be, whole.
+func OpenApp(what string, n uint8, b []byte) *Fields {
+	s := cryptobyte.String(b)
+	var inner cryptobyte.String
+	if !s.ReadASN1(&inner, App(n)) || !s.Empty() {
+		f := &Fields{what: what}
+		f.fail(fmt.Sprintf("no [APPLICATION %d]", n))
+		return f
+	}
+	return OpenFields(what, inner)
+}
+
+func (f *Fields) fail(why string) {
+	if f.err == nil {
+		f.err = malformed(f.what + ": " + why)
+		f.rest = nil
+	}
+}
+
+// Err returns the first failure. With end set, what is left of the sequence is
+// a failure too.
+func (f *Fields) Err(end bool) error {
+	if f.err == nil && end && !f.rest.Empty() {
+		f.fail("unknown or misplaced field")
+	}
+	return f.err
+}
+
+// Has reports whether field n comes next.
+func (f *Fields) Has(n uint8) bool { return f.err == nil && f.rest.PeekASN1Tag(Ctx(n)) }
+
+// Raw returns the content of field n: the element inside its explicit tag.
+func (f *Fields) Raw(n uint8) cryptobyte.String {
+	var out cryptobyte.String
+	if f.err == nil && !f.rest.ReadASN1(&out, Ctx(n)) {
+		f.fail(fmt.Sprintf("field %d missing", n))
+		return nil
+	}
+	return out
+}
+
+// Optional returns the content of field n, nil when it is absent.
+func (f *Fields) Optional(n uint8) cryptobyte.String {
+	if !f.Has(n) {
+		return nil
+	}
+	return f.Raw(n)
+}
+
+// Int reads [n] INTEGER within 64 bits.
+func (f *Fields) Int(n uint8) int64 {
+	s := f.Raw(n)
+	var v int64
+	if f.err == nil && (!s.ReadASN1Integer(&v) || !s.Empty()) {
+		f.fail(fmt.Sprintf("field %d is no integer", n))
+	}
+	return v
+}
+
+// Int32 reads [n] INTEGER within 32 bits, signed or unsigned: peers disagree
+// about the sign of nonces and sequence numbers.
+func (f *Fields) Int32(n uint8) int32 {
+	v := f.Int(n)
+	if f.err == nil && (v < -1<<31 || v >= 1<<32) {
+		f.fail(fmt.Sprintf("field %d exceeds 32 bits", n))
+	}
+	return int32(uint32(v))
+}
+
+// Octets reads [n] OCTET STRING. The result shares memory with the input.
+func (f *Fields) Octets(n uint8) []byte {
+	s := f.Raw(n)
+	var v cryptobyte.String
+	if f.err == nil && (!s.ReadASN1(&v, asn1.OCTET_STRING) || !s.Empty()) {
+		f.fail(fmt.Sprintf("field %d is no octet string", n))
+	}
+	return v
+}
+
+// Text reads [n] KerberosString. Besides GeneralString it takes the other
+// eight-bit strings that peers have been seen to write.
+func (f *Fields) Text(n uint8) string {
+	s := f.Raw(n)
+	if f.err != nil {
+		return ""
+	}
+	v, ok := readString(&s)
+	if !ok || !s.Empty() {
+		f.fail(fmt.Sprintf("field %d is no string", n))
+	}
+	return v
+}
+
+func readString(s *cryptobyte.String) (string, bool) {
+	var v cryptobyte.String
+	var tag asn1.Tag
+	if !s.ReadAnyASN1(&v, &tag) {
+		return "", false
+	}
+	switch tag {
+	case asn1.GeneralString, asn1.IA5String, asn1.UTF8String, asn1.PrintableString:
+		return string(v), true
+	}
+	return "", false
+}
+
+// Time reads [n] KerberosTime.
+func (f *Fields) Time(n uint8) time.Time {
+	s := f.Raw(n)
+	var t time.Time
+	if f.err == nil && (!s.ReadASN1GeneralizedTime(&t) || !s.Empty()) {
+		f.fail(fmt.Sprintf("field %d is no time", n))
+	}
+	return t
+}
+
+// Flags reads [n] KerberosFlags; bits beyond 32 are dropped, missing ones are 0.
+func (f *Fields) Flags(n uint8) uint32 {
+	s := f.Raw(n)
+	var v cryptobyte.String
+	if f.err != nil {
+		return 0
+	}
+	if !s.ReadASN1(&v, asn1.BIT_STRING) || !s.Empty() || len(v) < 1 || v[0] > 7 || v[0] != 0 && len(v) == 1 {
+		f.fail(fmt.Sprintf("field %d is no bit string", n))
+		return 0
+	}
+	var flags uint32
+	for i, c := range v[1:] {
+		if i == 4 {
+			break
+		}
+		flags |= uint32(c) << (24 - 8*i)
+	}
+	return flags
+}
+
+// maxComponents bounds a name; real ones have two or three.
+const maxComponents = 64
+
+// Name reads [n] PrincipalName, without a realm.
+func (f *Fields) Name(n uint8) Principal {
+	s := f.Raw(n)
+	if f.err != nil {
+		return Principal{}
+	}
+	in := OpenFields(f.what+" name", s)
+	p := Principal{Type: in.Int32(0)}
+	list := in.Raw(1)
+	var seq cryptobyte.String
+	if err := in.Err(true); err != nil {
+		f.fail(err.Error())
+		return Principal{}
+	}
+	if !list.ReadASN1(&seq, asn1.SEQUENCE) || !list.Empty() {
+		f.fail(fmt.Sprintf("field %d is no name", n))
+		return Principal{}
+	}
+	for !seq.Empty() {
+		c, ok := readString(&seq)
+		if !ok || len(p.Components) == maxComponents {
+			f.fail(fmt.Sprintf("field %d is no name", n))
+			return Principal{}
+		}
+		p.Components = append(p.Components, c)
+	}
+	return p
+}
+
+// Key reads [n] EncryptionKey of a supported type.
+func (f *Fields) Key(n uint8) Key {
+	s := f.Raw(n)
+	if f.err != nil {
+		return Key{}
+	}
+	in := OpenFields(f.what+" key", s)
+	etype, value := in.Int32(0), in.Octets(1)
+	if err := in.Err(true); err != nil {
+		f.fail(err.Error())
+		return Key{}
+	}
+	k, err := NewKey(etype, value)
+	if err != nil && f.err == nil {
+		f.err = fmt.Errorf("%s: %w", f.what, err)
+		f.rest = nil
+	}
+	return k
+}
+
+// Encrypted reads [n] EncryptedData.
+func (f *Fields) Encrypted(n uint8) EncryptedData {
+	s := f.Raw(n)
+	if f.err != nil {
+		return EncryptedData{}
+	}
+	ed, err := ParseEncrypted(s)
+	if err != nil {
+		f.fail(err.Error())
+	}
+	return ed
+}
+
+// ParseEncrypted reads a bare EncryptedData. Cipher shares memory with b.
+func ParseEncrypted(b []byte) (EncryptedData, error) {
+	in := OpenFields("encrypted data", b)
+	ed := EncryptedData{Etype: in.Int32(0)}
+	if in.Has(1) {
+		ed.Kvno = uint32(in.Int32(1))
+	}
+	ed.Cipher = in.Octets(2)
+	return ed, in.Err(true)
+}

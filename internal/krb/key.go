@@ -1,0 +1,558 @@
+package krb
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/rand"
+	"crypto/rc4"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+	"sync/atomic"
+	"unicode/utf16"
+
+	"github.com/jcmturner/gokrb5/v8/crypto"
+	"github.com/jcmturner/gokrb5/v8/crypto/common"
+	"github.com/jcmturner/gokrb5/v8/types"
+	"golang.org/x/crypto/md4"
+)
+
+// Encryption types (RFC 3962, RFC 8009, RFC 4757).
+const (
+	AES128SHA1   int32 = 17
+	AES256SHA1   int32 = 18
+	AES128SHA256 int32 = 19
+	AES256SHA384 int32 = 20
+	RC4HMAC      int32 = 23
+)
+
+// Key usage numbers (RFC 4120 section 7.5.1, RFC 4121 section 2).
+const (
+	UsagePAEncTimestamp   uint32 = 1
+	UsageTicket           uint32 = 2
+	UsageASRepEncPart     uint32 = 3
+	UsageTGSReqChecksum   uint32 = 6
+	UsageTGSReqAuth       uint32 = 7
+	UsageTGSRepSessionKey uint32 = 8
+	UsageTGSRepSubkey     uint32 = 9
+	UsageAPReqChecksum    uint32 = 10
+	UsageAPReqAuth        uint32 = 11
+	UsageAPRepEncPart     uint32 = 12
+	UsageKRBCred          uint32 = 14
+	UsageAcceptorSeal     uint32 = 22
+	UsageAcceptorSign     uint32 = 23
+	UsageInitiatorSeal    uint32 = 24
+	UsageInitiatorSign    uint32 = 25
+	UsageASReqChecksum    uint32 = 56
+)
+
+type etypeInfo struct {
+	name       string
+	keyLen     int
+	confounder int
+	mac        int
+	checksum   int32
+	hash       func() hash.Hash
+	afterwards bool // the MAC covers the ciphertext (RFC 8009), not the plaintext
+}
+
+func infoOf(etype int32) (etypeInfo, bool) {
+	switch etype {
+	case AES128SHA1:
+		return etypeInfo{"aes128-cts-hmac-sha1-96", 16, 16, 12, 15, sha1.New, false}, true
+	case AES256SHA1:
+		return etypeInfo{"aes256-cts-hmac-sha1-96", 32, 16, 12, 16, sha1.New, false}, true
+	case AES128SHA256:
+		return etypeInfo{"aes128-cts-hmac-sha256-128", 16, 16, 16, 19, sha256.New, true}, true
+	case AES256SHA384:
+		return etypeInfo{"aes256-cts-hmac-sha384-192", 32, 16, 24, 20, sha512.New384, true}, true
+	case RC4HMAC:
+		return etypeInfo{"arcfour-hmac", 16, 8, 16, -138, md5.New, false}, true
+	}
+	return etypeInfo{}, false
+}
+
+// EtypeName returns the name of an encryption type as krb5.conf spells it, or
+// "etype N" for one that is not supported.
+func EtypeName(etype int32) string {
+	if info, ok := infoOf(etype); ok {
+		return info.name
+	}
+	return fmt.Sprintf("etype %d", etype)
+}
+
+// Supported reports whether keys of etype can be used.
+func Supported(etype int32) bool {
+	_, ok := infoOf(etype)
+	return ok
+}
+
+// Strongest returns the supported etypes in order of preference, RC4 last and
+// only when allowed.
+func Strongest(allowRC4 bool) []int32 {
+	out := []int32{AES256SHA1, AES128SHA1, AES256SHA384, AES128SHA256}
+	if allowRC4 {
+		out = append(out, RC4HMAC)
+	}
+	return out
+}
+
+var (
+	// ErrIntegrity: a message was not made with this key, or was changed.
+	ErrIntegrity = errors.New("integrity check failed")
+	// ErrTooShort: a message is shorter than its encryption type allows.
+	ErrTooShort = errors.New("message too short for its encryption type")
+	// ErrEtype: an encryption type is not supported, or not the key's.
+	ErrEtype = errors.New("encryption type not supported")
+)
+
+// A Key is a Kerberos key, ready for use: what is derived from it is derived
+// once per key usage. Copies share that work. It is safe for concurrent use,
+// never prints itself, and its zero value holds no key.
+type Key struct{ m *material }
+
+type material struct {
+	etype int32
+	info  etypeInfo
+	// Behind a second pointer: fmt follows the first one, past Format, when a
+	// Key in an unexported field meets a verb such as %s.
+	value *[]byte
+	// Key usages are small numbers; what lies beyond is derived each time.
+	seals     [64]atomic.Pointer[sealer]
+	checksums [64]atomic.Pointer[macs]
+}
+
+// NewKey copies value, which must have the length that etype demands.
+func NewKey(etype int32, value []byte) (Key, error) {
+	info, ok := infoOf(etype)
+	if !ok {
+		return Key{}, fmt.Errorf("%w: %d (supported: 17, 18, 19, 20, and 23 when allowed)", ErrEtype, etype)
+	}
+	if len(value) != info.keyLen {
+		return Key{}, fmt.Errorf("key of %d bytes for %s, want %d", len(value), info.name, info.keyLen)
+	}
+	return Key{&material{etype: etype, info: info, value: new(bytes.Clone(value))}}, nil
+}
+
+// GenerateKey returns a random key.
+func GenerateKey(etype int32) (Key, error) {
+	info, ok := infoOf(etype)
+	if !ok {
+		return Key{}, fmt.Errorf("%w: %d", ErrEtype, etype)
+	}
+	value := make([]byte, info.keyLen)
+	rand.Read(value) // never fails since Go 1.24
+	return Key{&material{etype: etype, info: info, value: &value}}, nil
+}
+
+// MaxIterations bounds the PBKDF2 iteration count that a KDC may ask for: about
+// half a second of work. MIT's and AD's default is 4096, RFC 8009's 32768.
+const MaxIterations = 1 << 20
+
+// StringToKey turns a password into a key (RFC 3962 section 4, RFC 8009 section
+// 4, RFC 4757 section 2). params is the s2kparams of the KDC, empty for the
+// default; more than [MaxIterations] is refused.
+func StringToKey(etype int32, password, salt string, params []byte) (Key, error) {
+	if etype == RC4HMAC {
+		h := md4.New()
+		for _, u := range utf16.Encode([]rune(password)) {
+			h.Write([]byte{byte(u), byte(u >> 8)})
+		}
+		return NewKey(etype, h.Sum(nil))
+	}
+	e, err := crypto.GetEtype(etype)
+	if err != nil || !Supported(etype) {
+		return Key{}, fmt.Errorf("%w: %d", ErrEtype, etype)
+	}
+	p := e.GetDefaultStringToKeyParams()
+	if len(params) != 0 {
+		if len(params) != 4 {
+			return Key{}, fmt.Errorf("string-to-key parameters of %d bytes for %s, want 4", len(params), EtypeName(etype))
+		}
+		if n := binary.BigEndian.Uint32(params); n == 0 || n > MaxIterations {
+			return Key{}, fmt.Errorf("string-to-key parameters ask for %d iterations, outside 1 to %d", n, MaxIterations)
+		}
+		p = hex.EncodeToString(params)
+	}
+	value, err := e.StringToKey(password, salt, p)
+	if err != nil {
+		return Key{}, fmt.Errorf("string to key for %s: %w", EtypeName(etype), err)
+	}
+	return NewKey(etype, value)
+}
+
+// IsZero reports whether k holds no key.
+func (k Key) IsZero() bool { return k.m == nil }
+
+// Etype returns the encryption type, 0 for the zero Key.
+func (k Key) Etype() int32 {
+	if k.m == nil {
+		return 0
+	}
+	return k.m.etype
+}
+
+// Bytes returns a copy of the key itself, for caches and keytabs.
+func (k Key) Bytes() []byte {
+	if k.m == nil {
+		return nil
+	}
+	return bytes.Clone(*k.m.value)
+}
+
+// EncryptionKey returns k in gokrb5's form.
+func (k Key) EncryptionKey() types.EncryptionKey {
+	return types.EncryptionKey{KeyType: k.Etype(), KeyValue: k.Bytes()}
+}
+
+// ChecksumType returns the checksum type that goes with the key (RFC 3961
+// section 4), 0 for the zero Key.
+func (k Key) ChecksumType() int32 {
+	if k.m == nil {
+		return 0
+	}
+	return k.m.info.checksum
+}
+
+// Overhead returns how many bytes Seal adds to a message.
+func (k Key) Overhead() int {
+	if k.m == nil {
+		return 0
+	}
+	return k.m.info.confounder + k.m.info.mac
+}
+
+// MACSize returns the length of a checksum in bytes.
+func (k Key) MACSize() int {
+	if k.m == nil {
+		return 0
+	}
+	return k.m.info.mac
+}
+
+// Equal reports whether both keys are the same, in constant time.
+func (k Key) Equal(o Key) bool {
+	if k.m == nil || o.m == nil {
+		return k.m == o.m
+	}
+	return k.m.etype == o.m.etype && hmac.Equal(*k.m.value, *o.m.value)
+}
+
+// Format writes the encryption type alone, whatever the verb.
+func (k Key) Format(f fmt.State, _ rune) {
+	if k.m == nil {
+		io.WriteString(f, "[no key]")
+		return
+	}
+	io.WriteString(f, "[key "+k.m.info.name+"]")
+}
+
+// MarshalText returns what Format writes.
+func (k Key) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(k)), nil }
+
+// macs hands out keyed HMAC states: Reset brings one back to after its key.
+type macs struct{ pool sync.Pool }
+
+func newMACs(h func() hash.Hash, key []byte) *macs {
+	m := &macs{}
+	m.pool.New = func() any { return hmac.New(h, key) }
+	return m
+}
+
+func (m *macs) get() hash.Hash {
+	h := m.pool.Get().(hash.Hash)
+	h.Reset()
+	return h
+}
+
+func (m *macs) put(h hash.Hash) { m.pool.Put(h) }
+
+type sealer struct {
+	block cipher.Block
+	macs  *macs
+}
+
+func (m *material) derive(constant []byte) ([]byte, error) {
+	e, err := crypto.GetEtype(m.etype)
+	if err != nil {
+		return nil, err
+	}
+	return e.DeriveKey(*m.value, constant)
+}
+
+func (m *material) sealer(usage uint32) (*sealer, error) {
+	if usage < uint32(len(m.seals)) {
+		if s := m.seals[usage].Load(); s != nil {
+			return s, nil
+		}
+	}
+	ke, err := m.derive(common.GetUsageKe(usage))
+	if err != nil {
+		return nil, fmt.Errorf("derive key: %w", err)
+	}
+	ki, err := m.derive(common.GetUsageKi(usage))
+	if err != nil {
+		return nil, fmt.Errorf("derive key: %w", err)
+	}
+	block, err := aes.NewCipher(ke)
+	if err != nil {
+		return nil, fmt.Errorf("derive key: %w", err)
+	}
+	s := &sealer{block, newMACs(m.info.hash, ki)}
+	if usage < uint32(len(m.seals)) {
+		m.seals[usage].Store(s)
+	}
+	return s, nil
+}
+
+func (m *material) checksummer(usage uint32) (*macs, error) {
+	if usage < uint32(len(m.checksums)) {
+		if c := m.checksums[usage].Load(); c != nil {
+			return c, nil
+		}
+	}
+	kc, err := m.derive(common.GetUsageKc(usage))
+	if err != nil {
+		return nil, fmt.Errorf("derive key: %w", err)
+	}
+	c := newMACs(m.info.hash, kc)
+	if usage < uint32(len(m.checksums)) {
+		m.checksums[usage].Store(c)
+	}
+	return c, nil
+}
+
+var errNoKey = errors.New("no key")
+
+// Seal encrypts plain and protects its integrity (RFC 3961 section 5.3, RFC
+// 8009 section 5, RFC 4757 section 5). The result is new memory.
+func (k Key) Seal(usage uint32, plain []byte) ([]byte, error) {
+	return k.AppendSeal(nil, usage, plain)
+}
+
+// AppendSeal is Seal, appending to dst.
+func (k Key) AppendSeal(dst []byte, usage uint32, plain []byte) ([]byte, error) {
+	if k.m == nil {
+		return nil, errNoKey
+	}
+	info := &k.m.info
+	start := len(dst)
+	total := info.confounder + len(plain) + info.mac
+	if cap(dst)-start < total {
+		grown := make([]byte, start, start+total)
+		copy(grown, dst)
+		dst = grown
+	}
+	dst = dst[:start+total]
+	out := dst[start:]
+	if k.m.etype == RC4HMAC {
+		k.m.sealRC4(out, usage, plain)
+		return dst, nil
+	}
+	s, err := k.m.sealer(usage)
+	if err != nil {
+		return nil, err
+	}
+	body := out[:info.confounder+len(plain)]
+	copy(body[info.confounder:], plain)
+	rand.Read(body[:info.confounder])
+	h := s.macs.get()
+	defer s.macs.put(h)
+	var sum [64]byte
+	if info.afterwards {
+		encryptCTS(s.block, body)
+		h.Write(zeroBlock[:])
+		h.Write(body)
+	} else {
+		h.Write(body)
+		encryptCTS(s.block, body)
+	}
+	copy(out[len(body):], h.Sum(sum[:0])[:info.mac])
+	return dst, nil
+}
+
+// Open decrypts what [Key.Seal] made. The result is new memory. It returns
+// [ErrTooShort] or [ErrIntegrity].
+func (k Key) Open(usage uint32, sealed []byte) ([]byte, error) {
+	if k.m == nil {
+		return nil, errNoKey
+	}
+	info := &k.m.info
+	if len(sealed) < info.confounder+info.mac {
+		return nil, ErrTooShort
+	}
+	if k.m.etype == RC4HMAC {
+		return k.m.openRC4(usage, sealed)
+	}
+	s, err := k.m.sealer(usage)
+	if err != nil {
+		return nil, err
+	}
+	cut := len(sealed) - info.mac
+	body := append([]byte(nil), sealed[:cut]...)
+	h := s.macs.get()
+	defer s.macs.put(h)
+	if info.afterwards {
+		h.Write(zeroBlock[:])
+		h.Write(body)
+		decryptCTS(s.block, body)
+	} else {
+		decryptCTS(s.block, body)
+		h.Write(body)
+	}
+	var sum [64]byte
+	if !hmac.Equal(h.Sum(sum[:0])[:info.mac], sealed[cut:]) {
+		clear(body)
+		return nil, ErrIntegrity
+	}
+	return body[info.confounder:], nil
+}
+
+// OpenData is Open for an EncryptedData, whose etype must be the key's.
+func (k Key) OpenData(usage uint32, ed EncryptedData) ([]byte, error) {
+	if ed.Etype != k.Etype() {
+		return nil, fmt.Errorf("%w: encrypted with %s, the key is for %s", ErrEtype, EtypeName(ed.Etype), EtypeName(k.Etype()))
+	}
+	return k.Open(usage, ed.Cipher)
+}
+
+// Checksum returns the keyed checksum of the concatenated data (RFC 3961
+// section 5.4, RFC 4757 section 4).
+func (k Key) Checksum(usage uint32, data ...[]byte) ([]byte, error) {
+	if k.m == nil {
+		return nil, errNoKey
+	}
+	if k.m.etype == RC4HMAC {
+		inner := md5.New()
+		inner.Write(le32(usageRC4(usage)))
+		for _, d := range data {
+			inner.Write(d)
+		}
+		return hmacMD5(hmacMD5(*k.m.value, []byte("signaturekey\x00")), inner.Sum(nil)), nil
+	}
+	c, err := k.m.checksummer(usage)
+	if err != nil {
+		return nil, err
+	}
+	h := c.get()
+	defer c.put(h)
+	for _, d := range data {
+		h.Write(d)
+	}
+	return h.Sum(nil)[:k.m.info.mac], nil
+}
+
+// VerifyChecksum compares in constant time and returns [ErrIntegrity] when the
+// sums differ.
+func (k Key) VerifyChecksum(usage uint32, sum []byte, data ...[]byte) error {
+	want, err := k.Checksum(usage, data...)
+	if err != nil {
+		return err
+	}
+	if !hmac.Equal(want, sum) {
+		return ErrIntegrity
+	}
+	return nil
+}
+
+var zeroBlock [aes.BlockSize]byte
+
+// encryptCTS encrypts b, at least one block, in place: CBC with ciphertext
+// stealing, zero IV and the last two blocks always swapped (RFC 3962 section 5).
+func encryptCTS(c cipher.Block, b []byte) {
+	const size = aes.BlockSize
+	if len(b) == size {
+		c.Encrypt(b, b)
+		return
+	}
+	full := (len(b) - 1) / size * size // all but the last, maybe partial, block
+	d := len(b) - full
+	cipher.NewCBCEncrypter(c, zeroBlock[:]).CryptBlocks(b[:full], b[:full])
+	var last [size]byte
+	copy(last[:], b[full:])
+	prev := b[full-size : full]
+	for i := range last {
+		last[i] ^= prev[i]
+	}
+	c.Encrypt(last[:], last[:])
+	copy(b[full:], prev[:d])
+	copy(prev, last[:])
+}
+
+func decryptCTS(c cipher.Block, b []byte) {
+	const size = aes.BlockSize
+	if len(b) == size {
+		c.Decrypt(b, b)
+		return
+	}
+	full := (len(b) - 1) / size * size
+	d := len(b) - full
+	var last, prev [size]byte
+	c.Decrypt(last[:], b[full-size:full])
+	copy(prev[:], b[full:])
+	copy(prev[d:], last[d:])
+	for i := range d {
+		b[full+i] ^= last[i]
+	}
+	copy(b[full-size:full], prev[:])
+	cipher.NewCBCDecrypter(c, zeroBlock[:]).CryptBlocks(b[:full], b[:full])
+}
+
+func le32(n uint32) []byte { return binary.LittleEndian.AppendUint32(nil, n) }
+
+func hmacMD5(key []byte, data ...[]byte) []byte {
+	h := hmac.New(md5.New, key)
+	for _, d := range data {
+		h.Write(d)
+	}
+	return h.Sum(nil)
+}
+
+// usageRC4 maps a key usage to the message type of RFC 4757 section 3.
+func usageRC4(usage uint32) uint32 {
+	switch usage {
+	case UsageASRepEncPart, UsageTGSRepSubkey:
+		return 8
+	case UsageAcceptorSign:
+		return 13
+	}
+	return usage
+}
+
+func (m *material) sealRC4(out []byte, usage uint32, plain []byte) {
+	k1 := hmacMD5(*m.value, le32(usageRC4(usage)))
+	sum, body := out[:16], out[16:]
+	rand.Read(body[:8])
+	copy(body[8:], plain)
+	copy(sum, hmacMD5(k1, body))
+	xorRC4(hmacMD5(k1, sum), body)
+}
+
+func (m *material) openRC4(usage uint32, sealed []byte) ([]byte, error) {
+	k1 := hmacMD5(*m.value, le32(usageRC4(usage)))
+	body := append([]byte(nil), sealed[16:]...)
+	xorRC4(hmacMD5(k1, sealed[:16]), body)
+	if !hmac.Equal(hmacMD5(k1, body), sealed[:16]) {
+		clear(body)
+		return nil, ErrIntegrity
+	}
+	return body[8:], nil
+}
+
+func xorRC4(key, b []byte) {
+	c, err := rc4.NewCipher(key)
+	if err != nil {
+		panic(err) // an HMAC-MD5 is 16 bytes, within RC4's bounds
+	}
+	c.XORKeyStream(b, b)
+}

@@ -1,0 +1,144 @@
+package krb
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Name types (RFC 4120 section 6.2, RFC 6806 section 5).
+const (
+	NTUnknown    int32 = 0
+	NTPrincipal  int32 = 1
+	NTSrvInst    int32 = 2
+	NTSrvHst     int32 = 3
+	NTEnterprise int32 = 10
+)
+
+// A Principal is a name in a realm.
+type Principal struct {
+	Type       int32
+	Components []string
+	Realm      string
+}
+
+// NewPrincipal returns the principal of the given components. The name type is
+// [NTSrvInst] for krbtgt, [NTSrvHst] for two components, else [NTPrincipal].
+func NewPrincipal(realm string, components ...string) Principal {
+	p := Principal{Type: NTPrincipal, Components: components, Realm: realm}
+	if len(components) == 2 {
+		p.Type = NTSrvHst
+		if components[0] == "krbtgt" {
+			p.Type = NTSrvInst
+		}
+	}
+	return p
+}
+
+// TGS returns krbtgt/realm@at, the ticket-granting service of realm as known to
+// the realm at (RFC 4120 section 7.3).
+func TGS(realm, at string) Principal { return NewPrincipal(at, "krbtgt", realm) }
+
+// maxName bounds a principal's text; MIT's longest names are far shorter.
+const maxName = 4096
+
+// ParsePrincipal reads the form comp/comp@REALM, with MIT's backslash escapes.
+// A missing realm is left empty. It is an error for the name to be empty.
+func ParsePrincipal(s string) (Principal, error) {
+	if len(s) > maxName {
+		return Principal{}, fmt.Errorf("principal name of %d bytes is longer than %d", len(s), maxName)
+	}
+	var (
+		p       Principal
+		b       strings.Builder
+		inRealm bool
+	)
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\':
+			i++
+			if i == len(s) {
+				return Principal{}, fmt.Errorf("principal %q ends in a backslash", s)
+			}
+			switch s[i] {
+			case 'n':
+				b.WriteByte('\n')
+			case 't':
+				b.WriteByte('\t')
+			case 'b':
+				b.WriteByte('\b')
+			case '0':
+				b.WriteByte(0)
+			default:
+				b.WriteByte(s[i])
+			}
+		case c == '/' && !inRealm:
+			p.Components = append(p.Components, b.String())
+			b.Reset()
+		case c == '@' && !inRealm:
+			p.Components = append(p.Components, b.String())
+			b.Reset()
+			inRealm = true
+		case c == '@':
+			return Principal{}, fmt.Errorf("principal %q has two realms: write the first @ as \\@", s)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	if inRealm {
+		p.Realm = b.String()
+		if p.Realm == "" {
+			return Principal{}, fmt.Errorf("principal %q has an empty realm after @", s)
+		}
+	} else {
+		p.Components = append(p.Components, b.String())
+	}
+	if len(p.Components) == 1 && p.Components[0] == "" {
+		return Principal{}, errors.New("principal name is empty")
+	}
+	p.Type = NewPrincipal(p.Realm, p.Components...).Type
+	return p, nil
+}
+
+var (
+	escapeComponent = strings.NewReplacer("\\", "\\\\", "/", "\\/", "@", "\\@", "\n", "\\n", "\t", "\\t", "\b", "\\b", "\x00", "\\0")
+	escapeRealm     = strings.NewReplacer("\\", "\\\\", "@", "\\@", "\n", "\\n", "\t", "\\t", "\b", "\\b", "\x00", "\\0")
+)
+
+// Name returns the principal without its realm, escaped as MIT does.
+func (p Principal) Name() string {
+	// The common case, without escapes, is on the path of every request.
+	if len(p.Components) == 2 && !strings.ContainsAny(p.Components[0], "\\/@\n\t\b\x00") && !strings.ContainsAny(p.Components[1], "\\/@\n\t\b\x00") {
+		return p.Components[0] + "/" + p.Components[1]
+	}
+	parts := make([]string, len(p.Components))
+	for i, c := range p.Components {
+		parts[i] = escapeComponent.Replace(c)
+	}
+	return strings.Join(parts, "/")
+}
+
+// String returns name@REALM, or the name alone when there is no realm.
+func (p Principal) String() string {
+	if p.Realm == "" {
+		return p.Name()
+	}
+	return p.Name() + "@" + escapeRealm.Replace(p.Realm)
+}
+
+// Equal reports whether the names and realms are the same. Name types are hints
+// and do not count (RFC 4120 section 6.2).
+func (p Principal) Equal(q Principal) bool { return p.Realm == q.Realm && p.SameName(q) }
+
+// SameName is Equal without the realm.
+func (p Principal) SameName(q Principal) bool { return slices.Equal(p.Components, q.Components) }
+
+// IsZero reports whether p is no name at all.
+func (p Principal) IsZero() bool { return len(p.Components) == 0 }
+
+// IsTGS reports whether p is the ticket-granting service of some realm.
+func (p Principal) IsTGS() bool { return len(p.Components) == 2 && p.Components[0] == "krbtgt" }
+
+// Salt returns the default salt of a password key (RFC 4120 section 4).
+func (p Principal) Salt() string { return p.Realm + strings.Join(p.Components, "") }
