@@ -1,0 +1,165 @@
+// Package gss is the initiator's side of the Kerberos 5 GSS-API mechanism (RFC
+// 4121): the first token with its checksum, the acceptor's answer, and message
+// integrity codes. What SPNEGO puts around its tokens is not its business.
+package gss
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/cbt"
+	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/spnego"
+)
+
+// Context flags (RFC 2744 appendix A, RFC 4121 section 4.1.1.1).
+const (
+	FlagDeleg    uint32 = 1
+	FlagMutual   uint32 = 2
+	FlagReplay   uint32 = 4
+	FlagSequence uint32 = 8
+	FlagConf     uint32 = 0x10
+	FlagInteg    uint32 = 0x20
+)
+
+// checksumType marks the authenticator's checksum field as carrying bindings
+// and flags instead of a checksum (RFC 4121 section 4.1.1).
+const checksumType = 0x8003
+
+// ErrTime: an AP-REP answers another authenticator than ours.
+var ErrTime = errors.New("the answer's time is not that of our authenticator")
+
+// Options say what the first token asks for.
+type Options struct {
+	// Flags are context flags; FlagMutual also sets the AP option.
+	Flags uint32
+	// Bindings is the application data of the channel bindings, such as
+	// "tls-server-end-point:" and a hash. Nil means none.
+	Bindings []byte
+	// Delegation is a KRB-CRED for the acceptor, sent when Flags has FlagDeleg.
+	Delegation []byte
+	// Now is the time to put into the authenticator; the process-wide clock
+	// moves it on where two would be alike.
+	Now time.Time
+}
+
+// A Context is one exchange with one acceptor. It is not safe for concurrent
+// use.
+type Context struct {
+	ticket      *krb.Ticket
+	flags       uint32
+	ctime       time.Time
+	cusec       int
+	subkey      krb.Key
+	acceptorKey krb.Key
+	sendSeq     uint64
+	recvSeq     uint64
+	established bool
+}
+
+// Init starts a context and returns the AP-REQ of its first token, which the
+// caller frames ([spnego.AppendInitFrame], or [spnego.AppendFrame] without
+// SPNEGO). With FlagMutual the context is established by [Context.Accept], else
+// it is at once.
+func Init(t *krb.Ticket, o Options) (*Context, []byte, error) {
+	subkey, err := krb.GenerateKey(t.Key.Etype())
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(o.Delegation) > 0xffff {
+		return nil, nil, fmt.Errorf("delegated credentials of %d bytes exceed 65535", len(o.Delegation))
+	}
+	c := &Context{ticket: t, flags: o.Flags, subkey: subkey, established: o.Flags&FlagMutual == 0}
+	c.ctime, c.cusec = krb.UniqueTime(o.Now)
+	var random [4]byte
+	rand.Read(random[:])
+	// Old peers take sequence numbers for signed, so stay clear of the top bits.
+	seq := binary.BigEndian.Uint32(random[:]) & 0x3fffffff
+	c.sendSeq, c.recvSeq = uint64(seq), uint64(seq)
+	var options uint32
+	if o.Flags&FlagMutual != 0 {
+		options = krb.APMutualRequired
+	}
+	req, err := krb.MakeAPReq(t, &krb.Authenticator{
+		Client:   t.Client,
+		Checksum: krb.Checksum{Type: checksumType, Value: checksum(o)},
+		CTime:    c.ctime,
+		Cusec:    c.cusec,
+		Subkey:   subkey,
+		Seq:      seq,
+		HasSeq:   true,
+	}, krb.UsageAPReqAuth, options)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, req, nil
+}
+
+// checksum lays out RFC 4121 section 4.1.1: 16, bindings, flags and, when
+// asked for, delegated credentials, all little-endian.
+func checksum(o Options) []byte {
+	b := make([]byte, 0, 28+len(o.Delegation))
+	b = binary.LittleEndian.AppendUint32(b, 16)
+	var bnd [16]byte
+	if o.Bindings != nil {
+		bnd = cbt.Hash(o.Bindings)
+	}
+	b = append(b, bnd[:]...)
+	b = binary.LittleEndian.AppendUint32(b, o.Flags)
+	if o.Flags&FlagDeleg != 0 {
+		b = binary.LittleEndian.AppendUint16(b, 1)
+		b = binary.LittleEndian.AppendUint16(b, uint16(len(o.Delegation)))
+		b = append(b, o.Delegation...)
+	}
+	return b
+}
+
+// Established reports whether the acceptor has proved itself, or was not asked
+// to.
+func (c *Context) Established() bool { return c.established }
+
+// Accept takes the acceptor's answer, a framed AP-REP or KRB-ERROR. Its error
+// is or wraps a [*krb.KRBError], [ErrTime], [krb.ErrIntegrity],
+// [krb.ErrTooShort], [krb.ErrEtype], [krb.ErrMalformed], [spnego.ErrMalformed]
+// or [spnego.ErrMechanism]. Every error leaves the context unestablished.
+func (c *Context) Accept(token []byte) error {
+	_, id, inner, err := spnego.Unframe(token)
+	if err != nil {
+		return err
+	}
+	switch id {
+	case spnego.TokKRBError:
+		e, err := krb.ParseKRBError(inner)
+		if err != nil {
+			return err
+		}
+		return e
+	case spnego.TokAPRep:
+	default:
+		return fmt.Errorf("%w: token identifier %04x, want an AP-REP", krb.ErrMalformed, id)
+	}
+	if c.flags&FlagMutual == 0 {
+		return fmt.Errorf("%w: an AP-REP that was not asked for", krb.ErrMalformed)
+	}
+	if c.established {
+		return fmt.Errorf("%w: a second AP-REP", krb.ErrMalformed)
+	}
+	part, err := krb.OpenAPRep(c.ticket.Key, inner)
+	if err != nil {
+		return err
+	}
+	if !part.CTime.Equal(c.ctime) || part.Cusec != c.cusec {
+		return ErrTime
+	}
+	// RC4 acceptors echo our subkey, or send one of their own that nobody uses
+	// (MIT); either way the token format stays that of RFC 4757 with our key.
+	if !part.Subkey.IsZero() && !(part.Subkey.Etype() == krb.RC4HMAC && c.subkey.Etype() == krb.RC4HMAC) {
+		c.acceptorKey = part.Subkey
+	}
+	c.recvSeq = uint64(part.Seq)
+	c.established = true
+	return nil
+}
