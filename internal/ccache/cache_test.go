@@ -1,0 +1,554 @@
+package ccache
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jcmturner/gokrb5/v8/credentials"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+func testFile(tb testing.TB, version int) []byte {
+	tb.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("testdata/mit-v%d.ccache", version))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+func parse(tb testing.TB, b []byte) *Cache {
+	tb.Helper()
+	c, err := Parse(b)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+// compare looks into the hidden key, which cmp would refuse to.
+var compare = []cmp.Option{
+	cmp.AllowUnexported(Credential{}),
+	cmp.Comparer(func(a, b secret) bool { return bytes.Equal(a.bytes(), b.bytes()) }),
+}
+
+const realm = "EXAMPLE.TEST"
+
+var (
+	alice    = krb.NewPrincipal(realm, "alice")
+	tgs      = krb.TGS(realm, realm)
+	web      = krb.NewPrincipal(realm, "HTTP", "www.example.test")
+	camellia = krb.NewPrincipal(realm, "HTTP", "camellia.example.test")
+
+	start = time.Date(2026, 11, 23, 23, 13, 51, 0, time.UTC)
+	end   = start.Add(24 * time.Hour)
+)
+
+func TestMITFiles(t *testing.T) {
+	for version := 1; version <= 4; version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			c := parse(t, testFile(t, version))
+			if c.Version != version || !c.Client.Equal(alice) || c.KDCOffset != 0 {
+				t.Errorf("version %d client %v offset %v", c.Version, c.Client, c.KDCOffset)
+			}
+			wantConfig := []Config{
+				{"fast_avail", tgs.String(), []byte("yes")},
+				{"pa_type", tgs.String(), []byte("2")},
+			}
+			if diff := cmp.Diff(wantConfig, c.Config); diff != "" {
+				t.Error(diff)
+			}
+			if v, ok := c.ConfigValue("pa_type", tgs.String()); !ok || string(v) != "2" {
+				t.Errorf("pa_type %q %v", v, ok)
+			}
+			type entry struct {
+				Server                  string
+				Etype                   int32
+				Start, Auth, End, Renew time.Time
+				Flags                   uint32
+			}
+			var got []entry
+			for i := range c.Credentials {
+				cred := &c.Credentials[i]
+				if !cred.Client.Equal(alice) || cred.IsSKey || len(cred.Addresses)+len(cred.AuthData)+len(cred.SecondTicket) != 0 {
+					t.Errorf("%v: unexpected fields", cred)
+				}
+				f, err := krb.ParseTicket(cred.Raw)
+				if err != nil || !f.Server.Equal(cred.Server) {
+					t.Errorf("ticket for %v: %v %v", cred.Server, f.Server, err)
+				}
+				got = append(got, entry{cred.Server.String(), cred.Etype(), cred.StartTime, cred.AuthTime, cred.EndTime, cred.RenewTill, cred.Flags})
+			}
+			const base = krb.FlagForwardable | krb.FlagRenewable | krb.FlagPreAuthent
+			renew := start.Add(7 * 24 * time.Hour)
+			want := []entry{
+				{tgs.String(), 18, start, start, end, renew, base | krb.FlagInitial | krb.FlagEncPARep},
+				{web.String(), 18, start, start, end, renew, base | krb.FlagTransitedOK | krb.FlagEncPARep},
+				{camellia.String(), 26, start, start, end, renew, base | krb.FlagTransitedOK | krb.FlagEncPARep},
+			}
+			// klist shows whole seconds of one clock; the files were made within
+			// the same second or the next.
+			if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b time.Time) bool { return a.Sub(b).Abs() <= 2*time.Second })); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// gokrb5 is a second opinion on files that are whole.
+func TestAgreesWithGokrb5(t *testing.T) {
+	for version := 1; version <= 4; version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			c := parse(t, testFile(t, version))
+			other := new(credentials.CCache)
+			if err := other.Unmarshal(testFile(t, version)); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(other.GetClientPrincipalName().NameString, "/") + "@" + other.GetClientRealm(); got != c.Client.String() {
+				t.Errorf("client %s, gokrb5 has %s", c.Client, got)
+			}
+			entries := other.GetEntries()
+			if len(entries) != len(c.Credentials) {
+				t.Fatalf("%d credentials, gokrb5 has %d", len(c.Credentials), len(entries))
+			}
+			for i, e := range entries {
+				cred := &c.Credentials[i]
+				if cred.etype != e.Key.KeyType || !bytes.Equal(cred.key.bytes(), e.Key.KeyValue) {
+					t.Errorf("%v: key differs", cred.Server)
+				}
+				if !bytes.Equal(cred.Raw, e.Ticket) || !bytes.Equal(cred.SecondTicket, e.SecondTicket) || cred.IsSKey != e.IsSKey {
+					t.Errorf("%v: ticket differs", cred.Server)
+				}
+				for _, pair := range [][2]time.Time{{cred.AuthTime, e.AuthTime}, {cred.StartTime, e.StartTime}, {cred.EndTime, e.EndTime}, {cred.RenewTill, e.RenewTill}} {
+					if !pair[0].Equal(pair[1]) {
+						t.Errorf("%v: time %v, gokrb5 has %v", cred.Server, pair[0], pair[1])
+					}
+				}
+			}
+		})
+	}
+}
+
+// kinit puts configuration first, so a file of version 4 comes out as it went in.
+func TestMarshalIsCanonical(t *testing.T) {
+	in := testFile(t, 4)
+	out, err := parse(t, in).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(in, out) {
+		t.Error(cmp.Diff(in, out))
+	}
+}
+
+func TestMarshalVersions(t *testing.T) {
+	for version := 1; version <= 3; version++ {
+		c := parse(t, testFile(t, version))
+		b, err := c.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := parse(t, b)
+		again.Version = version
+		if version == 1 { // has no name types
+			again.Client.Type = c.Client.Type
+		}
+		if diff := cmp.Diff(c, again, compare...); diff != "" {
+			t.Errorf("version %d: %s", version, diff)
+		}
+	}
+}
+
+func TestMarshalFields(t *testing.T) {
+	key, err := krb.GenerateKey(krb.AES128SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket := &krb.Ticket{Client: alice, Server: web, Raw: []byte{1, 2, 3}, Key: key, Flags: 5, AuthTime: start, EndTime: end}
+	cred := FromTicket(ticket)
+	cred.IsSKey = true
+	cred.SecondTicket = []byte("second")
+	cred.Addresses = []Typed{{2, []byte{127, 0, 0, 1}}, {24, make([]byte, 16)}}
+	cred.AuthData = []Typed{{0xffff, []byte("x")}}
+	want := &Cache{
+		Version: 4, Client: alice, KDCOffset: -90*time.Second - 250*time.Microsecond,
+		Config:      []Config{{"start_realm", "", []byte("OTHER.TEST")}},
+		Credentials: []Credential{cred},
+	}
+	b, err := want.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := parse(t, b)
+	if diff := cmp.Diff(want.KDCOffset, got.KDCOffset); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(want.Config, got.Config); diff != "" {
+		t.Error(diff)
+	}
+	again, err := got.Credentials[0].Ticket()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !again.Key.Equal(key) || !again.StartTime.Equal(start) || !bytes.Equal(again.Raw, ticket.Raw) {
+		t.Errorf("ticket %v changed", again)
+	}
+	if diff := cmp.Diff(cred.Addresses, got.Credentials[0].Addresses); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(cred.AuthData, got.Credentials[0].AuthData); diff != "" {
+		t.Error(diff)
+	}
+
+	for name, bad := range map[string]*Cache{
+		"time before 1970": {Credentials: []Credential{{EndTime: time.Unix(-1, 0)}}},
+		"time after 2106":  {Credentials: []Credential{{EndTime: time.Unix(1<<32, 0)}}},
+		"offset":           {KDCOffset: 1 << 62},
+	} {
+		if _, err := bad.Marshal(); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestRemovedAndUnknownEntries(t *testing.T) {
+	c := parse(t, testFile(t, 4))
+	removed := c.Credentials[1]
+	removed.EndTime, removed.AuthTime = time.Time{}, time.Unix(1<<32-1, 0)
+	c.Credentials = append(c.Credentials,
+		removed,
+		Credential{Server: krb.NewPrincipal(removedRealm, confName, "pa_type")},
+		Credential{Server: krb.NewPrincipal(confRealm, "something", "new")},
+		Credential{Server: krb.NewPrincipal("X", "y"), Client: alice, etype: -1},
+	)
+	b, err := c.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := parse(t, b)
+	if n := len(got.Credentials); n != 4 || got.Credentials[3].Etype() != -1 {
+		t.Errorf("%d credentials, want the three of old and the one of etype -1: %v", n, got.Credentials)
+	}
+	if diff := cmp.Diff(c.Config, got.Config); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestHeader(t *testing.T) {
+	tail := testFile(t, 4)[2+2+12:]
+	with := func(header string) []byte {
+		b := append([]byte{5, 4, byte(len(header) >> 8), byte(len(header))}, header...)
+		return append(b, tail...)
+	}
+	for name, tc := range map[string]struct {
+		header string
+		want   time.Duration
+	}{
+		"empty":             {"", 0},
+		"ahead":             {"\x00\x01\x00\x08\x00\x00\x00\x0a\x00\x00\x00\x05", 10*time.Second + 5*time.Microsecond},
+		"behind":            {"\x00\x01\x00\x08\xff\xff\xff\xff\x00\x00\x00\x00", -time.Second},
+		"unknown tag first": {"\x00\x63\x00\x03abc\x00\x01\x00\x08\x00\x00\x00\x01\x00\x00\x00\x00", time.Second},
+		"unknown tag alone": {"\x00\x63\x00\x00", 0},
+	} {
+		if got := parse(t, with(tc.header)).KDCOffset; got != tc.want {
+			t.Errorf("%s: offset %v, want %v", name, got, tc.want)
+		}
+	}
+	for name, header := range map[string]string{
+		"half a tag":        "\x00",
+		"field too long":    "\x00\x01\x00\x09\x00\x00\x00\x0a\x00\x00\x00\x05",
+		"offset too short":  "\x00\x01\x00\x04\x00\x00\x00\x0a",
+		"microseconds":      "\x00\x01\x00\x08\x00\x00\x00\x0a\x7f\x00\x00\x05",
+		"field crosses end": "\x00\x63\x00\x01",
+	} {
+		_, err := Parse(with(header))
+		if !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A cut anywhere but between two credentials is ErrTruncated, and there the
+// credentials before it are whole.
+func TestEveryTruncation(t *testing.T) {
+	for version := 1; version <= 4; version++ {
+		b := testFile(t, version)
+		whole := parse(t, b)
+		clean := 0
+		for n := range b {
+			// Without slack behind it, as os.ReadFile might leave.
+			c, err := Parse(append(make([]byte, 0, n), b[:n]...))
+			if err == nil {
+				clean++
+				if diff := cmp.Diff(whole.Credentials[:len(c.Credentials)], c.Credentials, append(compare, cmp.Transformer("nil", func(in []Credential) []Credential { return append([]Credential{}, in...) }))...); diff != "" {
+					t.Errorf("version %d cut at %d: %s", version, n, diff)
+				}
+				continue
+			}
+			pe, ok := errors.AsType[*ParseError](err)
+			if !ok || !errors.Is(err, ErrTruncated) || pe.Offset > n || pe.Want == "" {
+				t.Fatalf("version %d cut at %d: %v", version, n, err)
+			}
+		}
+		if want := 5; clean != want { // after the principal and each entry but the last
+			t.Errorf("version %d: %d cuts went unnoticed, want %d", version, clean, want)
+		}
+	}
+}
+
+func TestEveryByteChanged(t *testing.T) {
+	for version := 1; version <= 4; version++ {
+		b := testFile(t, version)
+		for i := range b {
+			for _, x := range []byte{0x01, 0xff} {
+				b[i] ^= x
+				c, err := Parse(b)
+				if err == nil {
+					// What is accepted can be used: none of these may panic.
+					_, _ = c.TGT(Query{Now: start})
+					_, _ = c.Ticket(web, Query{Now: start})
+					_ = fmt.Sprint(c)
+				} else if _, ok := errors.AsType[*ParseError](err); !ok {
+					t.Fatalf("version %d byte %d: %v", version, i, err)
+				}
+				b[i] ^= x
+			}
+		}
+	}
+}
+
+// A count may not make the parser set memory aside for what is not there.
+func TestHugeCounts(t *testing.T) {
+	b := testFile(t, 4)
+	for i := 0; i+4 <= len(b); i++ {
+		bad := append([]byte(nil), b...)
+		copy(bad[i:], "\x7f\xff\xff\xff")
+		if n := testing.AllocsPerRun(1, func() { _, _ = Parse(bad) }); n > 500 {
+			t.Fatalf("count at %d: %v allocations", i, n)
+		}
+	}
+	if _, err := Parse(make([]byte, MaxSize+1)); !errors.Is(err, ErrMalformed) {
+		t.Errorf("too large: %v", err)
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	for name, tc := range map[string]struct {
+		in     string
+		err    error
+		offset int
+	}{
+		"empty":               {"", ErrTruncated, 0},
+		"half a version":      {"\x05", ErrTruncated, 0},
+		"not a cache":         {"[libdefaults]\n", ErrMalformed, 0},
+		"keytab":              {"\x05\x02\x00\x00\x00\x3b\x00\x01\x00\x0b", ErrMalformed, 2 + 4},
+		"version 5":           {"\x05\x05", ErrMalformed, 0},
+		"no principal":        {"\x05\x04\x00\x00", ErrTruncated, 4},
+		"too many components": {"\x05\x03\x00\x00\x00\x01\x00\x00\x00\x41" + strings.Repeat("\x00", 1000), ErrMalformed, 6},
+		"version 1 no realm":  {"\x05\x01\x00\x00\x00\x00\x00\x00\x00\x00", ErrMalformed, 2},
+	} {
+		_, err := Parse([]byte(tc.in))
+		pe, ok := errors.AsType[*ParseError](err)
+		if !ok {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if name == "keytab" { // reads as version 2 with a great many components: any clear error will do
+			continue
+		}
+		if !errors.Is(err, tc.err) || pe.Offset != tc.offset {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTicket(t *testing.T) {
+	key := func(etype int32) krb.Key {
+		k, err := krb.GenerateKey(etype)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	ticket := func(server krb.Principal, etype int32, life time.Duration, flags uint32, raw string) Credential {
+		return FromTicket(&krb.Ticket{Client: alice, Server: server, Raw: []byte(raw), Key: key(etype), Flags: flags, AuthTime: start, EndTime: start.Add(life)})
+	}
+	noRealm := krb.Principal{Components: web.Components}
+	realTicket := string(parse(t, testFile(t, 4)).Credentials[1].Raw)
+	skey := ticket(web, 18, time.Hour, 0, "skey")
+	skey.IsSKey = true
+	foreign := ticket(web, 18, time.Hour, 0, "foreign")
+	foreign.Client = krb.NewPrincipal(realm, "bob")
+	odd := ticket(web, 18, time.Hour, 0, "odd")
+	odd.etype = 25
+
+	for name, tc := range map[string]struct {
+		creds  []Credential
+		server krb.Principal
+		query  Query
+		want   string
+		err    error
+	}{
+		"found":            {[]Credential{ticket(tgs, 18, time.Hour, 0, "a"), ticket(web, 18, time.Hour, 0, "b")}, web, Query{Now: start}, "b", nil},
+		"none":             {nil, web, Query{Now: start}, "", ErrNoTicket},
+		"other realm":      {[]Credential{ticket(krb.NewPrincipal("B.TEST", web.Components...), 18, time.Hour, 0, "a")}, web, Query{Now: start}, "", ErrNoTicket},
+		"any realm":        {[]Credential{ticket(web, 18, time.Hour, 0, "a")}, noRealm, Query{Now: start}, "a", nil},
+		"stored bare":      {[]Credential{ticket(noRealm, 18, time.Hour, 0, realTicket)}, web, Query{Now: start}, realTicket, nil},
+		"stored bare bad":  {[]Credential{ticket(noRealm, 18, time.Hour, 0, "junk")}, web, Query{Now: start}, "", ErrNoTicket},
+		"expired":          {[]Credential{ticket(web, 18, time.Hour, 0, "a")}, web, Query{Now: start.Add(time.Hour)}, "", ErrExpired},
+		"within margin":    {[]Credential{ticket(web, 18, time.Hour, 0, "a")}, web, Query{Now: start.Add(50 * time.Minute), Margin: 10 * time.Minute}, "", ErrExpired},
+		"renewed later":    {[]Credential{ticket(web, 18, time.Hour, 0, "a"), ticket(web, 18, 3*time.Hour, 0, "b"), ticket(web, 18, 2*time.Hour, 0, "c")}, web, Query{Now: start}, "b", nil},
+		"first of equals":  {[]Credential{ticket(web, 18, time.Hour, 0, "a"), ticket(web, 18, time.Hour, 0, "b")}, web, Query{Now: start}, "a", nil},
+		"preferred etype":  {[]Credential{ticket(web, 17, 3*time.Hour, 0, "a"), ticket(web, 18, time.Hour, 0, "b")}, web, Query{Now: start}, "b", nil},
+		"order of caller":  {[]Credential{ticket(web, 17, time.Hour, 0, "a"), ticket(web, 18, time.Hour, 0, "b")}, web, Query{Now: start, Etypes: []int32{17, 18}}, "a", nil},
+		"RC4 unasked":      {[]Credential{ticket(web, 23, time.Hour, 0, "a")}, web, Query{Now: start}, "", ErrEtype},
+		"RC4 asked":        {[]Credential{ticket(web, 23, time.Hour, 0, "a")}, web, Query{Now: start, Etypes: []int32{23}}, "a", nil},
+		"camellia asked":   {[]Credential{odd}, web, Query{Now: start, Etypes: []int32{25}}, "", ErrEtype},
+		"camellia spoils":  {[]Credential{odd, ticket(web, 18, time.Hour, 0, "b")}, web, Query{Now: start}, "b", nil},
+		"postdated":        {[]Credential{ticket(web, 18, time.Hour, krb.FlagInvalid, "a")}, web, Query{Now: start}, "", ErrNoTicket},
+		"user to user":     {[]Credential{skey}, web, Query{Now: start}, "", ErrNoTicket},
+		"someone else's":   {[]Credential{foreign}, web, Query{Now: start}, "", ErrNoTicket},
+		"name type":        {[]Credential{ticket(krb.Principal{Type: 1, Realm: realm, Components: web.Components}, 18, time.Hour, 0, "a")}, web, Query{Now: start}, "a", nil},
+		"etype beats time": {[]Credential{ticket(web, 23, time.Hour, 0, "a"), ticket(web, 18, -time.Hour, 0, "b")}, web, Query{Now: start}, "", ErrEtype},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &Cache{Client: alice, Credentials: tc.creds}
+			got, err := c.Ticket(tc.server, tc.query)
+			if tc.err != nil {
+				le, ok := errors.AsType[*LookupError](err)
+				if !ok || !errors.Is(err, tc.err) || got != nil || !strings.Contains(le.Error(), "HTTP/www.example.test") {
+					t.Errorf("got %v, %v; want %v", got, err, tc.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(got.Raw) != tc.want || got.Server.Realm != realm {
+				t.Errorf("got %q for %v, want %q", got.Raw, got.Server, tc.want)
+			}
+		})
+	}
+}
+
+func TestKDCOffset(t *testing.T) {
+	c := parse(t, testFile(t, 4))
+	at := Query{Now: end.Add(-time.Minute)}
+	if _, err := c.TGT(at); err != nil {
+		t.Fatal(err)
+	}
+	c.KDCOffset = 2 * time.Minute
+	if _, err := c.TGT(at); !errors.Is(err, ErrExpired) {
+		t.Errorf("KDC two minutes ahead: %v", err)
+	}
+}
+
+func TestTGT(t *testing.T) {
+	c := parse(t, testFile(t, 4))
+	got, err := c.TGT(Query{Now: start})
+	if err != nil || !got.Server.Equal(tgs) {
+		t.Fatal(got, err)
+	}
+	c.Config = append(c.Config, Config{Key: "start_realm", Value: []byte("OTHER.TEST")})
+	if _, err := c.TGT(Query{Now: start}); !errors.Is(err, ErrNoTicket) || !strings.Contains(err.Error(), "krbtgt/OTHER.TEST@OTHER.TEST") {
+		t.Errorf("start_realm is not looked at: %v", err)
+	}
+}
+
+func TestKeysDoNotPrint(t *testing.T) {
+	c := parse(t, testFile(t, 4))
+	key := c.Credentials[0].key.bytes()
+	ticket, err := c.Credentials[0].Ticket()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+		for _, v := range []any{c, *c, c.Credentials[0], &c.Credentials[0], ticket, struct{ c Credential }{c.Credentials[0]}} {
+			s := fmt.Sprintf(verb, v)
+			for _, form := range []string{string(key), fmt.Sprintf("%x", key), fmt.Sprintf("%d", key), fmt.Sprintf("%v", key[:8]), fmt.Sprintf("%#v", key)} {
+				if strings.Contains(s, strings.Trim(form, "[]")) {
+					t.Errorf("%s of %T shows the key", verb, v)
+				}
+			}
+		}
+	}
+	if s := fmt.Sprint(c.Credentials[0]); !strings.Contains(s, "alice@EXAMPLE.TEST") {
+		t.Errorf("the canary does not sing: %s", s)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "cc")
+	if err := os.WriteFile(path, testFile(t, 4), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	name := Name{"FILE", path}
+	c, err := Load(name)
+	if err != nil || !c.Client.Equal(alice) {
+		t.Fatal(c, err)
+	}
+	// Opened anew each time.
+	if err := os.WriteFile(path, testFile(t, 4)[:900], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load(name)
+	if !errors.Is(err, ErrTruncated) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "offset") {
+		t.Errorf("half a file: %v", err)
+	}
+	if _, err = Load(Name{"FILE", filepath.Join(dir, "none")}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "kinit") {
+		t.Errorf("no file: %v", err)
+	}
+	if _, err = Load(Name{"FILE", dir}); err == nil || !strings.Contains(err.Error(), "regular") {
+		t.Errorf("directory: %v", err)
+	}
+	for _, s := range []string{"DIR:/tmp/x", "DIR::/tmp/x/tkt", "KCM:", "KCM:1000", "KEYRING:persistent:1000", "API:", "MSLSA:", "MEMORY:x", "file:/tmp/x", "NONSENSE:x"} {
+		n, err := ParseName(s)
+		if err != nil {
+			t.Errorf("%s: %v", s, err)
+		}
+		_, err = Load(n)
+		ute, ok := errors.AsType[*UnsupportedTypeError](err)
+		if !ok || ute.Name != n || !strings.Contains(err.Error(), "FILE:/path") || !strings.Contains(err.Error(), s) {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+}
+
+func TestParseName(t *testing.T) {
+	for in, want := range map[string]Name{
+		"FILE:/tmp/krb5cc_0":     {"FILE", "/tmp/krb5cc_0"},
+		"/tmp/krb5cc_0":          {"FILE", "/tmp/krb5cc_0"},
+		"krb5cc":                 {"FILE", "krb5cc"},
+		"/tmp/with:colon":        {"FILE", "/tmp/with:colon"},
+		`C:\Users\a\krb5cc`:      {"FILE", `C:\Users\a\krb5cc`},
+		"DIR:/run/user/1":        {"DIR", "/run/user/1"},
+		"DIR::/run/user/1/tktab": {"DIR", ":/run/user/1/tktab"},
+		"KCM:":                   {"KCM", ""},
+		"KEYRING:persistent:0:x": {"KEYRING", "persistent:0:x"},
+		"MEMORY:a":               {"MEMORY", "a"},
+		"API:":                   {"API", ""},
+		"MSLSA:":                 {"MSLSA", ""},
+	} {
+		got, err := ParseName(in)
+		if err != nil || got != want {
+			t.Errorf("%s: %+v, %v", in, got, err)
+		}
+		if again, err := ParseName(got.String()); err != nil || again != got {
+			t.Errorf("%s: %+v, %v", got, again, err)
+		}
+	}
+	for _, bad := range []string{"", "FILE:", "DIR:"} {
+		if n, err := ParseName(bad); err == nil {
+			t.Errorf("%q: %+v", bad, n)
+		}
+	}
+}

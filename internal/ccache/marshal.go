@@ -1,0 +1,108 @@
+package ccache
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// Marshal returns the cache in format version 4, with the KDC offset in its
+// header and configuration entries first, as kinit writes them. Version is not
+// looked at. It is an error for a time to lie outside 1970 to 2106.
+func (c *Cache) Marshal() ([]byte, error) {
+	w := &writer{}
+	w.b = append(w.b, 5, 4)
+	w.u16(12)
+	w.u16(tagDelta)
+	w.u16(8)
+	s, us := c.KDCOffset/time.Second, c.KDCOffset%time.Second/time.Microsecond
+	if s < math.MinInt32 || s > math.MaxInt32 {
+		return nil, fmt.Errorf("credential cache: KDC offset %v exceeds 32 bits of seconds", c.KDCOffset)
+	}
+	w.u32(uint32(int32(s)))
+	w.u32(uint32(int32(us)))
+	w.principal(c.Client)
+	for _, e := range c.Config {
+		server := krb.Principal{Type: krb.NTPrincipal, Realm: confRealm, Components: []string{confName, e.Key}}
+		if e.Principal != "" {
+			server.Components = append(server.Components, e.Principal)
+		}
+		w.credential(&Credential{Client: c.Client, Server: server, Raw: e.Value})
+	}
+	for i := range c.Credentials {
+		w.credential(&c.Credentials[i])
+	}
+	if w.err != nil {
+		return nil, fmt.Errorf("credential cache of %s: %w", c.Client, w.err)
+	}
+	return w.b, nil
+}
+
+type writer struct {
+	b   []byte
+	err error
+}
+
+func (w *writer) u16(v uint16) { w.b = binary.BigEndian.AppendUint16(w.b, v) }
+func (w *writer) u32(v uint32) { w.b = binary.BigEndian.AppendUint32(w.b, v) }
+
+func (w *writer) data(b []byte) {
+	if len(b) > MaxSize {
+		w.err = fmt.Errorf("field of %d bytes, more than %d", len(b), MaxSize)
+		return
+	}
+	w.u32(uint32(len(b)))
+	w.b = append(w.b, b...)
+}
+
+func (w *writer) time(t time.Time) {
+	var s int64
+	if !t.IsZero() {
+		s = t.Unix()
+	}
+	if s < 0 || s > math.MaxUint32 {
+		w.err = fmt.Errorf("time %v does not fit into 32 bits of seconds", t)
+	}
+	w.u32(uint32(s))
+}
+
+func (w *writer) principal(p krb.Principal) {
+	w.u32(uint32(p.Type))
+	w.u32(uint32(len(p.Components)))
+	w.data([]byte(p.Realm))
+	for _, c := range p.Components {
+		w.data([]byte(c))
+	}
+}
+
+func (w *writer) typed(list []Typed) {
+	w.u32(uint32(len(list)))
+	for _, t := range list {
+		w.u16(t.Type)
+		w.data(t.Data)
+	}
+}
+
+func (w *writer) credential(c *Credential) {
+	w.principal(c.Client)
+	w.principal(c.Server)
+	w.u16(uint16(int16(c.etype)))
+	w.data(c.key.bytes())
+	w.time(c.AuthTime)
+	w.time(c.StartTime)
+	w.time(c.EndTime)
+	w.time(c.RenewTill)
+	var skey byte
+	if c.IsSKey {
+		skey = 1
+	}
+	w.b = append(w.b, skey)
+	w.u32(c.Flags)
+	w.typed(c.Addresses)
+	w.typed(c.AuthData)
+	w.data(c.Raw)
+	w.data(c.SecondTicket)
+}

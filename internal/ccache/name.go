@@ -1,0 +1,55 @@
+package ccache
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A Name says where a cache is: a type such as FILE, and a residual whose
+// meaning depends on the type.
+type Name struct {
+	Type     string
+	Residual string
+}
+
+// ParseName reads TYPE:residual. A name without a type is a path of type FILE,
+// and so are a Windows drive letter and anything with a slash before its first
+// colon. Types are case-sensitive, as MIT has them; whether one can be loaded
+// is for [Load] to say. %{...} must be expanded already. An empty name or
+// residual is an error, save for types that have a default cache (KCM, API,
+// MSLSA).
+func ParseName(s string) (Name, error) {
+	if s == "" {
+		return Name{}, errors.New("credential cache name is empty: want FILE:path")
+	}
+	n := Name{Type: "FILE", Residual: s}
+	if kind, residual, ok := strings.Cut(s, ":"); ok && len(kind) > 1 && !strings.ContainsAny(kind, `/\`) {
+		n = Name{kind, residual}
+	}
+	if n.Residual == "" {
+		switch n.Type {
+		case "KCM", "API", "MSLSA":
+		default:
+			return Name{}, fmt.Errorf("credential cache name %q says nothing after the colon: want FILE:path", s)
+		}
+	}
+	return n, nil
+}
+
+// String returns TYPE:residual.
+func (n Name) String() string { return n.Type + ":" + n.Residual }
+
+// UnsupportedTypeError is returned for a cache of a type that cannot be read.
+type UnsupportedTypeError struct{ Name Name }
+
+// Error names the cache and says how to get one that can be read.
+func (e *UnsupportedTypeError) Error() string {
+	switch e.Name.Type {
+	case "DIR", "KCM", "KEYRING", "API", "MSLSA":
+		return fmt.Sprintf("credential cache %s: type %s is not supported; make a file cache with `kinit -c FILE:/path` and set KRB5CCNAME=FILE:/path", e.Name, e.Name.Type)
+	case "MEMORY":
+		return fmt.Sprintf("credential cache %s: a MEMORY cache lives inside the process that made it; make a file cache with `kinit -c FILE:/path` and set KRB5CCNAME=FILE:/path", e.Name)
+	}
+	return fmt.Sprintf("credential cache %s: unknown type %q; want FILE:/path (types are in capitals)", e.Name, e.Name.Type)
+}
