@@ -116,8 +116,9 @@ func (k kit) endsBelow(t T) {
 		}}
 		l := newLab(ctx, s)
 		k.call(l, k.newStage()(transport(p, false)))
+		reached := ctx.Err() != nil
 		cancel()
-		if !errors.Is(l.got, context.Canceled) {
+		if reached && !errors.Is(l.got, context.Canceled) {
 			l.problem("cancelled context: got error %v, want one that is context.Canceled", l.got)
 		}
 		l.report(t, s.name)
@@ -256,6 +257,9 @@ func (k kit) call(l *lab, next kerbchain.Next) {
 		l.problem("both: a response and the error %v", res.err)
 	case res.resp == nil && res.err == nil:
 		l.problem("neither a response nor an error")
+	}
+	if errors.Is(res.err, errUnknown) {
+		l.problem("context values lost: a request was sent that does not carry the caller's")
 	}
 	if last := l.lastError(); last != nil {
 		if res.err == nil {

@@ -14,6 +14,7 @@ import (
 var (
 	errGetBody = errors.New("stagetest: GetBody fails")
 	errBelow   = errors.New("stagetest: the transport fails")
+	errUnknown = errors.New("stagetest: a request whose context does not carry the caller's values")
 )
 
 // A peer is a transport with a server behind it. It obeys the contract of
@@ -28,12 +29,8 @@ func transport(p peer, anonymous bool) kerbchain.Next {
 	return func(r *http.Request) (*http.Response, error) {
 		l := labOf(r)
 		if l == nil {
-			// Not known whose call this is: the caller's check of its own
-			// context values or the missing response tells.
-			if err := closeBody(r); err != nil {
-				return nil, err
-			}
-			return nil, errors.New("stagetest: context values lost: the request that was sent does not carry the caller's")
+			// Not known whose call this is: call tells it by the error.
+			return nil, errors.Join(errUnknown, closeBody(r))
 		}
 		l.checkUnchanged("when a request was sent")
 		resp, err := p.serve(l, r)

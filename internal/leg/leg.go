@@ -1,0 +1,190 @@
+// Package leg sends one signed request: a clone with a fresh body, one token
+// for the origin server, one for a proxy, or both.
+//
+// A token is made before anyone knows which connection will carry it. The
+// transport may take a connection with another certificate than the token is
+// bound to (RFC 5929), and [http.Transport] resends a request by itself when a
+// pooled connection turns out to be dead, which with the same token is a replay
+// (RFC 4120 section 3.2.3). So a leg watches the connections that its request
+// is given to, through [httptrace.ClientTrace], and signs anew before a byte is
+// written where the token at hand does not fit. A transport that calls no such
+// hooks sends the token that was made up front.
+package leg
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+
+	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// A Token is what one peer is sent in one leg.
+type Token struct {
+	// Context made the token. Its target says for whom it is: the origin
+	// server, or with Proxy set a proxy.
+	Context middleware.SecurityContext
+	// Bytes is the token that Step returned, not encoded.
+	Bytes []byte
+	// Continued is set when this is not the first token of Context. It answers
+	// what the peer said on one connection and cannot be made anew for another.
+	Continued bool
+}
+
+// A Leg is one request to send.
+type Leg struct {
+	// Number counts the requests of the stage's call, from 1. It is for
+	// [middleware.SendEvent].
+	Number int
+	// Body is sent in place of the request's own; Send takes it over. The
+	// length and GetBody stay those of the request.
+	Body io.ReadCloser
+	// Tokens go with the request, one at most for each side. There is at least
+	// one.
+	Tokens []Token
+}
+
+// A Signer sends legs for one stage. It is safe for concurrent use.
+type Signer struct {
+	Initiator middleware.Initiator
+	Stage     string // for events and errors
+}
+
+// First starts a context for t and returns its first token. Errors are of type
+// [*middleware.Error].
+func (s Signer) First(ctx context.Context, t middleware.Target) (Token, error) {
+	sc, err := s.Initiator.Initiate(ctx, t)
+	if err != nil {
+		return Token{}, s.wrap(t, err)
+	}
+	b, err := sc.Step(ctx, nil)
+	if err == nil && len(b) == 0 {
+		err = errors.New("the mechanism made no first token")
+	}
+	if err != nil {
+		return Token{}, s.wrap(t, err)
+	}
+	return Token{Context: sc, Bytes: b}, nil
+}
+
+// wrap gives an error that is not an [*middleware.Error] yet that form.
+func (s Signer) wrap(t middleware.Target, err error) error {
+	var known *middleware.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	return &middleware.Error{Stage: s.Stage, Kind: middleware.ErrToken, Host: t.HostPort(), Err: err}
+}
+
+// Send sends a clone of r with the tokens of l through next. r is not changed.
+// The clone carries the contexts of the tokens ([middleware.WithSecurity]); a
+// token that is made anew takes the place of the old one there too.
+//
+// The response's Request carries whatever context signed last, here or further
+// down, and the headers that were sent but for the tokens of l: those fields
+// are what they were in r. The response's body must be closed, which also ends
+// the context of the request that was sent; that of resp.Request lives as long
+// as the one of r.
+//
+// When a token was to be made anew and could not be, the result is that error,
+// of type [*middleware.Error]. Every other error is next's own.
+func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Response, error) {
+	// One transport call at a time: the request of a leg around this one has
+	// been answered, or never will be, and is not to be signed any more.
+	if outer, ok := r.Context().Value(flightKey{}).(*flight); ok {
+		_ = outer.land() // its own Send returns the error
+	}
+	signed := r
+	for _, t := range l.Tokens {
+		signed = middleware.WithSecurity(signed, t.Context)
+	}
+	ctx, cancel := context.WithCancelCause(signed.Context())
+	f := &flight{signer: s, ctx: r.Context(), number: l.Number, tokens: l.Tokens, cancel: cancel}
+	ctx = context.WithValue(ctx, flightKey{}, f)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: f.gotConn})
+
+	// Not Clone: a caller fills in Trailer while its body is read, and must
+	// not fill in another map than the one that is sent.
+	sent := signed.WithContext(ctx)
+	sent.Body = l.Body
+	sent.Header = r.Header.Clone()
+	if sent.Header == nil {
+		sent.Header = make(http.Header)
+	}
+	for _, t := range l.Tokens {
+		sent.Header.Set(field(t), value(t))
+	}
+	f.sent = sent
+	f.emit(false)
+
+	resp, err := next(sent)
+	if ferr := f.land(); ferr != nil {
+		err = ferr
+	}
+	if resp == nil || err != nil {
+		if resp != nil && resp.Body != nil {
+			// The error says more than that of closing.
+			_ = resp.Body.Close()
+		}
+		cancel(nil)
+		return nil, err
+	}
+	resp.Request = answered(resp.Request, r, signed, l.Tokens)
+	release(resp, sent, cancel)
+	return resp, nil
+}
+
+// field returns the name of the header field for t.
+func field(t Token) string {
+	if t.Context.Target().Proxy {
+		return "Proxy-Authorization"
+	}
+	return "Authorization"
+}
+
+// value returns the field's value (RFC 4559 section 4.1).
+func value(t Token) string {
+	scheme := t.Context.Target().Scheme
+	if scheme == "" {
+		scheme = middleware.Negotiate
+	}
+	return string(scheme) + " " + base64.StdEncoding.EncodeToString(t.Bytes)
+}
+
+// answered returns what a response to signed should name as its request: a copy
+// of what it does name, with the values of its context, but without our tokens
+// and without the end of our context.
+func answered(named, r, signed *http.Request, tokens []Token) *http.Request {
+	if named == nil {
+		named = signed
+	}
+	out := named.WithContext(values{signed.Context(), context.WithoutCancel(named.Context())})
+	out.Header = named.Header.Clone()
+	for _, t := range tokens {
+		name := field(t)
+		if own, ok := r.Header[name]; ok && out.Header != nil {
+			out.Header[name] = append([]string(nil), own...)
+		} else {
+			out.Header.Del(name)
+		}
+	}
+	return out
+}
+
+// values is a context that lives as long as one and has the values of another
+// before its own.
+type values struct {
+	context.Context
+	first context.Context // without cancel, so that it hides no cancellation
+}
+
+func (v values) Value(key any) any {
+	if x := v.first.Value(key); x != nil {
+		return x
+	}
+	return v.Context.Value(key)
+}
