@@ -1,0 +1,228 @@
+package negotiate
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/kerbchain/kerbchain/internal/challenge"
+	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// answer returns the tokens to answer resp with, nil if resp is what the caller
+// gets. Its body is not touched. With an error, resp is of no more use.
+func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
+	var peer *side
+	var lines []string
+	switch resp.StatusCode {
+	case http.StatusUnauthorized:
+		peer, lines = &c.origin, resp.Header.Values("WWW-Authenticate")
+	case http.StatusProxyAuthRequired:
+		peer, lines = &c.proxy, resp.Header.Values("Proxy-Authenticate")
+	default:
+		return nil, nil
+	}
+	if peer.own || !c.believable(resp) {
+		return nil, nil
+	}
+	target, terr := c.target(resp)
+	c.challenged(resp, target, lines)
+	c.look(resp)
+	ch, scheme, ok := choose(lines, peer.sc)
+	switch {
+	case !ok && peer.sc != nil:
+		c.refused(resp, target, nil)
+		return nil, nil
+	case !ok:
+		return nil, nil
+	case terr != nil:
+		c.emit(resp, target, middleware.ReasonNone, terr)
+		return nil, nil
+	}
+	target.Scheme = scheme
+	if c.signed == c.MaxLegs {
+		c.refused(resp, target, fmt.Errorf("no answer but challenges to %d signed requests, which is the most for one call", c.signed))
+		return nil, nil
+	}
+	token, err := c.token(resp, peer, target, ch)
+	if err != nil || token == nil {
+		return nil, err
+	}
+	return c.complete(peer, *token)
+}
+
+// token returns the token for the peer that resp comes from, nil if it refused.
+func (c *call) token(resp *http.Response, peer *side, target middleware.Target, ch challenge.Challenge) (*leg.Token, error) {
+	in, err := ch.Token()
+	if err != nil {
+		c.refused(resp, target, &middleware.Error{
+			Stage: name, Kind: middleware.ErrToken, Host: target.HostPort(), Reason: middleware.Malformed, Err: err,
+		})
+		return nil, nil
+	}
+	if peer.sc == nil {
+		// A token that answers nothing is a hint at best (NegTokenInit2 of
+		// MS-SPNG), and the exchange is ours to start.
+		return c.fresh(resp, peer, target)
+	}
+	reason := error(nil)
+	if in != nil {
+		out, err := peer.sc.Step(c.r.Context(), in)
+		if end := c.r.Context().Err(); end != nil {
+			return nil, errors.Join(end, err)
+		}
+		if err == nil && len(out) > 0 {
+			return &leg.Token{Context: peer.sc, Bytes: out, Continued: true}, nil
+		}
+		if err == nil {
+			// The exchange is complete and the answer still no: the server
+			// knows who asks.
+			c.refused(resp, target, nil)
+			return nil, nil
+		}
+		reason = err
+	}
+	if !peer.mine {
+		// Made before the server was asked: its connection, ticket or scheme
+		// may have been the wrong one.
+		return c.fresh(resp, peer, target)
+	}
+	c.refused(resp, target, reason)
+	return nil, nil
+}
+
+// fresh starts a context.
+func (c *call) fresh(resp *http.Response, peer *side, target middleware.Target) (*leg.Token, error) {
+	token, err := c.signer.First(c.r.Context(), target)
+	if err != nil {
+		if c.ReturnChallenge && errors.Is(err, middleware.ErrCredentials) {
+			c.emit(resp, target, middleware.ReasonNone, err)
+			return nil, nil
+		}
+		return nil, err
+	}
+	peer.sc, peer.mine = token.Context, true
+	return &token, nil
+}
+
+// complete adds to the token for one peer a fresh one for the other, if the
+// last request bore one: what was sent before would be a replay.
+func (c *call) complete(peer *side, token leg.Token) ([]leg.Token, error) {
+	tokens := []leg.Token{token}
+	other := &c.proxy
+	if peer == other {
+		other = &c.origin
+	}
+	if other.sc == nil {
+		return tokens, nil
+	}
+	again, err := c.signer.First(c.r.Context(), other.sc.Target())
+	if err != nil {
+		return nil, err
+	}
+	other.sc = again.Context
+	return append(tokens, again), nil
+}
+
+// look takes note of who signed the request that resp answers: a stage further
+// down may have, and a leg signs anew when the transport takes another
+// connection.
+func (c *call) look(resp *http.Response) {
+	c.origin.sc = c.origin.look(c.r, resp, middleware.SecurityOf)
+	c.proxy.sc = c.proxy.look(c.r, resp, middleware.ProxySecurityOf)
+}
+
+func (s *side) look(r *http.Request, resp *http.Response, of func(*http.Request) middleware.SecurityContext) middleware.SecurityContext {
+	before, now := of(r), of(resp.Request)
+	switch {
+	case before != nil && !s.signed && !s.mine:
+		return nil // what r carries signed another request
+	case now != nil:
+		return now
+	}
+	return before // resp does not name its request
+}
+
+// believable reports whether resp can come from the peer that its status
+// suggests. A proxy's 407 over TLS would be an error of the transport, since it
+// answers CONNECT; as a response it is the origin's, which has no business with
+// a token for the proxy.
+func (c *call) believable(resp *http.Response) bool {
+	return resp.StatusCode != http.StatusProxyAuthRequired || !middleware.TargetOf(c.r.URL).Secure
+}
+
+// target returns the peer that resp comes from.
+func (c *call) target(resp *http.Response) (middleware.Target, error) {
+	if resp.StatusCode != http.StatusProxyAuthRequired {
+		t := middleware.TargetOf(c.r.URL)
+		if t.Secure {
+			t.TLS = resp.TLS
+		}
+		return t, nil
+	}
+	u, err := c.Proxy(c.r)
+	if err == nil && u == nil {
+		err = errors.New("the transport's proxy is not known: set Options.Proxy to the function that it uses")
+	}
+	if err != nil {
+		return middleware.Target{Proxy: true}, err
+	}
+	t := middleware.TargetOf(u)
+	t.Proxy = true
+	return t, nil
+}
+
+// choose picks the challenge to answer: of the scheme of the context that is at
+// work, else Negotiate, else Kerberos; and of several the one with a token, if
+// a context is at work that could take it.
+func choose(lines []string, sc middleware.SecurityContext) (challenge.Challenge, middleware.Scheme, bool) {
+	schemes := []middleware.Scheme{middleware.Negotiate, middleware.Kerberos}
+	if sc != nil && sc.Target().Scheme == middleware.Kerberos {
+		schemes[0], schemes[1] = schemes[1], schemes[0]
+	}
+	all := challenge.Parse(lines)
+	for _, scheme := range schemes {
+		var found challenge.Challenge
+		ok := false
+		for _, ch := range all {
+			if ch.Is(string(scheme)) && (!ok || sc != nil && found.Token68 == "") {
+				found, ok = ch, true
+			}
+		}
+		if ok {
+			return found, scheme, true
+		}
+	}
+	return challenge.Challenge{}, "", false
+}
+
+func (c *call) challenged(resp *http.Response, t middleware.Target, lines []string) {
+	ctx := c.r.Context()
+	if !middleware.Tracing(ctx) {
+		return
+	}
+	middleware.Emit(ctx, middleware.ChallengeEvent{
+		Host:    t.HostPort(),
+		Status:  resp.StatusCode,
+		Schemes: challenge.Schemes(lines),
+		Leg:     c.sent,
+	})
+}
+
+// refused reports that resp goes up as it is. A reason that cause names is
+// reported as such.
+func (c *call) refused(resp *http.Response, t middleware.Target, cause error) {
+	reason := middleware.Refused
+	var known *middleware.Error
+	if errors.As(cause, &known) && known.Reason != middleware.ReasonNone {
+		reason = known.Reason
+	}
+	c.emit(resp, t, reason, cause)
+}
+
+func (c *call) emit(resp *http.Response, t middleware.Target, reason middleware.Reason, cause error) {
+	middleware.Emit(c.r.Context(), middleware.RefusedEvent{
+		Host: t.HostPort(), Status: resp.StatusCode, Reason: reason, Err: cause,
+	})
+}
