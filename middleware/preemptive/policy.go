@@ -1,0 +1,63 @@
+package preemptive
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// A Policy chooses the requests to sign. It is one of [Always], [Hosts] and
+// [Learned]; for conditions of your own put the stage with Always into
+// kerbchain.When. A Policy is safe for concurrent use and may be given to
+// several stages, which share nothing by it.
+type Policy interface {
+	// wire makes the rule of one wiring.
+	wire(Options) rule
+}
+
+// A rule is a policy at work. It is safe for concurrent use.
+type rule interface {
+	// choose says whether r is to be signed, and for which scheme.
+	choose(r *http.Request) (middleware.Scheme, bool)
+	// learn sees what came back for r, signed or not.
+	learn(r *http.Request, resp *http.Response)
+	// lenient says that a request may be sent without a token if none can be
+	// had.
+	lenient() bool
+}
+
+// Always returns the policy that signs every request. Mind redirects: whatever
+// host they lead to is sent a token, if there is a ticket for it.
+func Always() Policy { return always{} }
+
+type always struct{}
+
+func (always) wire(Options) rule                              { return always{} }
+func (always) choose(*http.Request) (middleware.Scheme, bool) { return middleware.Negotiate, true }
+func (always) learn(*http.Request, *http.Response)            {}
+func (always) lenient() bool                                  { return false }
+
+// Hosts returns the policy that signs requests to these hosts. The notation is
+// that of the AuthServerAllowlist of Chromium: "app.example" is that host
+// alone, "*.corp.example" every host below corp.example but not itself,
+// "*corp.example" every host that ends like that, evilcorp.example too, and
+// "*" every host. A port, as in "app.example:8443" or "[2001:db8::1]:8443",
+// limits a pattern to URLs with that port, written there or implied. Case and
+// one dot at the end make no difference, and a pattern may be a list with
+// commas between. A pattern of any other form matches nothing; what counts is
+// the URL, not the Host header.
+func Hosts(patterns ...string) Policy {
+	return hosts{parse(patterns)}
+}
+
+type hosts struct{ patterns []pattern }
+
+func (h hosts) wire(Options) rule                   { return h }
+func (h hosts) learn(*http.Request, *http.Response) {}
+func (h hosts) lenient() bool                       { return false }
+
+func (h hosts) choose(r *http.Request) (middleware.Scheme, bool) {
+	t := middleware.TargetOf(r.URL)
+	return middleware.Negotiate, slices.ContainsFunc(h.patterns, func(p pattern) bool { return p.matches(t) })
+}

@@ -1,0 +1,103 @@
+// Package preemptive puts a token on a request before any server has asked for
+// one, which saves the round trip of the challenge and the sending of a body
+// twice. What comes back goes up as it came.
+//
+// Which requests are signed is a [Policy]: every one ([Always]), those to
+// certain hosts ([Hosts]), or those to origins where a token was of use before
+// ([Learned]).
+//
+// Leave it out where a round trip more does no harm; [Always] also where a
+// chain talks to servers that are not to be told who asks: a token names its
+// user to whoever holds the service's key.
+//
+// Order: inside mutual and sanitize, which judge what comes back, and outside
+// negotiate, which goes on with the exchange that this stage began, or begins
+// anew where a token was refused. Without negotiate a 401 is the answer.
+package preemptive
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+const name = "preemptive"
+
+// DefaultMaxOrigins is the default of Options.MaxOrigins.
+const DefaultMaxOrigins = 1024
+
+// Options bound the stage. The zero value is the default.
+type Options struct {
+	// MaxOrigins is how many origins [Learned] remembers at most, 0 or less
+	// meaning DefaultMaxOrigins. The one that was used longest ago is
+	// forgotten first; it costs a challenge to be learned again.
+	MaxOrigins int
+}
+
+// New returns a stage that signs those requests that p chooses, with tokens of
+// in, which must not be nil; a nil p chooses none.
+//
+// A request with an Authorization header, whoever set it, is left alone. Its
+// body is sent as it is, and never held in memory.
+//
+// Where no token can be had, the call fails with the error of in, of type
+// [*middleware.Error], under Always and Hosts; under Learned the request is
+// sent without one, and what the server says decides. So it is under every
+// policy where the token must be bound to a connection that is not known yet
+// ([middleware.ErrNoBindings]).
+//
+// What Learned remembers belongs to one wiring of the stage.
+func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
+	if o.MaxOrigins < 1 {
+		o.MaxOrigins = DefaultMaxOrigins
+	}
+	if p == nil {
+		p = Hosts()
+	}
+	signer := leg.Signer{Initiator: in, Stage: name}
+	return func(next kerbchain.Next) kerbchain.Next {
+		s := &stage{signer: signer, rule: p.wire(o), next: next}
+		return s.roundTrip
+	}
+}
+
+type stage struct {
+	signer leg.Signer
+	rule   rule
+	next   kerbchain.Next
+}
+
+func (s *stage) roundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL == nil || len(r.Header["Authorization"]) > 0 {
+		return s.next(r)
+	}
+	resp, err := s.send(r)
+	if err == nil && resp != nil {
+		s.rule.learn(r, resp)
+	}
+	return resp, err
+}
+
+func (s *stage) send(r *http.Request) (*http.Response, error) {
+	scheme, chosen := s.rule.choose(r)
+	if !chosen {
+		return s.next(r)
+	}
+	target := middleware.TargetOf(r.URL)
+	target.Scheme = scheme
+	token, err := s.signer.First(r.Context(), target)
+	switch {
+	case err != nil && (s.rule.lenient() || errors.Is(err, middleware.ErrNoBindings)):
+		return s.next(r)
+	case err != nil:
+		if r.Body != nil {
+			// Nothing was sent; the first error is the one to tell.
+			_ = r.Body.Close()
+		}
+		return nil, err
+	}
+	return s.signer.Send(s.next, r, leg.Leg{Number: 1, Body: r.Body, Tokens: []leg.Token{token}})
+}
