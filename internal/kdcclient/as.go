@@ -1,0 +1,473 @@
+package kdcclient
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// Pre-authentication data types (RFC 4120 section 7.5.2, RFC 6806 section 11).
+const (
+	paTGSReq       int32 = 1
+	paEncTimestamp int32 = 2
+	paPWSalt       int32 = 3
+	paEtypeInfo    int32 = 11
+	paEtypeInfo2   int32 = 19
+	paReqEncPARep  int32 = 149
+)
+
+// KDC options that are no ticket flags are defined in krb; these are both (RFC
+// 4120 section 5.4.1).
+const (
+	optForwardable = krb.FlagForwardable
+	optProxiable   = krb.FlagProxiable
+	optRenewable   = krb.FlagRenewable
+)
+
+// ASRequest says which first ticket is wanted.
+type ASRequest struct {
+	// Client is who asks, with realm.
+	Client krb.Principal
+	// Server is what the ticket is for; zero means the realm's ticket-granting
+	// service.
+	Server krb.Principal
+	// Keys prove who the client is.
+	Keys Keys
+	// Etypes are the allowed types of keys, preferred first; nil means the
+	// Client's.
+	Etypes []int32
+	// Lifetime is asked for; 0 means a day. The KDC may give less.
+	Lifetime time.Duration
+	// RenewLife makes the ticket renewable for so long; 0 does not ask for it.
+	RenewLife   time.Duration
+	Forwardable bool
+	Proxiable   bool
+	// Canonicalize lets the KDC change the client's name and realm to the true
+	// ones, as enterprise names need (RFC 6806 section 6).
+	Canonicalize bool
+}
+
+// asCall is the state of one AS exchange.
+type asCall struct {
+	call
+	c      *Client
+	r      ASRequest
+	etypes []int32       // offered
+	offset time.Duration // to the KDC's clock
+
+	infos []krb.EtypeInfo // what the KDC said of the client's keys
+	key   krb.Key         // of the pre-authentication, zero before
+}
+
+// AS gets a ticket with the client's own key (RFC 4120 section 3.1). It asks
+// without pre-authentication first, and then with an encrypted timestamp, once:
+// a wrong password is never sent again.
+//
+// The error is of type [*Error].
+func (c *Client) AS(ctx context.Context, r ASRequest) (*krb.Ticket, error) {
+	a := &asCall{c: c, r: r}
+	if r.Server.IsZero() {
+		a.r.Server = krb.TGS(r.Client.Realm, r.Client.Realm)
+	}
+	a.call = call{exchange: "AS", realm: r.Client.Realm, client: r.Client, server: a.r.Server}
+	switch {
+	case r.Client.IsZero() || r.Client.Realm == "":
+		return nil, a.fail(KindRequest, errors.New("the client principal has no name or no realm"), "write it as name@REALM, or set default_realm in krb5.conf")
+	case r.Keys == nil:
+		return nil, a.fail(KindKey, errors.New("no password and no keytab"), "")
+	}
+	if r.Etypes == nil {
+		a.r.Etypes = c.o.Etypes
+	}
+	a.etypes = a.r.Etypes
+	if have := r.Keys.Etypes(); have != nil {
+		a.etypes = nil
+		for _, e := range a.r.Etypes {
+			if slices.Contains(have, e) {
+				a.etypes = append(a.etypes, e)
+			}
+		}
+		if len(a.etypes) == 0 {
+			return nil, a.fail(KindKey, fmt.Errorf("the client's keys are of types %s, allowed are %s", etypeNames(have), etypeNames(a.r.Etypes)),
+				"add a key of an allowed type to the keytab, or see permitted_enctypes and allow_rc4 in krb5.conf")
+		}
+	}
+	if len(a.etypes) == 0 {
+		return nil, a.fail(KindRequest, errNoEtype, hintEtypes)
+	}
+	a.offset = c.Offset(a.realm)
+	t, err := a.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
+	resynced := false
+	for {
+		body, msg, err := a.request()
+		if err != nil {
+			return nil, a.fail(KindRequest, err, "")
+		}
+		r, attempts, err := a.c.send(ctx, "AS", krb.MsgASRep, a.realm, msg)
+		a.attempts = attempts
+		if err != nil {
+			return nil, a.noAnswer(err)
+		}
+		if r.err == nil {
+			return a.accept(r, body, msg)
+		}
+		switch code := r.err.Code; {
+		case code == krb.CodePreauthRequired && a.key.IsZero():
+			if fail := a.prepare(r); fail != nil {
+				return nil, fail
+			}
+		case code == krb.CodeSkew && a.c.o.Timesync && !resynced:
+			resynced = true
+			a.offset = skewOf(r)
+		default:
+			e := a.refused(r)
+			if code == krb.CodePreauthRequired {
+				e.Err = fmt.Errorf("%w of the types %s, though a timestamp was sent", r.err, listTypes(r.err.Data))
+			}
+			return nil, e
+		}
+	}
+}
+
+func (a *asCall) request() (*krb.KDCReqBody, []byte, error) {
+	r := &a.r
+	now := a.c.o.Now().Add(a.offset)
+	life := r.Lifetime
+	if life == 0 {
+		life = 24 * time.Hour
+	}
+	body := &krb.KDCReqBody{
+		Client: r.Client, Realm: a.realm, Server: r.Server,
+		Till: now.Add(life).UTC().Truncate(time.Second), Nonce: newNonce(), Etypes: a.etypes,
+	}
+	if r.Forwardable {
+		body.Options |= optForwardable
+	}
+	if r.Proxiable {
+		body.Options |= optProxiable
+	}
+	if r.RenewLife > 0 {
+		body.Options |= optRenewable
+		body.Renew = now.Add(r.RenewLife).UTC().Truncate(time.Second)
+	}
+	var padata []krb.PAData
+	if r.Canonicalize {
+		body.Options |= krb.OptionCanonical
+		padata = append(padata, krb.PAData{Type: paReqEncPARep, Value: []byte{}})
+	}
+	if !a.key.IsZero() {
+		ts, err := encTimestamp(a.key, now)
+		if err != nil {
+			return nil, nil, err
+		}
+		padata = append(padata, krb.PAData{Type: paEncTimestamp, Value: ts})
+	}
+	raw, err := body.Marshal()
+	if err != nil {
+		return nil, nil, err
+	}
+	msg, err := krb.MarshalKDCReq(krb.MsgASReq, padata, raw)
+	return body, msg, err
+}
+
+// newNonce returns a positive number: KDCs disagree about the sign of more than
+// 31 bits.
+func newNonce() int32 {
+	var b [4]byte
+	rand.Read(b[:])
+	return int32(binary.BigEndian.Uint32(b[:])&(1<<31-1) | 1)
+}
+
+// encTimestamp returns PA-ENC-TIMESTAMP (RFC 4120 section 5.2.7.2).
+func encTimestamp(key krb.Key, now time.Time) ([]byte, error) {
+	ctime, cusec := krb.UniqueTime(now)
+	b := cryptobyte.NewBuilder(nil)
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		krb.AddTime(b, 0, ctime)
+		krb.AddInt(b, 1, int64(cusec))
+	})
+	plain, err := b.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := key.Seal(krb.UsagePAEncTimestamp, plain)
+	if err != nil {
+		return nil, err
+	}
+	b = cryptobyte.NewBuilder(nil)
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		krb.AddInt(b, 0, int64(key.Etype()))
+		krb.AddOctets(b, 2, sealed)
+	})
+	return b.Bytes()
+}
+
+// prepare chooses the key for pre-authentication from a KDC_ERR_PREAUTH_REQUIRED.
+func (a *asCall) prepare(r *reply) *Error {
+	padata, err := krb.ParsePADatas(r.err.Data)
+	if err == nil {
+		a.infos, err = etypeInfos(padata, a.etypes)
+	}
+	if err != nil {
+		return a.fail(KindReply, fmt.Errorf("%w, with data that cannot be read: %w", r.err, err), "")
+	}
+	timestamp, others := false, false
+	for _, p := range padata {
+		timestamp = timestamp || p.Type == paEncTimestamp
+		others = others || p.Type != paEtypeInfo2 && p.Type != paEtypeInfo && p.Type != paPWSalt
+	}
+	if !timestamp && others {
+		e := a.refused(r)
+		e.Err = fmt.Errorf("%w of the types %s", r.err, listTypes(r.err.Data))
+		e.Hint = fmt.Sprintf("the KDC takes no encrypted timestamp from this client: it has no key for it of the types %s, or wants another kind of pre-authentication", etypeNames(a.etypes))
+		return e
+	}
+	var why error
+	for _, etype := range a.etypes {
+		i := slices.IndexFunc(a.infos, func(info krb.EtypeInfo) bool { return info.Etype == etype })
+		if i < 0 {
+			continue
+		}
+		key, err := a.r.Keys.Key(a.infos[i], 0)
+		if err == nil && key.Etype() != etype {
+			err = fmt.Errorf("a key of type %s was given for %s", krb.EtypeName(key.Etype()), krb.EtypeName(etype))
+		}
+		if err == nil {
+			a.key = key
+			return nil
+		}
+		if why == nil {
+			why = err
+		}
+	}
+	if why != nil {
+		return a.fail(KindKey, why, "")
+	}
+	have := make([]int32, len(a.infos))
+	for i, info := range a.infos {
+		have[i] = info.Etype
+	}
+	return a.fail(KindKey, fmt.Errorf("the KDC takes keys of types %s for this client, allowed are %s", etypeNames(have), etypeNames(a.etypes)),
+		"see permitted_enctypes and allow_rc4 in krb5.conf, or give the principal new keys")
+}
+
+// etypeInfos reads what a KDC says of the client's keys. ETYPE-INFO2 counts
+// where there is one. The older forms bear a salt as raw bytes; without any the
+// salt is the default for all types that were offered.
+func etypeInfos(padata []krb.PAData, offered []int32) ([]krb.EtypeInfo, error) {
+	find := func(kind int32) ([]byte, bool) {
+		i := slices.IndexFunc(padata, func(p krb.PAData) bool { return p.Type == kind })
+		if i < 0 {
+			return nil, false
+		}
+		return padata[i].Value, true
+	}
+	if v, ok := find(paEtypeInfo2); ok {
+		return krb.ParseEtypeInfo2(v)
+	}
+	if v, ok := find(paEtypeInfo); ok {
+		return parseEtypeInfo(v)
+	}
+	salt, hasSalt := find(paPWSalt)
+	var out []krb.EtypeInfo
+	for _, e := range offered {
+		out = append(out, krb.EtypeInfo{Etype: e, Salt: string(salt), HasSalt: hasSalt})
+	}
+	return out, nil
+}
+
+// maxInfos bounds ETYPE-INFO as krb does ETYPE-INFO2.
+const maxInfos = 128
+
+// parseEtypeInfo reads ETYPE-INFO (RFC 4120 section 5.2.7.4).
+func parseEtypeInfo(b []byte) ([]krb.EtypeInfo, error) {
+	s := cryptobyte.String(b)
+	var seq cryptobyte.String
+	if !s.ReadASN1(&seq, asn1.SEQUENCE) || !s.Empty() {
+		return nil, fmt.Errorf("%w: ETYPE-INFO: no sequence", krb.ErrMalformed)
+	}
+	var out []krb.EtypeInfo
+	for !seq.Empty() {
+		var el cryptobyte.String
+		if !seq.ReadASN1Element(&el, asn1.SEQUENCE) || len(out) == maxInfos {
+			return nil, fmt.Errorf("%w: ETYPE-INFO", krb.ErrMalformed)
+		}
+		f := krb.OpenFields("ETYPE-INFO", el)
+		e := krb.EtypeInfo{Etype: f.Int32(0)}
+		if f.Has(1) {
+			e.Salt, e.HasSalt = string(f.Octets(1)), true
+		}
+		if err := f.Err(true); err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%w: ETYPE-INFO: empty", krb.ErrMalformed)
+	}
+	return out, nil
+}
+
+// accept verifies an AS-REP (RFC 4120 section 3.1.5).
+func (a *asCall) accept(r *reply, body *krb.KDCReqBody, msg []byte) (*krb.Ticket, *Error) {
+	bad := func(err error) (*krb.Ticket, *Error) {
+		return nil, a.fail(KindReply, err, "the reply is not trusted; someone else may be answering for the KDC")
+	}
+	rep := r.rep
+	// Offered is not enough: with a keytab fewer are offered than allowed.
+	if !slices.Contains(a.etypes, rep.EncPart.Etype) {
+		return bad(fmt.Errorf("the reply is sealed with %s, offered were %s", krb.EtypeName(rep.EncPart.Etype), etypeNames(a.etypes)))
+	}
+	key, err := a.replyKey(rep)
+	if err != nil {
+		return nil, a.fail(KindKey, err, "")
+	}
+	plain, err := key.OpenData(krb.UsageASRepEncPart, rep.EncPart)
+	if errors.Is(err, krb.ErrIntegrity) {
+		return nil, a.fail(KindKey, fmt.Errorf("the reply does not open under the client's key: %w", err),
+			"the password or key is wrong; a keytab goes stale when the password changes")
+	}
+	if err != nil {
+		return bad(err)
+	}
+	defer clear(plain)
+	part, err := krb.ParseEncKDCRepPart(plain)
+	if err != nil {
+		return bad(err)
+	}
+	if err := a.checkNames(rep, part); err != nil {
+		return bad(err)
+	}
+	if err := checkReply(rep, part, body, a.r.Etypes); err != nil {
+		return bad(err)
+	}
+	if a.r.Canonicalize {
+		if err := checkEncPARep(part, key, msg); err != nil {
+			return bad(err)
+		}
+	}
+	if body.Options&optRenewable != 0 && part.RenewTill.After(body.Renew) {
+		return bad(fmt.Errorf("the ticket is renewable until %v, asked was until %v", part.RenewTill, body.Renew))
+	}
+	// The reply bears our nonce, so the time in it is the KDC's now.
+	if skew := startOf(part).Sub(r.at.Add(a.offset)); skew.Abs() > a.c.o.Clockskew {
+		a.offset += skew
+		if !a.c.o.Timesync {
+			e := a.fail(KindSkew, fmt.Errorf("the ticket starts at %s", startOf(part).Format(time.RFC3339)), "set the clock of one of the two right (NTP)")
+			e.Skew = a.offset
+			return nil, e
+		}
+	}
+	if a.offset != a.c.Offset(a.realm) {
+		a.c.SetOffset(a.realm, a.offset)
+	}
+	return newTicket(rep, part, part.Server), nil
+}
+
+// replyKey finds the client's key for a reply. The salt may be another than
+// before, where the KDC says so in the reply.
+func (a *asCall) replyKey(rep *krb.KDCRep) (krb.Key, error) {
+	info := krb.EtypeInfo{Etype: rep.EncPart.Etype}
+	infos := a.infos
+	said := slices.ContainsFunc(rep.PAData, func(p krb.PAData) bool {
+		return p.Type == paEtypeInfo2 || p.Type == paEtypeInfo || p.Type == paPWSalt
+	})
+	if said || infos == nil {
+		var err error
+		if infos, err = etypeInfos(rep.PAData, a.etypes); err != nil {
+			return krb.Key{}, err
+		}
+	}
+	if i := slices.IndexFunc(infos, func(e krb.EtypeInfo) bool { return e.Etype == info.Etype }); i >= 0 {
+		info = infos[i]
+	}
+	key, err := a.r.Keys.Key(info, rep.EncPart.Kvno)
+	if err == nil && key.Etype() != info.Etype {
+		err = fmt.Errorf("a key of type %s was given for %s", krb.EtypeName(key.Etype()), krb.EtypeName(info.Etype))
+	}
+	return key, err
+}
+
+func (a *asCall) checkNames(rep *krb.KDCRep, part *krb.EncKDCRepPart) error {
+	if a.r.Canonicalize {
+		s := part.Server
+		if part.Server.Equal(a.r.Server) && rep.Client.Realm == a.realm {
+			return nil
+		}
+		if a.r.Server.IsTGS() && s.IsTGS() && s.Components[1] == s.Realm && s.Realm == rep.Client.Realm {
+			return nil
+		}
+		return fmt.Errorf("the ticket is for %s of client %s", part.Server, rep.Client)
+	}
+	if !rep.Client.Equal(a.r.Client) {
+		return fmt.Errorf("the reply is for client %s", rep.Client)
+	}
+	if !part.Server.Equal(a.r.Server) {
+		return fmt.Errorf("the ticket is for %s, asked was for %s", part.Server, a.r.Server)
+	}
+	return nil
+}
+
+// checkEncPARep verifies that the request arrived as it was sent, where the KDC
+// takes part in that (RFC 6806 section 11).
+func checkEncPARep(part *krb.EncKDCRepPart, key krb.Key, msg []byte) error {
+	if part.Flags&krb.FlagEncPARep == 0 {
+		return nil
+	}
+	i := slices.IndexFunc(part.PAData, func(p krb.PAData) bool { return p.Type == paReqEncPARep })
+	if i < 0 {
+		return errors.New("the reply announces a checksum of the request, and has none")
+	}
+	f := krb.OpenFields("checksum of the request", part.PAData[i].Value)
+	kind, sum := f.Int32(0), f.Octets(1)
+	if err := f.Err(true); err != nil {
+		return err
+	}
+	if kind != key.ChecksumType() {
+		return fmt.Errorf("checksum of the request of type %d, want %d", kind, key.ChecksumType())
+	}
+	if err := key.VerifyChecksum(krb.UsageASReqChecksum, sum, msg); err != nil {
+		return fmt.Errorf("the request was changed on its way: %w", err)
+	}
+	return nil
+}
+
+func etypeNames(etypes []int32) string {
+	if len(etypes) == 0 {
+		return "none"
+	}
+	names := make([]string, len(etypes))
+	for i, e := range etypes {
+		names[i] = krb.EtypeName(e)
+	}
+	return strings.Join(names, " ")
+}
+
+func listTypes(methodData []byte) string {
+	padata, err := krb.ParsePADatas(methodData)
+	if err != nil || len(padata) == 0 {
+		return "none"
+	}
+	types := make([]string, len(padata))
+	for i, p := range padata {
+		types[i] = fmt.Sprint(p.Type)
+	}
+	return strings.Join(types, " ")
+}

@@ -1,0 +1,171 @@
+package kdcclient
+
+import (
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// A KDC is where a key distribution centre listens.
+type KDC struct {
+	// Host is a name or an address, an IPv6 one without brackets; for Network
+	// "unix" the path of a socket.
+	Host string
+	// Port is 1 to 65535; 0 means 88.
+	Port int
+	// Network is "udp", "tcp" or "unix"; empty means UDP and TCP.
+	Network string
+}
+
+// Options are what a Client needs of its surroundings. They may be copied; the
+// functions must be safe for concurrent use.
+type Options struct {
+	// Locate returns the KDCs of a realm in order of preference. No KDC and no
+	// error means that none is known.
+	Locate func(ctx context.Context, realm string) ([]KDC, error)
+	// Dial connects to a KDC; network is "udp", "tcp" or "unix". It must
+	// return soon after ctx ends. Nil means a plain [net.Dialer].
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Now is the local clock; nil means [time.Now].
+	Now func() time.Time
+	// Etypes are the encryption types allowed for keys of any kind, preferred
+	// first; nil means all that are supported but RC4.
+	Etypes []int32
+	// UDPPreferenceLimit is the longest request, in bytes, that goes to UDP
+	// before TCP, as in krb5.conf: 0 means TCP first, always.
+	UDPPreferenceLimit int
+	// Clockskew is by how much clocks may differ; 0 means 5 minutes.
+	Clockskew time.Duration
+	// Timesync lets the client follow the KDC's clock where the two differ by
+	// more than Clockskew; without it that is an error.
+	Timesync bool
+	// Pacing is how long to wait for whom.
+	Pacing Pacing
+}
+
+// DefaultUDPPreferenceLimit is MIT's value of udp_preference_limit.
+const DefaultUDPPreferenceLimit = 1465
+
+// Pacing says how long KDCs are waited for. The zero value of a field means
+// MIT's. All that were asked are listened to until the exchange is over.
+type Pacing struct {
+	// Next is the time after which the next KDC is asked too; 1 s.
+	Next time.Duration
+	// Passes are the waits after all were asked; at the end of each but the
+	// last, those asked by UDP are asked again. 2 s, 4 s, 8 s.
+	Passes []time.Duration
+	// Connected is how long a KDC that accepted a TCP connection has to answer
+	// before the next is asked; 10 s.
+	Connected time.Duration
+	// Shun is for how long a KDC that did not answer is asked last; 1 minute.
+	Shun time.Duration
+}
+
+// A Client makes exchanges. It keeps which KDCs did not answer of late and how
+// far a realm's clock is off, both bounded, and no tickets or keys. It is safe
+// for concurrent use and runs nothing between calls.
+type Client struct {
+	o Options
+
+	mu      sync.Mutex
+	shunned map[string]time.Time     // network and address: until
+	offsets map[string]time.Duration // realm: KDC's clock minus ours
+}
+
+// maxRemembered bounds each of a Client's maps.
+const maxRemembered = 256
+
+// New returns a client.
+func New(o Options) *Client {
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Etypes == nil {
+		o.Etypes = krb.Strongest(false)
+	}
+	o.Etypes = slices.Clone(o.Etypes)
+	if o.Clockskew == 0 {
+		o.Clockskew = 5 * time.Minute
+	}
+	p := &o.Pacing
+	if p.Next == 0 {
+		p.Next = time.Second
+	}
+	if len(p.Passes) == 0 {
+		p.Passes = []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second}
+	}
+	p.Passes = slices.Clone(p.Passes)
+	if p.Connected == 0 {
+		p.Connected = 10 * time.Second
+	}
+	if p.Shun == 0 {
+		p.Shun = time.Minute
+	}
+	return &Client{o: o, shunned: make(map[string]time.Time), offsets: make(map[string]time.Duration)}
+}
+
+// Offset returns what to add to the local clock to get that of realm's KDC. It
+// is 0 until an exchange found, or [Client.SetOffset] said, otherwise.
+func (c *Client) Offset(realm string) time.Duration {
+	d, _ := c.offset(realm)
+	return d
+}
+
+func (c *Client) offset(realm string) (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, ok := c.offsets[realm]
+	return d, ok
+}
+
+// SetOffset says how far the clock of realm's KDC is ahead of ours, as a
+// credential cache knows it.
+func (c *Client) SetOffset(realm string, d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	makeRoom(c.offsets, realm)
+	c.offsets[realm] = d
+}
+
+// makeRoom drops some entry of a full map if key would be a new one.
+func makeRoom[V any](m map[string]V, key string) {
+	if _, ok := m[key]; ok || len(m) < maxRemembered {
+		return
+	}
+	for k := range m {
+		delete(m, k)
+		return
+	}
+}
+
+func (c *Client) shun(where string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	makeRoom(c.shunned, where)
+	// Not Options.Now: a clock made for tickets may stand still.
+	c.shunned[where] = time.Now().Add(c.o.Pacing.Shun)
+}
+
+func (c *Client) forgive(where string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.shunned, where)
+}
+
+func (c *Client) isShunned(where string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	until, ok := c.shunned[where]
+	if ok && !time.Now().Before(until) {
+		delete(c.shunned, where)
+		return false
+	}
+	return ok
+}

@@ -1,0 +1,245 @@
+package kdcclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// Kind is what kind of failure an [*Error] is.
+type Kind int
+
+const (
+	// KindRequest: the caller asked for something that makes no sense.
+	KindRequest Kind = iota + 1
+	// KindRefused: the KDC answered with a KRB-ERROR, see Code.
+	KindRefused
+	// KindSkew: the KDC's clock and ours are too far apart, see Skew.
+	KindSkew
+	// KindKey: the client's password or key is wrong, or there is none of a
+	// type that will do.
+	KindKey
+	// KindReply: a KDC's reply is not what was asked for.
+	KindReply
+	// KindReferral: referrals went in a circle, or too far.
+	KindReferral
+	// KindUnreachable: no KDC answered in time, or all are busy.
+	KindUnreachable
+	// KindNoKDC: no KDC is known for the realm.
+	KindNoKDC
+)
+
+var (
+	errNoKDC       = errors.New("no KDC is known for the realm")
+	errUnreachable = errors.New("no KDC answered")
+	errNoEtype     = errors.New("no encryption type is allowed")
+	errAbandoned   = errors.New("another answered, or the wait was cut short")
+)
+
+const hintEtypes = "see permitted_enctypes and allow_rc4 in krb5.conf"
+
+// Attempt is one KDC asked over one network.
+type Attempt struct {
+	Address string // host:port
+	Network string // "udp", "tcp" or "unix"
+	Err     error  // a *krb.KRBError if that was the answer; nil after a reply
+}
+
+// Error is why there is no ticket. errors.As finds the [*krb.KRBError] in it,
+// and the [net.Error] where a connection failed.
+type Error struct {
+	Kind      Kind
+	Exchange  string        // "AS" or "TGS"
+	Realm     string        // whose KDCs were asked
+	Principal krb.Principal // the client
+	Server    krb.Principal // what a ticket was wanted for
+	KDCs      []Attempt     // who was asked with the last message, in order
+	Code      int32         // of the KRB-ERROR, 0 without one
+	Skew      time.Duration // KDC's clock minus ours, where that was the reason
+	// ClientRealm is where the client is to be found according to a
+	// KDC_ERR_WRONG_REALM.
+	ClientRealm string
+	Hint        string // what to try
+	Err         error  // the cause
+}
+
+// SPN returns the name of the service without its realm, as users write it.
+func (e *Error) SPN() string { return e.Server.Name() }
+
+// Error says in one line what was wanted, for whom, of whom, what happened and
+// what to try.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s exchange for %s", e.Exchange, e.Principal)
+	if e.Exchange != "AS" || !e.Server.IsTGS() {
+		fmt.Fprintf(&b, ", service %s", e.Server)
+	}
+	fmt.Fprintf(&b, ", realm %q: ", e.Realm)
+	if e.Err != nil {
+		b.WriteString(e.Err.Error())
+	}
+	if e.Skew != 0 {
+		fmt.Fprintf(&b, ": the KDC's clock is %s", skewText(e.Skew))
+	}
+	for i, a := range e.KDCs {
+		if i == 0 {
+			b.WriteString(" (KDCs asked: ")
+		} else {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s/%s", a.Address, a.Network)
+		switch {
+		case a.Err == nil:
+			b.WriteString(" replied")
+		case errors.Is(e.Err, a.Err):
+			b.WriteString(" answered so")
+		default:
+			fmt.Fprintf(&b, " %v", a.Err)
+		}
+		if i == len(e.KDCs)-1 {
+			b.WriteString(")")
+		}
+	}
+	if e.Hint != "" {
+		b.WriteString("; ")
+		b.WriteString(e.Hint)
+	}
+	return b.String()
+}
+
+func skewText(d time.Duration) string {
+	if d < 0 {
+		return fmt.Sprintf("%v behind ours", (-d).Round(time.Second))
+	}
+	return fmt.Sprintf("%v ahead of ours", d.Round(time.Second))
+}
+
+// Unwrap gives the cause, then why each KDC failed.
+func (e *Error) Unwrap() []error {
+	var out []error
+	if e.Err != nil {
+		out = append(out, e.Err)
+	}
+	for _, a := range e.KDCs {
+		if a.Err != nil {
+			out = append(out, a.Err)
+		}
+	}
+	return out
+}
+
+// Temporary reports whether the same call may succeed a little later: the KDCs
+// could not be reached or found, or are busy.
+func (e *Error) Temporary() bool {
+	switch e.Kind {
+	case KindRefused:
+		return e.Code == krb.CodeUnavailable
+	case KindUnreachable:
+		return !errors.Is(e.Err, context.Canceled)
+	case KindNoKDC:
+		d, ok := errors.AsType[*net.DNSError](e.Err)
+		return ok && (d.IsTimeout || d.IsTemporary)
+	}
+	return false
+}
+
+// Credentials reports whether the client's own credentials are at fault, which
+// no other KDC and no later time will mend.
+func (e *Error) Credentials() bool {
+	return e.Kind == KindKey || e.Kind == KindRefused && slices.Contains([]int32{
+		krb.CodeClientUnknown, krb.CodeClientRevoked, krb.CodeKeyExpired, krb.CodePreauthFailed,
+		krb.CodePreauthRequired, krb.CodeTicketExpired,
+	}, e.Code)
+}
+
+// a call is the part of an Error that is known beforehand.
+type call struct {
+	exchange       string
+	realm          string
+	client, server krb.Principal
+	attempts       []Attempt
+}
+
+func (c *call) fail(kind Kind, err error, hint string) *Error {
+	return &Error{
+		Kind: kind, Exchange: c.exchange, Realm: c.realm, Principal: c.client, Server: c.server,
+		KDCs: c.attempts, Hint: hint, Err: err,
+	}
+}
+
+// noAnswer turns what send returned into an Error.
+func (c *call) noAnswer(err error) *Error {
+	switch {
+	case errors.Is(err, errNoKDC):
+		return c.fail(KindNoKDC, err, fmt.Sprintf("add `%s = { kdc = host }` to [realms] in krb5.conf, or publish _kerberos._udp.%s in DNS and set dns_lookup_kdc; is the realm spelled right, in capitals?", c.realm, c.realm))
+	case errors.Is(err, context.Canceled):
+		return c.fail(KindUnreachable, err, "")
+	}
+	e := c.fail(KindUnreachable, err, "is the KDC up, and does a firewall let port 88 through, UDP and TCP?")
+	for _, a := range c.attempts {
+		if ke, ok := a.Err.(*krb.KRBError); ok && ke.Code == krb.CodeUnavailable {
+			e.Code = ke.Code
+			e.Hint = "the KDC is there but busy or starting: try again later"
+		}
+	}
+	return e
+}
+
+// refused turns a KRB-ERROR into an Error.
+func (c *call) refused(r *reply) *Error {
+	ke := r.err
+	e := c.fail(KindRefused, ke, "")
+	e.Code = ke.Code
+	switch ke.Code {
+	case krb.CodeClientUnknown:
+		e.Hint = fmt.Sprintf("the realm %s has no principal %s: check its spelling, case and realm", c.realm, c.client.Name())
+	case krb.CodeServerUnknown:
+		e.Hint = fmt.Sprintf("the realm %s has no service principal %s: it must be created there (kadmin addprinc, or setspn in Active Directory); or check the host name and the service class, and which realm the host belongs to", c.realm, c.server.Name())
+	case krb.CodePolicy:
+		e.Hint = "the KDC's policy forbids it: ask the realm's administrator"
+	case krb.CodeBadOption:
+		e.Hint = "the ticket at hand does not allow it: a renewable or forwardable one is needed (kinit -r, kinit -f)"
+	case krb.CodeEtypeNoSupport:
+		e.Hint = "the KDC has no key of an encryption type that we allow: see permitted_enctypes and allow_rc4 in krb5.conf, or give the principal new keys"
+	case krb.CodeClientRevoked:
+		e.Hint = "the account is locked, disabled or expired: ask the realm's administrator"
+	case krb.CodeKeyExpired:
+		e.Hint = "the password has expired: change it with kpasswd"
+	case krb.CodePreauthFailed:
+		e.Kind = KindKey
+		e.Hint = "the password or key is wrong; it is not tried again, since that may lock the account. A keytab goes stale when the password changes"
+	case krb.CodePreauthRequired:
+		e.Hint = "the KDC wants another kind of pre-authentication than an encrypted timestamp"
+	case krb.CodeUnavailable:
+		e.Hint = "the KDC is busy or starting: try again later"
+	case krb.CodeTicketExpired:
+		e.Hint = "the ticket-granting ticket has expired: run kinit"
+	case krb.CodeTicketNotYet:
+		e.Hint = "the ticket is not valid yet: check the clocks"
+	case krb.CodeBadIntegrity, krb.CodeModified, krb.CodeBadKvno, krb.CodeNoKey:
+		e.Hint = "the KDC cannot open our ticket-granting ticket; its keys may have changed: run kinit"
+	case krb.CodeSkew:
+		e.Kind = KindSkew
+		e.Skew = skewOf(r)
+		e.Hint = "set the clock of one of the two right (NTP)"
+	case krb.CodeResponseTooBig:
+		e.Hint = "the answer does not fit into a datagram and the KDC is configured for UDP alone: let it be asked over TCP"
+	case krb.CodeWrongRealm:
+		e.ClientRealm = ke.Client.Realm
+		if e.ClientRealm != "" {
+			e.Hint = fmt.Sprintf("the principal belongs to realm %s: ask for it there", e.ClientRealm)
+		}
+	}
+	return e
+}
+
+// skewOf returns by how much the sender of a KRB-ERROR was ahead of us.
+func skewOf(r *reply) time.Duration {
+	return r.err.STime.Add(time.Duration(r.err.Susec) * time.Microsecond).Sub(r.at)
+}

@@ -1,0 +1,452 @@
+package kdcclient
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+const (
+	maxReply    = 1 << 20 // bytes of a reply over TCP
+	maxDatagram = 1 << 16
+	maxTries    = 64 // addresses and networks per exchange
+)
+
+var (
+	errNotKerberos = errors.New("the answer is no Kerberos message")
+	errNoNetwork   = errors.New("this way of reaching a KDC is not supported")
+)
+
+// A reply is a well-formed message from whoever answered first: one of err and
+// rep is set.
+type reply struct {
+	err *krb.KRBError
+	rep *krb.KDCRep
+	at  time.Time // local clock, when it came
+}
+
+// A try is one KDC asked over one network.
+type try struct {
+	network, address string
+
+	begun     time.Time
+	conn      net.Conn // once connected
+	connected time.Time
+	done      bool
+	err       error // when done: why it failed, or the KRB-ERROR that came
+}
+
+func (t *try) where() string { return t.network + " " + t.address }
+
+// alive reports whether an answer may still come.
+func (t *try) alive() bool { return !t.begun.IsZero() && !t.done }
+
+// An event is what a try's goroutine reports: first the connection, then how
+// it ended; or a failure at once.
+type event struct {
+	t     *try
+	conn  net.Conn
+	reply *reply
+	err   error
+}
+
+// An exchange sends one message to the KDCs of a realm until one answers. It
+// is run by one goroutine; the mutex is for what the tries' goroutines share.
+type exchange struct {
+	c     *Client
+	name  string // "AS" or "TGS"
+	kind  uint8  // type of the reply wanted
+	realm string
+	msg   []byte
+	tries []*try
+
+	events chan event
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	conns  []net.Conn
+	over   bool
+}
+
+// send asks the KDCs of realm and returns the first usable answer together with
+// who was asked. A KRB-ERROR is an answer; the error says that none came.
+func (c *Client) send(ctx context.Context, name string, kind uint8, realm string, msg []byte) (*reply, []Attempt, error) {
+	if ctx.Err() != nil {
+		return nil, nil, ended(ctx)
+	}
+	if c.o.Locate == nil {
+		return nil, nil, errNoKDC
+	}
+	kdcs, err := c.o.Locate(ctx, realm)
+	if err != nil && ctx.Err() != nil {
+		return nil, nil, ended(ctx)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errNoKDC, err)
+	}
+	if len(kdcs) == 0 {
+		return nil, nil, errNoKDC
+	}
+	first, second := "udp", "tcp"
+	if len(msg) > c.o.UDPPreferenceLimit {
+		first, second = second, first
+	}
+	tries, failed := plan(kdcs, first, second)
+	c.order(tries)
+	x := &exchange{c: c, name: name, kind: kind, realm: realm, msg: msg, tries: tries}
+	r, err := x.run(ctx)
+	attempts := append(x.attempts(), failed...)
+	if r == nil || r.err == nil || r.err.Code != krb.CodeResponseTooBig {
+		return r, attempts, err
+	}
+	// The same KDC again, and the others after it, over streams alone.
+	answered := slices.IndexFunc(x.tries, func(t *try) bool { return t.done && t.err == error(r.err) })
+	from := x.tries[answered]
+	if from.network != "udp" {
+		return r, attempts, nil
+	}
+	tries, _ = plan(kdcs, "tcp", "")
+	c.order(tries)
+	slices.SortStableFunc(tries, func(a, b *try) int {
+		switch {
+		case a.address == from.address && b.address != from.address:
+			return -1
+		case a.address != from.address && b.address == from.address:
+			return 1
+		}
+		return 0
+	})
+	if len(tries) == 0 {
+		return r, attempts, nil
+	}
+	x = &exchange{c: c, name: name, kind: kind, realm: realm, msg: msg, tries: tries}
+	r, err = x.run(ctx)
+	return r, append(attempts, x.attempts()...), err
+}
+
+// plan lists what to try: every KDC over the first network, then over the
+// second. What cannot be tried at all comes back as failed.
+func plan(kdcs []KDC, first, second string) (tries []*try, failed []Attempt) {
+	for _, network := range []string{first, second} {
+		for _, k := range kdcs {
+			if len(tries) == maxTries {
+				return tries, failed
+			}
+			port := k.Port
+			if port == 0 {
+				port = 88
+			}
+			t := &try{network: network, address: net.JoinHostPort(k.Host, strconv.Itoa(port))}
+			switch k.Network {
+			case "":
+				if network == "" {
+					continue
+				}
+			case "unix":
+				if network != first {
+					continue
+				}
+				t.network, t.address = "unix", k.Host
+			case "udp", "tcp":
+				if network != k.Network {
+					continue
+				}
+			default:
+				if network == first {
+					failed = append(failed, Attempt{Network: k.Network, Address: t.address, Err: errNoNetwork})
+				}
+				continue
+			}
+			if !slices.ContainsFunc(tries, func(o *try) bool { return o.where() == t.where() }) {
+				tries = append(tries, t)
+			}
+		}
+	}
+	return tries, failed
+}
+
+// order puts those that did not answer of late behind the others.
+func (c *Client) order(tries []*try) {
+	late := make(map[*try]bool, len(tries))
+	for _, t := range tries {
+		late[t] = c.isShunned(t.where())
+	}
+	slices.SortStableFunc(tries, func(a, b *try) int {
+		switch {
+		case !late[a] && late[b]:
+			return -1
+		case late[a] && !late[b]:
+			return 1
+		}
+		return 0
+	})
+}
+
+// run asks one after the other, listens to all, and returns when one has
+// answered, none is left, or ctx ends. All goroutines have ended by then.
+func (x *exchange) run(ctx context.Context) (r *reply, err error) {
+	x.events = make(chan event, 2*len(x.tries)) // none ever waits to be heard
+	inner, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		x.close()
+		x.wg.Wait()
+		x.settle(ctx)
+	}()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for pass, tail := range x.c.o.Pacing.Passes {
+		for _, t := range x.tries {
+			if pass == 0 {
+				x.begin(inner, t)
+			} else if !x.again(ctx, t) {
+				continue
+			}
+			if r, err := x.wait(ctx, timer, t, x.c.o.Pacing.Next); r != nil || err != nil {
+				return r, err
+			}
+		}
+		if r, err := x.wait(ctx, timer, nil, tail); r != nil || err != nil {
+			return r, err
+		}
+		if !slices.ContainsFunc(x.tries, (*try).alive) {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, ended(ctx)
+	}
+	return nil, errUnreachable
+}
+
+// ended returns why ctx has, its cause beside the error that callers look for.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == nil || errors.Is(cause, err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+func (x *exchange) begin(ctx context.Context, t *try) {
+	t.begun = time.Now()
+	x.wg.Go(func() { x.talk(ctx, t) })
+}
+
+// again repeats the message where a datagram may have been lost. It reports
+// whether that is worth waiting for.
+func (x *exchange) again(ctx context.Context, t *try) bool {
+	if t.network != "udp" || !t.alive() || t.conn == nil {
+		return false
+	}
+	if _, err := t.conn.Write(x.msg); err != nil {
+		x.end(ctx, t, err)
+		return false
+	}
+	return true
+}
+
+// wait handles events until one is an answer, d has passed (longer where a
+// connection was accepted), or t has failed; without a t, all.
+func (x *exchange) wait(ctx context.Context, timer *time.Timer, t *try, d time.Duration) (*reply, error) {
+	end := time.Now().Add(d)
+	for {
+		if ctx.Err() != nil {
+			return nil, ended(ctx)
+		}
+		if t != nil && t.done || t == nil && !slices.ContainsFunc(x.tries, (*try).alive) {
+			return nil, nil
+		}
+		until := end
+		for _, o := range x.tries {
+			if o.alive() && o.network != "udp" && o.conn != nil {
+				if e := o.connected.Add(x.c.o.Pacing.Connected); e.After(until) {
+					until = e
+				}
+			}
+		}
+		timer.Reset(time.Until(until))
+		select {
+		case <-ctx.Done():
+			return nil, ended(ctx)
+		case <-timer.C:
+			return nil, nil
+		case ev := <-x.events:
+			if r := x.handle(ctx, ev); r != nil {
+				return r, nil
+			}
+		}
+	}
+}
+
+func (x *exchange) handle(ctx context.Context, ev event) *reply {
+	t := ev.t
+	switch {
+	case t.done: // failed while being asked again
+	case ev.err != nil && ctx.Err() != nil:
+		t.done, t.err = true, errAbandoned
+	case ev.conn != nil:
+		t.conn, t.connected = ev.conn, time.Now()
+	case ev.err != nil:
+		x.end(ctx, t, ev.err)
+	case ev.reply.err != nil && ev.reply.err.Code == krb.CodeUnavailable:
+		x.end(ctx, t, ev.reply.err) // another KDC may not be as busy
+	default:
+		var err error
+		if ev.reply.err != nil {
+			err = ev.reply.err
+		}
+		x.end(ctx, t, err)
+		x.c.forgive(t.where())
+		return ev.reply
+	}
+	return nil
+}
+
+// end notes and reports how a try ended.
+func (x *exchange) end(ctx context.Context, t *try, err error) {
+	t.done, t.err = true, err
+	ev := middleware.ExchangeEvent{
+		Kind: x.name, Realm: x.realm, Address: t.address, Network: t.network,
+		Duration: time.Since(t.begun), Err: err,
+	}
+	if ke, ok := err.(*krb.KRBError); ok {
+		ev.Err, ev.Code = nil, ke.Code
+	}
+	if err != nil && (ev.Err != nil || ev.Code == krb.CodeUnavailable) {
+		x.c.shun(t.where())
+	}
+	middleware.Emit(ctx, ev)
+}
+
+// settle ends what was asked and has not answered.
+func (x *exchange) settle(ctx context.Context) {
+	for _, t := range x.tries {
+		if !t.alive() {
+			continue
+		}
+		waited := time.Since(t.begun)
+		if waited < x.c.o.Pacing.Next {
+			t.done, t.err = true, errAbandoned // no fault of its own
+			continue
+		}
+		x.end(ctx, t, fmt.Errorf("no answer in %v: %w", waited.Round(time.Millisecond), os.ErrDeadlineExceeded))
+	}
+}
+
+func (x *exchange) attempts() []Attempt {
+	var out []Attempt
+	for _, t := range x.tries {
+		if !t.begun.IsZero() {
+			out = append(out, Attempt{Address: t.address, Network: t.network, Err: t.err})
+		}
+	}
+	return out
+}
+
+// own takes charge of a connection, unless the exchange is over.
+func (x *exchange) own(conn net.Conn) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return false
+	}
+	x.conns = append(x.conns, conn)
+	return true
+}
+
+func (x *exchange) close() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.over = true
+	for _, conn := range x.conns {
+		conn.Close()
+	}
+}
+
+// talk is the goroutine of a try.
+func (x *exchange) talk(ctx context.Context, t *try) {
+	conn, err := x.c.o.Dial(ctx, t.network, t.address)
+	if err != nil {
+		x.events <- event{t: t, err: err}
+		return
+	}
+	if !x.own(conn) {
+		conn.Close()
+		return
+	}
+	x.events <- event{t: t, conn: conn}
+	var r *reply
+	if t.network == "udp" {
+		r, err = x.datagrams(conn)
+	} else {
+		r, err = x.stream(conn)
+	}
+	x.events <- event{t: t, reply: r, err: err}
+}
+
+// datagrams sends the message and reads until something is a Kerberos message
+// of the right kind: anybody can send junk to an open port.
+func (x *exchange) datagrams(conn net.Conn) (*reply, error) {
+	if _, err := conn.Write(x.msg); err != nil {
+		return nil, err
+	}
+	buf := make([]byte, maxDatagram)
+	for {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return nil, err
+		}
+		if r := x.classify(bytes.Clone(buf[:n])); r != nil {
+			return r, nil
+		}
+	}
+}
+
+// stream sends and reads one message after its length in four bytes (RFC 4120
+// section 7.2.2).
+func (x *exchange) stream(conn net.Conn) (*reply, error) {
+	framed := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(x.msg)), uint32(len(x.msg)))
+	if _, err := conn.Write(append(framed, x.msg...)); err != nil {
+		return nil, err
+	}
+	var head [4]byte
+	if _, err := io.ReadFull(conn, head[:]); err != nil {
+		return nil, fmt.Errorf("read the length of the answer: %w", err)
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n == 0 || n > maxReply {
+		return nil, fmt.Errorf("the answer announces %d bytes, want 1 to %d", n, maxReply)
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(conn, b); err != nil {
+		return nil, fmt.Errorf("read the answer of %d bytes: %w", n, err)
+	}
+	if r := x.classify(b); r != nil {
+		return r, nil
+	}
+	return nil, errNotKerberos
+}
+
+// classify returns nil for what is neither a KRB-ERROR nor the kind of reply
+// that is wanted.
+func (x *exchange) classify(b []byte) *reply {
+	if ke, err := krb.ParseKRBError(b); err == nil {
+		return &reply{err: ke, at: x.c.o.Now()}
+	}
+	if rep, err := krb.ParseKDCRep(b, x.kind); err == nil {
+		return &reply{rep: rep, at: x.c.o.Now()}
+	}
+	return nil
+}
