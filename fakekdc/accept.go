@@ -1,0 +1,218 @@
+package fakekdc
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"encoding/binary"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/cbt"
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+const (
+	gssChecksum = 0x8003 // RFC 4121 section 4.1.1
+
+	adIfRelevant = 1          // RFC 4120 section 5.2.6.1
+	adAPOptions  = 143        // MS-KILE section 3.2.5.8
+	apOptionsCBT = 0x00004000 // KERB_AP_OPTIONS_CBT
+)
+
+// An acceptance is the acceptor's side of one security context.
+type acceptance struct {
+	caller   Caller
+	session  krb.Key
+	auth     *krb.Authenticator
+	subkey   krb.Key // the acceptor's; zero for none
+	seq      uint32  // of the acceptor's first message
+	sendSeq  uint64
+	peerSeq  uint64
+	aware    bool // the client says that it knows of channel bindings
+	bindings [16]byte
+}
+
+// A demand is what an acceptor wants of a token.
+type demand struct {
+	service  krb.Principal // without a realm; zero for any service of the realm
+	bindings Bindings
+	endPoint []byte // application data of the connection's bindings; nil for none
+	noSubkey bool
+}
+
+// accept verifies an AP-REQ (RFC 4120 section 3.2.3, RFC 4121 section 4.1). The
+// names are the ticket's; what the authenticator says of them must agree.
+func (r *Realm) accept(b []byte, d demand) (*acceptance, *refusal) {
+	now := r.now()
+	req, err := krb.ParseAPReq(b)
+	if err != nil {
+		return nil, refuse(krb.CodeGeneric, "malformed AP-REQ")
+	}
+	server := req.Ticket.Server
+	if server.Realm != r.realm || server.IsTGS() || !d.service.IsZero() && !server.SameName(d.service) {
+		return nil, refuse(krb.CodeNotUs, "ticket is for "+nameOf(server))
+	}
+	p := r.lookup(server)
+	if p == nil {
+		return nil, refuse(krb.CodeNotUs, "no such service: "+nameOf(server))
+	}
+	key, code := p.find(req.Ticket.EncPart.Etype, req.Ticket.EncPart.Kvno)
+	if code != 0 {
+		return nil, refuse(code, "no key for the ticket")
+	}
+	t, err := openTicket(req.Ticket, key)
+	if err != nil {
+		return nil, refuse(krb.CodeBadIntegrity, "ticket does not decrypt")
+	}
+	plain, err := t.session.OpenData(krb.UsageAPReqAuth, req.Authenticator)
+	if err != nil {
+		return nil, refuse(krb.CodeBadIntegrity, "authenticator does not decrypt")
+	}
+	a := &acceptance{session: t.session}
+	if a.auth, err = krb.ParseAuthenticator(plain); err != nil {
+		return nil, refuse(krb.CodeGeneric, "malformed authenticator")
+	}
+	if !a.auth.Client.Equal(t.client) {
+		return nil, refuse(krb.CodeBadMatch, "authenticator and ticket name different clients")
+	}
+	if age(now, a.auth).Abs() > r.skew {
+		return nil, refuse(krb.CodeSkew, "clock skew too great")
+	}
+	if code := t.usable(now, r.skew); code != 0 {
+		return nil, refuse(code, "ticket")
+	}
+	a.caller = Caller{
+		Name: t.client.String(), Service: server.String(), Etype: t.session.Etype(),
+		Mutual: req.Options&krb.APMutualRequired != 0,
+	}
+	if no := a.readChecksum(); no != nil {
+		return nil, no
+	}
+	a.aware = claimsBindings(a.auth.AuthData)
+	if no := a.checkBindings(d); no != nil {
+		return nil, no
+	}
+	// Last, so that only tokens that would be accepted are remembered.
+	if !r.apSeen.add(a.auth, server, nil, now, r.skew) {
+		return nil, refuse(krb.CodeRepeat, "authenticator was used before")
+	}
+	return a, a.prepare(d)
+}
+
+// prepare makes the acceptor's share of the context.
+func (a *acceptance) prepare(d demand) *refusal {
+	a.peerSeq = uint64(a.auth.Seq)
+	a.sendSeq = a.peerSeq // without an AP-REP both sides count from the client's
+	if !a.caller.Mutual {
+		return nil
+	}
+	var b [4]byte
+	rand.Read(b[:])
+	a.seq = binary.BigEndian.Uint32(b[:]) & 0x3fffffff
+	a.sendSeq = uint64(a.seq)
+	switch {
+	case d.noSubkey:
+	case a.session.Etype() == krb.RC4HMAC:
+		// As MIT does: the tokens of RFC 4757 know no acceptor's subkey.
+		a.subkey = a.auth.Subkey
+	default:
+		var err error
+		if a.subkey, err = krb.GenerateKey(a.session.Etype()); err != nil {
+			return refuse(krb.CodeGeneric, err.Error())
+		}
+	}
+	return nil
+}
+
+// readChecksum takes bindings and flags from the authenticator (RFC 4121
+// section 4.1.1). An authenticator without a checksum means no flags, one with
+// a real checksum must fit no data at all.
+func (a *acceptance) readChecksum() *refusal {
+	c := a.auth.Checksum
+	if c.Value == nil {
+		return nil
+	}
+	if c.Type != gssChecksum {
+		if c.Type != a.session.ChecksumType() || a.session.VerifyChecksum(krb.UsageAPReqChecksum, c.Value) != nil {
+			return refuse(codeInappChecksum, "checksum is neither of GSS-API nor of the session key")
+		}
+		return nil
+	}
+	v := c.Value
+	if len(v) < 24 || binary.LittleEndian.Uint32(v) != 16 {
+		return refuse(codeInappChecksum, "malformed GSS-API checksum")
+	}
+	copy(a.bindings[:], v[4:20])
+	a.caller.Flags = binary.LittleEndian.Uint32(v[20:])
+	if a.caller.Flags&GSSDeleg != 0 {
+		if len(v) < 28 || binary.LittleEndian.Uint16(v[24:]) != 1 || len(v)-28 < int(binary.LittleEndian.Uint16(v[26:])) {
+			return refuse(codeInappChecksum, "malformed delegation in the GSS-API checksum")
+		}
+	}
+	return nil
+}
+
+// claimsBindings looks for KERB_AP_OPTIONS_CBT in authorization data.
+func claimsBindings(der []byte) (found bool) {
+	eachAuthData(der, func(kind int32, data []byte) {
+		if kind == adIfRelevant {
+			eachAuthData(data, func(kind int32, data []byte) {
+				if kind == adAPOptions && len(data) == 4 && binary.LittleEndian.Uint32(data)&apOptionsCBT != 0 {
+					found = true
+				}
+			})
+		}
+	})
+	return found
+}
+
+// eachAuthData passes over what it cannot read.
+func eachAuthData(der []byte, f func(kind int32, data []byte)) {
+	s := cryptobyte.String(der)
+	var list cryptobyte.String
+	if !s.ReadASN1(&list, asn1.SEQUENCE) {
+		return
+	}
+	for !list.Empty() {
+		var el cryptobyte.String
+		if !list.ReadASN1Element(&el, asn1.SEQUENCE) {
+			return
+		}
+		in := krb.OpenFields("authorization data", el)
+		kind, data := in.Int32(0), in.Octets(1)
+		if in.Err(true) == nil {
+			f(kind, data)
+		}
+	}
+}
+
+// checkBindings compares the client's bindings with the connection's, by the
+// rules of Windows' Extended Protection.
+func (a *acceptance) checkBindings(d demand) *refusal {
+	sent := a.bindings != [16]byte{}
+	if d.endPoint != nil && sent {
+		want := cbt.Hash(d.endPoint)
+		a.caller.Bound = hmac.Equal(want[:], a.bindings[:])
+	}
+	switch {
+	case d.bindings == BindingsOff, a.caller.Bound:
+		return nil
+	case d.endPoint != nil && sent:
+		return refuse(krb.CodeGeneric, "channel bindings are those of another connection")
+	case d.bindings == BindingsRequired:
+		return refuse(krb.CodeGeneric, "channel bindings required")
+	case d.endPoint != nil && a.aware:
+		return refuse(krb.CodeGeneric, "client knows of channel bindings and sent none")
+	}
+	return nil
+}
+
+// apRep returns the AP-REP of the context, with another key or another time
+// where the service is told to lie.
+func (a *acceptance) apRep(session krb.Key, ctime time.Time, cusec int) ([]byte, error) {
+	return krb.MakeAPRep(session, &krb.EncAPRepPart{
+		CTime: ctime, Cusec: cusec, Subkey: a.subkey, Seq: a.seq, HasSeq: true,
+	})
+}

@@ -1,0 +1,98 @@
+package fakekdc
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// ask sends prepared packets over one UDP socket, one after the other.
+func ask(b *testing.B, r *Realm, packets [][]byte) {
+	b.Helper()
+	c, err := net.Dial("udp", r.Addr())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		b.Fatal(err)
+	}
+	buf := make([]byte, 1<<16)
+	tag := byte(0)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		if _, err := c.Write(packets[i%len(packets)]); err != nil {
+			b.Fatal(err)
+		}
+		n, err := c.Read(buf)
+		if err != nil || n == 0 {
+			b.Fatal(err)
+		}
+		tag = buf[0]
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "exchanges/s")
+	if tag == byte(krb.App(30)) {
+		b.Fatal("KRB-ERROR")
+	}
+}
+
+func BenchmarkAS(b *testing.B) {
+	for _, e := range []int32{AES256SHA1, AES256SHA384} {
+		b.Run(krb.EtypeName(e), func(b *testing.B) {
+			r := Start(b, WithUser("alice", "secret"))
+			req, _ := asReq(b, r, "alice", "secret", e, body(r, "alice", e))
+			exchange(b, r, "udp", req) // string-to-key is done once
+			ask(b, r, [][]byte{req})
+		})
+	}
+}
+
+func BenchmarkTGS(b *testing.B) {
+	for _, e := range []int32{AES256SHA1, AES256SHA384} {
+		b.Run(krb.EtypeName(e), func(b *testing.B) {
+			r := Start(b, WithUser("alice", "secret"), WithService("HTTP/localhost"))
+			tgt := minted(b, r, "alice", krb.TGS(r.Name(), r.Name()).Name())
+			packets := make([][]byte, 512)
+			for i := range packets {
+				packets[i], _ = tgsReq(b, r, tgt, forService(r, "HTTP/localhost", e), nil)
+			}
+			ask(b, r, packets)
+		})
+	}
+}
+
+// BenchmarkReady is the time from nothing to a realm that answers.
+func BenchmarkReady(b *testing.B) {
+	for b.Loop() {
+		r, err := New(WithUser("alice", "secret"), WithService("HTTP/localhost"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := try(r, "udp", marshalReq(b, krb.MsgASReq, nil, body(r, "alice")), time.Minute); err != nil {
+			b.Fatal(err)
+		}
+		r.Close()
+	}
+}
+
+func BenchmarkAccept(b *testing.B) {
+	r := Start(b, WithUser("alice", "secret"), WithService("HTTP/localhost"))
+	c := &webClient{tb: b, realm: r, ticket: minted(b, r, "alice", "HTTP/localhost")}
+	d := demand{service: krb.NewPrincipal(r.Name(), "HTTP", "localhost")}
+	for b.Loop() {
+		b.StopTimer()
+		req := c.apReq()[17:]
+		b.StartTimer()
+		a, no := r.accept(req, d)
+		if no != nil {
+			b.Fatal(no.text)
+		}
+		if _, err := a.apRep(a.session, a.auth.CTime, a.auth.Cusec); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,23 @@
+// Package fakekdc is a Kerberos realm inside a test: a KDC on UDP and TCP of one
+// loopback port, and a web service that verifies HTTP Negotiate (RFC 4559).
+//
+//	realm := fakekdc.Start(t,
+//		fakekdc.WithUser("alice", "secret"),
+//		fakekdc.WithService("HTTP/localhost"))
+//
+// It is strict always: keys are random and belong to one [Realm], passwords and
+// pre-authentication are checked, tickets are opened, authenticators may be
+// used once. It is rude by request: [Realm.FailNext] makes the KDC fail in the
+// ways that real ones do, [Quirks] do the same for the web service.
+//
+// Real clients take it for a realm: give them [Realm.Config] as their krb5.conf
+// and [Realm.Keytab] or [Realm.CCache] for credentials. What they did is in
+// [Realm.Exchanges] and [Handler.Requests]. Nothing is written to disk, nothing
+// is shared between realms, and a process may run hundreds of them.
+//
+// TEST ONLY. The realm keeps passwords and keys in memory in clear, hands them
+// to anyone who asks its methods, and listens on the loopback interface alone.
+//
+// The package does not import testing, so a program can embed a realm: see
+// [New].
+package fakekdc

@@ -1,0 +1,110 @@
+package fakekdc
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// A Kind is a kind of exchange with the KDC.
+type Kind uint8
+
+// Kinds of exchanges. Any matches all of them.
+const (
+	Any   Kind = iota
+	AS         // authentication service: the first ticket
+	TGS        // ticket-granting service: all further ones
+	Other      // what could not be decoded, and is not answered
+)
+
+// String returns the name of the kind.
+func (k Kind) String() string {
+	switch k {
+	case Any:
+		return "any"
+	case AS:
+		return "AS"
+	case TGS:
+		return "TGS"
+	}
+	return "other"
+}
+
+// An Exchange is one request to the KDC and what came of it.
+type Exchange struct {
+	Kind    Kind
+	Network string // "udp" or "tcp"
+	Client  string // name@REALM, as far as it is known
+	Server  string // name@REALM, as asked for
+	Options uint32 // KDCOptions as received, bit 0 the most significant
+	Code    int32  // of the KRB-ERROR replied; 0 for a ticket
+	Etype   int32  // of the session key granted
+	Fault   string // what FailNext had ordered
+	Time    time.Time
+}
+
+// String returns one line for people.
+func (e Exchange) String() string {
+	s := fmt.Sprintf("%s/%s %s for %s: ", e.Kind, e.Network, e.Client, e.Server)
+	switch {
+	case e.Code != 0:
+		s += krb.ErrorName(e.Code)
+	case e.Etype != 0:
+		s += krb.EtypeName(e.Etype)
+	default:
+		s += "no ticket"
+	}
+	if e.Fault != "" {
+		s += " [" + e.Fault + "]"
+	}
+	return s
+}
+
+// maxRecords bounds the memory of a realm that runs for long.
+const maxRecords = 1 << 14
+
+type exchangeLog struct {
+	mu   sync.Mutex
+	list []Exchange
+}
+
+func (l *exchangeLog) add(e Exchange) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.list) == maxRecords {
+		l.list = slices.Delete(l.list, 0, maxRecords/4)
+	}
+	l.list = append(l.list, e)
+}
+
+// Exchanges returns what the KDC was asked and how it answered, oldest first.
+// A user's login with pre-authentication is two exchanges, the first with code
+// 25. Of very many, the last ten thousand or so are kept.
+func (r *Realm) Exchanges() []Exchange {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	return slices.Clone(r.log.list)
+}
+
+// Count returns how many of Exchanges are of the kind and, when codes are
+// given, ended in one of them; code 0 counts tickets.
+func (r *Realm) Count(kind Kind, codes ...int32) (n int) {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	for _, e := range r.log.list {
+		if (kind == Any || kind == e.Kind) && (len(codes) == 0 || slices.Contains(codes, e.Code)) {
+			n++
+		}
+	}
+	return n
+}
+
+// ResetExchanges forgets them, between the steps of a test.
+func (r *Realm) ResetExchanges() {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	r.log.list = nil
+}

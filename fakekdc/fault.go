@@ -1,0 +1,204 @@
+package fakekdc
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// A Fault is one way for the KDC to fail one exchange; see [Realm.FailNext].
+type Fault struct{ f fault }
+
+// String returns the name that stands in [Exchange.Fault].
+func (f Fault) String() string { return f.f.name }
+
+type fault struct {
+	name    string
+	network string // only there, when set
+	code    int32  // answer with this KRB-ERROR ...
+	edata   []byte // ... and e-data
+	raw     []byte // answer with these bytes
+	tooBig  bool
+	how     delivery
+	delay   time.Duration
+	hold    <-chan struct{}
+	spoil   func(*reply)
+}
+
+// await waits as the fault says, and reports whether the realm is still there.
+func (f *fault) await(done <-chan struct{}) bool {
+	if f.hold != nil {
+		select {
+		case <-f.hold:
+		case <-done:
+			return false
+		}
+	}
+	if f.delay > 0 {
+		t := time.NewTimer(f.delay)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-done:
+			return false
+		}
+	}
+	return true
+}
+
+// ReplyError answers with a KRB-ERROR of the code (RFC 4120 section 7.5.9) and
+// e-data, which may be nil. Its stime is the realm's clock.
+func ReplyError(code int32, edata []byte) Fault {
+	return Fault{fault{name: krb.ErrorName(code), code: code, edata: edata}}
+}
+
+// GarbageEData answers that pre-authentication is required, with e-data that is
+// no METHOD-DATA.
+func GarbageEData() Fault {
+	return Fault{fault{name: "garbage e-data", code: krb.CodePreauthRequired, edata: []byte{0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0x01}}}
+}
+
+// EmptyEData answers that pre-authentication is required, with a METHOD-DATA
+// whose ETYPE-INFO2 has no entries.
+func EmptyEData() Fault {
+	// SEQUENCE { SEQUENCE { [1] 19, [2] OCTET STRING { SEQUENCE {} } } }
+	edata := []byte{0x30, 0x0d, 0x30, 0x0b, 0xa1, 0x03, 0x02, 0x01, 0x13, 0xa2, 0x04, 0x04, 0x02, 0x30, 0x00}
+	return Fault{fault{name: "empty e-data", code: krb.CodePreauthRequired, edata: edata}}
+}
+
+// Drop does not answer: nothing over UDP, a closed connection over TCP.
+func Drop() Fault { return Fault{fault{name: "drop", how: sendNothing}} }
+
+// Silence does not answer and keeps the TCP connection open.
+func Silence() Fault { return Fault{fault{name: "silence", how: sendHang}} }
+
+// Reset resets the TCP connection instead of answering. Over UDP it is Drop.
+func Reset() Fault { return Fault{fault{name: "reset", how: sendReset}} }
+
+// Delay answers after d, or not at all if the realm is closed before. For tests
+// that do not wait for time to pass there is [Hold].
+func Delay(d time.Duration) Fault { return Fault{fault{name: "delay", delay: d}} }
+
+// Hold answers once the channel is closed or yields a value.
+func Hold(until <-chan struct{}) Fault { return Fault{fault{name: "hold", hold: until}} }
+
+// Truncate sends half of the answer, over TCP in a frame that promises all of
+// it, and closes the connection.
+func Truncate() Fault { return Fault{fault{name: "truncate", how: sendHalf}} }
+
+// HugeFrame sends over TCP an answer whose frame promises 2 GiB, and closes the
+// connection. Over UDP the answer is as usual.
+func HugeFrame() Fault { return Fault{fault{name: "huge frame", how: sendHuge}} }
+
+// Garbage answers with bytes that are no Kerberos message.
+func Garbage() Fault {
+	return Fault{fault{name: "garbage", raw: []byte("\x6b\x82\x10\x00HTTP/1.1 400 Bad Request\r\n\r\n")}}
+}
+
+// TooBig answers over UDP with KRB_ERR_RESPONSE_TOO_BIG. Exchanges over TCP do
+// not use it up.
+func TooBig() Fault {
+	return Fault{fault{name: "too big", network: "udp", tooBig: true}}
+}
+
+// WrongNonce answers as if to another request.
+func WrongNonce() Fault {
+	return Fault{fault{name: "wrong nonce", spoil: func(p *reply) { p.nonce ^= 1 }}}
+}
+
+// WrongRealm answers with a client and server of realm ELSEWHERE.EXAMPLE.
+func WrongRealm() Fault {
+	return Fault{fault{name: "wrong realm", spoil: func(p *reply) {
+		p.grant.client.Realm, p.grant.server.Realm = "ELSEWHERE.EXAMPLE", "ELSEWHERE.EXAMPLE"
+	}}}
+}
+
+// WrongClient answers with a ticket that is said to be another client's.
+func WrongClient() Fault {
+	return Fault{fault{name: "wrong client", spoil: func(p *reply) {
+		p.grant.client.Components = []string{"mallory"}
+	}}}
+}
+
+// WrongServer answers with a ticket that is said to be for another service.
+func WrongServer() Fault {
+	return Fault{fault{name: "wrong server", spoil: func(p *reply) {
+		p.grant.server.Components = []string{"host", "mallory.example"}
+	}}}
+}
+
+// WrongKey answers with a part for the client that is sealed under a random
+// key, as a KDC would that does not know the client's.
+func WrongKey() Fault {
+	return Fault{fault{name: "wrong key", spoil: func(p *reply) {
+		if k, err := krb.GenerateKey(p.key.Etype()); err == nil {
+			p.key = k
+		}
+	}}}
+}
+
+// ShortCipher answers with a part for the client that is shorter than its
+// encryption type allows.
+func ShortCipher() Fault {
+	return Fault{fault{name: "short cipher", spoil: func(p *reply) { p.short = true }}}
+}
+
+// EarlierTicket answers with a ticket that has ended before it was issued.
+func EarlierTicket() Fault {
+	return Fault{fault{name: "earlier ticket", spoil: func(p *reply) {
+		p.grant.start = p.grant.start.Add(-2 * time.Hour)
+		p.grant.end = p.grant.start.Add(time.Hour)
+	}}}
+}
+
+// Times returns n of the same fault, for [Realm.FailNext].
+func Times(n int, f Fault) []Fault { return slices.Repeat([]Fault{f}, max(n, 0)) }
+
+type queued struct {
+	kind Kind
+	fault
+}
+
+// A faultQueue holds what FailNext ordered, oldest first.
+type faultQueue struct {
+	mu   sync.Mutex
+	list []queued
+}
+
+func (q *faultQueue) take(kind Kind, network string) fault {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, f := range q.list {
+		if (f.kind == Any || f.kind == kind) && (f.network == "" || f.network == network) {
+			q.list = slices.Delete(q.list, i, i+1)
+			return f.fault
+		}
+	}
+	return fault{}
+}
+
+// FailNext makes the next exchanges of the kind fail, one for each fault. Orders
+// queue up behind earlier ones. A user's login is two exchanges.
+func (r *Realm) FailNext(kind Kind, faults ...Fault) {
+	r.faults.mu.Lock()
+	defer r.faults.mu.Unlock()
+	for _, f := range faults {
+		r.faults.list = append(r.faults.list, queued{kind, f.f})
+	}
+}
+
+// PendingFaults returns how many ordered faults no exchange has met yet.
+func (r *Realm) PendingFaults() int {
+	r.faults.mu.Lock()
+	defer r.faults.mu.Unlock()
+	return len(r.faults.list)
+}
+
+// ClearFaults takes back the orders that no exchange has met yet.
+func (r *Realm) ClearFaults() {
+	r.faults.mu.Lock()
+	defer r.faults.mu.Unlock()
+	r.faults.list = nil
+}

@@ -1,0 +1,184 @@
+package fakekdc
+
+import (
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// How a reply leaves the KDC.
+type delivery uint8
+
+const (
+	sendWhole delivery = iota
+	sendNothing
+	sendHang  // TCP: the connection stays open and silent
+	sendReset // TCP: the connection is reset
+	sendHalf  // the first half of the reply, its frame promising all of it
+	sendHuge  // TCP: the frame promises 2 GiB
+)
+
+type outcome struct {
+	reply []byte // nil for no answer
+	how   delivery
+}
+
+// A refusal is why the KDC says no.
+type refusal struct {
+	code  int32
+	text  string
+	edata []byte
+	realm string // of the client, when the client should ask there (code 68)
+}
+
+func refuse(code int32, text string) *refusal { return &refusal{code: code, text: text} }
+
+// answer takes one message and says what to send back. It is the whole KDC but
+// for the sockets.
+func (r *Realm) answer(network string, packet []byte) outcome {
+	if r.paused.Load() {
+		return outcome{how: sendNothing}
+	}
+	now := r.now()
+	q, err := parseRequest(packet)
+	if err != nil {
+		r.log.add(Exchange{Kind: Other, Network: network, Code: krb.CodeGeneric, Time: now})
+		return outcome{how: sendNothing}
+	}
+	e := Exchange{Kind: q.kind, Network: network, Server: nameOf(q.server), Client: nameOf(q.client), Options: q.options, Time: now}
+	fault := r.faults.take(q.kind, network)
+	e.Fault = fault.name
+	if !fault.await(r.done) {
+		return outcome{how: sendNothing}
+	}
+	out := outcome{how: fault.how}
+	var no *refusal
+	switch {
+	case fault.code != 0:
+		no = &refusal{code: fault.code, edata: fault.edata, text: "as ordered"}
+	case fault.raw != nil:
+		out.reply = fault.raw
+	default:
+		var rep *reply
+		rep, no = r.decide(q, now, &e)
+		if no == nil {
+			e.Etype = rep.grant.session.Etype()
+			if out.reply, no = encode(rep, fault); no == nil && network == "udp" && (fault.tooBig || len(out.reply) > r.udpLimit) {
+				no = refuse(krb.CodeResponseTooBig, "use TCP")
+			}
+		}
+	}
+	if no != nil {
+		e.Code, e.Etype = no.code, 0
+		out.reply = r.refusal(q, no, now)
+	}
+	r.log.add(e)
+	return out
+}
+
+func (r *Realm) decide(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
+	if q.kind == AS {
+		return r.as(q, now)
+	}
+	return r.tgs(q, now, e)
+}
+
+func encode(rep *reply, fault fault) ([]byte, *refusal) {
+	if fault.spoil != nil {
+		fault.spoil(rep)
+	}
+	b, err := rep.marshal()
+	if err != nil {
+		return nil, refuse(krb.CodeGeneric, err.Error())
+	}
+	return b, nil
+}
+
+// refusal encodes a KRB-ERROR with the names of the request.
+func (r *Realm) refusal(q *request, no *refusal, now time.Time) []byte {
+	e := krb.KRBError{
+		Code: no.code, Text: no.text, Data: no.edata,
+		STime: now, Susec: now.Nanosecond() / 1000,
+		Server: q.server,
+	}
+	if e.Server.IsZero() {
+		e.Server = krb.TGS(r.realm, r.realm)
+	}
+	e.Server.Realm = r.realm
+	if !q.client.IsZero() {
+		e.Client = q.client
+	}
+	if no.realm != "" {
+		e.Client.Realm = no.realm
+	}
+	b, err := e.Marshal()
+	if err != nil {
+		return nil // a name that came over the wire encodes
+	}
+	return b
+}
+
+func nameOf(p krb.Principal) string {
+	if p.IsZero() {
+		return ""
+	}
+	return p.String()
+}
+
+// period is what a request and the policies of client, server and realm leave
+// of the lifetime. latest is the end of the ticket that the request leans on,
+// zero for none.
+type period struct {
+	end, renewTill time.Time
+}
+
+func (r *Realm) period(q *request, now, latest, latestRenew time.Time, mayRenew bool, parties ...*principal) (period, bool) {
+	life, renew := r.life, r.renew
+	for _, p := range parties {
+		if p.life > 0 {
+			life = min(life, p.life)
+		}
+		if p.renew > 0 {
+			renew = min(renew, p.renew)
+		}
+		mayRenew = mayRenew && p.renewable
+	}
+	unlimited := q.till.Unix() <= 0
+	if !unlimited && !q.till.After(now) {
+		return period{}, false
+	}
+	out := period{end: now.Add(life)}
+	if !latest.IsZero() && latest.Before(out.end) {
+		out.end = latest
+	}
+	wanted := out.end
+	if !unlimited {
+		wanted = q.till
+		if q.till.Before(out.end) {
+			out.end = q.till
+		}
+	}
+	if !mayRenew || renew <= 0 {
+		return out, true
+	}
+	till := now.Add(renew)
+	if !latestRenew.IsZero() && latestRenew.Before(till) {
+		till = latestRenew
+	}
+	switch {
+	case q.options&optRenewable != 0:
+		if q.rtime.Unix() > 0 && q.rtime.Before(till) {
+			till = q.rtime
+		}
+	case q.options&optRenewableOK != 0 && wanted.After(out.end):
+		if wanted.Before(till) {
+			till = wanted
+		}
+	default:
+		return out, true
+	}
+	if till.After(now) {
+		out.renewTill = till
+	}
+	return out, true
+}

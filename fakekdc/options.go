@@ -1,0 +1,136 @@
+package fakekdc
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// Encryption types (RFC 3962, RFC 8009, RFC 4757).
+const (
+	AES128SHA1   = krb.AES128SHA1   // aes128-cts-hmac-sha1-96, 17
+	AES256SHA1   = krb.AES256SHA1   // aes256-cts-hmac-sha1-96, 18
+	AES128SHA256 = krb.AES128SHA256 // aes128-cts-hmac-sha256-128, 19
+	AES256SHA384 = krb.AES256SHA384 // aes256-cts-hmac-sha384-192, 20
+	RC4HMAC      = krb.RC4HMAC      // arcfour-hmac, 23; never a default
+)
+
+// An Option changes a realm before it starts.
+type Option func(*settings)
+
+type settings struct {
+	realm    string
+	addr     string
+	now      func() time.Time
+	etypes   []int32
+	life     time.Duration
+	renew    time.Duration
+	skew     time.Duration
+	udpLimit int
+	hosts    []string
+	setup    []func(*Realm) error
+}
+
+func defaults() settings {
+	return settings{
+		addr:     "127.0.0.1:0",
+		now:      time.Now,
+		etypes:   krb.Strongest(false),
+		life:     10 * time.Hour,
+		renew:    7 * 24 * time.Hour,
+		skew:     5 * time.Minute,
+		udpLimit: 4096,
+	}
+}
+
+func (s *settings) check() error {
+	if s.realm == "" || len(s.realm) > 255 || strings.ContainsAny(s.realm, "/@:\\ \t\r\n\x00{}=#") {
+		return fmt.Errorf("realm name %q: want a name such as TEST.EXAMPLE", s.realm)
+	}
+	ap, err := netip.ParseAddrPort(s.addr)
+	if err != nil {
+		return fmt.Errorf("address %q: want one such as 127.0.0.1:0: %w", s.addr, err)
+	}
+	if !ap.Addr().IsLoopback() {
+		return fmt.Errorf("address %s is not a loopback address: this realm is for tests only", ap)
+	}
+	if s.now == nil {
+		return fmt.Errorf("clock of realm %s is nil", s.realm)
+	}
+	if s.life < time.Second || s.skew < 0 {
+		return fmt.Errorf("realm %s: lifetime %s, skew %s: want a second or more, and no negative skew", s.realm, s.life, s.skew)
+	}
+	return checkEtypes(s.etypes)
+}
+
+func checkEtypes(list []int32) error {
+	if len(list) == 0 {
+		return fmt.Errorf("list of encryption types is empty")
+	}
+	for i, e := range list {
+		if !krb.Supported(e) {
+			return fmt.Errorf("encryption type %d is not supported (17, 18, 19, 20 and 23 are)", e)
+		}
+		if slices.Contains(list[:i], e) {
+			return fmt.Errorf("encryption type %d is listed twice", e)
+		}
+	}
+	return nil
+}
+
+// WithRealm names the realm, by convention in upper case. The default is a new
+// name, TEST-xxxxxxxx.EXAMPLE.
+func WithRealm(name string) Option { return func(s *settings) { s.realm = name } }
+
+// WithAddress sets the loopback address and port of the KDC. The default is
+// 127.0.0.1:0, a free port; a port that is taken is an error of [New].
+func WithAddress(hostport string) Option { return func(s *settings) { s.addr = hostport } }
+
+// WithClock replaces time.Now for everything that the realm and its web
+// services do with time. It must be safe for concurrent use; see [Clock].
+func WithClock(now func() time.Time) Option { return func(s *settings) { s.now = now } }
+
+// WithEtypes sets the encryption types of the realm: those of the
+// ticket-granting service, and of principals that set none of their own. The
+// first is the most wanted. The default is 18, 17, 20, 19. They are also what
+// [Realm.Config] permits.
+func WithEtypes(etypes ...int32) Option {
+	return func(s *settings) { s.etypes = slices.Clone(etypes) }
+}
+
+// WithLifetime bounds the life of tickets (default 10 hours) and for how long
+// they can be renewed (default 7 days; 0 means not at all).
+func WithLifetime(life, renewable time.Duration) Option {
+	return func(s *settings) { s.life, s.renew = life, renewable }
+}
+
+// WithSkew sets how far clocks may be apart, 5 minutes by default.
+func WithSkew(d time.Duration) Option { return func(s *settings) { s.skew = d } }
+
+// WithUDPLimit sets the size in bytes above which a reply over UDP becomes
+// KRB_ERR_RESPONSE_TOO_BIG, 4096 by default. With 1, all of them do.
+func WithUDPLimit(n int) Option { return func(s *settings) { s.udpLimit = n } }
+
+// WithHosts adds host or domain names to [domain_realm] of [Realm.Config].
+// localhost and the hosts of services are there without it.
+func WithHosts(names ...string) Option {
+	return func(s *settings) { s.hosts = append(s.hosts, names...) }
+}
+
+// WithUser adds a user, as [Realm.AddUser] does.
+func WithUser(name, password string, opts ...PrincipalOption) Option {
+	return func(s *settings) {
+		s.setup = append(s.setup, func(r *Realm) error { return r.addUser(name, password, opts) })
+	}
+}
+
+// WithService adds a service, as [Realm.AddService] does.
+func WithService(name string, opts ...PrincipalOption) Option {
+	return func(s *settings) {
+		s.setup = append(s.setup, func(r *Realm) error { return r.addService(name, opts) })
+	}
+}

@@ -1,0 +1,382 @@
+package fakekdc
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// A principal is what the realm knows of one name. Published ones are not
+// changed: a change publishes a copy.
+type principal struct {
+	name     krb.Principal // with its realm
+	password string        // of users; services have random keys
+	random   bool
+	policy
+	keys []keyset // newest first
+}
+
+// policy is what PrincipalOptions set.
+type policy struct {
+	etypes      []int32
+	kvno        uint32
+	salt        string
+	hasSalt     bool
+	iterations  uint32
+	life, renew time.Duration // 0: the realm's
+	forwardable bool
+	proxiable   bool
+	renewable   bool
+	okDelegate  bool
+	noPreauth   bool
+	refuse      int32   // KRB-ERROR code for every request
+	padding     int     // bytes of authorization data in tickets
+	given       *string // password for a service
+}
+
+// A keyset is the keys of one version. They are made when first used:
+// string-to-key takes milliseconds.
+type keyset struct {
+	kvno       uint32
+	salt       string
+	iterations uint32
+	keys       map[int32]func() (krb.Key, error)
+}
+
+// A PrincipalOption changes a user or service from what is usual: the realm's
+// encryption types and lifetimes, pre-authentication required, tickets
+// forwardable, proxiable and renewable when asked for, kvno 1.
+type PrincipalOption func(*policy)
+
+// Etypes sets the encryption types that the principal has keys of, the most
+// wanted first. A service's session keys are of these too.
+func Etypes(etypes ...int32) PrincipalOption {
+	return func(p *policy) { p.etypes = slices.Clone(etypes) }
+}
+
+// Kvno sets the first key version number, at least 1.
+func Kvno(n uint32) PrincipalOption { return func(p *policy) { p.kvno = n } }
+
+// Salt sets the salt of a password's keys, instead of the realm and name run
+// together (RFC 4120 section 4), as happens when accounts are renamed.
+func Salt(s string) PrincipalOption { return func(p *policy) { p.salt, p.hasSalt = s, true } }
+
+// Iterations sets the iteration count of a password's AES keys, which the KDC
+// then tells its clients (s2kparams). MIT's clients refuse less than 4096.
+func Iterations(n uint32) PrincipalOption { return func(p *policy) { p.iterations = n } }
+
+// Password gives a service keys made of a password instead of random ones.
+func Password(s string) PrincipalOption { return func(p *policy) { p.given = &s } }
+
+// Lifetime bounds the tickets of the user, or for the service, within the
+// realm's bounds (see [WithLifetime]). Negative renewable: not renewable.
+func Lifetime(life, renewable time.Duration) PrincipalOption {
+	return func(p *policy) {
+		p.life, p.renew = life, renewable
+		if renewable < 0 {
+			p.renewable = false
+		}
+	}
+}
+
+// NotForwardable makes the KDC leave out the forwardable flag.
+func NotForwardable() PrincipalOption { return func(p *policy) { p.forwardable = false } }
+
+// NotProxiable makes the KDC leave out the proxiable flag.
+func NotProxiable() PrincipalOption { return func(p *policy) { p.proxiable = false } }
+
+// OKAsDelegate sets the ok-as-delegate flag on tickets for the service.
+func OKAsDelegate() PrincipalOption { return func(p *policy) { p.okDelegate = true } }
+
+// NoPreauth lets the user log in without pre-authentication.
+func NoPreauth() PrincipalOption { return func(p *policy) { p.noPreauth = true } }
+
+// Refuse makes the KDC answer every request of the user, or for the service,
+// with the KRB-ERROR code: 12 for policy, 18 for a locked account, 23 for an
+// expired password (RFC 4120 section 7.5.9). 0 takes that back.
+func Refuse(code int32) PrincipalOption { return func(p *policy) { p.refuse = code } }
+
+// TicketPadding puts n bytes of authorization data into tickets, as Active
+// Directory does with the groups of a user, so that replies and HTTP headers
+// become large.
+func TicketPadding(n int) PrincipalOption { return func(p *policy) { p.padding = n } }
+
+// AddUser adds a user with a password. The name is a principal name with or
+// without the realm. It is an error for the name to be taken or malformed; in a
+// realm made by [Start] an error ends the test, so it need not be looked at.
+func (r *Realm) AddUser(name, password string, opts ...PrincipalOption) error {
+	return r.fail(r.addUser(name, password, opts))
+}
+
+func (r *Realm) addUser(name, password string, opts []PrincipalOption) error {
+	n, err := r.parseName(name)
+	if err != nil {
+		return err
+	}
+	return r.add(&principal{name: n, password: password, policy: r.usualPolicy()}, opts)
+}
+
+// AddService adds a service such as "HTTP/localhost", with random keys. Errors
+// are as with [Realm.AddUser].
+func (r *Realm) AddService(name string, opts ...PrincipalOption) error {
+	return r.fail(r.addService(name, opts))
+}
+
+func (r *Realm) addService(name string, opts []PrincipalOption) error {
+	n, err := r.parseName(name)
+	if err != nil {
+		return err
+	}
+	return r.add(&principal{name: n, random: true, policy: r.usualPolicy()}, opts)
+}
+
+func (r *Realm) usualPolicy() policy {
+	return policy{etypes: r.etypes, forwardable: true, proxiable: true, renewable: true}
+}
+
+func (r *Realm) parseName(name string) (krb.Principal, error) {
+	p, err := krb.ParsePrincipal(name)
+	if err != nil {
+		return krb.Principal{}, err
+	}
+	if p.Realm != "" && p.Realm != r.realm {
+		return krb.Principal{}, fmt.Errorf("principal %s is not of realm %s", p, r.realm)
+	}
+	p.Realm = r.realm
+	return p, nil
+}
+
+func (r *Realm) add(p *principal, opts []PrincipalOption) error {
+	p.random = p.random || p.name.IsTGS()
+	if err := p.apply(opts); err != nil {
+		return err
+	}
+	p.kvno = max(p.kvno, 1)
+	p.newKeys(p.kvno)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name := p.name.Name()
+	if r.principals[name] != nil {
+		return fmt.Errorf("principal %s is there already: use Modify, SetPassword or Rotate", p.name)
+	}
+	r.principals[name] = p
+	r.names = append(r.names, name)
+	return nil
+}
+
+func (p *principal) apply(opts []PrincipalOption) error {
+	for _, o := range opts {
+		if o != nil {
+			o(&p.policy)
+		}
+	}
+	if err := checkEtypes(p.etypes); err != nil {
+		return fmt.Errorf("principal %s: %w", p.name, err)
+	}
+	if p.life < 0 || p.padding < 0 || p.padding > maxPadding || p.iterations > krb.MaxIterations {
+		return fmt.Errorf("principal %s: lifetime, padding or iterations out of range", p.name)
+	}
+	if p.given != nil {
+		p.password, p.random = *p.given, false
+		p.given = nil
+	}
+	return nil
+}
+
+const maxPadding = 1 << 18
+
+// newKeys puts a new version in front.
+func (p *principal) newKeys(kvno uint32) {
+	set := keyset{kvno: kvno, salt: p.name.Salt(), iterations: p.iterations, keys: make(map[int32]func() (krb.Key, error))}
+	if p.hasSalt {
+		set.salt = p.salt
+	}
+	random, password := p.random, p.password
+	for _, e := range p.etypes {
+		set.keys[e] = sync.OnceValues(func() (krb.Key, error) {
+			if random {
+				return krb.GenerateKey(e)
+			}
+			return krb.StringToKey(e, password, set.salt, set.params(e))
+		})
+	}
+	p.keys = append([]keyset{set}, p.keys...)
+}
+
+// params is the s2kparams of RFC 3962 section 4, nil for the default.
+func (s *keyset) params(etype int32) []byte {
+	if s.iterations == 0 || etype == krb.RC4HMAC {
+		return nil
+	}
+	return binary.BigEndian.AppendUint32(nil, s.iterations)
+}
+
+// key returns the key of an encryption type, making it at need.
+func (s *keyset) key(etype int32) (krb.Key, bool) {
+	get := s.keys[etype]
+	if get == nil {
+		return krb.Key{}, false
+	}
+	k, err := get()
+	return k, err == nil
+}
+
+// sealing returns the key that seals tickets for p, its most wanted one.
+func (p *principal) sealing() (krb.Key, uint32, error) {
+	set := &p.keys[0]
+	for _, e := range p.etypes {
+		if k, ok := set.key(e); ok {
+			return k, set.kvno, nil
+		}
+	}
+	return krb.Key{}, 0, fmt.Errorf("%s has no key of its encryption types: rotate its keys", p.name)
+}
+
+// choose returns the first of the wanted encryption types that p has, 0 if
+// there is none.
+func (p *principal) choose(wanted []int32) int32 {
+	for _, e := range wanted {
+		if slices.Contains(p.etypes, e) {
+			return e
+		}
+	}
+	return 0
+}
+
+// find returns the key for an encrypted part: kvno 0 is the newest. The code
+// is that of the KRB-ERROR to answer with, 0 if the key was found.
+func (p *principal) find(etype int32, kvno uint32) (krb.Key, int32) {
+	known := false
+	for i := range p.keys {
+		set := &p.keys[i]
+		if kvno != 0 && set.kvno != kvno {
+			continue
+		}
+		known = true
+		if k, ok := set.key(etype); ok {
+			return k, 0
+		}
+		if kvno == 0 {
+			break
+		}
+	}
+	if !known {
+		return krb.Key{}, krb.CodeBadKvno
+	}
+	return krb.Key{}, krb.CodeNoKey
+}
+
+func (r *Realm) lookup(name krb.Principal) *principal {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.principals[name.Name()]
+}
+
+func (r *Realm) lookupText(name string) (*principal, error) {
+	n, err := r.parseName(name)
+	if err != nil {
+		return nil, err
+	}
+	p := r.lookup(n)
+	if p == nil {
+		return nil, fmt.Errorf("realm %s has no principal %s: add it first", r.realm, n.Name())
+	}
+	return p, nil
+}
+
+// change publishes a changed copy of a principal.
+func (r *Realm) change(name string, f func(*principal) error) error {
+	n, err := r.parseName(name)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.principals[n.Name()]
+	if p == nil {
+		return fmt.Errorf("realm %s has no principal %s: add it first", r.realm, n.Name())
+	}
+	c := *p
+	c.keys = slices.Clone(p.keys)
+	if err := f(&c); err != nil {
+		return err
+	}
+	r.principals[n.Name()] = &c
+	return nil
+}
+
+// Modify applies options to a principal that is there. Keys are kept, so new
+// encryption types get theirs by the next [Realm.Rotate]. Errors are as with
+// [Realm.AddUser].
+func (r *Realm) Modify(name string, opts ...PrincipalOption) error {
+	return r.fail(r.change(name, func(p *principal) error { return p.apply(opts) }))
+}
+
+// SetPassword gives a principal another password, and the next kvno. Errors
+// are as with [Realm.AddUser].
+func (r *Realm) SetPassword(name, password string) error {
+	return r.fail(r.change(name, func(p *principal) error {
+		p.password, p.random = password, false
+		p.newKeys(p.keys[0].kvno + 1)
+		return nil
+	}))
+}
+
+// Rotate gives a principal new keys under the next kvno; a user keeps the
+// password. Keys of older versions still open the tickets that were made with
+// them, until [Realm.Purge]. "krbtgt/REALM" rotates the keys of the
+// ticket-granting service. Errors are as with [Realm.AddUser].
+func (r *Realm) Rotate(name string) error {
+	return r.fail(r.change(name, func(p *principal) error {
+		p.newKeys(p.keys[0].kvno + 1)
+		return nil
+	}))
+}
+
+// Purge forgets all keys of a principal but the newest version, so that older
+// tickets are refused with KRB_AP_ERR_BADKEYVER. Errors are as with
+// [Realm.AddUser].
+func (r *Realm) Purge(name string) error {
+	return r.fail(r.change(name, func(p *principal) error {
+		p.keys = p.keys[:1]
+		return nil
+	}))
+}
+
+// Remove deletes a principal, as when an account is closed while its tickets
+// live on. Errors are as with [Realm.AddUser].
+func (r *Realm) Remove(name string) error {
+	n, err := r.parseName(name)
+	if err != nil {
+		return r.fail(err)
+	}
+	r.mu.Lock()
+	_, found := r.principals[n.Name()]
+	if found {
+		delete(r.principals, n.Name())
+		r.names = slices.DeleteFunc(r.names, func(s string) bool { return s == n.Name() })
+	}
+	r.mu.Unlock() // before fail, which may end the goroutine
+	if !found {
+		return r.fail(fmt.Errorf("realm %s has no principal %s", r.realm, n.Name()))
+	}
+	return nil
+}
+
+// Principals returns the names of all users and services in the order they
+// were added, without the ticket-granting service.
+func (r *Realm) Principals() []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var out []string
+	for _, n := range r.names {
+		if p := r.principals[n]; !p.name.IsTGS() {
+			out = append(out, p.name.String())
+		}
+	}
+	return out
+}

@@ -1,0 +1,158 @@
+package fakekdc
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// TB is what [Start] needs of a *testing.T, *testing.B or *testing.F.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Fatalf(format string, args ...any)
+}
+
+// A Realm is a running KDC with its principals. Its methods are safe for
+// concurrent use.
+type Realm struct {
+	settings
+	tb    TB // nil for realms made by New
+	start time.Time
+
+	tcp  *net.TCPListener
+	udp  *net.UDPConn
+	addr netip.AddrPort
+
+	done    chan struct{}
+	running sync.WaitGroup
+	closing sync.Once
+	paused  atomic.Bool
+
+	mu         sync.RWMutex
+	principals map[string]*principal // by name without realm
+	names      []string              // in the order they were added
+
+	connMu  sync.Mutex
+	conns   map[net.Conn]bool
+	servers []*Server
+
+	faults  faultQueue
+	log     exchangeLog
+	tgsSeen replayCache // authenticators that the ticket-granting service took
+	apSeen  replayCache // authenticators that web services took
+}
+
+// Start starts a realm that ends with the test. Failure ends the test.
+func Start(tb TB, opts ...Option) *Realm {
+	tb.Helper()
+	r, err := open(tb, opts)
+	if err != nil {
+		tb.Fatalf("fakekdc: %v", err)
+		return nil
+	}
+	tb.Cleanup(r.Close)
+	return r
+}
+
+// New starts a realm for a program that is no test, such as a demonstration.
+// The caller closes it. Errors come from options that make no sense and from a
+// port that cannot be had.
+func New(opts ...Option) (*Realm, error) { return open(nil, opts) }
+
+func open(tb TB, opts []Option) (*Realm, error) {
+	s := defaults()
+	for _, o := range opts {
+		if o != nil {
+			o(&s)
+		}
+	}
+	if s.realm == "" {
+		var b [4]byte
+		rand.Read(b[:])
+		s.realm = "TEST-" + strings.ToUpper(hex.EncodeToString(b[:])) + ".EXAMPLE"
+	}
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	r := &Realm{
+		settings:   s,
+		tb:         tb,
+		start:      s.now(),
+		done:       make(chan struct{}),
+		principals: make(map[string]*principal),
+		conns:      make(map[net.Conn]bool),
+	}
+	tgs := krb.TGS(s.realm, s.realm)
+	if err := r.add(&principal{name: tgs, policy: policy{etypes: s.etypes, forwardable: true, proxiable: true, renewable: true}}, nil); err != nil {
+		return nil, err
+	}
+	for _, f := range s.setup {
+		if err := f(r); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.listen(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Name returns the realm's name.
+func (r *Realm) Name() string { return r.realm }
+
+// Addr returns the KDC's address, host:port, the same for UDP and TCP.
+func (r *Realm) Addr() string { return r.addr.String() }
+
+// Now returns the time by the realm's clock.
+func (r *Realm) Now() time.Time { return r.now() }
+
+// Pause makes the KDC unreachable: datagrams go unanswered, connections are
+// closed without an answer. The port stays taken, so no one else can get it.
+// Web services go on. Calls do not nest.
+func (r *Realm) Pause() {
+	r.paused.Store(true)
+	r.dropConns()
+}
+
+// Resume ends what Pause began.
+func (r *Realm) Resume() { r.paused.Store(false) }
+
+// Close ends the KDC and the servers that [Realm.Serve] started, closes their
+// connections, and returns when no goroutine of the KDC is left. Further calls
+// do nothing.
+func (r *Realm) Close() {
+	r.closing.Do(func() {
+		close(r.done)
+		r.tcp.Close()
+		r.udp.Close()
+		r.dropConns()
+		r.connMu.Lock()
+		servers := r.servers
+		r.servers = nil
+		r.connMu.Unlock()
+		for _, s := range servers {
+			s.Close()
+		}
+		r.running.Wait()
+	})
+}
+
+func (r *Realm) fail(err error) error {
+	if err != nil && r.tb != nil {
+		r.tb.Helper()
+		r.tb.Fatalf("fakekdc: %v", err)
+	}
+	return err
+}
+
+// String returns the name and address.
+func (r *Realm) String() string { return fmt.Sprintf("realm %s at %s", r.realm, r.addr) }

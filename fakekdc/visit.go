@@ -1,0 +1,343 @@
+package fakekdc
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/cbt"
+	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/spnego"
+)
+
+// A visit is one request on its way through a Handler.
+type visit struct {
+	h      *Handler
+	q      Quirks
+	w      *writer
+	r      *http.Request
+	conn   *conn
+	rec    *WebRecord
+	scheme string // of the credentials, as offered
+	raw    bool   // the client's token is not SPNEGO's
+}
+
+// ServeHTTP authenticates the request and passes it on.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v := &visit{h: h, q: h.quirksFor(r), r: r, conn: h.connOf(r), scheme: h.opts.Schemes[0]}
+	v.rec = h.begin(r, v.conn)
+	v.w = &writer{ResponseWriter: w, before: v.status}
+	v.serve()
+	v.w.finish()
+}
+
+// note changes the record, which others may be reading.
+func (v *visit) note(f func(*WebRecord)) {
+	v.h.mu.Lock()
+	defer v.h.mu.Unlock()
+	f(v.rec)
+}
+
+func (v *visit) status(status int) { v.note(func(r *WebRecord) { r.Status = status }) }
+
+// header returns the name of a header field, or of its proxy twin.
+func (v *visit) header(own, proxy string) string {
+	if v.h.opts.Proxy {
+		return proxy
+	}
+	return own
+}
+
+func (v *visit) serve() {
+	if v.q.Before != nil {
+		v.q.Before.ServeHTTP(v.w, v.r)
+		return
+	}
+	lines := v.r.Header.Values(v.header("Authorization", "Proxy-Authorization"))
+	if len(lines) > 1 {
+		http.Error(v.w, "more than one line of credentials", http.StatusBadRequest)
+		return
+	}
+	if len(lines) == 0 {
+		if c := v.conn.caller(v.h); v.h.opts.ConnectionBound && c != nil {
+			v.pass(*c, nil)
+			return
+		}
+		v.challenge(nil)
+		return
+	}
+	scheme, text, _ := strings.Cut(lines[0], " ")
+	token, err := base64.StdEncoding.DecodeString(strings.Trim(text, " "))
+	v.note(func(r *WebRecord) { r.Scheme, r.Token = scheme, len(token) })
+	i := slices.IndexFunc(v.h.opts.Schemes, func(s string) bool { return strings.EqualFold(s, scheme) })
+	if i < 0 {
+		v.challenge(nil)
+		return
+	}
+	v.scheme = v.h.opts.Schemes[i]
+	switch {
+	case v.q.Hangup:
+		panic(http.ErrAbortHandler) // net/http closes the connection and logs nothing
+	case err != nil || len(token) == 0:
+		v.reject(refuse(krb.CodeGeneric, "credentials are not base64"), false)
+	default:
+		v.negotiate(token)
+	}
+}
+
+// negotiate takes one token of the client.
+func (v *visit) negotiate(token []byte) {
+	switch kind := spnego.Classify(token); kind {
+	case spnego.APReq:
+		v.raw = true
+		v.accept(token, &pending{})
+	case spnego.NegTokenInit:
+		v.first(token)
+	case spnego.NegTokenResp:
+		v.next(token)
+	default:
+		v.reject(refuse(krb.CodeGeneric, "token is neither SPNEGO nor Kerberos: "+kind.String()), false)
+	}
+}
+
+// first takes a NegTokenInit.
+func (v *visit) first(token []byte) {
+	in, err := spnego.ParseInit(token)
+	if err != nil {
+		v.reject(refuse(krb.CodeGeneric, "malformed NegTokenInit"), false)
+		return
+	}
+	at := slices.IndexFunc(in.MechTypes, spnego.OID.IsKRB5)
+	if at < 0 {
+		v.reject(refuse(krb.CodeGeneric, "Kerberos is not among the mechanisms"), false)
+		return
+	}
+	p := &pending{mechs: slices.Clone(in.MechTypesDER)}
+	if at > 0 || in.MechToken == nil || v.q.ExtraLeg == LegAgain {
+		// What came with another mechanism is of no use (RFC 4178 section 4.2.2).
+		p.mic = true
+		v.conn.wait(v.h, p)
+		v.challenge(v.resp(spnego.Resp{State: spnego.RequestMIC, SupportedMech: v.oid()}))
+		return
+	}
+	v.accept(in.MechToken, p)
+}
+
+// next takes a NegTokenResp, which goes on with what the connection began.
+func (v *visit) next(token []byte) {
+	p := v.conn.take(v.h)
+	if p == nil {
+		v.reject(refuse(krb.CodeGeneric, "NegTokenResp without a context on this connection"), false)
+		return
+	}
+	resp, err := spnego.ParseResp(token)
+	switch {
+	case err != nil:
+		v.reject(refuse(krb.CodeGeneric, "malformed NegTokenResp"), false)
+	case p.a == nil:
+		p.early = resp.MechListMIC
+		v.accept(resp.ResponseToken, p)
+	case p.mic && !p.a.checkMIC(p.mechs, resp.MechListMIC):
+		v.reject(refuse(krb.CodeBadIntegrity, "mechListMIC is wrong or missing"), p.a.caller.Mutual)
+	case v.q.ExtraLeg == LegForever:
+		v.conn.wait(v.h, p)
+		v.challenge(v.resp(spnego.Resp{State: spnego.AcceptIncomplete}))
+	default:
+		// The proof went out with the leg before.
+		v.established(p.a, nil)
+	}
+}
+
+// accept takes the mechanism's own token, framed.
+func (v *visit) accept(framed []byte, p *pending) {
+	_, id, inner, err := spnego.Unframe(framed)
+	if err != nil || id != spnego.TokAPReq {
+		v.reject(refuse(krb.CodeGeneric, "no AP-REQ in the token"), false)
+		return
+	}
+	d := demand{service: v.h.service, bindings: v.h.opts.Bindings, noSubkey: v.q.NoSubkey}
+	if cert := v.h.endPointCert(v.r, v.conn); cert != nil {
+		if data, err := cbt.EndPoint(cert); err == nil {
+			d.endPoint = data // else RFC 5929 defines none
+		}
+	}
+	a, no := v.h.realm.accept(inner, d)
+	if no == nil && v.q.Reject {
+		no = refuse(v.q.RejectCode, "as ordered")
+		if no.code == 0 {
+			no.code = krb.CodeGeneric
+		}
+	}
+	if no != nil {
+		v.reject(no, wantsMutual(inner))
+		return
+	}
+	p.a = a
+	switch {
+	case p.mic && p.early != nil && !a.caller.Mutual:
+		v.exchangeMICs(p)
+	case !v.moreLegs(p):
+		v.established(a, v.token(a))
+	}
+}
+
+// exchangeMICs ends a context whose client needs no AP-REP, and so could send
+// its mechListMIC at once.
+func (v *visit) exchangeMICs(p *pending) {
+	if !p.a.checkMIC(p.mechs, p.early) {
+		v.reject(refuse(krb.CodeBadIntegrity, "mechListMIC is wrong"), false)
+		return
+	}
+	mic, err := p.a.mic(p.mechs)
+	if err != nil {
+		v.broken(err)
+		return
+	}
+	v.established(p.a, v.resp(spnego.Resp{State: spnego.AcceptCompleted, MechListMIC: mic}))
+}
+
+// wantsMutual reads the option of an AP-REQ that may be of no good otherwise.
+func wantsMutual(b []byte) bool {
+	req, err := krb.ParseAPReq(b)
+	return err == nil && req.Options&krb.APMutualRequired != 0
+}
+
+// moreLegs answers a token that would do with the wish for another one.
+func (v *visit) moreLegs(p *pending) bool {
+	resp := spnego.Resp{State: spnego.AcceptIncomplete, SupportedMech: v.oid()}
+	switch {
+	case v.raw:
+		return false // without SPNEGO there are no further legs
+	case p.mic:
+		resp.SupportedMech = "" // named in the leg before
+	case v.q.ExtraLeg == LegMIC:
+		p.mic = true
+		resp.State = spnego.RequestMIC
+	case v.q.ExtraLeg != LegIncomplete && v.q.ExtraLeg != LegForever:
+		return false
+	}
+	if p.a.caller.Mutual {
+		framed, err := v.proof(p.a)
+		if err != nil {
+			v.broken(err)
+			return true
+		}
+		resp.ResponseToken = framed
+		v.note(func(r *WebRecord) { r.Proved = true })
+	}
+	if p.mic {
+		mic, err := p.a.mic(p.mechs)
+		if err != nil {
+			v.broken(err)
+			return true
+		}
+		resp.MechListMIC = mic
+	}
+	v.conn.wait(v.h, p)
+	v.challenge(v.resp(resp))
+	return true
+}
+
+func (v *visit) broken(err error) {
+	http.Error(v.w, err.Error(), http.StatusInternalServerError)
+}
+
+// established passes on an authenticated request.
+func (v *visit) established(a *acceptance, answer *answer) {
+	if v.h.opts.ConnectionBound {
+		v.conn.authenticated(v.h, a.caller)
+	}
+	v.pass(a.caller, answer)
+}
+
+// pass lets Next serve the request, and adds our token to its response.
+func (v *visit) pass(c Caller, answer *answer) {
+	v.note(func(r *WebRecord) { r.Caller = c })
+	v.w.before = func(status int) {
+		proved := false
+		if answer != nil && (v.q.TokenOn == nil || v.q.TokenOn(status)) {
+			v.w.Header().Add(v.header("WWW-Authenticate", "Proxy-Authenticate"), answer.line)
+			proved = answer.genuine
+		}
+		if v.h.opts.SignalPersistent {
+			v.w.Header().Set("Persistent-Auth", fmt.Sprint(v.h.opts.ConnectionBound))
+		}
+		v.note(func(r *WebRecord) { r.Status, r.Proved = status, r.Proved || proved })
+	}
+	v.h.opts.Next.ServeHTTP(v.w, v.r.WithContext(withCaller(v.r.Context(), c)))
+}
+
+// reject answers a token that is not accepted.
+func (v *visit) reject(no *refusal, mutual bool) {
+	v.note(func(r *WebRecord) { r.Code, r.Reason = no.code, no.text })
+	switch v.q.Rejection {
+	case RejectPlain:
+		v.challenge(nil)
+	case RejectState:
+		v.challenge(v.resp(spnego.Resp{State: spnego.Reject}))
+	case RejectNTLM:
+		v.challenge(v.bytes(ntlmChallenge()))
+	case RejectNothing:
+		v.challenge(&answer{})
+	default:
+		if !mutual {
+			v.challenge(nil)
+			return
+		}
+		framed, err := v.krbError(no)
+		if err != nil {
+			v.broken(err)
+			return
+		}
+		v.challenge(v.mech(framed, spnego.Reject))
+	}
+}
+
+// maxDrain bounds what is read of a body before a 401.
+const maxDrain = 1 << 28
+
+// challenge answers 401 or 407: with the offer, or with a token in its place.
+func (v *visit) challenge(a *answer) {
+	head := v.w.Header()
+	name := v.header("WWW-Authenticate", "Proxy-Authenticate")
+	switch {
+	case a == nil && v.q.Challenge != nil:
+		head[name] = slices.Clone(v.q.Challenge)
+	case a == nil:
+		head[name] = slices.Clone(v.h.opts.Schemes)
+	case a.line != "":
+		head.Set(name, a.line)
+	}
+	if v.q.EarlyChallenge {
+		head.Set("Connection", "close")
+	} else if _, err := io.Copy(io.Discard, io.LimitReader(v.r.Body, maxDrain)); err != nil {
+		panic(http.ErrAbortHandler) // the client is gone
+	}
+	status := http.StatusUnauthorized
+	if v.h.opts.Proxy {
+		status = http.StatusProxyAuthRequired
+	}
+	head.Set("Content-Type", "text/plain; charset=utf-8")
+	v.w.WriteHeader(status)
+	v.body(status)
+}
+
+func (v *visit) body(status int) {
+	left := v.q.ChallengeBody
+	if left <= 0 {
+		_, _ = io.WriteString(v.w, http.StatusText(status)+"\n")
+		return
+	}
+	chunk := []byte(strings.Repeat("unauthorized ", 100))
+	for left > 0 {
+		n := min(left, len(chunk))
+		if _, err := v.w.Write(chunk[:n]); err != nil {
+			return // the client is gone
+		}
+		v.w.Flush()
+		left -= n
+	}
+}
