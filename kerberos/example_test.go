@@ -1,0 +1,222 @@
+package kerberos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jcmturner/gokrb5/v8/client"
+	"github.com/jcmturner/gokrb5/v8/config"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// exampleRealm starts a realm with one user and one service.
+func exampleRealm() *fakekdc.Realm {
+	realm, err := fakekdc.New(
+		fakekdc.WithRealm("EXAMPLE.TEST"),
+		fakekdc.WithUser("alice", "secret"),
+		fakekdc.WithService("HTTP/localhost"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	return realm
+}
+
+// put writes a file below a temporary folder.
+func put(name string, b []byte) (path string, remove func()) {
+	dir, err := os.MkdirTemp("", "kerberos")
+	if err != nil {
+		log.Fatal(err)
+	}
+	path = filepath.Join(dir, name)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		log.Fatal(err)
+	}
+	return path, func() { os.RemoveAll(dir) }
+}
+
+func Example() {
+	realm := exampleRealm()
+	defer realm.Close()
+
+	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+		Principal:    "alice@EXAMPLE.TEST",
+		Krb5ConfText: realm.Config(), // a program leaves this to /etc/krb5.conf
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	sc, err := in.Initiate(ctx, middleware.Target{Host: "localhost", Port: "80"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := sc.Step(ctx, nil)
+	fmt.Println(len(token) > 0, sc.Verified(), err)
+	// Output: true false <nil>
+}
+
+func ExamplePassword() {
+	realm := exampleRealm()
+	defer realm.Close()
+
+	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ticket, err := source.ServiceTicket(context.Background(), "HTTP/localhost")
+	fmt.Println(ticket.Client(), ticket.SPN(), err)
+	// Output: alice@EXAMPLE.TEST HTTP/localhost@EXAMPLE.TEST <nil>
+}
+
+func ExampleKeytab() {
+	realm := exampleRealm()
+	defer realm.Close()
+	path, remove := put("alice.keytab", realm.Keytab("alice"))
+	defer remove()
+
+	source, err := kerberos.Keytab(path, kerberos.Options{Krb5ConfText: realm.Config()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ticket, err := source.ServiceTicket(context.Background(), "HTTP/localhost")
+	fmt.Println(ticket.Client(), err)
+	// Output: alice@EXAMPLE.TEST <nil>
+}
+
+func ExampleCCache() {
+	realm := exampleRealm()
+	defer realm.Close()
+	path, remove := put("krb5cc", realm.CCache("alice")) // as kinit leaves it
+	defer remove()
+
+	source, err := kerberos.CCache("FILE:"+path, kerberos.Options{Krb5ConfText: realm.Config()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ticket, err := source.ServiceTicket(context.Background(), "HTTP/localhost")
+	fmt.Println(ticket.Client(), ticket.Source() == "FILE:"+path, err)
+	// Output: alice@EXAMPLE.TEST true <nil>
+}
+
+func ExampleFromEnvironment() {
+	realm := exampleRealm()
+	defer realm.Close()
+	path, remove := put("krb5cc", realm.CCache("alice"))
+	defer remove()
+
+	source, err := kerberos.FromEnvironment(kerberos.Options{
+		Krb5ConfText: realm.Config(),
+		Getenv: func(name string) string { // default: os.Getenv
+			return map[string]string{"KRB5CCNAME": path}[name]
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ticket, err := source.ServiceTicket(context.Background(), "HTTP/localhost")
+	fmt.Println(ticket.Client(), err)
+	// Output: alice@EXAMPLE.TEST <nil>
+}
+
+func ExampleGoKRB5() {
+	realm := exampleRealm()
+	defer realm.Close()
+
+	conf, err := config.NewFromString(realm.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	c := client.NewWithPassword("alice", "EXAMPLE.TEST", "secret", conf, client.DisablePAFXFAST(true))
+	defer c.Destroy()
+
+	ticket, err := kerberos.GoKRB5(c).ServiceTicket(context.Background(), "HTTP/localhost")
+	fmt.Println(ticket.Client(), ticket.Source(), err)
+	// Output: alice@EXAMPLE.TEST gokrb5 client <nil>
+}
+
+func ExampleSource_ServiceTicket() {
+	realm := exampleRealm()
+	defer realm.Close()
+	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = source.ServiceTicket(context.Background(), "HTTP/unknown.example")
+	var e *middleware.Error
+	fmt.Println(errors.Is(err, middleware.ErrKDC), errors.As(err, &e), e.SPN, e.Code, e.Temporary())
+	// Output: true true HTTP/unknown.example 7 false
+}
+
+func ExampleNewInitiator() {
+	source := sourceFunc(func(spn string) { fmt.Println("wanted:", spn) })
+	in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{Service: "WSMAN", HostOverride: "win.example.com"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	in.Initiate(context.Background(), middleware.Target{Host: "192.0.2.7", Port: "5985"})
+	// Output: wanted: WSMAN/win.example.com
+}
+
+func ExampleSplitPassword() {
+	name, password, ok := kerberos.SplitPassword("alice@EXAMPLE.TEST:s3:cr@t")
+	fmt.Println(name, password, ok, password.Reveal() == "s3:cr@t")
+	// Output: alice@EXAMPLE.TEST [secret] true true
+}
+
+func ExampleNewSecret() {
+	s := kerberos.NewSecret("hunter2")
+	fmt.Printf("%v %+v %#v %s %q\n", s, s, s, s, s)
+	fmt.Println(s.Reveal(), s.IsZero())
+	// Output:
+	// [secret] [secret] [secret] [secret] [secret]
+	// hunter2 false
+}
+
+func ExampleNewTicket() {
+	_, err := kerberos.NewTicket(kerberos.TicketParts{Client: "alice@EXAMPLE.TEST", Server: "HTTP/h@EXAMPLE.TEST", DER: []byte("no ticket")})
+	fmt.Println(err)
+	// Output: malformed Kerberos message: ticket: no [APPLICATION 1]
+}
+
+func ExampleTicket() {
+	realm := exampleRealm()
+	defer realm.Close()
+	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var t kerberos.Ticket
+	fmt.Println(t, t.IsZero())
+	if t, err = source.ServiceTicket(context.Background(), "HTTP/localhost"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(t.Client(), t.SPN(), t.Etype(), t.Source(), t.EndTime().After(time.Now()))
+	// Output:
+	// [no ticket] true
+	// alice@EXAMPLE.TEST HTTP/localhost@EXAMPLE.TEST 18 password true
+}
+
+type sourceFunc func(spn string)
+
+func (f sourceFunc) ServiceTicket(_ context.Context, spn string) (kerberos.Ticket, error) {
+	f(spn)
+	return kerberos.Ticket{}, errors.New("no ticket")
+}

@@ -1,0 +1,381 @@
+package kerberos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/cbt"
+	"github.com/kerbchain/kerbchain/internal/gss"
+	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/spnego"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+const stage = "kerberos"
+
+// Bindings says whether tokens are bound to the TLS connection that carries
+// them (tls-server-end-point, RFC 5929 section 4).
+type Bindings int
+
+// The modes of channel binding.
+const (
+	// BindingsAuto binds wherever there is a TLS connection whose certificate
+	// defines bindings.
+	BindingsAuto Bindings = iota
+	// BindingsRequire makes it an error when there is nothing to bind to.
+	BindingsRequire
+	// BindingsOff never binds: for servers behind something that ends TLS.
+	BindingsOff
+)
+
+// Delegation says when the user's credentials are forwarded to the server.
+type Delegation int
+
+// The modes of delegation.
+const (
+	// DelegationOff never forwards.
+	DelegationOff Delegation = iota
+	// DelegationPolicy forwards where the KDC marked the service ok-as-delegate.
+	DelegationPolicy
+	// DelegationAlways forwards to every server that is authenticated to.
+	DelegationAlways
+)
+
+// InitiatorOptions adjust [NewInitiator]. The zero value asks for mutual
+// authentication with HTTP/host, binds to TLS and delegates nothing.
+type InitiatorOptions struct {
+	// Service is the service class of the SPN; empty means HTTP.
+	Service string
+	// HostOverride is used in the SPN in place of the host of the URL, for
+	// servers whose Kerberos name differs from their DNS name.
+	HostOverride string
+	// Realm is the realm of every service; empty means that krb5.conf and the
+	// KDC decide.
+	Realm string
+	// NoMutual leaves out the request for mutual authentication. The server
+	// then proves nothing.
+	NoMutual bool
+	// Bindings is the mode of channel binding.
+	Bindings Bindings
+	// Delegation is the mode of delegation. All but DelegationOff is not
+	// supported yet, and NewInitiator says so.
+	Delegation Delegation
+	// Now is the clock; nil means [time.Now].
+	Now func() time.Time
+}
+
+// NewInitiator returns an initiator that signs with tickets of source. The host
+// in the SPN is the one in the URL: nothing is looked up in DNS.
+func NewInitiator(source TicketSource, o InitiatorOptions) (middleware.Initiator, error) {
+	fail := func(format string, args ...any) (middleware.Initiator, error) {
+		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Err: fmt.Errorf(format, args...)}
+	}
+	if source == nil {
+		return fail("no ticket source given: use FromEnvironment, CCache, Keytab, Password or GoKRB5")
+	}
+	if o.Delegation != DelegationOff {
+		return fail("delegation of credentials is not supported yet: leave Delegation at DelegationOff")
+	}
+	if o.Service == "" {
+		o.Service = "HTTP"
+	}
+	if strings.ContainsAny(o.Service, "/@ ") {
+		return fail("service class %q must be a plain word such as HTTP or WSMAN", o.Service)
+	}
+	if strings.ContainsAny(o.HostOverride, "/@: ") && net.ParseIP(o.HostOverride) == nil {
+		return fail("host override %q must be a host name alone, without scheme and port", o.HostOverride)
+	}
+	if o.Bindings < BindingsAuto || o.Bindings > BindingsOff {
+		return fail("unknown mode of channel binding %d", o.Bindings)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &initiator{source: source, o: o}, nil
+}
+
+type initiator struct {
+	source TicketSource
+	o      InitiatorOptions
+}
+
+// spn returns the service principal for a target (RFC 4559 section 4.1).
+func (i *initiator) spn(t middleware.Target) (string, error) {
+	host := i.o.HostOverride
+	if host == "" {
+		host = t.Host
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if zone := strings.IndexByte(host, '%'); zone >= 0 {
+		host = host[:zone]
+	}
+	if host == "" {
+		return "", errors.New("the request names no host")
+	}
+	if strings.ContainsAny(host, "/@") {
+		return "", fmt.Errorf("host %q cannot be part of a service principal", host)
+	}
+	spn := i.o.Service + "/" + host
+	if i.o.Realm != "" {
+		spn += "@" + i.o.Realm
+	}
+	return spn, nil
+}
+
+func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middleware.SecurityContext, error) {
+	spn, err := i.spn(t)
+	if err != nil {
+		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Host: t.HostPort(), Err: err,
+			Hint: "use a URL with a host name, or set HostOverride"}
+	}
+	begin := i.o.Now()
+	ticket, err := i.source.ServiceTicket(ctx, spn)
+	if err != nil {
+		return nil, i.blame(err, t, spn)
+	}
+	if ticket.IsZero() {
+		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Host: t.HostPort(), SPN: spn,
+			Err: errors.New("the ticket source returned no ticket and no error")}
+	}
+	if middleware.Tracing(ctx) {
+		middleware.Emit(ctx, middleware.TicketEvent{
+			SPN: ticket.SPN(), Client: ticket.client, Source: ticket.source, Cached: ticket.cached,
+			Etype: ticket.Etype(), Expires: ticket.EndTime(), Duration: i.o.Now().Sub(begin),
+		})
+	}
+	return &securityContext{o: &i.o, target: t, ticket: ticket, spn: spn}, nil
+}
+
+// blame makes sure that an error names the host and the SPN.
+func (i *initiator) blame(err error, t middleware.Target, spn string) error {
+	var e *middleware.Error
+	if !errors.As(err, &e) {
+		e = &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Err: err}
+	}
+	named := *e
+	if named.Host == "" {
+		named.Host = t.HostPort()
+	}
+	if named.SPN == "" {
+		named.SPN = spn
+	}
+	return &named
+}
+
+type securityContext struct {
+	o        *InitiatorOptions
+	target   middleware.Target
+	ticket   Ticket
+	spn      string
+	gss      *gss.Context
+	micSent  bool
+	verified atomic.Bool
+}
+
+func (c *securityContext) Target() middleware.Target { return c.target }
+
+// SPN is for stages that report whom a context is with.
+func (c *securityContext) SPN() string { return c.ticket.SPN() }
+
+func (c *securityContext) Verified() bool { return c.verified.Load() }
+
+func (c *securityContext) Step(ctx context.Context, token []byte) ([]byte, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	if c.gss == nil {
+		if spnego.Classify(token) != spnego.Empty && spnego.Classify(token) != spnego.NegTokenInit {
+			return nil, c.refuse(token, errors.New("the server answered before it was asked"))
+		}
+		return c.first(ctx)
+	}
+	out, err := c.answer(token)
+	if err == nil && c.o.mutual() && c.gss.Established() {
+		c.verified.Store(true)
+	}
+	return out, err
+}
+
+func (o *InitiatorOptions) mutual() bool { return !o.NoMutual }
+
+func (c *securityContext) first(ctx context.Context) ([]byte, error) {
+	begin := c.o.Now()
+	bindings, err := c.bindings()
+	if err != nil {
+		return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
+	}
+	// The flags that MIT's initiator sends; requests-kerberos asks for the same.
+	flags := gss.FlagConf | gss.FlagInteg | gss.FlagSequence | gss.FlagReplay
+	if c.o.mutual() {
+		flags |= gss.FlagMutual
+	}
+	g, req, err := gss.Init(c.ticket.t, gss.Options{Flags: flags, Bindings: bindings, Now: begin})
+	if err != nil {
+		return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
+	}
+	c.gss = g
+	var token []byte
+	if c.target.Scheme == middleware.Kerberos {
+		token = spnego.Frame(spnego.TokAPReq, req)
+	} else {
+		token = spnego.AppendInitFrame(nil, spnego.TokAPReq, req)
+	}
+	if middleware.Tracing(ctx) {
+		scheme := c.target.Scheme
+		if scheme == "" {
+			scheme = middleware.Negotiate
+		}
+		middleware.Emit(ctx, middleware.TokenEvent{
+			Host: c.target.HostPort(), SPN: c.ticket.SPN(), Scheme: scheme, Bytes: len(token),
+			Mutual: c.o.mutual(), Bound: bindings != nil, Duration: c.o.Now().Sub(begin),
+		})
+	}
+	return token, nil
+}
+
+func (c *securityContext) bindings() ([]byte, error) {
+	if c.o.Bindings == BindingsOff {
+		return nil, nil
+	}
+	if c.target.TLS == nil {
+		if c.o.Bindings != BindingsRequire {
+			return nil, nil
+		}
+		if !c.target.Secure {
+			return nil, errors.New("channel bindings are required, and plain HTTP has none: use https, or BindingsAuto")
+		}
+		return nil, fmt.Errorf("%w: the TLS connection is not known yet", middleware.ErrNoBindings)
+	}
+	data, err := cbt.ForConn(c.target.TLS)
+	if err != nil && c.o.Bindings == BindingsAuto && errors.Is(err, cbt.ErrUndefined) {
+		return nil, nil
+	}
+	return data, err
+}
+
+// mechList is what our NegTokenInit offers, and what a mechListMIC covers.
+var mechList = spnego.AppendMechList(nil, []spnego.OID{spnego.KRB5})
+
+// answer takes the acceptor's token, and returns ours if one is owed.
+func (c *securityContext) answer(token []byte) ([]byte, error) {
+	switch spnego.Classify(token) {
+	case spnego.NegTokenResp:
+	case spnego.APRep, spnego.KRBError:
+		return nil, c.accept(token)
+	default:
+		return nil, c.refuse(token, nil)
+	}
+	resp, err := spnego.ParseResp(token)
+	if err != nil {
+		return nil, c.fail(middleware.ErrToken, middleware.Malformed, err)
+	}
+	if resp.SupportedMech != "" && !resp.SupportedMech.IsKRB5() {
+		return nil, c.fail(middleware.ErrToken, middleware.WrongMechanism,
+			fmt.Errorf("the server selected %s", resp.SupportedMech))
+	}
+	if resp.State == spnego.Reject {
+		// A KRB-ERROR within says more than the rejection itself.
+		if spnego.Classify(resp.ResponseToken) == spnego.KRBError {
+			if err := c.accept(resp.ResponseToken); err != nil {
+				return nil, err
+			}
+		}
+		return nil, c.fail(middleware.ErrToken, middleware.Refused, errors.New("the server rejected the negotiation"))
+	}
+	if len(resp.ResponseToken) > 0 {
+		if err := c.accept(resp.ResponseToken); err != nil {
+			return nil, err
+		}
+	}
+	if !c.gss.Established() {
+		return nil, c.fail(middleware.ErrToken, middleware.NoToken,
+			fmt.Errorf("the server answered %s without proof of its identity", resp.State))
+	}
+	if len(resp.MechListMIC) > 0 {
+		if err := c.gss.VerifyMIC(mechList, resp.MechListMIC); err != nil {
+			return nil, c.fail(middleware.ErrToken, middleware.WrongKey, err)
+		}
+	}
+	unfinished := resp.State == spnego.RequestMIC || resp.State == spnego.AcceptIncomplete
+	if !unfinished || c.micSent {
+		return nil, nil
+	}
+	// RFC 4178 section 5: the acceptor wants the list of mechanisms protected.
+	c.micSent = true
+	mic, err := c.gss.MIC(mechList)
+	if err != nil {
+		return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
+	}
+	out := spnego.Resp{MechListMIC: mic}
+	if len(resp.MechListMIC) > 0 {
+		out.State = spnego.AcceptCompleted
+	}
+	return out.Append(nil), nil
+}
+
+// accept hands a framed krb5 token to the mechanism and names what is wrong.
+func (c *securityContext) accept(token []byte) error {
+	err := c.gss.Accept(token)
+	var peer *krb.KRBError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &peer):
+		e := c.fail(middleware.ErrToken, middleware.KRBError, peer)
+		e.Code, e.Hint = peer.Code, serverHint(peer.Code, c.spn)
+		return e
+	case errors.Is(err, gss.ErrTime):
+		return c.fail(middleware.ErrToken, middleware.WrongTime, err)
+	case errors.Is(err, krb.ErrIntegrity), errors.Is(err, krb.ErrEtype):
+		return c.fail(middleware.ErrToken, middleware.WrongKey, err)
+	case errors.Is(err, spnego.ErrMechanism):
+		return c.fail(middleware.ErrToken, middleware.WrongMechanism, err)
+	}
+	return c.fail(middleware.ErrToken, middleware.Malformed, err)
+}
+
+// refuse names a token that cannot continue the exchange.
+func (c *securityContext) refuse(token []byte, err error) error {
+	kind := spnego.Classify(token)
+	if err == nil {
+		err = fmt.Errorf("the server sent %s", kind)
+	}
+	switch kind {
+	case spnego.Empty:
+		return c.fail(middleware.ErrToken, middleware.Refused, nil)
+	case spnego.NTLMSSP, spnego.NEGOEXTS:
+		return c.fail(middleware.ErrToken, middleware.WrongMechanism, err)
+	}
+	return c.fail(middleware.ErrToken, middleware.Malformed, err)
+}
+
+func (c *securityContext) fail(kind error, reason middleware.Reason, err error) *middleware.Error {
+	return &middleware.Error{
+		Stage: stage, Kind: kind, Host: c.target.HostPort(), SPN: c.ticket.SPN(), Principal: c.ticket.client,
+		Reason: reason, Err: err,
+	}
+}
+
+// serverHint says what to try when a server sends a KRB-ERROR.
+func serverHint(code int32, spn string) string {
+	switch code {
+	case krb.CodeBadIntegrity, krb.CodeModified, krb.CodeBadKvno, krb.CodeNoKey, krb.CodeNotUs:
+		return "the server cannot use a ticket for " + spn + ": its keytab is stale or holds another principal, or the name leads to another server"
+	case krb.CodeSkew, krb.CodeTicketNotYet:
+		return "the clocks of client and server are too far apart: check time synchronisation on both"
+	case krb.CodeTicketExpired:
+		return "the server takes the ticket for expired: check its clock, and renew with kinit"
+	case krb.CodeRepeat:
+		return "the server has seen this token before: something between sent the request twice"
+	case krb.CodeBadMatch:
+		return "the server finds that ticket and authenticator differ: get a fresh ticket with kinit"
+	case krb.CodeGeneric:
+		return "the server gave no reason; with channel bindings switched on it is most often that TLS ends elsewhere than at the server"
+	}
+	return ""
+}

@@ -1,0 +1,336 @@
+package kerberos_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// A recorder is a ticket source that keeps the SPNs it is asked for.
+type recorder struct {
+	mu   sync.Mutex
+	spns []string
+}
+
+var errRecorded = errors.New("recorded")
+
+func (r *recorder) ServiceTicket(_ context.Context, spn string) (kerberos.Ticket, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spns = append(r.spns, spn)
+	return kerberos.Ticket{}, errRecorded
+}
+
+func TestSPN(t *testing.T) {
+	for name, tc := range map[string]struct {
+		o    kerberos.InitiatorOptions
+		host string
+		want string
+	}{
+		"host":             {host: "web.example.org", want: "HTTP/web.example.org"},
+		"upper case":       {host: "Web.Example.ORG", want: "HTTP/web.example.org"},
+		"dot at the end":   {host: "web.example.org.", want: "HTTP/web.example.org"},
+		"short":            {host: "web", want: "HTTP/web"},
+		"IPv4":             {host: "127.0.0.1", want: "HTTP/127.0.0.1"},
+		"IPv6":             {host: "::1", want: "HTTP/::1"},
+		"IPv6 with a zone": {host: "fe80::1%eth0", want: "HTTP/fe80::1"},
+		"service":          {o: kerberos.InitiatorOptions{Service: "WSMAN"}, host: "win", want: "WSMAN/win"},
+		"override":         {o: kerberos.InitiatorOptions{HostOverride: "Inner.local"}, host: "outer.example", want: "HTTP/inner.local"},
+		"realm":            {o: kerberos.InitiatorOptions{Realm: "OTHER.EXAMPLE"}, host: "web", want: "HTTP/web@OTHER.EXAMPLE"},
+		"no host":          {want: ""},
+		"slash":            {host: "a/b", want: ""},
+		"at":               {host: "a@b", want: ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &recorder{}
+			in, err := kerberos.NewInitiator(r, tc.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = in.Initiate(t.Context(), middleware.Target{Host: tc.host, Port: "8443"})
+			if err == nil {
+				t.Fatal("no error")
+			}
+			got := strings.Join(r.spns, " ")
+			if got != tc.want {
+				t.Errorf("asked for %q, want %q", got, tc.want)
+			}
+			var e *middleware.Error
+			if !errors.As(err, &e) || e.SPN != tc.want || e.Host == "" && tc.host != "" {
+				t.Errorf("error %v does not name host and SPN", err)
+			}
+		})
+	}
+}
+
+func TestNewInitiatorRefuses(t *testing.T) {
+	r := &recorder{}
+	for name, tc := range map[string]struct {
+		source kerberos.TicketSource
+		o      kerberos.InitiatorOptions
+		says   string
+	}{
+		"no source":         {nil, kerberos.InitiatorOptions{}, "ticket source"},
+		"delegation":        {r, kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, "not supported yet"},
+		"delegation policy": {r, kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, "not supported yet"},
+		"service":           {r, kerberos.InitiatorOptions{Service: "HTTP/x"}, "HTTP/x"},
+		"override is a URL": {r, kerberos.InitiatorOptions{HostOverride: "http://x"}, "http://x"},
+		"bindings":          {r, kerberos.InitiatorOptions{Bindings: 9}, "9"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := kerberos.NewInitiator(tc.source, tc.o)
+			if err == nil || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("got %v, want an error that says %q", err, tc.says)
+			}
+		})
+	}
+}
+
+// exchange sends one token to the web service by hand, and steps the context
+// with what comes back, until nobody owes anything.
+func exchange(t *testing.T, in middleware.Initiator, server *fakekdc.Server, scheme middleware.Scheme) (middleware.SecurityContext, *http.Response, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "GET", server.URL()+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := middleware.TargetOf(req.URL)
+	target.Scheme = scheme
+	transport := server.Transport()
+	defer transport.CloseIdleConnections()
+	if target.Secure {
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		target.TLS = resp.TLS
+	}
+	sc, err := in.Initiate(t.Context(), target)
+	if err != nil {
+		return nil, nil, err
+	}
+	token, err := sc.Step(t.Context(), nil)
+	if err != nil {
+		return sc, nil, err
+	}
+	for leg := 1; ; leg++ {
+		if leg > 4 {
+			t.Fatal("the exchange does not end")
+		}
+		r := req.Clone(t.Context())
+		r.Header.Set("Authorization", string(scheme)+" "+base64.StdEncoding.EncodeToString(token))
+		resp, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The legs of one context belong to one connection.
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		_, text, _ := strings.Cut(resp.Header.Get("WWW-Authenticate"), " ")
+		answer, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(answer) == 0 && sc.Verified() {
+			return sc, resp, nil
+		}
+		token, err = sc.Step(t.Context(), answer)
+		if err != nil || token == nil || resp.StatusCode != 401 {
+			return sc, resp, err
+		}
+	}
+}
+
+func TestContextAgainstService(t *testing.T) {
+	for name, tc := range map[string]struct {
+		quirks fakekdc.Quirks
+		o      kerberos.InitiatorOptions
+		scheme middleware.Scheme
+		status int
+		reason middleware.Reason // ReasonNone: verified
+		code   int32
+	}{
+		"genuine":             {status: 200},
+		"raw answer":          {quirks: fakekdc.Quirks{Raw: true}, status: 200},
+		"scheme Kerberos":     {scheme: middleware.Kerberos, status: 200},
+		"no state":            {quirks: fakekdc.Quirks{NoState: true}, status: 200},
+		"Microsoft's OID":     {quirks: fakekdc.Quirks{MicrosoftOID: true}, status: 200},
+		"no subkey":           {quirks: fakekdc.Quirks{NoSubkey: true}, status: 200},
+		"leg for the MIC":     {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}, status: 200},
+		"leg incomplete":      {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegIncomplete}, status: 200},
+		"completed, no proof": {quirks: fakekdc.Quirks{Token: fakekdc.TokenState}, status: 200, reason: middleware.NoToken},
+		"forged":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, status: 200, reason: middleware.WrongKey},
+		"foreign":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenForeign}, status: 200, reason: middleware.WrongKey},
+		"KRB-ERROR":           {quirks: fakekdc.Quirks{Token: fakekdc.TokenKRBError}, status: 200, reason: middleware.KRBError, code: 41},
+		"reject":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenReject}, status: 200, reason: middleware.Refused},
+		"NTLM":                {quirks: fakekdc.Quirks{Token: fakekdc.TokenNTLM}, status: 200, reason: middleware.WrongMechanism},
+		"garbage":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenGarbage}, status: 200, reason: middleware.Malformed},
+		"empty":               {quirks: fakekdc.Quirks{Token: fakekdc.TokenEmpty}, status: 200, reason: middleware.Refused},
+		"refused, modified":   {quirks: fakekdc.Quirks{Reject: true, RejectCode: 41}, status: 401, reason: middleware.KRBError, code: 41},
+		"refused, no reason":  {quirks: fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, status: 401, reason: middleware.Refused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			realm := start(t)
+			source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+			if err != nil {
+				t.Fatal(err)
+			}
+			in, err := kerberos.NewInitiator(source, tc.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.scheme == "" {
+				tc.scheme = middleware.Negotiate
+			}
+			handler := realm.Handler(spn, fakekdc.WebOptions{Quirks: tc.quirks, Schemes: []string{string(tc.scheme)}})
+			sc, resp, err := exchange(t, in, realm.Serve(handler, fakekdc.ServerOptions{}), tc.scheme)
+			if sc == nil || resp == nil {
+				t.Fatal(err)
+			}
+			if resp.StatusCode != tc.status {
+				t.Errorf("status %d, want %d: %v", resp.StatusCode, tc.status, handler.Requests())
+			}
+			if sc.Verified() != (tc.reason == middleware.ReasonNone) {
+				t.Errorf("verified is %v: %v", sc.Verified(), err)
+			}
+			if tc.reason == middleware.ReasonNone {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			var e *middleware.Error
+			if !errors.As(err, &e) {
+				t.Fatalf("got %v", err)
+			}
+			if e.Reason != tc.reason || e.Code != tc.code || !strings.HasPrefix(e.SPN, spn) {
+				t.Errorf("reason %v code %d SPN %s, want %v and %d: %v", e.Reason, e.Code, e.SPN, tc.reason, tc.code, err)
+			}
+		})
+	}
+}
+
+func TestBindings(t *testing.T) {
+	for name, tc := range map[string]struct {
+		mode    kerberos.Bindings
+		service fakekdc.Bindings
+		tls     bool
+		status  int
+		bound   bool
+		errorIs error
+	}{
+		"auto, when supported":  {tls: true, status: 200, bound: true},
+		"auto, required":        {service: fakekdc.BindingsRequired, tls: true, status: 200, bound: true},
+		"require, required":     {mode: kerberos.BindingsRequire, service: fakekdc.BindingsRequired, tls: true, status: 200, bound: true},
+		"off, required":         {mode: kerberos.BindingsOff, service: fakekdc.BindingsRequired, tls: true, status: 401},
+		"off, when supported":   {mode: kerberos.BindingsOff, tls: true, status: 200},
+		"auto, plain":           {status: 200},
+		"require, plain":        {mode: kerberos.BindingsRequire, errorIs: middleware.ErrToken},
+		"auto, service ignores": {service: fakekdc.BindingsOff, tls: true, status: 200, bound: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			realm := start(t)
+			source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
+			if err != nil {
+				t.Fatal(err)
+			}
+			in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{Bindings: tc.mode})
+			if err != nil {
+				t.Fatal(err)
+			}
+			handler := realm.Handler(spn, fakekdc.WebOptions{Bindings: tc.service})
+			_, resp, err := exchange(t, in, realm.Serve(handler, fakekdc.ServerOptions{TLS: tc.tls}), middleware.Negotiate)
+			if tc.errorIs != nil {
+				if !errors.Is(err, tc.errorIs) {
+					t.Errorf("got %v, want %v", err, tc.errorIs)
+				}
+				return
+			}
+			if resp == nil {
+				t.Fatal(err)
+			}
+			last := handler.Requests()[len(handler.Requests())-1]
+			if resp.StatusCode != tc.status || last.Caller.Bound != tc.bound {
+				t.Errorf("status %d bound %v, want %d and %v: %s", resp.StatusCode, last.Caller.Bound, tc.status, tc.bound, last)
+			}
+		})
+	}
+	t.Run("require, connection unknown", func(t *testing.T) {
+		realm := start(t)
+		source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequire})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc, err := in.Initiate(t.Context(), middleware.Target{Host: "localhost", Port: "443", Secure: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sc.Step(t.Context(), nil); !errors.Is(err, middleware.ErrNoBindings) || !errors.Is(err, middleware.ErrToken) {
+			t.Errorf("got %v, want ErrNoBindings", err)
+		}
+	})
+}
+
+func TestInitiatorEvents(t *testing.T) {
+	realm := start(t)
+	source, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
+		switch e := e.(type) {
+		case middleware.ExchangeEvent:
+			got = append(got, fmt.Sprintf("%s %s %d", e.Kind, e.Network, e.Code))
+		case middleware.TicketEvent:
+			got = append(got, fmt.Sprintf("ticket %s cached %v from %s", e.SPN, e.Cached, e.Source))
+		case middleware.TokenEvent:
+			got = append(got, fmt.Sprintf("token %s mutual %v bound %v", e.Scheme, e.Mutual, e.Bound))
+			if e.Bytes < 300 {
+				t.Errorf("token of %d bytes", e.Bytes)
+			}
+		}
+	})
+	for range 2 {
+		sc, err := in.Initiate(ctx, middleware.Target{Host: "localhost", Port: "80"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sc.Step(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{
+		"AS udp 25", "AS udp 0", "TGS udp 0",
+		"ticket HTTP/localhost@" + realm.Name() + " cached false from password",
+		"token Negotiate mutual true bound false",
+		"ticket HTTP/localhost@" + realm.Name() + " cached true from password",
+		"token Negotiate mutual true bound false",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,484 @@
+package kerberos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+const (
+	spn      = "HTTP/localhost"
+	password = "correct horse battery staple"
+)
+
+func start(t testing.TB, opts ...fakekdc.Option) *fakekdc.Realm {
+	t.Helper()
+	return fakekdc.Start(t, append([]fakekdc.Option{
+		fakekdc.WithUser("alice", password),
+		fakekdc.WithService(spn),
+	}, opts...)...)
+}
+
+// environment returns options for the realm, with nothing of the process's own.
+func environment(realm *fakekdc.Realm, vars ...string) kerberos.Options {
+	return kerberos.Options{
+		Krb5ConfText: realm.Config(),
+		Now:          realm.Now,
+		Getenv: func(name string) string {
+			for _, v := range vars {
+				if value, ok := strings.CutPrefix(v, name+"="); ok {
+					return value
+				}
+			}
+			return ""
+		},
+	}
+}
+
+func as(o kerberos.Options, principal string) kerberos.Options {
+	o.Principal = principal
+	return o
+}
+
+func write(t testing.TB, name string, b []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestSources(t *testing.T) {
+	for _, etype := range []int32{17, 18, 19, 20, 23} {
+		t.Run(fmt.Sprint("etype ", etype), func(t *testing.T) {
+			realm := start(t, fakekdc.WithEtypes(etype))
+			cache := write(t, "cc", realm.CCache("alice"))
+			full := write(t, "full", realm.CCache("alice", spn))
+			keytab := write(t, "kt", realm.Keytab("alice"))
+			alice := "alice@" + realm.Name()
+			for name, tc := range map[string]struct {
+				source  func() (kerberos.TicketSource, error)
+				as, tgs int
+			}{
+				"password": {func() (kerberos.TicketSource, error) {
+					return kerberos.Password(kerberos.NewSecret(password), as(environment(realm), alice))
+				}, 2, 1},
+				"password in the default realm": {func() (kerberos.TicketSource, error) {
+					return kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+				}, 2, 1},
+				"keytab": {func() (kerberos.TicketSource, error) { return kerberos.Keytab(keytab, environment(realm)) }, 2, 1},
+				"keytab of principal": {func() (kerberos.TicketSource, error) {
+					return kerberos.Keytab("FILE:"+keytab, as(environment(realm), alice))
+				}, 2, 1},
+				"cache":             {func() (kerberos.TicketSource, error) { return kerberos.CCache("FILE:"+cache, environment(realm)) }, 0, 1},
+				"cache with ticket": {func() (kerberos.TicketSource, error) { return kerberos.CCache(full, environment(realm)) }, 0, 0},
+				"environment": {func() (kerberos.TicketSource, error) {
+					return kerberos.FromEnvironment(environment(realm, "KRB5CCNAME="+cache))
+				}, 0, 1},
+				"environment as principal": {func() (kerberos.TicketSource, error) {
+					return kerberos.FromEnvironment(as(environment(realm, "KRB5CCNAME="+cache), "alice"))
+				}, 0, 1},
+				"client keytab": {func() (kerberos.TicketSource, error) {
+					return kerberos.FromEnvironment(environment(realm, "KRB5CCNAME="+cache+".missing", "KRB5_CLIENT_KTNAME="+keytab))
+				}, 2, 1},
+			} {
+				t.Run(name, func(t *testing.T) {
+					realm.ResetExchanges()
+					source, err := tc.source()
+					if err != nil {
+						t.Fatal(err)
+					}
+					for range 3 {
+						ticket, err := source.ServiceTicket(t.Context(), spn)
+						if err != nil {
+							t.Fatal(err)
+						}
+						if ticket.Client() != alice || ticket.SPN() != spn+"@"+realm.Name() || ticket.Etype() != etype {
+							t.Errorf("got %v of type %d", ticket, ticket.Etype())
+						}
+					}
+					if got := realm.Count(fakekdc.AS); got != tc.as {
+						t.Errorf("%d AS exchanges, want %d", got, tc.as)
+					}
+					if got := realm.Count(fakekdc.TGS); got != tc.tgs {
+						t.Errorf("%d TGS exchanges, want %d", got, tc.tgs)
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestBadInput: what users meet, and what they are told.
+func TestBadInput(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithService("HTTP/old", fakekdc.Refuse(12)))
+	alice := "alice@" + realm.Name()
+	whole := realm.CCache("alice", spn)
+	login := func(o kerberos.Options) (kerberos.TicketSource, error) {
+		return kerberos.Password(kerberos.NewSecret(password), o)
+	}
+	silent := func(ctx context.Context, network, address string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	closed := func(ctx context.Context, network, address string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("connection refused")}
+	}
+	for name, tc := range map[string]struct {
+		source    func(kerberos.Options) (kerberos.TicketSource, error)
+		options   func(*kerberos.Options)
+		spn       string
+		timeout   bool
+		kind      error
+		temporary bool
+		says      []string
+	}{
+		"wrong password": {
+			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
+				return kerberos.Password(kerberos.NewSecret("hunter2"), o)
+			},
+			kind: middleware.ErrCredentials, says: []string{alice, "KDC_ERR_PREAUTH_FAILED", "password"},
+		},
+		"unknown principal": {
+			source: login, options: func(o *kerberos.Options) { o.Principal = "mallory@" + realm.Name() },
+			kind: middleware.ErrCredentials, says: []string{"mallory@" + realm.Name(), "KDC_ERR_C_PRINCIPAL_UNKNOWN"},
+		},
+		"unknown SPN": {
+			source: login, spn: "HTTP/nowhere.example", kind: middleware.ErrKDC,
+			says: []string{"HTTP/nowhere.example", alice, "KDC_ERR_S_PRINCIPAL_UNKNOWN"},
+		},
+		"policy": {source: login, spn: "HTTP/old", kind: middleware.ErrKDC, says: []string{"HTTP/old", "KDC_ERR_POLICY"}},
+		"malformed SPN": {
+			source: login, spn: "HTTP/h@A@B", kind: middleware.ErrCredentials, says: []string{"HTTP/h@A@B"},
+		},
+		"expired TGT": {
+			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
+				return kerberos.CCache(write(t, "cc", whole), o)
+			},
+			options: func(o *kerberos.Options) { o.Now = func() time.Time { return clock.Now().Add(11 * time.Hour) } },
+			kind:    middleware.ErrCredentials, says: []string{alice, "expired", "kinit"},
+		},
+		"no ccache": {
+			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
+				return kerberos.CCache("/nonexistent/cc", o)
+			},
+			kind: middleware.ErrCredentials, says: []string{"/nonexistent/cc", "kinit", "KRB5CCNAME"},
+		},
+		"truncated ccache": {
+			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
+				return kerberos.CCache(write(t, "cc", whole[:len(whole)/2]), o)
+			},
+			kind: middleware.ErrCredentials, says: []string{"cc", "too early"},
+		},
+		"empty ccache": {
+			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
+				return kerberos.CCache(write(t, "cc", nil), o)
+			},
+			kind: middleware.ErrCredentials, says: []string{"cc"},
+		},
+		"ccache of another": {
+			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
+				return kerberos.CCache(write(t, "cc", whole), o)
+			},
+			options: func(o *kerberos.Options) { o.Principal = "bob@" + realm.Name() },
+			kind:    middleware.ErrCredentials, says: []string{alice, "bob@" + realm.Name(), "kinit"},
+		},
+		"ccache type": {
+			source: func(o kerberos.Options) (kerberos.TicketSource, error) { return kerberos.CCache("KCM:", o) },
+			kind:   middleware.ErrCredentials, says: []string{"KCM", "FILE:"},
+		},
+		"missing keytab": {
+			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
+				return kerberos.Keytab("/nonexistent/kt", o)
+			},
+			kind: middleware.ErrCredentials, says: []string{"/nonexistent/kt", "not exist"},
+		},
+		"unreadable keytab": {
+			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
+				return kerberos.Keytab(write(t, "kt", []byte("no keytab")), o)
+			},
+			kind: middleware.ErrCredentials, says: []string{"kt", "not a keytab"},
+		},
+		"keytab of another": {
+			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
+				return kerberos.Keytab(write(t, "kt", realm.Keytab(spn)), o)
+			},
+			kind: middleware.ErrCredentials, says: []string{alice, spn},
+		},
+		"krb5.conf without the realm": {
+			source: login, options: func(o *kerberos.Options) { o.Krb5ConfText = "[libdefaults]\ndns_lookup_kdc = false\n" },
+			kind: middleware.ErrKDC, says: []string{realm.Name(), "[realms]"},
+		},
+		"broken krb5.conf": {
+			source: login, options: func(o *kerberos.Options) { o.Krb5ConfText = "[realms\nR = {\n kdc = x\n" },
+			kind: middleware.ErrCredentials, says: []string{"krb5.conf"},
+		},
+		"no realm at all": {
+			source: login, options: func(o *kerberos.Options) { o.Principal = "alice"; o.Krb5ConfText = "[libdefaults]\n" },
+			kind: middleware.ErrCredentials, says: []string{"alice", "default_realm"},
+		},
+		"KDC down": {
+			source: login, options: func(o *kerberos.Options) { o.Dial = closed },
+			kind: middleware.ErrKDC, temporary: true, says: []string{realm.Name(), realm.Addr(), "connection refused"},
+		},
+		"KDC silent": {
+			source: login, options: func(o *kerberos.Options) { o.Dial = silent }, timeout: true, says: []string{"our patience is at an end"},
+		},
+		"clock skew": {
+			source: login, options: func(o *kerberos.Options) {
+				o.Now = func() time.Time { return clock.Now().Add(-time.Hour) }
+				o.Krb5ConfText = realm.Config("kdc_timesync = 0")
+			},
+			kind: middleware.ErrKDC, says: []string{"KRB_AP_ERR_SKEW", "1h"},
+		},
+		"no password": {source: func(o kerberos.Options) (kerberos.TicketSource, error) {
+			return kerberos.Password(kerberos.Secret{}, o)
+		}, kind: middleware.ErrCredentials, says: []string{"password"}},
+		"password, no principal":    {source: login, options: func(o *kerberos.Options) { o.Principal = "" }, kind: middleware.ErrCredentials, says: []string{"Principal"}},
+		"principal with two realms": {source: login, options: func(o *kerberos.Options) { o.Principal = "a@B@C" }, kind: middleware.ErrCredentials, says: []string{"a@B@C"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := as(environment(realm), alice)
+			if tc.options != nil {
+				tc.options(&o)
+			}
+			ctx := t.Context()
+			if tc.timeout {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeoutCause(ctx, time.Millisecond, errors.New("our patience is at an end"))
+				defer cancel()
+			}
+			if tc.spn == "" {
+				tc.spn = spn
+			}
+			source, err := tc.source(o)
+			if err == nil {
+				_, err = source.ServiceTicket(ctx, tc.spn)
+			}
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range tc.says {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q does not say %q", err, want)
+				}
+			}
+			for _, secret := range []string{password, "hunter2"} {
+				if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), secret) {
+					t.Errorf("%#v tells the password", err)
+				}
+			}
+			if tc.timeout {
+				return
+			}
+			if !errors.Is(err, tc.kind) {
+				t.Errorf("%q is not %q", err, tc.kind)
+			}
+			var e *middleware.Error
+			if !errors.As(err, &e) {
+				t.Fatalf("%T is no *middleware.Error", err)
+			}
+			if e.Temporary() != tc.temporary {
+				t.Errorf("Temporary is %v for %q", e.Temporary(), err)
+			}
+			t.Log(err)
+		})
+	}
+}
+
+func TestPasswordIsNotSentAgain(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now))
+	source, err := kerberos.Password(kerberos.NewSecret("wrong"), as(environment(realm), "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if _, err := source.ServiceTicket(t.Context(), spn); !errors.Is(err, middleware.ErrCredentials) {
+			t.Fatal(err)
+		}
+	}
+	if n := realm.Count(fakekdc.AS, 24); n != 1 {
+		t.Errorf("a wrong password was sent %d times", n)
+	}
+	clock.Advance(2 * time.Minute)
+	if _, err := source.ServiceTicket(t.Context(), spn); err == nil {
+		t.Fatal("no error")
+	}
+	if n := realm.Count(fakekdc.AS, 24); n != 2 {
+		t.Errorf("after two minutes a wrong password was sent %d times, want 2", n)
+	}
+}
+
+func TestSingleFlight(t *testing.T) {
+	realm := start(t)
+	for i := range 5 {
+		if err := realm.AddService(fmt.Sprintf("HTTP/h%d.example", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	source, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	begin := make(chan struct{})
+	for i := range 200 {
+		wg.Go(func() {
+			<-begin
+			if _, err := source.ServiceTicket(t.Context(), fmt.Sprintf("HTTP/h%d.example@%s", i%5, realm.Name())); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	close(begin)
+	wg.Wait()
+	if as, tgs := realm.Count(fakekdc.AS, 0), realm.Count(fakekdc.TGS); as != 1 || tgs != 5 {
+		t.Errorf("%d AS and %d TGS exchanges, want 1 and 5", as, tgs)
+	}
+}
+
+// TestLeavingCaller: a caller whose context ends leaves at once, and those who
+// wait with it still get their ticket.
+func TestLeavingCaller(t *testing.T) {
+	realm := start(t)
+	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := make(chan struct{})
+	realm.FailNext(fakekdc.TGS, fakekdc.Hold(release))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	first := make(chan error)
+	go func() {
+		_, err := source.ServiceTicket(ctx, spn)
+		first <- err
+	}()
+	for realm.PendingFaults() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	second := make(chan error)
+	go func() {
+		_, err := source.ServiceTicket(t.Context(), spn)
+		second <- err
+	}()
+	cancel(enough)
+	if err := <-first; !errors.Is(err, enough) {
+		t.Errorf("got %v, want the cause of the context's end", err)
+	}
+	close(release)
+	if err := <-second; err != nil {
+		t.Errorf("the caller that stayed: %v", err)
+	}
+}
+
+func TestTicketRunsOut(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 0))
+	source, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(wantAS, wantTGS int) {
+		t.Helper()
+		ticket, err := source.ServiceTicket(t.Context(), spn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := ticket.EndTime().Sub(clock.Now()); left <= 0 {
+			t.Errorf("a ticket that ended %s ago", -left)
+		}
+		if as, tgs := realm.Count(fakekdc.AS, 0), realm.Count(fakekdc.TGS); as != wantAS || tgs != wantTGS {
+			t.Errorf("%d AS and %d TGS exchanges, want %d and %d", as, tgs, wantAS, wantTGS)
+		}
+	}
+	get(1, 1)
+	clock.Advance(59 * time.Minute)
+	get(1, 1)
+	clock.Advance(45 * time.Second) // within the margin of the end
+	get(2, 2)
+	clock.Advance(3 * time.Hour)
+	get(3, 3)
+}
+
+func TestCacheIsReadAgain(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithUser("bob", "x"))
+	path := write(t, "cc", realm.CCache("alice"))
+	source, err := kerberos.CCache(path, environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := func(want string) {
+		t.Helper()
+		ticket, err := source.ServiceTicket(t.Context(), spn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ticket.Client() != want+"@"+realm.Name() {
+			t.Errorf("ticket of %s, want %s", ticket.Client(), want)
+		}
+	}
+	client("alice")
+	replace := func(b []byte) {
+		t.Helper()
+		// As kinit does: another file under the same name.
+		if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(2 * time.Second)
+	}
+	replace(realm.CCache("bob"))
+	client("bob")
+	b := realm.CCache("alice")
+	replace(b[:len(b)-10]) // half written: the last good copy stands
+	client("bob")
+	replace(b)
+	client("alice")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(2 * time.Second)
+	client("alice")
+}
+
+func TestConcurrentUse(t *testing.T) {
+	realm := start(t)
+	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			for range 50 {
+				name := spn
+				if i%2 == 0 {
+					name += "@" + realm.Name()
+				}
+				if _, err := source.ServiceTicket(t.Context(), name); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
