@@ -1,0 +1,214 @@
+package arch
+
+import (
+	"fmt"
+	"go/ast"
+	"slices"
+	"strings"
+)
+
+// A door is where one third-party module may be imported. Every module needs
+// one: a new dependency comes with its rule.
+type door struct {
+	prefix string
+	rooms  []string // and the folders below; nil for tests alone
+}
+
+var doors = []door{
+	{"github.com/sirupsen/logrus", []string{"middleware/logging"}},
+	{"github.com/hashicorp/go-retryablehttp", []string{"client"}},
+	{"github.com/jcmturner", []string{"kerberos", "fakekdc", "internal"}},
+	{"github.com/spf13/pflag", []string{"cmd"}},
+	{"golang.org/x", []string{"kerberos", "client", "fakekdc", "internal", "cmd"}},
+	{"github.com/google/go-cmp", nil},
+	{"go.uber.org/goleak", nil},
+}
+
+// within reports whether dir is one of the folders or lies below one.
+func within(dir string, folders ...string) bool {
+	return slices.ContainsFunc(folders, func(f string) bool {
+		return dir == f || f != "" && strings.HasPrefix(dir, f+"/")
+	})
+}
+
+// checkImports returns the breaches of the rules about who may import whom.
+func checkImports(files []*file) []string {
+	var out []string
+	for _, f := range files {
+		breach := func(format string, args ...any) {
+			out = append(out, f.path()+": "+fmt.Sprintf(format, args...))
+		}
+		if !within(f.dir, "", "middleware", "kerberos", "client", "fakekdc", "cmd", "examples", "internal") {
+			breach("no rule says what %s may import", room(f.dir))
+		}
+		f.imports(func(p, name string) {
+			inside := p == module || strings.HasPrefix(p, module+"/")
+			first, _, _ := strings.Cut(p, "/")
+			switch {
+			case inside:
+				target := strings.TrimPrefix(strings.TrimPrefix(p, module), "/")
+				if why := mayNotImport(f, target); why != "" {
+					breach("imports %s: %s", shown(target), why)
+				}
+			case strings.Contains(first, "."):
+				if why := mayNotUse(f, p); why != "" {
+					breach("imports %s: %s", p, why)
+				}
+			}
+			if name == "." && !strings.HasSuffix(f.name, "_test.go") {
+				breach("imports %s with a dot, which hides where names come from", p)
+			}
+		})
+	}
+	return out
+}
+
+func shown(dir string) string {
+	if dir == "" {
+		return "the root"
+	}
+	return dir
+}
+
+// mayNotUse says why the file may not import a package of another module, or "".
+func mayNotUse(f *file, p string) string {
+	i := slices.IndexFunc(doors, func(d door) bool { return within(p, d.prefix) })
+	switch {
+	case i < 0:
+		return "no rule says where this module has its door"
+	case doors[i].rooms == nil && !f.test():
+		return "for tests only"
+	case doors[i].rooms == nil || within(f.dir, doors[i].rooms...):
+		return ""
+	case doors[i].prefix == "golang.org/x" && f.test():
+		return ""
+	}
+	return "only " + strings.Join(doors[i].rooms, ", ") + " may"
+}
+
+// mayNotImport says why the file may not import the folder target of this
+// module, or "".
+func mayNotImport(f *file, target string) string {
+	from, to := room(f.dir), room(target)
+	stage := func(r string) bool { return strings.HasPrefix(r, "middleware/") }
+	switch {
+	case f.test():
+		return "" // tests see everything
+	case testRoom(target):
+		return "it serves tests only"
+	case within(target, "cmd", "examples"):
+		return "nothing imports a command"
+	case within(target, "fakekdc"):
+		if !within(f.dir, "cmd", "examples", "fakekdc") {
+			return "the realm for tests is imported by tests, examples and cmd only"
+		}
+		return ""
+	case from == to && from != "":
+		return ""
+	case from == "":
+		return "the root imports the standard library only"
+	case from == "middleware":
+		if to != "" {
+			return "middleware imports the root only"
+		}
+	case stage(from):
+		switch {
+		case stage(to):
+			return "no stage imports another"
+		case !within(to, "", "middleware", "internal"):
+			return "stages import the root, middleware and internal only"
+		}
+	case from == "kerberos":
+		if stage(to) || !within(to, "", "middleware", "internal") {
+			return "kerberos imports the root, middleware and internal only"
+		}
+	case from == "fakekdc":
+		if !within(to, "internal") {
+			return "fakekdc stands beside and imports internal only"
+		}
+	case within(from, "internal"):
+		if stage(to) || !within(to, "", "middleware", "internal") {
+			return "internal imports the root, middleware and internal only"
+		}
+	}
+	return ""
+}
+
+// checkSignatures returns the exported declarations of public packages that
+// mention a type of gokrb5, outside the two packages that may.
+func checkSignatures(files []*file) []string {
+	var out []string
+	for _, f := range files {
+		if f.test() || within(f.dir, "kerberos", "fakekdc", "internal", "cmd", "examples") {
+			continue
+		}
+		names := f.qualifiers()
+		mentions := func(n ast.Node) string {
+			found := ""
+			ast.Inspect(n, func(n ast.Node) bool {
+				if sel, ok := n.(*ast.SelectorExpr); ok {
+					if x, ok := sel.X.(*ast.Ident); ok && x.Obj == nil && within(names[x.Name], "github.com/jcmturner") {
+						found = x.Name + "." + sel.Sel.Name
+					}
+				}
+				return found == ""
+			})
+			return found
+		}
+		note := func(what string, n ast.Node) {
+			if m := mentions(n); m != "" {
+				out = append(out, fmt.Sprintf("%s: exported %s mentions %s of gokrb5", f.path(), what, m))
+			}
+		}
+		for _, d := range f.ast.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if !d.Name.IsExported() {
+					continue
+				}
+				// A method of a hidden type may come out through an interface.
+				note(d.Name.Name, d.Type)
+			case *ast.GenDecl:
+				for _, s := range d.Specs {
+					switch s := s.(type) {
+					case *ast.TypeSpec:
+						if !s.Name.IsExported() {
+							continue
+						}
+						if s.TypeParams != nil {
+							note(s.Name.Name, s.TypeParams)
+						}
+						note(s.Name.Name, exportedPart(s.Type))
+					case *ast.ValueSpec:
+						if !slices.ContainsFunc(s.Names, (*ast.Ident).IsExported) {
+							continue
+						}
+						if s.Type != nil {
+							note(s.Names[0].Name, s.Type)
+							continue
+						}
+						for _, v := range s.Values {
+							note(s.Names[0].Name, v)
+						}
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// exportedPart drops a struct's hidden fields.
+func exportedPart(t ast.Expr) ast.Expr {
+	s, ok := t.(*ast.StructType)
+	if !ok {
+		return t
+	}
+	shown := &ast.FieldList{}
+	for _, f := range s.Fields.List {
+		if len(f.Names) == 0 || slices.ContainsFunc(f.Names, (*ast.Ident).IsExported) {
+			shown.List = append(shown.List, &ast.Field{Names: f.Names, Type: exportedPart(f.Type)})
+		}
+	}
+	return &ast.StructType{Fields: shown}
+}

@@ -1,0 +1,180 @@
+package arch
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/kerbchain/kerbchain"
+
+// A file is one parsed source file of the module.
+type file struct {
+	dir  string // slash-separated, "" for the module's root
+	name string
+	ast  *ast.File
+}
+
+func (f *file) path() string { return path.Join(f.dir, f.name) }
+
+// test reports whether the file is compiled into tests alone.
+func (f *file) test() bool { return strings.HasSuffix(f.name, "_test.go") || testRoom(f.dir) }
+
+// testRoom reports whether a whole folder serves tests: it may import what
+// tests may, and only tests may import it.
+func testRoom(dir string) bool {
+	return slices.Contains([]string{"internal/arch", "internal/interop", "internal/stagetest"}, room(dir))
+}
+
+// room returns the folder that a rule speaks of: folders below a stage or an
+// internal package belong to it.
+func room(dir string) string {
+	parts := strings.Split(dir, "/")
+	if parts[0] == "middleware" || parts[0] == "internal" {
+		return path.Join(parts[:min(2, len(parts))]...)
+	}
+	return parts[0]
+}
+
+// imports calls yield with the path and the local name, "" when it follows from
+// the path, of each import.
+func (f *file) imports(yield func(path, name string)) {
+	for _, spec := range f.ast.Imports {
+		name := ""
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		yield(strings.Trim(spec.Path.Value, "`\""), name)
+	}
+}
+
+// qualifiers maps the names under which the file knows other packages to their
+// import paths.
+func (f *file) qualifiers() map[string]string {
+	out := map[string]string{}
+	f.imports(func(p, name string) {
+		if name == "" {
+			name = path.Base(p)
+			if major := strings.TrimPrefix(name, "v"); major != name && strings.Trim(major, "0123456789") == "" {
+				name = path.Base(path.Dir(p))
+			}
+			name = strings.TrimPrefix(name, "go-")
+		}
+		out[name] = p
+	})
+	return out
+}
+
+// parseAll parses sources by their path within the module.
+func parseAll(sources map[string]string) ([]*file, error) {
+	var files []*file
+	for p, src := range sources {
+		f, err := parser.ParseFile(token.NewFileSet(), p, src, 0)
+		if err != nil {
+			return nil, err
+		}
+		dir := path.Dir(p)
+		if dir == "." {
+			dir = ""
+		}
+		files = append(files, &file{dir, path.Base(p), f})
+	}
+	slices.SortFunc(files, func(a, b *file) int { return strings.Compare(a.path(), b.path()) })
+	return files, nil
+}
+
+// readModule returns the module's Go sources by path. Modules nested in it,
+// testdata and what the go command ignores are left out.
+func readModule(root string) (map[string]string, error) {
+	sources := map[string]string{}
+	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if p == root {
+				return nil
+			}
+			if n := d.Name(); n == "testdata" || n == "vendor" || strings.HasPrefix(n, ".") || strings.HasPrefix(n, "_") {
+				return fs.SkipDir
+			}
+			switch _, err := os.Stat(filepath.Join(p, "go.mod")); {
+			case err == nil:
+				return fs.SkipDir
+			case !errors.Is(err, fs.ErrNotExist):
+				return err
+			}
+			return nil
+		}
+		n := d.Name()
+		if !strings.HasSuffix(n, ".go") || strings.HasPrefix(n, ".") || strings.HasPrefix(n, "_") {
+			return nil
+		}
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, p)
+		if err != nil {
+			return err
+		}
+		sources[filepath.ToSlash(rel)] = string(b)
+		return nil
+	})
+	return sources, err
+}
+
+func TestReadModule(t *testing.T) {
+	root := t.TempDir()
+	for p, text := range map[string]string{
+		"go.mod":                  "module " + module,
+		"a.go":                    "package a",
+		"sub/b.go":                "package b",
+		"sub/testdata/c.go":       "package c",
+		"sub/_skip/d.go":          "package d",
+		".git/e.go":               "package e",
+		"vendor/x/f.go":           "package f",
+		"tools/go.mod":            "module tools",
+		"tools/g.go":              "package g",
+		"tools/deeper/h.go":       "package h",
+		"sub/_i.go":               "package i",
+		"sub/j.txt":               "package j",
+		"sub/deep/er/k_test.go":   "package k",
+		"sub/deep/er/windows.go":  "package k",
+		"sub/deep/er/.hidden.go":  "package k",
+		"sub/deep/er/l/go.mod":    "module l",
+		"sub/deep/er/l/inside.go": "package l",
+	} {
+		p = filepath.Join(root, filepath.FromSlash(p))
+		if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sources, err := readModule(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for p := range sources {
+		got = append(got, p)
+	}
+	slices.Sort(got)
+	if want := "[a.go sub/b.go sub/deep/er/k_test.go sub/deep/er/windows.go]"; fmt.Sprint(got) != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if _, err := readModule(filepath.Join(root, "none")); err == nil {
+		t.Error("a module that is not there was read")
+	}
+}
