@@ -1,0 +1,68 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// New returns a client whose transport is the standard stack. It has no
+// timeout and no cookie jar; set them as on any other client. It is safe for
+// concurrent use. Idle connections are closed with CloseIdleConnections.
+//
+// Errors of requests are [*url.Error] with a [*middleware.Error] inside where a
+// stage failed. A failed authentication is not an error but the response 401.
+func New(o Options) (*http.Client, error) {
+	rt, err := NewTransport(o)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: rt}, nil
+}
+
+// NewTransport returns the standard stack as an [http.RoundTripper], for
+// clients that are made elsewhere. One transport is for one identity.
+func NewTransport(o Options) (http.RoundTripper, error) {
+	var base http.RoundTripper
+	base, o.Proxy = o.transport()
+	stack, err := NewStack(o)
+	if err != nil {
+		return nil, err
+	}
+	return stack.Wrap(base), nil
+}
+
+// Retryable returns a retrying client around [New]'s. Retries sit outside the
+// chain, so every try is signed anew. [CheckRetry] decides which are made; the
+// client's own logger is off, since it writes URLs.
+func Retryable(o Options) (*retryablehttp.Client, error) {
+	c, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	r := retryablehttp.NewClient()
+	r.HTTPClient = c
+	r.CheckRetry = CheckRetry
+	r.Logger = nil
+	return r, nil
+}
+
+// CheckRetry is a [retryablehttp.CheckRetry] that knows the errors of stages: it
+// retries an unreachable or busy KDC, and never what cannot succeed or does
+// harm when repeated, such as a wrong password, which would lock the account, or
+// a server that did not prove itself. Everything else is left to
+// [retryablehttp.DefaultRetryPolicy].
+func CheckRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	var e *middleware.Error
+	if errors.As(err, &e) {
+		return e.Temporary(), nil
+	}
+	return retryablehttp.DefaultRetryPolicy(ctx, resp, err)
+}

@@ -1,0 +1,157 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/logging"
+	"github.com/kerbchain/kerbchain/middleware/mutual"
+	"github.com/kerbchain/kerbchain/middleware/preemptive"
+)
+
+// Options choose credentials and behaviour. Where an argument of
+// requests-kerberos does the same, the comment names it. The zero value is
+// safe: mutual authentication required, nothing preemptive, nothing delegated,
+// tokens bound to TLS, errors of unverified servers emptied, no logging.
+type Options struct {
+	// Mutual says what becomes of responses that the server did not prove to be
+	// its own (mutual_authentication).
+	Mutual mutual.Mode
+	// KeepErrorBodies passes on error responses of unverified servers as they
+	// are (sanitize_mutual_error_response=False).
+	KeepErrorBodies bool
+	// KeepError names error responses to pass on as they are, when the others
+	// are emptied; see [sanitize.KeepWSMan].
+	KeepError func(*http.Response) bool
+	// Preemptive says which requests are signed before the server asks
+	// (force_preemptive): nil for none, [preemptive.Always], [preemptive.Learned]
+	// or [preemptive.Hosts].
+	Preemptive preemptive.Policy
+	// ReturnChallenge returns the 401 itself where there are no credentials to
+	// answer it with, for chains with another scheme outside. Without it, that
+	// is an error.
+	ReturnChallenge bool
+	// BodyLimit is how many bytes of a request body without GetBody are kept to
+	// send it again; 0 means 1 MiB, negative none.
+	BodyLimit int64
+
+	// Principal is the client principal wanted (principal): name@REALM, or with
+	// a password name@REALM:password. Empty means whoever the credentials are
+	// for.
+	Principal string
+	// Password logs in as Principal (password).
+	Password kerberos.Secret
+	// Keytab names a keytab file to log in with, as Principal or as the first
+	// principal in it.
+	Keytab string
+	// CCache names a credential cache, in place of $KRB5CCNAME.
+	CCache string
+	// Source, when not nil, is where tickets come from, in place of all of the
+	// above.
+	Source kerberos.TicketSource
+
+	// Service is the service class of the SPN (service); empty means HTTP.
+	Service string
+	// HostOverride is the host in the SPN in place of the URL's
+	// (hostname_override).
+	HostOverride string
+	// Delegation says when credentials are forwarded (delegate). All but the
+	// zero value is refused until it is supported.
+	Delegation kerberos.Delegation
+	// Bindings is the mode of channel binding (send_cbt).
+	Bindings kerberos.Bindings
+	// Initiator, when not nil, makes the security contexts, in place of all of
+	// the above that concerns credentials and names.
+	Initiator middleware.Initiator
+
+	// Krb5Conf and the next five are those of [kerberos.Options].
+	Krb5Conf     []string
+	Krb5ConfText string
+	AllowRC4     bool
+	Dial         func(ctx context.Context, network, address string) (net.Conn, error)
+	Now          func() time.Time
+	Getenv       func(string) string
+
+	// Logging is the logging stage; its zero value writes nothing.
+	Logging logging.Options
+
+	// Transport sends the requests. An *http.Transport is cloned, since
+	// connections that a server authenticated for one user must not carry
+	// another's requests; anything else is used as it is, and must not be shared
+	// between users. Nil means a clone of [http.DefaultTransport].
+	Transport http.RoundTripper
+	// Proxy says which proxy a request goes through; nil leaves that to an
+	// *http.Transport, and means [http.ProxyFromEnvironment] otherwise.
+	Proxy func(*http.Request) (*url.URL, error)
+}
+
+// Format writes which credentials are set, never a password.
+func (o Options) Format(f fmt.State, _ rune) {
+	principal, _, _ := kerberos.SplitPassword(o.Principal)
+	fmt.Fprintf(f, "{Principal:%s Password:%v Keytab:%s CCache:%s Service:%s HostOverride:%s Mutual:%v}",
+		principal, o.Password, o.Keytab, o.CCache, o.Service, o.HostOverride, o.Mutual)
+}
+
+// initiator makes what signs requests.
+func (o Options) initiator() (middleware.Initiator, error) {
+	if o.Initiator != nil {
+		return o.Initiator, nil
+	}
+	source, err := o.source()
+	if err != nil {
+		return nil, err
+	}
+	return kerberos.NewInitiator(source, kerberos.InitiatorOptions{
+		Service:      o.Service,
+		HostOverride: o.HostOverride,
+		NoMutual:     o.Mutual == mutual.Disabled,
+		Bindings:     o.Bindings,
+		Delegation:   o.Delegation,
+		Now:          o.Now,
+	})
+}
+
+func (o Options) source() (kerberos.TicketSource, error) {
+	if o.Source != nil {
+		return o.Source, nil
+	}
+	principal, password, ok := kerberos.SplitPassword(o.Principal)
+	if ok {
+		if !o.Password.IsZero() {
+			return nil, ambiguous("the principal already bears a password")
+		}
+		o.Password = password
+	}
+	ko := kerberos.Options{
+		Principal: principal, Krb5Conf: o.Krb5Conf, Krb5ConfText: o.Krb5ConfText, AllowRC4: o.AllowRC4,
+		Dial: o.Dial, Now: o.Now, Getenv: o.Getenv,
+	}
+	given := 0
+	for _, set := range []bool{!o.Password.IsZero(), o.Keytab != "", o.CCache != ""} {
+		if set {
+			given++
+		}
+	}
+	switch {
+	case given > 1:
+		return nil, ambiguous("password, keytab and credential cache exclude one another")
+	case !o.Password.IsZero():
+		return kerberos.Password(o.Password, ko)
+	case o.Keytab != "":
+		return kerberos.Keytab(o.Keytab, ko)
+	case o.CCache != "":
+		return kerberos.CCache(o.CCache, ko)
+	}
+	return kerberos.FromEnvironment(ko)
+}
+
+func ambiguous(why string) error {
+	return &middleware.Error{Stage: "client", Kind: middleware.ErrCredentials, Err: errors.New(why), Hint: "give one of them"}
+}

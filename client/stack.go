@@ -1,0 +1,136 @@
+package client
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/middleware/logging"
+	"github.com/kerbchain/kerbchain/middleware/mutual"
+	"github.com/kerbchain/kerbchain/middleware/negotiate"
+	"github.com/kerbchain/kerbchain/middleware/preemptive"
+	"github.com/kerbchain/kerbchain/middleware/sanitize"
+)
+
+// A Stage is a middleware with a name.
+type Stage struct {
+	Name       string
+	Middleware kerbchain.Middleware
+}
+
+// A Stack is a list of stages, the outermost first. Its methods return new
+// stacks and leave the old one as it is.
+type Stack []Stage
+
+// The names of the standard stages, outermost first.
+const (
+	Logging    = "logging"
+	Sanitize   = "sanitize"
+	Mutual     = "mutual"
+	Preemptive = "preemptive"
+	Negotiate  = "negotiate"
+)
+
+// NewStack returns the standard stages for o: logging, sanitize, mutual,
+// preemptive, negotiate. The stage of an option that is off is left out:
+// sanitize with KeepErrorBodies or where mutual authentication is not required, preemptive without a policy, logging without
+// somewhere to write to. Transport and Proxy do not matter here, save that a
+// 407 is answered in the name of the proxy that Proxy tells.
+func NewStack(o Options) (Stack, error) {
+	in, err := o.initiator()
+	if err != nil {
+		return nil, err
+	}
+	var s Stack
+	if o.Logging.Logger != nil || o.Logging.Handler != nil {
+		s = append(s, Stage{Logging, logging.New(o.Logging)})
+	}
+	if o.Mutual == mutual.Required && !o.KeepErrorBodies {
+		s = append(s, Stage{Sanitize, sanitize.New(sanitize.Options{Keep: o.KeepError})})
+	}
+	s = append(s, Stage{Mutual, mutual.New(mutual.Options{Mode: o.Mutual})})
+	if o.Preemptive != nil {
+		s = append(s, Stage{Preemptive, preemptive.New(in, o.Preemptive, preemptive.Options{})})
+	}
+	return append(s, Stage{Negotiate, negotiate.New(in, negotiate.Options{
+		BodyLimit: o.BodyLimit, ReturnChallenge: o.ReturnChallenge, Proxy: o.Proxy,
+	})}), nil
+}
+
+// Without returns the stack without the stages of the given names; a name that
+// is not there changes nothing.
+func (s Stack) Without(names ...string) Stack {
+	return slices.DeleteFunc(slices.Clone(s), func(st Stage) bool { return slices.Contains(names, st.Name) })
+}
+
+// Replace returns the stack with m in the place of the stage called name. It
+// panics when there is none, since a stage that silently goes missing may be the
+// one that verifies.
+func (s Stack) Replace(name string, m kerbchain.Middleware) Stack {
+	s = slices.Clone(s)
+	s[s.index(name)].Middleware = m
+	return s
+}
+
+// Before returns the stack with a further stage just outside the one called
+// name. It panics when there is none.
+func (s Stack) Before(name string, stage Stage) Stack {
+	return slices.Insert(slices.Clone(s), s.index(name), stage)
+}
+
+// After returns the stack with a further stage just inside the one called name.
+// It panics when there is none.
+func (s Stack) After(name string, stage Stage) Stack {
+	return slices.Insert(slices.Clone(s), s.index(name)+1, stage)
+}
+
+func (s Stack) index(name string) int {
+	i := slices.IndexFunc(s, func(st Stage) bool { return st.Name == name })
+	if i < 0 {
+		panic(fmt.Sprintf("client: the stack %v has no stage %q", s.Names(), name))
+	}
+	return i
+}
+
+// Names returns the names of the stages, outermost first.
+func (s Stack) Names() []string {
+	names := make([]string, len(s))
+	for i, st := range s {
+		names[i] = st.Name
+	}
+	return names
+}
+
+// Chain joins the stages into one middleware.
+func (s Stack) Chain() kerbchain.Middleware {
+	stages := make([]kerbchain.Middleware, len(s))
+	for i, st := range s {
+		stages[i] = st.Middleware
+	}
+	return kerbchain.Chain(stages...)
+}
+
+// Wrap returns rt behind the stack; see [kerbchain.Wrap].
+func (s Stack) Wrap(rt http.RoundTripper) http.RoundTripper { return kerbchain.Wrap(rt, s.Chain()) }
+
+// transport returns what sends the requests, and which proxy they go through.
+func (o Options) transport() (http.RoundTripper, func(*http.Request) (*url.URL, error)) {
+	rt := o.Transport
+	if rt == nil {
+		rt = http.DefaultTransport
+	}
+	t, ok := rt.(*http.Transport)
+	if !ok {
+		return rt, o.Proxy
+	}
+	t = t.Clone()
+	if o.Proxy != nil {
+		t.Proxy = o.Proxy
+	}
+	if t.Proxy == nil {
+		return t, func(*http.Request) (*url.URL, error) { return nil, nil }
+	}
+	return t, t.Proxy
+}
