@@ -158,10 +158,40 @@ func (s *Source) ServiceTicket(ctx context.Context, spn string) (Ticket, error) 
 		t.cached = true
 		return t, nil
 	}
-	if err := context.Cause(ctx); err != nil {
-		return Ticket{}, err
+	if ctx.Err() != nil {
+		return Ticket{}, s.gaveUp(ctx, spn)
 	}
-	return s.services.do(ctx, spn, func(ctx context.Context) (Ticket, error) { return s.fetch(ctx, spn) })
+	t, err := s.services.do(ctx, spn, func(ctx context.Context) (Ticket, error) { return s.fetch(ctx, spn) })
+	var known *middleware.Error
+	if err != nil && ctx.Err() != nil && !errors.As(err, &known) {
+		return Ticket{}, s.gaveUp(ctx, spn)
+	}
+	return t, err
+}
+
+// gaveUp is the error of a caller whose context ended first. Whoever still
+// waits goes on waiting, so what came of it is not known; whom it is waited for
+// is.
+func (s *Source) gaveUp(ctx context.Context, spn string) error {
+	e := &middleware.Error{Stage: stage, Kind: middleware.ErrKDC, SPN: spn, Principal: s.o.Principal, KDC: s.conf.DefaultRealm,
+		Err:  fmt.Errorf("gave up waiting for a ticket: %w", context.Cause(ctx)),
+		Hint: "allow more time, or check that the KDC can be reached"}
+	s.mu.RLock()
+	if s.session != nil {
+		e.Principal = s.session.client.String()
+	}
+	s.mu.RUnlock()
+	if p, err := krb.ParsePrincipal(e.Principal); err == nil && p.Realm != "" {
+		e.KDC = p.Realm
+	}
+	var at []string
+	for _, k := range s.conf.KDCs(e.KDC) {
+		at = append(at, k.Address())
+	}
+	if len(at) > 0 {
+		e.KDC += " at " + strings.Join(at, ", ")
+	}
+	return e
 }
 
 // usable reports whether t can be used at the given time with room to spare: 30

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const password = "correct horse battery staple"
+
+// A lab is a realm, a web service, and the files that a user would have.
+type lab struct {
+	*fakekdc.Realm
+	t       *testing.T
+	dir     string
+	service *fakekdc.Handler
+	server  *fakekdc.Server
+	env     map[string]string
+}
+
+func newLab(t *testing.T, o fakekdc.ServerOptions) *lab {
+	t.Helper()
+	l := &lab{t: t, dir: t.TempDir(), Realm: fakekdc.Start(t,
+		fakekdc.WithUser("alice", password),
+		fakekdc.WithService("HTTP/localhost"),
+		fakekdc.WithService("WSMAN/localhost"),
+		fakekdc.WithService("HTTP/inner.example"))}
+	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/missing":
+			http.NotFound(w, r)
+		case "/moved":
+			http.Redirect(w, r, "/", http.StatusFound)
+		case "/sum":
+			b, err := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%s %d bytes %v", r.Method, len(b), err)
+		case "/header":
+			fmt.Fprintf(w, "%s %s %s", r.Header.Get("X-One"), r.Header.Get("X-Two"), r.Host)
+		default:
+			caller, _ := fakekdc.CallerOf(r.Context())
+			fmt.Fprintf(w, "%s at %s bound %v", caller.Name, caller.Service, caller.Bound)
+		}
+	})
+	l.service = l.Handler("", fakekdc.WebOptions{Next: next})
+	l.server = l.Serve(l.service, o)
+	l.env = map[string]string{
+		"KRB5_CONFIG": l.write("krb5.conf", []byte(l.Config())),
+		"KRB5CCNAME":  "FILE:" + l.write("cc", l.CCache("alice")),
+	}
+	return l
+}
+
+func (l *lab) write(name string, b []byte) string {
+	l.t.Helper()
+	path := filepath.Join(l.dir, name)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	return path
+}
+
+// run runs the command and returns its exit status and what it wrote.
+func (l *lab) run(stdin string, args ...string) (code int, stdout, stderr string) {
+	l.t.Helper()
+	return runWith(l.t.Context(), l.env, stdin, args...)
+}
+
+func runWith(ctx context.Context, env map[string]string, stdin string, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(ctx, args, world{strings.NewReader(stdin), &out, &errs, func(name string) string { return env[name] }})
+	return code, out.String(), errs.String()
+}
+
+func TestGet(t *testing.T) {
+	plain := newLab(t, fakekdc.ServerOptions{})
+	tls := newLab(t, fakekdc.ServerOptions{TLS: true})
+	cert := tls.write("cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tls.server.Certificate().Raw}))
+	keytab := plain.write("alice.keytab", plain.Keytab("alice"))
+	secret := plain.write("password", []byte(password+"\n"))
+	body := plain.write("body", bytes.Repeat([]byte("x"), 3<<20))
+	output := filepath.Join(plain.dir, "output")
+	alice := "alice@" + plain.Name()
+	at := "HTTP/localhost@" + plain.Name()
+	for name, tc := range map[string]struct {
+		lab    *lab
+		path   string
+		args   []string
+		stdin  string
+		quirks fakekdc.Quirks
+		code   int
+		stdout string   // whole; "*" for anything
+		stderr []string // parts of it; nil: empty
+	}{
+		"cache of the environment": {stdout: alice + " at " + at + " bound false"},
+		"cache by name":            {args: []string{"--ccache", "FILE:" + filepath.Join(plain.dir, "cc")}, stdout: alice + " at " + at + " bound false"},
+		"keytab":                   {args: []string{"--keytab", keytab}, stdout: alice + " at " + at + " bound false"},
+		"password":                 {args: []string{"--principal", alice, "--password-file", secret}, stdout: alice + " at " + at + " bound false"},
+		"password on stdin":        {args: []string{"--principal", "alice", "--password-file", "-"}, stdin: password + "\r\n", stdout: alice + " at " + at + " bound false"},
+		"service":                  {args: []string{"--service", "WSMAN"}, stdout: alice + " at WSMAN/localhost@" + plain.Name() + " bound false"},
+		"host override":            {args: []string{"--host-override", "inner.example"}, stdout: alice + " at HTTP/inner.example@" + plain.Name() + " bound false"},
+		"preemptive":               {args: []string{"--preemptive", "always"}, stdout: alice + " at " + at + " bound false"},
+		"https, trusted":           {lab: tls, args: []string{"--cacert", cert}, stdout: "alice@" + tls.Name() + " at HTTP/localhost@" + tls.Name() + " bound true"},
+		"https, unchecked":         {lab: tls, args: []string{"-k", "--cbt", "require"}, stdout: "alice@" + tls.Name() + " at HTTP/localhost@" + tls.Name() + " bound true"},
+		"https, preemptive":        {lab: tls, args: []string{"-k", "--cbt", "require", "--preemptive", "always"}, stdout: "alice@" + tls.Name() + " at HTTP/localhost@" + tls.Name() + " bound true"},
+		"https, not bound":         {lab: tls, args: []string{"-k", "--cbt", "off"}, stdout: "alice@" + tls.Name() + " at HTTP/localhost@" + tls.Name() + " bound false"},
+		"https, unknown authority": {lab: tls, code: exitNetwork, stderr: []string{"certificate"}},
+		"data":                     {path: "/sum", args: []string{"-d", "hello"}, stdout: "POST 5 bytes <nil>"},
+		"data of a file":           {path: "/sum", args: []string{"-d", "@" + body}, stdout: "POST 3145728 bytes <nil>"},
+		"data of stdin":            {path: "/sum", args: []string{"-d", "@-", "-X", "PUT"}, stdin: "12345678", stdout: "PUT 8 bytes <nil>"},
+		"data, none":               {path: "/sum", args: []string{"-d", ""}, stdout: "POST 0 bytes <nil>"},
+		"headers":                  {path: "/header", args: []string{"-H", "X-One: 1", "-H", "x-two:2", "-H", "Host: other.example"}, stdout: "1 2 other.example"},
+		"redirect":                 {path: "/moved", stdout: "<a href=\"/\">Found</a>.\n\n"},
+		"redirect followed":        {path: "/moved", args: []string{"-L"}, stdout: alice + " at " + at + " bound false"},
+		"output":                   {args: []string{"-o", output}},
+		"missing":                  {path: "/missing", code: exitStatus, stdout: "404 page not found\n", stderr: []string{"404 Not Found"}},
+		"verbose": {args: []string{"-v"}, stdout: alice + " at " + at + " bound false", stderr: []string{
+			"401 from localhost", "offers Negotiate", "TGS exchange", "ticket for " + at, "asks for mutual authentication", "verified", "200 OK",
+		}},
+		"not verified":           {quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, code: exitNotVerified, stderr: []string{"no token", "HTTP/localhost"}},
+		"not verified, optional": {quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, args: []string{"--mutual", "optional"}, stdout: "*"},
+		"forged":                 {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, code: exitNotVerified, stderr: []string{"wrong key"}},
+		"forged, disabled":       {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, args: []string{"--mutual", "disabled"}, stdout: "*"},
+		"refused":                {quirks: fakekdc.Quirks{Reject: true}, code: exitStatus, stdout: "*", stderr: []string{"401"}},
+		"unverified error":       {path: "/missing", quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, code: exitStatus, stderr: []string{"404"}},
+		"unverified error, kept": {path: "/missing", quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, args: []string{"--no-sanitize"}, code: exitStatus, stdout: "404 page not found\n", stderr: []string{"404"}},
+		"hangup":                 {quirks: fakekdc.Quirks{Hangup: true}, code: exitNetwork, stderr: []string{"EOF"}},
+		"no cache":               {args: []string{"--ccache", "/nonexistent"}, code: exitCredentials, stderr: []string{"/nonexistent", "kinit"}},
+		"wrong password":         {args: []string{"--principal", alice, "--password-file", "-"}, stdin: "hunter2", code: exitCredentials, stderr: []string{alice, "PREAUTH_FAILED"}},
+		"unknown service":        {args: []string{"--service", "NFS"}, code: exitKDC, stderr: []string{"NFS/localhost", "S_PRINCIPAL_UNKNOWN"}},
+		"delegation":             {args: []string{"--delegate", "always"}, code: exitCredentials, stderr: []string{"not supported yet"}},
+		"two credentials":        {args: []string{"--keytab", keytab, "--ccache", "x"}, code: exitCredentials, stderr: []string{"exclude"}},
+		"help":                   {args: []string{"--help"}, stderr: []string{"--mutual", "Usage"}},
+		"bad mode":               {args: []string{"--mutual", "maybe"}, code: exitUsage, stderr: []string{"maybe", "required"}},
+		"bad policy":             {args: []string{"--preemptive", "maybe"}, code: exitUsage, stderr: []string{"maybe", "learned"}},
+		"bad binding":            {args: []string{"--cbt", "maybe"}, code: exitUsage, stderr: []string{"maybe", "require"}},
+		"bad flag":               {args: []string{"--nonsense"}, code: exitUsage, stderr: []string{"nonsense"}},
+		"bad header":             {args: []string{"-H", "nonsense"}, code: exitUsage, stderr: []string{"Name: value"}},
+		"bad proxy":              {args: []string{"--proxy", "nonsense"}, code: exitUsage, stderr: []string{"proxy"}},
+		"bad timeout":            {args: []string{"--timeout", "-1s"}, code: exitUsage, stderr: []string{"negative"}},
+		"no such data":           {args: []string{"-d", "@/nonexistent"}, code: exitUsage, stderr: []string{"/nonexistent"}},
+		"no such certificate":    {args: []string{"--cacert", "/nonexistent"}, code: exitUsage, stderr: []string{"/nonexistent"}},
+		"no certificate":         {args: []string{"--cacert", secret}, code: exitUsage, stderr: []string{"PEM"}},
+		"password, no principal": {args: []string{"--password-file", secret}, code: exitUsage, stderr: []string{"--principal"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := tc.lab
+			if l == nil {
+				l = plain
+			}
+			l.service.SetQuirks(tc.quirks)
+			defer l.service.SetQuirks(fakekdc.Quirks{})
+			code, stdout, stderr := l.run(tc.stdin, append(append([]string{"get"}, tc.args...), l.server.URL()+tc.path)...)
+			if code != tc.code {
+				t.Errorf("exit status %d, want %d: %s", code, tc.code, stderr)
+			}
+			if tc.stdout != "*" && stdout != tc.stdout {
+				t.Errorf("standard output %q, want %q", stdout, tc.stdout)
+			}
+			if len(tc.stderr) == 0 && stderr != "" {
+				t.Errorf("standard error %q, want none", stderr)
+			}
+			for _, want := range tc.stderr {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("standard error does not say %q: %s", want, stderr)
+				}
+			}
+			if strings.Contains(stdout+stderr, password) || strings.Contains(stdout+stderr, "hunter2") {
+				t.Error("a password was printed")
+			}
+		})
+	}
+	if b, err := os.ReadFile(output); err != nil || string(b) != alice+" at "+at+" bound false" {
+		t.Errorf("output file %q, error %v", b, err)
+	}
+}
+
+func TestGetHeader(t *testing.T) {
+	l := newLab(t, fakekdc.ServerOptions{})
+	code, stdout, stderr := l.run("", "get", "-i", "-v", l.server.URL()+"/?token=secret-in-query")
+	if code != 0 {
+		t.Fatalf("exit status %d: %s", code, stderr)
+	}
+	head, body, ok := strings.Cut(stdout, "\r\n\r\n")
+	if !ok || !strings.HasPrefix(head, "HTTP/1.1 200 OK\r\n") || !strings.HasPrefix(body, "alice@") {
+		t.Errorf("standard output %q", stdout)
+	}
+	if !strings.Contains(head, "Negotiate [token of ") {
+		t.Errorf("the header of the server's token is missing: %q", head)
+	}
+	// oYG... and YIIC... is how the tokens of RFC 4178 look in base64.
+	for _, secret := range []string{"Negotiate oY", "YIIC", "secret-in-query"} {
+		if strings.Contains(stdout+stderr, secret) {
+			t.Errorf("%q was printed", secret)
+		}
+	}
+}
+
+func TestGetWithoutPeers(t *testing.T) {
+	l := newLab(t, fakekdc.ServerOptions{})
+	url := l.server.URL()
+	t.Run("KDC down", func(t *testing.T) {
+		l.Realm.Pause()
+		defer l.Realm.Resume()
+		code, _, stderr := l.run("", "get", "--timeout", "300ms", url)
+		if code != exitKDC || !strings.Contains(stderr, "300ms") {
+			t.Errorf("exit status %d: %s", code, stderr)
+		}
+	})
+	t.Run("no KDC at all", func(t *testing.T) {
+		env := map[string]string{"KRB5CCNAME": l.env["KRB5CCNAME"], "KRB5_CONFIG": l.write("other.conf", []byte("[libdefaults]\ndns_lookup_kdc = false\n"))}
+		code, _, stderr := runWith(t.Context(), env, "", "get", url)
+		if code != exitKDC || !strings.Contains(stderr, l.Name()) {
+			t.Errorf("exit status %d: %s", code, stderr)
+		}
+	})
+	t.Run("server gone", func(t *testing.T) {
+		l.server.Close()
+		code, _, stderr := l.run("", "get", url)
+		if code != exitNetwork || !strings.Contains(stderr, "refused") {
+			t.Errorf("exit status %d: %s", code, stderr)
+		}
+	})
+}
+
+func TestUsage(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args   []string
+		code   int
+		stdout string
+		stderr string
+	}{
+		"nothing":             {nil, exitUsage, "", "Usage:"},
+		"help":                {[]string{"help"}, exitOK, "Usage:", ""},
+		"unknown":             {[]string{"got"}, exitUsage, "", `unknown command "got"`},
+		"no URL":              {[]string{"get"}, exitUsage, "", "one URL"},
+		"two URLs":            {[]string{"get", "http://a", "http://b"}, exitUsage, "", "one URL"},
+		"no scheme":           {[]string{"get", "localhost"}, exitUsage, "", "http://"},
+		"other scheme":        {[]string{"get", "ftp://h/"}, exitUsage, "", "http://"},
+		"not a URL":           {[]string{"get", "http://[::1"}, exitUsage, "", "URL"},
+		"demo with arguments": {[]string{"demo", "x"}, exitUsage, "", "no arguments"},
+		"demo, bad flag":      {[]string{"demo", "--x"}, exitUsage, "", "unknown flag"},
+		"demo help":           {[]string{"demo", "--help"}, exitOK, "", "Usage: kerbchain demo"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := map[string]string{"KRB5_CONFIG": filepath.Join(t.TempDir(), "none")}
+			code, stdout, stderr := runWith(t.Context(), env, "", tc.args...)
+			if code != tc.code || !strings.Contains(stdout, tc.stdout) || !strings.Contains(stderr, tc.stderr) {
+				t.Errorf("exit status %d, want %d\nstdout: %s\nstderr: %s", code, tc.code, stdout, stderr)
+			}
+		})
+	}
+}
+
+func TestDemo(t *testing.T) {
+	code, stdout, stderr := runWith(t.Context(), nil, "", "demo")
+	if code != exitOK || stderr != "" {
+		t.Fatalf("exit status %d: %s", code, stderr)
+	}
+	for _, want := range []string{
+		"401 from localhost", "AS exchange", "TGS exchange", "ticket for HTTP/localhost@DEMO.EXAMPLE as alice@DEMO.EXAMPLE",
+		"bound to the TLS connection", "200 from localhost", "verified: the server holds the key", "wrong key", "All three went as told",
+	} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("the demonstration does not say %q", want)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if code, _, stderr := runWith(ended, nil, "", "demo"); code != exitFailed || !strings.Contains(stderr, "not as told") {
+		t.Errorf("with an ended context: exit status %d: %s", code, stderr)
+	}
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// A timeline prints events as they happen, each with the milliseconds since it
+// began.
+type timeline struct {
+	mu    sync.Mutex
+	w     io.Writer
+	begin time.Time
+}
+
+func newTimeline(w io.Writer) *timeline { return &timeline{w: w, begin: time.Now()} }
+
+// say prints one line: when, who, what.
+func (t *timeline) say(who, format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprintf(t.w, "%9.2f ms  %-10s %s\n", float64(time.Since(t.begin).Microseconds())/1000, who, fmt.Sprintf(format, args...))
+}
+
+// trace is a [middleware.Trace].
+func (t *timeline) trace(e middleware.Event) {
+	switch e := e.(type) {
+	case middleware.ChallengeEvent:
+		t.say("negotiate", "%d from %s, which offers %s", e.Status, e.Host, strings.Join(e.Schemes, ", "))
+	case middleware.ExchangeEvent:
+		result := "answered"
+		switch {
+		case e.Err != nil:
+			result = "failed: " + e.Err.Error()
+		case e.Code != 0:
+			result = "answered " + krb.ErrorName(e.Code)
+		}
+		t.say("kdc", "%s exchange with %s/%s of %s %s in %s", e.Kind, e.Address, e.Network, e.Realm, result, millis(e.Duration))
+	case middleware.TicketEvent:
+		how := "fetched in " + millis(e.Duration)
+		if e.Cached {
+			how = "at hand"
+		}
+		t.say("kerberos", "ticket for %s as %s from %s, %s, until %s, %s", e.SPN, e.Client, e.Source,
+			krb.EtypeName(e.Etype), e.Expires.Local().Format("15:04:05"), how)
+	case middleware.TokenEvent:
+		var asks []string
+		if e.Mutual {
+			asks = append(asks, "asks for mutual authentication")
+		}
+		if e.Bound {
+			asks = append(asks, "bound to the TLS connection")
+		}
+		if len(asks) == 0 {
+			asks = append(asks, "asks for nothing")
+		}
+		t.say("kerberos", "%s token of %d bytes for %s, %s, made in %s", e.Scheme, e.Bytes, e.SPN, strings.Join(asks, ", "), millis(e.Duration))
+	case middleware.SendEvent:
+		if e.Again {
+			t.say(e.Stage, "signed anew for the connection that was taken")
+			break
+		}
+		t.say(e.Stage, "request %d to %s, signed", e.Leg, e.Host)
+	case middleware.RefusedEvent:
+		why := e.Reason.String()
+		if e.Err != nil {
+			why += ": " + e.Err.Error()
+		}
+		t.say("negotiate", "%d from %s stands: %s", e.Status, e.Host, why)
+	case middleware.VerdictEvent:
+		if e.Verified {
+			t.say("mutual", "%d from %s verified: the server holds the key of %s", e.Status, e.Host, e.SPN)
+			break
+		}
+		passed := "passed"
+		if e.Err != nil {
+			passed = "refused"
+		}
+		t.say("mutual", "%d from %s not verified (%s), %s as %s", e.Status, e.Host, e.Reason, passed, e.Mode)
+	case middleware.SanitizedEvent:
+		t.say("sanitize", "%d from %s emptied", e.Status, e.Host)
+	}
+}
+
+func millis(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
