@@ -29,7 +29,7 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 	if q.options&(optPostdated|optProxy|optForwarded|optUserToUser|optConstrained|optRenew|optValidate) != 0 {
 		return nil, refuse(krb.CodeBadOption, "option not for this exchange")
 	}
-	etype := client.choose(q.etypes)
+	etype := client.keyed(q.etypes)
 	sessionEtype := server.choose(q.etypes)
 	if etype == 0 || sessionEtype == 0 {
 		return nil, refuse(krb.CodeEtypeNoSupport, "no encryption type in common")

@@ -2,6 +2,7 @@ package fakekdc
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -49,13 +50,11 @@ func (r *Realm) serveUDP() {
 	buf := make([]byte, 1<<16)
 	for {
 		n, from, err := r.udp.ReadFromUDPAddrPort(buf)
-		if err != nil {
-			select {
-			case <-r.done:
+		if err != nil { // such as a port unreachable of an earlier reply
+			if r.closed(err) {
 				return
-			default:
-				continue // such as a port unreachable of an earlier reply
 			}
+			continue
 		}
 		packet := append([]byte(nil), buf[:n]...)
 		select {
@@ -67,6 +66,22 @@ func (r *Realm) serveUDP() {
 			defer func() { <-slots }()
 			r.answerUDP(packet, from)
 		})
+	}
+}
+
+// closed reports whether a socket's error is the end. It takes its time over
+// any other, lest a lasting one be met in a tight loop.
+func (r *Realm) closed(err error) bool {
+	if errors.Is(err, net.ErrClosed) {
+		return true
+	}
+	t := time.NewTimer(time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-r.done:
+		return true
+	case <-t.C:
+		return false
 	}
 }
 
@@ -87,13 +102,11 @@ func (r *Realm) answerUDP(packet []byte, from netip.AddrPort) {
 func (r *Realm) serveTCP() {
 	for {
 		c, err := r.tcp.AcceptTCP()
-		if err != nil {
-			select {
-			case <-r.done:
+		if err != nil { // such as too many open files
+			if r.closed(err) {
 				return
-			default:
-				continue
 			}
+			continue
 		}
 		if !r.keep(c) {
 			c.Close()

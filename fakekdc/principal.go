@@ -66,7 +66,8 @@ func Kvno(n uint32) PrincipalOption { return func(p *policy) { p.kvno = n } }
 func Salt(s string) PrincipalOption { return func(p *policy) { p.salt, p.hasSalt = s, true } }
 
 // Iterations sets the iteration count of a password's AES keys, which the KDC
-// then tells its clients (s2kparams). MIT's clients refuse less than 4096.
+// then tells its clients (s2kparams). MIT's clients refuse less than each type's
+// default: 4096 for the SHA-1 types, 32768 for the SHA-2 types.
 func Iterations(n uint32) PrincipalOption { return func(p *policy) { p.iterations = n } }
 
 // Password gives a service keys made of a password instead of random ones.
@@ -268,6 +269,17 @@ func (p *principal) find(etype int32, kvno uint32) (krb.Key, int32) {
 		return krb.Key{}, krb.CodeBadKvno
 	}
 	return krb.Key{}, krb.CodeNoKey
+}
+
+// keyed returns the first of the wanted encryption types that p has a key of,
+// 0 if there is none.
+func (p *principal) keyed(wanted []int32) int32 {
+	for _, e := range wanted {
+		if slices.Contains(p.etypes, e) && p.keys[0].keys[e] != nil {
+			return e
+		}
+	}
+	return 0
 }
 
 func (r *Realm) lookup(name krb.Principal) *principal {

@@ -9,6 +9,10 @@ import (
 // Quirks say how a web service misbehaves, or behaves in ways that are legal
 // and rare. The zero value is a service that does neither: it offers
 // "Negotiate", verifies, and answers with its token on every status.
+//
+// What comes after authentication is [WebOptions.Next]'s: a redirect that is
+// not proved to be the service's is Token: TokenNone before an
+// http.RedirectHandler.
 type Quirks struct {
 	// Before answers instead of the service and without authentication, as a
 	// load balancer does: an error page with Set-Cookie, a redirect.

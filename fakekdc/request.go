@@ -23,7 +23,7 @@ const (
 	optRenewableOK = krb.OptionRenewableOK
 	optUserToUser  = 1 << (31 - 28)
 	optRenew       = krb.OptionRenew
-	optValidate    = 1 << (31 - 31)
+	optValidate    = 1 // bit 31
 )
 
 // Kinds of pre-authentication data (RFC 4120 section 7.5.2).

@@ -47,9 +47,9 @@ type Server struct {
 	empty chan struct{} // closed when live gets empty; nil before Close
 }
 
-// Serve runs a handler, such as a [Handler], until the realm is closed. Failure
-// ends the test; in a realm made by [New] the result is nil then, and
-// [NewServer] tells why.
+// Serve runs a handler, such as a [Handler], until the realm is closed; if it
+// is closed already, the server is too. Failure ends the test; in a realm made
+// by [New] the result is nil then, and [NewServer] tells why.
 func (r *Realm) Serve(h http.Handler, o ServerOptions) *Server {
 	s, err := NewServer(h, o)
 	if r.fail(err) != nil {
@@ -57,7 +57,12 @@ func (r *Realm) Serve(h http.Handler, o ServerOptions) *Server {
 	}
 	r.connMu.Lock()
 	defer r.connMu.Unlock()
-	r.servers = append(r.servers, s)
+	select {
+	case <-r.done:
+		s.Close()
+	default:
+		r.servers = append(r.servers, s)
+	}
 	return s
 }
 

@@ -1,6 +1,7 @@
 package fakekdc
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 	"net/http"
@@ -69,7 +70,7 @@ type Handler struct {
 	mu      sync.Mutex
 	quirks  Quirks
 	records []*WebRecord
-	proofs  map[string][]byte // last AP-REP, framed, by session key
+	proofs  map[string][]byte // last AP-REP, framed, by the session key's hash
 	strange map[string]*conn  // connections by remote address, for foreign servers
 }
 
@@ -205,7 +206,8 @@ const maxProofs = 256
 // remember keeps a genuine AP-REP, and returns the one before it in the same
 // session.
 func (h *Handler) remember(session krb.Key, framed []byte, keep bool) (earlier []byte) {
-	key := string(session.Bytes())
+	sum := sha256.Sum256(session.Bytes()) // not the key itself: maps print
+	key := string(sum[:])
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	earlier = h.proofs[key]

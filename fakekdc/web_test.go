@@ -107,7 +107,7 @@ func TestQuirks(t *testing.T) {
 		"broken challenge":      {Quirks{Challenge: BrokenChallenge()}, nil, ok("verified", 401, 200)}, // an offer all the same
 		"nothing offered":       {Quirks{Challenge: []string{`Basic realm="x"`}}, nil, result{Statuses: []int{401}, Verdict: "nothing offered", Body: unauthorized}},
 		"long body":             {Quirks{ChallengeBody: 5000, Reject: true}, nil, result{Statuses: []int{401, 401}, Verdict: "KRB_ERR_GENERIC", Body: strings.Repeat("unauthorized ", 400)[:5000]}},
-		"page before":           {Quirks{Before: http.RedirectHandler("/login", 302)}, nil, result{Statuses: []int{302}, Verdict: "not asked", Body: "<a href=\"/login\">Found</a>.\n\n"}},
+		"page before":           {Quirks{Before: http.RedirectHandler("/login", http.StatusFound)}, nil, result{Statuses: []int{302}, Verdict: "not asked", Body: "<a href=\"/login\">Found</a>.\n\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h.SetQuirks(tc.q)

@@ -307,3 +307,12 @@ func newWebClient(tb testing.TB, r *Realm, s *Server) *webClient {
 	tb.Cleanup(tr.CloseIdleConnections)
 	return &webClient{tb: tb, realm: r, rt: tr, ticket: minted(tb, r, "alice", "HTTP/localhost")}
 }
+
+func webRequest(tb testing.TB) *http.Request {
+	tb.Helper()
+	r, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, "http://localhost/", nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return r
+}
