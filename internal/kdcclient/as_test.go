@@ -469,7 +469,7 @@ func TestASCanonicalize(t *testing.T) {
 		a.fields.CRealm, a.part.SRealm, a.fields.Ticket.Realm = realmB, realmB, realmB
 		a.part.SName, a.fields.Ticket.SName = name, name
 	}
-	protect := func(a *answer, spoil byte) {
+	protect := func(a *answer, spoil byte, kind int32) {
 		et, err := crypto.GetEtype(a.key.KeyType)
 		if err != nil {
 			t.Error(err)
@@ -481,7 +481,7 @@ func TestASCanonicalize(t *testing.T) {
 			return
 		}
 		sum[0] ^= spoil
-		b, err := asn1.Marshal(types.Checksum{CksumType: et.GetHashID(), Checksum: sum})
+		b, err := asn1.Marshal(types.Checksum{CksumType: et.GetHashID() + kind, Checksum: sum})
 		if err != nil {
 			t.Error(err)
 			return
@@ -497,8 +497,9 @@ func TestASCanonicalize(t *testing.T) {
 		"same":               {nil, "alice@A.TEST", true},
 		"renamed":            {rename, "alice.true@A.TEST", true},
 		"moved":              {func(a *answer) { rename(a); move(a) }, "alice.true@B.TEST", true},
-		"protected":          {func(a *answer) { rename(a); protect(a, 0) }, "alice.true@A.TEST", true},
-		"tampered":           {func(a *answer) { rename(a); protect(a, 1) }, "changed on its way", false},
+		"protected":          {func(a *answer) { rename(a); protect(a, 0, 0) }, "alice.true@A.TEST", true},
+		"tampered":           {func(a *answer) { rename(a); protect(a, 1, 0) }, "changed on its way", false},
+		"other checksum":     {func(a *answer) { protect(a, 0, 1) }, "want 16", false},
 		"checksum forgotten": {func(a *answer) { types.SetFlag(&a.part.Flags, 15) }, "checksum", false},
 		"client moved alone": {func(a *answer) { a.fields.CRealm = realmB }, "B.TEST", false},
 		"other service": {func(a *answer) {

@@ -246,6 +246,29 @@ func TestTGSReferrals(t *testing.T) {
 	}
 }
 
+// A referral that was not asked for.
+func TestTGSReferralUnasked(t *testing.T) {
+	realms := referring(t, realmA, realmB)
+	realms[1].services["HTTP/www.a.test"] = true
+	for _, k := range realms {
+		k.start()
+	}
+	c := client(Options{}, realms...)
+	tgt := login(t, c)
+	realms[0].edit(func() {
+		realms[0].before = func(r *request) ([][]byte, bool) {
+			if r.option(15) {
+				return [][]byte{realms[0].refuse(r, krb.CodeServerUnknown, nil)}, true
+			}
+			return nil, false
+		}
+	})
+	_, err := c.TGS(t.Context(), tgt, web, TGSOptions{})
+	if e := failure(t, err); e.Kind != KindReply || !strings.Contains(err.Error(), "krbtgt/B.TEST@A.TEST") || realms[1].count(0) != 0 {
+		t.Error(err)
+	}
+}
+
 func TestTGSOtherRealm(t *testing.T) {
 	a, b, mid := newScripted(t, realmA), newScripted(t, realmB), newScripted(t, "TEST")
 	share(a, b, mid)

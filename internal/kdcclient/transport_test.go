@@ -2,6 +2,7 @@ package kdcclient
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -341,9 +342,12 @@ func TestContext(t *testing.T) {
 	t.Run("over before", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		before := quiet.count(0)
-		_, err := client(Options{}, quiet).AS(ctx, ASRequest{Client: alice, Keys: keys})
-		if !errors.Is(err, context.Canceled) || quiet.count(0) != before {
+		locate := func(context.Context, string) ([]KDC, error) {
+			t.Error("a KDC was looked for")
+			return nil, nil
+		}
+		_, err := client(Options{Locate: locate}).AS(ctx, ASRequest{Client: alice, Keys: keys})
+		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})
@@ -510,6 +514,20 @@ func TestPacing(t *testing.T) {
 			}
 		})
 	})
+}
+
+// A length is refused before memory is set aside for it.
+func TestStreamLength(t *testing.T) {
+	x := &exchange{c: New(Options{}), kind: krb.MsgASRep}
+	for _, n := range []uint32{0, maxReply + 1, 1 << 31, 1<<32 - 1} {
+		_, err := x.stream(&one{reply: binary.BigEndian.AppendUint32(nil, n)})
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("announces %d bytes", n)) {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+	if _, err := x.stream(&one{reply: binary.BigEndian.AppendUint32(nil, maxReply)}); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a length at the limit: %v", err)
+	}
 }
 
 func TestMemoryIsBounded(t *testing.T) {
