@@ -16,6 +16,9 @@
 // 101 can still be written to. Whether it was verified says
 // [middleware.SecurityOf] of its request.
 //
+// A token that says "completed" and proves nothing, as acceptors send that have
+// no mutual authentication, counts as none.
+//
 // A request that nothing signed counts as one without a token, whatever the
 // server sends: there is nothing to hold its answer against. With [Required],
 // hosts that ask for no authentication are therefore refused; use

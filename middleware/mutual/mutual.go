@@ -58,7 +58,7 @@ type call struct {
 func (c *call) judge(resp *http.Response) error {
 	v := c.verdict(resp)
 	if !v.verified && v.err == nil && c.mode == Required && resp.StatusCode < 400 {
-		v.err = v.refusal(nil)
+		v.err = v.refusal(v.why)
 	}
 	if ctx := c.r.Context(); middleware.Tracing(ctx) {
 		e := middleware.VerdictEvent{
@@ -82,6 +82,7 @@ type verdict struct {
 	verified  bool
 	reason    middleware.Reason
 	hint      string
+	why       error // what the context said, where that is no refusal by itself
 	err       *middleware.Error
 }
 
@@ -108,7 +109,7 @@ func (c *call) verdict(resp *http.Response) verdict {
 			return p
 		}
 	}
-	if !v.verified {
+	if !v.verified && v.reason == middleware.ReasonNone {
 		v.reason, v.hint = c.missing(origin, resp)
 	}
 	return v

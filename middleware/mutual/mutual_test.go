@@ -608,3 +608,40 @@ func TestParseMode(t *testing.T) {
 		}
 	}
 }
+
+// TestCompletedWithoutProof: a token that says "completed" and proves nothing
+// counts as none.
+func TestCompletedWithoutProof(t *testing.T) {
+	for name, tc := range map[string]struct {
+		mode   mutual.Mode
+		status int
+		refuse bool
+	}{
+		"required, 200": {mutual.Required, 200, true},
+		"required, 302": {mutual.Required, 302, true},
+		"required, 500": {mutual.Required, 500, false},
+		"optional, 200": {mutual.Optional, 200, false},
+		"optional, 500": {mutual.Optional, 500, false},
+		"disabled, 200": {mutual.Disabled, 200, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := 0
+			cause := errors.New("completed without proof")
+			sc := &scripted{step: func(context.Context, []byte) error {
+				return &middleware.Error{Stage: "gss", Kind: middleware.ErrToken, Reason: middleware.NoToken, Err: cause}
+			}}
+			next := kerbchain.Chain(mutual.New(mutual.Options{Mode: tc.mode}), carry(sc))(counted(&n, stagetest.Respond(tc.status, "text", wwwAuth, value("x"))))
+			_, err := run(t, next, &n, "http://web.test/")
+			if !tc.refuse {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			var e *middleware.Error
+			if !errors.As(err, &e) || e.Reason != middleware.NoToken || !errors.Is(err, middleware.ErrNotVerified) || !errors.Is(err, cause) {
+				t.Errorf("got %v, want ErrNotVerified for want of a token", err)
+			}
+		})
+	}
+}
