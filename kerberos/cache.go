@@ -109,9 +109,12 @@ func (c *cacheCredentials) open(context.Context) (*session, error) {
 		return nil, c.s.noCredentials(fmt.Errorf("%s holds credentials of %s", c.name, cache.Client),
 			fmt.Sprintf("run kinit -c %s %s, or name a cache of that principal", c.name, c.want))
 	}
+	if c.s.conf.KDCTimesync && cache.KDCOffset != 0 {
+		c.s.kdc.SetOffset(cache.Client.Realm, cache.KDCOffset)
+	}
 	s := &session{client: cache.Client, source: c.name.String(), stamp: at}
 	query := func() ccache.Query {
-		return ccache.Query{Etypes: c.s.conf.PermittedEnctypes, Now: c.s.o.Now()}
+		return ccache.Query{Etypes: these(c.s.conf.PermittedEnctypes), Now: c.s.o.Now()}
 	}
 	s.stored = func(server krb.Principal) (*krb.Ticket, bool) {
 		t, err := cache.Ticket(server, query())

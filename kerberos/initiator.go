@@ -214,7 +214,7 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 	if c.o.mutual() {
 		flags |= gss.FlagMutual
 	}
-	g, req, err := gss.Init(c.ticket.t, gss.Options{Flags: flags, Bindings: bindings, Now: begin})
+	g, req, err := gss.Init(c.ticket.t, gss.Options{Flags: flags, Bindings: bindings, Now: begin.Add(c.ticket.offset)})
 	if err != nil {
 		return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
 	}

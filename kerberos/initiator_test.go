@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -332,5 +333,33 @@ func TestInitiatorEvents(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// TestSkewIsFollowed: with a clock that is far off, KDC and service are both
+// told the KDC's time (kdc_timesync).
+func TestSkewIsFollowed(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, time.Hour} {
+		realm := start(t)
+		o := as(environment(realm), "alice")
+		o.Now = func() time.Time { return realm.Now().Add(skew) }
+		source, err := kerberos.Password(kerberos.NewSecret(password), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{Now: o.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+		for range 2 {
+			sc, resp, err := exchange(t, in, server, middleware.Negotiate)
+			if err != nil || resp.StatusCode != 200 || !sc.Verified() {
+				t.Fatalf("skew %s: response %v, error %v", skew, resp, err)
+			}
+		}
+		if n := realm.Count(fakekdc.TGS); n != 1 {
+			t.Errorf("skew %s: %d TGS exchanges, want 1", skew, n)
+		}
 	}
 }

@@ -16,12 +16,16 @@ func newKDCClient(o Options, conf *krb5conf.Config) *kdcclient.Client {
 		Locate:             func(_ context.Context, realm string) ([]kdcclient.KDC, error) { return locate(conf, realm), nil },
 		Dial:               o.Dial,
 		Now:                o.Now,
-		Etypes:             conf.PermittedEnctypes,
+		Etypes:             these(conf.PermittedEnctypes),
 		UDPPreferenceLimit: conf.UDPPreferenceLimit,
 		Clockskew:          conf.ClockSkew,
 		Timesync:           conf.KDCTimesync,
 	})
 }
+
+// these is a list that is not nil, which would mean the default: krb5.conf may
+// permit nothing that we can use, and that is to be an error.
+func these(etypes []int32) []int32 { return append([]int32{}, etypes...) }
 
 // locate returns the KDCs that krb5.conf names, in its order, without those
 // that are spoken to in a way that is not supported yet (MS-KKDCP).
@@ -39,7 +43,7 @@ func locate(conf *krb5conf.Config, realm string) []kdcclient.KDC {
 func (s *Source) login(ctx context.Context, client krb.Principal, keys kdcclient.Keys, source string) (*session, error) {
 	conf := s.conf.For(client.Realm)
 	tgt, err := s.kdc.AS(ctx, kdcclient.ASRequest{
-		Client: client, Keys: keys, Etypes: conf.DefaultTktEnctypes,
+		Client: client, Keys: keys, Etypes: these(conf.DefaultTktEnctypes),
 		Lifetime: conf.TicketLifetime, RenewLife: conf.RenewLifetime,
 		Forwardable: conf.Forwardable, Proxiable: conf.Proxiable,
 	})

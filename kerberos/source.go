@@ -154,7 +154,7 @@ func (s *Source) ServiceTicket(ctx context.Context, spn string) (Ticket, error) 
 	t, ok := s.tickets[spn]
 	session := s.session
 	s.mu.RUnlock()
-	if ok && usable(t.t, now) && !s.creds.changed(session, now) {
+	if ok && usable(t.t, now.Add(t.offset)) && !s.creds.changed(session, now) {
 		t.cached = true
 		return t, nil
 	}
@@ -194,8 +194,12 @@ func (s *Source) gaveUp(ctx context.Context, spn string) error {
 	return e
 }
 
-// usable reports whether t can be used at the given time with room to spare: 30
-// seconds, or a tenth of a short life.
+// offset is how far the clock of the session's KDC is ahead of ours, as far as
+// an exchange or the credential cache told (kdc_timesync).
+func (s *Source) offset(of *session) time.Duration { return s.kdc.Offset(of.client.Realm) }
+
+// usable reports whether t can be used at the given time, by the KDC's clock,
+// with room to spare: 30 seconds, or a tenth of a short life.
 func usable(t *krb.Ticket, now time.Time) bool {
 	if t == nil {
 		return false
@@ -210,7 +214,7 @@ func (s *Source) open(ctx context.Context) (*session, error) {
 		s.mu.RLock()
 		old := s.session
 		s.mu.RUnlock()
-		if old != nil && usable(old.tgt, now) && !s.creds.changed(old, now) {
+		if old != nil && usable(old.tgt, now.Add(s.offset(old))) && !s.creds.changed(old, now) {
 			return old, nil
 		}
 		fresh, err := s.creds.open(ctx)
@@ -245,7 +249,7 @@ func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
 	s.mu.RLock()
 	held, ok := s.tickets[spn]
 	s.mu.RUnlock()
-	if ok && usable(held.t, now) {
+	if ok && usable(held.t, now.Add(held.offset)) {
 		// The credentials were replaced by fresher ones of the same client.
 		held.cached = true
 		return held, nil
@@ -253,7 +257,7 @@ func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
 	var cached bool
 	var got *krb.Ticket
 	if session.stored != nil {
-		if t, ok := session.stored(server); ok && usable(t, now) {
+		if t, ok := session.stored(server); ok && usable(t, now.Add(s.offset(session))) {
 			got, cached = t, true
 		}
 	}
@@ -274,6 +278,7 @@ func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
 		}
 	}
 	t := newTicket(got, session.source)
+	t.offset = s.offset(session)
 	s.mu.Lock()
 	s.keep(spn, t, now)
 	s.mu.Unlock()
@@ -285,7 +290,7 @@ func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
 func (s *Source) keep(spn string, t Ticket, now time.Time) {
 	if len(s.tickets) >= maxTickets {
 		for k, old := range s.tickets {
-			if !usable(old.t, now) {
+			if !usable(old.t, now.Add(old.offset)) {
 				delete(s.tickets, k)
 			}
 		}

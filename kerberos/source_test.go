@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -244,6 +245,12 @@ func TestBadInput(t *testing.T) {
 				o.Krb5ConfText = realm.Config("kdc_timesync = 0")
 			},
 			kind: middleware.ErrKDC, says: []string{"KRB_AP_ERR_SKEW", "1h"},
+		},
+		"nothing permitted": {
+			source: login, options: func(o *kerberos.Options) {
+				o.Krb5ConfText = regexp.MustCompile(`(_enctypes) = .*`).ReplaceAllString(realm.Config(), "$1 = camellia")
+			},
+			kind: middleware.ErrKDC, says: []string{"encryption type"},
 		},
 		"no password": {source: func(o kerberos.Options) (kerberos.TicketSource, error) {
 			return kerberos.Password(kerberos.Secret{}, o)

@@ -26,6 +26,7 @@ type Ticket struct {
 	client string
 	source string
 	cached bool
+	offset time.Duration // KDC's clock minus ours
 }
 
 // TicketParts is what a [TicketSource] of one's own must know.

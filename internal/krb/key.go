@@ -24,6 +24,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/crypto"
 	"github.com/jcmturner/gokrb5/v8/crypto/common"
 	"github.com/jcmturner/gokrb5/v8/types"
+	//lint:ignore SA1019 RFC 4757 makes RC4 keys of passwords with MD4
 	"golang.org/x/crypto/md4"
 )
 
