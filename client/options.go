@@ -62,9 +62,12 @@ type Options struct {
 	// HostOverride is the host in the SPN in place of the URL's
 	// (hostname_override).
 	HostOverride string
-	// Delegation says when credentials are forwarded (delegate). All but the
-	// zero value is refused until it is supported.
+	// Delegation says when credentials are forwarded (delegate). Where Options
+	// log in, they ask for a ticket that can be.
 	Delegation kerberos.Delegation
+	// DelegateTo limits delegation to these hosts; see
+	// [kerberos.InitiatorOptions].
+	DelegateTo []string
 	// Bindings is the mode of channel binding (send_cbt).
 	Bindings kerberos.Bindings
 	// Initiator, when not nil, makes the security contexts, in place of all of
@@ -114,6 +117,7 @@ func (o Options) initiator() (middleware.Initiator, error) {
 		NoMutual:     o.Mutual == mutual.Disabled,
 		Bindings:     o.Bindings,
 		Delegation:   o.Delegation,
+		DelegateTo:   o.DelegateTo,
 		Now:          o.Now,
 	})
 }
@@ -131,7 +135,7 @@ func (o Options) source() (kerberos.TicketSource, error) {
 	}
 	ko := kerberos.Options{
 		Principal: principal, Krb5Conf: o.Krb5Conf, Krb5ConfText: o.Krb5ConfText, AllowRC4: o.AllowRC4,
-		Dial: o.Dial, Now: o.Now, Getenv: o.Getenv,
+		Forwardable: o.Delegation != kerberos.DelegationOff, Dial: o.Dial, Now: o.Now, Getenv: o.Getenv,
 	}
 	given := 0
 	for _, set := range []bool{!o.Password.IsZero(), o.Keytab != "", o.CCache != ""} {

@@ -220,3 +220,22 @@ func (f sourceFunc) ServiceTicket(_ context.Context, spn string) (kerberos.Ticke
 	f(spn)
 	return kerberos.Ticket{}, errors.New("no ticket")
 }
+
+func ExampleSource_ForwardedTicket() {
+	realm := exampleRealm()
+	defer realm.Close()
+	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(), Forwardable: true,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	service, err := source.ServiceTicket(ctx, "HTTP/localhost")
+	if err != nil {
+		log.Fatal(err)
+	}
+	forwarded, err := source.ForwardedTicket(ctx, service)
+	fmt.Println(forwarded.Client(), forwarded.SPN(), err)
+	// Output: alice@EXAMPLE.TEST krbtgt/EXAMPLE.TEST@EXAMPLE.TEST <nil>
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/cbt"
 	"github.com/kerbchain/kerbchain/internal/gss"
+	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -40,11 +41,29 @@ type Delegation int
 const (
 	// DelegationOff never forwards.
 	DelegationOff Delegation = iota
-	// DelegationPolicy forwards where the KDC marked the service ok-as-delegate.
+	// DelegationPolicy forwards where the KDC of the user's realm marked the
+	// service ok-as-delegate (RFC 4120 section 2.8) and the user's credentials
+	// can be forwarded, and goes on without otherwise.
 	DelegationPolicy
-	// DelegationAlways forwards to every server that is authenticated to.
+	// DelegationAlways forwards to every server that is authenticated to. It
+	// is an error when the credentials cannot be forwarded.
 	DelegationAlways
 )
+
+// ErrNotForwardable is wrapped, along with [middleware.ErrCredentials], where
+// credentials are to be delegated and the ticket-granting ticket does not allow
+// it.
+var ErrNotForwardable = errors.New("credentials cannot be forwarded")
+
+// A Delegator is a [TicketSource] that can also delegate.
+type Delegator interface {
+	TicketSource
+	// ForwardedTicket returns a forwarded ticket-granting ticket of the same
+	// client for the server that the service ticket is for, to act as the
+	// client with. It may ask a KDC, and returns when ctx ends. Its errors are
+	// of type [*middleware.Error]; see [ErrNotForwardable].
+	ForwardedTicket(ctx context.Context, service Ticket) (Ticket, error)
+}
 
 // InitiatorOptions adjust [NewInitiator]. The zero value asks for mutual
 // authentication with HTTP/host, binds to TLS and delegates nothing.
@@ -62,9 +81,12 @@ type InitiatorOptions struct {
 	NoMutual bool
 	// Bindings is the mode of channel binding.
 	Bindings Bindings
-	// Delegation is the mode of delegation. All but DelegationOff is not
-	// supported yet, and NewInitiator says so.
+	// Delegation is the mode of delegation. Proxies never get credentials.
 	Delegation Delegation
+	// DelegateTo limits delegation to these hosts, as the URL names them, in
+	// the notation of Chromium's AuthNegotiateDelegateAllowlist, such as
+	// "app.example" or "*.corp.example:8443". Empty means all hosts.
+	DelegateTo []string
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 }
@@ -78,8 +100,12 @@ func NewInitiator(source TicketSource, o InitiatorOptions) (middleware.Initiator
 	if source == nil {
 		return fail("no ticket source given: use FromEnvironment, CCache, Keytab, Password or GoKRB5")
 	}
-	if o.Delegation != DelegationOff {
-		return fail("delegation of credentials is not supported yet: leave Delegation at DelegationOff")
+	if o.Delegation < DelegationOff || o.Delegation > DelegationAlways {
+		return fail("unknown mode of delegation %d", o.Delegation)
+	}
+	delegator, ok := source.(Delegator)
+	if o.Delegation != DelegationOff && !ok {
+		return fail("the ticket source %T cannot delegate: use one of this package, or leave Delegation at DelegationOff", source)
 	}
 	if o.Service == "" {
 		o.Service = "HTTP"
@@ -96,12 +122,18 @@ func NewInitiator(source TicketSource, o InitiatorOptions) (middleware.Initiator
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &initiator{source: source, o: o}, nil
+	hosts := o.DelegateTo
+	if len(hosts) == 0 {
+		hosts = []string{"*"}
+	}
+	return &initiator{source: source, delegator: delegator, o: o, delegateTo: hostpattern.Parse(hosts)}, nil
 }
 
 type initiator struct {
-	source TicketSource
-	o      InitiatorOptions
+	source     TicketSource
+	delegator  Delegator // nil where the source is none
+	o          InitiatorOptions
+	delegateTo hostpattern.List
 }
 
 // spn returns the service principal for a target (RFC 4559 section 4.1).
@@ -148,7 +180,22 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 			Etype: ticket.Etype(), Expires: ticket.EndTime(), Duration: i.o.Now().Sub(begin),
 		})
 	}
-	return &securityContext{o: &i.o, target: t, ticket: ticket, spn: spn}, nil
+	sc := &securityContext{o: &i.o, target: t, ticket: ticket, spn: spn}
+	if i.delegates(t, ticket) {
+		sc.forward, err = i.delegator.ForwardedTicket(ctx, ticket)
+		if err != nil && !(i.o.Delegation == DelegationPolicy && errors.Is(err, ErrNotForwardable)) {
+			return nil, i.blame(err, t, spn)
+		}
+	}
+	return sc, nil
+}
+
+// delegates reports whether the server is to get the user's credentials.
+func (i *initiator) delegates(t middleware.Target, ticket Ticket) bool {
+	if i.o.Delegation == DelegationOff || t.Proxy || !i.delegateTo.Match(t.Host, t.Port) {
+		return false
+	}
+	return i.o.Delegation == DelegationAlways || ticket.okAsDelegate()
 }
 
 // blame makes sure that an error names the host and the SPN.
@@ -172,6 +219,7 @@ type securityContext struct {
 	target   middleware.Target
 	ticket   Ticket
 	spn      string
+	forward  Ticket // what to delegate; zero: nothing
 	gss      *gss.Context
 	micSent  bool
 	verified atomic.Bool
@@ -214,7 +262,15 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 	if c.o.mutual() {
 		flags |= gss.FlagMutual
 	}
-	g, req, err := gss.Init(c.ticket.t, gss.Options{Flags: flags, Bindings: bindings, Now: begin.Add(c.ticket.offset)})
+	now := begin.Add(c.ticket.offset)
+	var cred []byte
+	if !c.forward.IsZero() {
+		flags |= gss.FlagDeleg
+		if cred, err = krb.MakeKRBCred(c.ticket.t.Key, c.forward.t, now); err != nil {
+			return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
+		}
+	}
+	g, req, err := gss.Init(c.ticket.t, gss.Options{Flags: flags, Bindings: bindings, Delegation: cred, Now: now})
 	if err != nil {
 		return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
 	}
@@ -232,7 +288,7 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 		}
 		middleware.Emit(ctx, middleware.TokenEvent{
 			Host: c.target.HostPort(), SPN: c.ticket.SPN(), Scheme: scheme, Bytes: len(token),
-			Mutual: c.o.mutual(), Bound: bindings != nil, Duration: c.o.Now().Sub(begin),
+			Mutual: c.o.mutual(), Bound: bindings != nil, Delegate: cred != nil, Duration: c.o.Now().Sub(begin),
 		})
 	}
 	return token, nil

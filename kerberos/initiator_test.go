@@ -84,8 +84,9 @@ func TestNewInitiatorRefuses(t *testing.T) {
 		says   string
 	}{
 		"no source":         {nil, kerberos.InitiatorOptions{}, "ticket source"},
-		"delegation":        {r, kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, "not supported yet"},
-		"delegation policy": {r, kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, "not supported yet"},
+		"delegation":        {r, kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, "cannot delegate"},
+		"delegation policy": {r, kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, "cannot delegate"},
+		"delegation mode":   {r, kerberos.InitiatorOptions{Delegation: 7}, "mode of delegation 7"},
 		"service":           {r, kerberos.InitiatorOptions{Service: "HTTP/x"}, "HTTP/x"},
 		"override is a URL": {r, kerberos.InitiatorOptions{HostOverride: "http://x"}, "http://x"},
 		"bindings":          {r, kerberos.InitiatorOptions{Bindings: 9}, "9"},

@@ -45,7 +45,7 @@ func (s *Source) login(ctx context.Context, client krb.Principal, keys kdcclient
 	tgt, err := s.kdc.AS(ctx, kdcclient.ASRequest{
 		Client: client, Keys: keys, Etypes: these(conf.DefaultTktEnctypes),
 		Lifetime: conf.TicketLifetime, RenewLife: conf.RenewLifetime,
-		Forwardable: conf.Forwardable, Proxiable: conf.Proxiable,
+		Forwardable: conf.Forwardable || s.o.Forwardable, Proxiable: conf.Proxiable,
 	})
 	if err != nil {
 		return nil, s.kdcError(err, client.String(), "")

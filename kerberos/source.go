@@ -30,6 +30,9 @@ type Options struct {
 	// Krb5ConfText, when not empty, is the configuration itself, in place of
 	// files. It cannot include any.
 	Krb5ConfText string
+	// Forwardable asks for a ticket-granting ticket that can be delegated, where
+	// this source logs in itself; krb5.conf may ask for it too.
+	Forwardable bool
 	// AllowRC4 lets keys of type arcfour-hmac be used, beside those that
 	// krb5.conf allows.
 	AllowRC4 bool

@@ -108,6 +108,16 @@ func (t Ticket) EndTime() time.Time {
 	return t.t.EndTime
 }
 
+// okAsDelegate reports whether the KDC of the client's realm said that the
+// service may be trusted with credentials. What other realms say is not taken.
+func (t Ticket) okAsDelegate() bool {
+	if t.t == nil || t.t.Flags&krb.FlagOKAsDelegate == 0 {
+		return false
+	}
+	issued, err := krb.ParseTicket(t.t.Raw)
+	return err == nil && issued.Server.Realm == t.t.Client.Realm
+}
+
 // Format writes names and end time.
 func (t Ticket) Format(f fmt.State, _ rune) {
 	if t.t == nil {

@@ -46,10 +46,11 @@ type TokenEvent struct {
 	Host     string // peer, host:port
 	SPN      string
 	Scheme   Scheme
-	Bytes    int           // length of the token before base64
-	Mutual   bool          // the peer was asked to prove itself
-	Bound    bool          // channel bindings are in it
-	Duration time.Duration // time it took
+	Bytes    int  // length of the token before base64
+	Mutual   bool // the peer was asked to prove itself
+	Bound    bool // channel bindings are in it
+	Delegate bool // the user's credentials are in it
+	Duration time.Duration
 }
 
 // SendEvent: a signed request is about to be sent.

@@ -57,6 +57,9 @@ func (t *timeline) trace(e middleware.Event) {
 		if e.Bound {
 			asks = append(asks, "bound to the TLS connection")
 		}
+		if e.Delegate {
+			asks = append(asks, "delegates the user's credentials")
+		}
 		if len(asks) == 0 {
 			asks = append(asks, "asks for nothing")
 		}

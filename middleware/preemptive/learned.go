@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -36,7 +37,7 @@ type origin struct {
 
 // keyOf returns scheme://host:port of a target.
 func keyOf(t middleware.Target) string {
-	t.Host = normal(t.Host)
+	t.Host = hostpattern.Normal(t.Host)
 	if t.Secure {
 		return "https://" + t.HostPort()
 	}

@@ -2,8 +2,8 @@ package preemptive
 
 import (
 	"net/http"
-	"slices"
 
+	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -48,10 +48,10 @@ func (always) lenient() bool                                  { return false }
 // commas between. A pattern of any other form matches nothing; what counts is
 // the URL, not the Host header.
 func Hosts(patterns ...string) Policy {
-	return hosts{parse(patterns)}
+	return hosts{hostpattern.Parse(patterns)}
 }
 
-type hosts struct{ patterns []pattern }
+type hosts struct{ list hostpattern.List }
 
 func (h hosts) wire(Options) rule                   { return h }
 func (h hosts) learn(*http.Request, *http.Response) {}
@@ -59,5 +59,5 @@ func (h hosts) lenient() bool                       { return false }
 
 func (h hosts) choose(r *http.Request) (middleware.Scheme, bool) {
 	t := middleware.TargetOf(r.URL)
-	return middleware.Negotiate, slices.ContainsFunc(h.patterns, func(p pattern) bool { return p.matches(t) })
+	return middleware.Negotiate, h.list.Match(t.Host, t.Port)
 }

@@ -1,0 +1,74 @@
+package kerberos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// forwardedKey is the key of a forwarded ticket among those of services. No SPN
+// begins with a NUL.
+const forwardedKey = "\x00forwarded to "
+
+// ForwardedTicket makes a Source a [Delegator]: it fetches a forwarded
+// ticket-granting ticket (RFC 4120 section 2.6) for the server of a service
+// ticket that it returned, once, and keeps it as long as it is valid.
+func (s *Source) ForwardedTicket(ctx context.Context, service Ticket) (Ticket, error) {
+	if service.IsZero() {
+		return Ticket{}, s.noCredentials(errors.New("no service ticket to delegate with"), "")
+	}
+	spn := service.SPN()
+	key := forwardedKey + spn
+	s.mu.RLock()
+	t, ok := s.tickets[key]
+	s.mu.RUnlock()
+	if ok && t.client == service.client && usable(t.t, s.o.Now().Add(t.offset)) {
+		return t, nil
+	}
+	t, err := s.services.do(ctx, key, func(ctx context.Context) (Ticket, error) { return s.forward(ctx, service, key) })
+	var known *middleware.Error
+	if err != nil && ctx.Err() != nil && !errors.As(err, &known) {
+		return Ticket{}, s.gaveUp(ctx, spn)
+	}
+	return t, err
+}
+
+func (s *Source) forward(ctx context.Context, service Ticket, key string) (Ticket, error) {
+	session, err := s.open(ctx)
+	if err != nil {
+		return Ticket{}, withSPN(err, service.SPN())
+	}
+	// MIT's initiators ask for what the ticket-granting ticket can do.
+	const kept = krb.FlagForwardable | krb.FlagProxiable | krb.FlagRenewable
+	if session.tgt == nil || session.tgt.Flags&krb.FlagForwardable == 0 {
+		why := "is not forwardable"
+		if session.tgt == nil {
+			why = "is missing"
+		}
+		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: service.SPN(), Principal: session.client.String(),
+			Err:  fmt.Errorf("%w: the ticket-granting ticket from %s %s", ErrNotForwardable, session.source, why),
+			Hint: "run kinit -f, or set forwardable = true in krb5.conf; the KDC may forbid it for this principal"}
+	}
+	o := s.tgsOptions()
+	o.Options = krb.FlagForwarded | session.tgt.Flags&kept
+	// A server can use a session key of the type that it shares with us.
+	o.Etypes = append([]int32{service.Etype()}, o.Etypes...)
+	realm := session.client.Realm
+	got, err := s.kdc.TGS(ctx, session.tgt, krb.TGS(realm, realm), o)
+	if err != nil {
+		return Ticket{}, s.kdcError(err, session.client.String(), service.SPN())
+	}
+	if got.Flags&krb.FlagForwarded == 0 {
+		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: service.SPN(), Principal: session.client.String(), KDC: realm,
+			Err: fmt.Errorf("%w: the KDC answered with a ticket that is not a forwarded one", ErrNotForwardable)}
+	}
+	t := newTicket(got, session.source)
+	t.offset = s.offset(session)
+	s.mu.Lock()
+	s.keep(key, t, s.o.Now())
+	s.mu.Unlock()
+	return t, nil
+}

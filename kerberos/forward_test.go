@@ -1,0 +1,137 @@
+package kerberos_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+func TestDelegation(t *testing.T) {
+	const trusted = "HTTP/trusted.example"
+	for name, tc := range map[string]struct {
+		o         kerberos.InitiatorOptions
+		host      string
+		options   func(*kerberos.Options)
+		user      []fakekdc.PrincipalOption
+		delegated bool
+		proxy     bool
+		err       error
+	}{
+		"off":                         {host: "trusted.example"},
+		"always":                      {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", delegated: true},
+		"policy, trusted":             {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, host: "trusted.example", delegated: true},
+		"policy, not trusted":         {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, host: "localhost"},
+		"listed":                      {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways, DelegateTo: []string{"*.example"}}, host: "trusted.example", delegated: true},
+		"not listed":                  {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways, DelegateTo: []string{"*.example"}}, host: "localhost"},
+		"proxy":                       {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", proxy: true},
+		"not asked for":               {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", options: func(o *kerberos.Options) { o.Forwardable = false }, err: kerberos.ErrNotForwardable},
+		"not forwardable":             {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", user: []fakekdc.PrincipalOption{fakekdc.NotForwardable()}, err: kerberos.ErrNotForwardable},
+		"policy, but not forwardable": {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, host: "trusted.example", user: []fakekdc.PrincipalOption{fakekdc.NotForwardable()}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			realm := start(t, fakekdc.WithService(trusted, fakekdc.OKAsDelegate()), fakekdc.WithUser("bob", password, tc.user...))
+			o := as(environment(realm), "bob")
+			o.Forwardable = true
+			if tc.options != nil {
+				tc.options(&o)
+			}
+			source, err := kerberos.Password(kerberos.NewSecret(password), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in, err := kerberos.NewInitiator(source, tc.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			target := middleware.Target{Host: tc.host, Port: "80", Proxy: tc.proxy}
+			for range 3 {
+				var event middleware.TokenEvent
+				ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
+					if e, ok := e.(middleware.TokenEvent); ok {
+						event = e
+					}
+				})
+				sc, err := in.Initiate(ctx, target)
+				if tc.err != nil {
+					if !errors.Is(err, tc.err) || !errors.Is(err, middleware.ErrCredentials) {
+						t.Fatalf("got %v, want %v", err, tc.err)
+					}
+					t.Log(err)
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := sc.Step(ctx, nil); err != nil {
+					t.Fatal(err)
+				}
+				if event.Delegate != tc.delegated {
+					t.Errorf("delegated %v, want %v", event.Delegate, tc.delegated)
+				}
+			}
+			want := 1
+			if tc.delegated {
+				want = 2
+			}
+			if n := realm.Count(fakekdc.TGS); n != want {
+				t.Errorf("%d TGS exchanges for three tokens, want %d: %v", n, want, realm.Exchanges())
+			}
+		})
+	}
+}
+
+// TestDelegationArrives: the service sees the flag, and the token is accepted.
+func TestDelegationArrives(t *testing.T) {
+	for _, etype := range []int32{17, 18, 19, 20, 23} {
+		realm := start(t, fakekdc.WithEtypes(etype))
+		source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways})
+		if err != nil {
+			t.Fatal(err)
+		}
+		handler := realm.Handler(spn, fakekdc.WebOptions{})
+		sc, resp, err := exchange(t, in, realm.Serve(handler, fakekdc.ServerOptions{}), middleware.Negotiate)
+		if err != nil || resp.StatusCode != 200 || !sc.Verified() {
+			t.Fatalf("etype %d: response %v, error %v", etype, resp, err)
+		}
+		last := handler.Requests()[len(handler.Requests())-1]
+		if last.Caller.Flags&fakekdc.GSSDeleg == 0 {
+			t.Errorf("etype %d: flags %x at the service", etype, last.Caller.Flags)
+		}
+	}
+}
+
+func TestForwardedTicketRunsOut(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 0))
+	o := as(environment(realm), "alice")
+	o.Forwardable = true
+	source, err := kerberos.Password(kerberos.NewSecret(password), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		service, err := source.ServiceTicket(t.Context(), spn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forwarded, err := source.ForwardedTicket(t.Context(), service)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !forwarded.EndTime().After(clock.Now()) || forwarded.Client() != "alice@"+realm.Name() {
+			t.Errorf("round %d: %v", i, forwarded)
+		}
+		clock.Advance(2 * time.Hour)
+	}
+	if _, err := source.ForwardedTicket(t.Context(), kerberos.Ticket{}); !errors.Is(err, middleware.ErrCredentials) {
+		t.Errorf("for no service: %v", err)
+	}
+}
