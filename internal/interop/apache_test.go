@@ -23,6 +23,7 @@ import (
 //	/open/moved         redirects to /auth/hello
 //	/auth/cgi/moved     the same, after authentication
 //	/auth/cgi/sum       answers with length and SHA-256 of the body
+//	/auth/cgi/deleg     uses the caller's delegated credentials with klist and kvno
 //	/auth/cgi/flaky?x   503 the first time that x is asked for, then 200
 //
 // A fourth port is a forward proxy for those who authenticate to HTTP/localhost.
@@ -59,12 +60,24 @@ printf 'Content-Type: text/plain\r\n\r\n'
 echo "user $REMOTE_USER"
 `
 
+// KRB5CCNAME is set by mod_auth_gssapi where the caller delegated.
+const delegScript = `#!/bin/sh
+printf 'Content-Type: text/plain\r\n\r\n'
+if [ -z "$KRB5CCNAME" ]; then
+	echo "no credentials"
+	exit
+fi
+export KRB5CCNAME
+klist -f 2>&1
+kvno HTTP/localhost 2>&1
+`
+
 // startWeb starts an Apache for HTTP/localhost that ends with the test.
 func startWeb(t *testing.T, r *realm) *web {
 	t.Helper()
 	dir := tempDir(t)
 	in := func(name string) string { return filepath.Join(dir, name) }
-	for _, d := range []string{"run", "state", "cgi", "www", "www/open", "www/auth"} {
+	for _, d := range []string{"run", "state", "deleg", "cgi", "www", "www/open", "www/auth"} {
 		if err := os.Mkdir(in(d), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +85,7 @@ func startWeb(t *testing.T, r *realm) *web {
 	write(t, in("www/open/hello"), openText)
 	write(t, in("www/auth/hello"), authText)
 	write(t, in("www/auth/forbidden"), "for nobody\n")
-	for name, text := range map[string]string{"cgi/sum": sumScript, "cgi/moved": movedScript, "cgi/flaky": flakyScript} {
+	for name, text := range map[string]string{"cgi/sum": sumScript, "cgi/moved": movedScript, "cgi/flaky": flakyScript, "cgi/deleg": delegScript} {
 		if err := os.Chmod(write(t, in(name), text), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -129,6 +142,7 @@ MaxKeepAliveRequests 0
 LimitRequestBody 0
 SSLSessionCache none
 SetEnv STATE %[1]s/state
+PassEnv PATH KRB5_CONFIG
 
 DocumentRoot %[1]s/www
 ScriptAlias /auth/cgi/ %[1]s/cgi/
@@ -140,6 +154,8 @@ ScriptAlias /auth/cgi/ %[1]s/cgi/
 	AuthName interop
 	GssapiCredStore keytab:%[1]s/service.keytab
 	GssapiBasicAuth Off
+	GssapiDelegCcacheDir %[1]s/deleg
+	GssapiDelegCcacheUnique On
 	Require valid-user
 </Location>
 <Location /auth/forbidden>

@@ -307,3 +307,27 @@ func (l *lab) testImpostors(t *testing.T) {
 		})
 	}
 }
+
+// testDelegation lets Apache act as the caller with what was delegated to it:
+// MIT's klist reads the cache that mod_auth_gssapi made, and kvno gets a ticket
+// with it.
+func (l *lab) testDelegation(t *testing.T) {
+	l.overAll(t, "always", func(t *testing.T, kind string) {
+		r := l.get(t, l.env, "--principal", "alice", "--password-file", passwordFile(t, alicePassword),
+			"--delegate", "always", l.url(t, kind, "/auth/cgi/deleg"))
+		wantGet(t, r, exitOK, l.verdict(), "delegates the user's credentials")
+		for _, want := range []string{"Default principal: alice@" + l.name, "krbtgt/" + l.name, "Flags: Ff", "HTTP/localhost@" + l.name + ": kvno = "} {
+			if !strings.Contains(r.stdout, want) {
+				t.Errorf("want %q in what the server did with the credentials: %v", want, r)
+			}
+		}
+	})
+	for _, mode := range []string{"off", "policy"} {
+		r := l.get(t, l.env, "--principal", "alice", "--password-file", passwordFile(t, alicePassword),
+			"--delegate", mode, l.url(t, "http", "/auth/cgi/deleg"))
+		wantGet(t, r, exitOK, l.verdict())
+		if r.stdout != "no credentials\n" {
+			t.Errorf("%s: the server has credentials: %v", mode, r)
+		}
+	}
+}

@@ -28,6 +28,7 @@ func TestMIT(t *testing.T) {
 				"get open":              l.testOpen,
 				"get post":              l.testPost,
 				"get bindings":          l.testBindings,
+				"get delegation":        l.testDelegation,
 				"get proxy":             l.testProxy,
 				"get failures":          l.testFailures,
 				"get impostors":         l.testImpostors,
