@@ -35,9 +35,10 @@ const (
 
 // NewStack returns the standard stages for o: logging, sanitize, mutual,
 // preemptive, negotiate. The stage of an option that is off is left out:
-// sanitize with KeepErrorBodies or where mutual authentication is not required, preemptive without a policy, logging without
-// somewhere to write to. Transport and Proxy do not matter here, save that a
-// 407 is answered in the name of the proxy that Proxy tells.
+// sanitize with KeepErrorBodies or where mutual authentication is not required,
+// preemptive without a policy, logging without somewhere to write to. Transport
+// and Proxy do not matter here, save that a 407 is answered in the name of the
+// proxy that Proxy tells.
 func NewStack(o Options) (Stack, error) {
 	in, err := o.initiator()
 	if err != nil {
@@ -47,7 +48,8 @@ func NewStack(o Options) (Stack, error) {
 	if o.Logging.Logger != nil || o.Logging.Handler != nil {
 		s = append(s, Stage{Logging, logging.New(o.Logging)})
 	}
-	if o.Mutual == mutual.Required && !o.KeepErrorBodies {
+	// An unknown mode acts as Required, there and here.
+	if o.Mutual != mutual.Optional && o.Mutual != mutual.Disabled && !o.KeepErrorBodies {
 		s = append(s, Stage{Sanitize, sanitize.New(sanitize.Options{Keep: o.KeepError})})
 	}
 	s = append(s, Stage{Mutual, mutual.New(mutual.Options{Mode: o.Mutual})})

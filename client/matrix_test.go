@@ -1,0 +1,503 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/logging"
+	"github.com/kerbchain/kerbchain/middleware/mutual"
+	"github.com/kerbchain/kerbchain/middleware/preemptive"
+	"github.com/kerbchain/kerbchain/middleware/sanitize"
+)
+
+// A service is one behaviour of the fake, and what is known about it.
+type service struct {
+	web      fakekdc.WebOptions
+	server   fakekdc.ServerOptions
+	facts    facts
+	statuses []int // nil: 200 and 404
+	upload   int   // bytes of a request body
+	calls    int   // over one transport; 0 means 1
+}
+
+var everyStatus = []int{200, 302, 404, 500}
+
+func services() map[string]service {
+	all := map[string]service{
+		"good": {statuses: everyStatus},
+
+		"redirect in front of it": {
+			web:      fakekdc.WebOptions{Quirks: fakekdc.Quirks{Before: page(302)}},
+			facts:    facts{open: true, location: true, status: 302},
+			statuses: []int{302},
+		},
+		"error page in front of it": {
+			web:      fakekdc.WebOptions{Quirks: fakekdc.Quirks{Before: page(500)}},
+			facts:    facts{open: true, status: 500},
+			statuses: []int{500},
+		},
+		"page in front of it": {
+			web:      fakekdc.WebOptions{Quirks: fakekdc.Quirks{Before: page(200)}},
+			facts:    facts{open: true, status: 200},
+			statuses: []int{200},
+		},
+
+		"challenge is not base64":   {web: challengeWith(fakekdc.BrokenChallenge()...), facts: facts{challenge: unusable}},
+		"challenge of 64 KiB":       {web: challengeWith(fakekdc.HugeChallenge(64 << 10)...)},
+		"challenge of 66 KiB":       {web: challengeWith(fakekdc.HugeChallenge(67 << 10 * 4 / 3)...), facts: facts{challenge: unusable}},
+		"challenge of others":       {web: challengeWith(`Basic realm="x"`, "NTLM"), facts: facts{challenge: unrelated}},
+		"challenge with a decoy":    {web: challengeWith(`Basic realm="a, Negotiate b"`), facts: facts{challenge: unrelated}},
+		"challenge without a name":  {web: challengeWith(`, ,`, ``), facts: facts{challenge: unrelated}},
+		"long body of a challenge":  {web: quirk(fakekdc.Quirks{ChallengeBody: 1 << 20}), facts: facts{costly: true}},
+		"short body of a challenge": {web: quirk(fakekdc.Quirks{ChallengeBody: 100 << 10}), upload: 10 << 10},
+		"early challenge":           {web: quirk(fakekdc.Quirks{EarlyChallenge: true}), facts: facts{costly: true}, upload: 32 << 10},
+
+		"hangs up":            {web: quirk(fakekdc.Quirks{Hangup: true}), facts: facts{hangup: true}},
+		"another leg, MIC":    {web: quirk(fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}), facts: facts{legs: oneMore}, statuses: everyStatus, upload: 10},
+		"another leg":         {web: quirk(fakekdc.Quirks{ExtraLeg: fakekdc.LegIncomplete}), facts: facts{legs: oneMore}, statuses: everyStatus},
+		"token wanted again":  {web: quirk(fakekdc.Quirks{ExtraLeg: fakekdc.LegAgain}), facts: facts{legs: startOver}},
+		"legs without an end": {web: quirk(fakekdc.Quirks{ExtraLeg: fakekdc.LegForever}), facts: facts{refuses: refusesTwoLegs}},
+
+		"raw":             {web: quirk(fakekdc.Quirks{Raw: true}), statuses: everyStatus},
+		"no state":        {web: quirk(fakekdc.Quirks{NoState: true}), statuses: everyStatus},
+		"Microsoft's OID": {web: quirk(fakekdc.Quirks{MicrosoftOID: true}), statuses: everyStatus},
+		"no subkey":       {web: quirk(fakekdc.Quirks{NoSubkey: true}), statuses: everyStatus},
+
+		"bound":             {web: fakekdc.WebOptions{ConnectionBound: true}, facts: facts{bound: true}, statuses: everyStatus, calls: 3},
+		"bound and says so": {web: fakekdc.WebOptions{ConnectionBound: true, SignalPersistent: true}, facts: facts{bound: true}, calls: 3},
+		"many calls":        {calls: 3},
+
+		"scheme Kerberos": {web: fakekdc.WebOptions{Schemes: []string{"Kerberos"}}, facts: facts{kerberos: true}, statuses: everyStatus},
+		"both schemes":    {web: fakekdc.WebOptions{Schemes: []string{"Kerberos", "Negotiate"}}},
+		"proxy":           {web: fakekdc.WebOptions{Proxy: true}, facts: facts{proxy: true}, statuses: everyStatus, upload: 10},
+
+		"TLS":         {web: fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired}, server: fakekdc.ServerOptions{TLS: true}, facts: facts{tls: true}, statuses: everyStatus},
+		"HTTP/2":      {web: fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired}, server: fakekdc.ServerOptions{TLS: true, HTTP2: true}, facts: facts{tls: true}, calls: 2},
+		"TLS, upload": {web: fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired}, server: fakekdc.ServerOptions{TLS: true}, facts: facts{tls: true}, upload: 100 << 10},
+	}
+	for name, lines := range fakekdc.Challenges() {
+		all["challenge, "+name] = service{web: challengeWith(lines...), statuses: []int{200}}
+	}
+	for name, r := range map[string]fakekdc.Rejection{
+		"KRB-ERROR": fakekdc.RejectKRBError, "nothing new": fakekdc.RejectPlain, "a state": fakekdc.RejectState,
+		"NTLM": fakekdc.RejectNTLM, "no challenge": fakekdc.RejectNothing,
+	} {
+		f := facts{refuses: refusesWith}
+		if r == fakekdc.RejectNothing {
+			f.refuses = refusesSilent
+		}
+		all["rejects with "+name] = service{web: quirk(fakekdc.Quirks{Reject: true, Rejection: r}), facts: f, statuses: []int{200}}
+	}
+	for name, tc := range map[string]struct {
+		token fakekdc.Token
+		proof proof
+	}{
+		"genuine":    {fakekdc.TokenGenuine, proof{}},
+		"none":       {fakekdc.TokenNone, proof{none: true}},
+		"state":      {fakekdc.TokenState, proof{hollow: true}},
+		"forged":     {fakekdc.TokenForged, proof{reason: middleware.WrongKey}},
+		"foreign":    {fakekdc.TokenForeign, proof{reason: middleware.WrongKey}},
+		"replayed":   {fakekdc.TokenReplayed, proof{reason: middleware.WrongTime}},
+		"KRB-ERROR":  {fakekdc.TokenKRBError, proof{reason: middleware.KRBError, code: 41}},
+		"reject":     {fakekdc.TokenReject, proof{reason: middleware.Refused}},
+		"NTLM":       {fakekdc.TokenNTLM, proof{reason: middleware.WrongMechanism}},
+		"garbage":    {fakekdc.TokenGarbage, proof{reason: middleware.Malformed}},
+		"not base64": {fakekdc.TokenNotBase64, proof{reason: middleware.Malformed}},
+		"empty":      {fakekdc.TokenEmpty, proof{none: true}},
+	} {
+		q := fakekdc.Quirks{Token: tc.token}
+		all["token "+name] = service{web: quirk(q), facts: facts{proof: tc.proof}, statuses: everyStatus}
+		q.TokenOn = fakekdc.OnErrors
+		all["token "+name+" on errors"] = service{web: quirk(q), facts: facts{proof: tc.proof, proofOn: fakekdc.OnErrors}}
+		q.TokenOn = fakekdc.OnSuccess
+		all["token "+name+" on success"] = service{web: quirk(q), facts: facts{proof: tc.proof, proofOn: fakekdc.OnSuccess}}
+	}
+	all["raw, forged"] = service{
+		web:   quirk(fakekdc.Quirks{Raw: true, Token: fakekdc.TokenForged}),
+		facts: facts{proof: proof{reason: middleware.WrongKey}},
+	}
+	all["raw, KRB-ERROR"] = service{
+		web:   quirk(fakekdc.Quirks{Raw: true, Token: fakekdc.TokenKRBError}),
+		facts: facts{proof: proof{reason: middleware.KRBError, code: 41}},
+	}
+	return all
+}
+
+func quirk(q fakekdc.Quirks) fakekdc.WebOptions { return fakekdc.WebOptions{Quirks: q} }
+
+func challengeWith(lines ...string) fakekdc.WebOptions {
+	return quirk(fakekdc.Quirks{Challenge: lines})
+}
+
+// page is what a service has behind its authentication, or in front of it. It
+// plants a cookie, and a location where there can be one. Status 0 is that of
+// the path. A body that did not come whole is a 418.
+func page(status int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status := status
+		if status == 0 {
+			status, _ = strconv.Atoi(r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])
+		}
+		want, _ := strconv.ParseInt(r.Header.Get("Upload"), 10, 64)
+		if n, err := io.Copy(io.Discard, r.Body); err != nil || n != want {
+			status = http.StatusTeapot
+		}
+		w.Header().Set("Set-Cookie", "planted=1")
+		if status >= 300 {
+			w.Header().Set("Location", "/elsewhere")
+		}
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "page %d", status)
+	})
+}
+
+// Every subset of the five stages meets every behaviour of the fake service.
+// What there is to see is what the oracle says.
+func TestMatrix(t *testing.T) {
+	realm := start(t)
+	o := kinit(t, realm) // a ticket-granting ticket and no other
+	source, err := kerberos.CCache(o.CCache, kerberos.Options{Krb5ConfText: o.Krb5ConfText, Now: o.Now, Getenv: o.Getenv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &matrix{realm: realm, subsets: subsets(), initiators: map[bool]middleware.Initiator{}}
+	for _, without := range []bool{false, true} {
+		if m.initiators[without], err = kerberos.NewInitiator(source, kerberos.InitiatorOptions{NoMutual: without, Now: realm.Now}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(m.subsets) != 32 {
+		t.Fatalf("%d subsets", len(m.subsets))
+	}
+	t.Run("services", func(t *testing.T) {
+		for name, s := range services() {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				m.service(t, s)
+			})
+		}
+	})
+	t.Logf("%d calls", m.calls.Load())
+	if n := realm.Count(fakekdc.TGS, 0); n != 1 {
+		t.Errorf("%d tickets were fetched from the KDC for one service", n)
+	}
+	if n := realm.Count(fakekdc.Any); n != 1 {
+		t.Errorf("%d exchanges with the KDC", n)
+	}
+}
+
+func subsets() []subset {
+	var all []subset
+	for bits := range 32 {
+		has := func(bit int) bool { return bits&(1<<bit) != 0 }
+		all = append(all, subset{has(0), has(1), has(2), has(3), has(4)})
+	}
+	return all
+}
+
+type matrix struct {
+	realm      *fakekdc.Realm
+	subsets    []subset
+	initiators map[bool]middleware.Initiator // by NoMutual
+	calls      atomic.Int64
+}
+
+// service runs all subsets, modes and statuses against one service.
+func (m *matrix) service(t *testing.T, s service) {
+	var all sync.Map // combinations by the first part of the path
+	server := m.realm.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, ok := all.Load(strings.Split(r.URL.Path, "/")[1])
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		c.(*combination).serve(w, r)
+	}), s.server)
+	if s.statuses == nil {
+		s.statuses = []int{200, 404}
+	}
+	s.web.Next = page(0)
+	number := 0
+	for _, sub := range m.subsets {
+		modes := []mutual.Mode{mutual.Required, mutual.Optional, mutual.Disabled}
+		if !sub.mutual {
+			modes = modes[:1]
+		}
+		for _, mode := range modes {
+			for _, status := range s.statuses {
+				number++
+				name := strconv.Itoa(number)
+				c := &combination{m: m, s: s, sub: sub, mode: mode, status: status, handler: m.realm.Handler(spn, s.web),
+					url: fmt.Sprintf("%s/%s/%d", server.URL(), name, status)}
+				all.Store(name, c)
+				c.run(t, server)
+				all.Delete(name)
+			}
+		}
+	}
+}
+
+// A combination is one cell of the matrix.
+type combination struct {
+	m       *matrix
+	s       service
+	sub     subset
+	mode    mutual.Mode
+	status  int
+	handler *fakekdc.Handler
+	url     string
+
+	contexts atomic.Int64
+	requests atomic.Int64 // that arrived
+	signed   atomic.Int64 // those with credentials
+	log      bytes.Buffer
+	mu       sync.Mutex
+	tokens   []string
+}
+
+func (c *combination) serve(w http.ResponseWriter, r *http.Request) {
+	c.requests.Add(1)
+	if r.Header.Get("Authorization")+r.Header.Get("Proxy-Authorization") != "" {
+		c.signed.Add(1)
+	}
+	c.handler.ServeHTTP(w, r)
+}
+
+func (c *combination) run(t *testing.T, server *fakekdc.Server) {
+	var conns meter
+	tr := conns.on(server.Transport())
+	if c.s.facts.proxy {
+		tr.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(server.URL()) }
+	}
+	rt := c.stack(t, tr).Wrap(kerbchain.Next(func(r *http.Request) (*http.Response, error) {
+		c.note(r)
+		return tr.RoundTrip(r)
+	}))
+	used, proved := false, false
+	for call := range max(c.s.calls, 1) {
+		c.m.calls.Add(1)
+		for _, n := range []*atomic.Int64{&c.contexts, &c.requests, &c.signed} {
+			n.Store(0)
+		}
+		c.log.Reset()
+		before := conns.total()
+
+		got := c.call(t, rt)
+		got.Conns = conns.total() - before
+		got.Contexts, got.Requests, got.Tokens = int(c.contexts.Load()), int(c.requests.Load()), int(c.signed.Load())
+		want := oracle(c.sub, c.mode, c.s.facts, c.status, used, proved)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%+v, mutual %v, status %d, call %d (-want +got):\n%s", c.sub, c.mode, c.status, call+1, diff)
+		}
+		// A response that nobody reads to its end costs a connection, but for
+		// HTTP/2.
+		used = c.s.server.HTTP2 || want.Body == "whole"
+		proved = used && c.s.facts.bound && (c.sub.preemptive || c.sub.negotiate)
+	}
+	conns.drained(t, tr.CloseIdleConnections)
+}
+
+// stack is the standard one, without the stages that the subset does not have.
+func (c *combination) stack(t *testing.T, tr *http.Transport) client.Stack {
+	signer := c.m.initiators[c.mode == mutual.Disabled]
+	o := client.Options{
+		Mutual:     c.mode,
+		Preemptive: preemptive.Always(),
+		Logging:    logging.Options{Handler: slog.NewJSONHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug})},
+		Proxy:      tr.Proxy,
+		Initiator: middleware.InitiatorFunc(func(ctx context.Context, target middleware.Target) (middleware.SecurityContext, error) {
+			c.contexts.Add(1)
+			return signer.Initiate(ctx, target)
+		}),
+	}
+	if o.Proxy == nil {
+		o.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
+	}
+	stack, err := client.NewStack(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.mode != mutual.Required {
+		stack = stack.Before(client.Mutual, client.Stage{Name: client.Sanitize, Middleware: sanitize.New(sanitize.Options{})})
+	}
+	if diff := cmp.Diff([]string{"logging", "sanitize", "mutual", "preemptive", "negotiate"}, stack.Names()); diff != "" {
+		t.Fatalf("stages (-want +got):\n%s", diff)
+	}
+	for name, has := range map[string]bool{
+		client.Logging: c.sub.logging, client.Sanitize: c.sub.sanitize, client.Mutual: c.sub.mutual,
+		client.Preemptive: c.sub.preemptive, client.Negotiate: c.sub.negotiate,
+	} {
+		if !has {
+			stack = stack.Without(name)
+		}
+	}
+	return stack
+}
+
+// note keeps the tokens that are sent, for they must not be seen anywhere else.
+func (c *combination) note(r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, field := range []string{"Authorization", "Proxy-Authorization"} {
+		if _, token, ok := strings.Cut(r.Header.Get(field), " "); ok {
+			c.tokens = append(c.tokens, token)
+		}
+	}
+}
+
+func (c *combination) call(t *testing.T, rt http.RoundTripper) outcome {
+	method, body := http.MethodGet, io.Reader(nil)
+	if c.s.upload > 0 {
+		method, body = http.MethodPost, bytes.NewReader(make([]byte, c.s.upload))
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, c.url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Upload", strconv.Itoa(c.s.upload))
+	resp, err := rt.RoundTrip(r)
+	if diff := cmp.Diff(http.Header{"Upload": {strconv.Itoa(c.s.upload)}}, r.Header); diff != "" {
+		t.Errorf("the caller's request was changed (-want +got):\n%s", diff)
+	}
+	var got outcome
+	var known *middleware.Error
+	switch {
+	case err != nil && resp != nil:
+		t.Error("both a response and an error")
+	case errors.As(err, &known):
+		got.Err = describe(known.Kind, known.Reason, known.Code)
+	case err != nil:
+		got.Err = "transport"
+	default:
+		got = c.read(t, resp)
+	}
+	got.Logged = c.summary(t)
+	return got
+}
+
+// read takes a response apart.
+func (c *combination) read(t *testing.T, resp *http.Response) outcome {
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Errorf("body: %v", err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	got := outcome{Status: resp.StatusCode, Body: string(b)}
+	whole := fmt.Sprintf("page %d", resp.StatusCode)
+	if challenged := resp.StatusCode == 401 || resp.StatusCode == 407; challenged {
+		whole = http.StatusText(resp.StatusCode) + "\n"
+		if n := c.s.web.Quirks.ChallengeBody; n > 0 {
+			whole = strings.Repeat("unauthorized ", n/13+1)[:n]
+		}
+	}
+	switch got.Body {
+	case whole:
+		got.Body = "whole"
+	case "":
+		got.Body = "empty"
+		// What is left when all is emptied.
+		for field := range resp.Header {
+			if field != "Date" && field != "Server" {
+				t.Errorf("an emptied response has %s", field)
+			}
+		}
+	}
+	got.Planted = len(resp.Cookies()) > 0 && (resp.StatusCode < 300 || resp.Header.Get("Location") != "")
+	if !got.Planted && len(resp.Cookies())+len(resp.Header.Values("Location")) > 0 {
+		t.Error("some of what was planted is left")
+	}
+	if resp.Request == nil {
+		t.Error("the response names no request")
+		return got
+	}
+	for _, field := range []string{"Authorization", "Proxy-Authorization"} {
+		if c.sub.preemptive || c.sub.negotiate {
+			if v := resp.Request.Header.Get(field); v != "" {
+				t.Errorf("the response's request has %s: %.20s", field, v)
+			}
+		}
+	}
+	sc := middleware.SecurityOf(resp.Request)
+	if sc == nil {
+		sc = middleware.ProxySecurityOf(resp.Request)
+	}
+	got.Verified = sc != nil && sc.Verified()
+	return got
+}
+
+// summary returns the log's one line about the call, and looks for what must not
+// be in it.
+func (c *combination) summary(t *testing.T) string {
+	text := c.log.String()
+	for _, token := range c.tokens {
+		if strings.Contains(text, token) || len(token) > 200 && strings.Contains(text, token[100:140]) {
+			t.Error("a token is in the log")
+		}
+	}
+	out := ""
+	for line := range strings.Lines(text) {
+		var rec struct {
+			Logger   string `json:"logger"`
+			Status   int    `json:"status"`
+			Error    string `json:"error"`
+			Verified bool   `json:"verified"`
+		}
+		if err := json.Unmarshal([]byte(line), &rec); err != nil {
+			t.Errorf("log: %v: %s", err, line)
+		}
+		if rec.Logger != logging.Root {
+			continue
+		}
+		if out != "" {
+			t.Errorf("two summaries: %s", text)
+		}
+		out = fmt.Sprintf("%d, verified %t", rec.Status, rec.Verified)
+		if rec.Error != "" {
+			out = fmt.Sprintf("error, verified %t", rec.Verified)
+		}
+	}
+	return out
+}
+
+// The oracle is of no use if it says what the servers say. It tells a good
+// server from a bad one.
+func TestOracle(t *testing.T) {
+	all := subset{true, true, true, true, true}
+	good := oracle(all, mutual.Required, facts{}, 200, false, false)
+	if good.Err != "" || !good.Verified || good.Body != "whole" {
+		t.Errorf("good server: %+v", good)
+	}
+	forged := oracle(all, mutual.Required, facts{proof: proof{reason: middleware.WrongKey}}, 200, false, false)
+	if !strings.Contains(forged.Err, "wrong key") {
+		t.Errorf("forged: %+v", forged)
+	}
+	none := oracle(all, mutual.Required, facts{proof: proof{none: true}}, 500, false, false)
+	if none.Err != "" || none.Verified || none.Body != "empty" || none.Planted {
+		t.Errorf("unverified 500: %+v", none)
+	}
+	if _, err := base64.StdEncoding.DecodeString(fakekdc.BrokenChallenge()[0]); err == nil {
+		t.Error("the broken challenge is base64")
+	}
+}

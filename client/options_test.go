@@ -1,0 +1,173 @@
+package client_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/mutual"
+)
+
+// Options that make no sense are refused before anything is sent.
+func TestOptions(t *testing.T) {
+	realm := start(t)
+	secret := kerberos.NewSecret("hunter2")
+	keytab := write(t, "keytab", realm.Keytab("alice"))
+	cache := write(t, "krb5cc", realm.CCache("alice"))
+	alice := "alice@" + realm.Name()
+	for name, tc := range map[string]struct {
+		change change
+		want   string // in the error; empty for none
+	}{
+		"password and keytab":            {func(o *client.Options) { o.Principal, o.Password, o.Keytab = alice, secret, keytab }, "exclude one another"},
+		"password and cache":             {func(o *client.Options) { o.Principal, o.Password, o.CCache = alice, secret, cache }, "exclude one another"},
+		"keytab and cache":               {func(o *client.Options) { o.Keytab, o.CCache = keytab, cache }, "exclude one another"},
+		"all three":                      {func(o *client.Options) { o.Principal, o.Password, o.Keytab, o.CCache = alice, secret, keytab, cache }, "exclude one another"},
+		"password in principal, keytab":  {func(o *client.Options) { o.Principal, o.Keytab = alice+":hunter2", keytab }, "exclude one another"},
+		"password twice":                 {func(o *client.Options) { o.Principal, o.Password = alice+":hunter2", secret }, "already bears a password"},
+		"the same password twice":        {func(o *client.Options) { o.Principal, o.Password = alice+":hunter2", kerberos.NewSecret("hunter2") }, "already bears a password"},
+		"password without principal":     {func(o *client.Options) { o.Password = secret }, "without a principal"},
+		"empty password with a cache":    {func(o *client.Options) { o.Principal, o.Password, o.CCache = alice, kerberos.NewSecret(""), cache }, "exclude one another"},
+		"malformed principal":            {func(o *client.Options) { o.Principal, o.CCache = "alice@A@B", cache }, "alice@A@B"},
+		"no such keytab":                 {func(o *client.Options) { o.Keytab = filepath.Join(t.TempDir(), "none") }, "exist"},
+		"keytab of something else":       {func(o *client.Options) { o.Keytab = cache }, "not a keytab"},
+		"keytab of someone else":         {func(o *client.Options) { o.Principal, o.Keytab = "bob@"+realm.Name(), keytab }, "bob@"},
+		"service with a host":            {func(o *client.Options) { o.CCache, o.Service = cache, "HTTP/host" }, "HTTP/host"},
+		"host override with a port":      {func(o *client.Options) { o.CCache, o.HostOverride = cache, "host:80" }, "host:80"},
+		"unknown bindings":               {func(o *client.Options) { o.CCache, o.Bindings = cache, 17 }, "17"},
+		"unknown delegation":             {func(o *client.Options) { o.CCache, o.Delegation = cache, 17 }, "17"},
+		"delegation, source cannot":      {func(o *client.Options) { o.Source, o.Delegation = source{}, kerberos.DelegationAlways }, "cannot delegate"},
+		"delegation":                     {func(o *client.Options) { o.CCache, o.Delegation = cache, kerberos.DelegationAlways }, ""},
+		"krb5.conf that is none":         {func(o *client.Options) { o.CCache, o.Krb5ConfText = cache, "[libdefaults\n" }, "krb5.conf"},
+		"krb5.conf without the realm":    {func(o *client.Options) { o.CCache, o.Krb5ConfText = cache, "[libdefaults]\n" }, ""},
+		"a cache of an unknown type":     {func(o *client.Options) { o.CCache = "API:1" }, ""}, // until it is used
+		"a cache that is not there yet":  {func(o *client.Options) { o.CCache = filepath.Join(t.TempDir(), "none") }, ""},
+		"source and other credentials":   {func(o *client.Options) { o.Source, o.Keytab = source{}, keytab }, ""},
+		"initiator and what makes none":  {func(o *client.Options) { o.Initiator, o.Delegation = stumbling{}, kerberos.DelegationAlways }, ""},
+		"unknown mode acts as required":  {func(o *client.Options) { o.CCache, o.Mutual = cache, mutual.Mode(9) }, ""},
+		"principal with password":        {func(o *client.Options) { o.Principal = alice + ":hunter2" }, ""},
+		"password of colons and at":      {func(o *client.Options) { o.Principal = alice + ":a:b@c" }, ""},
+		"environment with nothing in it": {func(*client.Options) {}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := bare(realm)
+			tc.change(&o)
+			c, err := client.New(o)
+			r, rerr := client.Retryable(o)
+			rt, terr := client.NewTransport(o)
+			stack, serr := client.NewStack(o)
+			if tc.want == "" {
+				if err != nil || rerr != nil || terr != nil || serr != nil {
+					t.Error(err, rerr, terr, serr)
+				}
+				return
+			}
+			for _, err := range []error{err, rerr, terr, serr} {
+				if !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hunter2") {
+					t.Errorf("error %v, want one about %q", err, tc.want)
+				}
+			}
+			if c != nil || r != nil || rt != nil || stack != nil {
+				t.Error("something was returned beside the error")
+			}
+		})
+	}
+	if n := len(realm.Exchanges()); n != 0 {
+		t.Errorf("the KDC was asked %d times", n)
+	}
+}
+
+// source has no tickets.
+type source struct{ kerberos.TicketSource }
+
+// The environment's credentials are those of MIT: a cache, else a client keytab.
+func TestEnvironment(t *testing.T) {
+	realm := start(t)
+	h := realm.Handler(spn, fromPage())
+	server := realm.Serve(h, serverOptions())
+	cache := write(t, "krb5cc", realm.CCache("alice"))
+	keytab := write(t, "keytab", realm.Keytab("alice"))
+	none := filepath.Join(t.TempDir(), "none")
+	for name, tc := range map[string]struct {
+		env  map[string]string
+		want error
+	}{
+		"cache":                    {map[string]string{"KRB5CCNAME": "FILE:" + cache}, nil},
+		"keytab where no cache is": {map[string]string{"KRB5CCNAME": none, "KRB5_CLIENT_KTNAME": keytab}, nil},
+		"neither":                  {map[string]string{"KRB5CCNAME": none, "KRB5_CLIENT_KTNAME": none}, middleware.ErrCredentials},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := bare(realm)
+			o.Getenv = func(name string) string { return tc.env[name] }
+			o.Transport = server.Transport()
+			status, _, err := get(t, newClient(t, o), server.URL()+"/200")
+			if !errors.Is(err, tc.want) || err == nil && status != 200 {
+				t.Errorf("status %d, error %v, want error %v", status, err, tc.want)
+			}
+		})
+	}
+}
+
+// A password is not printed, whatever prints it; the names beside it are.
+func TestOptionsFormat(t *testing.T) {
+	const canary = "canary-4711"
+	for name, o := range map[string]client.Options{
+		"in the principal": {Principal: "alice@EXAMPLE.COM:" + canary, Keytab: "/etc/a.keytab"},
+		"beside it":        {Principal: "alice@EXAMPLE.COM", Password: kerberos.NewSecret(canary), Keytab: "/etc/a.keytab"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inside := struct {
+				Options client.Options
+				hidden  client.Options
+				pointer *client.Options
+			}{o, o, &o}
+			var log strings.Builder
+			slog.New(slog.NewTextHandler(&log, nil)).Info("options", "o", o)
+			texts := []string{log.String()}
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+				texts = append(texts, fmt.Sprintf(verb, o), fmt.Sprintf(verb, &o), fmt.Sprintf(verb, []client.Options{o}),
+					fmt.Sprintf(verb, inside.Options), fmt.Sprintf(verb, map[string]client.Options{"a": o}))
+			}
+			for _, text := range texts {
+				if strings.Contains(text, canary) {
+					t.Errorf("the password is in %s", text)
+				}
+				if !strings.Contains(text, "alice@EXAMPLE.COM") || !strings.Contains(text, "/etc/a.keytab") {
+					t.Errorf("the names are not in %s", text)
+				}
+			}
+			if b, err := json.Marshal(o.Password); err != nil || strings.Contains(string(b), canary) {
+				t.Errorf("%s, %v", b, err)
+			}
+		})
+	}
+	// That the canary would be found if it were there.
+	if text := fmt.Sprintf("%v", struct{ Principal string }{"alice@EXAMPLE.COM:" + canary}); !strings.Contains(text, canary) {
+		t.Error("the canary is deaf")
+	}
+}
+
+// An unreadable keytab names itself and says what to do.
+func TestUnreadableKeytab(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root reads everything")
+	}
+	realm := start(t)
+	path := write(t, "keytab", realm.Keytab("alice"))
+	if err := os.Chmod(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	o := bare(realm)
+	o.Keytab = path
+	if _, err := client.New(o); !errors.Is(err, middleware.ErrCredentials) || !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), path) {
+		t.Errorf("%v", err)
+	}
+}
