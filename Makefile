@@ -27,6 +27,9 @@ race: ## the hermetic tests under the race detector, in random order
 	go test -race -shuffle=on ./...
 
 interop: ## tests against real peers: MIT krb5, Apache, curl; a missing peer fails
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+		cc -o $$dir/profdump internal/krb5conf/testdata/profdump.c -lkrb5 && \
+		KRB5CONF_PROFDUMP=$$dir/profdump go test -count=1 -run AsMITNow ./internal/krb5conf
 	go test -tags interop -count=1 -timeout 20m ./internal/interop/...
 
 fuzz: ## each fuzz target for FUZZTIME
