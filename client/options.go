@@ -74,11 +74,12 @@ type Options struct {
 	// the above that concerns credentials and names.
 	Initiator middleware.Initiator
 
-	// Krb5Conf and the next five are those of [kerberos.Options].
+	// Krb5Conf and the next six are those of [kerberos.Options].
 	Krb5Conf     []string
 	Krb5ConfText string
 	AllowRC4     bool
 	Dial         func(ctx context.Context, network, address string) (net.Conn, error)
+	Resolver     kerberos.Resolver
 	Now          func() time.Time
 	Getenv       func(string) string
 
@@ -135,7 +136,7 @@ func (o Options) source() (kerberos.TicketSource, error) {
 	}
 	ko := kerberos.Options{
 		Principal: principal, Krb5Conf: o.Krb5Conf, Krb5ConfText: o.Krb5ConfText, AllowRC4: o.AllowRC4,
-		Forwardable: o.Delegation != kerberos.DelegationOff, Dial: o.Dial, Now: o.Now, Getenv: o.Getenv,
+		Forwardable: o.Delegation != kerberos.DelegationOff, Dial: o.Dial, Resolver: o.Resolver, Now: o.Now, Getenv: o.Getenv,
 	}
 	given := 0
 	for _, set := range []bool{!o.Password.IsZero(), o.Keytab != "", o.CCache != ""} {

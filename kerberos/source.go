@@ -39,6 +39,9 @@ type Options struct {
 	// Dial connects to KDCs; nil means a plain [net.Dialer]. The network is
 	// "udp" or "tcp", the address host:port.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Resolver finds the KDCs of realms of which krb5.conf names none, unless
+	// dns_lookup_kdc is false; nil means [net.DefaultResolver].
+	Resolver Resolver
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 	// Getenv looks up environment variables; nil means [os.Getenv].
