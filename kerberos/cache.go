@@ -15,10 +15,11 @@ import (
 )
 
 // CCache returns a source that uses a credential cache, such as
-// "FILE:/tmp/krb5cc_1000" or a bare path; %{uid} and its like are expanded. The
-// file is read when a ticket is first asked for, and again when it changed or
-// what was read has run out. It is never written. Caches that are no files are
-// not supported yet, and the error says what to do.
+// "FILE:/tmp/krb5cc_1000", a bare path, or "DIR:/run/user/1000/krb5cc": of such a
+// collection the cache of o.Principal, or the primary one. %{uid} and its like
+// are expanded. The file is read when a ticket is first asked for, and again
+// when it changed or what was read has run out. It is never written. Caches of
+// other types are not supported yet, and the error says what to do.
 func CCache(name string, o Options) (*Source, error) {
 	s, err := newSource(o)
 	if err != nil {
@@ -86,15 +87,15 @@ const interval = time.Second
 // changed looks at the file once a second at most. A file that is gone for a
 // moment, as while kinit replaces it, has not changed.
 func (c *cacheCredentials) changed(s *session, now time.Time) bool {
-	if c.name.Type != "FILE" {
-		return false
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if d := now.Sub(c.checked); d < 0 || d >= interval {
 		c.checked = now
-		if at, err := stampOf(c.name.Residual); err == nil {
-			c.seen = at
+		// Of a collection, another cache may have become the primary one.
+		if path, err := ccache.File(c.name, c.want); err == nil {
+			if at, err := stampOf(path); err == nil {
+				c.seen = at
+			}
 		}
 	}
 	return c.seen.file != nil && !c.seen.same(s.stamp)
@@ -136,10 +137,14 @@ func (c *cacheCredentials) open(context.Context) (*session, error) {
 
 // read returns the cache as it is now or, while it is being written, as it was.
 func (c *cacheCredentials) read() (*ccache.Cache, stamp, error) {
-	at, err := stampOf(c.name.Residual)
+	var at stamp
 	var cache *ccache.Cache
-	if c.name.Type != "FILE" || err == nil {
-		cache, err = ccache.Load(c.name)
+	path, err := ccache.File(c.name, c.want)
+	if err == nil {
+		at, err = stampOf(path)
+	}
+	if err == nil {
+		cache, err = ccache.Load(ccache.Name{Type: "FILE", Residual: path})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -487,3 +487,53 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestDirCollection(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithUser("bob", "x"))
+	dir := t.TempDir()
+	put := func(name string, b []byte) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("tktA", realm.CCache("alice"))
+	put("tktB", realm.CCache("bob"))
+	put("primary", []byte("tktB\n"))
+	client := func(s kerberos.TicketSource, want string) {
+		t.Helper()
+		ticket, err := s.ServiceTicket(t.Context(), spn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ticket.Client() != want+"@"+realm.Name() {
+			t.Errorf("ticket of %s, want %s", ticket.Client(), want)
+		}
+	}
+	primary, err := kerberos.FromEnvironment(environment(realm, "KRB5CCNAME=DIR:"+dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client(primary, "bob")
+	alice, err := kerberos.FromEnvironment(as(environment(realm, "KRB5CCNAME=DIR:"+dir), "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client(alice, "alice")
+	one, err := kerberos.CCache("DIR::"+filepath.Join(dir, "tktA"), environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client(one, "alice")
+	put("primary", []byte("tktA\n")) // kswitch
+	clock.Advance(2 * time.Second)
+	client(primary, "alice")
+	nobody, err := kerberos.CCache("DIR:"+dir, as(environment(realm), "carol"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nobody.ServiceTicket(t.Context(), spn); !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), "carol@") {
+		t.Errorf("got %v", err)
+	}
+}

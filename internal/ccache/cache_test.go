@@ -510,7 +510,7 @@ func TestLoad(t *testing.T) {
 	if _, err = Load(Name{"FILE", dir}); err == nil || !strings.Contains(err.Error(), "regular") {
 		t.Errorf("directory: %v", err)
 	}
-	for _, s := range []string{"DIR:/tmp/x", "DIR::/tmp/x/tkt", "KCM:", "KCM:1000", "KEYRING:persistent:1000", "API:", "MSLSA:", "MEMORY:x", "file:/tmp/x", "NONSENSE:x"} {
+	for _, s := range []string{"KCM:", "KCM:1000", "KEYRING:persistent:1000", "API:", "MSLSA:", "MEMORY:x", "file:/tmp/x", "NONSENSE:x"} {
 		n, err := ParseName(s)
 		if err != nil {
 			t.Errorf("%s: %v", s, err)

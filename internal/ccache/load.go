@@ -6,17 +6,20 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
-// Load reads the cache that n names. Only type FILE can be read; others give an
-// [*UnsupportedTypeError]. The file is opened anew each time, since kinit
+// Load reads the cache that n names, of a DIR collection the primary one. Types
+// other than FILE and DIR give an [*UnsupportedTypeError]. The file is opened anew each time, since kinit
 // replaces it. Errors wrap [fs.ErrNotExist] and its like, or are of type
 // [*ParseError].
 func Load(n Name) (*Cache, error) {
-	if n.Type != "FILE" {
-		return nil, &UnsupportedTypeError{n}
+	path, err := File(n, krb.Principal{})
+	if err != nil {
+		return nil, err
 	}
-	b, err := readFile(n.Residual)
+	b, err := readFile(path)
 	if err != nil {
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) {

@@ -46,7 +46,7 @@ type UnsupportedTypeError struct{ Name Name }
 // Error names the cache and says how to get one that can be read.
 func (e *UnsupportedTypeError) Error() string {
 	switch e.Name.Type {
-	case "DIR", "KCM", "KEYRING", "API", "MSLSA":
+	case "KCM", "KEYRING", "API", "MSLSA":
 		return fmt.Sprintf("credential cache %s: type %s is not supported; make a file cache with `kinit -c FILE:/path` and set KRB5CCNAME=FILE:/path", e.Name, e.Name.Type)
 	case "MEMORY":
 		return fmt.Sprintf("credential cache %s: a MEMORY cache lives inside the process that made it; make a file cache with `kinit -c FILE:/path` and set KRB5CCNAME=FILE:/path", e.Name)
