@@ -85,6 +85,24 @@ func (l *lab) testCredentials(t *testing.T) {
 	}
 }
 
+// testDir lets MIT's tools fill and switch a collection of type DIR.
+func (l *lab) testDir(t *testing.T) {
+	dir := t.TempDir()
+	env := l.env.with("KRB5CCNAME", "DIR:"+dir)
+	must(t, env, alicePassword+"\n", tool(t, "kinit"), "alice")
+	must(t, env, bobPassword+"\n", tool(t, "kinit"), "bob")
+	url := l.url(t, "http", "/auth/hello")
+	for _, who := range []string{"alice", "bob"} {
+		must(t, env, "", tool(t, "kswitch"), "-p", who)
+		wantGet(t, l.get(t, env, url), exitOK, l.verdict(), " as "+who+"@"+l.name)
+	}
+	for _, who := range []string{"alice", "bob"} {
+		wantGet(t, l.get(t, env, "--principal", who, url), exitOK, l.verdict(), " as "+who+"@"+l.name)
+	}
+	r := l.get(t, env, "--principal", "carol", url)
+	wantGet(t, r, exitCredentials, "carol@"+l.name, "kinit")
+}
+
 // testTCP asks the KDC over TCP alone.
 func (l *lab) testTCP(t *testing.T) {
 	env := l.env.with("KRB5_CONFIG", l.config(t, "tcp.conf", l.kdc, "udp_preference_limit = 1"))

@@ -22,6 +22,7 @@ func TestMIT(t *testing.T) {
 			}
 			for name, test := range map[string]func(*testing.T){
 				"get credentials":       l.testCredentials,
+				"get DIR":               l.testDir,
 				"get TCP":               l.testTCP,
 				"get statuses":          l.testStatuses,
 				"get redirect":          l.testRedirect,
