@@ -215,6 +215,15 @@ func behaviours() map[string]func(*testing.T, *lab) {
 				t.Errorf("flags %x, mutual %v", rec.Caller.Flags, rec.Caller.Mutual)
 			}
 		},
+		"generate_request_header: no proof is asked for when disabled": func(t *testing.T, l *lab) {
+			tr := l.try(t, fakekdc.WebOptions{}, withMode(mutual.Disabled))
+			if a := tr.get(200); a.err != nil || a.status != 200 || a.verified {
+				t.Errorf("%+v", a)
+			}
+			if rec := tr.requests("bare", "token")[1]; rec.Caller.Mutual || rec.Caller.Flags&fakekdc.GSSMutual != 0 {
+				t.Errorf("flags %x, mutual %v", rec.Caller.Flags, rec.Caller.Mutual)
+			}
+		},
 		"generate_request_header: init error, no ticket for the SPN": func(t *testing.T, l *lab) {
 			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.HostOverride = "nowhere.example" })
 			a := tr.get(200)

@@ -320,6 +320,47 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// endless starts contexts that always have one more token to send.
+type endless struct{ stumble }
+
+func (endless) Step(context.Context, []byte) ([]byte, error) { return []byte("again"), nil }
+
+// A server and a mechanism that never come to an end: the last 401 is the
+// answer, whoever sent the first token.
+func TestLegsAreBounded(t *testing.T) {
+	for name, tc := range map[string]struct {
+		policy preemptive.Policy
+		want   int
+	}{
+		"challenged": {nil, 5},
+		"always":     {preemptive.Always(), 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := 0
+			c, err := client.New(client.Options{
+				Preemptive: tc.policy,
+				Initiator: middleware.InitiatorFunc(func(_ context.Context, target middleware.Target) (middleware.SecurityContext, error) {
+					return endless{stumble{target}}, nil
+				}),
+				Transport: kerbchain.Next(func(r *http.Request) (*http.Response, error) {
+					n++
+					return &http.Response{
+						StatusCode: 401, Header: http.Header{"Www-Authenticate": {"Negotiate YWdhaW4="}},
+						Body: io.NopCloser(strings.NewReader(fmt.Sprint("no ", n))), Request: r,
+					}, nil
+				}),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			status, body, err := get(t, c, "http://localhost/")
+			if err != nil || status != 401 || body != fmt.Sprint("no ", tc.want) || n != tc.want {
+				t.Errorf("status %d, %q, %v after %d requests", status, body, err, n)
+			}
+		})
+	}
+}
+
 // The end of the context ends the call, wherever it is.
 func TestCancel(t *testing.T) {
 	for name, tc := range map[string]struct {
