@@ -107,7 +107,7 @@ func Members(n Name) ([]Name, error) {
 	}
 	var out []Name
 	for _, e := range entries {
-		if member(e.Name()) && len(out) < maxMembers {
+		if member(e.Name()) && !e.IsDir() && len(out) < maxMembers {
 			out = append(out, Name{"DIR", ":" + filepath.Join(n.Residual, e.Name())})
 		}
 	}

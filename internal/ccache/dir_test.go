@@ -82,6 +82,9 @@ func TestMembers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Mkdir(filepath.Join(dir, "tktD"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	got, err := Members(Name{"DIR", dir})
 	if err != nil {
 		t.Fatal(err)

@@ -11,8 +11,8 @@ import (
 )
 
 // Load reads the cache that n names, of a DIR collection the primary one. Types
-// other than FILE and DIR give an [*UnsupportedTypeError]. The file is opened anew each time, since kinit
-// replaces it. Errors wrap [fs.ErrNotExist] and its like, or are of type
+// other than FILE and DIR give an [*UnsupportedTypeError]. The file is opened
+// anew each time, since kinit replaces it. Errors wrap [fs.ErrNotExist] and its like, or are of type
 // [*ParseError].
 func Load(n Name) (*Cache, error) {
 	path, err := File(n, krb.Principal{})
