@@ -83,6 +83,16 @@ func (r *Realm) accept(b []byte, d demand) (*acceptance, *refusal) {
 	if code := t.usable(now, r.skew); code != 0 {
 		return nil, refuse(code, "ticket")
 	}
+	if t.flags&krb.FlagTransitedOK == 0 {
+		// No KDC vouches for the path (RFC 4120 section 3.2.3).
+		list, err := parseTransited(t.transited, t.client.Realm, server.Realm)
+		if err != nil {
+			return nil, refuse(krb.CodeGeneric, "ticket's list of realms cannot be read")
+		}
+		if no := r.pathAllowed(list); no != nil {
+			return nil, no
+		}
+	}
 	a.caller = Caller{
 		Name: t.client.String(), Service: server.String(), Etype: t.session.Etype(),
 		Mutual: req.Options&krb.APMutualRequired != 0,

@@ -1,7 +1,6 @@
 package fakekdc
 
 import (
-	"strings"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -15,9 +14,9 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 	if q.realm != r.realm {
 		return nil, &refusal{code: krb.CodeWrongRealm, text: "this is the KDC of " + r.realm, realm: r.realm}
 	}
-	client := r.lookup(r.canonical(q.client))
-	if client == nil {
-		return nil, refuse(krb.CodeClientUnknown, "client unknown")
+	client, no := r.findClient(q)
+	if no != nil {
+		return nil, no
 	}
 	server := r.lookup(q.server)
 	if server == nil {
@@ -49,7 +48,7 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 		authTime: now.Truncate(time.Second), start: now.Truncate(time.Second),
 	}
 	g.server.Type = q.server.Type
-	if q.client.Type != krb.NTEnterprise {
+	if client.name.SameName(q.client) {
 		g.client.Type = q.client.Type
 	}
 	if !client.noPreauth {
@@ -77,20 +76,9 @@ const (
 	codeNeverValid    int32 = 11
 	codeSumType       int32 = 15
 	codePADataType    int32 = 16
+	codeTransitedType int32 = 17
 	codeInappChecksum int32 = 50
 )
-
-// canonical turns an enterprise name (RFC 6806 section 5), alice@REALM in one
-// component, into that of the account.
-func (r *Realm) canonical(p krb.Principal) krb.Principal {
-	if p.Type != krb.NTEnterprise || len(p.Components) != 1 {
-		return p
-	}
-	if user, realm, found := strings.Cut(p.Components[0], "@"); found && strings.EqualFold(realm, r.realm) {
-		return krb.NewPrincipal(r.realm, user)
-	}
-	return p
-}
 
 func firstCode(parties ...*principal) int32 {
 	for _, p := range parties {

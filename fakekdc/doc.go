@@ -10,6 +10,10 @@
 // used once. It is rude by request: [Realm.FailNext] makes the KDC fail in the
 // ways that real ones do, [Quirks] do the same for the web service.
 //
+// Realms can trust each other ([Realm.Trust]), refer clients and users to one
+// another ([Realm.Refer], [Realm.ReferUsers]), have several KDCs that fail one by
+// one ([Realm.AddKDC]) and be reached over https ([Realm.KDCProxy]).
+//
 // Real clients take it for a realm: give them [Realm.Config] as their krb5.conf
 // and [Realm.Keytab] or [Realm.CCache] for credentials. What they did is in
 // [Realm.Exchanges] and [Handler.Requests]. Nothing is written to disk, nothing

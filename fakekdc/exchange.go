@@ -36,9 +36,13 @@ func (k Kind) String() string {
 // An Exchange is one request to the KDC and what came of it.
 type Exchange struct {
 	Kind    Kind
-	Network string // "udp" or "tcp"
+	Network string // "udp", "tcp", or "kkdcp" through Realm.KDCProxy
+	Realm   string // whose KDC was asked
+	KDC     string // its address, host:port; "" through a proxy
 	Client  string // name@REALM, as far as it is known
 	Server  string // name@REALM, as asked for
+	Via     string // realm that issued the ticket-granting ticket, if another
+	Granted string // name@REALM that the ticket is for; "" without a ticket
 	Options uint32 // KDCOptions as received, bit 0 the most significant
 	Code    int32  // of the KRB-ERROR replied; 0 for a ticket
 	Etype   int32  // of the session key granted
@@ -56,6 +60,9 @@ func (e Exchange) String() string {
 		s += krb.EtypeName(e.Etype)
 	default:
 		s += "no ticket"
+	}
+	if e.Granted != "" && e.Granted != e.Server {
+		s += ", granted " + e.Granted
 	}
 	if e.Fault != "" {
 		s += " [" + e.Fault + "]"

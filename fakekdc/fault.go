@@ -25,6 +25,7 @@ type fault struct {
 	delay   time.Duration
 	hold    <-chan struct{}
 	spoil   func(*reply)
+	refer   string // realm to refer to
 }
 
 // await waits as the fault says, and reports whether the realm is still there.
@@ -139,6 +140,14 @@ func WrongKey() Fault {
 	}}}
 }
 
+// ReferTo answers a TGS request with a ticket-granting ticket for that realm,
+// whatever was asked for, as a server referral (RFC 6806 section 8) does. A
+// realm that does not trust the other seals it under a key that no one has.
+// AS exchanges do not use it up.
+func ReferTo(realm string) Fault {
+	return Fault{fault{name: "refer to " + realm, refer: realm}}
+}
+
 // ShortCipher answers with a part for the client that is shorter than its
 // encryption type allows.
 func ShortCipher() Fault {
@@ -167,38 +176,46 @@ type faultQueue struct {
 	list []queued
 }
 
-func (q *faultQueue) take(kind Kind, network string) fault {
+func (q *faultQueue) take(kind Kind, network string) (f fault, found bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i, f := range q.list {
-		if (f.kind == Any || f.kind == kind) && (f.network == "" || f.network == network) {
+		if (f.kind == Any || f.kind == kind) && (f.network == "" || f.network == network) && (f.refer == "" || kind == TGS) {
 			q.list = slices.Delete(q.list, i, i+1)
-			return f.fault
+			return f.fault, true
 		}
 	}
-	return fault{}
+	return fault{}, false
 }
 
-// FailNext makes the next exchanges of the kind fail, one for each fault. Orders
-// queue up behind earlier ones. A user's login is two exchanges.
-func (r *Realm) FailNext(kind Kind, faults ...Fault) {
-	r.faults.mu.Lock()
-	defer r.faults.mu.Unlock()
+func (q *faultQueue) put(kind Kind, faults []Fault) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	for _, f := range faults {
-		r.faults.list = append(r.faults.list, queued{kind, f.f})
+		q.list = append(q.list, queued{kind, f.f})
 	}
 }
 
-// PendingFaults returns how many ordered faults no exchange has met yet.
-func (r *Realm) PendingFaults() int {
-	r.faults.mu.Lock()
-	defer r.faults.mu.Unlock()
-	return len(r.faults.list)
+func (q *faultQueue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.list)
 }
 
-// ClearFaults takes back the orders that no exchange has met yet.
-func (r *Realm) ClearFaults() {
-	r.faults.mu.Lock()
-	defer r.faults.mu.Unlock()
-	r.faults.list = nil
+func (q *faultQueue) clear() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.list = nil
 }
+
+// FailNext makes the next exchanges of the kind fail, one for each fault,
+// whichever of the realm's KDCs takes them. Orders queue up behind earlier ones.
+// A user's login is two exchanges.
+func (r *Realm) FailNext(kind Kind, faults ...Fault) { r.faults.put(kind, faults) }
+
+// PendingFaults returns how many faults ordered of the realm no exchange has met
+// yet.
+func (r *Realm) PendingFaults() int { return r.faults.len() }
+
+// ClearFaults takes back the orders to the realm that no exchange has met yet.
+func (r *Realm) ClearFaults() { r.faults.clear() }

@@ -23,14 +23,23 @@ import (
 func fuzzRealm(f *testing.F) *Realm {
 	f.Helper()
 	at := time.Unix(mitRequests(f)[0].Time, 0)
-	return Start(f, WithRealm("MIT.TEST"), WithClock(func() time.Time { return at }), WithEtypes(allEtypes...),
+	r := Start(f, WithRealm("MIT.TEST"), WithClock(func() time.Time { return at }), WithEtypes(allEtypes...),
 		WithUser("alice", "secret", Iterations(1), Etypes(AES256SHA1)), WithUser("anyone", "secret", NoPreauth(), Iterations(1)),
 		WithService("HTTP/localhost"))
+	other := Start(f, WithRealm("OTHER.TEST"), WithClock(func() time.Time { return at }), WithService("HTTP/elsewhere"))
+	for _, err := range []error{
+		r.Trust(other), r.Refer(".far.test", "OTHER.TEST"), r.Alias("anyone@corp.test", "anyone"), r.ReferUsers("@other.test", "OTHER.TEST"),
+	} {
+		if err != nil {
+			f.Fatal(err)
+		}
+	}
+	return r
 }
 
 // checkReply fails on a reply that no client could read.
 func checkReply(t *testing.T, r *Realm, packet []byte) {
-	out := r.answer("tcp", packet)
+	out := r.answer(nil, "tcp", packet)
 	if out.reply == nil {
 		return
 	}
@@ -76,6 +85,11 @@ func FuzzRequest(f *testing.F) {
 	}
 	add(b)
 	add(marshalReq(f, krb.MsgASReq, nil, body(r, "anyone")))
+	for _, name := range []string{"anyone@corp.test", "x@other.test"} {
+		q := body(r, "")
+		q.Client, q.Options = krb.Principal{Type: krb.NTEnterprise, Components: []string{name}}, optCanonical
+		add(marshalReq(f, krb.MsgASReq, nil, q))
+	}
 	tgt := minted(f, r, "alice", krb.TGS(r.Name(), r.Name()).Name())
 	tgs, _ := tgsReq(f, r, tgt, forService(r, "HTTP/localhost"), nil)
 	add(tgs)
@@ -112,6 +126,11 @@ func FuzzTGS(f *testing.F) {
 	forward.Options = optForwarded | optForwardable | optCanonical
 	forward.Till = time.Unix(0, 0)
 	add(forward)
+	for _, name := range []string{"HTTP/elsewhere", "HTTP/a.far.test", "krbtgt/OTHER.TEST"} {
+		q := forService(r, name)
+		q.Options = optCanonical
+		add(q)
+	}
 	f.Fuzz(func(t *testing.T, der, plain []byte) {
 		if a, err := krb.ParseAuthenticator(plain); err == nil {
 			sum, err := tgt.Key.Checksum(krb.UsageTGSReqChecksum, der)

@@ -26,7 +26,12 @@ import (
 
 func gokrb5Config(tb testing.TB, r *Realm, lines ...string) *config.Config {
 	tb.Helper()
-	c, err := config.NewFromString(r.Config(lines...))
+	return gokrb5ConfigText(tb, r.Config(lines...))
+}
+
+func gokrb5ConfigText(tb testing.TB, text string) *config.Config {
+	tb.Helper()
+	c, err := config.NewFromString(text)
 	if err != nil {
 		tb.Fatal(err)
 	}

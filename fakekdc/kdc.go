@@ -34,21 +34,25 @@ type refusal struct {
 func refuse(code int32, text string) *refusal { return &refusal{code: code, text: text} }
 
 // answer takes one message and says what to send back. It is the whole KDC but
-// for the sockets.
-func (r *Realm) answer(network string, packet []byte) outcome {
-	if r.paused.Load() {
+// for the sockets, which are k's; nil for an exchange without any.
+func (r *Realm) answer(k *KDC, network string, packet []byte) outcome {
+	if r.paused.Load() || k != nil && k.paused.Load() {
 		return outcome{how: sendNothing}
+	}
+	at, done := "", r.done
+	if k != nil {
+		at, done = k.Addr(), k.done
 	}
 	now := r.now()
 	q, err := parseRequest(packet)
 	if err != nil {
-		r.log.add(Exchange{Kind: Other, Network: network, Code: krb.CodeGeneric, Time: now})
+		r.log.add(Exchange{Kind: Other, Network: network, Realm: r.realm, KDC: at, Code: krb.CodeGeneric, Time: now})
 		return outcome{how: sendNothing}
 	}
-	e := Exchange{Kind: q.kind, Network: network, Server: nameOf(q.server), Client: nameOf(q.client), Options: q.options, Time: now}
-	fault := r.faults.take(q.kind, network)
+	e := Exchange{Kind: q.kind, Network: network, Realm: r.realm, KDC: at, Server: nameOf(q.server), Client: nameOf(q.client), Options: q.options, Time: now}
+	fault := r.takeFault(k, q.kind, network)
 	e.Fault = fault.name
-	if !fault.await(r.done) {
+	if !fault.await(done) {
 		return outcome{how: sendNothing}
 	}
 	out := outcome{how: fault.how}
@@ -59,21 +63,32 @@ func (r *Realm) answer(network string, packet []byte) outcome {
 	case fault.raw != nil:
 		out.reply = fault.raw
 	default:
+		q.refer = fault.refer
 		var rep *reply
 		rep, no = r.decide(q, now, &e)
 		if no == nil {
-			e.Etype = rep.grant.session.Etype()
+			e.Etype, e.Granted = rep.grant.session.Etype(), nameOf(rep.grant.server)
 			if out.reply, no = encode(rep, fault); no == nil && network == "udp" && (fault.tooBig || len(out.reply) > r.udpLimit) {
 				no = refuse(krb.CodeResponseTooBig, "use TCP")
 			}
 		}
 	}
 	if no != nil {
-		e.Code, e.Etype = no.code, 0
+		e.Code, e.Etype, e.Granted = no.code, 0, ""
 		out.reply = r.refusal(q, no, now)
 	}
 	r.log.add(e)
 	return out
+}
+
+func (r *Realm) takeFault(k *KDC, kind Kind, network string) fault {
+	if k != nil {
+		if f, found := k.faults.take(kind, network); found {
+			return f
+		}
+	}
+	f, _ := r.faults.take(kind, network)
+	return f
 }
 
 func (r *Realm) decide(q *request, now time.Time, e *Exchange) (*reply, *refusal) {

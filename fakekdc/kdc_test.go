@@ -445,11 +445,36 @@ func TestAddresses(t *testing.T) {
 func TestUndecodable(t *testing.T) {
 	r := Start(t)
 	for name, b := range map[string][]byte{"empty": {}, "text": []byte("GET / HTTP/1.1"), "truncated": {0x6a, 0x82, 0xff}} {
-		if out := r.answer("udp", b); out.reply != nil {
+		if out := r.answer(nil, "udp", b); out.reply != nil {
 			t.Errorf("%s: answered with %x", name, out.reply)
 		}
 	}
 	if n := r.Count(Other); n != 3 {
 		t.Errorf("%d recorded, want 3", n)
+	}
+}
+
+// TestRenewExpired: what has ended cannot be renewed, however long it could have
+// been. Service tickets are renewed like others.
+func TestRenewExpired(t *testing.T) {
+	clock := &Clock{}
+	r := Start(t, WithClock(clock.Now), WithLifetime(time.Hour, 24*time.Hour), WithUser("alice", "secret"), WithService("HTTP/localhost"))
+	b := body(r, "alice")
+	b.Options = optRenewable
+	tgt := login(t, r, "alice", "secret", AES256SHA1, b)
+	q := forService(r, "HTTP/localhost")
+	q.Options = optRenewable
+	st := ticketFor(t, r, tgt, q)
+	clock.Advance(59 * time.Minute)
+	q.Options = optRenew
+	if got := ticketFor(t, r, st, q); !got.RenewTill.Equal(tgt.RenewTill) || !got.EndTime.After(st.EndTime) || !got.Server.SameName(st.Server) {
+		t.Errorf("renewed %+v of %+v", got, st)
+	}
+	clock.Advance(2 * time.Minute)
+	renew := body(r, "")
+	renew.Options = optRenew
+	req, _ := tgsReq(t, r, tgt, renew, nil)
+	if got := codeOf(t, exchange(t, r, "udp", req)); got != krb.CodeTicketExpired {
+		t.Errorf("got %s, want KRB_AP_ERR_TKT_EXPIRED", krb.ErrorName(got))
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,23 +20,41 @@ const (
 	listenTries = 64
 )
 
+// A KDC is one address where a realm answers, UDP and TCP on one port. All KDCs
+// of a realm have the same principals and keys, and each can fail on its own. Its
+// methods are safe for concurrent use.
+type KDC struct {
+	realm *Realm
+	addr  netip.AddrPort
+	tcp   *net.TCPListener
+	udp   *net.UDPConn
+
+	done    chan struct{}
+	running sync.WaitGroup
+	closing sync.Once
+	paused  atomic.Bool
+	faults  faultQueue
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+}
+
 // listen takes one port for TCP and UDP. The kernel hands out TCP ports without
 // regard to UDP, so a free pair may take some tries.
-func (r *Realm) listen() error {
-	want := netip.MustParseAddrPort(r.settings.addr) // checked
+func (r *Realm) listen(want netip.AddrPort) (*KDC, error) {
 	var last error
 	for range listenTries {
 		tcp, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(want))
 		if err != nil {
-			return fmt.Errorf("KDC of %s at %s: %w", r.realm, want, err)
+			return nil, fmt.Errorf("KDC of %s at %s: %w", r.realm, want, err)
 		}
 		at := tcp.Addr().(*net.TCPAddr).AddrPort()
 		udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
 		if err == nil {
-			r.tcp, r.udp, r.addr = tcp, udp, at
-			r.running.Go(r.serveUDP)
-			r.running.Go(r.serveTCP)
-			return nil
+			k := &KDC{realm: r, addr: at, tcp: tcp, udp: udp, done: make(chan struct{}), conns: make(map[net.Conn]bool)}
+			k.running.Go(k.serveUDP)
+			k.running.Go(k.serveTCP)
+			return k, nil
 		}
 		tcp.Close()
 		last = err
@@ -42,16 +62,16 @@ func (r *Realm) listen() error {
 			break
 		}
 	}
-	return fmt.Errorf("KDC of %s at %s: UDP port: %w", r.realm, want, last)
+	return nil, fmt.Errorf("KDC of %s at %s: UDP port: %w", r.realm, want, last)
 }
 
-func (r *Realm) serveUDP() {
+func (k *KDC) serveUDP() {
 	slots := make(chan struct{}, maxAtOnce)
 	buf := make([]byte, 1<<16)
 	for {
-		n, from, err := r.udp.ReadFromUDPAddrPort(buf)
+		n, from, err := k.udp.ReadFromUDPAddrPort(buf)
 		if err != nil { // such as a port unreachable of an earlier reply
-			if r.closed(err) {
+			if k.closed(err) {
 				return
 			}
 			continue
@@ -59,34 +79,34 @@ func (r *Realm) serveUDP() {
 		packet := append([]byte(nil), buf[:n]...)
 		select {
 		case slots <- struct{}{}:
-		case <-r.done:
+		case <-k.done:
 			return
 		}
-		r.running.Go(func() {
+		k.running.Go(func() {
 			defer func() { <-slots }()
-			r.answerUDP(packet, from)
+			k.answerUDP(packet, from)
 		})
 	}
 }
 
 // closed reports whether a socket's error is the end. It takes its time over
 // any other, lest a lasting one be met in a tight loop.
-func (r *Realm) closed(err error) bool {
+func (k *KDC) closed(err error) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return true
 	}
 	t := time.NewTimer(time.Millisecond)
 	defer t.Stop()
 	select {
-	case <-r.done:
+	case <-k.done:
 		return true
 	case <-t.C:
 		return false
 	}
 }
 
-func (r *Realm) answerUDP(packet []byte, from netip.AddrPort) {
-	out := r.answer("udp", packet)
+func (k *KDC) answerUDP(packet []byte, from netip.AddrPort) {
+	out := k.realm.answer(k, "udp", packet)
 	switch out.how {
 	case sendNothing, sendHang, sendReset:
 		return
@@ -95,62 +115,62 @@ func (r *Realm) answerUDP(packet []byte, from netip.AddrPort) {
 	}
 	if out.reply != nil {
 		// A client that is gone is no business of the KDC.
-		_, _ = r.udp.WriteToUDPAddrPort(out.reply, from)
+		_, _ = k.udp.WriteToUDPAddrPort(out.reply, from)
 	}
 }
 
-func (r *Realm) serveTCP() {
+func (k *KDC) serveTCP() {
 	for {
-		c, err := r.tcp.AcceptTCP()
+		c, err := k.tcp.AcceptTCP()
 		if err != nil { // such as too many open files
-			if r.closed(err) {
+			if k.closed(err) {
 				return
 			}
 			continue
 		}
-		if !r.keep(c) {
+		if !k.keep(c) {
 			c.Close()
 			continue
 		}
-		r.running.Go(func() {
-			defer r.forget(c)
-			r.serveConn(c)
+		k.running.Go(func() {
+			defer k.forget(c)
+			k.serveConn(c)
 		})
 	}
 }
 
-func (r *Realm) keep(c net.Conn) bool {
-	r.connMu.Lock()
-	defer r.connMu.Unlock()
+func (k *KDC) keep(c net.Conn) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	select {
-	case <-r.done:
+	case <-k.done:
 		return false
 	default:
 	}
-	if r.paused.Load() || len(r.conns) >= maxConns {
+	if k.down() || len(k.conns) >= maxConns {
 		return false
 	}
-	r.conns[c] = true
+	k.conns[c] = true
 	return true
 }
 
-func (r *Realm) forget(c net.Conn) {
+func (k *KDC) forget(c net.Conn) {
 	c.Close()
-	r.connMu.Lock()
-	defer r.connMu.Unlock()
-	delete(r.conns, c)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.conns, c)
 }
 
-func (r *Realm) dropConns() {
-	r.connMu.Lock()
-	defer r.connMu.Unlock()
-	for c := range r.conns {
+func (k *KDC) dropConns() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for c := range k.conns {
 		c.Close()
 	}
 }
 
 // serveConn answers the frames of one connection (RFC 4120 section 7.2.2).
-func (r *Realm) serveConn(c *net.TCPConn) {
+func (k *KDC) serveConn(c *net.TCPConn) {
 	for {
 		if err := c.SetDeadline(time.Now().Add(idleTimeout)); err != nil {
 			return
@@ -167,14 +187,14 @@ func (r *Realm) serveConn(c *net.TCPConn) {
 		if err != nil || uint32(len(packet)) != n {
 			return
 		}
-		if !r.answerTCP(c, packet) {
+		if !k.answerTCP(c, packet) {
 			return
 		}
 	}
 }
 
-func (r *Realm) answerTCP(c *net.TCPConn, packet []byte) (more bool) {
-	out := r.answer("tcp", packet)
+func (k *KDC) answerTCP(c *net.TCPConn, packet []byte) (more bool) {
+	out := k.realm.answer(k, "tcp", packet)
 	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(out.reply)), uint32(len(out.reply)))
 	switch out.how {
 	case sendNothing:

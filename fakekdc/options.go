@@ -25,6 +25,7 @@ type Option func(*settings)
 type settings struct {
 	realm    string
 	addr     string
+	kdcs     int
 	now      func() time.Time
 	etypes   []int32
 	life     time.Duration
@@ -38,6 +39,7 @@ type settings struct {
 func defaults() settings {
 	return settings{
 		addr:     "127.0.0.1:0",
+		kdcs:     1,
 		now:      time.Now,
 		etypes:   krb.Strongest(false),
 		life:     10 * time.Hour,
@@ -47,9 +49,21 @@ func defaults() settings {
 	}
 }
 
+const maxKDCs = 100
+
+func checkRealm(name string) error {
+	if name == "" || len(name) > 255 || strings.ContainsAny(name, "/@:\\ \t\r\n\x00{}=#") {
+		return fmt.Errorf("realm name %q: want a name such as TEST.EXAMPLE", name)
+	}
+	return nil
+}
+
 func (s *settings) check() error {
-	if s.realm == "" || len(s.realm) > 255 || strings.ContainsAny(s.realm, "/@:\\ \t\r\n\x00{}=#") {
-		return fmt.Errorf("realm name %q: want a name such as TEST.EXAMPLE", s.realm)
+	if err := checkRealm(s.realm); err != nil {
+		return err
+	}
+	if s.kdcs < 1 || s.kdcs > maxKDCs {
+		return fmt.Errorf("realm %s: %d KDCs, want 1 to %d", s.realm, s.kdcs, maxKDCs)
 	}
 	ap, err := netip.ParseAddrPort(s.addr)
 	if err != nil {
@@ -86,7 +100,7 @@ func checkEtypes(list []int32) error {
 // name, TEST-xxxxxxxx.EXAMPLE.
 func WithRealm(name string) Option { return func(s *settings) { s.realm = name } }
 
-// WithAddress sets the loopback address and port of the KDC. The default is
+// WithAddress sets the loopback address and port of the first KDC. The default is
 // 127.0.0.1:0, a free port; a port that is taken is an error of [New].
 func WithAddress(hostport string) Option { return func(s *settings) { s.addr = hostport } }
 

@@ -144,10 +144,12 @@ func (r *Realm) parseName(name string) (krb.Principal, error) {
 	if err != nil {
 		return krb.Principal{}, err
 	}
-	if p.Realm != "" && p.Realm != r.realm {
+	switch {
+	case p.Realm == "":
+		p.Realm = r.realm
+	case p.Realm != r.realm && !p.SameName(krb.TGS(r.realm, r.realm)):
 		return krb.Principal{}, fmt.Errorf("principal %s is not of realm %s", p, r.realm)
 	}
-	p.Realm = r.realm
 	return p, nil
 }
 
@@ -160,7 +162,7 @@ func (r *Realm) add(p *principal, opts []PrincipalOption) error {
 	p.newKeys(p.kvno)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	name := p.name.Name()
+	name := r.id(p.name)
 	if r.principals[name] != nil {
 		return fmt.Errorf("principal %s is there already: use Modify, SetPassword or Rotate", p.name)
 	}
@@ -285,7 +287,7 @@ func (p *principal) keyed(wanted []int32) int32 {
 func (r *Realm) lookup(name krb.Principal) *principal {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.principals[name.Name()]
+	return r.principals[r.id(name)]
 }
 
 func (r *Realm) lookupText(name string) (*principal, error) {
@@ -295,7 +297,7 @@ func (r *Realm) lookupText(name string) (*principal, error) {
 	}
 	p := r.lookup(n)
 	if p == nil {
-		return nil, fmt.Errorf("realm %s has no principal %s: add it first", r.realm, n.Name())
+		return nil, fmt.Errorf("realm %s has no principal %s: add it first", r.realm, r.id(n))
 	}
 	return p, nil
 }
@@ -308,16 +310,16 @@ func (r *Realm) change(name string, f func(*principal) error) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.principals[n.Name()]
+	p := r.principals[r.id(n)]
 	if p == nil {
-		return fmt.Errorf("realm %s has no principal %s: add it first", r.realm, n.Name())
+		return fmt.Errorf("realm %s has no principal %s: add it first", r.realm, r.id(n))
 	}
 	c := *p
 	c.keys = slices.Clone(p.keys)
 	if err := f(&c); err != nil {
 		return err
 	}
-	r.principals[n.Name()] = &c
+	r.principals[r.id(n)] = &c
 	return nil
 }
 
@@ -367,20 +369,21 @@ func (r *Realm) Remove(name string) error {
 		return r.fail(err)
 	}
 	r.mu.Lock()
-	_, found := r.principals[n.Name()]
+	id := r.id(n)
+	_, found := r.principals[id]
 	if found {
-		delete(r.principals, n.Name())
-		r.names = slices.DeleteFunc(r.names, func(s string) bool { return s == n.Name() })
+		delete(r.principals, id)
+		r.names = slices.DeleteFunc(r.names, func(s string) bool { return s == id })
 	}
 	r.mu.Unlock() // before fail, which may end the goroutine
 	if !found {
-		return r.fail(fmt.Errorf("realm %s has no principal %s", r.realm, n.Name()))
+		return r.fail(fmt.Errorf("realm %s has no principal %s", r.realm, id))
 	}
 	return nil
 }
 
 // Principals returns the names of all users and services in the order they
-// were added, without the ticket-granting service.
+// were added, without the ticket-granting services.
 func (r *Realm) Principals() []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

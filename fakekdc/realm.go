@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"sync"
@@ -21,28 +20,27 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// A Realm is a running KDC with its principals. Its methods are safe for
+// A Realm is its principals and one or more running KDCs. Its methods are safe for
 // concurrent use.
 type Realm struct {
 	settings
 	tb    TB // nil for realms made by New
 	start time.Time
 
-	tcp  *net.TCPListener
-	udp  *net.UDPConn
-	addr netip.AddrPort
-
 	done    chan struct{}
-	running sync.WaitGroup
 	closing sync.Once
 	paused  atomic.Bool
 
 	mu         sync.RWMutex
-	principals map[string]*principal // by name without realm
+	principals map[string]*principal // by Realm.id
 	names      []string              // in the order they were added
+	peers      []*Realm              // that it trusts or is trusted by
+	directory
 
-	connMu  sync.Mutex
-	conns   map[net.Conn]bool
+	trustMu sync.Mutex // see Realm.trust
+
+	lifeMu  sync.Mutex // guards what Close ends
+	kdcs    []*KDC     // one at least
 	servers []*Server
 
 	faults  faultQueue
@@ -84,12 +82,12 @@ func open(tb TB, opts []Option) (*Realm, error) {
 		return nil, err
 	}
 	r := &Realm{
+		directory:  newDirectory(),
 		settings:   s,
 		tb:         tb,
 		start:      s.now(),
 		done:       make(chan struct{}),
 		principals: make(map[string]*principal),
-		conns:      make(map[net.Conn]bool),
 	}
 	tgs := krb.TGS(s.realm, s.realm)
 	if err := r.add(&principal{name: tgs, policy: policy{etypes: s.etypes, forwardable: true, proxiable: true, renewable: true}}, nil); err != nil {
@@ -100,8 +98,13 @@ func open(tb TB, opts []Option) (*Realm, error) {
 			return nil, err
 		}
 	}
-	if err := r.listen(); err != nil {
-		return nil, err
+	at := netip.MustParseAddrPort(s.addr) // checked
+	for range s.kdcs {
+		if _, err := r.addKDC(at); err != nil {
+			r.Close()
+			return nil, err
+		}
+		at = netip.AddrPortFrom(at.Addr(), 0)
 	}
 	return r, nil
 }
@@ -109,40 +112,42 @@ func open(tb TB, opts []Option) (*Realm, error) {
 // Name returns the realm's name.
 func (r *Realm) Name() string { return r.realm }
 
-// Addr returns the KDC's address, host:port, the same for UDP and TCP.
-func (r *Realm) Addr() string { return r.addr.String() }
+// Addr returns the address of the KDC, the first of [Realm.KDCs], as host:port,
+// the same for UDP and TCP.
+func (r *Realm) Addr() string { return r.KDCs()[0].Addr() }
 
 // Now returns the time by the realm's clock.
 func (r *Realm) Now() time.Time { return r.now() }
 
-// Pause makes the KDC unreachable: datagrams go unanswered, connections are
+// Pause makes all KDCs of the realm unreachable: datagrams go unanswered, connections are
 // closed without an answer. The port stays taken, so no one else can get it.
 // Web services go on. Calls do not nest.
 func (r *Realm) Pause() {
 	r.paused.Store(true)
-	r.dropConns()
+	for _, k := range r.KDCs() {
+		k.dropConns()
+	}
 }
 
-// Resume ends what Pause began.
+// Resume ends what Pause began. A KDC that was paused by itself stays so.
 func (r *Realm) Resume() { r.paused.Store(false) }
 
-// Close ends the KDC and the servers that [Realm.Serve] started, closes their
-// connections, and returns when no goroutine of the KDC is left. Further calls
+// Close ends the KDCs and the servers that [Realm.Serve] started, closes their
+// connections, and returns when no goroutine of the KDCs is left. Further calls
 // do nothing.
 func (r *Realm) Close() {
 	r.closing.Do(func() {
 		close(r.done)
-		r.tcp.Close()
-		r.udp.Close()
-		r.dropConns()
-		r.connMu.Lock()
-		servers := r.servers
+		r.lifeMu.Lock()
+		servers, kdcs := r.servers, r.kdcs
 		r.servers = nil
-		r.connMu.Unlock()
+		r.lifeMu.Unlock()
+		for _, k := range kdcs {
+			k.Close()
+		}
 		for _, s := range servers {
 			s.Close()
 		}
-		r.running.Wait()
 	})
 }
 
@@ -155,4 +160,4 @@ func (r *Realm) fail(err error) error {
 }
 
 // String returns the name and address.
-func (r *Realm) String() string { return fmt.Sprintf("realm %s at %s", r.realm, r.addr) }
+func (r *Realm) String() string { return fmt.Sprintf("realm %s at %s", r.realm, r.Addr()) }

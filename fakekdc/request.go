@@ -20,6 +20,7 @@ const (
 	optRenewable   = krb.FlagRenewable
 	optConstrained = 1 << (31 - 14)
 	optCanonical   = krb.OptionCanonical
+	optNoTransit   = 1 << (31 - 26) // disable-transited-check
 	optRenewableOK = krb.OptionRenewableOK
 	optUserToUser  = 1 << (31 - 28)
 	optRenew       = krb.OptionRenew
@@ -51,6 +52,7 @@ type request struct {
 	nonce     int64 // as it came: some clients send signed ones
 	etypes    []int32
 	addresses []byte // DER of HostAddresses
+	refer     string // realm that a fault would have the answer lead to
 }
 
 // parseRequest reads [APPLICATION 10] AS-REQ or [APPLICATION 12] TGS-REQ.

@@ -55,8 +55,8 @@ func (r *Realm) Serve(h http.Handler, o ServerOptions) *Server {
 	if r.fail(err) != nil {
 		return nil
 	}
-	r.connMu.Lock()
-	defer r.connMu.Unlock()
+	r.lifeMu.Lock()
+	defer r.lifeMu.Unlock()
 	select {
 	case <-r.done:
 		s.Close()

@@ -34,7 +34,7 @@ func TestStrings(t *testing.T) {
 
 func TestResetExchanges(t *testing.T) {
 	r := Start(t)
-	r.answer("udp", nil)
+	r.answer(nil, "udp", nil)
 	r.ResetExchanges()
 	if n := len(r.Exchanges()); n != 0 {
 		t.Errorf("%d exchanges, want 0", n)

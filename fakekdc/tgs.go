@@ -26,8 +26,14 @@ func (r *Realm) tgs(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
 	if !tgt.server.SameName(krb.TGS(r.realm, r.realm)) {
 		return nil, refuse(krb.CodeNotUs, "not a ticket-granting ticket")
 	}
-	server := r.lookup(q.server)
-	if server == nil || q.realm != r.realm {
+	if tgt.server.Realm != r.realm && tgt.client.Realm == r.realm {
+		return nil, refuse(krb.CodePolicy, "another realm speaks for a client of this one")
+	}
+	if q.realm != r.realm {
+		return nil, refuse(krb.CodeServerUnknown, "this is the KDC of "+r.realm)
+	}
+	server := r.findServer(q)
+	if server == nil {
 		return nil, refuse(krb.CodeServerUnknown, "server unknown")
 	}
 	// The client may be of another realm, or gone since it logged in.
@@ -50,11 +56,16 @@ func (r *Realm) tgs(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
 	}
 	g := grant{
 		client: tgt.client, server: server.name,
-		flags:    krb.FlagTransitedOK | tgt.flags&krb.FlagPreAuthent,
+		flags:    tgt.flags & krb.FlagPreAuthent,
 		authTime: tgt.authTime, start: now.Truncate(time.Second),
-		transited: tgt.transited, addresses: tgt.addresses, authData: tgt.authData,
+		addresses: tgt.addresses, authData: tgt.authData,
 	}
-	g.server.Type = q.server.Type
+	if server.name.SameName(q.server) {
+		g.server.Type = q.server.Type
+	}
+	if no := r.cross(&g, tgt, q); no != nil {
+		return nil, no
+	}
 	g.flags |= allowed(q.options&tgt.flags, parties...)
 	if q.options&optForwarded != 0 {
 		if tgt.flags&krb.FlagForwardable == 0 {
@@ -84,7 +95,7 @@ func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*grant, *krb
 		return nil, nil, refuse(krb.CodeGeneric, "malformed AP-REQ")
 	}
 	server := r.lookup(req.Ticket.Server)
-	if server == nil || req.Ticket.Server.Realm != r.realm {
+	if server == nil {
 		return nil, nil, refuse(krb.CodeNotUs, "ticket is not for this realm")
 	}
 	key, code := server.find(req.Ticket.EncPart.Etype, req.Ticket.EncPart.Kvno)
@@ -96,6 +107,9 @@ func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*grant, *krb
 		return nil, nil, refuse(krb.CodeBadIntegrity, "ticket does not decrypt")
 	}
 	e.Client = nameOf(tgt.client)
+	if tgt.server.Realm != r.realm {
+		e.Via = tgt.server.Realm
+	}
 	if code := tgt.usable(now, 0); code != 0 {
 		return nil, nil, refuse(code, "ticket-granting ticket")
 	}
@@ -143,6 +157,9 @@ func age(now time.Time, a *krb.Authenticator) time.Duration {
 // renewal gives the ticket a new session key and another life as long as the
 // one it had (RFC 4120 section 3.3.3).
 func (r *Realm) renewal(rep *reply, q *request, old *grant, now time.Time) *refusal {
+	if old.server.Realm != r.realm {
+		return refuse(krb.CodeNotUs, "the ticket to renew is of another realm")
+	}
 	if !q.server.SameName(old.server) {
 		return refuse(krb.CodeServerUnknown, "the ticket to renew is for "+old.server.String())
 	}

@@ -182,7 +182,7 @@ func TestMITRequests(t *testing.T) {
 		case !proven:
 			want = krb.CodePreauthRequired
 		}
-		reply := r.answer("udp", packet).reply
+		reply := r.answer(nil, "udp", packet).reply
 		if want != 0 {
 			if got := codeOf(t, reply); got != want {
 				t.Errorf("%s: %s, want %s", m.Origin, krb.ErrorName(got), krb.ErrorName(want))

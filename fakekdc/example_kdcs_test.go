@@ -1,0 +1,153 @@
+package fakekdc_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+)
+
+// One KDC is down, and clients go to the other.
+func ExampleRealm_AddKDC() {
+	realm := newRealm()
+	defer realm.Close()
+	second := realm.AddKDC()
+	realm.KDCs()[0].Close()
+	fmt.Println(login(realm, "alice", "secret"))
+	for _, e := range realm.Exchanges() {
+		fmt.Println(e.Kind, e.KDC == second.Addr())
+	}
+	// Output:
+	// ok
+	// AS true
+	// AS true
+	// TGS true
+}
+
+func ExampleWithKDCs() {
+	realm := newRealm(fakekdc.WithKDCs(3))
+	defer realm.Close()
+	fmt.Println(strings.Count(realm.Config(), "kdc = 127.0.0.1:"))
+	// Output: 3
+}
+
+func ExampleRealm_KDCs() {
+	realm := newRealm(fakekdc.WithKDCs(2))
+	defer realm.Close()
+	kdcs := realm.KDCs()
+	fmt.Println(len(kdcs), kdcs[0].Addr() == realm.Addr())
+	// Output: 2 true
+}
+
+func ExampleKDC_Addr() {
+	realm := newRealm()
+	defer realm.Close()
+	k := realm.AddKDC()
+	fmt.Println(strings.Contains(realm.Config(), "kdc = "+k.Addr()))
+	// Output: true
+}
+
+func ExampleKDC_String() {
+	realm := newRealm()
+	defer realm.Close()
+	k := realm.AddKDC()
+	fmt.Println(strings.TrimSuffix(k.String(), k.Addr()))
+	// Output: KDC of A.EXAMPLE at
+}
+
+func ExampleKDC_Close() {
+	realm := newRealm()
+	defer realm.Close()
+	realm.KDCs()[0].Close() // the only one
+	fmt.Println(login(realm, "alice", "secret"))
+	// Output: refused
+}
+
+func ExampleKDC_Pause() {
+	realm := newRealm(fakekdc.WithKDCs(2))
+	defer realm.Close()
+	first := realm.KDCs()[0]
+	first.Pause()
+	// Over UDP clients wait for the first; with TCP they are told at once.
+	s := source(realm, "alice", "secret", "udp_preference_limit = 1")
+	_, err := s.ServiceTicket(context.Background(), "HTTP/localhost")
+	fmt.Println(err == nil, len(realm.Exchanges()))
+	// Output: true 3
+}
+
+func ExampleKDC_Resume() {
+	realm := newRealm()
+	defer realm.Close()
+	only := realm.KDCs()[0]
+	only.Pause()
+	only.Resume()
+	fmt.Println(login(realm, "alice", "secret"))
+	// Output: ok
+}
+
+func ExampleKDC_FailNext() {
+	realm := newRealm(fakekdc.WithKDCs(2))
+	defer realm.Close()
+	first := realm.KDCs()[0]
+	first.FailNext(fakekdc.Any, fakekdc.ReplyError(29, nil)) // KDC_ERR_SVC_UNAVAILABLE
+	fmt.Println(login(realm, "alice", "secret"))
+	for _, e := range realm.Exchanges()[:2] {
+		fmt.Println(e.KDC == first.Addr(), e.Code)
+	}
+	// Output:
+	// ok
+	// true 29
+	// false 25
+}
+
+func ExampleKDC_PendingFaults() {
+	realm := newRealm(fakekdc.WithKDCs(2))
+	defer realm.Close()
+	second := realm.KDCs()[1]
+	second.FailNext(fakekdc.Any, fakekdc.Drop())
+	login(realm, "alice", "secret") // at the first
+	fmt.Println(second.PendingFaults(), realm.PendingFaults())
+	// Output: 1 0
+}
+
+func ExampleKDC_ClearFaults() {
+	realm := newRealm()
+	defer realm.Close()
+	only := realm.KDCs()[0]
+	only.FailNext(fakekdc.Any, fakekdc.Drop())
+	only.ClearFaults()
+	fmt.Println(login(realm, "alice", "secret"))
+	// Output: ok
+}
+
+func ExampleRealm_KDCProxy() {
+	realm := newRealm()
+	defer realm.Close()
+	proxy := realm.Serve(realm.KDCProxy(), fakekdc.ServerOptions{TLS: true})
+	// Clients find it by realm.ConfigWithProxy(proxy.URL()+"/KdcProxy", "").
+	tr := proxy.Transport()
+	defer tr.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: tr}).Get(proxy.URL() + "/KdcProxy")
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output: 405 Method Not Allowed
+}
+
+func ExampleRealm_ConfigWithProxy() {
+	realm := newRealm()
+	defer realm.Close()
+	_, text, _ := strings.Cut(realm.ConfigWithProxy("https://localhost:8443/KdcProxy", "FILE:/tmp/ca.pem"), "[realms]\n")
+	text, _, _ = strings.Cut(text, "\n\n")
+	fmt.Println(text)
+	// Output:
+	// 	A.EXAMPLE = {
+	// 		kdc = https://localhost:8443/KdcProxy
+	// 		http_anchors = FILE:/tmp/ca.pem
+	// 	}
+}

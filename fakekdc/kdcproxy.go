@@ -1,0 +1,136 @@
+package fakekdc
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// KDCProxy returns a KDC proxy ([MS-KKDCP]): POST requests of any path bear a
+// KDC-PROXY-MESSAGE, and are answered by this realm or, if that is its
+// target-domain, another that [Realm.Trust] connects with it. Clients want https:
+//
+//	proxy := realm.Serve(realm.KDCProxy(), fakekdc.ServerOptions{TLS: true})
+//	conf := realm.ConfigWithProxy(proxy.URL()+"/KdcProxy", "")
+//
+// Exchanges are recorded with the network "kkdcp" and without a KDC's address.
+// Faults of [Realm.FailNext] happen, to the HTTP response where they are of a
+// connection; a KDC that does not answer is status 503, as are realms that the
+// proxy knows nothing of. [Realm.Pause] and [Realm.Close] count, what is said to
+// a [KDC] does not.
+func (r *Realm) KDCProxy() http.Handler { return http.HandlerFunc(r.serveProxy) }
+
+// ConfigWithProxy is [Realm.Config] with a KDC proxy's URL, such as
+// https://localhost:8443/KdcProxy, in place of the KDCs of all realms. anchors
+// is what MIT's clients verify the proxy's certificate with, such as
+// FILE:/path/ca.pem; empty for the system's.
+func (r *Realm) ConfigWithProxy(url, anchors string, lines ...string) string {
+	return r.config(false, func(b *strings.Builder, _ *Realm) {
+		fmt.Fprintf(b, "\t\tkdc = %s\n", url)
+		if anchors != "" {
+			fmt.Fprintf(b, "\t\thttp_anchors = %s\n", anchors)
+		}
+	}, lines)
+}
+
+func (r *Realm) serveProxy(w http.ResponseWriter, q *http.Request) {
+	if q.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "KDC proxy: want POST", http.StatusMethodNotAllowed)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, q.Body, maxRequest))
+	if err != nil {
+		http.Error(w, "KDC proxy: request too long or broken off", http.StatusRequestEntityTooLarge)
+		return
+	}
+	packet, domain, err := parseProxyMessage(body)
+	if err != nil {
+		http.Error(w, "KDC proxy: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	realm := r.proxied(domain)
+	if realm == nil {
+		http.Error(w, "KDC proxy: no KDC of that realm", http.StatusServiceUnavailable)
+		return
+	}
+	out := realm.answer(nil, "kkdcp", packet)
+	switch out.how {
+	case sendReset:
+		panic(http.ErrAbortHandler) // net/http closes the connection and logs nothing
+	case sendHang:
+		select {
+		case <-q.Context().Done():
+		case <-realm.done:
+		}
+		panic(http.ErrAbortHandler)
+	}
+	if out.how == sendNothing || out.reply == nil {
+		http.Error(w, "KDC proxy: the KDC does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	promised := uint32(len(out.reply))
+	if out.how == sendHuge {
+		promised = 1<<31 - 1
+	}
+	reply, err := marshalProxyMessage(append(binary.BigEndian.AppendUint32(nil, promised), out.reply...))
+	if err != nil {
+		http.Error(w, "KDC proxy: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/kerberos")
+	w.Header().Set("Content-Length", fmt.Sprint(len(reply)))
+	if out.how == sendHalf {
+		_, _ = w.Write(reply[:len(reply)/2]) // the client may be gone
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	_, _ = w.Write(reply)
+}
+
+// proxied returns the realm of a target-domain, which need not be given.
+func (r *Realm) proxied(domain string) *Realm {
+	if domain == "" {
+		return r
+	}
+	for _, p := range r.acquainted() {
+		if strings.EqualFold(p.realm, domain) {
+			return p
+		}
+	}
+	return nil
+}
+
+// parseProxyMessage reads KDC-PROXY-MESSAGE ([MS-KKDCP] section 2.2.2). The
+// message is without the length that precedes it there, as over TCP.
+func parseProxyMessage(der []byte) (message []byte, domain string, err error) {
+	f := krb.OpenFields("KDC-PROXY-MESSAGE", der)
+	message = f.Octets(0)
+	if f.Has(1) {
+		domain = f.Text(1)
+	}
+	if f.Has(2) {
+		f.Int(2) // dclocator-hint is for domain controllers
+	}
+	if err := f.Err(true); err != nil {
+		return nil, "", err
+	}
+	if len(message) < 4 || uint64(binary.BigEndian.Uint32(message)) != uint64(len(message)-4) {
+		return nil, "", fmt.Errorf("%w: KDC-PROXY-MESSAGE: length of the message is not %d", krb.ErrMalformed, max(len(message)-4, 0))
+	}
+	return message[4:], domain, nil
+}
+
+// marshalProxyMessage returns the form of replies, with nothing but the message.
+func marshalProxyMessage(message []byte) ([]byte, error) {
+	b := cryptobyte.NewBuilder(nil)
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) { krb.AddOctets(b, 0, message) })
+	return b.Bytes()
+}
