@@ -1,6 +1,7 @@
-// Package gss is the initiator's side of the Kerberos 5 GSS-API mechanism (RFC
-// 4121): the first token with its checksum, the acceptor's answer, and message
-// integrity codes. What SPNEGO puts around its tokens is not its business.
+// Package gss is the Kerberos 5 mechanism of GSS-API (RFC 4121): on the
+// initiator's side the first token with its checksum and the acceptor's answer,
+// on both sides the protection of messages (RFC 4121, and RFC 4757 for RC4). What
+// SPNEGO puts around its tokens is not its business.
 package gss
 
 import (
@@ -53,10 +54,7 @@ type Context struct {
 	flags       uint32
 	ctime       time.Time
 	cusec       int
-	subkey      krb.Key
-	acceptorKey krb.Key
-	sendSeq     uint64
-	recvSeq     uint64
+	channel     Channel // under our subkey until the acceptor sends its own
 	established bool
 }
 
@@ -72,13 +70,13 @@ func Init(t *krb.Ticket, o Options) (*Context, []byte, error) {
 	if len(o.Delegation) > 0xffff {
 		return nil, nil, fmt.Errorf("delegated credentials of %d bytes exceed 65535", len(o.Delegation))
 	}
-	c := &Context{ticket: t, flags: o.Flags, subkey: subkey, established: o.Flags&FlagMutual == 0}
+	c := &Context{ticket: t, flags: o.Flags, established: o.Flags&FlagMutual == 0}
 	c.ctime, c.cusec = krb.UniqueTime(o.Now)
 	var random [4]byte
 	rand.Read(random[:])
 	// Old peers take sequence numbers for signed, so stay clear of the top bits.
 	seq := binary.BigEndian.Uint32(random[:]) & 0x3fffffff
-	c.sendSeq, c.recvSeq = uint64(seq), uint64(seq)
+	c.channel = Channel{key: subkey, send: uint64(seq), recv: uint64(seq), first: uint64(seq)}
 	var options uint32
 	if o.Flags&FlagMutual != 0 {
 		options = krb.APMutualRequired
@@ -154,12 +152,8 @@ func (c *Context) Accept(token []byte) error {
 	if !part.CTime.Equal(c.ctime) || part.Cusec != c.cusec {
 		return ErrTime
 	}
-	// RC4 acceptors echo our subkey, or send one of their own that nobody uses
-	// (MIT); either way the token format stays that of RFC 4757 with our key.
-	if !part.Subkey.IsZero() && !(part.Subkey.Etype() == krb.RC4HMAC && c.subkey.Etype() == krb.RC4HMAC) {
-		c.acceptorKey = part.Subkey
-	}
-	c.recvSeq = uint64(part.Seq)
+	c.channel.setAcceptorSubkey(part.Subkey)
+	c.channel.recv, c.channel.first = uint64(part.Seq), uint64(part.Seq)
 	c.established = true
 	return nil
 }

@@ -31,22 +31,27 @@ func (h *hexBytes) UnmarshalText(text []byte) error {
 
 // A vector is one context with an acceptor on MIT krb5 1.20.1.
 type vector struct {
-	Etype                int32    `json:"etype"`
-	Mutual               bool     `json:"mutual"`
-	SessionKey           hexBytes `json:"session_key"`
-	InitiatorSubkey      hexBytes `json:"initiator_subkey"`
-	AcceptorSubkey       hexBytes `json:"acceptor_subkey"`
-	AcceptorSubkeyEtype  int32    `json:"acceptor_subkey_etype"`
-	CTime                int64    `json:"ctime_unix"`
-	Cusec                int      `json:"cusec"`
-	InitiatorSeq         uint32   `json:"initiator_seq"`
-	AcceptorSeq          uint32   `json:"acceptor_seq"`
-	CBApplicationData    hexBytes `json:"cb_application_data"`
-	APReqToken           hexBytes `json:"ap_req_token"`
-	APRepToken           hexBytes `json:"ap_rep_token"`
-	AcceptorMIC          hexBytes `json:"acceptor_mic"`
-	AcceptorWrapConfTrue hexBytes `json:"acceptor_wrap_conf_true"`
-	Message              hexBytes `json:"message"`
+	Etype               int32    `json:"etype"`
+	Mutual              bool     `json:"mutual"`
+	SessionKey          hexBytes `json:"session_key"`
+	InitiatorSubkey     hexBytes `json:"initiator_subkey"`
+	AcceptorSubkey      hexBytes `json:"acceptor_subkey"`
+	AcceptorSubkeyEtype int32    `json:"acceptor_subkey_etype"`
+	CTime               int64    `json:"ctime_unix"`
+	Cusec               int      `json:"cusec"`
+	InitiatorSeq        uint32   `json:"initiator_seq"`
+	AcceptorSeq         uint32   `json:"acceptor_seq"`
+	CBApplicationData   hexBytes `json:"cb_application_data"`
+	APReqToken          hexBytes `json:"ap_req_token"`
+	APRepToken          hexBytes `json:"ap_rep_token"`
+	AcceptorMIC         hexBytes `json:"acceptor_mic"`
+	AcceptorSealed      hexBytes `json:"acceptor_wrap_conf_true"`
+	AcceptorClear       hexBytes `json:"acceptor_wrap_conf_false"`
+	AcceptorIOVHeader   hexBytes `json:"acceptor_wrap_iov_header"`
+	AcceptorIOVData     hexBytes `json:"acceptor_wrap_iov_data"`
+	AcceptorIOVPadding  hexBytes `json:"acceptor_wrap_iov_padding"`
+	InitiatorSealed     hexBytes `json:"initiator_wrap_conf_true"`
+	Message             hexBytes `json:"message"`
 }
 
 func (v vector) name() string { return fmt.Sprintf("etype %d mutual %v", v.Etype, v.Mutual) }
@@ -79,9 +84,13 @@ func (v vector) context(t testing.TB) *Context {
 	}
 	c := &Context{
 		ticket: &krb.Ticket{Key: key(v.Etype, v.SessionKey)}, ctime: time.Unix(v.CTime, 0).UTC(), cusec: v.Cusec,
-		subkey: key(v.Etype, v.InitiatorSubkey), sendSeq: uint64(v.InitiatorSeq), recvSeq: uint64(v.InitiatorSeq),
 		established: !v.Mutual,
 	}
+	ch, err := NewChannel(Params{Subkey: key(v.Etype, v.InitiatorSubkey), SendSeq: v.InitiatorSeq, RecvSeq: v.InitiatorSeq})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.channel = *ch
 	if v.Mutual {
 		c.flags = FlagMutual
 	}
@@ -96,15 +105,15 @@ func TestAcceptMIT(t *testing.T) {
 				if err := c.Accept(v.APRepToken); err != nil {
 					t.Fatal(err)
 				}
-				if c.recvSeq != uint64(v.AcceptorSeq) {
-					t.Errorf("acceptor's sequence number %d, want %d", c.recvSeq, v.AcceptorSeq)
+				if c.channel.recv != uint64(v.AcceptorSeq) {
+					t.Errorf("acceptor's sequence number %d, want %d", c.channel.recv, v.AcceptorSeq)
 				}
 			}
 			if !c.Established() {
 				t.Fatal("not established")
 			}
 			// MIT made three tokens before its MIC.
-			c.recvSeq += 3
+			c.channel.recv += 3
 			if err := c.VerifyMIC(v.Message, v.AcceptorMIC); err != nil {
 				t.Error(err)
 			}
@@ -227,10 +236,10 @@ func TestInitSecondOpinion(t *testing.T) {
 			if !a.CTime.Equal(c.ctime) || a.Cusec != c.cusec || a.CTime.Sub(now.UTC().Truncate(time.Second)).Abs() > time.Second {
 				t.Errorf("authenticator's time %v %d, ours %v %d", a.CTime, a.Cusec, c.ctime, c.cusec)
 			}
-			if a.SeqNumber != int64(c.sendSeq) || c.sendSeq >= 1<<30 {
-				t.Errorf("sequence number %d, ours %d", a.SeqNumber, c.sendSeq)
+			if a.SeqNumber != int64(c.channel.send) || c.channel.send >= 1<<30 {
+				t.Errorf("sequence number %d, ours %d", a.SeqNumber, c.channel.send)
 			}
-			if !bytes.Equal(a.SubKey.KeyValue, c.subkey.Bytes()) || a.SubKey.KeyType != v.Etype {
+			if !bytes.Equal(a.SubKey.KeyValue, c.channel.key.Bytes()) || a.SubKey.KeyType != v.Etype {
 				t.Error("subkeys differ")
 			}
 			bnd := cbt.Hash(v.CBApplicationData)
@@ -287,14 +296,14 @@ func TestMICPeers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &Context{subkey: key, established: true, sendSeq: 7, recvSeq: 9}
+		c := &Context{channel: Channel{key: key, send: 7, recv: 9, first: 9}, established: true}
 		msg := []byte("message")
 		token, err := c.MIC(msg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.sendSeq != 8 {
-			t.Errorf("etype %d: sequence number %d after a MIC, want 8", etype, c.sendSeq)
+		if c.channel.send != 8 {
+			t.Errorf("etype %d: sequence number %d after a MIC, want 8", etype, c.channel.send)
 		}
 		// Our own token, reflected, is not the peer's.
 		if err := c.VerifyMIC(msg, token); !errors.Is(err, ErrMIC) {
