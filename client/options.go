@@ -46,6 +46,9 @@ type Options struct {
 	// a password name@REALM:password. Empty means whoever the credentials are
 	// for.
 	Principal string
+	// Enterprise says that Principal is an alias, such as the user principal
+	// name of an Active Directory account; see [kerberos.Options].
+	Enterprise bool
 	// Password logs in as Principal (password).
 	Password kerberos.Secret
 	// Keytab names a keytab file to log in with, as Principal or as the first
@@ -53,6 +56,9 @@ type Options struct {
 	Keytab string
 	// CCache names a credential cache, in place of $KRB5CCNAME.
 	CCache string
+	// ReadOnlyCache leaves credential caches as they are; see
+	// [kerberos.Options].
+	ReadOnlyCache bool
 	// Source, when not nil, is where tickets come from, in place of all of the
 	// above.
 	Source kerberos.TicketSource
@@ -62,6 +68,15 @@ type Options struct {
 	// HostOverride is the host in the SPN in place of the URL's
 	// (hostname_override).
 	HostOverride string
+	// HostOverrides, PortInSPN, Canonicalize and AllowedHosts are those of
+	// [kerberos.InitiatorOptions].
+	HostOverrides map[string]string
+	PortInSPN     bool
+	Canonicalize  kerberos.Canonicalize
+	AllowedHosts  []string
+	// ForProxy, when not nil, are the options for proxies that ask for
+	// authentication, in place of these.
+	ForProxy *kerberos.InitiatorOptions
 	// Delegation says when credentials are forwarded (delegate). Where Options
 	// log in, they ask for a ticket that can be.
 	Delegation kerberos.Delegation
@@ -114,12 +129,13 @@ func (o Options) initiator() (middleware.Initiator, error) {
 	}
 	return kerberos.NewInitiator(source, kerberos.InitiatorOptions{
 		Service:      o.Service,
-		HostOverride: o.HostOverride,
-		NoMutual:     o.Mutual == mutual.Disabled,
-		Bindings:     o.Bindings,
-		Delegation:   o.Delegation,
-		DelegateTo:   o.DelegateTo,
-		Now:          o.Now,
+		HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, PortInSPN: o.PortInSPN,
+		Canonicalize: o.Canonicalize, AllowedHosts: o.AllowedHosts, Proxy: o.ForProxy,
+		NoMutual:   o.Mutual == mutual.Disabled,
+		Bindings:   o.Bindings,
+		Delegation: o.Delegation,
+		DelegateTo: o.DelegateTo,
+		Now:        o.Now,
 	})
 }
 
@@ -135,7 +151,7 @@ func (o Options) source() (kerberos.TicketSource, error) {
 		o.Password = password
 	}
 	ko := kerberos.Options{
-		Principal: principal, Krb5Conf: o.Krb5Conf, Krb5ConfText: o.Krb5ConfText, AllowRC4: o.AllowRC4,
+		Principal: principal, Enterprise: o.Enterprise, ReadOnlyCache: o.ReadOnlyCache, Krb5Conf: o.Krb5Conf, Krb5ConfText: o.Krb5ConfText, AllowRC4: o.AllowRC4,
 		Forwardable: o.Delegation != kerberos.DelegationOff, Dial: o.Dial, Resolver: o.Resolver, Now: o.Now, Getenv: o.Getenv,
 	}
 	given := 0

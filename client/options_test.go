@@ -48,7 +48,7 @@ func TestOptions(t *testing.T) {
 		"delegation":                     {func(o *client.Options) { o.CCache, o.Delegation = cache, kerberos.DelegationAlways }, ""},
 		"krb5.conf that is none":         {func(o *client.Options) { o.CCache, o.Krb5ConfText = cache, "[libdefaults\n" }, "krb5.conf"},
 		"krb5.conf without the realm":    {func(o *client.Options) { o.CCache, o.Krb5ConfText = cache, "[libdefaults]\n" }, ""},
-		"a cache of an unknown type":     {func(o *client.Options) { o.CCache = "API:1" }, ""}, // until it is used
+		"a cache of an unknown type":     {func(o *client.Options) { o.CCache = "API:1" }, "API:1"},
 		"a cache that is not there yet":  {func(o *client.Options) { o.CCache = filepath.Join(t.TempDir(), "none") }, ""},
 		"source and other credentials":   {func(o *client.Options) { o.Source, o.Keytab = source{}, keytab }, ""},
 		"initiator and what makes none":  {func(o *client.Options) { o.Initiator, o.Delegation = stumbling{}, kerberos.DelegationAlways }, ""},

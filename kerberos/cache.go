@@ -5,21 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/internal/ccache/kcm"
+	"github.com/kerbchain/kerbchain/internal/ccache/keyring"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
+	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// CCache returns a source that uses a credential cache, such as
-// "FILE:/tmp/krb5cc_1000", a bare path, or "DIR:/run/user/1000/krb5cc": of such a
-// collection the cache of o.Principal, or the primary one. %{uid} and its like
-// are expanded. The file is read when a ticket is first asked for, and again
-// when it changed or what was read has run out. It is never written. Caches of
-// other types are not supported yet, and the error says what to do.
+// CCache returns a source that uses the credential cache of a name as MIT krb5
+// spells it: "FILE:/tmp/krb5cc_1000" or a bare path, "DIR:/run/user/1000/krb5cc",
+// "KCM:", "KEYRING:persistent:1000" (on Linux), or a "MEMORY:name" of
+// o.MemoryCaches. %{uid} and its like are expanded. Where the name stands for a
+// collection, the cache is chosen for each server: that of o.Principal if one is
+// asked for; else the one that .k5identity names; else that of the server's
+// realm; else the primary one. o.Principal must have a cache.
+//
+// Caches are read when a ticket is first asked for, and again when they changed,
+// which is seen within a second, or what was read has run out. While kinit
+// replaces one, what was read last stays in use. See Options.ReadOnlyCache for
+// what is written.
 func CCache(name string, o Options) (*Source, error) {
 	s, err := newSource(o)
 	if err != nil {
@@ -28,6 +37,9 @@ func CCache(name string, o Options) (*Source, error) {
 	creds, err := s.cache(name)
 	if err != nil {
 		return nil, err
+	}
+	if refused, ok := creds.collection.(refused); ok {
+		return nil, s.noCredentials(refused.err, "")
 	}
 	s.creds = creds
 	return s, nil
@@ -42,131 +54,336 @@ func (s *Source) cache(name string) (*cacheCredentials, error) {
 	if err != nil {
 		return nil, s.noCredentials(fmt.Errorf("credential cache: %w", err), "name it as FILE:/path")
 	}
+	collection, err := s.collection(parsed)
+	if err != nil {
+		collection = refused{err}
+	}
 	p, err := s.principal()
 	if err != nil {
 		return nil, err
 	}
-	return &cacheCredentials{s: s, name: parsed, want: p}, nil
+	return &cacheCredentials{s: s, name: parsed, collection: collection, want: p, members: make(map[string]*member)}, nil
 }
 
-// cacheCredentials are those that kinit left in a file.
+func (s *Source) collection(n ccache.Name) (ccache.Collection, error) {
+	switch n.Type {
+	case "KCM":
+		return kcm.Open(n, kcm.Options{Socket: s.conf.KCMSocket})
+	case "KEYRING":
+		return keyring.Open(n)
+	case "MEMORY":
+		return s.o.MemoryCaches.open(n)
+	}
+	return ccache.Open(n)
+}
+
+// refused stands for a cache of a type that cannot be read. That is an error for
+// who must have it, and nothing to those who have a client keytab.
+type refused struct{ err error }
+
+func (r refused) Primary(context.Context) (ccache.Store, error)  { return nil, r.err }
+func (r refused) Stores(context.Context) ([]ccache.Store, error) { return nil, r.err }
+
+// cacheCredentials are those that kinit left in a cache, or in several.
 type cacheCredentials struct {
-	s    *Source
-	name ccache.Name
-	want krb.Principal // zero: anyone
+	s          *Source
+	name       ccache.Name
+	collection ccache.Collection
+	want       krb.Principal // zero: whoever suits the server
+
+	checked atomic.Int64  // when the collection was last looked at, in nanoseconds of the local clock
+	epoch   atomic.Uint64 // how often another cache became the primary one
 
 	mu      sync.Mutex
-	checked time.Time
-	seen    stamp         // when it was last looked at
-	last    *ccache.Cache // the last that could be read whole
-	stamp   stamp         // of last
+	primary string
+	members map[string]*member // by name
 }
 
-// A stamp tells one state of a file from another.
-type stamp struct {
-	modified time.Time
-	size     int64
-	file     os.FileInfo
+// A member is one cache.
+type member struct {
+	store ccache.Store
+	seen  atomic.Pointer[string] // its state when it was last looked at
+	at    atomic.Int64           // when that was
+	gone  atomic.Int64           // since when it is not there, 0 if it is
+
+	mu    sync.Mutex
+	last  *ccache.Cache // the last that could be read whole
+	state string        // of last
 }
 
-func stampOf(path string) (stamp, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return stamp{}, err
-	}
-	return stamp{info.ModTime(), info.Size(), info}, nil
-}
-
-func (a stamp) same(b stamp) bool {
-	return a.file != nil && b.file != nil && a.size == b.size && a.modified.Equal(b.modified) && os.SameFile(a.file, b.file)
-}
-
-// interval is how often a cache file is looked at, at most.
+// interval is how often a cache is looked at, at most.
 const interval = time.Second
 
-// changed looks at the file once a second at most. A file that is gone for a
-// moment, as while kinit replaces it, has not changed.
-func (c *cacheCredentials) changed(s *session, now time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if d := now.Sub(c.checked); d < 0 || d >= interval {
-		c.checked = now
-		// Of a collection, another cache may have become the primary one.
-		if path, err := ccache.File(c.name, c.want); err == nil {
-			if at, err := stampOf(path); err == nil {
-				c.seen = at
-			}
-		}
+// elapsed reports whether it is time to look again. Of those who ask at the same
+// time one is told so.
+func elapsed(at *atomic.Int64, now time.Time) bool {
+	last, n := at.Load(), now.UnixNano()
+	if d := n - last; d >= 0 && d < int64(interval) {
+		return false
 	}
-	return c.seen.file != nil && !c.seen.same(s.stamp)
+	return at.CompareAndSwap(last, n)
 }
 
-func (c *cacheCredentials) open(context.Context) (*session, error) {
-	cache, at, err := c.read()
+// member returns the one of a store, which it makes at need.
+func (c *cacheCredentials) member(store ccache.Store) *member {
+	name := store.Name().String()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.members[name]
+	if m == nil {
+		if len(c.members) >= maxSessions {
+			clear(c.members)
+		}
+		m = &member{store: store}
+		c.members[name] = m
+	}
+	return m
+}
+
+// sees notes which cache is the primary one.
+func (c *cacheCredentials) sees(primary ccache.Store) {
+	name := primary.Name().String()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.primary != name {
+		c.primary = name
+		c.epoch.Add(1)
+	}
+}
+
+// check looks once a second at most. A cache that is gone for a moment, as while
+// kinit replaces it, has not changed.
+func (c *cacheCredentials) check(ctx context.Context, s *session, now time.Time) (uint64, bool) {
+	if elapsed(&c.checked, now) {
+		if primary, err := c.collection.Primary(ctx); err == nil {
+			c.sees(primary)
+		}
+	}
+	c.mu.Lock()
+	m := c.members[s.name]
+	c.mu.Unlock()
+	if m == nil {
+		return c.epoch.Load(), true
+	}
+	if elapsed(&m.at, now) {
+		state, err := m.store.State(ctx)
+		if err == nil {
+			m.seen.Store(&state)
+		}
+		m.missing(errors.Is(err, fs.ErrNotExist), now)
+	}
+	seen := m.seen.Load()
+	return c.epoch.Load(), seen != nil && *seen != s.state || m.destroyed(now)
+}
+
+// absence is for how long a cache may be gone before it counts as destroyed.
+const absence = 10 * time.Second
+
+func (m *member) missing(gone bool, now time.Time) {
+	switch {
+	case !gone:
+		m.gone.Store(0)
+	default:
+		m.gone.CompareAndSwap(0, now.UnixNano())
+	}
+}
+
+// destroyed reports whether the cache is gone for good: kdestroy is to be heeded
+// even though we remember what was there.
+func (m *member) destroyed(now time.Time) bool {
+	since := m.gone.Load()
+	return since != 0 && now.UnixNano()-since >= int64(absence)
+}
+
+func (c *cacheCredentials) open(ctx context.Context, name string) (*session, error) {
+	c.mu.Lock()
+	m := c.members[name]
+	c.mu.Unlock()
+	if m == nil {
+		return nil, c.s.noCredentials(fmt.Errorf("credential cache %s is no longer used: too many of them", name), "")
+	}
+	cache, state, err := c.read(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	if !c.want.IsZero() && !c.want.Equal(cache.Client) {
-		return nil, c.s.noCredentials(fmt.Errorf("%s holds credentials of %s", c.name, cache.Client),
-			fmt.Sprintf("run kinit -c %s %s, or name a cache of that principal", c.name, c.want))
+	if !c.want.IsZero() && !c.want.Equal(cache.Client) && c.want.Type != krb.NTEnterprise {
+		return nil, c.s.noCredentials(fmt.Errorf("%s holds credentials of %s", m.store.Name(), cache.Client),
+			fmt.Sprintf("run kinit -c %s %s, or name a cache of that principal", m.store.Name(), c.want))
 	}
 	if c.s.conf.KDCTimesync && cache.KDCOffset != 0 {
 		c.s.kdc.SetOffset(cache.Client.Realm, cache.KDCOffset)
 	}
-	s := &session{client: cache.Client, source: c.name.String(), stamp: at}
-	query := func() ccache.Query {
-		return ccache.Query{Etypes: these(c.s.conf.PermittedEnctypes), Now: c.s.o.Now()}
-	}
+	s := &session{client: cache.Client, source: m.store.Name().String(), state: state}
 	s.stored = func(server krb.Principal) (*krb.Ticket, bool) {
-		t, err := cache.Ticket(server, query())
+		t, err := cache.Ticket(server, c.query())
 		return t, err == nil
 	}
-	tgt, err := cache.TGT(query())
+	if !c.s.o.ReadOnlyCache {
+		s.keep = func(ctx context.Context, t *krb.Ticket) { c.add(ctx, m, t) }
+	}
+	tgt, err := cache.TGT(c.query())
 	switch {
 	case err == nil:
 		s.tgt = tgt
+		s.refresh = c.refreshAt(tgt)
 	case errors.Is(err, ccache.ErrNoTicket) && len(cache.Credentials) > 0:
 		// Service tickets alone are enough for their services.
 	default:
-		e := c.s.noCredentials(fmt.Errorf("%s: %w", c.name, err), "")
+		e := c.s.noCredentials(fmt.Errorf("%s: %w", m.store.Name(), err), "")
 		e.Principal = cache.Client.String()
 		return nil, e
 	}
 	return s, nil
 }
 
+func (c *cacheCredentials) query() ccache.Query {
+	return ccache.Query{Etypes: these(c.s.conf.PermittedEnctypes), Now: c.s.o.Now()}
+}
+
+// refreshAt is when half of a ticket's life is over, by the local clock, if it
+// can be renewed.
+func (c *cacheCredentials) refreshAt(tgt *krb.Ticket) time.Time {
+	if !renewable(tgt) {
+		return time.Time{}
+	}
+	return halfway(tgt).Add(-c.s.kdc.Offset(tgt.Client.Realm))
+}
+
+// A cache that is being made is read again soon, and ever less often; one that is
+// not there is most likely not being made.
+const (
+	firstRetry     = time.Millisecond
+	retries        = 8 // within a quarter of a second
+	retriesMissing = 6 // within a sixteenth
+)
+
 // read returns the cache as it is now or, while it is being written, as it was.
-func (c *cacheCredentials) read() (*ccache.Cache, stamp, error) {
-	var at stamp
-	var cache *ccache.Cache
-	path, err := ccache.File(c.name, c.want)
-	if err == nil {
-		at, err = stampOf(path)
+// kinit makes a cache anew in several steps, between which it is not there, is
+// empty, or ends too early.
+func (c *cacheCredentials) read(ctx context.Context, m *member) (*ccache.Cache, string, error) {
+	for try := 0; ; try++ {
+		cache, state, err := c.load(ctx, m)
+		now := c.s.o.Now()
+		m.missing(errors.Is(err, fs.ErrNotExist), now)
+		whole := err == nil && len(cache.Credentials) > 0
+		m.mu.Lock()
+		if whole {
+			m.last, m.state = cache, state
+			m.seen.Store(&state)
+		}
+		last, lastState := m.last, m.state
+		m.mu.Unlock()
+		unfinished := err == nil && !whole || errors.Is(err, ccache.ErrTruncated) || errors.Is(err, fs.ErrNotExist)
+		switch {
+		case whole:
+			return cache, state, nil
+		case unfinished && last != nil && c.good(last) && !m.destroyed(now):
+			return last, lastState, nil
+		case unfinished && try < retries && (try < retriesMissing || !errors.Is(err, fs.ErrNotExist)):
+			select {
+			case <-ctx.Done():
+				return nil, "", c.unreadable(m, context.Cause(ctx))
+			case <-time.After(firstRetry << try):
+			}
+		case err == nil:
+			return cache, state, nil // empty for good
+		default:
+			return nil, "", c.unreadable(m, err)
+		}
 	}
-	if err == nil {
-		cache, err = ccache.Load(ccache.Name{Type: "FILE", Residual: path})
+}
+
+// load reads a cache together with its state. A cache that changes meanwhile is
+// said to be in the state before, and so looked at again.
+func (c *cacheCredentials) load(ctx context.Context, m *member) (*ccache.Cache, string, error) {
+	state, err := m.store.State(ctx)
+	if err != nil {
+		return nil, "", err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err == nil {
-		c.last, c.stamp, c.seen = cache, at, at
-		return cache, at, nil
+	cache, err := m.store.Load(ctx)
+	return cache, state, err
+}
+
+// good reports whether there is still something in a cache that can be used.
+func (c *cacheCredentials) good(cache *ccache.Cache) bool {
+	now := c.s.o.Now().Add(cache.KDCOffset)
+	for i := range cache.Credentials {
+		if now.Before(cache.Credentials[i].EndTime) {
+			return true
+		}
 	}
-	if c.last != nil && (errors.Is(err, ccache.ErrTruncated) || errors.Is(err, fs.ErrNotExist)) {
-		return c.last, c.stamp, nil
-	}
-	var unsupported *ccache.UnsupportedTypeError
-	var malformed *ccache.ParseError
+	return false
+}
+
+func (c *cacheCredentials) unreadable(m *member, err error) error {
 	hint := "run kinit"
 	switch {
-	case errors.As(err, &unsupported):
-		return nil, stamp{}, c.s.noCredentials(err, "")
-	case errors.As(err, &malformed):
-		return nil, stamp{}, c.s.noCredentials(err, hint)
 	case errors.Is(err, fs.ErrNotExist):
 		hint = "run kinit, or name the cache in KRB5CCNAME"
 	case errors.Is(err, fs.ErrPermission):
 		hint = "the cache belongs to another user: run kinit, or name another in KRB5CCNAME"
 	}
-	return nil, stamp{}, c.s.noCredentials(fmt.Errorf("read credential cache %s: %w", c.name, err), hint)
+	if _, ok := errors.AsType[*ccache.ParseError](err); ok {
+		return c.s.noCredentials(err, hint)
+	}
+	return c.s.noCredentials(fmt.Errorf("read credential cache %s: %w", m.store.Name(), err), hint)
+}
+
+// lockPatience bounds the wait for a cache that another program writes to.
+const lockPatience = time.Second
+
+// add writes a ticket back. The request has its ticket whether that succeeds or
+// not, so a failure goes to the trace alone.
+func (c *cacheCredentials) add(ctx context.Context, m *member, t *krb.Ticket) {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	err := m.store.Add(ctx, ccache.FromTicket(t))
+	middleware.Emit(ctx, middleware.CacheEvent{Cache: m.store.Name().String(), Server: t.Server.String(), Err: err})
+}
+
+// refresh renews the ticket-granting ticket, and writes it to the cache in the
+// place of the old one.
+func (c *cacheCredentials) refresh(ctx context.Context, old *session) (*session, error) {
+	t, err := c.s.renewed(ctx, old)
+	if err != nil {
+		return nil, err
+	}
+	fresh := *old
+	fresh.tgt = t
+	fresh.refresh = c.refreshAt(t)
+	c.mu.Lock()
+	m := c.members[old.name]
+	c.mu.Unlock()
+	if m != nil && !c.s.o.ReadOnlyCache {
+		ctx, cancel := context.WithTimeout(ctx, lockPatience)
+		defer cancel()
+		err := c.replace(ctx, m, old.tgt, t)
+		middleware.Emit(ctx, middleware.CacheEvent{Cache: m.store.Name().String(), Server: t.Server.String(), Err: err})
+	}
+	return &fresh, nil
+}
+
+// replace puts the renewed ticket where the old one was, unless another program
+// put one there meanwhile. Service tickets stay.
+func (c *cacheCredentials) replace(ctx context.Context, m *member, old, renewed *krb.Ticket) error {
+	cache, err := m.store.Load(ctx)
+	if err != nil {
+		return err
+	}
+	now := c.s.o.Now().Add(cache.KDCOffset)
+	fresh := *cache
+	fresh.Credentials = []ccache.Credential{ccache.FromTicket(renewed)}
+	found := false
+	for _, cred := range cache.Credentials {
+		switch {
+		case string(cred.Raw) == string(old.Raw):
+			found = true
+		case now.Before(cred.EndTime):
+			fresh.Credentials = append(fresh.Credentials, cred)
+		}
+	}
+	if !found {
+		return nil
+	}
+	return m.store.Replace(ctx, &fresh)
 }

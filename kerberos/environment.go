@@ -5,8 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"strings"
 	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
 // FromEnvironment returns a source that finds credentials as programs on MIT
@@ -49,22 +50,53 @@ type environmentCredentials struct {
 	keytabs []*keytabCredentials
 }
 
-func (c *environmentCredentials) changed(s *session, now time.Time) bool {
-	// A session from a keytab has no stamp: a cache that appears later is used
-	// from the next login on.
-	return s.stamp.file != nil && c.cache.changed(s, now)
+// fromKeytab names the session of a client keytab. No cache has that name.
+const fromKeytab = "client keytab"
+
+func (c *environmentCredentials) choose(ctx context.Context, server krb.Principal) (string, uint64, error) {
+	name, epoch, err := c.cache.choose(ctx, server)
+	if err != nil && c.keytab() != nil {
+		return fromKeytab, c.cache.epoch.Load(), nil
+	}
+	return name, epoch, err
 }
 
-func (c *environmentCredentials) open(ctx context.Context) (*session, error) {
-	s, err := c.cache.open(ctx)
-	if err == nil {
-		return s, nil
+func (c *environmentCredentials) check(ctx context.Context, s *session, now time.Time) (uint64, bool) {
+	if s.state == "" {
+		// A session from a keytab. A cache that appears later is used from the
+		// next login on.
+		return c.cache.epoch.Load(), false
 	}
-	for _, kt := range c.keytabs {
-		if _, statErr := os.Stat(strings.TrimPrefix(kt.path, "FILE:")); errors.Is(statErr, fs.ErrNotExist) {
-			continue
+	return c.cache.check(ctx, s, now)
+}
+
+func (c *environmentCredentials) open(ctx context.Context, name string) (*session, error) {
+	var err error
+	if name != fromKeytab {
+		var s *session
+		if s, err = c.cache.open(ctx, name); err == nil {
+			return s, nil
 		}
-		return kt.open(ctx)
+	}
+	if kt := c.keytab(); kt != nil {
+		return kt.open(ctx, "")
 	}
 	return nil, err
+}
+
+func (c *environmentCredentials) refresh(ctx context.Context, s *session) (*session, error) {
+	if s.state == "" {
+		return c.open(ctx, fromKeytab)
+	}
+	return c.cache.refresh(ctx, s)
+}
+
+// keytab returns the first client keytab that exists.
+func (c *environmentCredentials) keytab() *keytabCredentials {
+	for _, kt := range c.keytabs {
+		if _, err := os.Stat(kt.path); !errors.Is(err, fs.ErrNotExist) {
+			return kt
+		}
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -238,4 +239,160 @@ func ExampleSource_ForwardedTicket() {
 	forwarded, err := source.ForwardedTicket(ctx, service)
 	fmt.Println(forwarded.Client(), forwarded.SPN(), err)
 	// Output: alice@EXAMPLE.TEST krbtgt/EXAMPLE.TEST@EXAMPLE.TEST <nil>
+}
+
+func ExamplePasswordFunc() {
+	realm := exampleRealm()
+	defer realm.Close()
+
+	source, err := kerberos.PasswordFunc(func(ctx context.Context, principal string) (kerberos.Secret, error) {
+		fmt.Println("the password of", principal, "is fetched")
+		return kerberos.NewSecret("secret"), nil
+	}, kerberos.Options{Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for range 2 {
+		ticket, err := source.ServiceTicket(context.Background(), "HTTP/localhost")
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(ticket.Client(), "has a ticket for", ticket.SPN())
+	}
+	// Output:
+	// the password of alice@EXAMPLE.TEST is fetched
+	// alice@EXAMPLE.TEST has a ticket for HTTP/localhost@EXAMPLE.TEST
+	// alice@EXAMPLE.TEST has a ticket for HTTP/localhost@EXAMPLE.TEST
+}
+
+func ExampleMemoryCaches() {
+	realm := exampleRealm()
+	defer realm.Close()
+
+	// A vault gives what kinit would have put into a file.
+	var caches kerberos.MemoryCaches
+	if err := caches.Put("job", realm.CCache("alice")); err != nil {
+		log.Fatal(err)
+	}
+	source, err := kerberos.CCache("MEMORY:job", kerberos.Options{MemoryCaches: &caches, Krb5ConfText: realm.Config()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ticket, err := source.ServiceTicket(context.Background(), "HTTP/localhost")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ticket.Client(), "from", ticket.Source())
+	// Output: alice@EXAMPLE.TEST from MEMORY:job
+}
+
+func ExampleMemoryCaches_Get() {
+	realm := exampleRealm()
+	defer realm.Close()
+
+	var caches kerberos.MemoryCaches
+	if err := caches.Put("job", realm.CCache("alice")); err != nil {
+		log.Fatal(err)
+	}
+	_, there := caches.Get("job")
+	_, another := caches.Get("another")
+	fmt.Println(there, another)
+	// Output: true false
+}
+
+func ExampleMemoryCaches_Put() {
+	var caches kerberos.MemoryCaches
+	err := caches.Put("job", []byte("no cache"))
+	fmt.Println(errors.Is(err, middleware.ErrCredentials))
+	// Output: true
+}
+
+func ExampleSource_KeepFresh() {
+	realm := exampleRealm()
+	defer realm.Close()
+
+	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- source.KeepFresh(ctx) }()
+
+	// ... requests, for days ...
+
+	stop()
+	fmt.Println(<-ended)
+	// Output: context canceled
+}
+
+// exampleDNS knows one alias.
+type exampleDNS struct{ *net.Resolver }
+
+func (exampleDNS) LookupCNAME(context.Context, string) (string, error) {
+	return "node7.example.test.", nil
+}
+
+func ExampleCanonicalize() {
+	realm, err := fakekdc.New(
+		fakekdc.WithRealm("EXAMPLE.TEST"),
+		fakekdc.WithUser("alice", "secret"),
+		fakekdc.WithService("HTTP/node7.example.test"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer realm.Close()
+
+	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(), Resolver: exampleDNS{},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{Canonicalize: kerberos.CanonicalizeFallback})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := middleware.WithTrace(context.Background(), func(e middleware.Event) {
+		if e, ok := e.(middleware.TicketEvent); ok {
+			fmt.Println("ticket for", e.SPN)
+		}
+	})
+	if _, err := in.Initiate(ctx, middleware.Target{Host: "www.example.test", Port: "80"}); err != nil {
+		log.Fatal(err)
+	}
+	// Output: ticket for HTTP/node7.example.test@EXAMPLE.TEST
+}
+
+func ExampleSource_CanonicalHost() {
+	realm := exampleRealm()
+	defer realm.Close()
+
+	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(), Resolver: exampleDNS{},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	name, err := source.CanonicalHost(context.Background(), "WWW.example.test.", false)
+	fmt.Println(name, err)
+	// Output: node7.example.test <nil>
+}
+
+func ExampleInitiatorOptions() {
+	// One server is known by another name, and strangers get no token.
+	_, err := kerberos.NewInitiator(exampleSource{}, kerberos.InitiatorOptions{
+		HostOverrides: map[string]string{"www.example.test": "HTTP/node7.example.test@EXAMPLE.TEST"},
+		AllowedHosts:  []string{"*.example.test"},
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+type exampleSource struct{}
+
+func (exampleSource) ServiceTicket(context.Context, string) (kerberos.Ticket, error) {
+	return kerberos.Ticket{}, errors.New("no tickets today")
 }

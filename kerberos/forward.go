@@ -37,7 +37,7 @@ func (s *Source) ForwardedTicket(ctx context.Context, service Ticket) (Ticket, e
 }
 
 func (s *Source) forward(ctx context.Context, service Ticket, key string) (Ticket, error) {
-	session, err := s.open(ctx)
+	session, _, err := s.open(ctx, service.t.Server)
 	if err != nil {
 		return Ticket{}, withSPN(err, service.SPN())
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -71,11 +69,31 @@ type InitiatorOptions struct {
 	// Service is the service class of the SPN; empty means HTTP.
 	Service string
 	// HostOverride is used in the SPN in place of the host of the URL, for
-	// servers whose Kerberos name differs from their DNS name.
+	// servers whose Kerberos name differs from their DNS name. It does not
+	// follow redirects to another host.
 	HostOverride string
+	// HostOverrides is HostOverride for single hosts. Keys are hosts in the
+	// notation of Chromium's policies, such as "app.example", "app.example:8443"
+	// or "*.corp.example", of which the most exact counts; values are a host, or
+	// a whole SPN: service/host or service/host@REALM.
+	HostOverrides map[string]string
 	// Realm is the realm of every service; empty means that krb5.conf and the
 	// KDC decide.
 	Realm string
+	// PortInSPN puts the port of the URL into the SPN, HTTP/host:8443, unless it
+	// is 80 or 443.
+	PortInSPN bool
+	// Canonicalize says what to do where the KDC does not know the host by the
+	// name in the URL.
+	Canonicalize Canonicalize
+	// AllowedHosts limits authentication to these hosts, as the URL names them,
+	// in the notation of Chromium's AuthServerAllowlist. Others get no token,
+	// whatever they ask for. Empty means all hosts.
+	AllowedHosts []string
+	// Proxy, when not nil, are the options for HTTP proxies. Without it they
+	// get tokens as the other options say, without overrides, lists and
+	// delegation.
+	Proxy *InitiatorOptions
 	// NoMutual leaves out the request for mutual authentication. The server
 	// then proves nothing.
 	NoMutual bool
@@ -85,88 +103,96 @@ type InitiatorOptions struct {
 	Delegation Delegation
 	// DelegateTo limits delegation to these hosts, as the URL names them, in
 	// the notation of Chromium's AuthNegotiateDelegateAllowlist, such as
-	// "app.example" or "*.corp.example:8443". Empty means all hosts.
+	// "app.example" or "*.corp.example:8443". Empty means all hosts, save those
+	// that a redirect led to.
 	DelegateTo []string
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 }
 
 // NewInitiator returns an initiator that signs with tickets of source. The host
-// in the SPN is the one in the URL: nothing is looked up in DNS.
+// in the SPN is the one in the URL; see [Canonicalize] for when DNS is asked.
 func NewInitiator(source TicketSource, o InitiatorOptions) (middleware.Initiator, error) {
-	fail := func(format string, args ...any) (middleware.Initiator, error) {
-		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Err: fmt.Errorf(format, args...)}
+	origin, err := newInitiator(source, o)
+	if err != nil {
+		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Err: err}
 	}
+	proxy := o
+	if o.Proxy != nil {
+		proxy = *o.Proxy
+	} else {
+		proxy.HostOverride, proxy.HostOverrides, proxy.AllowedHosts = "", nil, nil
+	}
+	proxy.Delegation = DelegationOff
+	origin.proxy, err = newInitiator(source, proxy)
+	if err != nil {
+		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Err: fmt.Errorf("options for proxies: %w", err)}
+	}
+	return origin, nil
+}
+
+func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	if source == nil {
-		return fail("no ticket source given: use FromEnvironment, CCache, Keytab, Password or GoKRB5")
+		return nil, errors.New("no ticket source given: use FromEnvironment, CCache, Keytab, Password or GoKRB5")
 	}
 	if o.Delegation < DelegationOff || o.Delegation > DelegationAlways {
-		return fail("unknown mode of delegation %d", o.Delegation)
+		return nil, fmt.Errorf("unknown mode of delegation %d", o.Delegation)
 	}
 	delegator, ok := source.(Delegator)
 	if o.Delegation != DelegationOff && !ok {
-		return fail("the ticket source %T cannot delegate: use one of this package, or leave Delegation at DelegationOff", source)
-	}
-	if o.Service == "" {
-		o.Service = "HTTP"
-	}
-	if strings.ContainsAny(o.Service, "/@ ") {
-		return fail("service class %q must be a plain word such as HTTP or WSMAN", o.Service)
-	}
-	if strings.ContainsAny(o.HostOverride, "/@: ") && net.ParseIP(o.HostOverride) == nil {
-		return fail("host override %q must be a host name alone, without scheme and port", o.HostOverride)
+		return nil, fmt.Errorf("the ticket source %T cannot delegate: use one of this package, or leave Delegation at DelegationOff", source)
 	}
 	if o.Bindings < BindingsAuto || o.Bindings > BindingsOff {
-		return fail("unknown mode of channel binding %d", o.Bindings)
+		return nil, fmt.Errorf("unknown mode of channel binding %d", o.Bindings)
+	}
+	names, err := newSPNMaker(source, &o)
+	if err != nil {
+		return nil, err
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	hosts := o.DelegateTo
+	return &initiator{
+		source: source, delegator: delegator, o: o, names: names,
+		allowed: hostpattern.Parse(orAll(o.AllowedHosts)), delegateTo: hostpattern.Parse(orAll(o.DelegateTo)),
+	}, nil
+}
+
+// orAll is the list of all hosts where none are listed.
+func orAll(hosts []string) []string {
 	if len(hosts) == 0 {
-		hosts = []string{"*"}
+		return []string{"*"}
 	}
-	return &initiator{source: source, delegator: delegator, o: o, delegateTo: hostpattern.Parse(hosts)}, nil
+	return hosts
 }
 
 type initiator struct {
 	source     TicketSource
 	delegator  Delegator // nil where the source is none
 	o          InitiatorOptions
+	names      *spnMaker
+	allowed    hostpattern.List
 	delegateTo hostpattern.List
-}
-
-// spn returns the service principal for a target (RFC 4559 section 4.1).
-func (i *initiator) spn(t middleware.Target) (string, error) {
-	host := i.o.HostOverride
-	if host == "" {
-		host = t.Host
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if zone := strings.IndexByte(host, '%'); zone >= 0 {
-		host = host[:zone]
-	}
-	if host == "" {
-		return "", errors.New("the request names no host")
-	}
-	if strings.ContainsAny(host, "/@") {
-		return "", fmt.Errorf("host %q cannot be part of a service principal", host)
-	}
-	spn := i.o.Service + "/" + host
-	if i.o.Realm != "" {
-		spn += "@" + i.o.Realm
-	}
-	return spn, nil
+	proxy      *initiator // for targets that are proxies
 }
 
 func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middleware.SecurityContext, error) {
-	spn, err := i.spn(t)
+	if t.Proxy && i.proxy != nil {
+		return i.proxy.Initiate(ctx, t)
+	}
+	if !i.allowed.Match(t.Host, t.Port) {
+		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrNotAllowed, Host: t.HostPort(), Hint: "add it to AllowedHosts"}
+	}
+	spn, fixed, err := i.names.spn(t)
 	if err != nil {
 		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Host: t.HostPort(), Err: err,
 			Hint: "use a URL with a host name, or set HostOverride"}
 	}
 	begin := i.o.Now()
 	ticket, err := i.source.ServiceTicket(ctx, spn)
+	if err != nil && !fixed && unknownService(err) {
+		ticket, err = i.byCanonicalName(ctx, t, spn, err)
+	}
 	if err != nil {
 		return nil, i.blame(err, t, spn)
 	}
@@ -192,14 +218,14 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 
 // delegates reports whether the server is to get the user's credentials.
 func (i *initiator) delegates(t middleware.Target, ticket Ticket) bool {
-	if i.o.Delegation == DelegationOff || t.Proxy || !i.delegateTo.Match(t.Host, t.Port) {
+	if i.o.Delegation == DelegationOff || t.Proxy || t.From != "" && len(i.o.DelegateTo) == 0 || !i.delegateTo.Match(t.Host, t.Port) {
 		return false
 	}
 	return i.o.Delegation == DelegationAlways || ticket.okAsDelegate()
 }
 
 // blame makes sure that an error names the host and the SPN.
-func (i *initiator) blame(err error, t middleware.Target, spn string) error {
+func (i *initiator) blame(err error, t middleware.Target, spn string) *middleware.Error {
 	var e *middleware.Error
 	if !errors.As(err, &e) {
 		e = &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Err: err}

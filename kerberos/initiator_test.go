@@ -34,25 +34,46 @@ func (r *recorder) ServiceTicket(_ context.Context, spn string) (kerberos.Ticket
 	return kerberos.Ticket{}, errRecorded
 }
 
+var overrides = kerberos.InitiatorOptions{HostOverrides: map[string]string{
+	"outer.example":     "Inner.local.",
+	"*.cluster.example": "balancer.example",
+	"win.example":       "WSMAN/win",
+	"far.example":       "HTTP/far@FAR.TEST",
+	"app.example:8443":  "admin.example",
+	"app.example:443":   "user.example",
+}}
+
 func TestSPN(t *testing.T) {
 	for name, tc := range map[string]struct {
 		o    kerberos.InitiatorOptions
 		host string
+		from string
 		want string
 	}{
-		"host":             {host: "web.example.org", want: "HTTP/web.example.org"},
-		"upper case":       {host: "Web.Example.ORG", want: "HTTP/web.example.org"},
-		"dot at the end":   {host: "web.example.org.", want: "HTTP/web.example.org"},
-		"short":            {host: "web", want: "HTTP/web"},
-		"IPv4":             {host: "127.0.0.1", want: "HTTP/127.0.0.1"},
-		"IPv6":             {host: "::1", want: "HTTP/::1"},
-		"IPv6 with a zone": {host: "fe80::1%eth0", want: "HTTP/fe80::1"},
-		"service":          {o: kerberos.InitiatorOptions{Service: "WSMAN"}, host: "win", want: "WSMAN/win"},
-		"override":         {o: kerberos.InitiatorOptions{HostOverride: "Inner.local"}, host: "outer.example", want: "HTTP/inner.local"},
-		"realm":            {o: kerberos.InitiatorOptions{Realm: "OTHER.EXAMPLE"}, host: "web", want: "HTTP/web@OTHER.EXAMPLE"},
-		"no host":          {want: ""},
-		"slash":            {host: "a/b", want: ""},
-		"at":               {host: "a@b", want: ""},
+		"override of another":     {o: kerberos.InitiatorOptions{HostOverride: "inner.local"}, host: "stranger.example", from: "outer.example:443", want: "HTTP/stranger.example"},
+		"IDN":                     {host: "Bücher.example", want: "HTTP/xn--bcher-kva.example"},
+		"no IDN":                  {host: "a\u200fb.example", want: ""},
+		"port":                    {o: kerberos.InitiatorOptions{PortInSPN: true}, host: "web", want: "HTTP/web:8443"},
+		"override without port":   {o: kerberos.InitiatorOptions{PortInSPN: true, HostOverride: "inner"}, host: "web", want: "HTTP/inner"},
+		"override for the host":   {o: overrides, host: "outer.example", want: "HTTP/inner.local"},
+		"override by wildcard":    {o: overrides, host: "a.cluster.example", want: "HTTP/balancer.example"},
+		"override with a service": {o: overrides, host: "win.example", want: "WSMAN/win"},
+		"override with a realm":   {o: overrides, host: "far.example", want: "HTTP/far@FAR.TEST"},
+		"override for the port":   {o: overrides, host: "app.example", want: "HTTP/admin.example"},
+		"overrides for others":    {o: overrides, host: "web.example", want: "HTTP/web.example"},
+		"host":                    {host: "web.example.org", want: "HTTP/web.example.org"},
+		"upper case":              {host: "Web.Example.ORG", want: "HTTP/web.example.org"},
+		"dot at the end":          {host: "web.example.org.", want: "HTTP/web.example.org"},
+		"short":                   {host: "web", want: "HTTP/web"},
+		"IPv4":                    {host: "127.0.0.1", want: "HTTP/127.0.0.1"},
+		"IPv6":                    {host: "::1", want: "HTTP/::1"},
+		"IPv6 with a zone":        {host: "fe80::1%eth0", want: "HTTP/fe80::1"},
+		"service":                 {o: kerberos.InitiatorOptions{Service: "WSMAN"}, host: "win", want: "WSMAN/win"},
+		"override":                {o: kerberos.InitiatorOptions{HostOverride: "Inner.local"}, host: "outer.example", want: "HTTP/inner.local"},
+		"realm":                   {o: kerberos.InitiatorOptions{Realm: "OTHER.EXAMPLE"}, host: "web", want: "HTTP/web@OTHER.EXAMPLE"},
+		"no host":                 {want: ""},
+		"slash":                   {host: "a/b", want: ""},
+		"at":                      {host: "a@b", want: ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &recorder{}
@@ -60,7 +81,7 @@ func TestSPN(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = in.Initiate(t.Context(), middleware.Target{Host: tc.host, Port: "8443"})
+			_, err = in.Initiate(t.Context(), middleware.Target{Host: tc.host, Port: "8443", From: tc.from})
 			if err == nil {
 				t.Fatal("no error")
 			}

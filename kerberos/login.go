@@ -21,6 +21,19 @@ import (
 // out. A password that the KDC refused is not sent again for a minute, however
 // often tickets are asked for: that would lock accounts.
 func Password(password Secret, o Options) (*Source, error) {
+	return newPassword(o, password.IsZero(), func(context.Context, string) (Secret, error) { return password, nil })
+}
+
+// PasswordFunc is [Password] with a function that is asked for the password of
+// a principal, name@REALM, for every login: once a day or so, and not twice at
+// the same time. Its error is wrapped in the source's. It should return when ctx
+// ends. It may ask a person or a vault; what it returns is not kept, save to
+// compare it with a password that was refused within the last minute.
+func PasswordFunc(password func(ctx context.Context, principal string) (Secret, error), o Options) (*Source, error) {
+	return newPassword(o, password == nil, password)
+}
+
+func newPassword(o Options, missing bool, password func(context.Context, string) (Secret, error)) (*Source, error) {
 	s, err := newSource(o)
 	if err != nil {
 		return nil, err
@@ -32,35 +45,54 @@ func Password(password Secret, o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if password.IsZero() {
+	if missing {
 		return nil, s.noCredentials(errors.New("no password given"), "")
 	}
-	s.creds = &passwordCredentials{s: s, client: p, keys: kdcclient.Password(p, password.Reveal())}
+	s.creds = &passwordCredentials{s: s, client: p, password: password}
 	return s, nil
 }
 
-type passwordCredentials struct {
-	s      *Source
-	client krb.Principal
-	keys   kdcclient.Keys
+// alone is what credentials without a choice have in common.
+type alone struct{}
 
-	// What the KDC said when it refused the password, and until when that
-	// stands. Logins are made one at a time.
+func (alone) choose(context.Context, krb.Principal) (string, uint64, error) { return "", 0, nil }
+func (alone) check(context.Context, *session, time.Time) (uint64, bool)     { return 0, false }
+
+type passwordCredentials struct {
+	alone
+	s        *Source
+	client   krb.Principal
+	password func(context.Context, string) (Secret, error)
+
+	// Which password the KDC refused, what it said, and until when that stands.
+	// Logins are made one at a time.
+	wrong   Secret
 	refused error
 	until   time.Time
 }
 
-func (c *passwordCredentials) changed(*session, time.Time) bool { return false }
+func (c *passwordCredentials) refresh(ctx context.Context, _ *session) (*session, error) {
+	return c.open(ctx, "")
+}
 
-func (c *passwordCredentials) open(ctx context.Context) (*session, error) {
+func (c *passwordCredentials) open(ctx context.Context, _ string) (*session, error) {
+	password, err := c.password(ctx, c.client.String())
+	if err == nil && password.IsZero() {
+		err = errors.New("none was given")
+	}
+	if err != nil {
+		e := c.s.noCredentials(fmt.Errorf("ask for the password: %w", err), "")
+		e.Principal = c.client.String()
+		return nil, e
+	}
 	now := c.s.o.Now()
-	if now.Before(c.until) {
+	if now.Before(c.until) && password.Reveal() == c.wrong.Reveal() {
 		return nil, c.refused
 	}
-	s, err := c.s.login(ctx, c.client, c.keys, "password")
+	s, err := c.s.login(ctx, c.client, kdcclient.Password(c.client, password.Reveal()), "password")
 	var e *middleware.Error
 	if errors.As(err, &e) && e.Code == krb.CodePreauthFailed {
-		c.refused, c.until = err, now.Add(quarantine)
+		c.wrong, c.refused, c.until = password, err, now.Add(quarantine)
 	}
 	return s, err
 }
@@ -106,14 +138,17 @@ func (s *Source) keytab(name string) (*keytabCredentials, error) {
 }
 
 type keytabCredentials struct {
+	alone
 	s    *Source
 	path string
 	want krb.Principal // zero: the first in the file
 }
 
-func (c *keytabCredentials) changed(*session, time.Time) bool { return false }
+func (c *keytabCredentials) refresh(ctx context.Context, _ *session) (*session, error) {
+	return c.open(ctx, "")
+}
 
-func (c *keytabCredentials) open(ctx context.Context) (*session, error) {
+func (c *keytabCredentials) open(ctx context.Context, _ string) (*session, error) {
 	client, keys, err := c.load()
 	if err != nil {
 		return nil, err

@@ -2,12 +2,14 @@ package kerberos
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
@@ -30,6 +32,19 @@ type Options struct {
 	// Krb5ConfText, when not empty, is the configuration itself, in place of
 	// files. It cannot include any.
 	Krb5ConfText string
+	// Enterprise says that Principal is an alias such as user@corp.example, an
+	// Active Directory user principal name, which a KDC of the default realm
+	// translates (RFC 6806 section 6). One written with an escaped @, as
+	// user\@corp.example@REALM, is always taken for one.
+	Enterprise bool
+	// ReadOnlyCache leaves credential caches as they are. Without it service
+	// tickets that are fetched are written back to a cache of ours, as MIT krb5
+	// does, for klist to show and other programs to use; and a ticket-granting
+	// ticket that is renewed, as kinit -R does.
+	ReadOnlyCache bool
+	// MemoryCaches holds the caches that names of type MEMORY mean; nil means
+	// that there are none.
+	MemoryCaches *MemoryCaches
 	// Forwardable asks for a ticket-granting ticket that can be delegated, where
 	// this source logs in itself; krb5.conf may ask for it too.
 	Forwardable bool
@@ -39,6 +54,11 @@ type Options struct {
 	// Dial connects to KDCs; nil means a plain [net.Dialer]. The network is
 	// "udp" or "tcp", the address host:port.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// ProxyTLS is for the connections to KDC proxies (kdc = https://... in
+	// krb5.conf). Nil trusts what http_anchors of the realm names, and without
+	// that what the system trusts; so does a value without RootCAs. It must not
+	// be changed afterwards.
+	ProxyTLS *tls.Config
 	// Resolver finds the KDCs of realms of which krb5.conf names none, unless
 	// dns_lookup_kdc is false; nil means [net.DefaultResolver].
 	Resolver Resolver
@@ -55,9 +75,10 @@ const maxTickets = 4096
 // clock may be ahead, and the request takes time.
 const margin = 30 * time.Second
 
-// A Source finds tickets with one set of credentials. Make one with
-// [FromEnvironment], [CCache], [Keytab] or [Password]. It is safe for
-// concurrent use and needs no closing.
+// A Source finds tickets with one set of credentials, or out of a collection of
+// them. Make one with [FromEnvironment], [CCache], [Keytab], [Password] or
+// [PasswordFunc]. It is safe for concurrent use, needs no closing, and runs
+// nothing between calls unless [Source.KeepFresh] is called.
 type Source struct {
 	o     Options
 	conf  *krb5conf.Config
@@ -66,28 +87,15 @@ type Source struct {
 
 	services flights[Ticket]
 	logins   flights[*session]
+	realms   flights[*krb.Ticket]
+	unknown  unknowns
+	renewing atomic.Bool                          // by a request that has a ticket already
+	after    func(time.Duration) <-chan time.Time // time.After, but in tests
 
-	mu      sync.RWMutex
-	session *session
-	tickets map[string]Ticket // by SPN as asked for
-}
-
-// credentials are a way to a session.
-type credentials interface {
-	// open gets credentials that are valid now, asking a KDC if need be.
-	open(ctx context.Context) (*session, error)
-	// changed reports whether what a session was made of is no longer there, so
-	// that it should be opened anew. It is asked on every lookup.
-	changed(s *session, now time.Time) bool
-}
-
-// A session is who we are, and what we hold.
-type session struct {
-	client krb.Principal
-	tgt    *krb.Ticket                                    // nil when there are service tickets alone
-	stored func(server krb.Principal) (*krb.Ticket, bool) // service tickets at hand; may be nil
-	source string
-	stamp  stamp
+	mu       sync.RWMutex
+	sessions map[string]*session // by the name that credentials gave
+	tickets  map[string]Ticket   // by SPN as asked for
+	cross    map[crossing]*krb.Ticket
 }
 
 func newSource(o Options) (*Source, error) {
@@ -102,7 +110,7 @@ func newSource(o Options) (*Source, error) {
 		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Principal: o.Principal,
 			Err: err, Hint: "mend the file, or name another in KRB5_CONFIG"}
 	}
-	s := &Source{o: o, conf: conf, tickets: make(map[string]Ticket)}
+	s := &Source{o: o, conf: conf, after: time.After, sessions: make(map[string]*session), tickets: make(map[string]Ticket), cross: make(map[crossing]*krb.Ticket)}
 	s.kdc = newKDCClient(o, conf)
 	return s, nil
 }
@@ -137,6 +145,12 @@ func (s *Source) principal() (krb.Principal, error) {
 	if err != nil {
 		return p, s.noCredentials(err, "write it as name@REALM")
 	}
+	if s.o.Enterprise && len(p.Components) == 1 && p.Realm != "" && !strings.Contains(p.Components[0], "@") {
+		p = krb.Principal{Components: []string{p.Components[0] + "@" + p.Realm}}
+	}
+	if len(p.Components) == 1 && strings.Contains(p.Components[0], "@") {
+		p.Type = krb.NTEnterprise
+	}
 	if p.Realm == "" {
 		p.Realm = s.conf.DefaultRealm
 	}
@@ -158,11 +172,16 @@ func (s *Source) ServiceTicket(ctx context.Context, spn string) (Ticket, error) 
 	now := s.o.Now()
 	s.mu.RLock()
 	t, ok := s.tickets[spn]
-	session := s.session
+	session := s.sessions[t.session]
 	s.mu.RUnlock()
-	if ok && usable(t.t, now.Add(t.offset)) && !s.creds.changed(session, now) {
-		t.cached = true
-		return t, nil
+	if ok && session != nil && usable(t.t, now.Add(t.offset)) {
+		if epoch, changed := s.creds.check(ctx, session, now); !changed && epoch == t.epoch {
+			if session.due(now) {
+				s.renewOnUse(ctx, t.t.Server)
+			}
+			t.cached = true
+			return t, nil
+		}
 	}
 	if ctx.Err() != nil {
 		return Ticket{}, s.gaveUp(ctx, spn)
@@ -183,8 +202,10 @@ func (s *Source) gaveUp(ctx context.Context, spn string) error {
 		Err:  fmt.Errorf("gave up waiting for a ticket: %w", context.Cause(ctx)),
 		Hint: "allow more time, or check that the KDC can be reached"}
 	s.mu.RLock()
-	if s.session != nil {
-		e.Principal = s.session.client.String()
+	if len(s.sessions) == 1 {
+		for _, session := range s.sessions {
+			e.Principal = session.client.String()
+		}
 	}
 	s.mu.RUnlock()
 	if p, err := krb.ParsePrincipal(e.Principal); err == nil && p.Realm != "" {
@@ -213,30 +234,6 @@ func usable(t *krb.Ticket, now time.Time) bool {
 	return t.ValidAt(now, min(margin, t.EndTime.Sub(t.StartTime)/10))
 }
 
-// open returns the session, opening it if there is none or it has run out.
-func (s *Source) open(ctx context.Context) (*session, error) {
-	return s.logins.do(ctx, "", func(ctx context.Context) (*session, error) {
-		now := s.o.Now()
-		s.mu.RLock()
-		old := s.session
-		s.mu.RUnlock()
-		if old != nil && usable(old.tgt, now.Add(s.offset(old))) && !s.creds.changed(old, now) {
-			return old, nil
-		}
-		fresh, err := s.creds.open(ctx)
-		if err != nil {
-			return nil, err
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.session = fresh
-		if old != nil && !fresh.client.Equal(old.client) {
-			clear(s.tickets)
-		}
-		return fresh, nil
-	})
-}
-
 func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
 	server, err := krb.ParsePrincipal(spn)
 	if err != nil {
@@ -244,52 +241,70 @@ func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
 		e.SPN = spn
 		return Ticket{}, e
 	}
-	session, err := s.open(ctx)
+	if server.Realm == "" && len(server.Components) > 1 {
+		server.Realm, _ = s.conf.RealmOf(hostOf(server))
+	}
+	session, epoch, err := s.open(ctx, server)
 	if err != nil {
 		return Ticket{}, withSPN(err, spn)
 	}
-	if server.Realm == "" && len(server.Components) > 1 {
-		server.Realm, _ = s.conf.RealmOf(server.Components[1])
-	}
 	now := s.o.Now()
-	s.mu.RLock()
+	s.mu.Lock()
 	held, ok := s.tickets[spn]
-	s.mu.RUnlock()
-	if ok && usable(held.t, now.Add(held.offset)) {
+	if ok && held.client == session.client.String() && usable(held.t, now.Add(held.offset)) {
 		// The credentials were replaced by fresher ones of the same client.
+		held.session, held.epoch = session.name, epoch
+		s.tickets[spn] = held
+		s.mu.Unlock()
 		held.cached = true
 		return held, nil
 	}
-	var cached bool
-	var got *krb.Ticket
-	if session.stored != nil {
-		if t, ok := session.stored(server); ok && usable(t, now.Add(s.offset(session))) {
-			got, cached = t, true
-		}
+	s.mu.Unlock()
+	if err := s.unknown.about(session.name, spn, now); err != nil {
+		return Ticket{}, err
 	}
-	if got == nil {
-		if session.tgt == nil {
-			return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: session.client.String(),
-				Err:  fmt.Errorf("%s holds no valid ticket for it, and no ticket-granting ticket to get one with", session.source),
-				Hint: "run kinit"}
-		}
-		if server.Realm == "" {
-			// The realm of the host is not configured: the client's KDC knows,
-			// or refers us to one that does (RFC 6806 section 8).
-			server.Realm = session.client.Realm
-		}
-		got, err = s.kdc.TGS(ctx, session.tgt, server, s.tgsOptions())
-		if err != nil {
-			return Ticket{}, s.kdcError(err, session.client.String(), spn)
-		}
+	got, cached, err := s.obtain(ctx, session, server, spn)
+	if err != nil {
+		s.unknown.note(session.name, spn, now, err)
+		return Ticket{}, err
 	}
 	t := newTicket(got, session.source)
-	t.offset = s.offset(session)
+	t.offset, t.session, t.epoch = s.offset(session), session.name, epoch
 	s.mu.Lock()
 	s.keep(spn, t, now)
 	s.mu.Unlock()
 	t.cached = cached
 	return t, nil
+}
+
+// hostOf returns the host of a host-based service, without a port.
+func hostOf(server krb.Principal) string {
+	host := server.Components[1]
+	if name, port, ok := strings.Cut(host, ":"); ok && !strings.Contains(port, ":") {
+		return name
+	}
+	return host
+}
+
+// obtain finds a ticket among those that came with the session, or asks the KDC.
+func (s *Source) obtain(ctx context.Context, session *session, server krb.Principal, spn string) (t *krb.Ticket, cached bool, err error) {
+	if session.stored != nil {
+		if t, ok := session.stored(server); ok && usable(t, s.o.Now().Add(s.offset(session))) {
+			return t, true, nil
+		}
+	}
+	if session.tgt == nil {
+		return nil, false, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: session.client.String(),
+			Err:  fmt.Errorf("%s holds no valid ticket for it, and no ticket-granting ticket to get one with", session.source),
+			Hint: "run kinit"}
+	}
+	if t, err = s.ask(ctx, session, server); err != nil {
+		return nil, false, s.kdcError(err, session.client.String(), spn)
+	}
+	if session.keep != nil {
+		session.keep(ctx, t)
+	}
+	return t, false, nil
 }
 
 // keep stores t, making room among what has run out first.

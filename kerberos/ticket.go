@@ -27,6 +27,10 @@ type Ticket struct {
 	source string
 	cached bool
 	offset time.Duration // KDC's clock minus ours
+
+	// Which credentials of a source it was got with, and when they were chosen.
+	session string
+	epoch   uint64
 }
 
 // TicketParts is what a [TicketSource] of one's own must know.

@@ -3,7 +3,10 @@ package middleware
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // The sentinels that an [*Error] wraps; branch on them with [errors.Is].
@@ -26,6 +29,9 @@ var (
 	// will carry the token is not known yet. It is wrapped along with
 	// [ErrToken]; a stage that meets it lets the server ask first.
 	ErrNoBindings = errors.New("no channel bindings")
+	// ErrNotAllowed: a host is not among those that may be authenticated to. A
+	// stage that meets it sends no token, and returns what the server says.
+	ErrNotAllowed = errors.New("host is not to be authenticated to")
 )
 
 // Reason says why a server's answer was not taken for verified.
@@ -161,6 +167,27 @@ func (e *Error) Error() string {
 	if hint != "" {
 		b.WriteString("; ")
 		b.WriteString(hint)
+	}
+	return printable(b.String())
+}
+
+// printable escapes what a terminal might obey and a log be split by: names in
+// errors come from peers, too.
+func printable(s string) string {
+	odd := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+	if strings.IndexFunc(s, odd) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if odd(r) {
+			q := strconv.QuoteToASCII(s[:n])
+			b.WriteString(q[1 : len(q)-1])
+		} else {
+			b.WriteString(s[:n])
+		}
+		s = s[n:]
 	}
 	return b.String()
 }

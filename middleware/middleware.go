@@ -41,6 +41,10 @@ type Target struct {
 	Host string
 	// Port is the decimal port of the URL, or its scheme's default.
 	Port string
+	// From is the host:port that the caller asked, where redirects led from
+	// there to another one; else empty. What was configured for that host is
+	// not meant for this one.
+	From string
 	// Proxy is set when the token is for an HTTP proxy (status 407).
 	Proxy bool
 	// Secure is set when the peer is reached over TLS.
@@ -72,6 +76,29 @@ func TargetOf(u *url.URL) Target {
 		if t.Secure {
 			t.Port = "443"
 		}
+	}
+	return t
+}
+
+// maxRedirects bounds how far TargetFor looks back; net/http follows ten.
+const maxRedirects = 64
+
+// TargetFor returns the target of a request: [TargetOf] its URL, and From where
+// [http.Client] sent it because of a redirect.
+func TargetFor(r *http.Request) Target {
+	t := TargetOf(r.URL)
+	first := r
+	for range maxRedirects {
+		if first.Response == nil || first.Response.Request == nil || first.Response.Request.URL == nil {
+			break
+		}
+		first = first.Response.Request
+	}
+	if first == r {
+		return t
+	}
+	if from := TargetOf(first.URL); !strings.EqualFold(from.Host, t.Host) || from.Port != t.Port {
+		t.From = from.HostPort()
 	}
 	return t
 }

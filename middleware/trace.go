@@ -41,6 +41,13 @@ type ExchangeEvent struct {
 	Code     int32         // code of that KRB-ERROR (RFC 4120 section 7.5.9), else 0
 }
 
+// CacheEvent: a ticket was written to a credential cache, or could not be.
+type CacheEvent struct {
+	Cache  string // such as "FILE:/tmp/krb5cc_1000"
+	Server string // principal that the ticket is for
+	Err    error  // nil when it is there now
+}
+
 // TokenEvent: a token was made.
 type TokenEvent struct {
 	Host     string // peer, host:port
@@ -90,6 +97,7 @@ type SanitizedEvent struct {
 func (ChallengeEvent) event() {}
 func (TicketEvent) event()    {}
 func (ExchangeEvent) event()  {}
+func (CacheEvent) event()     {}
 func (TokenEvent) event()     {}
 func (SendEvent) event()      {}
 func (RefusedEvent) event()   {}

@@ -39,9 +39,11 @@ type getFlags struct {
 	service      string
 	hostOverride string
 	principal    string
+	enterprise   bool
 	passwordFile string
 	keytab       string
 	ccache       string
+	readOnly     bool
 	noSanitize   bool
 	cbt          string
 	delegate     string
@@ -73,9 +75,11 @@ func parseGet(args []string, w world) (*getFlags, error) {
 	fs.StringVar(&f.service, "service", "", "service class of the SPN; default HTTP")
 	fs.StringVar(&f.hostOverride, "host-override", "", "`host` in the SPN, in place of the URL's")
 	fs.StringVar(&f.principal, "principal", "", "client principal, `name@REALM`")
+	fs.BoolVar(&f.enterprise, "enterprise", false, "the principal is an alias such as user@corp.example, which the KDC translates")
 	fs.StringVar(&f.passwordFile, "password-file", "", "log in with the password in the first line of `file`; - for standard input")
 	fs.StringVar(&f.keytab, "keytab", "", "log in with the keys in this keytab `file`")
 	fs.StringVar(&f.ccache, "ccache", "", "credential cache, such as FILE:/tmp/krb5cc_1000; default $KRB5CCNAME")
+	fs.BoolVar(&f.readOnly, "read-only-cache", false, "write no tickets to the credential cache")
 	fs.BoolVar(&f.noSanitize, "no-sanitize", false, "keep error bodies of servers that did not prove themselves")
 	fs.StringVar(&f.cbt, "cbt", "auto", "channel binding: auto, require or off")
 	fs.StringVar(&f.delegate, "delegate", "off", "delegate credentials: off, policy or always")
@@ -167,6 +171,7 @@ func get(ctx context.Context, args []string, w world) int {
 func (f *getFlags) options(w world) (client.Options, error) {
 	o := client.Options{
 		KeepErrorBodies: f.noSanitize, Principal: f.principal, Keytab: f.keytab, CCache: f.ccache,
+		Enterprise: f.enterprise, ReadOnlyCache: f.readOnly,
 		Service: f.service, HostOverride: f.hostOverride, Getenv: w.getenv,
 	}
 	var err error

@@ -84,6 +84,21 @@ func runWith(ctx context.Context, env map[string]string, stdin string, args ...s
 	return code, out.String(), errs.String()
 }
 
+// restore puts back, at the end of a test, what is in a file now: tickets that
+// were fetched are written to credential caches.
+func restore(t *testing.T, path string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestGet(t *testing.T) {
 	plain := newLab(t, fakekdc.ServerOptions{})
 	tls := newLab(t, fakekdc.ServerOptions{TLS: true})
@@ -126,8 +141,9 @@ func TestGet(t *testing.T) {
 		"redirect followed":        {path: "/moved", args: []string{"-L"}, stdout: alice + " at " + at + " bound false"},
 		"output":                   {args: []string{"-o", output}},
 		"missing":                  {path: "/missing", code: exitStatus, stdout: "404 page not found\n", stderr: []string{"404 Not Found"}},
+		"verbose, cache untouched": {args: []string{"-v", "--read-only-cache"}, stdout: alice + " at " + at + " bound false", stderr: []string{"TGS exchange", "200 OK"}},
 		"verbose": {args: []string{"-v"}, stdout: alice + " at " + at + " bound false", stderr: []string{
-			"401 from localhost", "offers Negotiate", "TGS exchange", "ticket for " + at, "asks for mutual authentication", "verified", "200 OK",
+			"ticket for " + at + " written to FILE:", "401 from localhost", "offers Negotiate", "TGS exchange", "ticket for " + at, "asks for mutual authentication", "verified", "200 OK",
 		}},
 		"not verified":           {quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, code: exitNotVerified, stderr: []string{"no token", "HTTP/localhost"}},
 		"not verified, optional": {quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, args: []string{"--mutual", "optional"}, stdout: "*"},
@@ -161,6 +177,7 @@ func TestGet(t *testing.T) {
 			if l == nil {
 				l = plain
 			}
+			restore(t, filepath.Join(l.dir, "cc"))
 			l.service.SetQuirks(tc.quirks)
 			defer l.service.SetQuirks(fakekdc.Quirks{})
 			code, stdout, stderr := l.run(tc.stdin, append(append([]string{"get"}, tc.args...), l.server.URL()+tc.path)...)

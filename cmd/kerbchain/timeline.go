@@ -49,6 +49,12 @@ func (t *timeline) trace(e middleware.Event) {
 		}
 		t.say("kerberos", "ticket for %s as %s from %s, %s, until %s, %s", e.SPN, e.Client, e.Source,
 			krb.EtypeName(e.Etype), e.Expires.Local().Format("15:04:05"), how)
+	case middleware.CacheEvent:
+		if e.Err != nil {
+			t.say("kerberos", "ticket for %s not written to %s: %v", e.Server, e.Cache, e.Err)
+			break
+		}
+		t.say("kerberos", "ticket for %s written to %s", e.Server, e.Cache)
 	case middleware.TokenEvent:
 		var asks []string
 		if e.Mutual {

@@ -70,16 +70,21 @@ type Typed struct {
 
 // secret keeps a key that may be of a type that krb.Key does not know. No verb
 // of fmt reaches into a function; behind a pointer, %s of a struct around it
-// would.
-type secret struct{ get func() []byte }
+// would. All keys of a file share one function.
+type secret struct {
+	part func(a, z int) []byte
+	a, z int
+}
 
-func hide(b []byte) secret { return secret{func() []byte { return b }} }
+func hide(b []byte) secret {
+	return secret{func(a, z int) []byte { return b[a:z:z] }, 0, len(b)}
+}
 
 func (s secret) bytes() []byte {
-	if s.get == nil {
+	if s.part == nil {
 		return nil
 	}
-	return s.get()
+	return s.part(s.a, s.z)
 }
 
 // FromTicket returns the credential under which t is stored.

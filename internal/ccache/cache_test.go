@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -482,44 +481,6 @@ func TestKeysDoNotPrint(t *testing.T) {
 	}
 	if s := fmt.Sprint(c.Credentials[0]); !strings.Contains(s, "alice@EXAMPLE.TEST") {
 		t.Errorf("the canary does not sing: %s", s)
-	}
-}
-
-func TestLoad(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "cc")
-	if err := os.WriteFile(path, testFile(t, 4), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	name := Name{"FILE", path}
-	c, err := Load(name)
-	if err != nil || !c.Client.Equal(alice) {
-		t.Fatal(c, err)
-	}
-	// Opened anew each time.
-	if err := os.WriteFile(path, testFile(t, 4)[:900], 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, err = Load(name)
-	if !errors.Is(err, ErrTruncated) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "offset") {
-		t.Errorf("half a file: %v", err)
-	}
-	if _, err = Load(Name{"FILE", filepath.Join(dir, "none")}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "kinit") {
-		t.Errorf("no file: %v", err)
-	}
-	if _, err = Load(Name{"FILE", dir}); err == nil || !strings.Contains(err.Error(), "regular") {
-		t.Errorf("directory: %v", err)
-	}
-	for _, s := range []string{"KCM:", "KCM:1000", "KEYRING:persistent:1000", "API:", "MSLSA:", "MEMORY:x", "file:/tmp/x", "NONSENSE:x"} {
-		n, err := ParseName(s)
-		if err != nil {
-			t.Errorf("%s: %v", s, err)
-		}
-		_, err = Load(n)
-		ute, ok := errors.AsType[*UnsupportedTypeError](err)
-		if !ok || ute.Name != n || !strings.Contains(err.Error(), "FILE:/path") || !strings.Contains(err.Error(), s) {
-			t.Errorf("%s: %v", s, err)
-		}
 	}
 }
 

@@ -1,15 +1,15 @@
 package ccache
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
 // A DIR cache is a directory of FILE caches whose names begin with "tkt", and a
@@ -18,49 +18,20 @@ import (
 const (
 	primaryFile   = "primary"
 	defaultMember = "tkt"
-	maxPrimary    = 64   // bytes, MIT's own bound
-	maxMembers    = 4096 // caches looked at in search of a principal
+	maxPrimary    = 64      // bytes, MIT's own bound
+	maxMembers    = 4096    // caches
+	maxEntries    = 1 << 16 // files looked at in search of them
 )
 
-// File returns the path of the file that a cache of type FILE or DIR is in. Of
-// a collection that is its primary cache or, if a principal is wanted, the first
-// that is that principal's, the primary one asked first. The file itself need
-// not exist. Other types give an [*UnsupportedTypeError].
-func File(n Name, want krb.Principal) (string, error) {
-	switch n.Type {
-	case "FILE":
-		return n.Residual, nil
-	case "DIR":
-	default:
-		return "", &UnsupportedTypeError{n}
+func openDir(n Name) (Collection, error) {
+	path, ok := strings.CutPrefix(n.Residual, ":")
+	if !ok {
+		return dirCollection{n.Residual}, nil
 	}
-	if path, ok := strings.CutPrefix(n.Residual, ":"); ok {
-		if !member(filepath.Base(path)) {
-			return "", fmt.Errorf("credential cache %s: want DIR::/directory/%sNAME", n, defaultMember)
-		}
-		return path, nil
+	if !member(filepath.Base(path)) {
+		return nil, fmt.Errorf("credential cache %s: want DIR::/directory/%sNAME", n, defaultMember)
 	}
-	primary, err := primaryOf(n)
-	if err != nil || want.IsZero() || holds(filepath.Join(n.Residual, primary), want) {
-		return filepath.Join(n.Residual, primary), err
-	}
-	entries, err := os.ReadDir(n.Residual)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("credential cache %s: %w", n, err)
-	}
-	looked := 0
-	for _, e := range entries {
-		if !member(e.Name()) || e.Name() == primary {
-			continue
-		}
-		if looked++; looked > maxMembers {
-			return "", fmt.Errorf("credential cache %s: more than %d caches in the directory", n, maxMembers)
-		}
-		if path := filepath.Join(n.Residual, e.Name()); holds(path, want) {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("credential cache %s: none of its caches is for %s: %w; run kinit %s, which adds one", n, want, fs.ErrNotExist, want)
+	return &FileStore{n, path}, nil
 }
 
 // member reports whether a file of that name is a cache of its directory.
@@ -68,57 +39,104 @@ func member(name string) bool {
 	return strings.HasPrefix(name, defaultMember) && !strings.ContainsAny(name, "/\x00")
 }
 
-func primaryOf(n Name) (string, error) {
-	b, err := readFile(filepath.Join(n.Residual, primaryFile))
+// A dirCollection is a directory, by its path.
+type dirCollection struct{ path string }
+
+func (d dirCollection) member(name string) *FileStore {
+	path := filepath.Join(d.path, name)
+	return &FileStore{Name{"DIR", ":" + path}, path}
+}
+
+func (d dirCollection) failed(err error) error {
+	return fmt.Errorf("credential cache %s: %w", Name{"DIR", d.path}, err)
+}
+
+// Primary returns the one that the file "primary" names, or "tkt" if that file
+// is missing, as in a directory that is new.
+func (d dirCollection) Primary(context.Context) (Store, error) {
+	name, err := d.primary()
+	if err != nil {
+		return nil, d.failed(err)
+	}
+	return d.member(name), nil
+}
+
+func (d dirCollection) primary() (string, error) {
+	f, err := openRegular(filepath.Join(d.path, primaryFile), os.O_RDONLY, nil)
 	if errors.Is(err, fs.ErrNotExist) {
-		return defaultMember, nil // as MIT has it for a directory that is new
+		return defaultMember, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("credential cache %s: %w", n, err)
+		return "", err
 	}
-	name := strings.TrimSuffix(string(b[:min(len(b), maxPrimary+1)]), "\n")
-	if len(name) >= maxPrimary || !member(name) || strings.Contains(name, "\n") {
-		return "", fmt.Errorf("credential cache %s: the file %s in it does not name a cache: want one line that begins with %q; run kswitch",
-			n, primaryFile, defaultMember)
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxPrimary+1))
+	if err != nil {
+		return "", err
+	}
+	return parsePrimary(b)
+}
+
+// parsePrimary reads the file "primary". MIT wants a newline at the end; a hand
+// may have left it out.
+func parsePrimary(b []byte) (string, error) {
+	name, rest, _ := strings.Cut(string(b[:min(len(b), maxPrimary+1)]), "\n")
+	if len(name) >= maxPrimary || rest != "" || !member(name) || strings.Contains(name, `\`) {
+		return "", fmt.Errorf("the file %s in it does not name a cache: want one line that begins with %q; run kswitch", primaryFile, defaultMember)
 	}
 	return name, nil
 }
 
-// holds reports whether the cache in a file is the principal's. A cache that
-// cannot be read is nobody's.
-func holds(path string, want krb.Principal) bool {
-	c, err := Load(Name{"FILE", path})
-	return err == nil && c.Client.Equal(want)
+// Stores returns the primary one first and the others by name. As in MIT's
+// library, a file "primary" that names none does not hide the others, and a
+// directory that is missing holds none.
+func (d dirCollection) Stores(context.Context) ([]Store, error) {
+	names, err := d.members()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, d.failed(err)
+	}
+	slices.Sort(names)
+	out := make([]Store, 0, len(names)+1)
+	primary, err := d.primary()
+	if err == nil {
+		s := d.member(primary)
+		if info, err := os.Stat(s.path); err == nil && info.Mode().IsRegular() {
+			out = append(out, s)
+		}
+	}
+	for _, name := range names {
+		if name != primary && len(out) < maxMembers {
+			out = append(out, d.member(name))
+		}
+	}
+	return out, nil
 }
 
-// Members returns the caches of a DIR collection, the primary one first, and
-// the others by name.
-func Members(n Name) ([]Name, error) {
-	if n.Type != "DIR" || strings.HasPrefix(n.Residual, ":") {
-		return nil, fmt.Errorf("credential cache %s is no collection of type DIR", n)
-	}
-	primary, err := primaryOf(n)
+// members returns names of caches, in the order of the directory.
+func (d dirCollection) members() ([]string, error) {
+	f, err := os.Open(d.path)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(n.Residual)
-	if err != nil {
-		return nil, fmt.Errorf("credential cache %s: %w", n, err)
-	}
-	var out []Name
-	for _, e := range entries {
-		if member(e.Name()) && !e.IsDir() && len(out) < maxMembers {
-			out = append(out, Name{"DIR", ":" + filepath.Join(n.Residual, e.Name())})
+	defer f.Close()
+	var out []string
+	for range maxEntries / 256 {
+		entries, err := f.ReadDir(256)
+		for _, e := range entries {
+			regular := e.Type().IsRegular() || e.Type()&fs.ModeSymlink != 0
+			if regular && member(e.Name()) && len(out) < maxMembers {
+				out = append(out, e.Name())
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Name) int {
-		switch p := ":" + filepath.Join(n.Residual, primary); {
-		case a.Residual == p && b.Residual != p:
-			return -1
-		case b.Residual == p && a.Residual != p:
-			return 1
-		}
-		return 0
-	})
 	return out, nil
 }

@@ -1,6 +1,7 @@
 package ccache
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 
@@ -18,10 +19,73 @@ func seeds(tb testing.TB) [][]byte {
 	return out
 }
 
+// recordSeeds returns single credentials and principals.
+func recordSeeds(tb testing.TB) [][]byte {
+	out := [][]byte{nil}
+	c := parse(tb, testFile(tb, 4))
+	for i := range c.Credentials {
+		b, err := c.Credentials[i].Marshal()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		p, err := MarshalPrincipal(c.Credentials[i].Server)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		out = append(out, b, b[:len(b)/2], p, p[:len(p)/2])
+	}
+	return out
+}
+
+var primarySeeds = []string{"tkt\n", "tktA\n", "tkt/../x\n", "primary\n", "tkt\\\n"}
+
 func TestSeeds(t *testing.T) {
-	if len(seeds(t)) == 0 {
+	if len(seeds(t)) == 0 || len(recordSeeds(t)) == 0 || len(primarySeeds) == 0 {
 		t.Fatal("no seeds")
 	}
+}
+
+func FuzzPrimary(f *testing.F) {
+	for _, s := range primarySeeds {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) { primaryIsAMember(t, b) })
+}
+
+// What is accepted can be written, and reads back as the same.
+func FuzzRecord(f *testing.F) {
+	for _, s := range recordSeeds(f) {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if p, err := ParsePrincipal(b); err == nil {
+			if out, err := MarshalPrincipal(p); err != nil || !bytes.Equal(out, b) {
+				t.Fatalf("%x, %v", out, err)
+			}
+		} else if _, ok := errors.AsType[*ParseError](err); !ok {
+			t.Fatal(err)
+		}
+		c := &Cache{Client: alice}
+		if err := c.Append(b); err != nil {
+			if _, ok := errors.AsType[*ParseError](err); !ok || len(c.Credentials)+len(c.Config) > 0 {
+				t.Fatalf("%v, %v", c, err)
+			}
+			return
+		}
+		for i := range c.Credentials {
+			out, err := c.Credentials[i].Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := &Cache{Client: alice}
+			if err := again.Append(out); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c, again, append(compare, cmpopts.EquateEmpty())...); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+	})
 }
 
 // What is accepted can be written, and reads back as the same.
@@ -38,6 +102,27 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		_, _ = c.TGT(Query{Now: start})
+		_, layout, err := parseFile(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &writer{layout: layout}
+		w.principal(c.Client)
+		for i := range c.Credentials {
+			w.credential(&c.Credentials[i])
+		}
+		p := newParser(w.b)
+		p.layout = layout
+		same := &Cache{Version: c.Version, Client: p.principal("client"), KDCOffset: c.KDCOffset, Config: c.Config}
+		for p.off < len(p.b) {
+			p.entry(same, false)
+		}
+		if w.err != nil || p.err != nil {
+			t.Fatal(w.err, p.err)
+		}
+		if diff := cmp.Diff(c, same, append(compare, cmpopts.EquateEmpty())...); diff != "" {
+			t.Fatal(diff)
+		}
 		out, err := c.Marshal()
 		if err != nil {
 			t.Fatal(err)

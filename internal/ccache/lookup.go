@@ -74,7 +74,7 @@ func (c *Cache) Ticket(server krb.Principal, q Query) (*krb.Ticket, error) {
 	rank := -1
 	for i := range c.Credentials {
 		cred := &c.Credentials[i]
-		if cred.IsSKey || !cred.Client.Equal(c.Client) || !cred.serves(server) {
+		if cred.IsSKey || !cred.serves(server) || !cred.Client.Equal(c.Client) {
 			continue
 		}
 		if !now.Add(q.Margin).Before(cred.EndTime) {

@@ -13,7 +13,7 @@ import (
 // header and configuration entries first, as kinit writes them. Version is not
 // looked at. It is an error for a time to lie outside 1970 to 2106.
 func (c *Cache) Marshal() ([]byte, error) {
-	w := &writer{}
+	w := &writer{layout: layout{version: 4}}
 	w.b = append(w.b, 5, 4)
 	w.u16(12)
 	w.u16(tagDelta)
@@ -26,11 +26,8 @@ func (c *Cache) Marshal() ([]byte, error) {
 	w.u32(uint32(int32(us)))
 	w.principal(c.Client)
 	for _, e := range c.Config {
-		server := krb.Principal{Type: krb.NTPrincipal, Realm: confRealm, Components: []string{confName, e.Key}}
-		if e.Principal != "" {
-			server.Components = append(server.Components, e.Principal)
-		}
-		w.credential(&Credential{Client: c.Client, Server: server, Raw: e.Value})
+		cred := e.Credential(c.Client)
+		w.credential(&cred)
 	}
 	for i := range c.Credentials {
 		w.credential(&c.Credentials[i])
@@ -41,13 +38,28 @@ func (c *Cache) Marshal() ([]byte, error) {
 	return w.b, nil
 }
 
+// A writer appends in the encoding of one version.
 type writer struct {
+	layout
 	b   []byte
 	err error
 }
 
-func (w *writer) u16(v uint16) { w.b = binary.BigEndian.AppendUint16(w.b, v) }
-func (w *writer) u32(v uint32) { w.b = binary.BigEndian.AppendUint32(w.b, v) }
+func (w *writer) u16(v uint16) {
+	if w.little {
+		w.b = binary.LittleEndian.AppendUint16(w.b, v)
+	} else {
+		w.b = binary.BigEndian.AppendUint16(w.b, v)
+	}
+}
+
+func (w *writer) u32(v uint32) {
+	if w.little {
+		w.b = binary.LittleEndian.AppendUint32(w.b, v)
+	} else {
+		w.b = binary.BigEndian.AppendUint32(w.b, v)
+	}
+}
 
 func (w *writer) data(b []byte) {
 	if len(b) > MaxSize {
@@ -70,8 +82,17 @@ func (w *writer) time(t time.Time) {
 }
 
 func (w *writer) principal(p krb.Principal) {
-	w.u32(uint32(p.Type))
-	w.u32(uint32(len(p.Components)))
+	if len(p.Components) > maxComponents {
+		w.err = fmt.Errorf("name of %d components, more than %d", len(p.Components), maxComponents)
+		return
+	}
+	n := len(p.Components)
+	if w.version == 1 { // counts the realm too, and has no name types
+		n++
+	} else {
+		w.u32(uint32(p.Type))
+	}
+	w.u32(uint32(n))
 	w.data([]byte(p.Realm))
 	for _, c := range p.Components {
 		w.data([]byte(c))
@@ -90,6 +111,9 @@ func (w *writer) credential(c *Credential) {
 	w.principal(c.Client)
 	w.principal(c.Server)
 	w.u16(uint16(int16(c.etype)))
+	if w.version == 3 {
+		w.u16(uint16(int16(c.etype)))
+	}
 	w.data(c.key.bytes())
 	w.time(c.AuthTime)
 	w.time(c.StartTime)

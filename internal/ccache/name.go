@@ -16,7 +16,7 @@ type Name struct {
 // ParseName reads TYPE:residual. A name without a type is a path of type FILE,
 // and so are a Windows drive letter and anything with a slash before its first
 // colon. Types are case-sensitive, as MIT has them; whether one can be loaded
-// is for [Load] to say. %{...} must be expanded already. An empty name or
+// is for [Open] to say. %{...} must be expanded already. An empty name or
 // residual is an error, save for types that have a default cache (KCM, API,
 // MSLSA).
 func ParseName(s string) (Name, error) {
@@ -40,16 +40,26 @@ func ParseName(s string) (Name, error) {
 // String returns TYPE:residual.
 func (n Name) String() string { return n.Type + ":" + n.Residual }
 
-// UnsupportedTypeError is returned for a cache of a type that cannot be read.
+// UnsupportedTypeError is returned for a cache of a type that cannot be read, or
+// not on this system.
 type UnsupportedTypeError struct{ Name Name }
 
 // Error names the cache and says how to get one that can be read.
 func (e *UnsupportedTypeError) Error() string {
+	why := ""
 	switch e.Name.Type {
-	case "KCM", "KEYRING", "API", "MSLSA":
-		return fmt.Sprintf("credential cache %s: type %s is not supported; make a file cache with `kinit -c FILE:/path` and set KRB5CCNAME=FILE:/path", e.Name, e.Name.Type)
+	case "API":
+		why = "type API is macOS's own store, which only its Kerberos framework opens"
+	case "MSLSA":
+		why = "type MSLSA is the ticket store of Windows, which does not hand out session keys"
+	case "KEYRING":
+		why = "type KEYRING is kept by the Linux kernel and can be used there only"
+	case "KCM":
+		why = "type KCM needs a daemon on a local socket, which cannot be used here"
 	case "MEMORY":
-		return fmt.Sprintf("credential cache %s: a MEMORY cache lives inside the process that made it; make a file cache with `kinit -c FILE:/path` and set KRB5CCNAME=FILE:/path", e.Name)
+		why = "a MEMORY cache lives inside the process that made it"
+	default:
+		why = fmt.Sprintf("unknown type %q (there are FILE, DIR, KCM and KEYRING, in capitals)", e.Name.Type)
 	}
-	return fmt.Sprintf("credential cache %s: unknown type %q; want FILE:/path (types are in capitals)", e.Name, e.Name.Type)
+	return fmt.Sprintf("credential cache %s: %s; make a file cache with `kinit -c FILE:/path` and set KRB5CCNAME=FILE:/path", e.Name, why)
 }

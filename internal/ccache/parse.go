@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -52,41 +53,74 @@ const (
 	confName     = "krb5_ccache_conf_data"
 )
 
-// Parse reads a whole cache file. The result shares memory with b. Errors are
-// of type [*ParseError]. Memory use is bounded by a small multiple of len(b).
+// Parse reads a whole cache file. The result shares memory with b, and its
+// principals share memory with one another. Errors are of type [*ParseError].
+// Memory use is bounded by a small multiple of len(b).
 func Parse(b []byte) (*Cache, error) {
-	if len(b) > MaxSize {
-		return nil, &ParseError{Offset: MaxSize, Want: fmt.Sprintf("a file of at most %d bytes", MaxSize), Err: ErrMalformed}
-	}
-	p := &parser{b: b, order: binary.BigEndian}
-	c := p.cache()
-	if p.err != nil {
-		return nil, p.err
-	}
-	return c, nil
+	c, _, err := parseFile(b)
+	return c, err
 }
 
-type parser struct {
-	b       []byte
-	off     int
+// A layout is what one file's encoding of principals and credentials differs in
+// from another's.
+type layout struct {
 	version int
-	order   binary.ByteOrder
-	err     *ParseError
+	little  bool // integers of versions 1 and 2 have the byte order of a machine
+}
+
+func parseFile(b []byte) (*Cache, layout, error) {
+	if len(b) > MaxSize {
+		return nil, layout{}, tooLarge("file")
+	}
+	p := newParser(b)
+	c := p.cache()
+	if p.err != nil {
+		return nil, layout{}, p.err
+	}
+	return c, p.layout, nil
+}
+
+func tooLarge(what string) *ParseError {
+	return &ParseError{Offset: MaxSize, Want: fmt.Sprintf("a %s of at most %d bytes", what, MaxSize), Err: ErrMalformed}
+}
+
+// A parser stops at its first error: after it, nothing remains to be read, and
+// what is read is zero.
+type parser struct {
+	layout
+	b     []byte
+	off   int
+	err   *ParseError
+	part  func(a, z int) []byte // of b, from a to z
+	known krb.Principal         // one that is likely to come again
+	names arena
+}
+
+func newParser(b []byte) *parser {
+	return &parser{layout: layout{version: 4}, b: b, part: func(a, z int) []byte { return b[a:z:z] }}
 }
 
 func (p *parser) fail(off int, err error, want string) {
 	if p.err == nil {
 		p.err = &ParseError{Offset: off, Want: want, Err: err}
 	}
+	p.off = len(p.b)
+}
+
+// blame says whose field the error is about.
+func (p *parser) blame(about string) { p.err.Want = about + ": " + p.err.Want }
+
+// short is the failure to read n bytes.
+func (p *parser) short(n int, want string) {
+	if p.err == nil {
+		p.fail(p.off, ErrTruncated, fmt.Sprintf("%s (%d bytes, %d remain)", want, n, len(p.b)-p.off))
+	}
 }
 
 // take returns the next n bytes, nil after a failure.
 func (p *parser) take(n int, want string) []byte {
-	if p.err != nil {
-		return nil
-	}
 	if n > len(p.b)-p.off {
-		p.fail(p.off, ErrTruncated, fmt.Sprintf("%s (%d bytes, %d remain)", want, n, len(p.b)-p.off))
+		p.short(n, want)
 		return nil
 	}
 	out := p.b[p.off : p.off+n : p.off+n]
@@ -94,52 +128,48 @@ func (p *parser) take(n int, want string) []byte {
 	return out
 }
 
-func (p *parser) u8(want string) uint8 {
-	if b := p.take(1, want); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
 func (p *parser) u16(want string) uint16 {
-	if b := p.take(2, want); b != nil {
-		return p.order.Uint16(b)
+	b := p.take(2, want)
+	switch {
+	case b == nil:
+		return 0
+	case p.little:
+		return binary.LittleEndian.Uint16(b)
 	}
-	return 0
+	return binary.BigEndian.Uint16(b)
 }
 
 func (p *parser) u32(want string) uint32 {
-	if b := p.take(4, want); b != nil {
-		return p.order.Uint32(b)
+	if rest := p.b[p.off:]; len(rest) >= 4 {
+		p.off += 4
+		return p.uint32(rest)
 	}
+	p.short(4, want)
 	return 0
+}
+
+func (p *parser) uint32(b []byte) uint32 {
+	if p.little {
+		return binary.LittleEndian.Uint32(b)
+	}
+	return binary.BigEndian.Uint32(b)
 }
 
 // count reads a number of elements of at least size bytes each.
 func (p *parser) count(size int, want string) int {
-	off := p.off
-	n := p.u32("number of " + want)
-	if p.err == nil && uint64(n)*uint64(size) > uint64(len(p.b)-p.off) {
-		p.fail(off, ErrTruncated, fmt.Sprintf("number of %s that fits into the %d bytes that remain, not %d", want, len(p.b)-p.off, n))
-	}
-	if p.err != nil {
+	n := p.u32(want)
+	if uint64(n)*uint64(size) > uint64(len(p.b)-p.off) {
+		p.fail(p.off-4, ErrTruncated, fmt.Sprintf("%s that fits into the %d bytes that remain, not %d", want, len(p.b)-p.off, n))
 		return 0
 	}
 	return int(n)
 }
 
 func (p *parser) data(want string) []byte {
-	n := p.count(1, "bytes of "+want)
-	return p.take(n, want)
-}
-
-// time reads unsigned seconds: good until 2106.
-func (p *parser) time(want string) time.Time {
-	s := p.u32(want)
-	if s == 0 {
-		return time.Time{}
-	}
-	return time.Unix(int64(s), 0).UTC()
+	n := p.count(1, want)
+	out := p.b[p.off : p.off+n : p.off+n]
+	p.off += n
+	return out
 }
 
 func (p *parser) cache() *Cache {
@@ -160,20 +190,14 @@ func (p *parser) cache() *Cache {
 		p.guessOrder()
 	}
 	c.Client = p.principal("default principal")
-	for p.err == nil && p.off < len(p.b) {
-		cred, removed := p.credential()
-		switch {
-		case p.err != nil || removed:
-		case cred.Server.Realm == removedRealm:
-		case cred.Server.Realm == confRealm && len(cred.Server.Components) >= 2 && cred.Server.Components[0] == confName:
-			entry := Config{Key: cred.Server.Components[1], Value: cred.Raw}
-			if len(cred.Server.Components) > 2 {
-				entry.Principal = cred.Server.Components[2]
-			}
-			c.Config = append(c.Config, entry)
-		case cred.Server.Realm == confRealm: // of a later version: not a ticket, and nobody's to know
-		default:
-			c.Credentials = append(c.Credentials, cred)
+	p.known = c.Client
+	for p.off < len(p.b) {
+		start, none := p.off, len(c.Credentials) == 0
+		p.entry(c, false)
+		if none && len(c.Credentials) == 1 {
+			// The others will be about as long.
+			n := (len(p.b) - p.off) / (p.off - start)
+			c.Credentials = slices.Grow(c.Credentials, n+n/8)
 		}
 	}
 	return c
@@ -188,13 +212,11 @@ func (p *parser) guessOrder() {
 		at += 4
 	}
 	if len(p.b)-at < 4 {
-		p.off = len(p.b)
-		p.fail(p.off, ErrTruncated, "default principal")
+		p.fail(len(p.b), ErrTruncated, "default principal")
 		return
 	}
-	if n := p.b[at : at+4]; binary.LittleEndian.Uint32(n) < binary.BigEndian.Uint32(n) {
-		p.order = binary.LittleEndian
-	}
+	n := p.b[at : at+4]
+	p.little = binary.LittleEndian.Uint32(n) < binary.BigEndian.Uint32(n)
 }
 
 const tagDelta = 1
@@ -203,12 +225,8 @@ const tagDelta = 1
 // Unknown tags are passed over.
 func (p *parser) header() (offset time.Duration) {
 	end := int(p.u16("header length"))
-	if p.err != nil {
-		return 0
-	}
 	if end > len(p.b)-p.off {
-		p.fail(p.off, ErrTruncated, fmt.Sprintf("header (%d bytes, %d remain)", end, len(p.b)-p.off))
-		return 0
+		p.short(end, "header")
 	}
 	end += p.off
 	for p.err == nil && p.off < end {
@@ -236,70 +254,124 @@ func (p *parser) header() (offset time.Duration) {
 	return offset
 }
 
-func (p *parser) principal(want string) krb.Principal {
-	var out krb.Principal
-	if p.version > 1 {
-		out.Type = int32(p.u32("name type of " + want))
-	}
-	off := p.off
-	n := p.count(4, "components of "+want)
-	if p.version == 1 { // counts the realm too
-		if n--; n < 0 {
-			p.fail(off, ErrMalformed, "at least one component of "+want)
-		}
-	}
-	if n > maxComponents {
-		p.fail(off, ErrMalformed, fmt.Sprintf("at most %d components of %s, not %d", maxComponents, want, n))
-	}
-	out.Realm = string(p.data("realm of " + want))
+// principal reads one. Neither a realm nor a whole name that is known takes
+// memory again.
+func (p *parser) principal(role string) krb.Principal {
 	if p.err != nil {
 		return krb.Principal{}
 	}
-	out.Components = make([]string, 0, n)
-	for range n {
-		out.Components = append(out.Components, string(p.data("component of "+want)))
+	var out krb.Principal
+	if p.version > 1 {
+		out.Type = int32(p.u32("name type"))
 	}
-	return out
-}
-
-func (p *parser) typed(want string) []Typed {
-	n := p.count(6, want)
-	var out []Typed
-	for range n {
-		t := Typed{Type: p.u16("type of " + want)}
-		t.Data = p.data(want)
-		if p.err != nil {
-			return nil
+	off := p.off
+	n := p.count(4, "number of components")
+	if p.version == 1 && p.err == nil { // counts the realm too
+		if n--; n < 0 {
+			p.fail(off, ErrMalformed, "at least one component")
 		}
-		out = append(out, t)
+	}
+	if n > maxComponents {
+		p.fail(off, ErrMalformed, fmt.Sprintf("at most %d components, not %d", maxComponents, n))
+	}
+	realm := p.data("realm")
+	known := &p.known
+	if out.Realm = known.Realm; string(realm) != out.Realm {
+		out.Realm = p.names.string(realm)
+	} else if n == len(known.Components) && out.Type == known.Type && p.err == nil {
+		start, same := p.off, true
+		for i := 0; i < n && same; i++ {
+			same = string(p.data("component")) == known.Components[i]
+		}
+		if same && p.err == nil {
+			return *known
+		}
+		if p.err == nil {
+			p.off = start
+		}
+	}
+	if p.err == nil {
+		out.Components = p.names.list(n)
+	}
+	for i := range out.Components {
+		out.Components[i] = p.names.string(p.data("component"))
+	}
+	if p.err != nil {
+		p.blame(role)
+		return krb.Principal{}
 	}
 	return out
 }
 
-// credential reads one entry. MIT removes one by giving it an end time of 0 and
+func (p *parser) typed(about string) []Typed {
+	if p.err != nil {
+		return nil
+	}
+	var out []Typed
+	if n := p.count(6, "number"); n > 0 {
+		out = make([]Typed, 0, n)
+		for range n {
+			out = append(out, Typed{Type: p.u16("type"), Data: p.data("value")})
+			if p.err != nil {
+				break
+			}
+		}
+	}
+	if p.err != nil {
+		p.blame(about)
+		return nil
+	}
+	return out
+}
+
+// seconds are unsigned: good until 2106.
+func seconds(s uint32) time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(s), 0).UTC()
+}
+
+// entry reads one and adds it to c. As the last one it may not be followed by
+// anything.
+func (p *parser) entry(c *Cache, last bool) {
+	at := len(c.Credentials)
+	c.Credentials = slices.Grow(c.Credentials, 1)[:at+1]
+	cred := &c.Credentials[at]
+	removed := p.credential(cred)
+	if last {
+		p.done("credential")
+	}
+	if p.err != nil || removed || !c.keep(cred) {
+		*cred = Credential{}
+		c.Credentials = c.Credentials[:at]
+	}
+}
+
+// credential sets every field of c. MIT removes an entry by giving it an end time of 0 and
 // an authentication time of -1.
-func (p *parser) credential() (c Credential, removed bool) {
+func (p *parser) credential(c *Credential) (removed bool) {
 	c.Client = p.principal("client")
 	c.Server = p.principal("server")
 	c.etype = int32(int16(p.u16("encryption type")))
 	if p.version == 3 {
 		p.u16("encryption type, second time")
 	}
-	c.key = hide(p.data("session key"))
-	authTime := p.off
-	c.AuthTime = p.time("authentication time")
-	c.StartTime = p.time("start time")
-	c.EndTime = p.time("end time")
-	c.RenewTill = p.time("renewal limit")
-	c.IsSKey = p.u8("user-to-user mark") != 0
-	c.Flags = p.u32("ticket flags")
+	key := p.data("session key")
+	c.key = secret{p.part, p.off - len(key), p.off}
+	if b := p.take(4*4+1+4, "times and flags"); b != nil {
+		auth, end := p.uint32(b), p.uint32(b[8:])
+		c.AuthTime = seconds(auth)
+		c.StartTime = seconds(p.uint32(b[4:]))
+		c.EndTime = seconds(end)
+		c.RenewTill = seconds(p.uint32(b[12:]))
+		c.IsSKey = b[16] != 0
+		c.Flags = p.uint32(b[17:])
+		removed = end == 0 && auth == 1<<32-1
+	}
 	c.Addresses = p.typed("addresses")
 	c.AuthData = p.typed("authorization data")
 	c.Raw = p.data("ticket")
 	c.SecondTicket = p.data("second ticket")
-	if p.err != nil {
-		return Credential{}, false
-	}
-	removed = c.EndTime.IsZero() && p.order.Uint32(p.b[authTime:]) == 1<<32-1
-	return c, removed
+	return removed
 }

@@ -53,25 +53,37 @@ type ASRequest struct {
 	Forwardable bool
 	Proxiable   bool
 	// Canonicalize lets the KDC change the client's name and realm to the true
-	// ones, as enterprise names need (RFC 6806 section 6).
+	// ones, and send us to the realm where the client is (RFC 6806 sections 6
+	// and 7). It is implied by a Client of type krb.NTEnterprise, whose one
+	// component is a name such as user@example.com.
 	Canonicalize bool
 }
 
-// asCall is the state of one AS exchange.
+// asCall is the state of one AS exchange. The embedded realm is the one that is
+// asked at the moment.
 type asCall struct {
 	call
 	c      *Client
-	r      ASRequest
+	r      ASRequest     // as it goes to that realm
 	etypes []int32       // offered
 	offset time.Duration // to the KDC's clock
 
 	infos []krb.EtypeInfo // what the KDC said of the client's keys
+	said  int             // how well it said so: rank of the data they are from
 	key   krb.Key         // of the pre-authentication, zero before
 }
 
 // AS gets a ticket with the client's own key (RFC 4120 section 3.1). It asks
 // without pre-authentication first, and then with an encrypted timestamp, once:
-// a wrong password is never sent again.
+// a wrong password is never sent again, and never to more than one realm.
+//
+// Where the names may be canonicalized, a KDC_ERR_WRONG_REALM leads to the
+// client's realm, through ten at most and before any timestamp was sent. Anyone
+// on the way can forge such an error, as they can forge the salt for the
+// timestamp: who gets the latter can guess passwords at leisure, so a weak
+// password is no safer than the network, in any realm. They get no further: the
+// reply must open under the client's key. Without canonicalization nobody can
+// send us to another realm, and the result bears the client's name as asked for.
 //
 // The error is of type [*Error].
 func (c *Client) AS(ctx context.Context, r ASRequest) (*krb.Ticket, error) {
@@ -79,7 +91,8 @@ func (c *Client) AS(ctx context.Context, r ASRequest) (*krb.Ticket, error) {
 	if r.Server.IsZero() {
 		a.r.Server = krb.TGS(r.Client.Realm, r.Client.Realm)
 	}
-	a.call = call{exchange: "AS", realm: r.Client.Realm, client: r.Client, server: a.r.Server}
+	a.call = call{exchange: "AS", realm: r.Client.Realm, path: []string{r.Client.Realm}, client: r.Client, server: a.r.Server}
+	a.r.Canonicalize = r.Canonicalize || r.Client.Type == krb.NTEnterprise
 	switch {
 	case r.Client.IsZero() || r.Client.Realm == "":
 		return nil, a.fail(KindRequest, errors.New("the client principal has no name or no realm"), "write it as name@REALM, or set default_realm in krb5.conf")
@@ -136,14 +149,44 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 		case code == krb.CodeSkew && a.c.o.Timesync && !resynced:
 			resynced = true
 			a.offset = skewOf(r)
+		case a.elsewhere(r.err):
+			if fail := a.move(r.err.Client.Realm); fail != nil {
+				return nil, fail
+			}
+			resynced = false
 		default:
 			e := a.refused(r)
-			if code == krb.CodePreauthRequired {
+			switch code {
+			case krb.CodePreauthRequired:
 				e.Err = fmt.Errorf("%w of the types %s, though a timestamp was sent", r.err, listTypes(r.err.Data))
+			case krb.CodeEtypeNoSupport:
+				e.Err = fmt.Errorf("%w for keys of types %s", r.err, etypeNames(a.etypes))
 			}
 			return nil, e
 		}
 	}
+}
+
+// elsewhere reports whether a KRB-ERROR sends us to another realm, and may.
+func (a *asCall) elsewhere(ke *krb.KRBError) bool {
+	_, ok := clientRealm(ke, a.realm)
+	return ok && a.r.Canonicalize && a.key.IsZero()
+}
+
+// move goes on in the realm where the client is said to be.
+func (a *asCall) move(realm string) *Error {
+	old := a.realm
+	if fail := a.enter(realm); fail != nil {
+		return fail
+	}
+	a.r.Client.Realm = realm
+	if a.r.Server.Equal(krb.TGS(old, old)) {
+		a.r.Server = krb.TGS(realm, realm)
+	}
+	a.r.Server.Realm = realm
+	a.infos, a.said = nil, 0
+	a.offset = a.c.Offset(realm)
+	return nil
 }
 
 func (a *asCall) request() (*krb.KDCReqBody, []byte, error) {
@@ -223,7 +266,7 @@ func encTimestamp(key krb.Key, now time.Time) ([]byte, error) {
 func (a *asCall) prepare(r *reply) *Error {
 	padata, err := krb.ParsePADatas(r.err.Data)
 	if err == nil {
-		a.infos, err = etypeInfos(padata, a.etypes)
+		a.infos, a.said, err = etypeInfos(padata, a.etypes)
 	}
 	if err != nil {
 		return a.fail(KindReply, fmt.Errorf("%w, with data that cannot be read: %w", r.err, err), "")
@@ -245,7 +288,7 @@ func (a *asCall) prepare(r *reply) *Error {
 		if i < 0 {
 			continue
 		}
-		key, err := a.r.Keys.Key(a.infos[i], 0)
+		key, err := a.r.Keys.Key(salted(a.infos[i], a.r.Client), 0)
 		if err == nil && key.Etype() != etype {
 			err = fmt.Errorf("a key of type %s was given for %s", krb.EtypeName(key.Etype()), krb.EtypeName(etype))
 		}
@@ -268,10 +311,27 @@ func (a *asCall) prepare(r *reply) *Error {
 		"see permitted_enctypes and allow_rc4 in krb5.conf, or give the principal new keys")
 }
 
+// salted fills in the default salt, which is that of the name in the realm that
+// was asked, wherever the search began.
+func salted(info krb.EtypeInfo, client krb.Principal) krb.EtypeInfo {
+	if !info.HasSalt {
+		info.Salt, info.HasSalt = client.Salt(), true
+	}
+	return info
+}
+
+// Ranks of what says which salt a key has, the best last.
+const (
+	saidNothing = iota
+	saidPWSalt
+	saidInfo
+	saidInfo2
+)
+
 // etypeInfos reads what a KDC says of the client's keys. ETYPE-INFO2 counts
 // where there is one. The older forms bear a salt as raw bytes; without any the
 // salt is the default for all types that were offered.
-func etypeInfos(padata []krb.PAData, offered []int32) ([]krb.EtypeInfo, error) {
+func etypeInfos(padata []krb.PAData, offered []int32) (infos []krb.EtypeInfo, said int, err error) {
 	find := func(kind int32) ([]byte, bool) {
 		i := slices.IndexFunc(padata, func(p krb.PAData) bool { return p.Type == kind })
 		if i < 0 {
@@ -280,17 +340,21 @@ func etypeInfos(padata []krb.PAData, offered []int32) ([]krb.EtypeInfo, error) {
 		return padata[i].Value, true
 	}
 	if v, ok := find(paEtypeInfo2); ok {
-		return krb.ParseEtypeInfo2(v)
+		infos, err = krb.ParseEtypeInfo2(v)
+		return infos, saidInfo2, err
 	}
 	if v, ok := find(paEtypeInfo); ok {
-		return parseEtypeInfo(v)
+		infos, err = parseEtypeInfo(v)
+		return infos, saidInfo, err
 	}
 	salt, hasSalt := find(paPWSalt)
-	var out []krb.EtypeInfo
-	for _, e := range offered {
-		out = append(out, krb.EtypeInfo{Etype: e, Salt: string(salt), HasSalt: hasSalt})
+	if hasSalt {
+		said = saidPWSalt
 	}
-	return out, nil
+	for _, e := range offered {
+		infos = append(infos, krb.EtypeInfo{Etype: e, Salt: string(salt), HasSalt: hasSalt})
+	}
+	return infos, said, nil
 }
 
 // maxInfos bounds ETYPE-INFO as krb does ETYPE-INFO2.
@@ -328,7 +392,7 @@ func parseEtypeInfo(b []byte) ([]krb.EtypeInfo, error) {
 // accept verifies an AS-REP (RFC 4120 section 3.1.5).
 func (a *asCall) accept(r *reply, body *krb.KDCReqBody, msg []byte) (*krb.Ticket, *Error) {
 	bad := func(err error) (*krb.Ticket, *Error) {
-		return nil, a.fail(KindReply, err, "the reply is not trusted; someone else may be answering for the KDC")
+		return nil, a.fail(KindReply, err, hintForged)
 	}
 	rep := r.rep
 	// Offered is not enough: with a keytab fewer are offered than allowed.
@@ -353,7 +417,7 @@ func (a *asCall) accept(r *reply, body *krb.KDCReqBody, msg []byte) (*krb.Ticket
 		return bad(err)
 	}
 	if err := a.checkNames(rep, part); err != nil {
-		return bad(err)
+		return nil, a.fail(KindReply, err, a.hintNames(rep))
 	}
 	if err := checkReply(rep, part, body, a.r.Etypes); err != nil {
 		return bad(err)
@@ -378,27 +442,32 @@ func (a *asCall) accept(r *reply, body *krb.KDCReqBody, msg []byte) (*krb.Ticket
 	if a.offset != a.c.Offset(a.realm) {
 		a.c.SetOffset(a.realm, a.offset)
 	}
+	if home := part.Server.Realm; home != a.realm && a.offset != a.c.Offset(home) {
+		a.c.SetOffset(home, a.offset)
+	}
 	return newTicket(rep, part, part.Server), nil
 }
 
 // replyKey finds the client's key for a reply. The salt may be another than
-// before, where the KDC says so in the reply.
+// before, where the KDC says so in the reply, and no less well than before. One
+// that it never told is the default of the name in the reply.
 func (a *asCall) replyKey(rep *krb.KDCRep) (krb.Key, error) {
-	info := krb.EtypeInfo{Etype: rep.EncPart.Etype}
-	infos := a.infos
-	said := slices.ContainsFunc(rep.PAData, func(p krb.PAData) bool {
-		return p.Type == paEtypeInfo2 || p.Type == paEtypeInfo || p.Type == paPWSalt
-	})
-	if said || infos == nil {
-		var err error
-		if infos, err = etypeInfos(rep.PAData, a.etypes); err != nil {
-			return krb.Key{}, err
-		}
+	infos, said, err := etypeInfos(rep.PAData, a.etypes)
+	if err != nil {
+		return krb.Key{}, err
 	}
+	if said < a.said || said == saidNothing && a.infos != nil {
+		infos = a.infos
+	}
+	info := krb.EtypeInfo{Etype: rep.EncPart.Etype}
 	if i := slices.IndexFunc(infos, func(e krb.EtypeInfo) bool { return e.Etype == info.Etype }); i >= 0 {
 		info = infos[i]
 	}
-	key, err := a.r.Keys.Key(info, rep.EncPart.Kvno)
+	client := a.r.Client
+	if a.r.Canonicalize {
+		client = rep.Client
+	}
+	key, err := a.r.Keys.Key(salted(info, client), rep.EncPart.Kvno)
 	if err == nil && key.Etype() != info.Etype {
 		err = fmt.Errorf("a key of type %s was given for %s", krb.EtypeName(key.Etype()), krb.EtypeName(info.Etype))
 	}
@@ -414,15 +483,24 @@ func (a *asCall) checkNames(rep *krb.KDCRep, part *krb.EncKDCRepPart) error {
 		if a.r.Server.IsTGS() && s.IsTGS() && s.Components[1] == s.Realm && s.Realm == rep.Client.Realm {
 			return nil
 		}
-		return fmt.Errorf("the ticket is for %s of client %s", part.Server, rep.Client)
+		return fmt.Errorf("the ticket is for %s of client %s", show(part.Server), show(rep.Client))
 	}
 	if !rep.Client.Equal(a.r.Client) {
-		return fmt.Errorf("the reply is for client %s", rep.Client)
+		return fmt.Errorf("the reply is for client %s", show(rep.Client))
 	}
 	if !part.Server.Equal(a.r.Server) {
-		return fmt.Errorf("the ticket is for %s, asked was for %s", part.Server, a.r.Server)
+		return fmt.Errorf("the ticket is for %s, asked was for %s", show(part.Server), show(a.r.Server))
 	}
 	return nil
+}
+
+// hintNames explains names that are not those asked for. Active Directory knows
+// its realm in any case of letters, and answers in capitals.
+func (a *asCall) hintNames(rep *krb.KDCRep) string {
+	if got := rep.Client.Realm; got != a.realm && strings.EqualFold(got, a.realm) {
+		return fmt.Sprintf("the KDC writes its realm %s: do the same", printable(shorten(got)))
+	}
+	return hintForged
 }
 
 // checkEncPARep verifies that the request arrived as it was sent, where the KDC

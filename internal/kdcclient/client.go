@@ -2,7 +2,9 @@ package kdcclient
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -15,10 +17,25 @@ type KDC struct {
 	// Host is a name or an address, an IPv6 one without brackets; for Network
 	// "unix" the path of a socket.
 	Host string
-	// Port is 1 to 65535; 0 means 88.
+	// Port is 1 to 65535; 0 means 88, and 443 for Network "https".
 	Port int
-	// Network is "udp", "tcp" or "unix"; empty means UDP and TCP.
+	// Network is "udp", "tcp", "unix" or "https", which is a proxy for KDCs
+	// ([MS-KKDCP]); empty means UDP and TCP.
 	Network string
+	// URL is where to post to with Network "https"; Host and Port are those in
+	// it.
+	URL string
+}
+
+// port returns the port to connect to.
+func (k KDC) port() int {
+	switch {
+	case k.Port != 0:
+		return k.Port
+	case k.Network == "https":
+		return 443
+	}
+	return 88
 }
 
 // Options are what a Client needs of its surroundings. They may be copied; the
@@ -30,6 +47,14 @@ type Options struct {
 	// Dial connects to a KDC; network is "udp", "tcp" or "unix". It must
 	// return soon after ctx ends. Nil means a plain [net.Dialer].
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Lookup returns the addresses of a host, in the order in which to try
+	// them: each counts as a KDC. It must return soon after ctx ends. Nil means
+	// [net.DefaultResolver], unless Dial is set: then Dial is given names.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	// TLS returns what is special about TLS to the proxies of a realm, such as
+	// whom to trust; it is asked before each connection, and the result is not
+	// changed. Nil means nothing special.
+	TLS func(realm string) (*tls.Config, error)
 	// Now is the local clock; nil means [time.Now].
 	Now func() time.Time
 	// Etypes are the encryption types allowed for keys of any kind, preferred
@@ -43,8 +68,17 @@ type Options struct {
 	// Timesync lets the client follow the KDC's clock where the two differ by
 	// more than Clockskew; without it that is an error.
 	Timesync bool
+	// Timeout bounds each message and the wait for its answer, all KDCs
+	// together (request_timeout in krb5.conf); 0 means that Pacing alone does.
+	Timeout time.Duration
 	// Pacing is how long to wait for whom.
 	Pacing Pacing
+
+	// Path returns the realms from one to another, both included, as far as
+	// the configuration knows or guesses them ([capaths], or the hierarchy of
+	// names). Nil means that every realm is reached at once, or by the ways
+	// that KDCs say.
+	Path func(from, to string) []string
 }
 
 // DefaultUDPPreferenceLimit is MIT's value of udp_preference_limit.
@@ -72,7 +106,7 @@ type Client struct {
 	o Options
 
 	mu      sync.Mutex
-	shunned map[string]time.Time     // network and address: until
+	shunned map[string]time.Time     // see try.where: until
 	offsets map[string]time.Duration // realm: KDC's clock minus ours
 }
 
@@ -83,6 +117,11 @@ const maxRemembered = 256
 func New(o Options) *Client {
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
+		if o.Lookup == nil {
+			o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+				return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+			}
+		}
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -109,6 +148,15 @@ func New(o Options) *Client {
 		p.Shun = time.Minute
 	}
 	return &Client{o: o, shunned: make(map[string]time.Time), offsets: make(map[string]time.Duration)}
+}
+
+// Locate returns the KDCs of a realm in order of preference, none and no error
+// where none is known.
+func (c *Client) Locate(ctx context.Context, realm string) ([]KDC, error) {
+	if c.o.Locate == nil {
+		return nil, nil
+	}
+	return c.o.Locate(ctx, realm)
 }
 
 // Offset returns what to add to the local clock to get that of realm's KDC. It

@@ -44,11 +44,22 @@ var (
 
 const hintEtypes = "see permitted_enctypes and allow_rc4 in krb5.conf"
 
+const (
+	hintForged = "the reply is not trusted; someone else may be answering for the KDC"
+	hintLoop   = "check [capaths] and [domain_realm] of the realms' KDCs, or give the realm of the service"
+)
+
 // Attempt is one KDC asked over one network.
 type Attempt struct {
 	Address string // host:port
 	Network string // "udp", "tcp" or "unix"
 	Err     error  // a *krb.KRBError if that was the answer; nil after a reply
+}
+
+// Candidate is one name that a ticket was asked for in vain.
+type Candidate struct {
+	Server krb.Principal // in the realm that was asked
+	Err    *Error        // why; its own Candidates are nil
 }
 
 // Error is why there is no ticket. errors.As finds the [*krb.KRBError] in it,
@@ -62,8 +73,15 @@ type Error struct {
 	KDCs      []Attempt     // who was asked with the last message, in order
 	Code      int32         // of the KRB-ERROR, 0 without one
 	Skew      time.Duration // KDC's clock minus ours, where that was the reason
+	// Path is the way through realms that led to Realm, its last element. The
+	// names are as the KDCs gave them.
+	Path []string
+	// Candidates are the names that were asked for, in order, where there were
+	// several: the service in other realms, cross-realm tickets on the way.
+	Candidates []Candidate
 	// ClientRealm is where the client is to be found according to a
-	// KDC_ERR_WRONG_REALM.
+	// KDC_ERR_WRONG_REALM that was not followed, as it came: nobody vouches for
+	// it.
 	ClientRealm string
 	Hint        string // what to try
 	Err         error  // the cause
@@ -73,19 +91,45 @@ type Error struct {
 func (e *Error) SPN() string { return e.Server.Name() }
 
 // Error says in one line what was wanted, for whom, of whom, what happened and
-// what to try.
+// what to try. Unprintable characters in names are escaped.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s exchange for %s", e.Exchange, e.Principal)
+	fmt.Fprintf(&b, "%s exchange for %s", e.Exchange, show(e.Principal))
 	if e.Exchange != "AS" || !e.Server.IsTGS() {
-		fmt.Fprintf(&b, ", service %s", e.Server)
+		fmt.Fprintf(&b, ", service %s", show(e.Server))
 	}
-	fmt.Fprintf(&b, ", realm %q: ", e.Realm)
+	if len(e.Path) > 1 {
+		fmt.Fprintf(&b, ", by way of realms %s: ", showAll(e.Path, " > "))
+	} else {
+		fmt.Fprintf(&b, ", realm %q: ", shorten(e.Realm))
+	}
+	e.explain(&b)
+	for i, c := range e.Candidates {
+		if i == 0 {
+			b.WriteString("; asked for in vain: ")
+		} else {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s [", show(c.Server))
+		if c.Err != nil {
+			c.Err.explain(&b)
+		}
+		b.WriteString("]")
+	}
+	if e.Hint != "" {
+		b.WriteString("; ")
+		b.WriteString(e.Hint)
+	}
+	return printable(b.String())
+}
+
+// explain writes the cause and who was asked.
+func (e *Error) explain(b *strings.Builder) {
 	if e.Err != nil {
 		b.WriteString(e.Err.Error())
 	}
 	if e.Skew != 0 {
-		fmt.Fprintf(&b, ": the KDC's clock is %s", skewText(e.Skew))
+		fmt.Fprintf(b, ": the KDC's clock is %s", skewText(e.Skew))
 	}
 	for i, a := range e.KDCs {
 		if i == 0 {
@@ -93,24 +137,19 @@ func (e *Error) Error() string {
 		} else {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "%s/%s", a.Address, a.Network)
+		fmt.Fprintf(b, "%s/%s", a.Address, a.Network)
 		switch {
 		case a.Err == nil:
 			b.WriteString(" replied")
 		case errors.Is(e.Err, a.Err):
 			b.WriteString(" answered so")
 		default:
-			fmt.Fprintf(&b, " %v", a.Err)
+			fmt.Fprintf(b, " %v", a.Err)
 		}
 		if i == len(e.KDCs)-1 {
 			b.WriteString(")")
 		}
 	}
-	if e.Hint != "" {
-		b.WriteString("; ")
-		b.WriteString(e.Hint)
-	}
-	return b.String()
 }
 
 func skewText(d time.Duration) string {
@@ -120,7 +159,7 @@ func skewText(d time.Duration) string {
 	return fmt.Sprintf("%v ahead of ours", d.Round(time.Second))
 }
 
-// Unwrap gives the cause, then why each KDC failed.
+// Unwrap gives the cause, then why each KDC failed, then each candidate.
 func (e *Error) Unwrap() []error {
 	var out []error
 	if e.Err != nil {
@@ -131,12 +170,21 @@ func (e *Error) Unwrap() []error {
 			out = append(out, a.Err)
 		}
 	}
+	for _, c := range e.Candidates {
+		if c.Err != nil {
+			out = append(out, c.Err)
+		}
+	}
 	return out
 }
 
 // Temporary reports whether the same call may succeed a little later: the KDCs
-// could not be reached or found, or are busy.
+// could not be reached or found, or are busy; or so it was with one of the
+// candidates, which the service may be found under.
 func (e *Error) Temporary() bool {
+	if slices.ContainsFunc(e.Candidates, func(c Candidate) bool { return c.Err != nil && c.Err.Temporary() }) {
+		return true
+	}
 	switch e.Kind {
 	case KindRefused:
 		return e.Code == krb.CodeUnavailable
@@ -161,7 +209,8 @@ func (e *Error) Credentials() bool {
 // a call is the part of an Error that is known beforehand.
 type call struct {
 	exchange       string
-	realm          string
+	realm          string   // the one that is asked
+	path           []string // the way to it, itself included
 	client, server krb.Principal
 	attempts       []Attempt
 }
@@ -169,15 +218,35 @@ type call struct {
 func (c *call) fail(kind Kind, err error, hint string) *Error {
 	return &Error{
 		Kind: kind, Exchange: c.exchange, Realm: c.realm, Principal: c.client, Server: c.server,
-		KDCs: c.attempts, Hint: hint, Err: err,
+		Path: slices.Clone(c.path), KDCs: c.attempts, Hint: hint, Err: err,
 	}
 }
+
+// enter goes on to another realm, which someone else has named.
+func (c *call) enter(next string) *Error {
+	switch {
+	case !plausible(next):
+		return c.fail(KindReferral, fmt.Errorf("the KDC refers us to realm %q, which cannot be the name of one", shorten(next)), hintForged)
+	case slices.Contains(c.path, next):
+		return c.fail(KindReferral, fmt.Errorf("the KDC refers us back to realm %q", next), hintLoop)
+	case len(c.path) > maxHops:
+		return c.fail(KindReferral, fmt.Errorf("referrals led through more than %d realms", maxHops), "give the realm of the client or service")
+	}
+	c.path = append(slices.Clip(c.path), next)
+	c.realm, c.attempts = next, nil
+	return nil
+}
+
+// maxHops bounds how many realms a referral may lead through.
+const maxHops = 10
 
 // noAnswer turns what send returned into an Error.
 func (c *call) noAnswer(err error) *Error {
 	switch {
 	case errors.Is(err, errNoKDC):
-		return c.fail(KindNoKDC, err, fmt.Sprintf("add `%s = { kdc = host }` to [realms] in krb5.conf, or publish _kerberos._udp.%s in DNS and set dns_lookup_kdc; is the realm spelled right, in capitals?", c.realm, c.realm))
+		realm := printable(shorten(c.realm))
+		hint := fmt.Sprintf("add `%s = { kdc = host }` to [realms] in krb5.conf, or publish _kerberos._udp.%s in DNS and set dns_lookup_kdc; is the realm spelled right, in capitals?", realm, realm)
+		return c.fail(KindNoKDC, err, join(hint, hintCapitals(c.realm)))
 	case errors.Is(err, context.Canceled):
 		return c.fail(KindUnreachable, err, "")
 	}
@@ -196,17 +265,22 @@ func (c *call) refused(r *reply) *Error {
 	ke := r.err
 	e := c.fail(KindRefused, ke, "")
 	e.Code = ke.Code
+	if other, ok := clientRealm(ke, c.realm); ok {
+		e.ClientRealm = other
+	}
+	realm := printable(shorten(c.realm))
 	switch ke.Code {
 	case krb.CodeClientUnknown:
-		e.Hint = fmt.Sprintf("the realm %s has no principal %s: check its spelling, case and realm", c.realm, c.client.Name())
+		e.Hint = fmt.Sprintf("the realm %s has no principal %s: check its spelling, case and realm", realm, showName(c.client))
+		e.Hint = join(e.Hint, hintCapitals(c.realm))
 	case krb.CodeServerUnknown:
-		e.Hint = fmt.Sprintf("the realm %s has no service principal %s: it must be created there (kadmin addprinc, or setspn in Active Directory); or check the host name and the service class, and which realm the host belongs to", c.realm, c.server.Name())
+		e.Hint = fmt.Sprintf("the realm %s has no service principal %s: it must be created there (kadmin addprinc, or setspn in Active Directory); or check the host name and the service class, and which realm the host belongs to", realm, showName(c.server))
 	case krb.CodePolicy:
 		e.Hint = "the KDC's policy forbids it: ask the realm's administrator"
 	case krb.CodeBadOption:
 		e.Hint = "the ticket at hand does not allow it: a renewable or forwardable one is needed (kinit -r, kinit -f)"
 	case krb.CodeEtypeNoSupport:
-		e.Hint = "the KDC has no key of an encryption type that we allow: see permitted_enctypes and allow_rc4 in krb5.conf, or give the principal new keys"
+		e.Hint = c.hintEtype()
 	case krb.CodeClientRevoked:
 		e.Hint = "the account is locked, disabled or expired: ask the realm's administrator"
 	case krb.CodeKeyExpired:
@@ -222,8 +296,11 @@ func (c *call) refused(r *reply) *Error {
 		e.Hint = "the ticket-granting ticket has expired: run kinit"
 	case krb.CodeTicketNotYet:
 		e.Hint = "the ticket is not valid yet: check the clocks"
-	case krb.CodeBadIntegrity, krb.CodeModified, krb.CodeBadKvno, krb.CodeNoKey:
+	case krb.CodeBadIntegrity, krb.CodeModified, krb.CodeBadKvno, krb.CodeNoKey, krb.CodeNotUs:
 		e.Hint = "the KDC cannot open our ticket-granting ticket; its keys may have changed: run kinit"
+		if len(c.path) > 1 {
+			e.Hint = fmt.Sprintf("the KDC of realm %s cannot open the cross-realm ticket: both realms must hold the same key for it, of the same version", realm)
+		}
 	case krb.CodeSkew:
 		e.Kind = KindSkew
 		e.Skew = skewOf(r)
@@ -231,12 +308,45 @@ func (c *call) refused(r *reply) *Error {
 	case krb.CodeResponseTooBig:
 		e.Hint = "the answer does not fit into a datagram and the KDC is configured for UDP alone: let it be asked over TCP"
 	case krb.CodeWrongRealm:
-		e.ClientRealm = ke.Client.Realm
-		if e.ClientRealm != "" {
-			e.Hint = fmt.Sprintf("the principal belongs to realm %s: ask for it there", e.ClientRealm)
-		}
+		e.Hint = hintCapitals(c.realm)
+	}
+	if e.ClientRealm != "" {
+		e.Hint = join(fmt.Sprintf("the KDC says that the principal belongs to realm %s: ask for it there, or allow the KDC to say so (canonicalize = true in krb5.conf)",
+			printable(shorten(e.ClientRealm))), e.Hint)
 	}
 	return e
+}
+
+// clientRealm returns where a KDC says that a client is rather to be found (RFC
+// 6806 section 7). Old Active Directory says it with KDC_ERR_C_PRINCIPAL_UNKNOWN.
+func clientRealm(ke *krb.KRBError, asked string) (realm string, ok bool) {
+	if ke.Code != krb.CodeWrongRealm && ke.Code != krb.CodeClientUnknown {
+		return "", false
+	}
+	return ke.Client.Realm, ke.Client.Realm != "" && ke.Client.Realm != asked
+}
+
+func (c *call) hintEtype() string {
+	if c.exchange == "AS" {
+		return "the KDC has no key of an encryption type that we allow for the client, or no longer allows it itself: see permitted_enctypes and allow_rc4 in krb5.conf, or give the principal new keys (in Active Directory set the account's AES types, then its password)"
+	}
+	return "the KDC has no key of an encryption type that we allow for the service: see permitted_enctypes and allow_rc4 in krb5.conf, or give the service new keys (in Active Directory msDS-SupportedEncryptionTypes of its account)"
+}
+
+// hintCapitals is for the commonest mistake with names of realms.
+func hintCapitals(realm string) string {
+	if up := strings.ToUpper(realm); up != realm {
+		return fmt.Sprintf("write the realm in capitals: %s", printable(shorten(up)))
+	}
+	return ""
+}
+
+// join joins two hints, either of which may be empty.
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
 }
 
 // skewOf returns by how much the sender of a KRB-ERROR was ahead of us.

@@ -176,6 +176,9 @@ func TestFakeRealmFaults(t *testing.T) {
 				}
 			}
 			r.FailNext(fakekdc.TGS, tc.fault)
+			if name == "server" { // asked for once more, without canonicalization
+				r.FailNext(fakekdc.TGS, tc.fault)
+			}
 			_, err = c.TGS(t.Context(), tgt, krb.NewPrincipal(r.Name(), "HTTP", "localhost"), kdcclient.TGSOptions{})
 			judge("TGS", tc.tgs, err)
 			if r.PendingFaults() != 0 {

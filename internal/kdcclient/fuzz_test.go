@@ -105,20 +105,26 @@ func FuzzReply(f *testing.F) {
 					continue
 				}
 				a := &asCall{c: c, r: ASRequest{Client: alice, Server: tgsA, Keys: keys, Etypes: []int32{17}}, etypes: []int32{17}}
-				a.call = call{exchange: "AS", realm: realmA, client: alice, server: tgsA}
+				a.call = call{exchange: "AS", realm: realmA, path: []string{realmA}, client: alice, server: tgsA}
 				if r.err != nil {
 					_ = a.prepare(r)
-					if e := a.refused(r); e.Kind == 0 || e.Code != r.err.Code || e.Error() == "" {
+					if e := a.refused(r); e.Kind == 0 || e.Code != r.err.Code || printable(e.Error()) != e.Error() {
 						t.Fatal(e)
+					}
+					a.r.Canonicalize, a.key = true, krb.Key{}
+					if a.elsewhere(r.err) {
+						if fail := a.move(r.err.Client.Realm); (fail == nil) != (a.realm == r.err.Client.Realm) || a.r.Client.Realm != a.realm {
+							t.Fatalf("moved to %q, asking for %v: %v", a.realm, a.r.Client, fail)
+						}
 					}
 					continue
 				}
 				if got, fail := a.accept(r, body, nil); fail == nil || got != nil {
 					t.Fatalf("a ticket: %v", got)
 				}
-				g := &tgsCall{c: c, o: TGSOptions{Etypes: []int32{17}}, tgt: &krb.Ticket{Client: alice, Key: fuzzKey}, canonicalize: true}
+				g := &tgsCall{c: c, o: TGSOptions{Etypes: []int32{17}}, tgt: &krb.Ticket{Client: alice, Key: fuzzKey}}
 				g.call = call{exchange: "TGS", realm: realmA, client: alice, server: web}
-				if got, err := g.accept(r, &tgsRequest{body: body, subkey: fuzzKey, now: epoch}, web); err == nil || got != nil {
+				if got, err := g.accept(r, &tgsRequest{wanted: wanted{server: web, canonicalize: true}, body: body, subkey: fuzzKey, now: epoch}); err == nil || got != nil {
 					t.Fatalf("a ticket: %v", got)
 				}
 			}
@@ -126,7 +132,7 @@ func FuzzReply(f *testing.F) {
 		if d := c.Offset(realmA); d != 0 {
 			t.Fatalf("offset %v without a verified reply", d)
 		}
-		_, _ = etypeInfos([]krb.PAData{{Type: paEtypeInfo, Value: b}}, nil)
+		_, _, _ = etypeInfos([]krb.PAData{{Type: paEtypeInfo, Value: b}}, nil)
 	})
 }
 
@@ -185,11 +191,16 @@ func FuzzSealed(f *testing.F) {
 
 		g := &tgsCall{c: c, o: TGSOptions{Etypes: etypes}, tgt: &krb.Ticket{Client: alice, Key: fuzzKey}}
 		g.call = call{exchange: "TGS", realm: realmA, client: alice, server: web}
-		q := &tgsRequest{body: body, subkey: fuzzKey, now: epoch}
-		if got, err := g.accept(&reply{rep: seal(tgsRep, krb.UsageTGSRepSubkey), at: epoch}, q, web); err == nil {
+		q := &tgsRequest{wanted: wanted{server: web}, body: body, subkey: fuzzKey, now: epoch}
+		if got, err := g.accept(&reply{rep: seal(tgsRep, krb.UsageTGSRepSubkey), at: epoch}, q); err == nil {
 			check(got, web, till)
 		}
-		g.canonicalize = true
-		_, _ = g.accept(&reply{rep: seal(tgsRep, krb.UsageTGSRepSubkey), at: epoch}, q, web)
+		q.canonicalize = true
+		if got, err := g.accept(&reply{rep: seal(tgsRep, krb.UsageTGSRepSubkey), at: epoch}, q); err == nil && !got.Server.Equal(web) {
+			if s := got.Server; !s.IsTGS() || s.Realm != realmA || s.Components[1] == realmA {
+				t.Fatalf("referred to %v", s)
+			}
+			check(got, got.Server, till)
+		}
 	})
 }

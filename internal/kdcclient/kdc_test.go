@@ -70,8 +70,10 @@ type scripted struct {
 	salt     string
 	etypes   []int32 // of the client's keys
 	preauth  bool
-	kvno     int             // of the client's keys, 0 is not told
-	services map[string]bool // name without realm; TGS names too
+	kvno     int               // of the client's keys, 0 is not told
+	services map[string]bool   // name without realm; TGS names too
+	moved    map[string]string // clients that belong to another realm
+	aliases  map[string]bool   // other names of alice, such as those of type NT-ENTERPRISE
 
 	// before may take a request over: what it returns is sent as it is.
 	before func(r *request) (replies [][]byte, taken bool)
@@ -86,6 +88,7 @@ type scripted struct {
 	sealed   []*answer
 	tickets  *sync.Map // cipher: *granted
 	requests []*request
+	told     int // how many of them asked has told of
 }
 
 // granted stands for the content of a ticket.
@@ -315,7 +318,14 @@ func (k *scripted) as(r *request) []byte {
 	if len(common) == 0 {
 		return k.refuse(r, krb.CodeEtypeNoSupport, nil)
 	}
-	if r.fields.ReqBody.CName.PrincipalNameString() != "alice" {
+	client := r.fields.ReqBody.CName
+	name := client.PrincipalNameString()
+	switch realm, moved := k.moved[name]; {
+	case moved:
+		return k.refuse(r, krb.CodeWrongRealm, nil, func(e *messages.KRBError) { e.CRealm = realm })
+	case k.aliases[name] && r.option(15):
+		client = types.PrincipalName{NameType: 1, NameString: []string{"alice"}}
+	case name != "alice":
 		return k.refuse(r, krb.CodeClientUnknown, nil)
 	}
 	etype := common[0]
@@ -347,7 +357,7 @@ func (k *scripted) as(r *request) []byte {
 			return k.refuse(r, krb.CodeSkew, nil)
 		}
 	}
-	a := k.answer(r, r.fields.ReqBody.CName, k.realm, k.realm)
+	a := k.answer(r, client, k.realm, k.realm)
 	a.etype, a.key, a.usage = etype, k.clientKey(etype), krb.UsageASRepEncPart
 	info, err := asn1.Marshal(types.ETypeInfo2{{EType: etype, Salt: k.salt}})
 	if err != nil {
@@ -493,6 +503,23 @@ func (k *scripted) tgs(r *request) []byte {
 		k.tb.Error("no subkey in the authenticator")
 	}
 	return k.seal(a)
+}
+
+// asked returns the services that were asked for since the last time, with a
+// "?" where a referral would do too.
+func (k *scripted) asked() []string {
+	var out []string
+	for _, r := range k.seen()[k.told:] {
+		name := r.fields.ReqBody.SName.PrincipalNameString()
+		if r.option(15) {
+			name += "?"
+		}
+		if r.kind == krb.MsgTGSReq {
+			out = append(out, name)
+		}
+	}
+	k.told = len(k.seen())
+	return out
 }
 
 // refer makes the answer a referral to another realm.

@@ -70,8 +70,8 @@ type KeyEntry struct {
 }
 
 // KeyTable returns the keys of a keytab, all of one principal. Of one type the
-// highest version is used, or the one that the KDC says it used. Salts do not
-// matter.
+// highest version is used, or the one that the KDC says it used; version 0 says
+// nothing, in a keytab as in a reply. Salts do not matter.
 func KeyTable(entries []KeyEntry) Keys {
 	entries = slices.Clone(entries)
 	slices.SortStableFunc(entries, func(a, b KeyEntry) int { return cmp.Compare(b.Kvno, a.Kvno) })
@@ -96,7 +96,7 @@ func (t keyTable) Key(info krb.EtypeInfo, kvno uint32) (krb.Key, error) {
 		if e.Key.Etype() != info.Etype {
 			continue
 		}
-		if e.Kvno == kvno {
+		if kvno != 0 && e.Kvno == kvno {
 			return e.Key, nil
 		}
 		if newest.IsZero() {

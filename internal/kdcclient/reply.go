@@ -18,7 +18,7 @@ func checkReply(rep *krb.KDCRep, part *krb.EncKDCRepPart, body *krb.KDCReqBody, 
 		return errors.New("the reply bears another nonce than the request")
 	}
 	if !rep.Ticket.Server.Equal(part.Server) {
-		return fmt.Errorf("the ticket is named for %s outside, for %s inside", rep.Ticket.Server, part.Server)
+		return fmt.Errorf("the ticket is named for %s outside, for %s inside", show(rep.Ticket.Server), show(part.Server))
 	}
 	if !slices.Contains(etypes, part.Key.Etype()) {
 		return fmt.Errorf("the session key is of type %s, allowed are %s", krb.EtypeName(part.Key.Etype()), etypeNames(etypes))

@@ -5,37 +5,130 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
-// TGSOptions say what kind of ticket is wanted. The zero value asks for a
-// plain one.
+// TGSOptions say what kind of ticket is wanted, and how far to go for it. The
+// zero value asks for a plain one.
 type TGSOptions struct {
 	// Etypes are the allowed types of session keys, preferred first; nil means
 	// the Client's.
 	Etypes []int32
 	// Options are KDC options to set beside our own, such as
-	// krb.FlagForwarded.
+	// krb.FlagForwarded. They are not for cross-realm tickets on the way.
 	Options uint32
 	// Renew asks for the ticket itself anew, with the same server and a later
 	// end. The server argument does not count then.
 	Renew bool
+	// Fallback returns the realms to look for a service in that was given
+	// without one, likeliest first, when the KDC of the ticket's realm does not
+	// know it and refers us to nobody. It is called at most once, and no more
+	// than maxFallback of its realms are tried. Nil means none.
+	Fallback func(ctx context.Context) []string
+	// Held returns a cross-realm ticket for realm that [TGSOptions.Keep] was
+	// given before, or nil. One that is of another client, or has run out, is
+	// passed over; one that the other realm no longer takes is asked for anew.
+	// Nil means that none is held.
+	Held func(realm string) *krb.Ticket
+	// Keep is given every cross-realm ticket that was got on the way and may be
+	// used again for other services of its realm, before TGS returns and even
+	// if that fails. The client's own realm may speak for any other, foreign
+	// ones for those after them on the path (see [Options]): what else they
+	// say is good for this call alone, or one of them could make itself the
+	// way to all others. The ticket is shared and must not be changed.
+	Keep func(*krb.Ticket)
 }
 
-// maxHops bounds how many realms a referral may lead through.
-const maxHops = 10
+// maxFallback bounds how many realms are searched for a service.
+const maxFallback = 8
 
 // TGS gets a ticket for server with a ticket-granting ticket (RFC 4120 section
-// 3.3). A server without a realm is looked for in the realm of the ticket, and
-// wherever its KDC refers us to (RFC 6806 section 8); one in another realm is
-// reached by way of a cross-realm ticket. The result's Server is what was asked
-// for, with the realm that answered where none was given.
+// 3.3). A server without a realm is looked for in the realm of the ticket,
+// wherever its KDC refers us to (RFC 6806 section 8), and then in the realms
+// that o names. One in another realm is reached by way of cross-realm tickets,
+// see [Client.TGT]. The result's Server is what was asked for, with the realm
+// that answered where none was given.
+//
+// Every ticket on the way must be of the realm that was asked for it and for
+// the client of tgt. Which realms it passed through is written inside the
+// tickets for the service to judge (RFC 4120 section 2.7), not for us.
 //
 // The error is of type [*Error].
 func (c *Client) TGS(ctx context.Context, tgt *krb.Ticket, server krb.Principal, o TGSOptions) (*krb.Ticket, error) {
-	t := &tgsCall{c: c, o: o, tgt: tgt, canonicalize: true}
+	t, fail := c.newTGSCall(tgt, server, o)
+	if fail != nil {
+		return nil, fail
+	}
+	var got *krb.Ticket
+	switch {
+	case o.Renew:
+		got, fail = t.renew(ctx)
+	case server.IsZero():
+		fail = t.fail(KindRequest, errors.New("the service has no name"), "write it as service/host")
+	default:
+		got, fail = t.find(ctx)
+		if fail != nil && t.stale(fail) {
+			t.forget()
+			got, fail = t.find(ctx)
+		}
+	}
+	if fail != nil {
+		return nil, t.conclude(fail)
+	}
+	return got, nil
+}
+
+// TGT gets a ticket-granting ticket for realm with one of another realm. The
+// KDC is asked for krbtgt/realm; if it has none, for that of the next realm
+// before it on the path (see [Options]), and so on until one is had, from which
+// the same begins anew. A KDC may answer with one that is closer than we hoped
+// for, or on another path (RFC 4120 section 3.3.1). A tgt for realm itself is
+// returned as it is. Of o, Etypes, Held and Keep count.
+//
+// The error is of type [*Error].
+func (c *Client) TGT(ctx context.Context, tgt *krb.Ticket, realm string, o TGSOptions) (*krb.Ticket, error) {
+	t, fail := c.newTGSCall(tgt, krb.TGS(realm, realm), TGSOptions{Etypes: o.Etypes, Held: o.Held, Keep: o.Keep})
+	if fail == nil && !plausible(realm) {
+		fail = t.fail(KindRequest, fmt.Errorf("%q cannot be the name of a realm", shorten(realm)), "")
+	}
+	if fail == nil {
+		fail = t.reach(ctx, realm)
+		if fail != nil && t.stale(fail) {
+			t.forget()
+			t.begin()
+			fail = t.reach(ctx, realm)
+		}
+		if fail != nil {
+			fail = t.conclude(fail)
+		}
+	}
+	if fail != nil {
+		return nil, fail
+	}
+	return t.tgt, nil
+}
+
+// tgsCall is the state of one call of TGS. The embedded realm is the one that
+// is asked at the moment.
+type tgsCall struct {
+	call
+	c     *Client
+	o     TGSOptions
+	first *krb.Ticket // what the caller gave us
+	tgt   *krb.Ticket // for the realm that is asked
+
+	candidates []Candidate // asked for in vain
+	asked      int         // requests, over all realms
+	held       bool        // a ticket of the caller's cache is among those used
+}
+
+// maxRequests bounds the requests of one call: there are realms to try and
+// realms on the way to each of them.
+const maxRequests = 64
+
+func (c *Client) newTGSCall(tgt *krb.Ticket, server krb.Principal, o TGSOptions) (*tgsCall, *Error) {
+	t := &tgsCall{c: c, o: o, first: tgt}
 	t.call = call{exchange: "TGS", server: server}
 	if o.Etypes == nil {
 		t.o.Etypes = c.o.Etypes
@@ -47,193 +140,146 @@ func (c *Client) TGS(ctx context.Context, tgt *krb.Ticket, server krb.Principal,
 	if len(t.o.Etypes) == 0 {
 		return nil, t.fail(KindRequest, errNoEtype, hintEtypes)
 	}
-	var got *krb.Ticket
-	var fail *Error
-	if o.Renew {
-		t.server, t.canonicalize = tgt.Server, false
-		t.realm = tgt.Server.Realm
-		got, fail = t.ask(ctx, tgt.Server)
-	} else {
-		if server.IsZero() {
-			return nil, t.fail(KindRequest, errors.New("the service has no name"), "write it as service/host")
-		}
-		t.realm = tgt.Server.Components[1]
-		got, fail = t.follow(ctx)
+	t.begin()
+	return t, nil
+}
+
+// begin goes (back) to where the caller's ticket is good.
+func (t *tgsCall) begin() {
+	t.tgt, t.attempts = t.first, nil
+	t.realm = t.tgt.Server.Realm
+	if t.tgt.Server.IsTGS() && !t.o.Renew {
+		t.realm = t.tgt.Server.Components[1]
 	}
-	if fail != nil {
+	t.path = []string{t.realm}
+}
+
+// find looks for the service wherever it may be.
+func (t *tgsCall) find(ctx context.Context) (*krb.Ticket, *Error) {
+	t.begin()
+	if t.server.Realm != "" {
+		return t.findIn(ctx, t.server.Realm)
+	}
+	tried := []string{t.realm}
+	got, home := t.serve(ctx)
+	if home == nil || t.o.Fallback == nil || home.Code != krb.CodeServerUnknown || len(t.path) > 1 {
+		return got, home
+	}
+	for _, realm := range t.o.Fallback(ctx) {
+		if len(tried) > maxFallback || ctx.Err() != nil {
+			break
+		}
+		if slices.Contains(tried, realm) || !plausible(realm) {
+			continue
+		}
+		tried = append(tried, realm)
+		t.begin()
+		if got, fail := t.findIn(ctx, realm); fail == nil {
+			return got, nil
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, t.noAnswer(ended(ctx))
+	}
+	return nil, home
+}
+
+func (t *tgsCall) findIn(ctx context.Context, realm string) (*krb.Ticket, *Error) {
+	if fail := t.reach(ctx, realm); fail != nil {
 		return nil, fail
 	}
-	return got, nil
+	return t.serve(ctx)
 }
 
-// tgsCall is the state of one call of TGS. The embedded realm is the one that
-// is asked at the moment.
-type tgsCall struct {
-	call
-	c            *Client
-	o            TGSOptions
-	tgt          *krb.Ticket // for the realm that is asked
-	canonicalize bool
-}
-
-// follow goes from realm to realm until one gives the ticket.
-func (t *tgsCall) follow(ctx context.Context) (*krb.Ticket, *Error) {
-	target := t.server.Realm // where the service is thought to be; "" for where we are
-	visited := []string{t.realm}
+// serve asks for the service where we are, and wherever we are referred to.
+func (t *tgsCall) serve(ctx context.Context) (*krb.Ticket, *Error) {
+	// What is asked for a ticket-granting ticket is to give that one.
+	canonicalize := !t.server.IsTGS()
 	for {
 		want := t.server
 		want.Realm = t.realm
-		direct := target == "" || target == t.realm
-		if !direct {
-			want = krb.TGS(target, t.realm)
-		}
-		got, fail := t.ask(ctx, want)
+		got, fail := t.ask(ctx, wanted{server: want, canonicalize: canonicalize, options: t.o.Options})
 		if fail != nil {
-			// Old KDCs know the name, but not the option.
-			if fail.Code == krb.CodeServerUnknown && direct && t.canonicalize {
-				t.canonicalize = false
+			if canonicalize && t.dislikes(fail) {
+				canonicalize = false
 				continue
 			}
 			return nil, fail
 		}
-		if direct && got.Server.SameName(want) {
+		if got.Server.SameName(want) {
 			got.Server = t.server
 			if got.Server.Realm == "" {
 				got.Server.Realm = t.realm
 			}
 			return got, nil
 		}
-		next := got.Server.Components[1]
-		if direct {
-			target = next
+		// Nobody but the client's own realm is known to speak for others.
+		if fail := t.move(got, t.realm == t.client.Realm); fail != nil {
+			return nil, fail
 		}
-		if slices.Contains(visited, next) {
-			return nil, t.fail(KindReferral, fmt.Errorf("the KDC refers us back to realm %q, after %q", next, visited), "check [capaths] and [domain_realm] of the realms' KDCs, or give the realm of the service")
-		}
-		if len(visited) > maxHops {
-			return nil, t.fail(KindReferral, fmt.Errorf("referrals led through more than %d realms: %q", maxHops, visited), "give the realm of the service")
-		}
-		visited = append(visited, next)
-		t.tgt, t.realm = got, next
 	}
 }
 
-// ask makes one exchange with the realm at hand, or two when the clocks turn
-// out to be apart. The result's Server is want, or a ticket-granting service
-// that we are referred to.
-func (t *tgsCall) ask(ctx context.Context, want krb.Principal) (*krb.Ticket, *Error) {
-	offset, ok := t.c.offset(t.realm)
-	if !ok {
-		offset = t.c.Offset(t.client.Realm)
+// dislikes reports whether a request may have failed for the option to
+// canonicalize: old KDCs know the name, but not the option, and Active Directory
+// has been seen to answer it with another name of the service, or with a ticket
+// for its own realm.
+func (t *tgsCall) dislikes(fail *Error) bool {
+	switch fail.Code {
+	case krb.CodeServerUnknown:
+		return true
+	case krb.CodeBadOption:
+		return t.o.Options == 0
 	}
-	for resynced := false; ; resynced = true {
-		q, err := t.request(want, offset)
-		if err != nil {
-			return nil, t.fail(KindRequest, err, "")
-		}
-		r, attempts, err := t.c.send(ctx, "TGS", krb.MsgTGSRep, t.realm, q.msg)
-		t.attempts = attempts
-		if err != nil {
-			return nil, t.noAnswer(err)
-		}
-		if r.err == nil {
-			got, err := t.accept(r, q, want)
-			if err != nil {
-				return nil, t.fail(KindReply, err, "the reply is not trusted; someone else may be answering for the KDC")
-			}
-			if resynced {
-				t.c.SetOffset(t.realm, offset)
-			}
-			return got, nil
-		}
-		if r.err.Code != krb.CodeSkew || !t.c.o.Timesync || resynced {
-			e := t.refused(r)
-			if r.err.Code == krb.CodeServerUnknown && !want.SameName(t.server) {
-				e.Hint = fmt.Sprintf("the KDC of realm %s knows no way to realm %s: there must be a cross-realm principal %s", t.realm, want.Components[1], want)
-			}
-			return nil, e
-		}
-		offset = skewOf(r)
-	}
+	return errors.Is(fail.Err, errOtherName)
 }
 
-// tgsRequest is a message and what its reply is checked against.
-type tgsRequest struct {
-	body   *krb.KDCReqBody
-	msg    []byte
-	subkey krb.Key
-	now    time.Time // the KDC's, we think
+// move takes the cross-realm ticket that was just got and goes where it leads.
+func (t *tgsCall) move(cross *krb.Ticket, keep bool) *Error {
+	if fail := t.enter(cross.Server.Components[1]); fail != nil {
+		return fail
+	}
+	t.tgt = cross
+	if keep && t.o.Keep != nil {
+		t.o.Keep(cross)
+	}
+	return nil
 }
 
-func (t *tgsCall) request(want krb.Principal, offset time.Duration) (*tgsRequest, error) {
-	q := &tgsRequest{now: t.c.o.Now().Add(offset)}
-	q.body = &krb.KDCReqBody{
-		// A KDC refuses to make of a ticket what the ticket is not.
-		Options: t.o.Options | t.tgt.Flags&optForwardable | krb.OptionRenewableOK,
-		Realm:   t.realm, Server: want, Till: t.tgt.EndTime, Nonce: newNonce(), Etypes: t.o.Etypes,
+// stale reports whether a call may have failed because a ticket from the
+// caller's cache is no longer good.
+func (t *tgsCall) stale(fail *Error) bool {
+	if !t.held || fail.Kind != KindRefused {
+		return false
 	}
-	if t.canonicalize {
-		q.body.Options |= krb.OptionCanonical
+	switch fail.Code {
+	case krb.CodeTicketExpired, krb.CodeBadIntegrity, krb.CodeNotUs, krb.CodeBadMatch, krb.CodeModified, krb.CodeBadKvno, krb.CodeNoKey:
+		return true
 	}
-	if t.o.Renew {
-		q.body.Options = t.o.Options | t.tgt.Flags&(optForwardable|optProxiable|optRenewable) | krb.OptionRenew
-		if t.tgt.RenewTill.After(q.body.Till) {
-			q.body.Till = t.tgt.RenewTill
-		}
-	}
-	raw, err := q.body.Marshal()
-	if err != nil {
-		return nil, err
-	}
-	sum, err := t.tgt.Key.Checksum(krb.UsageTGSReqChecksum, raw)
-	if err != nil {
-		return nil, err
-	}
-	if q.subkey, err = krb.GenerateKey(t.tgt.Key.Etype()); err != nil {
-		return nil, err
-	}
-	auth := &krb.Authenticator{
-		Client:   t.tgt.Client,
-		Checksum: krb.Checksum{Type: t.tgt.Key.ChecksumType(), Value: sum},
-		Subkey:   q.subkey,
-	}
-	auth.CTime, auth.Cusec = krb.UniqueTime(q.now)
-	apReq, err := krb.MakeAPReq(t.tgt, auth, krb.UsageTGSReqAuth, 0)
-	if err != nil {
-		return nil, err
-	}
-	q.msg, err = krb.MarshalKDCReq(krb.MsgTGSReq, []krb.PAData{{Type: paTGSReq, Value: apReq}}, raw)
-	return q, err
+	return false
 }
 
-// accept verifies a TGS-REP (RFC 4120 section 3.3.4).
-func (t *tgsCall) accept(r *reply, q *tgsRequest, want krb.Principal) (*krb.Ticket, error) {
-	rep := r.rep
-	plain, err := q.subkey.OpenData(krb.UsageTGSRepSubkey, rep.EncPart)
-	if err != nil { // old Heimdal ignores the subkey
-		plain, err = t.tgt.Key.OpenData(krb.UsageTGSRepSessionKey, rep.EncPart)
+// forget makes the call begin anew without the caller's cache.
+func (t *tgsCall) forget() {
+	t.o.Held, t.held, t.candidates = nil, false, nil
+}
+
+// conclude adds to the final error what was asked for before.
+func (t *tgsCall) conclude(fail *Error) *Error {
+	if n := len(t.candidates); n == 0 || n == 1 && t.candidates[0].Err == fail {
+		return fail
 	}
-	if err != nil {
-		return nil, fmt.Errorf("the reply opens under neither the subkey nor the session key: %w", err)
+	out := *fail // may be one of them
+	out.Candidates = t.candidates
+	return &out
+}
+
+// missed notes what was asked for in vain. The same name counts once.
+func (t *tgsCall) missed(want krb.Principal, fail *Error) {
+	i := slices.IndexFunc(t.candidates, func(c Candidate) bool { return c.Server.Equal(want) })
+	if i >= 0 {
+		t.candidates[i].Err = fail
+		return
 	}
-	defer clear(plain)
-	part, err := krb.ParseEncKDCRepPart(plain)
-	if err != nil {
-		return nil, err
-	}
-	if !rep.Client.Equal(t.tgt.Client) {
-		return nil, fmt.Errorf("the reply is for client %s", rep.Client)
-	}
-	s := part.Server
-	referral := t.canonicalize && s.IsTGS() && s.Components[1] != t.realm
-	if s.Realm != want.Realm || !s.SameName(want) && !referral {
-		return nil, fmt.Errorf("the ticket is for %s, asked was for %s", s, want)
-	}
-	if err := checkReply(rep, part, q.body, t.o.Etypes); err != nil {
-		return nil, err
-	}
-	if early := part.StartTime.Sub(q.now); early > t.c.o.Clockskew {
-		return nil, fmt.Errorf("the ticket starts only in %v", early)
-	}
-	return newTicket(rep, part, s), nil
+	t.candidates = append(t.candidates, Candidate{Server: want, Err: fail})
 }

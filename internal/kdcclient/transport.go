@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -21,12 +21,14 @@ import (
 const (
 	maxReply    = 1 << 20 // bytes of a reply over TCP
 	maxDatagram = 1 << 16
-	maxTries    = 64 // addresses and networks per exchange
+	maxTries    = 64 // KDCs and addresses, times networks, per exchange
 )
 
 var (
 	errNotKerberos = errors.New("the answer is no Kerberos message")
 	errNoNetwork   = errors.New("this way of reaching a KDC is not supported")
+	errNoAddress   = errors.New("the name has no address")
+	errTimeout     = errors.New("the time is over that request_timeout in krb5.conf allows")
 )
 
 // A reply is a well-formed message from whoever answered first: one of err and
@@ -37,26 +39,11 @@ type reply struct {
 	at  time.Time // local clock, when it came
 }
 
-// A try is one KDC asked over one network.
-type try struct {
-	network, address string
-
-	begun     time.Time
-	conn      net.Conn // once connected
-	connected time.Time
-	done      bool
-	err       error // when done: why it failed, or the KRB-ERROR that came
-}
-
-func (t *try) where() string { return t.network + " " + t.address }
-
-// alive reports whether an answer may still come.
-func (t *try) alive() bool { return !t.begun.IsZero() && !t.done }
-
 // An event is what a try's goroutine reports: first the connection, then how
-// it ended; or a failure at once.
+// it ended; or a failure at once; or the addresses of a name.
 type event struct {
 	t     *try
+	addrs []netip.Addr
 	conn  net.Conn
 	reply *reply
 	err   error
@@ -70,7 +57,8 @@ type exchange struct {
 	kind  uint8  // type of the reply wanted
 	realm string
 	msg   []byte
-	tries []*try
+	tries []*try // in the order in which KDCs were located
+	asked []*try // in the order in which they were asked
 
 	events chan event
 	wg     sync.WaitGroup
@@ -85,10 +73,12 @@ func (c *Client) send(ctx context.Context, name string, kind uint8, realm string
 	if ctx.Err() != nil {
 		return nil, nil, ended(ctx)
 	}
-	if c.o.Locate == nil {
-		return nil, nil, errNoKDC
+	if c.o.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.o.Timeout, errTimeout)
+		defer cancel()
 	}
-	kdcs, err := c.o.Locate(ctx, realm)
+	kdcs, err := c.Locate(ctx, realm)
 	if err != nil && ctx.Err() != nil {
 		return nil, nil, ended(ctx)
 	}
@@ -102,8 +92,7 @@ func (c *Client) send(ctx context.Context, name string, kind uint8, realm string
 	if len(msg) > c.o.UDPPreferenceLimit {
 		first, second = second, first
 	}
-	tries, failed := plan(kdcs, first, second)
-	c.order(tries)
+	tries, failed := c.plan(kdcs, first, second)
 	x := &exchange{c: c, name: name, kind: kind, realm: realm, msg: msg, tries: tries}
 	r, err := x.run(ctx)
 	attempts := append(x.attempts(), failed...)
@@ -111,92 +100,24 @@ func (c *Client) send(ctx context.Context, name string, kind uint8, realm string
 		return r, attempts, err
 	}
 	// The same KDC again, and the others after it, over streams alone.
-	answered := slices.IndexFunc(x.tries, func(t *try) bool { return t.done && t.err == error(r.err) })
-	from := x.tries[answered]
+	answered := slices.IndexFunc(x.asked, func(t *try) bool { return t.done && t.err == error(r.err) })
+	from := x.asked[answered]
 	if from.network != "udp" {
 		return r, attempts, nil
 	}
-	tries, _ = plan(kdcs, "tcp", "")
-	c.order(tries)
-	slices.SortStableFunc(tries, func(a, b *try) int {
-		switch {
-		case a.address == from.address && b.address != from.address:
-			return -1
-		case a.address != from.address && b.address == from.address:
-			return 1
-		}
-		return 0
-	})
+	tries, _ = c.plan(kdcs, "tcp", "")
 	if len(tries) == 0 {
 		return r, attempts, nil
 	}
-	x = &exchange{c: c, name: name, kind: kind, realm: realm, msg: msg, tries: tries}
+	x = &exchange{c: c, name: name, kind: kind, realm: realm, msg: msg, tries: overTCP(from, tries)}
 	r, err = x.run(ctx)
 	return r, append(attempts, x.attempts()...), err
-}
-
-// plan lists what to try: every KDC over the first network, then over the
-// second. What cannot be tried at all comes back as failed.
-func plan(kdcs []KDC, first, second string) (tries []*try, failed []Attempt) {
-	for _, network := range []string{first, second} {
-		for _, k := range kdcs {
-			if len(tries) == maxTries {
-				return tries, failed
-			}
-			port := k.Port
-			if port == 0 {
-				port = 88
-			}
-			t := &try{network: network, address: net.JoinHostPort(k.Host, strconv.Itoa(port))}
-			switch k.Network {
-			case "":
-				if network == "" {
-					continue
-				}
-			case "unix":
-				if network != first {
-					continue
-				}
-				t.network, t.address = "unix", k.Host
-			case "udp", "tcp":
-				if network != k.Network {
-					continue
-				}
-			default:
-				if network == first {
-					failed = append(failed, Attempt{Network: k.Network, Address: t.address, Err: errNoNetwork})
-				}
-				continue
-			}
-			if !slices.ContainsFunc(tries, func(o *try) bool { return o.where() == t.where() }) {
-				tries = append(tries, t)
-			}
-		}
-	}
-	return tries, failed
-}
-
-// order puts those that did not answer of late behind the others.
-func (c *Client) order(tries []*try) {
-	late := make(map[*try]bool, len(tries))
-	for _, t := range tries {
-		late[t] = c.isShunned(t.where())
-	}
-	slices.SortStableFunc(tries, func(a, b *try) int {
-		switch {
-		case !late[a] && late[b]:
-			return -1
-		case late[a] && !late[b]:
-			return 1
-		}
-		return 0
-	})
 }
 
 // run asks one after the other, listens to all, and returns when one has
 // answered, none is left, or ctx ends. All goroutines have ended by then.
 func (x *exchange) run(ctx context.Context) (r *reply, err error) {
-	x.events = make(chan event, 2*len(x.tries)) // none ever waits to be heard
+	x.events = make(chan event, 2*capacity(x.tries)) // none ever waits to be heard
 	inner, cancel := context.WithCancel(ctx)
 	defer func() {
 		cancel()
@@ -206,21 +127,29 @@ func (x *exchange) run(ctx context.Context) (r *reply, err error) {
 	}()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	for pass, tail := range x.c.o.Pacing.Passes {
-		for _, t := range x.tries {
-			if pass == 0 {
-				x.begin(inner, t)
-			} else if !x.again(ctx, t) {
+	pacing := x.c.o.Pacing
+	for pass, tail := range pacing.Passes {
+		for _, t := range slices.Clone(x.asked) {
+			if pass == 0 || !x.again(ctx, t) {
 				continue
 			}
-			if r, err := x.wait(ctx, timer, t, x.c.o.Pacing.Next); r != nil || err != nil {
+			if r, err := x.wait(ctx, timer, t, pacing.Next); r != nil || err != nil {
 				return r, err
 			}
 		}
-		if r, err := x.wait(ctx, timer, nil, tail); r != nil || err != nil {
-			return r, err
+		// More than one round where names turn into addresses late.
+		for more := true; more; more = x.next() != nil {
+			for t := x.next(); t != nil; t = x.next() {
+				x.begin(inner, t)
+				if r, err := x.wait(ctx, timer, t, pacing.Next); r != nil || err != nil {
+					return r, err
+				}
+			}
+			if r, err := x.wait(ctx, timer, nil, tail); r != nil || err != nil {
+				return r, err
+			}
 		}
-		if !slices.ContainsFunc(x.tries, (*try).alive) {
+		if !slices.ContainsFunc(x.asked, (*try).alive) {
 			break
 		}
 	}
@@ -241,6 +170,11 @@ func ended(ctx context.Context) error {
 
 func (x *exchange) begin(ctx context.Context, t *try) {
 	t.begun = time.Now()
+	x.asked = append(x.asked, t)
+	if t.name != "" {
+		x.wg.Go(func() { x.lookup(ctx, t) })
+		return
+	}
 	x.wg.Go(func() { x.talk(ctx, t) })
 }
 
@@ -258,18 +192,19 @@ func (x *exchange) again(ctx context.Context, t *try) bool {
 }
 
 // wait handles events until one is an answer, d has passed (longer where a
-// connection was accepted), or t has failed; without a t, all.
+// connection was accepted), or t has failed; without a t, until all have or
+// there is another to ask.
 func (x *exchange) wait(ctx context.Context, timer *time.Timer, t *try, d time.Duration) (*reply, error) {
 	end := time.Now().Add(d)
 	for {
 		if ctx.Err() != nil {
 			return nil, ended(ctx)
 		}
-		if t != nil && t.done || t == nil && !slices.ContainsFunc(x.tries, (*try).alive) {
+		if t != nil && t.done || t == nil && (!slices.ContainsFunc(x.asked, (*try).alive) || x.next() != nil) {
 			return nil, nil
 		}
 		until := end
-		for _, o := range x.tries {
+		for _, o := range x.asked {
 			if o.alive() && o.network != "udp" && o.conn != nil {
 				if e := o.connected.Add(x.c.o.Pacing.Connected); e.After(until) {
 					until = e
@@ -296,6 +231,8 @@ func (x *exchange) handle(ctx context.Context, ev event) *reply {
 	case t.done: // failed while being asked again
 	case ev.err != nil && ctx.Err() != nil:
 		t.done, t.err = true, errAbandoned
+	case ev.addrs != nil:
+		x.expand(t, ev.addrs)
 	case ev.conn != nil:
 		t.conn, t.connected = ev.conn, time.Now()
 	case ev.err != nil:
@@ -327,12 +264,15 @@ func (x *exchange) end(ctx context.Context, t *try, err error) {
 	if err != nil && (ev.Err != nil || ev.Code == krb.CodeUnavailable) {
 		x.c.shun(t.where())
 	}
+	if t.name != "" {
+		x.forget(t.name) // over another network it has no address either
+	}
 	middleware.Emit(ctx, ev)
 }
 
 // settle ends what was asked and has not answered.
 func (x *exchange) settle(ctx context.Context) {
-	for _, t := range x.tries {
+	for _, t := range x.asked {
 		if !t.alive() {
 			continue
 		}
@@ -341,16 +281,18 @@ func (x *exchange) settle(ctx context.Context) {
 			t.done, t.err = true, errAbandoned // no fault of its own
 			continue
 		}
-		x.end(ctx, t, fmt.Errorf("no answer in %v: %w", waited.Round(time.Millisecond), os.ErrDeadlineExceeded))
+		what := "no answer"
+		if t.name != "" {
+			what = "no address was found for the name"
+		}
+		x.end(ctx, t, fmt.Errorf("%s in %v: %w", what, waited.Round(time.Millisecond), os.ErrDeadlineExceeded))
 	}
 }
 
 func (x *exchange) attempts() []Attempt {
 	var out []Attempt
-	for _, t := range x.tries {
-		if !t.begun.IsZero() {
-			out = append(out, Attempt{Address: t.address, Network: t.network, Err: t.err})
-		}
+	for _, t := range x.asked {
+		out = append(out, Attempt{Address: t.shown(), Network: t.network, Err: t.err})
 	}
 	return out
 }
@@ -377,7 +319,7 @@ func (x *exchange) close() {
 
 // talk is the goroutine of a try.
 func (x *exchange) talk(ctx context.Context, t *try) {
-	conn, err := x.c.o.Dial(ctx, t.network, t.address)
+	conn, err := x.c.o.Dial(ctx, t.transport(), t.address)
 	if err != nil {
 		x.events <- event{t: t, err: err}
 		return
@@ -388,9 +330,12 @@ func (x *exchange) talk(ctx context.Context, t *try) {
 	}
 	x.events <- event{t: t, conn: conn}
 	var r *reply
-	if t.network == "udp" {
+	switch t.network {
+	case "udp":
 		r, err = x.datagrams(conn)
-	} else {
+	case "https":
+		r, err = x.proxied(ctx, conn, t.kdc)
+	default:
 		r, err = x.stream(conn)
 	}
 	x.events <- event{t: t, reply: r, err: err}

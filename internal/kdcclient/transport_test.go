@@ -99,8 +99,8 @@ func TestNetworks(t *testing.T) {
 		}
 	})
 	t.Run("unknown network", func(t *testing.T) {
-		_, err := try1(t, client(Options{Locate: at(KDC{Host: "kdc.a.test", Network: "https"})}))
-		if e := failure(t, err); e.Kind != KindUnreachable || len(e.KDCs) != 1 || !strings.Contains(err.Error(), "kdc.a.test:88/https") {
+		_, err := try1(t, client(Options{Locate: at(KDC{Host: "kdc.a.test", Network: "smoke"})}))
+		if e := failure(t, err); e.Kind != KindUnreachable || len(e.KDCs) != 1 || !strings.Contains(err.Error(), "kdc.a.test:88/smoke") {
 			t.Error(err)
 		}
 	})
@@ -549,12 +549,13 @@ func TestPlan(t *testing.T) {
 	for i := range many {
 		many[i] = KDC{Host: fmt.Sprint(i)}
 	}
-	if tries, _ := plan(many, "udp", "tcp"); len(tries) != maxTries {
+	c := New(Options{Dial: new(net.Dialer).DialContext})
+	if tries, _ := c.plan(many, "udp", "tcp"); len(tries) != maxTries {
 		t.Errorf("%d tries", len(tries))
 	}
-	kdcs := []KDC{{Host: "a"}, {Host: "b", Port: 750, Network: "tcp"}, {Host: "c", Network: "udp"}, {Host: "::1"}, {Host: "a"}, {Host: "/run/kdc", Network: "unix"}, {Host: "d", Network: "https"}}
+	kdcs := []KDC{{Host: "a"}, {Host: "b", Port: 750, Network: "tcp"}, {Host: "c", Network: "udp"}, {Host: "::1"}, {Host: "a"}, {Host: "/run/kdc", Network: "unix"}, {Host: "p", Network: "https", URL: "https://p/a"}, {Host: "p", Network: "https", URL: "https://p/b"}, {Host: "d", Network: "smoke"}}
 	list := func(first, second string) (out []string) {
-		tries, failed := plan(kdcs, first, second)
+		tries, failed := c.plan(kdcs, first, second)
 		for _, x := range tries {
 			out = append(out, x.where())
 		}
@@ -563,10 +564,10 @@ func TestPlan(t *testing.T) {
 		}
 		return out
 	}
-	if diff := cmp.Diff([]string{"udp a:88", "udp c:88", "udp [::1]:88", "unix /run/kdc", "tcp a:88", "tcp b:750", "tcp [::1]:88"}, list("udp", "tcp")); diff != "" {
+	if diff := cmp.Diff([]string{"udp a:88", "udp c:88", "udp [::1]:88", "unix /run/kdc", "https p:443", "https p:443", "tcp a:88", "tcp b:750", "tcp [::1]:88"}, list("udp", "tcp")); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"tcp a:88", "tcp b:750", "tcp [::1]:88", "unix /run/kdc"}, list("tcp", "")); diff != "" {
+	if diff := cmp.Diff([]string{"tcp a:88", "tcp b:750", "tcp [::1]:88", "unix /run/kdc", "https p:443", "https p:443"}, list("tcp", "")); diff != "" {
 		t.Error(diff)
 	}
 }

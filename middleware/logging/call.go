@@ -155,6 +155,10 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 			slog.String("network", e.Network), milliseconds(e.Duration), c.failure(e.Err),
 			slog.Int("code", int(e.Code)),
 		}
+	case middleware.CacheEvent:
+		return "ticket written", []slog.Attr{
+			slog.String("cache", e.Cache), slog.String("spn", e.Server), c.failure(e.Err),
+		}
 	case middleware.TokenEvent:
 		return "token", []slog.Attr{
 			slog.String("host", e.Host), slog.String("spn", e.SPN),

@@ -96,7 +96,7 @@ func (c *call) token(resp *http.Response, peer *side, target middleware.Target, 
 func (c *call) fresh(resp *http.Response, peer *side, target middleware.Target) (*leg.Token, error) {
 	token, err := c.signer.First(c.r.Context(), target)
 	if err != nil {
-		if c.ReturnChallenge && errors.Is(err, middleware.ErrCredentials) {
+		if errors.Is(err, middleware.ErrNotAllowed) || c.ReturnChallenge && errors.Is(err, middleware.ErrCredentials) {
 			c.emit(resp, target, middleware.ReasonNone, err)
 			return nil, nil
 		}
@@ -155,7 +155,7 @@ func (c *call) believable(resp *http.Response) bool {
 // target returns the peer that resp comes from.
 func (c *call) target(resp *http.Response) (middleware.Target, error) {
 	if resp.StatusCode != http.StatusProxyAuthRequired {
-		t := middleware.TargetOf(c.r.URL)
+		t := middleware.TargetFor(c.r)
 		if t.Secure {
 			t.TLS = resp.TLS
 		}

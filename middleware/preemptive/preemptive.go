@@ -47,7 +47,8 @@ type Options struct {
 // [*middleware.Error], under Always and Hosts; under Learned the request is
 // sent without one, and what the server says decides. So it is under every
 // policy where the token must be bound to a connection that is not known yet
-// ([middleware.ErrNoBindings]).
+// ([middleware.ErrNoBindings]). A host that is not to be authenticated to gets
+// the request unsigned ([middleware.ErrNotAllowed]).
 //
 // What Learned remembers belongs to one wiring of the stage.
 func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
@@ -86,11 +87,11 @@ func (s *stage) send(r *http.Request) (*http.Response, error) {
 	if !chosen {
 		return s.next(r)
 	}
-	target := middleware.TargetOf(r.URL)
+	target := middleware.TargetFor(r)
 	target.Scheme = scheme
 	token, err := s.signer.First(r.Context(), target)
 	switch {
-	case err != nil && (s.rule.lenient() || errors.Is(err, middleware.ErrNoBindings)):
+	case err != nil && (s.rule.lenient() || errors.Is(err, middleware.ErrNoBindings) || errors.Is(err, middleware.ErrNotAllowed)):
 		return s.next(r)
 	case err != nil:
 		if r.Body != nil {

@@ -1,0 +1,30 @@
+//go:build !unix
+
+package ccache
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+const openFlags = 0
+
+// writable says that it is not: whose a file is, and who else is writing it, is
+// told in ways that are not carried out here.
+func writable() error {
+	return fmt.Errorf("writing to a cache file on this system: %w", errors.ErrUnsupported)
+}
+
+func ours(fs.FileInfo) error { return writable() }
+
+func stateOf(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x %x", info.Size(), info.ModTime().UnixNano()), nil
+}
+
+func tryLock(*os.File, bool) error { return errors.ErrUnsupported }

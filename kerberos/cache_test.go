@@ -1,0 +1,631 @@
+package kerberos_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+func TestCacheIsReadAgain(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithUser("bob", "x"))
+	path := write(t, "cc", realm.CCache("alice"))
+	source, err := kerberos.CCache(path, environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := func(want string) {
+		t.Helper()
+		ticket, err := source.ServiceTicket(t.Context(), spn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ticket.Client() != want+"@"+realm.Name() {
+			t.Errorf("ticket of %s, want %s", ticket.Client(), want)
+		}
+	}
+	client("alice")
+	replace := func(b []byte) {
+		t.Helper()
+		// As kinit does: another file under the same name.
+		if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(2 * time.Second)
+	}
+	replace(realm.CCache("bob"))
+	client("bob")
+	b := realm.CCache("alice")
+	replace(b[:len(b)-10]) // half written: the last good copy stands
+	client("bob")
+	replace(b)
+	client("alice")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(2 * time.Second)
+	client("alice")
+	// Gone for good, it is not used for ever.
+	clock.Advance(11 * time.Second)
+	if ticket, err := source.ServiceTicket(t.Context(), spn); !errors.Is(err, middleware.ErrCredentials) {
+		t.Errorf("kdestroy is not heeded: %v, %v", ticket, err)
+	}
+	if err := os.WriteFile(path, realm.CCache("bob"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client("bob")
+}
+
+func TestDirCollection(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithUser("bob", "x"))
+	dir := t.TempDir()
+	put := func(name string, b []byte) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("tktA", realm.CCache("alice"))
+	put("tktB", realm.CCache("bob"))
+	put("primary", []byte("tktB\n"))
+	client := func(s kerberos.TicketSource, want string) {
+		t.Helper()
+		ticket, err := s.ServiceTicket(t.Context(), spn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ticket.Client() != want+"@"+realm.Name() {
+			t.Errorf("ticket of %s, want %s", ticket.Client(), want)
+		}
+	}
+	primary, err := kerberos.FromEnvironment(environment(realm, "KRB5CCNAME=DIR:"+dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client(primary, "bob")
+	alice, err := kerberos.FromEnvironment(as(environment(realm, "KRB5CCNAME=DIR:"+dir), "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client(alice, "alice")
+	one, err := kerberos.CCache("DIR::"+filepath.Join(dir, "tktA"), environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client(one, "alice")
+	put("primary", []byte("tktA\n")) // kswitch
+	clock.Advance(2 * time.Second)
+	client(primary, "alice")
+	nobody, err := kerberos.CCache("DIR:"+dir, as(environment(realm), "carol"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nobody.ServiceTicket(t.Context(), spn); !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), "carol@") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// servers returns the names of the tickets in a cache file.
+func servers(t *testing.T, b []byte) []string {
+	t.Helper()
+	c, err := ccache.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, cred := range c.Credentials {
+		out = append(out, cred.Server.Name())
+	}
+	return out
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestTicketsAreWrittenBack(t *testing.T) {
+	for name, readOnly := range map[string]bool{"written": false, "read only": true} {
+		t.Run(name, func(t *testing.T) {
+			realm := start(t, fakekdc.WithService("HTTP/other"))
+			path := write(t, "cc", realm.CCache("alice"))
+			o := environment(realm)
+			o.ReadOnlyCache = readOnly
+			before := read(t, path)
+			var events []middleware.CacheEvent
+			ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
+				if e, ok := e.(middleware.CacheEvent); ok {
+					events = append(events, e)
+				}
+			})
+			for i, name := range []string{spn, "HTTP/other", spn} {
+				source, err := kerberos.CCache(path, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := source.ServiceTicket(ctx, name); err != nil {
+					t.Fatal(i, err)
+				}
+			}
+			tgt := "krbtgt/" + realm.Name()
+			if readOnly {
+				if !bytes.Equal(before, read(t, path)) || len(events) > 0 || realm.Count(fakekdc.TGS) != 3 {
+					t.Errorf("%d TGS exchanges, events %v; the file holds %v", realm.Count(fakekdc.TGS), events, servers(t, read(t, path)))
+				}
+				return
+			}
+			if diff := cmp.Diff([]string{tgt, spn, "HTTP/other"}, servers(t, read(t, path))); diff != "" {
+				t.Errorf("tickets in the cache (-want +got):\n%s", diff)
+			}
+			if n := realm.Count(fakekdc.TGS); n != 2 {
+				t.Errorf("%d TGS exchanges, want 2", n)
+			}
+			want := []middleware.CacheEvent{
+				{Cache: "FILE:" + path, Server: spn + "@" + realm.Name()},
+				{Cache: "FILE:" + path, Server: "HTTP/other@" + realm.Name()},
+			}
+			if diff := cmp.Diff(want, events); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestUnwritableCache: a ticket that cannot be written back is used all the same.
+func TestUnwritableCache(t *testing.T) {
+	realm := start(t)
+	path := write(t, "cc", realm.CCache("alice"))
+	source, err := kerberos.CCache(path, environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
+		switch e := e.(type) {
+		case middleware.ExchangeEvent: // between reading and writing
+			if err := os.Remove(path); err != nil {
+				t.Error(err)
+			}
+		case middleware.CacheEvent:
+			failed = e.Err
+		}
+	})
+	if _, err := source.ServiceTicket(ctx, spn); err != nil {
+		t.Error(err)
+	}
+	if !errors.Is(failed, os.ErrNotExist) {
+		t.Errorf("the trace says %v", failed)
+	}
+}
+
+func TestChoiceOfCache(t *testing.T) {
+	realm := start(t, fakekdc.WithRealm("ONE.TEST"), fakekdc.WithUser("bob", "x"), fakekdc.WithUser("carol", "x"),
+		fakekdc.WithService("HTTP/www.two.test"), fakekdc.WithService("HTTP/www.elsewhere.test"))
+	two := start(t, fakekdc.WithRealm("TWO.TEST"), fakekdc.WithService("HTTP/www.two.test"), fakekdc.WithService("HTTP/a.sub.two.test"), fakekdc.WithService("HTTP/b.two.test"))
+	config := realm.Config() + "[realms]\nTWO.TEST = {\n kdc = " + two.Addr() + "\n}\n[domain_realm]\nmapped.test = TWO.TEST\n"
+	two.AddService("HTTP/mapped.test")
+	for name, tc := range map[string]struct {
+		identity  string
+		principal string
+		spn       string
+		want      string // client
+		says      string
+	}{
+		"primary":               {spn: spn, want: "bob@ONE.TEST"},
+		"principal":             {spn: spn, principal: "carol", want: "carol@ONE.TEST"},
+		"principal beats all":   {spn: "HTTP/www.two.test@ONE.TEST", principal: "carol@ONE.TEST", identity: "bob@ONE.TEST", want: "carol@ONE.TEST"},
+		"no such principal":     {spn: spn, principal: "dave@ONE.TEST", says: "dave@ONE.TEST"},
+		"realm":                 {spn: "HTTP/www.two.test@TWO.TEST", want: "alice@TWO.TEST"},
+		"mapped realm":          {spn: "HTTP/mapped.test", want: "alice@TWO.TEST"},
+		"domain":                {spn: "HTTP/b.two.test", want: "alice@TWO.TEST"},
+		"parent domain":         {spn: "HTTP/a.sub.two.test", want: "alice@TWO.TEST"},
+		"domain of nobody":      {spn: "HTTP/www.elsewhere.test", want: "bob@ONE.TEST"},
+		"identity":              {spn: spn, identity: "carol@ONE.TEST host=local*", want: "carol@ONE.TEST"},
+		"identity, short name":  {spn: spn, identity: "carol", want: "carol@ONE.TEST"},
+		"identity of others":    {spn: spn, identity: "carol@ONE.TEST host=*.test", want: "bob@ONE.TEST"},
+		"identity beats realm":  {spn: "HTTP/www.two.test@ONE.TEST", identity: "carol@ONE.TEST service=HTTP", want: "carol@ONE.TEST"},
+		"identity without any":  {spn: spn, identity: "dave@ONE.TEST", says: "dave@ONE.TEST, who is named in .k5identity"},
+		"identity out of order": {spn: spn, identity: strings.Repeat("#\n", 1<<20), says: ".k5identity"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, home := t.TempDir(), t.TempDir()
+			for file, b := range map[string][]byte{
+				"primary": []byte("tktB\n"), "tktB": realm.CCache("bob"), "tktC": realm.CCache("carol"), "tktA": two.CCache("alice"),
+			} {
+				if err := os.WriteFile(filepath.Join(dir, file), b, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.identity != "" {
+				if err := os.WriteFile(filepath.Join(home, ".k5identity"), []byte(tc.identity), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := environment(realm, "HOME="+home)
+			o.Krb5ConfText, o.Principal = config, tc.principal
+			source, err := kerberos.CCache("DIR:"+dir, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ticket, err := source.ServiceTicket(t.Context(), tc.spn)
+			switch {
+			case tc.says != "":
+				if !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), tc.says) {
+					t.Errorf("got %v, %v, want an error about %s", ticket, err, tc.says)
+				}
+			case err != nil:
+				t.Error(err)
+			case ticket.Client() != tc.want:
+				t.Errorf("ticket of %s, want %s", ticket.Client(), tc.want)
+			}
+		})
+	}
+}
+
+// TestOneSourceManyIdentities: a source keeps the tickets of several clients
+// apart, and heeds kswitch for those that the primary cache decides alone.
+func TestOneSourceManyIdentities(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	one := start(t, fakekdc.WithRealm("ONE.TEST"), fakekdc.WithClock(clock.Now), fakekdc.WithUser("bob", "x"))
+	two := start(t, fakekdc.WithRealm("TWO.TEST"), fakekdc.WithClock(clock.Now), fakekdc.WithService("HTTP/www.two.test"))
+	dir := t.TempDir()
+	put := func(file string, b []byte) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, file), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("tkt1", one.CCache("alice"))
+	put("tkt2", one.CCache("bob"))
+	put("tkt3", two.CCache("alice"))
+	put("primary", []byte("tkt1\n"))
+	o := environment(one)
+	o.Krb5ConfText += "[realms]\nTWO.TEST = {\n kdc = " + two.Addr() + "\n}\n"
+	source, err := kerberos.CCache("DIR:"+dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, primary := range []string{"alice", "bob", "alice"} {
+		put("primary", []byte(map[string]string{"alice": "tkt1\n", "bob": "tkt2\n"}[primary]))
+		clock.Advance(2 * time.Second)
+		for range 2 {
+			for name, want := range map[string]string{spn: primary + "@ONE.TEST", "HTTP/www.two.test": "alice@TWO.TEST"} {
+				ticket, err := source.ServiceTicket(t.Context(), name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ticket.Client() != want {
+					t.Errorf("ticket of %s for %s, want %s", ticket.Client(), name, want)
+				}
+			}
+		}
+	}
+}
+
+// TestCacheWhileItIsMade: what kinit does to a file step by step, a thousand
+// times, while others read it.
+func TestCacheWhileItIsMade(t *testing.T) {
+	realm := start(t)
+	path := write(t, "cc", realm.CCache("alice", spn))
+	var fresh atomic.Pointer[kerberos.Source]
+	renew := func() {
+		source, err := kerberos.CCache(path, environment(realm))
+		if err != nil {
+			t.Error(err)
+		}
+		fresh.Store(source)
+	}
+	renew()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := fresh.Load().ServiceTicket(t.Context(), spn); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i := range 1000 {
+		if i%10 == 0 {
+			renew() // there are first readers too
+		}
+		b := realm.CCache("alice", spn) // the file is whole while the KDC is asked
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rest := b; len(rest) > 0; {
+			n := min(len(rest), 1+rand.IntN(400))
+			if _, err := f.Write(rest[:n]); err != nil {
+				t.Fatal(err)
+			}
+			rest = rest[n:]
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	wg.Wait()
+}
+
+func TestRenewalOnUse(t *testing.T) {
+	for name, tc := range map[string]struct {
+		readOnly bool
+		down     bool // the KDC, when it is time
+		renewals int
+	}{
+		"renewed":           {renewals: 1},
+		"in memory alone":   {readOnly: true, renewals: 1},
+		"the KDC is paused": {down: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := new(fakekdc.Clock)
+			realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 10*time.Hour))
+			path := write(t, "cc", realm.CCache("alice", spn))
+			before := read(t, path)
+			o := environment(realm)
+			o.ReadOnlyCache = tc.readOnly
+			source, err := kerberos.CCache(path, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			get := func() {
+				t.Helper()
+				if _, err := source.ServiceTicket(t.Context(), spn); err != nil {
+					t.Fatal(err)
+				}
+			}
+			get()
+			clock.Advance(29 * time.Minute)
+			get()
+			if n := realm.Count(fakekdc.TGS); n != 0 {
+				t.Fatalf("%d TGS exchanges in the first half of the ticket's life", n)
+			}
+			clock.Advance(2 * time.Minute)
+			if tc.down {
+				realm.FailNext(fakekdc.TGS, fakekdc.ReplyError(60, nil))
+				get()
+				get()
+				if n := realm.Count(fakekdc.TGS); n != 1 {
+					t.Errorf("asked %d times within a minute", n)
+				}
+				clock.Advance(time.Minute)
+				get()
+				if n := realm.Count(fakekdc.TGS, 0); n != 1 {
+					t.Errorf("%d renewals after the KDC was back", n)
+				}
+				return
+			}
+			get()
+			get()
+			if n := realm.Count(fakekdc.TGS); n != 1 {
+				t.Errorf("%d renewals, want 1", n)
+			}
+			c, err := ccache.Parse(read(t, path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tgt := c.Credentials[0]
+			renewed := tgt.EndTime.After(clock.Now().Add(55 * time.Minute))
+			if renewed == tc.readOnly || tc.readOnly != bytes.Equal(before, read(t, path)) {
+				t.Errorf("the ticket-granting ticket in the cache ends at %v, now is %v", tgt.EndTime, clock.Now())
+			}
+			if got := servers(t, read(t, path)); len(got) != 2 {
+				t.Errorf("tickets in the cache: %v", got)
+			}
+			// The first ticket-granting ticket has ended, its successor not.
+			clock.Advance(50 * time.Minute)
+			get()
+			if n := realm.Count(fakekdc.AS); n != 0 {
+				t.Errorf("%d AS exchanges", n)
+			}
+		})
+	}
+}
+
+// TestKeepFresh runs for ten hours of the realm's clock.
+func TestKeepFresh(t *testing.T) {
+	for name, source := range map[string]func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error){
+		"cache": func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error) {
+			return kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+		},
+		"password": func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error) {
+			return kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+		},
+		"keytab": func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error) {
+			return kerberos.FromEnvironment(environment(realm, "KRB5CCNAME=/nonexistent/cc", "KRB5_CLIENT_KTNAME="+write(t, "kt", realm.Keytab("alice"))))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := new(fakekdc.Clock)
+			realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 20*time.Hour))
+			s, err := source(t, realm)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			began := clock.Now()
+			slept := 0
+			s.SetAfter(func(d time.Duration) <-chan time.Time {
+				if d <= 0 || d > time.Minute {
+					t.Errorf("would sleep for %v", d)
+				}
+				if slept++; slept == 300 { // the KDC has an hour off within the last half hour of a ticket
+					realm.FailNext(fakekdc.Any, fakekdc.Times(10, fakekdc.ReplyError(29, nil))...)
+				}
+				clock.Advance(d)
+				if clock.Now().Sub(began) > 10*time.Hour {
+					cancel(errors.New("that will do"))
+				}
+				c := make(chan time.Time, 1)
+				c <- time.Time{}
+				return c
+			})
+			if err := s.KeepFresh(ctx); err == nil || err.Error() != "that will do" {
+				t.Errorf("ended with %v", err)
+			}
+			renewals := realm.Count(fakekdc.TGS, 0) + realm.Count(fakekdc.AS, 0)
+			if renewals < 19 || renewals > 24 {
+				t.Errorf("%d renewals in ten hours of tickets of one hour", renewals)
+			}
+			if _, err := s.ServiceTicket(t.Context(), spn); err != nil {
+				t.Error(err)
+			}
+			if n := realm.Count(fakekdc.TGS, 0) + realm.Count(fakekdc.AS, 0); n != renewals+1 {
+				t.Errorf("a request found nothing fresh: %d exchanges more", n-renewals)
+			}
+		})
+	}
+}
+
+func TestKeepFreshGivesUp(t *testing.T) {
+	realm := start(t)
+	s, err := kerberos.Password(kerberos.NewSecret("wrong"), as(environment(realm), "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.KeepFresh(t.Context()); !errors.Is(err, middleware.ErrCredentials) {
+		t.Errorf("got %v", err)
+	}
+	if n := realm.Count(fakekdc.AS, 24); n != 1 {
+		t.Errorf("the wrong password was sent %d times", n)
+	}
+}
+
+func TestPasswordFunc(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now))
+	answer, asked := password, 0
+	var failure error
+	s, err := kerberos.PasswordFunc(func(_ context.Context, principal string) (kerberos.Secret, error) {
+		if asked++; principal != "alice@"+realm.Name() {
+			t.Errorf("asked for the password of %s", principal)
+		}
+		return kerberos.NewSecret(answer), failure
+	}, as(environment(realm), "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(want error, wantAsked int) {
+		t.Helper()
+		if _, err := s.ServiceTicket(t.Context(), spn); !errors.Is(err, want) || (want == nil) != (err == nil) {
+			t.Errorf("got %v, want %v", err, want)
+		}
+		if asked != wantAsked {
+			t.Errorf("asked %d times, want %d", asked, wantAsked)
+		}
+	}
+	get(nil, 1)
+	get(nil, 1)
+	clock.Advance(25 * time.Hour)
+	failure = errors.New("the vault is sealed")
+	get(failure, 2)
+	failure, answer = nil, "hunter2"
+	get(middleware.ErrCredentials, 3)
+	get(middleware.ErrCredentials, 4)
+	if n := realm.Count(fakekdc.AS, 24); n != 1 {
+		t.Errorf("the wrong password was sent %d times", n)
+	}
+	answer = password // another than the one that was refused is tried at once
+	get(nil, 5)
+	if _, err := kerberos.PasswordFunc(nil, as(environment(realm), "alice")); !errors.Is(err, middleware.ErrCredentials) {
+		t.Errorf("no function: %v", err)
+	}
+}
+
+func TestMemoryCaches(t *testing.T) {
+	realm := start(t)
+	var caches kerberos.MemoryCaches
+	o := environment(realm)
+	o.MemoryCaches = &caches
+	s, err := kerberos.CCache("MEMORY:vault", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ServiceTicket(t.Context(), spn); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "MEMORY:vault") {
+		t.Errorf("nothing there: %v", err)
+	}
+	if err := caches.Put("vault", []byte("junk")); !errors.Is(err, middleware.ErrCredentials) {
+		t.Errorf("junk: %v", err)
+	}
+	if err := caches.Put("vault", realm.CCache("alice")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ServiceTicket(t.Context(), spn); err != nil {
+		t.Fatal(err)
+	}
+	b, ok := caches.Get("vault")
+	if got := servers(t, b); !ok || len(got) != 2 || got[1] != spn {
+		t.Errorf("the cache holds %v", got)
+	}
+	if err := caches.Put("vault", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := caches.Get("vault"); ok {
+		t.Error("the cache is still there")
+	}
+	// Nobody gave any: the name means an empty cache, and a client keytab serves.
+	s, err = kerberos.FromEnvironment(environment(realm, "KRB5CCNAME=MEMORY:x", "KRB5_CLIENT_KTNAME="+write(t, "kt", realm.Keytab("alice"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ServiceTicket(t.Context(), spn); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCrowd: a thousand callers of fifty services with nothing at hand.
+func TestCrowd(t *testing.T) {
+	realm := start(t)
+	for i := range 50 {
+		realm.AddService(fmt.Sprintf("HTTP/host%d", i))
+	}
+	s, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() {
+			name := fmt.Sprintf("HTTP/host%d", i%50)
+			if ticket, err := s.ServiceTicket(t.Context(), name); err != nil || !strings.HasPrefix(ticket.SPN(), name+"@") {
+				t.Errorf("%v, %v", ticket, err)
+			}
+		})
+	}
+	wg.Wait()
+	if as, tgs := realm.Count(fakekdc.AS, 0), realm.Count(fakekdc.TGS); as != 1 || tgs != 50 {
+		t.Errorf("%d AS and %d TGS exchanges, want 1 and 50", as, tgs)
+	}
+}

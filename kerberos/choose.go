@@ -1,0 +1,163 @@
+package kerberos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/internal/k5identity"
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// choose picks the cache for a server as krb5_cc_select does: that of the
+// principal who is asked for, or whom .k5identity names; else the one whose
+// client is of the server's realm, or of the longest realm that the host's name
+// ends in; else the primary one.
+func (c *cacheCredentials) choose(ctx context.Context, server krb.Principal) (string, uint64, error) {
+	primary, err := c.collection.Primary(ctx)
+	if err != nil {
+		hint := "run kinit"
+		if _, ok := errors.AsType[*ccache.UnsupportedTypeError](err); ok {
+			hint = "" // it says so itself
+		}
+		return "", 0, c.s.noCredentials(err, hint)
+	}
+	c.sees(primary)
+	epoch := c.epoch.Load()
+	store, err := c.pick(ctx, primary, server)
+	if err != nil {
+		return "", 0, err
+	}
+	return c.member(store).store.Name().String(), epoch, nil
+}
+
+func (c *cacheCredentials) pick(ctx context.Context, primary ccache.Store, server krb.Principal) (ccache.Store, error) {
+	want := c.want
+	said := "asked for"
+	if want.IsZero() && !server.IsZero() {
+		identity, err := c.s.identities()
+		if err != nil {
+			return nil, err
+		}
+		if identity != nil {
+			want, _ = identity.Choose(server)
+			said = "named in " + identityFile
+		}
+	}
+	stores, err := c.collection.Stores(ctx)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, c.s.noCredentials(err, "run kinit")
+	}
+	switch {
+	case !want.IsZero() && want.Type != krb.NTEnterprise:
+		if len(stores) == 0 {
+			return primary, nil // which is found wanting when it is read
+		}
+		if said == "asked for" && len(stores) == 1 {
+			return stores[0], nil // and so is this one, if it is another's
+		}
+		for _, store := range stores {
+			if client, ok := c.client(ctx, store); ok && client.Equal(want) {
+				return store, nil
+			}
+		}
+		e := c.s.noCredentials(fmt.Errorf("credential cache %s: none of its caches is for %s, who is %s: %w", c.name, want, said, fs.ErrNotExist),
+			fmt.Sprintf("run kinit %s", want))
+		e.Principal = want.String()
+		return nil, e
+	case server.IsZero() || len(stores) == 0 || len(stores) == 1 && stores[0].Name() == primary.Name():
+		return primary, nil
+	}
+	if store := c.ofRealm(ctx, stores, server); store != nil {
+		return store, nil
+	}
+	return primary, nil
+}
+
+// ofRealm returns the cache whose client is of the server's realm; or, where
+// that is not known, of a realm that the host's name tells.
+func (c *cacheCredentials) ofRealm(ctx context.Context, stores []ccache.Store, server krb.Principal) ccache.Store {
+	realm, host := server.Realm, ""
+	if len(server.Components) == 2 {
+		host = strings.ToUpper(strings.TrimSuffix(hostOf(server), "."))
+	}
+	if realm == "" {
+		_, realm, _ = strings.Cut(host, ".")
+	}
+	var best ccache.Store
+	length := 0
+	for _, store := range stores {
+		client, ok := c.client(ctx, store)
+		if !ok {
+			continue
+		}
+		if client.Realm == realm {
+			return store
+		}
+		if n := len(client.Realm); n > length && strings.HasSuffix("."+host, "."+client.Realm) {
+			best, length = store, n
+		}
+	}
+	return best
+}
+
+// client returns whose a cache is. One that cannot be read is nobody's.
+func (c *cacheCredentials) client(ctx context.Context, store ccache.Store) (krb.Principal, bool) {
+	m := c.member(store)
+	state, err := store.State(ctx)
+	if err != nil {
+		return krb.Principal{}, false
+	}
+	m.mu.Lock()
+	last, known := m.last, m.last != nil && m.state == state
+	m.mu.Unlock()
+	if known {
+		return last.Client, true
+	}
+	cache, err := store.Load(ctx)
+	if err != nil {
+		return krb.Principal{}, false
+	}
+	if len(cache.Credentials) > 0 {
+		m.mu.Lock()
+		m.last, m.state = cache, state
+		m.mu.Unlock()
+	}
+	return cache.Client, true
+}
+
+const identityFile = ".k5identity"
+
+// identities reads the user's .k5identity, nil where there is none.
+func (s *Source) identities() (*k5identity.File, error) {
+	home := s.o.Getenv("HOME")
+	if home == "" {
+		if u, err := user.Current(); err == nil {
+			home = u.HomeDir
+		}
+	}
+	if home == "" {
+		return nil, nil
+	}
+	path := filepath.Join(home, identityFile)
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, nil // as MIT: whatever the reason, it says nothing
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil
+	}
+	defer f.Close()
+	identities, err := k5identity.Parse(f, s.conf.DefaultRealm)
+	if err != nil {
+		return nil, s.noCredentials(fmt.Errorf("read %s: %w", path, err), "mend the file, or remove it")
+	}
+	return identities, nil
+}

@@ -1,0 +1,266 @@
+package kerberos
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/dnslookup"
+	"github.com/kerbchain/kerbchain/internal/kdcclient"
+	"github.com/kerbchain/kerbchain/internal/krb5conf"
+)
+
+const (
+	maxDiscovered = 256              // realms whose KDCs are kept
+	keptUnknown   = time.Minute      // for what came without a time to live
+	keptLeast     = 30 * time.Second // whatever the time to live says
+	keptMost      = time.Hour
+	pauseURI      = 10 * time.Minute // where nobody answers that question, but others
+)
+
+// A discovery finds the KDCs of realms. What DNS told it keeps for a while. It
+// is safe for concurrent use.
+type discovery struct {
+	conf *krb5conf.Config
+	dns  Resolver
+	uri  func(ctx context.Context, name string) ([]URI, time.Duration, error) // nil: not to be asked
+
+	mu    sync.Mutex
+	found map[string]discovered // by realm
+}
+
+type discovered struct {
+	kdcs  []kdcclient.KDC
+	until time.Time
+	noURI time.Time // until then do not ask for URI records
+}
+
+func newDiscovery(dns Resolver, conf *krb5conf.Config) *discovery {
+	d := &discovery{conf: conf, dns: dns, found: make(map[string]discovered)}
+	switch r := dns.(type) {
+	case nil:
+		d.dns = net.DefaultResolver
+		d.uri = lookupURI(new(dnslookup.Resolver))
+	case URIResolver:
+		d.uri = func(ctx context.Context, name string) ([]URI, time.Duration, error) {
+			records, err := r.LookupURI(ctx, name)
+			return records, keptUnknown, err
+		}
+	}
+	if !conf.DNSURILookup {
+		d.uri = nil
+	}
+	return d
+}
+
+// lookupURI asks the name servers that the machine knows.
+func lookupURI(r *dnslookup.Resolver) func(context.Context, string) ([]URI, time.Duration, error) {
+	return func(ctx context.Context, name string) ([]URI, time.Duration, error) {
+		records, ttl, err := r.URI(ctx, name)
+		out := make([]URI, len(records))
+		for i, u := range records {
+			out[i] = URI(u)
+		}
+		return out, ttl, err
+	}
+}
+
+// locate returns the KDCs that krb5.conf names, in its order; and where it
+// names none, those that DNS knows (RFC 4120 section 7.2.3).
+func (d *discovery) locate(ctx context.Context, realm string) ([]kdcclient.KDC, error) {
+	servers := d.conf.KDCs(realm)
+	if len(servers) == 0 && d.conf.DNSLookupKDC {
+		return d.inDNS(ctx, realm)
+	}
+	out := make([]kdcclient.KDC, len(servers))
+	for i, s := range servers {
+		out[i] = kdcOf(s)
+	}
+	return out, nil
+}
+
+func kdcOf(s krb5conf.Server) kdcclient.KDC {
+	return kdcclient.KDC{Host: s.Host, Port: s.Port, Network: s.Proto, URL: s.URL}
+}
+
+// inDNS asks for URI records, and where they name nobody for SRV records.
+func (d *discovery) inDNS(ctx context.Context, realm string) ([]kdcclient.KDC, error) {
+	now := time.Now() // not Options.Now, which may stand still
+	d.mu.Lock()
+	known := d.found[realm]
+	d.mu.Unlock()
+	if now.Before(known.until) {
+		return known.kdcs, nil
+	}
+	fresh := discovered{noURI: known.noURI}
+	// The dot at the end keeps search domains away from the realm.
+	whole := strings.TrimSuffix(realm, ".") + "."
+	var failed error
+	if d.uri != nil && !now.Before(known.noURI) {
+		records, ttl, err := d.uri(ctx, "_kerberos."+whole)
+		if err != nil && ctx.Err() != nil {
+			return nil, err
+		}
+		if failed = lookupFailure(err); failed == nil {
+			fresh.kdcs = kdcsInURI(records)
+			fresh.until = now.Add(min(max(ttl, keptLeast), keptMost))
+		}
+	}
+	if len(fresh.kdcs) == 0 {
+		var err error
+		if fresh.kdcs, err = kdcsInSRV(ctx, d.dns, whole); err != nil {
+			return nil, fmt.Errorf("look up _kerberos._udp.%[1]s and _kerberos._tcp.%[1]s in DNS: %[2]w", realm, err)
+		}
+		fresh.until = now.Add(keptUnknown)
+		if failed != nil {
+			fresh.noURI = now.Add(pauseURI)
+		}
+	}
+	if len(fresh.kdcs) > 0 {
+		d.keep(realm, fresh, now)
+		return fresh.kdcs, nil
+	}
+	if failed != nil {
+		return nil, fmt.Errorf("look up _kerberos.%s in DNS: %w", realm, failed)
+	}
+	return nil, nil
+}
+
+// lookupFailure returns err unless it says that there is nothing to be found.
+func lookupFailure(err error) error {
+	var missing *net.DNSError
+	if errors.As(err, &missing) && missing.IsNotFound {
+		return nil
+	}
+	return err
+}
+
+// keep notes what was found, making room among what has run out first.
+func (d *discovery) keep(realm string, what discovered, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, ok := d.found[realm]; !ok && len(d.found) >= maxDiscovered {
+		for k, v := range d.found {
+			if !now.Before(v.until) {
+				delete(d.found, k)
+			}
+		}
+		for k := range d.found {
+			if len(d.found) < maxDiscovered {
+				break
+			}
+			delete(d.found, k)
+		}
+	}
+	d.found[realm] = what
+}
+
+// kdcsInSRV asks for _kerberos._udp and _kerberos._tcp of a name. A server that
+// is in both lists is good for both, in the place of the first. It fails if it
+// found none and DNS may know some.
+func kdcsInSRV(ctx context.Context, dns Resolver, name string) (out []kdcclient.KDC, err error) {
+	var failed error
+	for _, proto := range []string{"udp", "tcp"} {
+		_, records, err := dns.LookupSRV(ctx, "kerberos", proto, name)
+		if err = lookupFailure(err); err != nil {
+			failed = err
+			continue
+		}
+		for _, r := range records {
+			host := strings.TrimSuffix(r.Target, ".")
+			if host == "" || r.Port == 0 {
+				continue // "." says that there is no such service
+			}
+			same := func(k kdcclient.KDC) bool {
+				return strings.EqualFold(k.Host, host) && k.Port == int(r.Port) && k.Network != proto
+			}
+			if i := slices.IndexFunc(out, same); i >= 0 {
+				out[i].Network = ""
+				continue
+			}
+			out = append(out, kdcclient.KDC{Host: host, Port: int(r.Port), Network: proto})
+		}
+	}
+	if len(out) == 0 {
+		return nil, failed
+	}
+	return out, nil
+}
+
+// kdcsInURI returns the KDCs in URI records, in the order in which to try them.
+func kdcsInURI(records []URI) (out []kdcclient.KDC) {
+	for _, u := range order(records, rand.IntN) {
+		if k, ok := parseTarget(u.Target); ok {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// maxTarget is the longest URI that is looked at, in bytes.
+const maxTarget = 2048
+
+// parseTarget reads krb5srv:flags:transport:residual, where the transport is udp,
+// tcp or kkdcp and the residual host[:port], or the URL of a proxy. Of the flags
+// m tells a primary KDC, and the rest nothing; we need neither.
+func parseTarget(target string) (kdcclient.KDC, bool) {
+	if len(target) > maxTarget || strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return kdcclient.KDC{}, false
+	}
+	parts := strings.SplitN(target, ":", 4)
+	if len(parts) < 4 || !strings.EqualFold(parts[0], "krb5srv") {
+		return kdcclient.KDC{}, false
+	}
+	network, residual := strings.ToLower(parts[2]), parts[3]
+	want := ""
+	switch network {
+	case "udp", "tcp":
+	case "kkdcp":
+		want, network = "https", "https"
+		if !strings.Contains(residual, "://") {
+			residual = "https://" + residual
+		}
+	default:
+		return kdcclient.KDC{}, false
+	}
+	s, err := krb5conf.ParseServer(residual, krb5conf.PortKDC)
+	if s.Host = strings.TrimSuffix(s.Host, "."); err != nil || s.Proto != want || s.Host == "" {
+		return kdcclient.KDC{}, false
+	}
+	s.Proto = network
+	return kdcOf(s), true
+}
+
+// order sorts records by priority, and those of one priority at random, so that
+// each comes first as often as its weight says (RFC 2782, to which RFC 7553
+// points); those of weight 0 come last. intn(n) returns 0 to n-1.
+func order(records []URI, intn func(n int) int) []URI {
+	out := slices.Clone(records)
+	slices.SortStableFunc(out, func(a, b URI) int { return cmp.Compare(a.Priority, b.Priority) })
+	for start := 0; start < len(out); {
+		end, total := start, 0
+		for ; end < len(out) && out[end].Priority == out[start].Priority; end++ {
+			total += int(out[end].Weight)
+		}
+		for ; total > 0; start++ {
+			mark, i := intn(total), start
+			for mark >= int(out[i].Weight) {
+				mark -= int(out[i].Weight)
+				i++
+			}
+			chosen := out[i]
+			copy(out[start+1:i+1], out[start:i])
+			out[start] = chosen
+			total -= int(chosen.Weight)
+		}
+		start = end
+	}
+	return out
+}
