@@ -326,6 +326,62 @@ func TestOneSourceManyIdentities(t *testing.T) {
 	}
 }
 
+// TestIdentityFromKeytab: .k5identity names somebody without a cache, whose key is
+// in the client keytab; and nobody else's key will do.
+func TestIdentityFromKeytab(t *testing.T) {
+	realm := start(t, fakekdc.WithUser("bob", "x"), fakekdc.WithUser("carol", "x"))
+	cache := write(t, "cc", realm.CCache("alice"))
+	keytab := write(t, "kt", realm.Keytab("bob", "carol"))
+	for client, want := range map[string]bool{"carol": true, "bob": true, "dave": false} {
+		identity := write(t, ".k5identity", []byte(client+"@"+realm.Name()+" service=HTTP"))
+		source, err := kerberos.FromEnvironment(environment(realm, "HOME="+filepath.Dir(identity), "KRB5CCNAME="+cache, "KRB5_CLIENT_KTNAME="+keytab))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticket, err := source.ServiceTicket(t.Context(), spn)
+		if (err == nil) != want || want && ticket.Client() != client+"@"+realm.Name() {
+			t.Errorf("%s: %v of %s, %v", client, ticket, ticket.Client(), err)
+		}
+		if !want && !strings.Contains(err.Error(), "dave@") {
+			t.Errorf("the error does not name dave: %v", err)
+		}
+	}
+}
+
+// TestDiscard: a ticket that the server cannot use is fetched again, and not
+// taken from the cache any more; but not for every request.
+func TestDiscard(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now))
+	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(discarded bool, exchanges int) {
+		t.Helper()
+		sc, err := in.Initiate(t.Context(), middleware.Target{Host: "localhost", Port: "80"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := realm.Count(fakekdc.TGS); n != exchanges {
+			t.Errorf("%d TGS exchanges, want %d", n, exchanges)
+		}
+		if got := sc.(interface{ Discard() bool }).Discard(); got != discarded {
+			t.Errorf("discarded %v, want %v", got, discarded)
+		}
+	}
+	refused(true, 0)
+	refused(false, 1)
+	refused(false, 1)
+	clock.Advance(2 * time.Minute)
+	refused(true, 1)
+	refused(false, 2)
+}
+
 // TestCacheWhileItIsMade: what kinit does to a file step by step, a thousand
 // times, while others read it.
 func TestCacheWhileItIsMade(t *testing.T) {

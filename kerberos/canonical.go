@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
@@ -19,10 +20,14 @@ type NameResolver interface {
 }
 
 // CanonicalHost makes a Source a [Canonicalizer]. What counts in krb5.conf is
+// qualify_shortname, for a host without a domain, for which DNS is not asked then;
 // dns_canonicalize_hostname, where it is set at all; and rdns, where it is set to
 // true, for the name that the host's address leads back to. Options.Resolver is
 // asked, which must be a [NameResolver] then; nil means [net.DefaultResolver].
 func (s *Source) CanonicalHost(ctx context.Context, host string, asConfigured bool) (string, error) {
+	if domain := s.conf.QualifyShortname; domain != "" && !strings.Contains(strings.TrimSuffix(host, "."), ".") {
+		return normalHost(host) + "." + hostpattern.Normal(domain), nil
+	}
 	if asConfigured && (s.conf.CanonicalizeHostname == krb5conf.CanonicalizeNever || s.conf.Source("dns_canonicalize_hostname").Text == "") {
 		return "", nil
 	}

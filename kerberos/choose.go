@@ -67,8 +67,7 @@ func (c *cacheCredentials) pick(ctx context.Context, primary ccache.Store, serve
 				return store, nil
 			}
 		}
-		e := c.s.noCredentials(fmt.Errorf("credential cache %s: none of its caches is for %s, who is %s: %w", c.name, want, said, fs.ErrNotExist),
-			fmt.Sprintf("run kinit %s", want))
+		e := c.s.noCredentials(&noCacheError{c.name, want, said}, fmt.Sprintf("run kinit %s", want))
 		e.Principal = want.String()
 		return nil, e
 	case server.IsZero() || len(stores) == 0 || len(stores) == 1 && stores[0].Name() == primary.Name():
@@ -79,6 +78,19 @@ func (c *cacheCredentials) pick(ctx context.Context, primary ccache.Store, serve
 	}
 	return primary, nil
 }
+
+// A noCacheError is about a collection without a cache of a client.
+type noCacheError struct {
+	name   ccache.Name
+	client krb.Principal
+	said   string // why that client
+}
+
+func (e *noCacheError) Error() string {
+	return fmt.Sprintf("credential cache %s: none of its caches is for %s, who is %s", e.name, e.client, e.said)
+}
+
+func (e *noCacheError) Unwrap() error { return fs.ErrNotExist }
 
 // ofRealm returns the cache whose client is of the server's realm; or, where
 // that is not known, of a realm that the host's name tells.

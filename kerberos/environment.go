@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -50,15 +51,21 @@ type environmentCredentials struct {
 	keytabs []*keytabCredentials
 }
 
-// fromKeytab names the session of a client keytab. No cache has that name.
-const fromKeytab = "client keytab"
+// fromKeytab, followed by the principal that is wanted, if any, names the session
+// of a client keytab. No cache has such a name.
+const fromKeytab = "client keytab "
 
 func (c *environmentCredentials) choose(ctx context.Context, server krb.Principal) (string, uint64, error) {
 	name, epoch, err := c.cache.choose(ctx, server)
-	if err != nil && c.keytab() != nil {
-		return fromKeytab, c.cache.epoch.Load(), nil
+	if err == nil || c.keytab() == nil {
+		return name, epoch, err
 	}
-	return name, epoch, err
+	name = fromKeytab
+	if missing, ok := errors.AsType[*noCacheError](err); ok {
+		// Whom .k5identity names, nobody else can stand in for.
+		name += missing.client.String()
+	}
+	return name, c.cache.epoch.Load(), nil
 }
 
 func (c *environmentCredentials) check(ctx context.Context, s *session, now time.Time) (uint64, bool) {
@@ -72,21 +79,35 @@ func (c *environmentCredentials) check(ctx context.Context, s *session, now time
 
 func (c *environmentCredentials) open(ctx context.Context, name string) (*session, error) {
 	var err error
-	if name != fromKeytab {
+	client, keytab := strings.CutPrefix(name, fromKeytab)
+	if !keytab {
 		var s *session
 		if s, err = c.cache.open(ctx, name); err == nil {
 			return s, nil
 		}
+		client = ""
 	}
-	if kt := c.keytab(); kt != nil {
-		return kt.open(ctx, "")
+	kt := c.keytab()
+	if kt == nil {
+		return nil, err
 	}
-	return nil, err
+	if client != "" {
+		as := *kt
+		if as.want, err = krb.ParsePrincipal(client); err != nil {
+			return nil, kt.s.noCredentials(err, "")
+		}
+		kt = &as
+	}
+	return kt.open(ctx, "")
 }
 
 func (c *environmentCredentials) refresh(ctx context.Context, s *session) (*session, error) {
 	if s.state == "" {
-		return c.open(ctx, fromKeytab)
+		name := s.name
+		if !strings.HasPrefix(name, fromKeytab) {
+			name = fromKeytab
+		}
+		return c.open(ctx, name)
 	}
 	return c.cache.refresh(ctx, s)
 }

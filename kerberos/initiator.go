@@ -206,7 +206,7 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 			Etype: ticket.Etype(), Expires: ticket.EndTime(), Duration: i.o.Now().Sub(begin),
 		})
 	}
-	sc := &securityContext{o: &i.o, target: t, ticket: ticket, spn: spn}
+	sc := &securityContext{o: &i.o, source: i.source, target: t, ticket: ticket, spn: spn}
 	if i.delegates(t, ticket) {
 		sc.forward, err = i.delegator.ForwardedTicket(ctx, ticket)
 		if err != nil && !(i.o.Delegation == DelegationPolicy && errors.Is(err, ErrNotForwardable)) {
@@ -242,6 +242,7 @@ func (i *initiator) blame(err error, t middleware.Target, spn string) *middlewar
 
 type securityContext struct {
 	o        *InitiatorOptions
+	source   TicketSource
 	target   middleware.Target
 	ticket   Ticket
 	spn      string

@@ -64,6 +64,8 @@ func TestCanonicalNames(t *testing.T) {
 		"reverse":             {mode: kerberos.CanonicalizeFallback, conf: "rdns = true", host: "turned.example", want: "back.example", asked: 1},
 		"reverse is not meant": {mode: kerberos.CanonicalizeFallback, conf: "rdns = false", host: "turned.example",
 			says: []string{"HTTP/turned.example", "HTTP/front.example"}, asked: 1},
+		"short":           {conf: "qualify_shortname = example", host: "Real", want: "real.example"},
+		"short, unknown":  {conf: "qualify_shortname = example", host: "unreal", says: []string{"HTTP/unreal", "HTTP/unreal.example"}},
 		"nor the second":  {mode: kerberos.CanonicalizeFallback, host: "lost.example", says: []string{"HTTP/lost.example", "HTTP/nowhere.example"}, asked: 1},
 		"not in DNS":      {mode: kerberos.CanonicalizeFallback, host: "none.example", says: []string{"HTTP/none.example", "no such host"}, asked: 1},
 		"same in DNS":     {mode: kerberos.CanonicalizeFallback, host: "same.example", says: []string{"HTTP/same.example"}, asked: 1},

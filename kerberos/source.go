@@ -89,6 +89,7 @@ type Source struct {
 	logins   flights[*session]
 	realms   flights[*krb.Ticket]
 	unknown  unknowns
+	stale    ticketSet                            // that servers could not use
 	renewing atomic.Bool                          // by a request that has a ticket already
 	after    func(time.Duration) <-chan time.Time // time.After, but in tests
 
@@ -270,6 +271,9 @@ func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
 	}
 	t := newTicket(got, session.source)
 	t.offset, t.session, t.epoch = s.offset(session), session.name, epoch
+	if !cached {
+		t.fetched = now
+	}
 	s.mu.Lock()
 	s.keep(spn, t, now)
 	s.mu.Unlock()

@@ -31,6 +31,7 @@ type Ticket struct {
 	// Which credentials of a source it was got with, and when they were chosen.
 	session string
 	epoch   uint64
+	fetched time.Time // when the KDC was asked; zero if it came with the credentials
 }
 
 // TicketParts is what a [TicketSource] of one's own must know.

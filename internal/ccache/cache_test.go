@@ -408,6 +408,8 @@ func TestTicket(t *testing.T) {
 		"first of equals":  {[]Credential{ticket(web, 18, time.Hour, 0, "a"), ticket(web, 18, time.Hour, 0, "b")}, web, Query{Now: start}, "a", nil},
 		"preferred etype":  {[]Credential{ticket(web, 17, 3*time.Hour, 0, "a"), ticket(web, 18, time.Hour, 0, "b")}, web, Query{Now: start}, "b", nil},
 		"order of caller":  {[]Credential{ticket(web, 17, time.Hour, 0, "a"), ticket(web, 18, time.Hour, 0, "b")}, web, Query{Now: start, Etypes: []int32{17, 18}}, "a", nil},
+		"passed over":      {[]Credential{ticket(web, 18, time.Hour, 0, "a"), ticket(web, 18, time.Minute, 0, "b")}, web, Query{Now: start, Skip: func(raw []byte) bool { return string(raw) == "a" }}, "b", nil},
+		"all passed over":  {[]Credential{ticket(web, 18, time.Hour, 0, "a")}, web, Query{Now: start, Skip: func([]byte) bool { return true }}, "", ErrNoTicket},
 		"RC4 unasked":      {[]Credential{ticket(web, 23, time.Hour, 0, "a")}, web, Query{Now: start}, "", ErrEtype},
 		"RC4 asked":        {[]Credential{ticket(web, 23, time.Hour, 0, "a")}, web, Query{Now: start, Etypes: []int32{23}}, "a", nil},
 		"camellia asked":   {[]Credential{odd}, web, Query{Now: start, Etypes: []int32{25}}, "", ErrEtype},

@@ -54,6 +54,8 @@ type Query struct {
 	Now time.Time
 	// Margin is for how much longer a ticket must be good.
 	Margin time.Duration
+	// Skip, when not nil, passes over tickets by their DER.
+	Skip func(raw []byte) bool
 }
 
 // Ticket returns the ticket for server, by the rules of MIT: client and server
@@ -83,7 +85,7 @@ func (c *Cache) Ticket(server krb.Principal, q Query) (*krb.Ticket, error) {
 			}
 			continue
 		}
-		if cred.Flags&krb.FlagInvalid != 0 {
+		if cred.Flags&krb.FlagInvalid != 0 || q.Skip != nil && q.Skip(cred.Raw) {
 			continue
 		}
 		r := slices.Index(etypes, cred.etype)

@@ -1,0 +1,64 @@
+package kerberos
+
+import (
+	"crypto/sha256"
+	"sync"
+	"time"
+)
+
+// Discard drops the service ticket that the context was made with, so that the
+// next one is fetched from the KDC anew: the server cannot use it, because its
+// key has changed, say. It is false where that would not help: the ticket was
+// fetched within the last minute, or comes from a source that cannot drop any.
+func (c *securityContext) Discard() bool {
+	s, ok := c.source.(interface{ discard(Ticket) bool })
+	return ok && s.discard(c.ticket)
+}
+
+// youth is how long a ticket is too young to be stale: a server that refuses
+// everything must not send us to the KDC for every request.
+const youth = time.Minute
+
+// discard drops a ticket, and does not take it from the credential cache again.
+func (s *Source) discard(t Ticket) bool {
+	now := s.o.Now()
+	if t.t == nil || !t.fetched.IsZero() && now.Sub(t.fetched) < youth {
+		return false
+	}
+	s.stale.add(t.t.Raw)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for spn, held := range s.tickets {
+		if held.t == t.t {
+			delete(s.tickets, spn)
+		}
+	}
+	return true
+}
+
+// A ticketSet remembers tickets by their hash, the last few hundred.
+type ticketSet struct {
+	mu     sync.RWMutex
+	hashes map[[sha256.Size]byte]struct{}
+}
+
+const maxStale = 256
+
+func (s *ticketSet) add(raw []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hashes == nil || len(s.hashes) >= maxStale {
+		s.hashes = make(map[[sha256.Size]byte]struct{})
+	}
+	s.hashes[sha256.Sum256(raw)] = struct{}{}
+}
+
+func (s *ticketSet) has(raw []byte) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if len(s.hashes) == 0 {
+		return false
+	}
+	_, ok := s.hashes[sha256.Sum256(raw)]
+	return ok
+}
