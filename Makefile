@@ -26,7 +26,7 @@ test: ## the hermetic tests, as the README runs them
 race: ## the hermetic tests under the race detector, in random order
 	go test -race -shuffle=on ./...
 
-interop: ## tests against real peers: MIT krb5, Apache, curl; a missing peer fails
+interop: ## tests against real peers: MIT, Heimdal, Samba, Apache, curl, ...; a missing peer fails
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 		cc -o $$dir/profdump internal/krb5conf/testdata/profdump.c -lkrb5 && \
 		KRB5CONF_PROFDUMP=$$dir/profdump go test -count=1 -run AsMITNow ./internal/krb5conf

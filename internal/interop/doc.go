@@ -1,12 +1,11 @@
-// Package interop holds no code, only tests of kerbchain against the peers of
-// the real world: MIT's KDC and tools, Apache with mod_auth_gssapi, curl, and
-// the acceptor of gokrb5. Those that need programs of the machine have the build
-// tag interop and run with
+// Package interop holds the tests against real peers: the KDCs of MIT krb5,
+// Heimdal and Samba's Active Directory, Apache httpd with mod_auth_gssapi, MIT's
+// tools and its GSS-API library, Heimdal's kcm daemon, the kernel's keyrings,
+// curl, pywinrm. Some run our client against these peers, others real clients
+// against fakekdc. They are built with the tag interop alone:
 //
-//	make interop
+//	go test -tags interop ./internal/interop/...
 //
-// A program that is missing fails them, with the name of its Debian package; it
-// never skips them. They start their own servers, as no service of the system,
-// on free ports of the loopback interface, and keep all files in temporary
-// folders, which go when they end.
+// A peer that is missing is a failure. The peers run from a temporary folder,
+// on loopback, as child processes that end with their test.
 package interop

@@ -56,6 +56,12 @@ var packages = map[string]string{
 	"kvno":         "krb5-user",
 	"apache2":      "apache2",
 	"curl":         "curl",
+	"samba":        "samba-ad-dc",
+	"kcm":          "heimdal-kcm",
+	"keyctl":       "keyutils",
+	"kswitch":      "krb5-user",
+	"kdestroy":     "krb5-user",
+	"unshare":      "util-linux",
 }
 
 // tool returns the path of a program, which may be one that only root's search

@@ -20,6 +20,7 @@ var etypes = []etype{
 	{18, "aes256-cts-hmac-sha1-96"},
 	{19, "aes128-cts-hmac-sha256-128"},
 	{20, "aes256-cts-hmac-sha384-192"},
+	{23, "arcfour-hmac"},
 }
 
 // Passwords of the users. One has bytes that are not ASCII, and quotes.
@@ -86,6 +87,9 @@ func (r *realm) path(name string) string { return filepath.Join(r.dir, name) }
 // config writes a krb5.conf for clients, with lines for [libdefaults].
 func (r *realm) config(t *testing.T, file, kdc string, lines ...string) string {
 	t.Helper()
+	if r.etype.number == 23 {
+		lines = append(lines, "allow_rc4 = true")
+	}
 	return write(t, r.path(file), fmt.Sprintf(`[libdefaults]
 	default_realm = %[1]s
 	dns_lookup_kdc = false

@@ -119,7 +119,7 @@ func run(t *testing.T, env environment, stdin, name string, args ...string) resu
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = env.list()
 	cmd.Stdin = strings.NewReader(stdin)
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = patience / 3
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()

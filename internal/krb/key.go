@@ -393,7 +393,11 @@ func (k Key) Open(usage uint32, sealed []byte) ([]byte, error) {
 		return nil, ErrTooShort
 	}
 	if k.m.etype == RC4HMAC {
-		return k.m.openRC4(usage, sealed)
+		plain, err := k.m.openRC4(usage, sealed)
+		if err != nil && usage == UsageTGSRepSubkey {
+			plain, err = k.m.openRC4(UsageTGSRepSessionKey, sealed) // as the RFC has it
+		}
+		return plain, err
 	}
 	s, err := k.m.sealer(usage)
 	if err != nil {
@@ -519,10 +523,11 @@ func hmacMD5(key []byte, data ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-// usageRC4 maps a key usage to the message type of RFC 4757 section 3.
+// usageRC4 maps a key usage to the message type of RFC 4757 section 3. For a
+// TGS-REP under the subkey that says 8, but Windows, MIT and Heimdal use 9.
 func usageRC4(usage uint32) uint32 {
 	switch usage {
-	case UsageASRepEncPart, UsageTGSRepSubkey:
+	case UsageASRepEncPart:
 		return 8
 	case UsageAcceptorSign:
 		return 13
