@@ -10,6 +10,11 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
+// enforced leaves delegation to the KDC.
+func enforced(o *kerberos.Options) {
+	o.Krb5ConfText = "[libdefaults]\nenforce_ok_as_delegate = true\n" + o.Krb5ConfText
+}
+
 func TestDelegation(t *testing.T) {
 	const trusted = "HTTP/trusted.example"
 	for name, tc := range map[string]struct {
@@ -19,18 +24,23 @@ func TestDelegation(t *testing.T) {
 		user      []fakekdc.PrincipalOption
 		delegated bool
 		proxy     bool
+		from      string
 		err       error
 	}{
-		"off":                         {host: "trusted.example"},
-		"always":                      {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", delegated: true},
-		"policy, trusted":             {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, host: "trusted.example", delegated: true},
-		"policy, not trusted":         {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, host: "localhost"},
-		"listed":                      {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways, DelegateTo: []string{"*.example"}}, host: "trusted.example", delegated: true},
-		"not listed":                  {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways, DelegateTo: []string{"*.example"}}, host: "localhost"},
-		"proxy":                       {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", proxy: true},
-		"not asked for":               {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", options: func(o *kerberos.Options) { o.Forwardable = false }, err: kerberos.ErrNotForwardable},
-		"not forwardable":             {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", user: []fakekdc.PrincipalOption{fakekdc.NotForwardable()}, err: kerberos.ErrNotForwardable},
-		"policy, but not forwardable": {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, host: "trusted.example", user: []fakekdc.PrincipalOption{fakekdc.NotForwardable()}},
+		"off":                          {host: "trusted.example"},
+		"always":                       {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", delegated: true},
+		"policy, trusted":              {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, host: "trusted.example", delegated: true},
+		"policy, not trusted":          {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, host: "localhost"},
+		"listed":                       {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways, DelegateTo: []string{"*.example"}}, host: "trusted.example", delegated: true},
+		"not listed":                   {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways, DelegateTo: []string{"*.example"}}, host: "localhost"},
+		"proxy":                        {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", proxy: true},
+		"enforced by krb5.conf":        {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", options: enforced},
+		"enforced, trusted":            {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "trusted.example", options: enforced, delegated: true},
+		"a redirect led there":         {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", from: "first.example:80"},
+		"a redirect led there, listed": {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways, DelegateTo: []string{"localhost"}}, host: "localhost", from: "first.example:80", delegated: true},
+		"not asked for":                {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", options: func(o *kerberos.Options) { o.Forwardable = false }, err: kerberos.ErrNotForwardable},
+		"not forwardable":              {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", user: []fakekdc.PrincipalOption{fakekdc.NotForwardable()}, err: kerberos.ErrNotForwardable},
+		"policy, but not forwardable":  {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, host: "trusted.example", user: []fakekdc.PrincipalOption{fakekdc.NotForwardable()}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t, fakekdc.WithService(trusted, fakekdc.OKAsDelegate()), fakekdc.WithUser("bob", password, tc.user...))
@@ -47,7 +57,7 @@ func TestDelegation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			target := middleware.Target{Host: tc.host, Port: "80", Proxy: tc.proxy}
+			target := middleware.Target{Host: tc.host, Port: "80", Proxy: tc.proxy, From: tc.from}
 			for range 3 {
 				var event middleware.TokenEvent
 				ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {

@@ -43,8 +43,9 @@ const (
 	// service ok-as-delegate (RFC 4120 section 2.8) and the user's credentials
 	// can be forwarded, and goes on without otherwise.
 	DelegationPolicy
-	// DelegationAlways forwards to every server that is authenticated to. It
-	// is an error when the credentials cannot be forwarded.
+	// DelegationAlways forwards to every server that is authenticated to, unless
+	// krb5.conf sets enforce_ok_as_delegate, which leaves it to the KDC. It is an
+	// error when the credentials cannot be forwarded.
 	DelegationAlways
 )
 
@@ -221,7 +222,14 @@ func (i *initiator) delegates(t middleware.Target, ticket Ticket) bool {
 	if i.o.Delegation == DelegationOff || t.Proxy || t.From != "" && len(i.o.DelegateTo) == 0 || !i.delegateTo.Match(t.Host, t.Port) {
 		return false
 	}
-	return i.o.Delegation == DelegationAlways || ticket.okAsDelegate()
+	return i.o.Delegation == DelegationAlways && !i.enforced() || ticket.okAsDelegate()
+}
+
+// enforced reports whether krb5.conf leaves it to the KDC which services may be
+// trusted with credentials (enforce_ok_as_delegate).
+func (i *initiator) enforced() bool {
+	s, ok := i.source.(*Source)
+	return ok && s.conf.EnforceOKAsDelegate
 }
 
 // blame makes sure that an error names the host and the SPN.
