@@ -22,7 +22,9 @@ func messageLengths() []int {
 }
 
 // rfc4757Alone reports whether gokrb5 goes by the RFC where nobody else does.
-func rfc4757Alone(etype int32, usage uint32) bool { return etype == RC4HMAC && usage == UsageTGSRepSubkey }
+func rfc4757Alone(etype int32, usage uint32) bool {
+	return etype == RC4HMAC && usage == UsageTGSRepSubkey
+}
 
 // What the RFC wants is opened all the same.
 func TestRC4SubkeyOfRFC4757(t *testing.T) {
