@@ -249,20 +249,26 @@ func (c *cacheCredentials) refreshAt(tgt *krb.Ticket) time.Time {
 	return halfway(tgt).Add(-c.s.kdc.Offset(tgt.Client.Realm))
 }
 
-// A cache that is being made is read again soon, and ever less often; one that is
-// not there is most likely not being made.
+// A cache that is being made is read again soon, and ever less often, unless it
+// changed meanwhile: somebody is at it then. One that is not there is most
+// likely not being made.
 const (
 	firstRetry     = time.Millisecond
 	retries        = 8 // within a quarter of a second
 	retriesMissing = 6 // within a sixteenth
+	retriesInAll   = 200
 )
 
 // read returns the cache as it is now or, while it is being written, as it was.
 // kinit makes a cache anew in several steps, between which it is not there, is
 // empty, or ends too early.
 func (c *cacheCredentials) read(ctx context.Context, m *member) (*ccache.Cache, string, error) {
-	for try := 0; ; try++ {
+	try, seen := 0, ""
+	for left := retriesInAll; ; left-- {
 		cache, state, err := c.load(ctx, m)
+		if state != seen {
+			try, seen = 0, state
+		}
 		now := c.s.o.Now()
 		m.missing(errors.Is(err, fs.ErrNotExist), now)
 		whole := err == nil && len(cache.Credentials) > 0
@@ -279,12 +285,13 @@ func (c *cacheCredentials) read(ctx context.Context, m *member) (*ccache.Cache, 
 			return cache, state, nil
 		case unfinished && last != nil && c.good(last) && !m.destroyed(now):
 			return last, lastState, nil
-		case unfinished && try < retries && (try < retriesMissing || !errors.Is(err, fs.ErrNotExist)):
+		case unfinished && left > 0 && try < retries && (try < retriesMissing || !errors.Is(err, fs.ErrNotExist)):
 			select {
 			case <-ctx.Done():
 				return nil, "", c.unreadable(m, context.Cause(ctx))
 			case <-time.After(firstRetry << try):
 			}
+			try++
 		case err == nil:
 			return cache, state, nil // empty for good
 		default:
