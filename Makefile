@@ -3,7 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME   ?= 1m
 BENCH      ?= .
 
-.PHONY: help check fmt vet lint test race interop fuzz bench
+.PHONY: help check fmt vet lint test race interop fuzz bench bench-interop
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -42,3 +42,6 @@ fuzz: ## each fuzz target for FUZZTIME
 
 bench: ## the benchmarks
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+bench-interop: ## rates beside those of MIT's KDC, curl and requests-kerberos, for docs/performance.md
+	go test -tags interop -count=1 -v -timeout 20m -run '^TestBench' ./internal/interop -args -peers

@@ -30,7 +30,6 @@ type acceptance struct {
 	seq      uint32  // of the acceptor's first message
 	sendSeq  uint64
 	peerSeq  uint64
-	aware    bool // the client says that it knows of channel bindings
 	bindings [16]byte
 }
 
@@ -100,7 +99,7 @@ func (r *Realm) accept(b []byte, d demand) (*acceptance, *refusal) {
 	if no := a.readChecksum(); no != nil {
 		return nil, no
 	}
-	a.aware = claimsBindings(a.auth.AuthData)
+	a.caller.Aware = claimsBindings(a.auth.AuthData)
 	if no := a.checkBindings(d); no != nil {
 		return nil, no
 	}
@@ -213,7 +212,7 @@ func (a *acceptance) checkBindings(d demand) *refusal {
 		return refuse(krb.CodeGeneric, "channel bindings are those of another connection")
 	case d.bindings == BindingsRequired:
 		return refuse(krb.CodeGeneric, "channel bindings required")
-	case d.endPoint != nil && a.aware:
+	case d.endPoint != nil && a.caller.Aware:
 		return refuse(krb.CodeGeneric, "client knows of channel bindings and sent none")
 	}
 	return nil

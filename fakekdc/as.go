@@ -3,6 +3,9 @@ package fakekdc
 import (
 	"time"
 
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -22,11 +25,18 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 	if server == nil {
 		return nil, refuse(krb.CodeServerUnknown, "server unknown")
 	}
-	if code := firstCode(client, server); code != 0 {
+	if code := firstCode(client, server); code != 0 && !r.mayChangePassword(client, server) {
 		return nil, refuse(code, "policy")
 	}
-	if q.options&(optPostdated|optProxy|optForwarded|optUserToUser|optConstrained|optRenew|optValidate) != 0 {
+	if server.userToUser {
+		return nil, refuse(codeMustUserToUser, "only user to user")
+	}
+	if q.has(notInitial | optAnonymous) {
 		return nil, refuse(krb.CodeBadOption, "option not for this exchange")
+	}
+	start, invalid, no := postdated(q, now, client, server)
+	if no != nil {
+		return nil, no
 	}
 	etype := client.keyed(q.etypes)
 	sessionEtype := server.choose(q.etypes)
@@ -44,8 +54,8 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 	}
 	g := grant{
 		client: client.name, server: server.name, addresses: q.addresses,
-		flags:    krb.FlagInitial,
-		authTime: now.Truncate(time.Second), start: now.Truncate(time.Second),
+		flags:    krb.FlagInitial | invalid,
+		authTime: now.Truncate(time.Second), start: start,
 	}
 	g.server.Type = q.server.Type
 	if client.name.SameName(q.client) {
@@ -64,20 +74,93 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 	if no != nil {
 		return nil, no
 	}
+	if r.pac && q.wantsPAC() {
+		g.pac = r.newPAC(client, g.client, g.authTime)
+	}
 	rep := &reply{
 		kind: AS, nonce: q.nonce, key: key, kvno: client.keys[0].kvno, usage: krb.UsageASRepEncPart,
 		padata: []krb.PAData{{Type: paEtypeInfo2, Value: info}},
 	}
+	if r.encPARep {
+		if no := rep.confirm(&g, q); no != nil {
+			return nil, no
+		}
+	}
 	return rep, r.issue(rep, g, sessionEtype, client, server)
 }
 
+// confirm adds what proves to a client that asked for it that its request came
+// as it was sent (RFC 6806 section 11). MIT's clients want the checksum, gokrb5
+// wants to be told of FAST with it.
+func (p *reply) confirm(g *grant, q *request) *refusal {
+	if _, asked := q.find(paReqEncPARep); !asked {
+		return nil
+	}
+	sum, err := p.key.Checksum(krb.UsageASReqChecksum, q.raw)
+	if err != nil {
+		return refuse(krb.CodeGeneric, err.Error())
+	}
+	b := cryptobyte.NewBuilder(nil)
+	addChecksum(b, krb.Checksum{Type: p.key.ChecksumType(), Value: sum})
+	value, err := b.Bytes()
+	if err != nil {
+		return refuse(krb.CodeGeneric, err.Error())
+	}
+	p.sealed = append(p.sealed, krb.PAData{Type: paReqEncPARep, Value: value}, krb.PAData{Type: paFXFast, Value: []byte{}})
+	g.flags |= krb.FlagEncPARep
+	return nil
+}
+
+// addChecksum writes Checksum (RFC 4120 section 5.2.9).
+func addChecksum(b *cryptobyte.Builder, c krb.Checksum) {
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		krb.AddInt(b, 0, int64(c.Type))
+		krb.AddOctets(b, 1, c.Value)
+	})
+}
+
+// notInitial are the options that stand for a ticket which an AS-REQ has not.
+const notInitial = optProxy | optForwarded | optUserToUser | optConstrained | optRenew | optValidate
+
+// postdated returns when the ticket begins, and the flags of one that does not
+// begin now (RFC 4120 section 3.1.3). As with MIT's KDC, a time to begin without
+// the option means nothing.
+func postdated(q *request, now time.Time, parties ...*principal) (start time.Time, flags uint32, no *refusal) {
+	start = now.Truncate(time.Second)
+	if !q.has(optPostdated | optMayPostdate) {
+		return start, 0, nil
+	}
+	for _, p := range parties {
+		if !p.postdate {
+			return start, 0, refuse(codeCannotPostdate, p.name.String()+" may not be postdated")
+		}
+	}
+	if !q.has(optPostdated) {
+		return start, 0, nil
+	}
+	if q.from.After(start) {
+		start = q.from
+	}
+	return start, flagPostdated | krb.FlagInvalid, nil
+}
+
+// Ticket flags that clients of this module need no names for.
+const (
+	flagProxy     = optProxy
+	flagPostdated = optPostdated
+)
+
 // Codes that clients of this module need no names for.
 const (
-	codeNeverValid    int32 = 11
-	codeSumType       int32 = 15
-	codePADataType    int32 = 16
-	codeTransitedType int32 = 17
-	codeInappChecksum int32 = 50
+	codeCannotPostdate int32 = 10
+	codeNeverValid     int32 = 11
+	codeSumType        int32 = 15
+	codePADataType     int32 = 16
+	codeTransitedType  int32 = 17
+	codeServerNoMatch  int32 = 26
+	codeMustUserToUser int32 = 27
+	codeBadAddress     int32 = 38
+	codeInappChecksum  int32 = 50
 )
 
 func firstCode(parties ...*principal) int32 {
@@ -156,7 +239,7 @@ func (p *principal) etypeInfo2(etypes []int32) ([]byte, *refusal) {
 
 // allowed returns the flags that were asked for and that all parties allow.
 func allowed(options uint32, parties ...*principal) uint32 {
-	flags := options & (krb.FlagForwardable | krb.FlagProxiable)
+	flags := options & (krb.FlagForwardable | krb.FlagProxiable | optMayPostdate)
 	for _, p := range parties {
 		if !p.forwardable {
 			flags &^= krb.FlagForwardable
@@ -168,7 +251,8 @@ func allowed(options uint32, parties ...*principal) uint32 {
 	return flags
 }
 
-// issue gives the grant a session key and seals the ticket into the reply.
+// issue gives the grant a session key and seals the ticket into the reply, for
+// the server or, in user-to-user authentication, under the reply's sealing key.
 func (r *Realm) issue(rep *reply, g grant, sessionEtype int32, client, server *principal) *refusal {
 	if g.renewTill.IsZero() {
 		g.flags &^= krb.FlagRenewable
@@ -178,6 +262,7 @@ func (r *Realm) issue(rep *reply, g grant, sessionEtype int32, client, server *p
 	if server.okDelegate {
 		g.flags |= krb.FlagOKAsDelegate
 	}
+	g.flags = g.flags&^server.noFlag | server.flags
 	session, err := krb.GenerateKey(sessionEtype)
 	if err != nil {
 		return refuse(krb.CodeEtypeNoSupport, err.Error())
@@ -192,9 +277,16 @@ func (r *Realm) issue(rep *reply, g grant, sessionEtype int32, client, server *p
 			return refuse(krb.CodeGeneric, err.Error())
 		}
 	}
-	key, kvno, err := server.sealing()
-	if err != nil {
-		return refuse(krb.CodeNoKey, err.Error())
+	key, kvno := rep.under, uint32(0)
+	if key.IsZero() {
+		if key, kvno, err = server.sealing(); err != nil {
+			return refuse(krb.CodeNoKey, err.Error())
+		}
+	}
+	if g.pac != nil {
+		if g.authData, err = r.signPAC(&g, key); err != nil {
+			return refuse(krb.CodeGeneric, err.Error())
+		}
 	}
 	if rep.ticket, err = g.seal(key, kvno); err != nil {
 		return refuse(krb.CodeGeneric, err.Error())

@@ -21,6 +21,7 @@ type Caller struct {
 	Flags   uint32 // GSS-API context flags
 	Mutual  bool   // the client asked for proof of the service
 	Bound   bool   // the client's channel bindings are those of the connection
+	Aware   bool   // the client says that it knows of channel bindings (KERB_AP_OPTIONS_CBT)
 }
 
 type callerKey struct{}

@@ -58,6 +58,9 @@ func (r *Realm) mint(client *principal, service string, flags uint32) (*krb.Tick
 		flags:    flags | krb.FlagPreAuthent | allowed(q.options, client, server),
 		authTime: now, start: now, end: p.end, renewTill: p.renewTill,
 	}
+	if r.pac {
+		g.pac = r.newPAC(client, g.client, g.authTime)
+	}
 	var rep reply
 	if no := r.issue(&rep, g, server.etypes[0], client, server); no != nil {
 		return nil, fmt.Errorf("ticket of %s for %s: %s", client.name, server.name, no.text)

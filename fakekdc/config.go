@@ -33,6 +33,9 @@ func listKDCs(b *strings.Builder, r *Realm) {
 	for _, k := range r.KDCs() {
 		fmt.Fprintf(b, "\t\tkdc = %s\n", k.addr)
 	}
+	if r.changes != nil {
+		fmt.Fprintf(b, "\t\tkpasswd_server = %s\n", r.changes.addr)
+	}
 }
 
 // config writes the text; kdcs writes the lines of one realm.
@@ -131,7 +134,7 @@ func (r *Realm) known() (etypes []int32, hosts []string) {
 	for _, n := range r.names {
 		p := r.principals[n]
 		etypes = append(etypes, p.etypes...)
-		if len(p.name.Components) == 2 && !p.name.IsTGS() {
+		if len(p.name.Components) == 2 && !p.internal() {
 			// MIT looks host names up in lower case.
 			hosts = append(hosts, strings.ToLower(p.name.Components[1]))
 		}

@@ -19,8 +19,9 @@ type conn struct {
 
 // A connState is what one service keeps of one connection.
 type connState struct {
-	caller  *Caller // of a connection that authenticated itself
+	session *session // of a connection that authenticated itself
 	pending *pending
+	sealed  *sealed // what protects its messages, for a WinRM endpoint
 }
 
 // pending is a security context between two legs.
@@ -58,19 +59,6 @@ func (h *Handler) connOf(r *http.Request) *conn {
 		h.strange[r.RemoteAddr] = c
 	}
 	return c
-}
-
-// caller returns who the connection belongs to, nil for nobody.
-func (c *conn) caller(h *Handler) *Caller {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state(h).caller
-}
-
-func (c *conn) authenticated(h *Handler, caller Caller) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.state(h).caller = &caller
 }
 
 // take returns the context that waits for another leg, and forgets it.

@@ -16,11 +16,15 @@
 //
 // Real clients take it for a realm: give them [Realm.Config] as their krb5.conf
 // and [Realm.Keytab] or [Realm.CCache] for credentials. What they did is in
-// [Realm.Exchanges] and [Handler.Requests]. Nothing is written to disk, nothing
-// is shared between realms, and a process may run hundreds of them.
+// [Realm.Exchanges] and [Handler.Requests]. Nothing is written to disk unless
+// [Realm.Environ] or [Realm.WriteFiles] is asked to, nothing is shared between
+// realms, and a process may run hundreds of them. [Realm.Client] is a client of
+// ours that has logged in; [WithoutSockets] and [Realm.ServeMemory] do without a
+// network.
 //
 // TEST ONLY. The realm keeps passwords and keys in memory in clear, hands them
-// to anyone who asks its methods, and listens on the loopback interface alone.
+// to anyone who asks its methods, and listens on the loopback interface alone
+// unless [WithRemoteAddress] says otherwise.
 //
 // The package does not import testing, so a program can embed a realm: see
 // [New].

@@ -71,6 +71,13 @@ func FuzzRequest(f *testing.F) {
 		}
 		add(b)
 	}
+	for _, c := range mitCaptures(f) {
+		b, err := hex.DecodeString(c.Request)
+		if err != nil {
+			f.Fatal(err)
+		}
+		add(b)
+	}
 	conf, err := config.NewFromString(r.Config())
 	if err != nil {
 		f.Fatal(err)

@@ -66,6 +66,21 @@ func TestGokrb5Login(t *testing.T) {
 	}
 }
 
+// TestGokrb5EncPARep: with the flag set, its client demands both elements.
+func TestGokrb5EncPARep(t *testing.T) {
+	for _, e := range allEtypes {
+		r := Start(t, WithEncPARep(), WithEtypes(e), WithUser("alice", "secret"), WithService("HTTP/localhost"))
+		c := client.NewWithPassword("alice", r.Name(), "secret", gokrb5Config(t, r))
+		defer c.Destroy()
+		if err := c.Login(); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.GetServiceTicket("HTTP/localhost"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // verifyWithService lets gokrb5's acceptor, with our keytab, judge a ticket.
 func verifyWithService(t *testing.T, r *Realm, tkt messages.Ticket, key types.EncryptionKey) {
 	t.Helper()

@@ -1,7 +1,6 @@
 package fakekdc
 
 import (
-	"fmt"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -20,10 +19,12 @@ type grant struct {
 	authTime  time.Time
 	start     time.Time
 	end       time.Time
-	renewTill time.Time // zero unless renewable
-	transited []byte    // DER of TransitedEncoding; nil for none
-	addresses []byte    // DER of HostAddresses
-	authData  []byte    // DER of AuthorizationData
+	renewTill time.Time   // zero unless renewable
+	transited []byte      // DER of TransitedEncoding; nil for none
+	addresses []byte      // DER of HostAddresses
+	authData  []byte      // DER of AuthorizationData
+	pac       []pacBuffer // what the ticket's PAC says; nil for none
+	opened    krb.Key     // that sealed the ticket, of one that came to us
 }
 
 // seal returns [APPLICATION 1] Ticket under the server's key.
@@ -36,7 +37,7 @@ func (g *grant) seal(key krb.Key, kvno uint32) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := cryptobyte.NewBuilder(nil)
+	b := cryptobyte.NewBuilder(make([]byte, 0, len(sealed)+128))
 	b.AddASN1(krb.App(1), func(b *cryptobyte.Builder) {
 		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			krb.AddInt(b, 0, 5)
@@ -50,7 +51,7 @@ func (g *grant) seal(key krb.Key, kvno uint32) ([]byte, error) {
 
 // marshal returns [APPLICATION 3] EncTicketPart.
 func (g *grant) marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(nil)
+	b := cryptobyte.NewBuilder(make([]byte, 0, 320+len(g.transited)+len(g.addresses)+len(g.authData)))
 	b.AddASN1(krb.App(3), func(b *cryptobyte.Builder) {
 		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			krb.AddFlags(b, 0, g.flags)
@@ -94,7 +95,11 @@ func openTicket(t krb.TicketFields, key krb.Key) (*grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseGrant(plain, t.Server)
+	g, err := parseGrant(plain, t.Server)
+	if err == nil {
+		g.opened = key
+	}
+	return g, err
 }
 
 // parseGrant reads [APPLICATION 3] EncTicketPart.
@@ -141,8 +146,10 @@ type reply struct {
 	grant  grant // as told to the client; the ticket is sealed already
 	nonce  int64
 	padata []krb.PAData
-	key    krb.Key // seals the part for the client
-	kvno   uint32  // of key; 0 for session keys
+	sealed []krb.PAData // in the part for the client
+	under  krb.Key      // seals the ticket, if not the server's key does
+	key    krb.Key      // seals the part for the client
+	kvno   uint32       // of key; 0 for session keys
 	usage  uint32
 	short  bool // leave almost nothing of the sealed part
 }
@@ -184,7 +191,7 @@ func (p *reply) marshal() ([]byte, error) {
 // part returns EncASRepPart or EncTGSRepPart (RFC 4120 section 5.4.2).
 func (p *reply) part(tag uint8) ([]byte, error) {
 	g := &p.grant
-	b := cryptobyte.NewBuilder(nil)
+	b := cryptobyte.NewBuilder(make([]byte, 0, 384+len(g.addresses)))
 	b.AddASN1(krb.App(tag), func(b *cryptobyte.Builder) {
 		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			krb.AddKey(b, 0, g.session)
@@ -207,6 +214,9 @@ func (p *reply) part(tag uint8) ([]byte, error) {
 			krb.AddString(b, 9, g.server.Realm)
 			krb.AddName(b, 10, g.server)
 			addRaw(b, 11, g.addresses)
+			if len(p.sealed) > 0 {
+				krb.AddPADatas(b, 12, p.sealed)
+			}
 		})
 	})
 	return b.Bytes()
@@ -216,19 +226,5 @@ func (p *reply) part(tag uint8) ([]byte, error) {
 // acts upon, inside AD-IF-RELEVANT (RFC 4120 section 5.2.6.1).
 func paddingData(n int) ([]byte, error) {
 	const unassigned = 512
-	element := func(kind int64, data []byte) ([]byte, error) {
-		b := cryptobyte.NewBuilder(nil)
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				krb.AddInt(b, 0, kind)
-				krb.AddOctets(b, 1, data)
-			})
-		})
-		return b.Bytes()
-	}
-	inner, err := element(unassigned, make([]byte, n))
-	if err != nil {
-		return nil, fmt.Errorf("padding of %d bytes: %w", n, err)
-	}
-	return element(adIfRelevant, inner)
+	return ifRelevant(unassigned, make([]byte, n))
 }

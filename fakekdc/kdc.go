@@ -1,6 +1,7 @@
 package fakekdc
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -36,6 +37,11 @@ func refuse(code int32, text string) *refusal { return &refusal{code: code, text
 // answer takes one message and says what to send back. It is the whole KDC but
 // for the sockets, which are k's; nil for an exchange without any.
 func (r *Realm) answer(k *KDC, network string, packet []byte) outcome {
+	return r.answerFrom(k, network, netip.Addr{}, packet)
+}
+
+// answerFrom is answer for a sender whose address is known.
+func (r *Realm) answerFrom(k *KDC, network string, sender netip.Addr, packet []byte) outcome {
 	if r.paused.Load() || k != nil && k.paused.Load() {
 		return outcome{how: sendNothing}
 	}
@@ -49,6 +55,7 @@ func (r *Realm) answer(k *KDC, network string, packet []byte) outcome {
 		r.log.add(Exchange{Kind: Other, Network: network, Realm: r.realm, KDC: at, Code: krb.CodeGeneric, Time: now})
 		return outcome{how: sendNothing}
 	}
+	q.sender = sender
 	e := Exchange{Kind: q.kind, Network: network, Realm: r.realm, KDC: at, Server: nameOf(q.server), Client: nameOf(q.client), Options: q.options, Time: now}
 	fault := r.takeFault(k, q.kind, network)
 	e.Fault = fault.name
@@ -192,7 +199,7 @@ func (r *Realm) period(q *request, now, latest, latestRenew time.Time, mayRenew 
 	default:
 		return out, true
 	}
-	if till.After(now) {
+	if till.After(out.end) { // else there is nothing to renew
 		out.renewTill = till
 	}
 	return out, true

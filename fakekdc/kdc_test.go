@@ -165,7 +165,7 @@ func TestTGSRefusals(t *testing.T) {
 		"not forwardable":   {tgt: without(t, r, tgt, krb.FlagForwardable), change: func(b *krb.KDCReqBody) { b.Options = optForwarded }, want: krb.CodeBadOption},
 		"not yet valid":     {tgt: with(t, r, tgt, krb.FlagInvalid), want: krb.CodeTicketNotYet},
 		"user to user":      {change: func(b *krb.KDCReqBody) { b.Options = optUserToUser }, want: krb.CodeBadOption},
-		"renew other":       {change: func(b *krb.KDCReqBody) { b.Options = optRenew }, want: krb.CodeServerUnknown},
+		"renew other":       {change: func(b *krb.KDCReqBody) { b.Options = optRenew }, want: codeServerNoMatch},
 		"renew unrenewable": {tgt: without(t, r, tgt, krb.FlagRenewable), change: func(b *krb.KDCReqBody) { b.Options = optRenew; b.Server = tgt.Server }, want: krb.CodeBadOption},
 		"client is gone":    {tgt: renamed(t, r, tgt, "carol"), want: krb.CodeClientUnknown},
 	} {

@@ -32,7 +32,7 @@ func (r *Realm) addKDC(at netip.AddrPort) (*KDC, error) {
 		return nil, fmt.Errorf("KDC of %s: %w", r.realm, errRealmClosed)
 	default:
 	}
-	k, err := r.listen(at)
+	k, err := r.listen(at, r.answerFrom)
 	if err == nil {
 		r.kdcs = append(r.kdcs, k)
 	}

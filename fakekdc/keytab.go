@@ -33,7 +33,7 @@ func (r *Realm) forKeytab(names []string) (list []*principal, err error) {
 		r.mu.RLock()
 		defer r.mu.RUnlock()
 		for _, n := range r.names {
-			if p := r.principals[n]; p.random && !p.name.IsTGS() {
+			if p := r.principals[n]; p.random && !p.internal() {
 				list = append(list, p)
 			}
 		}

@@ -24,10 +24,11 @@ const (
 // of a realm have the same principals and keys, and each can fail on its own. Its
 // methods are safe for concurrent use.
 type KDC struct {
-	realm *Realm
-	addr  netip.AddrPort
-	tcp   *net.TCPListener
-	udp   *net.UDPConn
+	realm  *Realm
+	addr   netip.AddrPort
+	tcp    *net.TCPListener
+	udp    *net.UDPConn
+	answer func(k *KDC, network string, sender netip.Addr, packet []byte) outcome
 
 	done    chan struct{}
 	running sync.WaitGroup
@@ -41,7 +42,7 @@ type KDC struct {
 
 // listen takes one port for TCP and UDP. The kernel hands out TCP ports without
 // regard to UDP, so a free pair may take some tries.
-func (r *Realm) listen(want netip.AddrPort) (*KDC, error) {
+func (r *Realm) listen(want netip.AddrPort, answer func(*KDC, string, netip.Addr, []byte) outcome) (*KDC, error) {
 	var last error
 	for range listenTries {
 		tcp, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(want))
@@ -51,7 +52,7 @@ func (r *Realm) listen(want netip.AddrPort) (*KDC, error) {
 		at := tcp.Addr().(*net.TCPAddr).AddrPort()
 		udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
 		if err == nil {
-			k := &KDC{realm: r, addr: at, tcp: tcp, udp: udp, done: make(chan struct{}), conns: make(map[net.Conn]bool)}
+			k := &KDC{realm: r, addr: at, tcp: tcp, udp: udp, answer: answer, done: make(chan struct{}), conns: make(map[net.Conn]bool)}
 			k.running.Go(k.serveUDP)
 			k.running.Go(k.serveTCP)
 			return k, nil
@@ -106,7 +107,7 @@ func (k *KDC) closed(err error) bool {
 }
 
 func (k *KDC) answerUDP(packet []byte, from netip.AddrPort) {
-	out := k.realm.answer(k, "udp", packet)
+	out := k.answer(k, "udp", from.Addr(), packet)
 	switch out.how {
 	case sendNothing, sendHang, sendReset:
 		return
@@ -193,8 +194,15 @@ func (k *KDC) serveConn(c *net.TCPConn) {
 	}
 }
 
+func addrOf(c net.Conn) netip.Addr {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr()
+	}
+	return netip.Addr{}
+}
+
 func (k *KDC) answerTCP(c *net.TCPConn, packet []byte) (more bool) {
-	out := k.realm.answer(k, "tcp", packet)
+	out := k.answer(k, "tcp", addrOf(c), packet)
 	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(out.reply)), uint32(len(out.reply)))
 	switch out.how {
 	case sendNothing:

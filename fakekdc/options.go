@@ -33,6 +33,9 @@ type settings struct {
 	skew     time.Duration
 	udpLimit int
 	hosts    []string
+	pac      bool
+	encPARep bool
+	kpasswd  func(user, password string) error // nil: no password changes
 	setup    []func(*Realm) error
 }
 
@@ -128,6 +131,14 @@ func WithSkew(d time.Duration) Option { return func(s *settings) { s.skew = d } 
 // WithUDPLimit sets the size in bytes above which a reply over UDP becomes
 // KRB_ERR_RESPONSE_TOO_BIG, 4096 by default. With 1, all of them do.
 func WithUDPLimit(n int) Option { return func(s *settings) { s.udpLimit = n } }
+
+// WithEncPARep makes the KDC prove to clients that ask for it that their AS-REQ
+// came as they sent it (RFC 6806 section 11), as MIT's and Active Directory do.
+// The proof says too that the KDC speaks FAST (RFC 6113), since gokrb5 takes no
+// other. This one does not: it overlooks what a TGS-REQ has of it, which suits
+// clients, but MIT's kpasswd and kinit -T fail with a credential cache from such a
+// login, because they insist.
+func WithEncPARep() Option { return func(s *settings) { s.encPARep = true } }
 
 // WithHosts adds host or domain names to [domain_realm] of [Realm.Config].
 // localhost and the hosts of services are there without it.

@@ -16,6 +16,8 @@ type principal struct {
 	name     krb.Principal // with its realm
 	password string        // of users; services have random keys
 	random   bool
+	rid      uint32 // relative identifier, for PACs
+	own      bool   // a service of the realm's own making
 	policy
 	keys []keyset // newest first
 }
@@ -36,6 +38,16 @@ type policy struct {
 	refuse      int32   // KRB-ERROR code for every request
 	padding     int     // bytes of authorization data in tickets
 	given       *string // password for a service
+
+	sessions      []int32  // encryption types of session keys; nil: etypes
+	flags, noFlag uint32   // of tickets for it
+	postdate      bool     // tickets may be postdated
+	userToUser    bool     // only tickets under session keys
+	trusted       bool     // S4U2Self tickets are forwardable
+	delegateTo    []string // name@REALM, where S4U2Proxy tickets may lead
+	delegateFrom  []string // name@REALM, who may get S4U2Proxy tickets
+	groups        []uint32 // relative identifiers
+	setsPasswords bool     // of others
 }
 
 // A keyset is the keys of one version. They are made when first used:
@@ -106,6 +118,63 @@ func Refuse(code int32) PrincipalOption { return func(p *policy) { p.refuse = co
 // become large.
 func TicketPadding(n int) PrincipalOption { return func(p *policy) { p.padding = n } }
 
+// SessionEtypes sets the encryption types that session keys of tickets for the
+// service may have, where they are not those of its keys: a service of Active
+// Directory may have a key of RC4 alone and yet know AES.
+func SessionEtypes(etypes ...int32) PrincipalOption {
+	return func(p *policy) { p.sessions = slices.Clone(etypes) }
+}
+
+// Flags sets and clears flags of all tickets for the service, whatever else
+// decides upon them (RFC 4120 section 5.3, bit 0 the most significant): a ticket
+// that no KDC vouches for the path of is Flags(0, 1<<(31-12)).
+func Flags(set, clear uint32) PrincipalOption {
+	return func(p *policy) { p.flags, p.noFlag = set, clear }
+}
+
+// Postdatable lets the user get tickets that become valid later (RFC 4120
+// section 2.4), and the service be used with such. Both must be, the
+// ticket-granting service is. Others are refused with KDC_ERR_CANNOT_POSTDATE.
+func Postdatable() PrincipalOption { return func(p *policy) { p.postdate = true } }
+
+// UserToUserOnly makes the KDC refuse tickets for the principal that are not
+// under the session key of its ticket-granting ticket (RFC 4120 section
+// 3.3.3), with KDC_ERR_MUST_USE_USER2USER.
+func UserToUserOnly() PrincipalOption { return func(p *policy) { p.userToUser = true } }
+
+// TrustedToAuth makes tickets forwardable that the service gets for itself on
+// behalf of users (S4U2Self), so that it may use them as evidence: "protocol
+// transition" in Active Directory, ok_to_auth_as_delegate for MIT. Without it
+// the service gets them all the same, but they lead no further.
+func TrustedToAuth() PrincipalOption { return func(p *policy) { p.trusted = true } }
+
+// AllowedToDelegateTo lists the services that the service may use on behalf of
+// users who used it (S4U2Proxy, constrained delegation, [MS-SFU] section
+// 3.2.5.2). The user's ticket must be forwardable. Names are with or without
+// the realm.
+func AllowedToDelegateTo(services ...string) PrincipalOption {
+	return func(p *policy) { p.delegateTo = slices.Clone(services) }
+}
+
+// AllowedToDelegateFrom lists the services that may use this one on behalf of
+// users who used them (resource-based constrained delegation). Clients must say
+// that they know of it, as MIT's do since 1.18. As in Active Directory, the
+// user's ticket need not be forwardable, but the user must not be
+// [NotForwardable].
+func AllowedToDelegateFrom(services ...string) PrincipalOption {
+	return func(p *policy) { p.delegateFrom = slices.Clone(services) }
+}
+
+// Groups puts the user into groups of the domain, by their relative identifiers
+// (RID). They are in the tickets of a realm that was made [WithPAC].
+func Groups(rids ...uint32) PrincipalOption {
+	return func(p *policy) { p.groups = slices.Clone(rids) }
+}
+
+// SetsPasswords lets the user set the passwords of others by RFC 3244; see
+// [WithKpasswd].
+func SetsPasswords() PrincipalOption { return func(p *policy) { p.setsPasswords = true } }
+
 // AddUser adds a user with a password. The name is a principal name with or
 // without the realm. It is an error for the name to be taken or malformed; in a
 // realm made by [Start] an error ends the test, so it need not be looked at.
@@ -166,6 +235,10 @@ func (r *Realm) add(p *principal, opts []PrincipalOption) error {
 	if r.principals[name] != nil {
 		return fmt.Errorf("principal %s is there already: use Modify, SetPassword or Rotate", p.name)
 	}
+	if !p.internal() {
+		r.rids++
+		p.rid = firstRID + r.rids
+	}
 	r.principals[name] = p
 	r.names = append(r.names, name)
 	return nil
@@ -180,6 +253,21 @@ func (p *principal) apply(opts []PrincipalOption) error {
 	if err := checkEtypes(p.etypes); err != nil {
 		return fmt.Errorf("principal %s: %w", p.name, err)
 	}
+	if p.sessions != nil {
+		if err := checkEtypes(p.sessions); err != nil {
+			return fmt.Errorf("principal %s: session keys: %w", p.name, err)
+		}
+	}
+	if len(p.groups) > maxGroups {
+		return fmt.Errorf("principal %s: %d groups, want %d at most", p.name, len(p.groups), maxGroups)
+	}
+	var err error
+	if p.delegateTo, err = p.fullNames(p.delegateTo); err != nil {
+		return err
+	}
+	if p.delegateFrom, err = p.fullNames(p.delegateFrom); err != nil {
+		return err
+	}
 	if p.life < 0 || p.padding < 0 || p.padding > maxPadding || p.iterations > krb.MaxIterations {
 		return fmt.Errorf("principal %s: lifetime, padding or iterations out of range", p.name)
 	}
@@ -191,6 +279,25 @@ func (p *principal) apply(opts []PrincipalOption) error {
 }
 
 const maxPadding = 1 << 18
+
+// fullNames returns the names with a realm each.
+func (p *principal) fullNames(names []string) ([]string, error) {
+	if names == nil {
+		return nil, nil
+	}
+	out := make([]string, len(names)) // others may be reading names
+	for i, s := range names {
+		n, err := krb.ParsePrincipal(s)
+		if err != nil {
+			return nil, fmt.Errorf("principal %s: delegation: %w", p.name, err)
+		}
+		if n.Realm == "" {
+			n.Realm = p.name.Realm
+		}
+		out[i] = n.String()
+	}
+	return out, nil
+}
 
 // newKeys puts a new version in front.
 func (p *principal) newKeys(kvno uint32) {
@@ -239,11 +346,15 @@ func (p *principal) sealing() (krb.Key, uint32, error) {
 	return krb.Key{}, 0, fmt.Errorf("%s has no key of its encryption types: rotate its keys", p.name)
 }
 
-// choose returns the first of the wanted encryption types that p has, 0 if
-// there is none.
+// choose returns the first of the wanted encryption types that session keys
+// for p may have, 0 if there is none.
 func (p *principal) choose(wanted []int32) int32 {
+	known := p.etypes
+	if p.sessions != nil {
+		known = p.sessions
+	}
 	for _, e := range wanted {
-		if slices.Contains(p.etypes, e) {
+		if slices.Contains(known, e) {
 			return e
 		}
 	}
@@ -283,6 +394,9 @@ func (p *principal) keyed(wanted []int32) int32 {
 	}
 	return 0
 }
+
+// internal reports whether p is a service of the realm's own.
+func (p *principal) internal() bool { return p.name.IsTGS() || p.own }
 
 func (r *Realm) lookup(name krb.Principal) *principal {
 	r.mu.RLock()
@@ -383,13 +497,13 @@ func (r *Realm) Remove(name string) error {
 }
 
 // Principals returns the names of all users and services in the order they
-// were added, without the ticket-granting services.
+// were added, without the ticket-granting services and that of password changes.
 func (r *Realm) Principals() []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	var out []string
 	for _, n := range r.names {
-		if p := r.principals[n]; !p.name.IsTGS() {
+		if p := r.principals[n]; !p.internal() {
 			out = append(out, p.name.String())
 		}
 	}

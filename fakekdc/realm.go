@@ -34,6 +34,7 @@ type Realm struct {
 	mu         sync.RWMutex
 	principals map[string]*principal // by Realm.id
 	names      []string              // in the order they were added
+	rids       uint32                // relative identifiers given out
 	peers      []*Realm              // that it trusts or is trusted by
 	directory
 
@@ -41,12 +42,14 @@ type Realm struct {
 
 	lifeMu  sync.Mutex // guards what Close ends
 	kdcs    []*KDC     // one at least
+	changes *KDC       // where passwords are changed; nil for nowhere
 	servers []*Server
 
 	faults  faultQueue
 	log     exchangeLog
 	tgsSeen replayCache // authenticators that the ticket-granting service took
 	apSeen  replayCache // authenticators that web services took
+	changed repeats     // what was said of changed passwords
 }
 
 // Start starts a realm that ends with the test. Failure ends the test.
@@ -90,7 +93,7 @@ func open(tb TB, opts []Option) (*Realm, error) {
 		principals: make(map[string]*principal),
 	}
 	tgs := krb.TGS(s.realm, s.realm)
-	if err := r.add(&principal{name: tgs, policy: policy{etypes: s.etypes, forwardable: true, proxiable: true, renewable: true}}, nil); err != nil {
+	if err := r.add(&principal{name: tgs, policy: policy{etypes: s.etypes, forwardable: true, proxiable: true, renewable: true, postdate: true}}, nil); err != nil {
 		return nil, err
 	}
 	for _, f := range s.setup {
@@ -105,6 +108,12 @@ func open(tb TB, opts []Option) (*Realm, error) {
 			return nil, err
 		}
 		at = netip.AddrPortFrom(at.Addr(), 0)
+	}
+	if r.kpasswd != nil {
+		if err := r.startKpasswd(); err != nil {
+			r.Close()
+			return nil, err
+		}
 	}
 	return r, nil
 }
@@ -127,6 +136,9 @@ func (r *Realm) Pause() {
 	for _, k := range r.KDCs() {
 		k.dropConns()
 	}
+	if r.changes != nil {
+		r.changes.dropConns()
+	}
 }
 
 // Resume ends what Pause began. A KDC that was paused by itself stays so.
@@ -144,6 +156,9 @@ func (r *Realm) Close() {
 		r.lifeMu.Unlock()
 		for _, k := range kdcs {
 			k.Close()
+		}
+		if r.changes != nil {
+			r.changes.Close()
 		}
 		for _, s := range servers {
 			s.Close()

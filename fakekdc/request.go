@@ -2,6 +2,7 @@ package fakekdc
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -16,13 +17,15 @@ const (
 	optForwarded   = krb.FlagForwarded
 	optProxiable   = krb.FlagProxiable
 	optProxy       = 1 << (31 - 4)
+	optMayPostdate = 1 << (31 - 5) // allow-postdate
 	optPostdated   = 1 << (31 - 6)
 	optRenewable   = krb.FlagRenewable
-	optConstrained = 1 << (31 - 14)
+	optConstrained = 1 << (31 - 14) // cname-in-addl-tkt ([MS-SFU] section 2.2.3)
 	optCanonical   = krb.OptionCanonical
+	optAnonymous   = 1 << (31 - 16) // RFC 8062 section 3
 	optNoTransit   = 1 << (31 - 26) // disable-transited-check
 	optRenewableOK = krb.OptionRenewableOK
-	optUserToUser  = 1 << (31 - 28)
+	optUserToUser  = 1 << (31 - 28) // enc-tkt-in-skey
 	optRenew       = krb.OptionRenew
 	optValidate    = 1 // bit 31
 )
@@ -32,9 +35,18 @@ const (
 	paTGSReq       int32 = 1
 	paEncTimestamp int32 = 2
 	paEtypeInfo2   int32 = 19
+	paPACRequest   int32 = 128 // [MS-KILE] section 2.2.3
+	paForUser      int32 = 129 // [MS-SFU] section 2.2.1
+	paS4UX509User  int32 = 130 // [MS-SFU] section 2.2.2
+	paFXFast       int32 = 136 // RFC 6113 section 5.4
+	paReqEncPARep  int32 = 149 // RFC 6806 section 11
+	paPACOptions   int32 = 167 // [MS-KILE] section 2.2.10
 )
 
-const maxEtypes = 64 // in one request; MIT sends eight
+const (
+	maxEtypes  = 64 // in one request; MIT sends eight
+	maxTickets = 4  // additional ones; clients send one
+)
 
 // A request is a decoded KDC-REQ (RFC 4120 section 5.4.1). Byte fields share
 // memory with raw.
@@ -47,13 +59,19 @@ type request struct {
 	client    krb.Principal // with the realm asked in; zero when absent
 	server    krb.Principal // likewise
 	realm     string
+	from      time.Time // zero when absent
 	till      time.Time // zero and the epoch mean as long as can be
 	rtime     time.Time
 	nonce     int64 // as it came: some clients send signed ones
 	etypes    []int32
 	addresses []byte // DER of HostAddresses
-	refer     string // realm that a fault would have the answer lead to
+	authData  []byte // DER of EncryptedData
+	tickets   []krb.TicketFields
+	refer     string     // realm that a fault would have the answer lead to
+	sender    netip.Addr // zero when not known
 }
+
+func (q *request) has(options uint32) bool { return q.options&options != 0 }
 
 // parseRequest reads [APPLICATION 10] AS-REQ or [APPLICATION 12] TGS-REQ.
 func parseRequest(b []byte) (*request, error) {
@@ -90,7 +108,9 @@ func (q *request) parseBody() error {
 	if f.Has(3) {
 		q.server = f.Name(3)
 	}
-	f.Optional(4) // from: postdated tickets are not offered
+	if f.Has(4) {
+		q.from = f.Time(4)
+	}
 	q.till = f.Time(5)
 	if f.Has(6) {
 		q.rtime = f.Time(6)
@@ -98,8 +118,8 @@ func (q *request) parseBody() error {
 	q.nonce = f.Int(7)
 	etypes := f.Raw(8)
 	q.addresses = f.Optional(9)
-	f.Optional(10) // enc-authorization-data
-	f.Optional(11) // additional-tickets
+	q.authData = f.Optional(10)
+	tickets := f.Optional(11)
 	if err := f.Err(true); err != nil {
 		return err
 	}
@@ -118,11 +138,35 @@ func (q *request) parseBody() error {
 		}
 		q.etypes = append(q.etypes, int32(e))
 	}
+	if tickets != nil {
+		if err := q.parseTickets(tickets); err != nil {
+			return err
+		}
+	}
 	if q.addresses != nil {
 		rest := cryptobyte.String(q.addresses)
 		if !rest.SkipASN1(asn1.SEQUENCE) || !rest.Empty() {
 			return fmt.Errorf("%w: request body: bad addresses", krb.ErrMalformed)
 		}
+	}
+	return nil
+}
+
+func (q *request) parseTickets(s cryptobyte.String) error {
+	var list cryptobyte.String
+	if !s.ReadASN1(&list, asn1.SEQUENCE) || !s.Empty() {
+		return fmt.Errorf("%w: request body: bad additional tickets", krb.ErrMalformed)
+	}
+	for !list.Empty() {
+		var el cryptobyte.String
+		if !list.ReadASN1Element(&el, krb.App(1)) || len(q.tickets) == maxTickets {
+			return fmt.Errorf("%w: request body: bad additional tickets", krb.ErrMalformed)
+		}
+		t, err := krb.ParseTicket(el)
+		if err != nil {
+			return err
+		}
+		q.tickets = append(q.tickets, t)
 	}
 	return nil
 }

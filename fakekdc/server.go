@@ -6,8 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -25,6 +23,10 @@ type ServerOptions struct {
 	TLS bool
 	// HTTP2 offers HTTP/2 over TLS.
 	HTTP2 bool
+	// HTTP11Required ends every stream of HTTP/2 with HTTP_1_1_REQUIRED, as
+	// http.sys (IIS) does for what wants Windows authentication. It means
+	// nothing without TLS and HTTP2.
+	HTTP11Required bool
 	// Signature is what the certificate is signed with, and thereby the kind of
 	// its key and the hash of channel bindings: ECDSAWithSHA256 when zero;
 	// RSA (also PSS) and ECDSA with SHA-256, 384 and 512, and PureEd25519.
@@ -69,39 +71,11 @@ func (r *Realm) Serve(h http.Handler, o ServerOptions) *Server {
 // NewServer runs a handler on a free port of 127.0.0.1. The caller closes the
 // server.
 func NewServer(h http.Handler, o ServerOptions) (*Server, error) {
-	if o.Host == "" {
-		o.Host = "localhost"
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("web server: %w", err)
 	}
-	s := &Server{options: o, served: make(chan struct{}), live: make(map[net.Conn]bool)}
-	if o.TLS {
-		var err error
-		if s.cert, err = newCertificate(o.Host, o.Signature); err != nil {
-			return nil, fmt.Errorf("certificate for %s: %w", o.Host, err)
-		}
-	}
-	var err error
-	if s.lis, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		return nil, fmt.Errorf("web server for %s: %w", o.Host, err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	s.http = &http.Server{
-		Handler:     h,
-		BaseContext: func(net.Listener) context.Context { return ctx },
-		ConnContext: s.connContext,
-		ConnState:   s.connState,
-		// Clients that break off are what is tested here.
-		ErrorLog: log.New(io.Discard, "", 0),
-	}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(o.TLS && o.HTTP2)
-	s.http.Protocols = protocols
-	if o.TLS {
-		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*s.cert}, MinVersion: tls.VersionTLS12}
-	}
-	go s.run()
-	return s, nil
+	return NewServerOn(lis, h, o)
 }
 
 func (s *Server) run() {

@@ -1,6 +1,8 @@
 package fakekdc
 
 import (
+	"crypto/hmac"
+	"crypto/md5"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -13,18 +15,18 @@ func (r *Realm) tgs(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
 	if no != nil {
 		return nil, no
 	}
-	if q.options&(optPostdated|optProxy|optUserToUser|optConstrained|optValidate) != 0 {
-		return nil, refuse(krb.CodeBadOption, "option not supported")
+	if no := r.fitting(q, tgt); no != nil {
+		return nil, no
+	}
+	if no := r.openPAC(tgt, false); no != nil {
+		return nil, no
 	}
 	rep := &reply{kind: TGS, nonce: q.nonce, key: tgt.session, usage: krb.UsageTGSRepSessionKey}
 	if !auth.Subkey.IsZero() {
 		rep.key, rep.usage = auth.Subkey, krb.UsageTGSRepSubkey
 	}
-	if q.options&optRenew != 0 {
+	if q.has(optRenew | optValidate) {
 		return rep, r.renewal(rep, q, tgt, now)
-	}
-	if !tgt.server.SameName(krb.TGS(r.realm, r.realm)) {
-		return nil, refuse(krb.CodeNotUs, "not a ticket-granting ticket")
 	}
 	if tgt.server.Realm != r.realm && tgt.client.Realm == r.realm {
 		return nil, refuse(krb.CodePolicy, "another realm speaks for a client of this one")
@@ -36,53 +38,167 @@ func (r *Realm) tgs(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
 	if server == nil {
 		return nil, refuse(krb.CodeServerUnknown, "server unknown")
 	}
+	who, no := r.speaksFor(q, rep, tgt, server, now, e)
+	if no != nil {
+		return nil, no
+	}
+	g := grant{
+		client: who.name, server: server.name,
+		flags:    who.ticket.flags & (krb.FlagPreAuthent | krb.FlagForwarded | flagProxy),
+		authTime: who.ticket.authTime, addresses: tgt.addresses, authData: who.authData, pac: who.pac,
+	}
+	if server.name.SameName(q.server) {
+		g.server.Type = q.server.Type
+	}
+	parties := []*principal{server}
+	if who.client != nil {
+		parties = append(parties, who.client)
+	}
+	if code := firstCode(parties...); code != 0 {
+		return nil, refuse(code, "policy")
+	}
+	if server.userToUser && !q.has(optUserToUser) {
+		return nil, refuse(codeMustUserToUser, "only user to user")
+	}
+	sessionEtype := server.choose(q.etypes)
+	if q.has(optUserToUser) {
+		if sessionEtype, no = r.userToUser(q, rep, server, now); no != nil {
+			return nil, no
+		}
+	}
+	if sessionEtype == 0 {
+		return nil, refuse(krb.CodeEtypeNoSupport, "no encryption type in common")
+	}
+	if no := r.addAuthData(q, &g, tgt, auth); no != nil {
+		return nil, no
+	}
+	if no := r.cross(&g, who.ticket, q); no != nil {
+		return nil, no
+	}
+	var invalid uint32
+	if g.start, invalid, no = postdated(q, now, parties...); no != nil {
+		return nil, no
+	}
+	g.flags |= invalid | allowed(q.options&who.flags, parties...)
+	if q.has(optForwarded | optProxy) {
+		g.flags |= q.options & (krb.FlagForwarded | flagProxy)
+		g.addresses = q.addresses
+	}
+	end := tgt.end
+	if who.ticket.end.Before(end) {
+		end = who.ticket.end
+	}
+	p, ok := r.period(q, g.start, end, who.ticket.renewTill, who.flags&krb.FlagRenewable != 0, parties...)
+	if !ok {
+		return nil, refuse(codeNeverValid, "requested times are over")
+	}
+	g.end, g.renewTill = p.end, p.renewTill
+	return rep, r.issue(rep, g, sessionEtype, who.client, server)
+}
+
+// fitting refuses options that the ticket does not allow (RFC 4120 section
+// 3.3.3), and tickets for others than the ticket-granting service unless it is
+// the same ticket that is asked for.
+func (r *Realm) fitting(q *request, t *grant) *refusal {
+	for _, rule := range [...]struct {
+		options, flag uint32
+		text          string
+	}{
+		{optForwarded, krb.FlagForwardable, "ticket is not forwardable"},
+		{optProxy, krb.FlagProxiable, "ticket is not proxiable"},
+		{optMayPostdate | optPostdated, optMayPostdate, "ticket allows no postdating"},
+		{optValidate, krb.FlagInvalid, "ticket is valid already"},
+		{optRenew, krb.FlagRenewable, "ticket is not renewable"},
+	} {
+		if q.has(rule.options) && t.flags&rule.flag == 0 {
+			return refuse(krb.CodeBadOption, rule.text)
+		}
+	}
+	if q.has(optAnonymous) {
+		return refuse(krb.CodeBadOption, "no anonymous tickets")
+	}
+	if q.has(optProxy) && q.server.IsTGS() {
+		return refuse(krb.CodeBadOption, "ticket-granting tickets cannot be proxies")
+	}
+	same := q.server.SameName(t.server)
+	switch {
+	case q.has(optRenew | optValidate):
+		if !same {
+			return refuse(codeServerNoMatch, "the ticket is for "+t.server.String())
+		}
+	case t.server.SameName(krb.TGS(r.realm, r.realm)):
+	case !same || !q.has(optForwarded|optProxy):
+		return refuse(krb.CodeNotUs, "not a ticket-granting ticket")
+	}
+	return nil
+}
+
+// A subject is whom a ticket is to be of: the one who asks for it, or another for
+// whom a service asks ([MS-SFU]).
+type subject struct {
+	name     krb.Principal
+	client   *principal // nil for one of another realm
+	ticket   *grant     // that speaks for the subject
+	flags    uint32     // that the new ticket may have
+	authData []byte
+	pac      []pacBuffer
+}
+
+func (r *Realm) speaksFor(q *request, rep *reply, tgt *grant, server *principal, now time.Time, e *Exchange) (*subject, *refusal) {
 	// The client may be of another realm, or gone since it logged in.
 	client := r.lookup(tgt.client)
 	if tgt.client.Realm != r.realm {
 		client = nil
 	} else if client == nil {
 		return nil, refuse(krb.CodeClientUnknown, "client no longer known")
+	} else if client.refuse != 0 {
+		return nil, refuse(client.refuse, "policy")
 	}
-	parties := []*principal{server}
-	if client != nil {
-		parties = append(parties, client)
-	}
-	if code := firstCode(parties...); code != 0 {
-		return nil, refuse(code, "policy")
-	}
-	sessionEtype := server.choose(q.etypes)
-	if sessionEtype == 0 {
-		return nil, refuse(krb.CodeEtypeNoSupport, "no encryption type in common")
-	}
-	g := grant{
-		client: tgt.client, server: server.name,
-		flags:    tgt.flags & krb.FlagPreAuthent,
-		authTime: tgt.authTime, start: now.Truncate(time.Second),
-		addresses: tgt.addresses, authData: tgt.authData,
-	}
-	if server.name.SameName(q.server) {
-		g.server.Type = q.server.Type
-	}
-	if no := r.cross(&g, tgt, q); no != nil {
+	user, no := readForUser(q, tgt, rep)
+	switch {
+	case no != nil:
 		return nil, no
+	case user != nil:
+		e.For = nameOf(user.name)
+		return r.toSelf(q, rep, tgt, client, server, user, e)
+	case q.has(optConstrained):
+		return r.toProxy(q, rep, client, server, now, e)
 	}
-	g.flags |= allowed(q.options&tgt.flags, parties...)
-	if q.options&optForwarded != 0 {
-		if tgt.flags&krb.FlagForwardable == 0 {
-			return nil, refuse(krb.CodeBadOption, "ticket-granting ticket is not forwardable")
-		}
-		g.flags |= krb.FlagForwarded
-		g.addresses = q.addresses
-	} else {
-		g.flags |= tgt.flags & krb.FlagForwarded
-	}
-	p, ok := r.period(q, g.start, tgt.end, tgt.renewTill, tgt.flags&krb.FlagRenewable != 0, parties...)
-	if !ok {
-		return nil, refuse(codeNeverValid, "requested times are over")
-	}
-	g.end, g.renewTill = p.end, p.renewTill
-	return rep, r.issue(rep, g, sessionEtype, client, server)
+	return &subject{name: tgt.client, client: client, ticket: tgt, flags: tgt.flags, authData: tgt.authData, pac: tgt.pac}, nil
 }
+
+// addAuthData adds what the client wants to have in the ticket (RFC 4120 section
+// 5.2.6), but nothing that is for KDCs to say.
+func (r *Realm) addAuthData(q *request, g, tgt *grant, auth *krb.Authenticator) *refusal {
+	if q.authData == nil {
+		return nil
+	}
+	key, usage := tgt.session, usageTGSAuthDataSession
+	if !auth.Subkey.IsZero() {
+		key, usage = auth.Subkey, usageTGSAuthDataSubkey
+	}
+	ed, err := krb.ParseEncrypted(q.authData)
+	if err != nil {
+		return refuse(krb.CodeGeneric, "malformed authorization data")
+	}
+	plain, err := key.OpenData(usage, ed)
+	if err != nil {
+		return refuse(krb.CodeBadIntegrity, "authorization data do not decrypt")
+	}
+	_, rest, err := splitAuthData(plain, true)
+	if err == nil {
+		g.authData, err = joinAuthData(g.authData, rest)
+	}
+	if err != nil {
+		return refuse(krb.CodeGeneric, "malformed authorization data")
+	}
+	return nil
+}
+
+const (
+	usageTGSAuthDataSession uint32 = 4
+	usageTGSAuthDataSubkey  uint32 = 5
+)
 
 // openTGSReq opens the AP-REQ of a TGS-REQ and checks all that proves who asks.
 func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*grant, *krb.Authenticator, *refusal) {
@@ -110,7 +226,11 @@ func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*grant, *krb
 	if tgt.server.Realm != r.realm {
 		e.Via = tgt.server.Realm
 	}
-	if code := tgt.usable(now, 0); code != 0 {
+	times := *tgt
+	if q.has(optValidate) {
+		times.flags &^= krb.FlagInvalid
+	}
+	if code := times.usable(now, 0); code != 0 {
 		return nil, nil, refuse(code, "ticket-granting ticket")
 	}
 	plain, err := tgt.session.OpenData(krb.UsageTGSReqAuth, req.Authenticator)
@@ -127,6 +247,9 @@ func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*grant, *krb
 	if age(now, auth).Abs() > r.skew {
 		return nil, nil, refuse(krb.CodeSkew, "clock skew too great")
 	}
+	if tgt.addresses != nil && !holdsAddress(tgt.addresses, q.sender) {
+		return nil, nil, refuse(codeBadAddress, "ticket is for other addresses")
+	}
 	if no := checkBody(q, tgt, auth); no != nil {
 		return nil, nil, no
 	}
@@ -136,10 +259,20 @@ func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*grant, *krb
 	return tgt, auth, nil
 }
 
+const sumMD5 int32 = 7 // RFC 3961 section 6.2.6
+
 // checkBody verifies the checksum that binds the body to the authenticator.
 func checkBody(q *request, tgt *grant, auth *krb.Authenticator) *refusal {
 	if auth.Checksum.Value == nil {
 		return refuse(codeInappChecksum, "authenticator has no checksum")
+	}
+	if auth.Checksum.Type == sumMD5 && tgt.session.Etype() == krb.RC4HMAC {
+		// Heimdal's choice with such keys, which KDCs of MIT and Windows take: it
+		// needs no key, since the authenticator is sealed.
+		if sum := md5.Sum(q.body); !hmac.Equal(sum[:], auth.Checksum.Value) {
+			return refuse(krb.CodeModified, "request was changed")
+		}
+		return nil
 	}
 	if auth.Checksum.Type != tgt.session.ChecksumType() {
 		return refuse(codeSumType, "checksum is not of the session key's type")
@@ -155,26 +288,22 @@ func age(now time.Time, a *krb.Authenticator) time.Duration {
 }
 
 // renewal gives the ticket a new session key and another life as long as the
-// one it had (RFC 4120 section 3.3.3).
+// one it had, or makes a postdated one valid (RFC 4120 section 3.3.3).
 func (r *Realm) renewal(rep *reply, q *request, old *grant, now time.Time) *refusal {
 	if old.server.Realm != r.realm {
 		return refuse(krb.CodeNotUs, "the ticket to renew is of another realm")
 	}
-	if !q.server.SameName(old.server) {
-		return refuse(krb.CodeServerUnknown, "the ticket to renew is for "+old.server.String())
-	}
-	if old.flags&krb.FlagRenewable == 0 || old.renewTill.IsZero() {
-		return refuse(krb.CodeBadOption, "ticket is not renewable")
-	}
 	g := *old
-	g.flags &^= krb.FlagInitial
-	g.start = now.Truncate(time.Second)
-	if !old.renewTill.After(g.start) {
-		return refuse(krb.CodeTicketExpired, "renewable life is over")
-	}
-	g.end = g.start.Add(old.end.Sub(old.start))
-	if g.renewTill.Before(g.end) {
-		g.end = g.renewTill
+	g.flags &^= krb.FlagInitial | krb.FlagInvalid
+	if q.has(optRenew) {
+		g.start = now.Truncate(time.Second)
+		if !old.renewTill.After(g.start) {
+			return refuse(krb.CodeTicketExpired, "renewable life is over")
+		}
+		g.end = g.start.Add(old.end.Sub(old.start))
+		if g.renewTill.Before(g.end) {
+			g.end = g.renewTill
+		}
 	}
 	server := r.lookup(old.server)
 	if server == nil {

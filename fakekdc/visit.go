@@ -62,9 +62,11 @@ func (v *visit) serve() {
 		return
 	}
 	if len(lines) == 0 {
-		if c := v.conn.caller(v.h); v.h.opts.ConnectionBound && c != nil {
-			v.pass(*c, nil)
-			return
+		if v.h.opts.ConnectionBound {
+			if c := v.h.resume(v.conn); c != nil {
+				v.pass(*c, nil)
+				return
+			}
 		}
 		v.challenge(nil)
 		return
@@ -248,7 +250,10 @@ func (v *visit) broken(err error) {
 // established passes on an authenticated request.
 func (v *visit) established(a *acceptance, answer *answer) {
 	if v.h.opts.ConnectionBound {
-		v.conn.authenticated(v.h, a.caller)
+		v.h.began(v.conn, a.caller)
+	}
+	if v.h.opts.context != nil {
+		v.h.opts.context(v.conn, a, v.scheme)
 	}
 	v.pass(a.caller, answer)
 }

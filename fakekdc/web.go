@@ -49,6 +49,10 @@ type WebOptions struct {
 	// ConnectionBound authenticates connections instead of requests: after a
 	// first success, requests on the connection need no token and get none.
 	ConnectionBound bool
+	// SessionRequests is how many such requests one success is good for; the
+	// next one gets 401 in the middle of the connection's life. 0 means any
+	// number. See also [Handler.ForgetConnections].
+	SessionRequests int
 	// SignalPersistent announces that with Persistent-Auth: true.
 	SignalPersistent bool
 	// Quirks of the service; [Handler.SetQuirks] changes them.
@@ -56,6 +60,9 @@ type WebOptions struct {
 	// QuirksFor, when it returns a value, replaces Quirks for one request. It
 	// is called from many goroutines.
 	QuirksFor func(*http.Request) *Quirks
+
+	// context is told of each security context that is established.
+	context func(c *conn, a *acceptance, scheme string)
 }
 
 // A Handler is a web service behind Kerberos authentication. It is safe for
@@ -69,6 +76,7 @@ type Handler struct {
 
 	mu      sync.Mutex
 	quirks  Quirks
+	epoch   int // of sessions of connections
 	records []*WebRecord
 	proofs  map[string][]byte // last AP-REP, framed, by the session key's hash
 	strange map[string]*conn  // connections by remote address, for foreign servers

@@ -1,6 +1,6 @@
 // Command kerbchain is the toolkit at a prompt: a demonstration that needs
-// nothing installed, and a small curl that speaks Kerberos and says what it
-// does.
+// nothing installed, a small curl that speaks Kerberos and says what it does, and
+// a realm for the tests of programs in any language.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 // The exit statuses.
 const (
 	exitOK          = 0
-	exitFailed      = 1  // the demonstration did not go as told
+	exitFailed      = 1  // the demonstration did not go as told, or the realm did not start
 	exitUsage       = 2  // wrong arguments
 	exitCredentials = 3  // no usable credentials
 	exitKDC         = 4  // the KDC could not be reached or refused
@@ -30,11 +30,12 @@ Usage:
 
   kerbchain demo [flags]        see it work: a realm, a web service and a call, all in this process
   kerbchain get [flags] URL     send a request and print the response's body
+  kerbchain kdc [flags]         run a realm for tests, until it is interrupted
 
-Run "kerbchain get --help" for the flags. The exit status of get is 0 for a
-response below 400, 22 for 400 and above; without a response it is 2 for wrong
-usage, 3 for credentials, 4 for the KDC, 5 for a server that is not verified, and
-6 for the network.
+Run "kerbchain get --help" or "kerbchain kdc --help" for the flags. The exit
+status of get is 0 for a response below 400, 22 for 400 and above; without a
+response it is 2 for wrong usage, 3 for credentials, 4 for the KDC, 5 for a
+server that is not verified, and 6 for the network.
 `
 
 // A world is what a command may touch, so that tests can give it another.
@@ -61,6 +62,8 @@ func run(ctx context.Context, args []string, w world) int {
 		return demo(ctx, args[1:], w)
 	case "get":
 		return get(ctx, args[1:], w)
+	case "kdc":
+		return kdc(ctx, args[1:], w)
 	case "help", "-h", "--help":
 		fmt.Fprint(w.stdout, usage)
 		return exitOK

@@ -51,7 +51,7 @@ func TestFakeRealm(t *testing.T) {
 					"password": kdcclient.Password(alice, password),
 					"keytab":   keysOf(t, r.Keytab("alice")),
 				} {
-					tgt, err := c.AS(t.Context(), kdcclient.ASRequest{Client: alice, Keys: keys, Forwardable: true, RenewLife: time.Hour})
+					tgt, err := c.AS(t.Context(), kdcclient.ASRequest{Client: alice, Keys: keys, Forwardable: true, RenewLife: 100 * time.Hour})
 					if err != nil {
 						t.Fatalf("%s: %v", name, err)
 					}

@@ -22,7 +22,6 @@ import (
 	"unicode/utf16"
 
 	"github.com/jcmturner/gokrb5/v8/crypto"
-	"github.com/jcmturner/gokrb5/v8/crypto/common"
 	"github.com/jcmturner/gokrb5/v8/types"
 	//lint:ignore SA1019 RFC 4757 makes RC4 keys of passwords with MD4
 	"golang.org/x/crypto/md4"
@@ -283,33 +282,21 @@ type sealer struct {
 	macs  *macs
 }
 
-func (m *material) derive(constant []byte) ([]byte, error) {
-	e, err := crypto.GetEtype(m.etype)
-	if err != nil {
-		return nil, err
-	}
-	return e.DeriveKey(*m.value, constant)
-}
-
 func (m *material) sealer(usage uint32) (*sealer, error) {
 	if usage < uint32(len(m.seals)) {
 		if s := m.seals[usage].Load(); s != nil {
 			return s, nil
 		}
 	}
-	ke, err := m.derive(common.GetUsageKe(usage))
+	d, err := m.deriver()
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(d.key(usage, forEncryption))
 	if err != nil {
 		return nil, fmt.Errorf("derive key: %w", err)
 	}
-	ki, err := m.derive(common.GetUsageKi(usage))
-	if err != nil {
-		return nil, fmt.Errorf("derive key: %w", err)
-	}
-	block, err := aes.NewCipher(ke)
-	if err != nil {
-		return nil, fmt.Errorf("derive key: %w", err)
-	}
-	s := &sealer{block, newMACs(m.info.hash, ki)}
+	s := &sealer{block, newMACs(m.info.hash, d.key(usage, forIntegrity))}
 	if usage < uint32(len(m.seals)) {
 		m.seals[usage].Store(s)
 	}
@@ -322,11 +309,11 @@ func (m *material) checksummer(usage uint32) (*macs, error) {
 			return c, nil
 		}
 	}
-	kc, err := m.derive(common.GetUsageKc(usage))
+	d, err := m.deriver()
 	if err != nil {
-		return nil, fmt.Errorf("derive key: %w", err)
+		return nil, err
 	}
-	c := newMACs(m.info.hash, kc)
+	c := newMACs(m.info.hash, d.key(usage, forChecksums))
 	if usage < uint32(len(m.checksums)) {
 		m.checksums[usage].Store(c)
 	}

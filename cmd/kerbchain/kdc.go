@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+type kdcFlags struct {
+	realm       string
+	users       []string
+	services    []string
+	dir         string
+	listen      string
+	advertise   string
+	allowRemote bool
+	web         bool
+	webListen   string
+	tls         bool
+	etypes      []string
+	lifetime    time.Duration
+	readyFile   string
+	verbose     bool
+}
+
+const kdcIntro = `Usage: kerbchain kdc --dir DIR [flags]
+
+Runs a Kerberos realm for tests until it is interrupted, for programs in any
+language. TEST ONLY: passwords are on the command line, keys in DIR.
+
+Into DIR it writes krb5.conf, service.keytab with the keys of all services, and
+NAME.keytab and NAME.ccache for each user, all of mode 0600. It prints lines for
+a shell that lead programs there, the same that it writes to DIR/env.sh, and
+"# ready" at the end. Keys are new each time. The files stay; with the realm gone
+they are good for nothing.
+
+`
+
+func parseKDC(args []string, w world) (*kdcFlags, error) {
+	f := &kdcFlags{}
+	fs := pflag.NewFlagSet("kerbchain kdc", pflag.ContinueOnError)
+	fs.SetOutput(w.stderr)
+	fs.SortFlags = false
+	fs.Usage = func() { fmt.Fprint(w.stderr, kdcIntro, fs.FlagUsages()) }
+	fs.StringVar(&f.dir, "dir", "", "`folder` to write to; it is made if it is not there")
+	fs.StringVar(&f.realm, "realm", "EXAMPLE.TEST", "`name` of the realm")
+	fs.StringArrayVar(&f.users, "user", nil, "user as `name:password`, or name for a random password; may be repeated; default alice:alice")
+	fs.StringArrayVar(&f.services, "service", nil, "service `principal`; may be repeated; default HTTP/localhost")
+	fs.StringVar(&f.listen, "listen", "127.0.0.1:0", "`address:port` of the KDC, UDP and TCP; port 0 is a free one")
+	fs.BoolVar(&f.web, "web", false, "serve a web page behind Kerberos too")
+	fs.StringVar(&f.webListen, "web-listen", "127.0.0.1:0", "`address:port` of the page")
+	fs.BoolVar(&f.tls, "tls", false, "serve the page by https; DIR/ca.pem is what to trust")
+	fs.StringSliceVar(&f.etypes, "etypes", nil, "encryption `types` by name or number, the most wanted first")
+	fs.DurationVar(&f.lifetime, "lifetime", 10*time.Hour, "of tickets, such as 30s")
+	fs.StringVar(&f.readyFile, "ready-file", "", "`file` that is there while the realm is ready")
+	fs.BoolVar(&f.allowRemote, "allow-remote", false, "allow addresses that other machines can reach")
+	fs.StringVar(&f.advertise, "advertise", "", "`host` of the KDC in krb5.conf, if not that of --listen")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "at the end, print what the KDC was asked")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	switch {
+	case fs.NArg() > 0:
+		return nil, fmt.Errorf("kdc takes flags alone, got %q", fs.Arg(0))
+	case f.dir == "":
+		return nil, errors.New("want --dir, a folder to write to")
+	case !f.web && (f.tls || fs.Changed("web-listen")):
+		return nil, errors.New("--tls and --web-listen need --web")
+	}
+	if len(f.users) == 0 {
+		f.users = []string{"alice:alice"}
+	}
+	if len(f.services) == 0 {
+		f.services = []string{"HTTP/localhost"}
+	}
+	for flag, address := range map[string]string{"--listen": f.listen, "--web-listen": f.webListen} {
+		at, err := netip.ParseAddrPort(address)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%s %q: want an address and a port such as 127.0.0.1:88", flag, address)
+		case !at.Addr().IsLoopback() && !f.allowRemote:
+			return nil, fmt.Errorf("%s %s: other machines can reach this address, and the realm is for tests only; --allow-remote allows it", flag, address)
+		case flag == "--listen" && at.Addr().IsUnspecified() && f.advertise == "":
+			return nil, fmt.Errorf("%s %s: want --advertise too, since clients cannot connect to %s", flag, address, at.Addr())
+		}
+	}
+	return f, nil
+}
+
+// options returns those of the realm, and the names of the users.
+func (f *kdcFlags) options() (opts []fakekdc.Option, users []string, err error) {
+	opts = []fakekdc.Option{fakekdc.WithRealm(f.realm), fakekdc.WithLifetime(f.lifetime, max(f.lifetime, 7*24*time.Hour))}
+	if f.allowRemote {
+		opts = append(opts, fakekdc.WithRemoteAddress(f.listen))
+	} else {
+		opts = append(opts, fakekdc.WithAddress(f.listen))
+	}
+	if f.etypes != nil {
+		etypes, err := parseEtypes(f.etypes)
+		if err != nil {
+			return nil, nil, err
+		}
+		opts = append(opts, fakekdc.WithEtypes(etypes...))
+	}
+	for _, u := range f.users {
+		name, password, ok := strings.Cut(u, ":")
+		if !ok {
+			password = rand.Text()
+		}
+		opts = append(opts, fakekdc.WithUser(name, password))
+		users = append(users, name)
+	}
+	for _, s := range f.services {
+		opts = append(opts, fakekdc.WithService(s))
+	}
+	return opts, users, nil
+}
+
+func parseEtypes(words []string) (list []int32, err error) {
+	known := krb.Strongest(true)
+words:
+	for _, word := range words {
+		for _, e := range known {
+			if word == strconv.Itoa(int(e)) || strings.EqualFold(word, krb.EtypeName(e)) {
+				list = append(list, e)
+				continue words
+			}
+		}
+		names := make([]string, len(known))
+		for i, e := range known {
+			names[i] = fmt.Sprintf("%s (%d)", krb.EtypeName(e), e)
+		}
+		return nil, fmt.Errorf("--etypes %q: want some of %s", word, strings.Join(names, ", "))
+	}
+	return list, nil
+}
+
+func kdc(ctx context.Context, args []string, w world) int {
+	f, err := parseKDC(args, w)
+	if errors.Is(err, pflag.ErrHelp) {
+		return exitOK
+	}
+	if err != nil {
+		return usageError(w, err)
+	}
+	opts, users, err := f.options()
+	if err != nil {
+		return usageError(w, err)
+	}
+	if err := f.serve(ctx, w, opts, users); err != nil {
+		fmt.Fprintf(w.stderr, "kerbchain kdc: %v\n", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// serve runs the realm until ctx ends.
+func (f *kdcFlags) serve(ctx context.Context, w world, opts []fakekdc.Option, users []string) (err error) {
+	if err := f.notReady(); err != nil {
+		return err
+	}
+	realm, err := fakekdc.New(opts...)
+	if err != nil {
+		return err
+	}
+	defer realm.Close()
+	files, err := realm.WriteFiles(f.dir, users...)
+	if err != nil {
+		return err
+	}
+	if f.advertise != "" {
+		_, port, _ := net.SplitHostPort(realm.Addr()) // of a listener, so it splits
+		text := strings.ReplaceAll(realm.Config(), "kdc = "+realm.Addr(), "kdc = "+net.JoinHostPort(f.advertise, port))
+		if err := putFile(files.Config, text); err != nil {
+			return err
+		}
+	}
+	env := append(files.Environ(), "KERBCHAIN_KDC="+realm.Addr())
+	var page *fakekdc.Handler
+	if f.web {
+		page = realm.Handler("", fakekdc.WebOptions{})
+		server, more, err := f.servePage(page, filepath.Dir(files.Config))
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		env = append(env, more...)
+	}
+	script := exports(env)
+	if err := putFile(filepath.Join(filepath.Dir(files.Config), "env.sh"), script); err != nil {
+		return err
+	}
+	fmt.Fprintf(w.stderr, "kerbchain kdc: TEST ONLY: %v, whose keys and passwords are no secrets\n", realm)
+	if f.readyFile != "" {
+		if err := putFile(f.readyFile, realm.Addr()+"\n"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, f.notReady()) }()
+	}
+	if _, err := fmt.Fprint(w.stdout, script, "# ready\n"); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	if f.verbose {
+		for _, e := range realm.Exchanges() {
+			fmt.Fprintln(w.stderr, e)
+		}
+		if page != nil {
+			for _, r := range page.Requests() {
+				fmt.Fprintln(w.stderr, r)
+			}
+		}
+	}
+	return nil
+}
+
+// notReady removes what an earlier run that was killed may have left, or this one
+// has made.
+func (f *kdcFlags) notReady() error {
+	if f.readyFile == "" {
+		return nil
+	}
+	return removeFile(f.readyFile)
+}
+
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// putFile makes a new file of mode 0600 in the place of what is there, which it
+// neither follows nor writes to.
+func putFile(path, text string) error {
+	if err := removeFile(path); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
+// servePage serves the page, and returns variables that lead to it.
+func (f *kdcFlags) servePage(page *fakekdc.Handler, dir string) (*fakekdc.Server, []string, error) {
+	o := fakekdc.ServerOptions{Host: f.webHost(), TLS: f.tls, HTTP2: f.tls}
+	lis, err := net.Listen("tcp", f.webListen)
+	if err != nil {
+		return nil, nil, err
+	}
+	server, err := fakekdc.NewServerOn(lis, page, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	env := []string{"KERBCHAIN_URL=" + server.URL() + "/"}
+	if f.tls {
+		path := filepath.Join(dir, "ca.pem")
+		b := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+		if err := putFile(path, string(b)); err != nil {
+			server.Close()
+			return nil, nil, err
+		}
+		env = append(env, "KERBCHAIN_CACERT="+path)
+	}
+	return server, env, nil
+}
+
+// webHost is the host of the first web service.
+func (f *kdcFlags) webHost() string {
+	for _, s := range f.services {
+		if host, ok := strings.CutPrefix(s, "HTTP/"); ok {
+			host, _, _ = strings.Cut(host, "@")
+			return host
+		}
+	}
+	return "localhost"
+}
+
+// exports returns lines for a POSIX shell that set the variables.
+func exports(env []string) string {
+	var b strings.Builder
+	for _, v := range env {
+		name, value, _ := strings.Cut(v, "=")
+		fmt.Fprintf(&b, "export %s=%s\n", name, quote(value))
+	}
+	return b.String()
+}
+
+// quote quotes a word for a POSIX shell, if it must be.
+func quote(s string) string {
+	plain := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("/.:@%+=,_-", c)
+	}
+	if s != "" && strings.IndexFunc(s, func(c rune) bool { return !plain(c) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A standalone is "kerbchain kdc" while it runs.
+type standalone struct {
+	dir    string
+	env    map[string]string // as a shell would have it
+	stdout string
+	stderr bytes.Buffer // to be read when it has ended
+	code   int
+	ended  chan struct{}
+	cancel context.CancelFunc
+}
+
+// startKDC runs the command until it is ready.
+func startKDC(t *testing.T, args ...string) *standalone {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	k := &standalone{dir: filepath.Join(t.TempDir(), "realm"), env: map[string]string{}, ended: make(chan struct{}), cancel: cancel}
+	out, in := io.Pipe()
+	go func() {
+		defer close(k.ended)
+		defer in.Close()
+		k.code = run(ctx, append([]string{"kdc", "--dir", k.dir}, args...), world{strings.NewReader(""), in, &k.stderr, func(string) string { return "" }})
+	}()
+	t.Cleanup(k.interrupt)
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		k.stdout += lines.Text() + "\n"
+		if lines.Text() == "# ready" {
+			return k
+		}
+		assignment, ok := strings.CutPrefix(lines.Text(), "export ")
+		name, value, found := strings.Cut(assignment, "=")
+		if !ok || !found {
+			t.Errorf("a shell cannot take %q", lines.Text())
+		}
+		k.env[name] = strings.Trim(value, "'")
+	}
+	<-k.ended
+	t.Fatalf("not ready: exit status %d: %s", k.code, k.stderr.String())
+	return nil
+}
+
+// interrupt does what Ctrl-C does, and waits.
+func (k *standalone) interrupt() {
+	k.cancel()
+	<-k.ended
+}
+
+func TestKDC(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args []string
+		get  []string // of kerbchain get
+		says string
+	}{
+		"cache":        {get: nil, says: "hello alice@EXAMPLE.TEST\n"},
+		"https":        {args: []string{"--tls"}, get: []string{"--cacert", "$KERBCHAIN_CACERT", "--cbt", "require"}, says: "hello alice@EXAMPLE.TEST\n"},
+		"keytab":       {args: []string{"--user", "bob:x", "--user", "carol"}, get: []string{"--keytab", "$DIR/carol.keytab"}, says: "hello carol@EXAMPLE.TEST\n"},
+		"password":     {args: []string{"--realm", "A.EXAMPLE", "--user", "alice:pass:word"}, get: []string{"--principal", "alice@A.EXAMPLE:pass:word"}, says: "hello alice@A.EXAMPLE\n"},
+		"other cache":  {args: []string{"--user", "bob:x", "--user", "carol/admin:y"}, get: []string{"--ccache", "$DIR/carol+admin.ccache"}, says: "hello carol/admin@EXAMPLE.TEST\n"},
+		"another host": {args: []string{"--service", "WSMAN/app.example", "--service", "HTTP/localhost"}, says: "hello alice@EXAMPLE.TEST\n"},
+		"etypes":       {args: []string{"--etypes", "AES256-CTS-HMAC-SHA384-192,17"}, get: []string{"-v"}, says: "hello alice@EXAMPLE.TEST\n"},
+		"IPv6":         {args: []string{"--listen", "[::1]:0"}, says: "hello alice@EXAMPLE.TEST\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "IPv6" && !loopback6() {
+				t.Skip("this machine has no IPv6 loopback")
+			}
+			k := startKDC(t, append([]string{"--web"}, tc.args...)...)
+			args := []string{"get"}
+			for _, a := range tc.get {
+				args = append(args, strings.NewReplacer("$DIR", k.dir, "$KERBCHAIN_CACERT", k.env["KERBCHAIN_CACERT"]).Replace(a))
+			}
+			code, stdout, stderr := runWith(t.Context(), k.env, "", append(args, k.env["KERBCHAIN_URL"])...)
+			if code != exitOK || stdout != tc.says {
+				t.Errorf("exit status %d: %q, want %q: %s", code, stdout, tc.says, stderr)
+			}
+			if b, err := os.ReadFile(filepath.Join(k.dir, "env.sh")); err != nil || string(b)+"# ready\n" != k.stdout {
+				t.Errorf("env.sh is %q, error %v, want what was printed: %q", b, err, k.stdout)
+			}
+			k.interrupt()
+			if k.code != exitOK || !strings.Contains(k.stderr.String(), "TEST ONLY") {
+				t.Errorf("exit status %d: %s", k.code, k.stderr.String())
+			}
+			if strings.Contains(k.stdout+k.stderr.String(), "pass:word") {
+				t.Error("a password was printed")
+			}
+			if code, _, _ := runWith(t.Context(), k.env, "", "get", k.env["KERBCHAIN_URL"]); code != exitNetwork {
+				t.Errorf("after the end: exit status %d", code)
+			}
+		})
+	}
+}
+
+func loopback6() bool {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err == nil {
+		l.Close()
+	}
+	return err == nil
+}
+
+// TestKDCFiles: what is written, for whom to read, and what is left.
+func TestKDCFiles(t *testing.T) {
+	ready := filepath.Join(t.TempDir(), "ready")
+	if err := os.WriteFile(ready, []byte("of an earlier run"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	k := startKDC(t, "--web", "--tls", "--ready-file", ready, "--verbose", "--lifetime", "1h")
+	if b, err := os.ReadFile(ready); err != nil || string(b) != k.env["KERBCHAIN_KDC"]+"\n" {
+		t.Errorf("ready file: %q, error %v", b, err)
+	}
+	want := map[string]os.FileMode{".": 0o700}
+	for _, name := range []string{"krb5.conf", "service.keytab", "alice.keytab", "alice.ccache", "env.sh", "ca.pem"} {
+		want[name] = 0o600
+	}
+	modes := func() map[string]os.FileMode {
+		got := map[string]os.FileMode{}
+		err := filepath.Walk(k.dir, func(path string, info os.FileInfo, err error) error {
+			if err == nil {
+				rel, _ := filepath.Rel(k.dir, path)
+				got[rel] = info.Mode().Perm()
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if d := cmp.Diff(want, modes()); d != "" {
+		t.Errorf("modes (-want +got)\n%s", d)
+	}
+	if code, _, stderr := runWith(t.Context(), k.env, "", "get", "-k", k.env["KERBCHAIN_URL"]); code != exitOK {
+		t.Fatalf("exit status %d: %s", code, stderr)
+	}
+	k.interrupt()
+	if _, err := os.Stat(ready); !os.IsNotExist(err) {
+		t.Errorf("the ready file after the end: %v", err)
+	}
+	if d := cmp.Diff(want, modes()); d != "" {
+		t.Errorf("modes after the end (-want +got)\n%s", d)
+	}
+	for _, says := range []string{"TGS/udp alice@EXAMPLE.TEST for HTTP/localhost@EXAMPLE.TEST", "GET /: 401", "200 alice@EXAMPLE.TEST"} {
+		if !strings.Contains(k.stderr.String(), says) {
+			t.Errorf("standard error does not say %q: %s", says, k.stderr.String())
+		}
+	}
+}
+
+// TestKDCAdvertise: a name stands in krb5.conf where the address was.
+func TestKDCAdvertise(t *testing.T) {
+	k := startKDC(t, "--advertise", "kdc.example", "--allow-remote")
+	b, err := os.ReadFile(k.env["KRB5_CONFIG"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(k.env["KERBCHAIN_KDC"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(b); !strings.Contains(text, "kdc = kdc.example:"+port+"\n") || strings.Contains(text, "127.0.0.1") {
+		t.Errorf("krb5.conf: %s", text)
+	}
+}
+
+func TestKDCErrors(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"help":                   {[]string{"--help"}, exitOK, "TEST ONLY"},
+		"no folder":              {[]string{"--dir", ""}, exitUsage, "want --dir"},
+		"argument":               {[]string{"now"}, exitUsage, `got "now"`},
+		"bad flag":               {[]string{"--nonsense"}, exitUsage, "nonsense"},
+		"remote KDC":             {[]string{"--listen", "192.0.2.1:88"}, exitUsage, "--allow-remote"},
+		"any address":            {[]string{"--listen", "0.0.0.0:0"}, exitUsage, "--allow-remote"},
+		"any address, allowed":   {[]string{"--listen", "0.0.0.0:0", "--allow-remote"}, exitUsage, "--advertise"},
+		"remote page":            {[]string{"--web", "--web-listen", "192.0.2.1:80"}, exitUsage, "--web-listen 192.0.2.1:80: other machines"},
+		"no such address":        {[]string{"--listen", "192.0.2.1:0", "--allow-remote"}, exitFailed, "192.0.2.1"},
+		"no address":             {[]string{"--listen", "localhost:88"}, exitUsage, "want an address"},
+		"KDC's port is taken":    {[]string{"--listen", taken.Addr().String()}, exitFailed, taken.Addr().String()},
+		"page's port is taken":   {[]string{"--web", "--web-listen", taken.Addr().String()}, exitFailed, taken.Addr().String()},
+		"TLS without a page":     {[]string{"--tls"}, exitUsage, "need --web"},
+		"unknown type":           {[]string{"--etypes", "des"}, exitUsage, "aes256-cts-hmac-sha1-96 (18)"},
+		"type twice":             {[]string{"--etypes", "18,18"}, exitFailed, "twice"},
+		"no lifetime":            {[]string{"--lifetime", "0s"}, exitFailed, "lifetime"},
+		"realm":                  {[]string{"--realm", "A/B"}, exitFailed, "realm name"},
+		"user twice":             {[]string{"--user", "a:b", "--user", "a:secret"}, exitFailed, "there already"},
+		"nameless user":          {[]string{"--user", ":hunter2"}, exitFailed, "kerbchain kdc"},
+		"folder is a file":       {[]string{"--dir", file}, exitFailed, "file"},
+		"ready file in the void": {[]string{"--ready-file", filepath.Join(file, "x")}, exitFailed, "file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "realm")
+			code, stdout, stderr := runWith(t.Context(), nil, "", append([]string{"kdc", "--dir", dir}, tc.args...)...)
+			if code != tc.code || !strings.Contains(stderr, tc.says) || stdout != "" {
+				t.Errorf("exit status %d, want %d: %s%s", code, tc.code, stdout, stderr)
+			}
+			if strings.Contains(stderr, "hunter2") || strings.Contains(stderr, "a:secret") {
+				t.Errorf("a password was printed: %s", stderr)
+			}
+		})
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "''", "/tmp/a.b": "/tmp/a.b", "FILE:/x+y": "FILE:/x+y", "/a b": "'/a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "ä": "'ä'", "a\nb": "'a\nb'",
+	} {
+		if got := quote(in); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,306 @@
+package fakekdc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/preemptive"
+)
+
+// page gets a page and returns its status and body, or what kind of error it was.
+func page(c *http.Client, url string) string {
+	resp, err := c.Get(url)
+	switch {
+	case errors.Is(err, middleware.ErrCredentials):
+		return "no usable credentials"
+	case errors.Is(err, middleware.ErrKDC):
+		return "no KDC"
+	case err != nil:
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%d %s", resp.StatusCode, strings.TrimSpace(string(b)))
+}
+
+// A test of code that uses go-retryablehttp: the service is busy at first, each
+// try is signed anew, and a password that is wrong is not tried twice.
+func Example_retryable() {
+	realm := newRealm()
+	defer realm.Close()
+	busy := 2
+	service := realm.Handler("HTTP/localhost", fakekdc.WebOptions{
+		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if busy > 0 {
+				busy--
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			caller, _ := fakekdc.CallerOf(r.Context())
+			fmt.Fprintf(w, "hello %s", caller.Name)
+		}),
+	})
+	server := realm.Serve(service, fakekdc.ServerOptions{})
+
+	retrying, err := client.Retryable(realm.ClientOptions("alice", client.Options{Preemptive: preemptive.Always()}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	retrying.RetryWaitMin, retrying.RetryWaitMax = time.Millisecond, time.Millisecond
+	fmt.Println(page(retrying.StandardClient(), server.URL()))
+	fmt.Println(service.Statuses())
+
+	locked, err := client.Retryable(realm.ClientOptions("", client.Options{
+		Principal: "alice", Password: kerberos.NewSecret("wrong"),
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(page(locked.StandardClient(), server.URL()))
+	fmt.Println(realm.Count(fakekdc.AS, 24), "wrong passwords")
+	retrying.HTTPClient.CloseIdleConnections()
+	locked.HTTPClient.CloseIdleConnections()
+	// Output:
+	// 200 hello alice@A.EXAMPLE
+	// [503 503 200]
+	// no usable credentials
+	// 1 wrong passwords
+}
+
+// A test of what happens when tickets expire, by a clock that the test moves.
+func Example_expiredTicket() {
+	clock := &fakekdc.Clock{}
+	realm := newRealm(fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 0))
+	defer realm.Close()
+	server := realm.Serve(realm.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+
+	kinit := realm.Client("alice", client.Options{})
+	daemon := realm.Client("", client.Options{Principal: "alice", Password: kerberos.NewSecret("secret")})
+	for range 2 {
+		fmt.Println("ran kinit:    ", page(kinit, server.URL()))
+		fmt.Println("has a password:", page(daemon, server.URL()))
+		clock.Advance(61 * time.Minute)
+	}
+	kinit.CloseIdleConnections()
+	daemon.CloseIdleConnections()
+	// Output:
+	// ran kinit:     200 hello alice@A.EXAMPLE
+	// has a password: 200 hello alice@A.EXAMPLE
+	// ran kinit:     no usable credentials
+	// has a password: 200 hello alice@A.EXAMPLE
+}
+
+// A test of an outage: one KDC is gone, then both, and then there is a new one.
+func Example_outageOfKDCs() {
+	realm := newRealm(fakekdc.WithKDCs(2), fakekdc.WithService("HTTP/one.example"), fakekdc.WithService("HTTP/two.example"))
+	defer realm.Close()
+	tickets := realm.TicketSource("alice")
+	ask := func(spn string) string {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		if _, err := tickets.ServiceTicket(ctx, spn); err != nil {
+			return "no ticket"
+		}
+		return "a ticket"
+	}
+	realm.KDCs()[0].Close()
+	fmt.Println("one is down: ", ask("HTTP/one.example"))
+	realm.KDCs()[1].Close()
+	fmt.Println("both are:    ", ask("HTTP/two.example"))
+	fmt.Println("what we have:", ask("HTTP/one.example"))
+	realm.AddKDC()
+	fmt.Println("a new one:   ", login(realm, "alice", "secret"))
+	// Output:
+	// one is down:  a ticket
+	// both are:     no ticket
+	// what we have: a ticket
+	// a new one:    ok
+}
+
+// A test of a user of one realm at a service of another.
+func Example_crossRealm() {
+	users := newRealm(fakekdc.WithRealm("CORP.EXAMPLE"))
+	defer users.Close()
+	services, err := fakekdc.New(fakekdc.WithRealm("LAB.EXAMPLE"), fakekdc.WithService("HTTP/app.lab.example"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer services.Close()
+	if err := users.Trust(services); err != nil {
+		log.Fatal(err)
+	}
+	service := services.Handler("HTTP/app.lab.example", fakekdc.WebOptions{})
+	server := services.Serve(service, fakekdc.ServerOptions{Host: "app.lab.example"})
+
+	c := users.Client("alice", client.Options{Transport: server.Transport()})
+	fmt.Println(page(c, server.URL()))
+	c.CloseIdleConnections()
+	for _, e := range append(users.Exchanges(), services.Exchanges()...) {
+		fmt.Println(e.Realm, "granted", e.Granted)
+	}
+	// Output:
+	// 200 hello alice@CORP.EXAMPLE
+	// CORP.EXAMPLE granted krbtgt/LAB.EXAMPLE@CORP.EXAMPLE
+	// LAB.EXAMPLE granted HTTP/app.lab.example@LAB.EXAMPLE
+}
+
+// A test of delegation: credentials go to the service that the realm says is
+// trusted with them, and to no other.
+func Example_delegation() {
+	realm := newRealm(fakekdc.WithService("HTTP/trusted.example", fakekdc.OKAsDelegate()))
+	defer realm.Close()
+	service := realm.Handler("", fakekdc.WebOptions{
+		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			caller, _ := fakekdc.CallerOf(r.Context())
+			fmt.Fprintf(w, "%s delegated: %v", caller.Service, caller.Flags&fakekdc.GSSDeleg != 0)
+		}),
+	})
+	server := realm.Serve(service, fakekdc.ServerOptions{})
+
+	c := realm.Client("alice", client.Options{Transport: server.Transport(), Delegation: kerberos.DelegationPolicy})
+	fmt.Println(page(c, "http://localhost/"))
+	fmt.Println(page(c, "http://trusted.example/"))
+	c.CloseIdleConnections()
+	// Output:
+	// 200 HTTP/localhost@A.EXAMPLE delegated: false
+	// 200 HTTP/trusted.example@A.EXAMPLE delegated: true
+}
+
+func ExampleRealm_Client() {
+	realm := newRealm() // in a test: fakekdc.Start(t, ...)
+	defer realm.Close()
+	server := realm.Serve(realm.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{TLS: true})
+	alice := realm.Client("alice", client.Options{Transport: server.Transport()})
+	fmt.Println(page(alice, server.URL()))
+	alice.CloseIdleConnections() // in a test this is done
+	// Output: 200 hello alice@A.EXAMPLE
+}
+
+func ExampleRealm_ClientOptions() {
+	realm := newRealm()
+	defer realm.Close()
+	server := realm.Serve(realm.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+	stack, err := client.NewStack(realm.ClientOptions("alice", client.Options{}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(stack.Names())
+	transport := server.Transport()
+	fmt.Println(page(&http.Client{Transport: stack.Wrap(transport)}, server.URL()))
+	transport.CloseIdleConnections()
+	// Output:
+	// [sanitize mutual negotiate]
+	// 200 hello alice@A.EXAMPLE
+}
+
+func ExampleRealm_TicketSource() {
+	realm := newRealm()
+	defer realm.Close()
+	ticket, err := realm.TicketSource("alice").ServiceTicket(context.Background(), "HTTP/localhost")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ticket.Client(), "at", ticket.SPN())
+	show(realm)
+	// Output:
+	// alice@A.EXAMPLE at HTTP/localhost@A.EXAMPLE
+	// TGS/udp alice@A.EXAMPLE for HTTP/localhost@A.EXAMPLE: aes256-cts-hmac-sha1-96
+}
+
+// t is what a test has; an example has none.
+type t struct{ cleanups []func() }
+
+func (*t) Helper()                           {}
+func (t *t) Cleanup(f func())                { t.cleanups = append(t.cleanups, f) }
+func (*t) Fatalf(format string, args ...any) { log.Fatalf(format, args...) }
+
+func (t *t) end() {
+	for _, f := range t.cleanups {
+		defer f()
+	}
+}
+
+// A program that the test runs finds the realm by its environment.
+func ExampleRealm_Environ() {
+	t := &t{}
+	defer t.end()
+	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/localhost"))
+
+	cmd := exec.Command("kinit", "-R") // or whatever is to be tested
+	cmd.Env = append(os.Environ(), realm.Environ("alice")...)
+	for _, v := range cmd.Environ() {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "KRB5") {
+			fmt.Println(name)
+		}
+	}
+	// Unordered output:
+	// KRB5CCNAME
+	// KRB5_CLIENT_KTNAME
+	// KRB5_CONFIG
+	// KRB5_KTNAME
+}
+
+func ExampleRealm_WriteFiles() {
+	realm := newRealm(fakekdc.WithUser("bob", "hunter2"))
+	defer realm.Close()
+	dir, err := os.MkdirTemp("", "example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	files, err := realm.WriteFiles(dir, "alice", "bob")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(filepath.Base(files.Config), filepath.Base(files.Keytab))
+	for _, u := range files.Users {
+		fmt.Println(u.Name, filepath.Base(u.CCache), filepath.Base(u.Keytab))
+	}
+	// Output:
+	// krb5.conf service.keytab
+	// alice@A.EXAMPLE alice.ccache alice.keytab
+	// bob@A.EXAMPLE bob.ccache bob.keytab
+}
+
+func ExampleFiles_Environ() {
+	files := fakekdc.Files{
+		Config: "/tmp/realm/krb5.conf", Keytab: "/tmp/realm/service.keytab",
+		Users: []fakekdc.UserFiles{{Name: "alice@A.EXAMPLE", CCache: "/tmp/realm/alice.ccache", Keytab: "/tmp/realm/alice.keytab"}},
+	}
+	for _, v := range files.Environ() {
+		fmt.Println(v)
+	}
+	// Output:
+	// KRB5_CONFIG=/tmp/realm/krb5.conf
+	// KRB5_KTNAME=FILE:/tmp/realm/service.keytab
+	// KRB5CCNAME=FILE:/tmp/realm/alice.ccache
+	// KRB5_CLIENT_KTNAME=FILE:/tmp/realm/alice.keytab
+}
+
+func ExampleWithRemoteAddress() {
+	_, err := fakekdc.New(fakekdc.WithAddress("192.0.2.1:88"))
+	fmt.Println(err)
+	// In a container this would be 0.0.0.0:88.
+	realm, err := fakekdc.New(fakekdc.WithRemoteAddress("127.0.0.1:0"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	realm.Close()
+	// Output: address 192.0.2.1:88 is not a loopback address: this realm is for tests only
+}

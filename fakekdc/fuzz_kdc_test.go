@@ -1,0 +1,379 @@
+package fakekdc
+
+import (
+	"bytes"
+	"encoding/hex"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// fuzzS4U is a realm with all that the fuzzers want, which stands still in time.
+func fuzzS4U(f *testing.F, opts ...Option) *Realm {
+	f.Helper()
+	at := time.Unix(1800000000, 0)
+	return s4uRealm(f, append([]Option{
+		WithRealm("MIT.TEST"), WithEtypes(AES256SHA1), WithClock(func() time.Time { return at }), WithEncPARep(), WithKpasswd(nil),
+		WithUser("root", "secret", SetsPasswords(), Postdatable(), Iterations(1)),
+	}, opts...)...)
+}
+
+// FuzzAS changes what is inside of a login: the body and the timestamp, sealed so
+// that it counts, and what else the client sends.
+func FuzzAS(f *testing.F) {
+	r := fuzzS4U(f, WithPAC())
+	key, ok := r.lookup(krb.NewPrincipal("MIT.TEST", "root")).keys[0].key(AES256SHA1)
+	if !ok {
+		f.Fatal("no key")
+	}
+	stamp := cryptobyte.NewBuilder(nil)
+	stamp.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		krb.AddTime(b, 0, r.Now())
+		krb.AddInt(b, 1, 7)
+	})
+	seeds := 0
+	for _, options := range []uint32{0, optForwardable | optProxiable | optRenewable | optCanonical, optPostdated | optMayPostdate, optAnonymous} {
+		b := body(r, "root")
+		b.Options = options
+		der, err := b.Marshal()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(der, stamp.BytesOrPanic(), []byte{0x30, 5, 0xa0, 3, 1, 1, 0})
+		f.Add(fromTime(f, der, r.Now().Add(time.Hour)), stamp.BytesOrPanic(), []byte{})
+		seeds++
+	}
+	if seeds == 0 {
+		f.Fatal("no seeds")
+	}
+	f.Fuzz(func(t *testing.T, der, stamp, include []byte) {
+		sealed, err := key.Seal(krb.UsagePAEncTimestamp, stamp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := []krb.PAData{
+			{Type: paEncTimestamp, Value: encrypted(key, sealed)}, {Type: paReqEncPARep, Value: []byte{}}, {Type: paPACRequest, Value: include},
+		}
+		packet, err := krb.MarshalKDCReq(krb.MsgASReq, list, der)
+		if err != nil {
+			return
+		}
+		checkReply(t, r, packet)
+	})
+}
+
+// encrypted returns EncryptedData.
+func encrypted(key krb.Key, sealed []byte) []byte {
+	b := cryptobyte.NewBuilder(nil)
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		krb.AddInt(b, 0, int64(key.Etype()))
+		krb.AddOctets(b, 2, sealed)
+	})
+	return b.BytesOrPanic()
+}
+
+// FuzzS4U changes what is inside of requests with a second ticket, or for another
+// user: the body, the part of the ticket that is sealed, and the user's names,
+// with all checksums made to fit.
+func FuzzS4U(f *testing.F) {
+	r := fuzzS4U(f)
+	tgs := krb.TGS(r.Name(), r.Name())
+	tgt := minted(f, r, "HTTP/front", tgs.Name())
+	sealing := func(name krb.Principal) krb.Key {
+		key, _, err := r.lookup(name).sealing()
+		if err != nil {
+			f.Fatal(err)
+		}
+		return key
+	}
+	front := krb.NewPrincipal(r.Name(), "HTTP", "front")
+	keys := []struct {
+		name krb.Principal
+		key  krb.Key
+	}{{front, sealing(front)}, {tgs, sealing(tgs)}}
+	plain := func(ticket *krb.Ticket) []byte {
+		g := opened(f, r, ticket)
+		b, err := g.marshal()
+		if err != nil {
+			f.Fatal(err)
+		}
+		return b
+	}
+	id := func(user krb.Principal) []byte {
+		b := cryptobyte.NewBuilder(nil)
+		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			krb.AddInt(b, 0, 12345)
+			krb.AddName(b, 1, user)
+			krb.AddString(b, 2, user.Realm)
+			krb.AddFlags(b, 4, s4uReplyUsage)
+		})
+		return b.BytesOrPanic()
+	}
+	alice := krb.NewPrincipal(r.Name(), "alice")
+	restriction, err := ifRelevant(141, []byte("x"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	add := func(server string, options uint32, which uint8, ticket *krb.Ticket, user krb.Principal, data []byte) {
+		b := forService(r, server)
+		b.Options = options
+		der, err := b.Marshal()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(der, plain(ticket), id(user), user.Name(), which, rbcd.Value, data)
+	}
+	const second, sealedByTGS, old, new_ = 1, 2, 4, 8
+	add("HTTP/front", optForwardable, old|new_, tgt, alice, nil)
+	add("HTTP/front", optForwardable, new_, tgt, krb.Principal{Type: krb.NTEnterprise, Components: []string{"alice@" + r.Name()}, Realm: r.Name()}, restriction)
+	add("HTTP/back", optForwardable|optConstrained, second, minted(f, r, "alice", "HTTP/front"), alice, nil)
+	add("HTTP/open", optConstrained, second, minted(f, r, "bob", "HTTP/front"), alice, restriction)
+	add("alice", optUserToUser, second|sealedByTGS, minted(f, r, "alice", tgs.Name()), alice, nil)
+	f.Fuzz(func(t *testing.T, der, part, id []byte, name string, which uint8, options, data []byte) {
+		by := keys[0]
+		if which&sealedByTGS != 0 {
+			by = keys[1]
+		}
+		s := cryptobyte.String(der)
+		var in cryptobyte.String
+		if s.ReadASN1(&in, asn1.SEQUENCE) {
+			b := cryptobyte.NewBuilder(nil)
+			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				b.AddBytes(in)
+				if data != nil {
+					sealed, err := tgt.Key.Seal(usageTGSAuthDataSession, data)
+					if err != nil {
+						t.Fatal(err)
+					}
+					krb.AddEncrypted(b, 10, krb.EncryptedData{Etype: tgt.Key.Etype(), Cipher: sealed})
+				}
+				if which&second != 0 {
+					sealed, err := by.key.Seal(krb.UsageTicket, part)
+					if err != nil {
+						t.Fatal(err)
+					}
+					b.AddASN1(krb.Ctx(11), func(b *cryptobyte.Builder) {
+						b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+							b.AddASN1(krb.App(1), func(b *cryptobyte.Builder) {
+								b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+									krb.AddInt(b, 0, 5)
+									krb.AddString(b, 1, r.Name())
+									krb.AddName(b, 2, by.name)
+									krb.AddEncrypted(b, 3, krb.EncryptedData{Etype: by.key.Etype(), Kvno: 1, Cipher: sealed})
+								})
+							})
+						})
+					})
+				}
+			})
+			if out, err := b.Bytes(); err == nil {
+				der = out
+			}
+		}
+		sum, err := tgt.Key.Checksum(krb.UsageTGSReqChecksum, der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &krb.Authenticator{Client: tgt.Client, Checksum: krb.Checksum{Type: tgt.Key.ChecksumType(), Value: sum}}
+		a.CTime, a.Cusec = krb.UniqueTime(r.Now())
+		ap, err := krb.MakeAPReq(tgt, a, krb.UsageTGSReqAuth, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := []krb.PAData{{Type: paTGSReq, Value: ap}, {Type: paPACOptions, Value: options}}
+		if which&old != 0 {
+			list = append(list, krb.PAData{Type: paForUser, Value: forUserPA(t, tgt.Key, krb.NewPrincipal(r.Name(), name))})
+		}
+		if which&new_ != 0 {
+			list = append(list, krb.PAData{Type: paS4UX509User, Value: x509DER(t, tgt.Key, 0, id)})
+		}
+		packet, err := krb.MarshalKDCReq(krb.MsgTGSReq, list, der)
+		if err != nil {
+			return
+		}
+		checkReply(t, r, packet)
+	})
+}
+
+// FuzzPAC changes the PAC of a ticket-granting ticket and of evidence, as it is
+// and signed anew, and what is in it of delegation.
+func FuzzPAC(f *testing.F) {
+	r := fuzzS4U(f, WithPAC())
+	tgs := krb.TGS(r.Name(), r.Name())
+	tgt := minted(f, r, "HTTP/front", tgs.Name())
+	evidence := minted(f, r, "alice", "HTTP/front")
+	kdc, _, err := r.lookup(tgs).sealing()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, ticket := range []*krb.Ticket{tgt, evidence} {
+		raw, _, err := splitAuthData(opened(f, r, ticket).authData, false)
+		if err != nil || raw == nil {
+			f.Fatal(err)
+		}
+		list, err := parsePAC(raw)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw, (&delegation{target: "x", via: []string{"y", ""}}).marshal(), true)
+		whole, _ := layPAC(slices.DeleteFunc(list, func(b pacBuffer) bool { return b.kind == pacKDCSum }))
+		f.Add(whole, []byte{}, false)
+	}
+	f.Fuzz(func(t *testing.T, raw, info []byte, sign bool) {
+		list, err := parsePAC(raw)
+		if err == nil {
+			whole, placed := layPAC(list)
+			again, err := parsePAC(whole)
+			if err != nil || len(again) != len(list) {
+				t.Fatalf("%v: %v", err, list)
+			}
+			for i := range again {
+				if again[i].kind != list[i].kind || !bytes.Equal(again[i].data, list[i].data) || !bytes.Equal(placed[i].data, list[i].data) {
+					t.Fatalf("buffer %d", i)
+				}
+			}
+		}
+		if d, err := parseDelegation(info); err == nil {
+			again, err := parseDelegation(d.marshal())
+			if err != nil || again.target != d.target || !slices.Equal(again.via, d.via) {
+				t.Fatalf("%+v, %+v, %v", d, again, err)
+			}
+		}
+		rewritten := func(ticket *krb.Ticket, server krb.Key) *krb.Ticket {
+			g := opened(t, r, ticket)
+			g.authData, err = ifRelevant(adWin2kPAC, raw)
+			if err == nil && sign && list != nil {
+				g.pac = slices.DeleteFunc(slices.Clone(list), pacBuffer.signature)
+				if _, found := findBuffer(g.pac, pacClientInfo); !found {
+					g.pac = append(g.pac, pacBuffer{pacClientInfo, clientInfo(g.client, g.authTime)})
+				}
+				if _, found := findBuffer(g.pac, pacDelegation); !found {
+					g.pac = append(g.pac, pacBuffer{pacDelegation, info})
+				}
+				if len(g.pac) > maxPACParts-4 {
+					return nil
+				}
+				g.authData = nil
+				g.authData, err = r.signPAC(g, server)
+			}
+			if err != nil {
+				return nil
+			}
+			c := *ticket
+			if c.Raw, err = g.seal(server, 1); err != nil {
+				return nil
+			}
+			return &c
+		}
+		service, _, err := r.lookup(evidence.Server).sealing()
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked, shown := rewritten(tgt, kdc), rewritten(evidence, service)
+		if asked == nil || shown == nil {
+			return
+		}
+		packet, _, _ := tgsAsk{tgt: asked, body: forService(r, "HTTP/back")}.request(t, r)
+		r.answer(nil, "tcp", packet)
+		packet, _, _ = asProxy(t, r, "HTTP/front", shown, "HTTP/back").request(t, r)
+		r.answer(nil, "tcp", packet)
+	})
+}
+
+// FuzzKpasswd changes what is inside of a request for another password.
+func FuzzKpasswd(f *testing.F) {
+	r := fuzzS4U(f)
+	name := krb.NewPrincipal(r.Name(), "kadmin", "changepw")
+	tk := minted(f, r, "root", name.Name())
+	tk = resealedFor(f, r, tk)
+	priv := func(data []byte) []byte {
+		b := cryptobyte.NewBuilder(nil)
+		b.AddASN1(krb.App(28), func(b *cryptobyte.Builder) {
+			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				krb.AddOctets(b, 0, data)
+				krb.AddInt(b, 3, 5)
+				addHostAddress(b, 4, loopbackAddr)
+			})
+		})
+		return b.BytesOrPanic()
+	}
+	auth := &krb.Authenticator{Client: tk.Client, CTime: r.Now(), Cusec: 1}
+	plain, err := auth.Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	alice := krb.NewPrincipal(r.Name(), "alice")
+	f.Add(uint16(kpasswdChange), plain, priv([]byte("another one")), uint16(0))
+	f.Add(uint16(kpasswdSet), plain, priv(changeData("another one", nil)), uint16(0))
+	f.Add(uint16(kpasswdSet), plain, priv(changeData("another one", &alice)), uint16(0))
+	f.Add(uint16(7), plain, []byte{}, uint16(1))
+	for _, c := range mitCaptures(f) {
+		if c.Kpasswd {
+			b, err := hex.DecodeString(c.Request)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(uint16(kpasswdChange), b, b, uint16(len(b)))
+		}
+	}
+	f.Fuzz(func(t *testing.T, version uint16, plain, part []byte, off uint16) {
+		if a, err := krb.ParseAuthenticator(plain); err == nil {
+			a.CTime, a.Cusec = krb.UniqueTime(r.Now()) // no two may be the same
+			if plain, err = a.Marshal(); err != nil {
+				return
+			}
+		}
+		ap := sealedAPReq(t, tk, plain, krb.UsageAPReqAuth)
+		sealed, err := tk.Key.Seal(usageKRBPriv, part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		message := cryptobyte.NewBuilder(nil)
+		message.AddASN1(krb.App(msgKRBPriv), func(b *cryptobyte.Builder) {
+			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				krb.AddInt(b, 0, 5)
+				krb.AddInt(b, 1, msgKRBPriv)
+				krb.AddEncrypted(b, 3, krb.EncryptedData{Etype: tk.Key.Etype(), Cipher: sealed})
+			})
+		})
+		rest, err := message.Bytes()
+		if err != nil {
+			return
+		}
+		b := cryptobyte.NewBuilder(nil)
+		b.AddUint16(uint16(6+len(ap)+len(rest)) ^ off&1)
+		b.AddUint16(version)
+		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(ap) })
+		b.AddBytes(rest)
+		packet, err := b.Bytes()
+		if err != nil {
+			return
+		}
+		out := r.answerKpasswd(r.changes, "tcp", loopbackAddr, packet)
+		if out.reply != nil && (len(out.reply) < 6 || len(out.reply) > 4096) {
+			t.Errorf("answer of %d bytes", len(out.reply))
+		}
+		r.answerKpasswd(r.changes, "tcp", loopbackAddr, plain)
+		// Keys of old pile up otherwise.
+		r.Purge("alice")
+		r.Purge("root")
+	})
+}
+
+// resealedFor is a ticket that was got with the password.
+func resealedFor(tb testing.TB, r *Realm, old *krb.Ticket) *krb.Ticket {
+	tb.Helper()
+	g := opened(tb, r, old)
+	g.flags |= krb.FlagInitial
+	c := *old
+	var err error
+	if c.Raw, err = g.seal(g.opened, 1); err != nil {
+		tb.Fatal(err)
+	}
+	return &c
+}

@@ -1,0 +1,286 @@
+package fakekdc
+
+import (
+	"crypto/sha256"
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// WithKpasswd adds a service where users change their passwords (RFC 3244), on
+// UDP and TCP of one free port that [Realm.Config] names as kpasswd_server. The
+// principal kadmin/changepw that tickets for it are for is there too.
+//
+// allow may refuse a password with an error, whose text the user is told; nil
+// allows all. It is called for one password at a time of each request, is not to
+// call the realm, and must be safe for concurrent use. Empty passwords are always
+// refused.
+//
+// A user may set the own password, one who [SetsPasswords] that of others too. A
+// user who is refused because the password has expired ([Refuse] with code 23)
+// gets tickets for this service nonetheless, and is no longer refused once the
+// password is changed. A changed password has the next kvno, as with
+// [Realm.SetPassword].
+func WithKpasswd(allow func(user, password string) error) Option {
+	return func(s *settings) {
+		if s.kpasswd = allow; allow == nil {
+			s.kpasswd = func(string, string) error { return nil }
+		}
+	}
+}
+
+// KpasswdAddr returns the address of the service for password changes as
+// host:port, the same for UDP and TCP; "" if the realm was made without
+// [WithKpasswd].
+func (r *Realm) KpasswdAddr() string {
+	if r.changes == nil {
+		return ""
+	}
+	return r.changes.Addr()
+}
+
+var changepw = krb.NewPrincipal("", "kadmin", "changepw")
+
+// startKpasswd is called when all else of the realm is there.
+func (r *Realm) startKpasswd() error {
+	name := changepw
+	name.Realm = r.realm
+	p := &principal{name: name, random: true, own: true, policy: r.usualPolicy()}
+	if err := r.add(p, []PrincipalOption{Lifetime(5*time.Minute, -1)}); err != nil {
+		return err
+	}
+	at := netip.AddrPortFrom(netip.MustParseAddrPort(r.settings.addr).Addr(), 0)
+	var err error
+	r.changes, err = r.listen(at, r.answerKpasswd)
+	return err
+}
+
+// mayChangePassword reports whether it is an expired password that the client is
+// refused for, and the service that where it can be changed.
+func (r *Realm) mayChangePassword(client, server *principal) bool {
+	return r.kpasswd != nil && client.refuse == krb.CodeKeyExpired && server.refuse == 0 && server.own && server.name.SameName(changepw)
+}
+
+// Result codes of RFC 3244 section 2.
+const (
+	kpasswdSuccess     = 0
+	kpasswdMalformed   = 1
+	kpasswdHardError   = 2
+	kpasswdAuthError   = 3
+	kpasswdSoftError   = 4
+	kpasswdDenied      = 5
+	kpasswdBadVersion  = 6
+	kpasswdInitialFlag = 7
+)
+
+// A ruling is what became of a request to change a password.
+type ruling struct {
+	code int
+	text string
+}
+
+// repeats remembers the last replies: over UDP the same request may come twice,
+// and is not to change the password twice.
+type repeats struct {
+	mu    sync.Mutex
+	sent  map[[sha256.Size]byte][]byte
+	order [][sha256.Size]byte
+}
+
+const maxRepeats = 64
+
+func (l *repeats) find(request [sha256.Size]byte) ([]byte, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b, found := l.sent[request]
+	return b, found
+}
+
+func (l *repeats) add(request [sha256.Size]byte, reply []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sent == nil {
+		l.sent = make(map[[sha256.Size]byte][]byte)
+	}
+	if _, found := l.sent[request]; !found {
+		l.order = append(l.order, request)
+	}
+	l.sent[request] = reply
+	if len(l.order) > maxRepeats {
+		delete(l.sent, l.order[0])
+		l.order = l.order[1:]
+	}
+}
+
+// answerKpasswd takes one message and says what to send back.
+func (r *Realm) answerKpasswd(k *KDC, network string, _ netip.Addr, packet []byte) outcome {
+	if r.paused.Load() {
+		return outcome{how: sendNothing}
+	}
+	now := r.now()
+	e := Exchange{Kind: Kpasswd, Network: network, Realm: r.realm, KDC: k.Addr(), Time: now}
+	fault, _ := r.faults.take(Kpasswd, network)
+	e.Fault = fault.name
+	if !fault.await(k.done) {
+		return outcome{how: sendNothing}
+	}
+	out := outcome{how: fault.how}
+	switch {
+	case fault.raw != nil:
+		out.reply = fault.raw
+	case fault.code != 0:
+		e.Code = fault.code
+		out.reply = r.kpasswdError(&refusal{code: fault.code, text: "as ordered", edata: fault.edata}, ruling{kpasswdHardError, "as ordered"}, now)
+	default:
+		id := sha256.Sum256(packet)
+		if again, found := r.changed.find(id); found {
+			out.reply = again
+			e.Result = "the same again"
+			break
+		}
+		if out.reply = r.changePassword(k, packet, now, &e); out.reply != nil {
+			r.changed.add(id, out.reply)
+		}
+	}
+	r.log.add(e)
+	return out
+}
+
+// changePassword serves one request; nil for no answer.
+func (r *Realm) changePassword(k *KDC, packet []byte, now time.Time, e *Exchange) []byte {
+	q, err := parseKpasswd(packet)
+	if err != nil {
+		e.Code = krb.CodeGeneric
+		return nil
+	}
+	t, auth, no := r.openKpasswd(q, now)
+	if no != nil {
+		e.Code = no.code
+		return r.kpasswdError(no, ruling{kpasswdAuthError, no.text}, now)
+	}
+	e.Client = nameOf(t.client)
+	e.Server = e.Client
+	v := r.setPassword(q, t, auth, e)
+	if v.code == kpasswdSuccess {
+		e.Granted = e.Server
+	} else {
+		e.Result = v.text
+	}
+	reply, err := kpasswdReply(t.session, auth, v, k.addr.Addr(), now)
+	if err != nil {
+		return nil
+	}
+	return reply
+}
+
+// openKpasswd opens the AP-REQ of a request.
+func (r *Realm) openKpasswd(q *kpasswdRequest, now time.Time) (*grant, *krb.Authenticator, *refusal) {
+	req, err := krb.ParseAPReq(q.apReq)
+	if err != nil {
+		return nil, nil, refuse(krb.CodeGeneric, "malformed AP-REQ")
+	}
+	server := req.Ticket.Server
+	p := r.lookup(server)
+	if p == nil || server.Realm != r.realm || !server.SameName(changepw) {
+		return nil, nil, refuse(krb.CodeNotUs, "ticket is for "+nameOf(server))
+	}
+	key, code := p.find(req.Ticket.EncPart.Etype, req.Ticket.EncPart.Kvno)
+	if code != 0 {
+		return nil, nil, refuse(code, "no key for the ticket")
+	}
+	t, err := openTicket(req.Ticket, key)
+	if err != nil {
+		return nil, nil, refuse(krb.CodeBadIntegrity, "ticket does not decrypt")
+	}
+	plain, err := t.session.OpenData(krb.UsageAPReqAuth, req.Authenticator)
+	if err != nil {
+		return nil, nil, refuse(krb.CodeBadIntegrity, "authenticator does not decrypt")
+	}
+	auth, err := krb.ParseAuthenticator(plain)
+	if err != nil {
+		return nil, nil, refuse(krb.CodeGeneric, "malformed authenticator")
+	}
+	if !auth.Client.Equal(t.client) {
+		return nil, nil, refuse(krb.CodeBadMatch, "authenticator and ticket name different clients")
+	}
+	if age(now, auth).Abs() > r.skew {
+		return nil, nil, refuse(krb.CodeSkew, "clock skew too great")
+	}
+	if code := t.usable(now, r.skew); code != 0 {
+		return nil, nil, refuse(code, "ticket")
+	}
+	if !r.apSeen.add(auth, server, nil, now, r.skew) {
+		return nil, nil, refuse(krb.CodeRepeat, "authenticator was used before")
+	}
+	return t, auth, nil
+}
+
+// setPassword does what is asked, if it may be done.
+func (r *Realm) setPassword(q *kpasswdRequest, t *grant, auth *krb.Authenticator, e *Exchange) ruling {
+	key := t.session
+	if !auth.Subkey.IsZero() {
+		key = auth.Subkey
+	}
+	plain, err := openPriv(key, q.priv)
+	if err != nil {
+		return ruling{kpasswdAuthError, "the message does not decrypt"}
+	}
+	password, target := string(plain), t.client
+	switch q.version {
+	case kpasswdChange:
+	case kpasswdSet:
+		var own bool
+		if password, target, own, err = parseChangeData(plain, r.realm); err != nil {
+			return ruling{kpasswdMalformed, "malformed request"}
+		}
+		if own {
+			target = t.client
+		}
+	default:
+		return ruling{kpasswdBadVersion, "request of another version of the protocol"}
+	}
+	e.Server = nameOf(target)
+	if t.flags&krb.FlagInitial == 0 {
+		return ruling{kpasswdInitialFlag, "ticket was not got with the password"}
+	}
+	if !target.Equal(t.client) {
+		by := r.lookup(t.client)
+		if t.client.Realm != r.realm || by == nil || !by.setsPasswords {
+			return ruling{kpasswdDenied, "not allowed to set the password of " + nameOf(target)}
+		}
+	}
+	p := r.lookup(target)
+	if p == nil || target.Realm != r.realm || p.internal() {
+		return ruling{kpasswdHardError, "no such user: " + nameOf(target)}
+	}
+	if password == "" {
+		return ruling{kpasswdSoftError, "password is empty"}
+	}
+	if err := r.kpasswd(p.name.String(), password); err != nil {
+		return ruling{kpasswdSoftError, err.Error()}
+	}
+	err = r.change(p.name.String(), func(p *principal) error {
+		if p.refuse == krb.CodeKeyExpired {
+			p.refuse = 0
+		}
+		return p.renewPassword(password)
+	})
+	if err != nil {
+		return ruling{kpasswdHardError, "user is gone"}
+	}
+	return ruling{kpasswdSuccess, "password changed"}
+}
+
+var errOwnKeys = errors.New("principal is the realm's own")
+
+func (p *principal) renewPassword(password string) error {
+	if p.internal() {
+		return errOwnKeys
+	}
+	p.password, p.random = password, false
+	p.newKeys(p.keys[0].kvno + 1)
+	return nil
+}

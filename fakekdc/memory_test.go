@@ -1,0 +1,258 @@
+package fakekdc
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// TestWithoutSockets logs in and fetches a page, all within the process, over
+// either network.
+func TestWithoutSockets(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limit   int
+		network []string
+	}{
+		"udp":             {4096, []string{"udp", "udp", "udp"}},
+		"too big, so tcp": {1, []string{"udp", "udp", "tcp", "udp", "tcp"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := Start(t, WithoutSockets(), WithUDPLimit(tc.limit), WithUser("alice", "secret"), WithService("HTTP/app.example"))
+			h := r.Handler("HTTP/app.example", WebOptions{})
+			s := r.ServeMemory(h, ServerOptions{Host: "app.example"})
+			c := r.Client("", client.Options{Principal: "alice", Password: kerberos.NewSecret("secret"), Transport: s.Transport()})
+			resp, err := c.Get("http://app.example/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := readAll(t, resp); got != "hello alice@"+r.Name()+"\n" {
+				t.Errorf("%s: %q", resp.Status, got)
+			}
+			var networks []string
+			for _, e := range r.Exchanges() {
+				networks = append(networks, e.Network)
+				if e.KDC != r.Addr() {
+					t.Errorf("%v at %s", e, e.KDC)
+				}
+			}
+			if d := cmp.Diff(tc.network, networks); d != "" {
+				t.Errorf("networks (-want +got)\n%s", d)
+			}
+		})
+	}
+}
+
+// outcomeOf says what one exchange over a connection came to: "reply",
+// "KRB-ERROR", "nothing" for silence, "end" for a closed connection, "short".
+func outcomeOf(c net.Conn, network string, packet []byte) string {
+	defer c.Close()
+	if network == "tcp" {
+		packet = append(binary.BigEndian.AppendUint32(nil, uint32(len(packet))), packet...)
+	}
+	if err := c.SetDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
+		return err.Error()
+	}
+	if _, err := c.Write(packet); err != nil && !errors.Is(err, syscall.EPIPE) {
+		return err.Error()
+	}
+	var b []byte
+	if network == "udp" {
+		b = make([]byte, 1<<16)
+		n, err := c.Read(b)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return "nothing"
+		}
+		b = b[:n]
+	} else {
+		var head [4]byte
+		switch _, err := io.ReadFull(c, head[:]); {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return "nothing"
+		case err != nil:
+			return "end"
+		}
+		n := binary.BigEndian.Uint32(head[:])
+		var err error
+		if b, err = io.ReadAll(io.LimitReader(c, int64(n))); err != nil || uint32(len(b)) != n {
+			return "short"
+		}
+	}
+	if _, err := krb.ParseKRBError(b); err == nil {
+		return "KRB-ERROR"
+	}
+	if _, err := krb.ParseKDCRep(b, krb.MsgASRep); err == nil {
+		return "reply"
+	}
+	return "junk"
+}
+
+// TestMemoryFaults: a fault looks the same with sockets and without.
+func TestMemoryFaults(t *testing.T) {
+	faults := map[string]Fault{
+		"none": {}, "error": ReplyError(krb.CodeGeneric, nil), "drop": Drop(), "silence": Silence(), "reset": Reset(),
+		"truncate": Truncate(), "huge frame": HugeFrame(), "garbage": Garbage(), "too big": TooBig(), "wrong nonce": WrongNonce(),
+	}
+	for _, network := range []string{"udp", "tcp"} {
+		for name, f := range faults {
+			t.Run(network+" "+name, func(t *testing.T) {
+				t.Parallel()
+				seen := map[string]string{}
+				for kind, opts := range map[string][]Option{"sockets": nil, "memory": {WithoutSockets()}} {
+					r := Start(t, append(opts, WithUser("alice", "secret", NoPreauth()), WithEtypes(AES128SHA1))...)
+					packet := marshalReq(t, krb.MsgASReq, nil, body(r, "alice", AES128SHA1))
+					r.FailNext(AS, f)
+					dial := r.Dial
+					if kind == "sockets" {
+						dial = new(net.Dialer).DialContext
+					}
+					c, err := dial(t.Context(), network, r.Addr())
+					if err != nil {
+						t.Fatal(err)
+					}
+					seen[kind] = outcomeOf(c, network, packet)
+				}
+				if seen["memory"] != seen["sockets"] {
+					t.Errorf("without sockets %q, with %q", seen["memory"], seen["sockets"])
+				}
+			})
+		}
+	}
+}
+
+func TestMemoryOutage(t *testing.T) {
+	r := Start(t, WithoutSockets(), WithKDCs(2), WithUser("alice", "secret", NoPreauth()))
+	packet := marshalReq(t, krb.MsgASReq, nil, body(r, "alice"))
+	dial := func(k *KDC, network string) net.Conn {
+		t.Helper()
+		c, err := r.Dial(t.Context(), network, k.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first, second := r.KDCs()[0], r.KDCs()[1]
+	waiting := dial(first, "tcp")
+	first.Pause()
+	if _, err := waiting.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("a connection in an outage: %v", err)
+	}
+	for network, want := range map[string]string{"udp": "nothing", "tcp": "end"} {
+		if got := outcomeOf(dial(first, network), network, packet); got != want {
+			t.Errorf("paused, %s: %q, want %q", network, got, want)
+		}
+		if got := outcomeOf(dial(second, network), network, packet); got != "reply" {
+			t.Errorf("the other, %s: %q", network, got)
+		}
+	}
+	first.Resume()
+	if got := outcomeOf(dial(first, "udp"), "udp", packet); got != "reply" {
+		t.Errorf("resumed: %q", got)
+	}
+	open := []net.Conn{dial(first, "tcp"), dial(first, "udp")}
+	first.Close()
+	for _, c := range open {
+		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+	for _, network := range []string{"udp", "tcp"} {
+		if _, err := r.Dial(t.Context(), network, first.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("closed, %s: %v", network, err)
+		}
+	}
+}
+
+func TestDialElsewhere(t *testing.T) {
+	r := Start(t, WithoutSockets())
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, tc := range map[string]struct {
+		ctx              context.Context
+		network, address string
+		says             string
+	}{
+		"another address": {t.Context(), "tcp", "127.0.0.1:88", "no KDC of realm"},
+		"a name":          {t.Context(), "tcp", "kdc.example:88", "ParseAddr"},
+		"another network": {t.Context(), "unix", r.Addr(), "unknown network unix"},
+		"too late":        {ended, "tcp", r.Addr(), "canceled"},
+	} {
+		_, err := r.Dial(tc.ctx, tc.network, tc.address)
+		var op *net.OpError
+		if !errors.As(err, &op) || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v, want %q", name, err, tc.says)
+		}
+	}
+}
+
+// TestMemoryTrust: realms without sockets refer to one another, and to one with.
+func TestMemoryTrust(t *testing.T) {
+	a := Start(t, WithoutSockets(), WithUser("alice", "secret"))
+	b := Start(t, WithoutSockets())
+	c := Start(t, WithService("HTTP/app.example"))
+	for _, err := range []error{a.Trust(b), b.Trust(c), a.Refer("HTTP/app.example", b.Name()), b.Refer("HTTP/app.example", c.Name())} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ticket, err := a.TicketSource("alice").ServiceTicket(t.Context(), "HTTP/app.example")
+	if err != nil || ticket.SPN() != "HTTP/app.example@"+c.Name() || ticket.Client() != "alice@"+a.Name() {
+		t.Errorf("ticket %v, error %v", ticket, err)
+	}
+	for _, r := range []*Realm{a, b, c} {
+		if got := done(r); got != "TGS ok" {
+			t.Errorf("%s: %s", r, got)
+		}
+	}
+}
+
+// TestBubble waits for a ticket to expire, and for a KDC that is silent, in no
+// time.
+func TestBubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := Start(t, WithoutSockets(), WithLifetime(time.Hour, 0), WithUser("alice", "secret"), WithService("HTTP/localhost"))
+		h := r.Handler("HTTP/localhost", WebOptions{Bindings: BindingsRequired})
+		s := r.ServeMemory(h, ServerOptions{TLS: true, HTTP2: true})
+		c := r.Client("alice", client.Options{Transport: s.Transport()})
+		get := func() error {
+			resp, err := c.Get(s.URL())
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != http.StatusOK || resp.ProtoMajor != 2 {
+				t.Errorf("%s by %s", resp.Status, resp.Proto)
+			}
+			_, err = io.Copy(io.Discard, resp.Body)
+			return err
+		}
+		if err := get(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		if err := get(); !errors.Is(err, middleware.ErrCredentials) {
+			t.Errorf("two hours later: %v", err)
+		}
+		r.Pause()
+		begun := time.Now()
+		_, err := r.TicketSource("alice").ServiceTicket(t.Context(), "HTTP/localhost")
+		if !errors.Is(err, middleware.ErrKDC) || time.Since(begun) < time.Second {
+			t.Errorf("in an outage, after %s: %v", time.Since(begun), err)
+		}
+	})
+}

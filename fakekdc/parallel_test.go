@@ -1,0 +1,181 @@
+package fakekdc
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/kerberos"
+)
+
+// A town is one realm with a web service and a client that logs in.
+type town struct {
+	realm     *Realm
+	service   *Handler
+	url       string
+	transport *http.Transport
+	client    *http.Client
+}
+
+// newTown makes a realm whose user logs in with a password; with sockets, or
+// without any.
+func newTown(sockets bool) (*town, error) {
+	var opts []Option
+	if !sockets {
+		opts = append(opts, WithoutSockets())
+	}
+	// Most of a login's time goes into the password's key, so that is made cheap.
+	opts = append(opts, WithUser("alice", "secret", Iterations(64)), WithService("HTTP/localhost"))
+	r, err := New(opts...)
+	if err != nil {
+		return nil, err
+	}
+	w := &town{realm: r, service: r.Handler("HTTP/localhost", WebOptions{})}
+	if sockets {
+		s := r.Serve(w.service, ServerOptions{})
+		w.url, w.transport = s.URL(), s.Transport()
+	} else {
+		s := r.ServeMemory(w.service, ServerOptions{})
+		w.url, w.transport = s.URL(), s.Transport()
+	}
+	w.client = r.Client("", client.Options{Principal: "alice", Password: kerberos.NewSecret("secret"), Transport: w.transport})
+	return w, nil
+}
+
+// use logs in and fetches a page, and counts what that took.
+func (w *town) use() error {
+	resp, err := w.client.Get(w.url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if got, want := string(b), "hello alice@"+w.realm.Name()+"\n"; got != want {
+		return fmt.Errorf("%s: %q, want %q", resp.Status, got, want)
+	}
+	// A client that is kept waiting by 199 others may ask twice.
+	kinds := strings.Split(done(w.realm), ", ")
+	slices.Sort(kinds)
+	kinds = slices.Compact(kinds)
+	if got, want := strings.Join(kinds, ", "), "AS KDC_ERR_PREAUTH_REQUIRED, AS ok, TGS ok"; got != want {
+		return fmt.Errorf("exchanges %s, want %s", got, want)
+	}
+	if got := fmt.Sprint(w.service.Statuses()); got != "[401 200]" {
+		return fmt.Errorf("statuses %s", got)
+	}
+	return nil
+}
+
+func (w *town) close() {
+	w.client.CloseIdleConnections()
+	w.realm.Close()
+}
+
+// each runs f for every index at the same time.
+func each(t *testing.T, n int, f func(i int) error) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if err := f(i); err != nil {
+				t.Errorf("realm %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestParallelRealms has 200 realms live at the same time, each with a full login
+// and a request. No two share a name or a port, none sees what another does, and
+// nothing is left of them.
+func TestParallelRealms(t *testing.T) {
+	const realms = 200
+	for name, sockets := range map[string]bool{"sockets": true, "memory": false} {
+		t.Run(name, func(t *testing.T) {
+			before, ignore := runtime.NumGoroutine(), goleak.IgnoreCurrent()
+			towns := make([]*town, realms)
+			each(t, realms, func(i int) (err error) {
+				towns[i], err = newTown(sockets)
+				return err
+			})
+			if t.Failed() {
+				return
+			}
+			taken, requests, exchanges := map[string]bool{}, 0, 0
+			for _, w := range towns {
+				taken[w.realm.Name()], taken[w.realm.Addr()] = true, true
+				if sockets {
+					taken[w.url] = true
+				}
+			}
+			each(t, realms, func(i int) error { return towns[i].use() })
+			for _, w := range towns {
+				exchanges += w.realm.Count(Any)
+				requests += len(w.service.Requests())
+			}
+			each(t, realms, func(i int) error { towns[i].close(); return nil })
+			want := 2 * realms
+			if sockets {
+				want = 3 * realms
+			}
+			if len(taken) != want || exchanges < 3*realms || requests != 2*realms {
+				t.Errorf("%d realms: %d names and addresses, want %d; %d exchanges, want %d or more; %d requests, want %d",
+					realms, len(taken), want, exchanges, 3*realms, requests, 2*realms)
+			}
+			if err := goleak.Find(ignore); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%d realms, %d exchanges, %d requests; %d goroutines before, %d after", realms, exchanges, requests, before, runtime.NumGoroutine())
+		})
+	}
+}
+
+// BenchmarkStart is the time to a ready realm with a user and a service, and to
+// its end.
+func BenchmarkStart(b *testing.B) {
+	for name, opts := range map[string][]Option{"sockets": nil, "memory": {WithoutSockets()}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r, err := New(append(opts, WithUser("alice", "secret"), WithService("HTTP/localhost"))...)
+				if err != nil {
+					b.Fatal(err)
+				}
+				r.Close()
+			}
+		})
+	}
+}
+
+// BenchmarkFirstPage is the time from nothing to an authenticated page: a realm, a
+// web service, and a client that has logged in.
+func BenchmarkFirstPage(b *testing.B) {
+	for name, sockets := range map[string]bool{"sockets": true, "memory": false} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				w, err := newTown(sockets)
+				if err != nil {
+					b.Fatal(err)
+				}
+				w.client = w.realm.Client("alice", client.Options{Transport: w.transport})
+				resp, err := w.client.Get(w.url)
+				if err != nil {
+					b.Fatal(err)
+				}
+				resp.Body.Close()
+				w.close()
+			}
+		})
+	}
+}

@@ -1,0 +1,316 @@
+package fakekdc
+
+import (
+	"crypto/hmac"
+	"crypto/md5"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+	//lint:ignore SA1019 MS-SFU has clients with RC4 keys hash with MD4
+	"golang.org/x/crypto/md4"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+const (
+	usageForUser        uint32 = 17 // [MS-SFU] section 2.2.1
+	usageS4UX509Request uint32 = 26 // [MS-SFU] section 2.2.2
+	usageS4UX509Reply   uint32 = 27
+
+	sumMD4     int32 = 2 // RSA-MD4 (RFC 3961 section 6.2.6)
+	sumHMACMD5 int32 = -138
+
+	s4uReplyUsage uint32 = 1 << (31 - 2) // option: the reply has a key usage of its own
+	pacOptionRBCD uint32 = 1 << (31 - 3) // resource-based constrained delegation
+)
+
+// A forUser is the user for whom a service asks, S4U2Self ([MS-SFU] section 2.2).
+type forUser struct {
+	name krb.Principal // with the realm
+	// Of PA-S4U-X509-USER, which is answered in kind:
+	answer  bool
+	nonce   uint32
+	options uint32
+	sum     krb.Checksum
+	key     krb.Key
+}
+
+// readForUser returns the user for whom the request is, nil if it is the
+// client's own. Clients send both forms; the newer one counts.
+func readForUser(q *request, tgt *grant, rep *reply) (*forUser, *refusal) {
+	if value, found := q.find(paS4UX509User); found {
+		return readX509User(value, q, rep.key)
+	}
+	if value, found := q.find(paForUser); found {
+		return readPAForUser(value, tgt.session)
+	}
+	return nil, nil
+}
+
+// readPAForUser reads PA-FOR-USER-ENC. Its checksum is that of RC4 whatever the
+// session key is, but MIT's clients of old took that of the key.
+func readPAForUser(value []byte, session krb.Key) (*forUser, *refusal) {
+	f := krb.OpenFields("PA-FOR-USER", value)
+	u := &forUser{name: f.Name(0)}
+	u.name.Realm = f.Text(1)
+	in := krb.OpenFields("checksum", f.Raw(2))
+	sum := krb.Checksum{Type: in.Int32(0), Value: in.Octets(1)}
+	pkg := f.Text(3)
+	if f.Err(true) != nil || in.Err(true) != nil {
+		return nil, refuse(krb.CodeGeneric, "malformed PA-FOR-USER")
+	}
+	data := binary.LittleEndian.AppendUint32(nil, uint32(u.name.Type))
+	for _, c := range u.name.Components {
+		data = append(data, c...)
+	}
+	data = append(append(data, u.name.Realm...), pkg...)
+	good := false
+	switch sum.Type {
+	case sumHMACMD5:
+		good = hmac.Equal(sum.Value, hmacMD5(session, usageForUser, data))
+	case session.ChecksumType():
+		good = session.VerifyChecksum(usageForUser, sum.Value, data) == nil
+	default:
+		return nil, refuse(codeInappChecksum, "PA-FOR-USER has a checksum without a key")
+	}
+	if !good {
+		return nil, refuse(krb.CodeModified, "PA-FOR-USER was changed")
+	}
+	return u, nil
+}
+
+// hmacMD5 is the checksum of RFC 4757 section 4 under a key of any type.
+func hmacMD5(key krb.Key, usage uint32, data []byte) []byte {
+	m := hmac.New(md5.New, key.Bytes())
+	m.Write([]byte("signaturekey\x00"))
+	sign := m.Sum(nil)
+	h := md5.New()
+	h.Write(binary.LittleEndian.AppendUint32(nil, usage))
+	h.Write(data)
+	m = hmac.New(md5.New, sign)
+	m.Write(h.Sum(nil))
+	return m.Sum(nil)
+}
+
+// readX509User reads PA-S4U-X509-USER. Users are known by their names here, not
+// by certificates.
+func readX509User(value []byte, q *request, key krb.Key) (*forUser, *refusal) {
+	f := krb.OpenFields("PA-S4U-X509-USER", value)
+	id := f.Raw(0)
+	in := krb.OpenFields("checksum", f.Raw(1))
+	u := &forUser{answer: true, key: key, sum: krb.Checksum{Type: in.Int32(0), Value: in.Octets(1)}}
+	if f.Err(true) != nil || in.Err(true) != nil {
+		return nil, refuse(krb.CodeGeneric, "malformed PA-S4U-X509-USER")
+	}
+	f = krb.OpenFields("S4UUserID", id)
+	u.nonce = uint32(f.Int32(0))
+	if f.Has(1) {
+		u.name = f.Name(1)
+	}
+	u.name.Realm = f.Text(2)
+	certificate := f.Optional(3)
+	if f.Has(4) {
+		u.options = f.Flags(4)
+	}
+	if f.Err(true) != nil {
+		return nil, refuse(krb.CodeGeneric, "malformed PA-S4U-X509-USER")
+	}
+	want, ok := s4uSum(key, u.sum.Type, usageS4UX509Request, id)
+	if !ok {
+		return nil, refuse(codeInappChecksum, "PA-S4U-X509-USER has a checksum that does not go with the key")
+	}
+	if !hmac.Equal(want, u.sum.Value) || u.nonce != uint32(q.nonce) {
+		return nil, refuse(krb.CodeModified, "PA-S4U-X509-USER was changed")
+	}
+	if u.name.IsZero() || certificate != nil {
+		return nil, refuse(krb.CodeClientUnknown, "users are not known by certificates")
+	}
+	return u, nil
+}
+
+// s4uSum is the checksum of PA-S4U-X509-USER. With keys of RC4, clients take one
+// that needs no key.
+func s4uSum(key krb.Key, kind int32, usage uint32, data []byte) (sum []byte, ok bool) {
+	if kind == sumMD4 && key.Etype() == krb.RC4HMAC {
+		h := md4.New()
+		h.Write(data)
+		return h.Sum(nil), true
+	}
+	if kind != key.ChecksumType() {
+		return nil, false
+	}
+	sum, err := key.Checksum(usage, data)
+	return sum, err == nil
+}
+
+// toSelf gives a service a ticket for itself of a user of its realm (S4U2Self,
+// [MS-SFU] section 3.2.5.1).
+func (r *Realm) toSelf(q *request, rep *reply, tgt *grant, service, server *principal, u *forUser, e *Exchange) (*subject, *refusal) {
+	if service == nil || !server.name.Equal(service.name) {
+		return nil, refuse(krb.CodeBadMatch, "a service may ask for tickets for itself alone")
+	}
+	if q.has(notInitial) {
+		return nil, refuse(krb.CodeBadOption, "option not for S4U2Self")
+	}
+	if u.name.Realm != r.realm {
+		return nil, refuse(krb.CodePolicy, "user is of another realm")
+	}
+	user := r.lookup(u.name)
+	if user == nil {
+		text := u.name.Name()
+		if u.name.Type == krb.NTEnterprise && len(u.name.Components) == 1 {
+			text = u.name.Components[0]
+		}
+		if user = r.aliased(text); user == nil {
+			return nil, refuse(krb.CodeClientUnknown, "user unknown")
+		}
+	}
+	u.name, e.For = user.name, nameOf(user.name)
+	if no := u.reply(rep); no != nil {
+		return nil, no
+	}
+	s := &subject{name: user.name, client: user, ticket: tgt, flags: tgt.flags}
+	if !service.trusted {
+		s.flags &^= krb.FlagForwardable
+	}
+	if r.pac {
+		s.pac = r.newPAC(user, user.name, tgt.authTime)
+	}
+	return s, nil
+}
+
+// reply answers PA-S4U-X509-USER ([MS-SFU] section 3.2.5.1.2), with the user's
+// true name: MIT's clients compare it with that of the ticket.
+func (u *forUser) reply(rep *reply) *refusal {
+	if !u.answer {
+		return nil
+	}
+	usage := usageS4UX509Request
+	if u.options&s4uReplyUsage != 0 {
+		usage = usageS4UX509Reply
+	}
+	b := cryptobyte.NewBuilder(nil)
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		krb.AddInt(b, 0, int64(u.nonce))
+		krb.AddName(b, 1, u.name)
+		krb.AddString(b, 2, u.name.Realm)
+		if u.options&s4uReplyUsage != 0 {
+			krb.AddFlags(b, 4, s4uReplyUsage)
+		}
+	})
+	id, err := b.Bytes()
+	if err != nil {
+		return refuse(krb.CodeGeneric, err.Error())
+	}
+	sum, ok := s4uSum(u.key, u.sum.Type, usage, id)
+	if !ok {
+		return refuse(codeInappChecksum, "no checksum for PA-S4U-X509-USER")
+	}
+	b = cryptobyte.NewBuilder(nil)
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		addRaw(b, 0, id)
+		b.AddASN1(krb.Ctx(1), func(b *cryptobyte.Builder) { addChecksum(b, krb.Checksum{Type: u.sum.Type, Value: sum}) })
+	})
+	value, err := b.Bytes()
+	if err != nil {
+		return refuse(krb.CodeGeneric, err.Error())
+	}
+	rep.padata = append(rep.padata, krb.PAData{Type: paS4UX509User, Value: value})
+	if u.options&s4uReplyUsage != 0 && u.key.Etype() == krb.RC4HMAC {
+		// What has no key outside is repeated inside.
+		rep.sealed = append(rep.sealed, krb.PAData{Type: paS4UX509User, Value: slices.Concat(u.sum.Value, sum)})
+	}
+	return nil
+}
+
+// toProxy gives a service a ticket for another service, of a user who has used
+// the first: the second ticket is the evidence (S4U2Proxy, [MS-SFU] section
+// 3.2.5.2).
+func (r *Realm) toProxy(q *request, rep *reply, service, server *principal, now time.Time, e *Exchange) (*subject, *refusal) {
+	if len(q.tickets) == 0 {
+		return nil, refuse(krb.CodeBadOption, "no second ticket")
+	}
+	if q.has(notInitial &^ optConstrained) {
+		return nil, refuse(krb.CodeBadOption, "option not for S4U2Proxy")
+	}
+	if server.name.IsTGS() {
+		return nil, refuse(krb.CodePolicy, "delegation to another realm")
+	}
+	if service == nil {
+		return nil, refuse(krb.CodeBadOption, "delegation by a service of another realm")
+	}
+	evidence, no := r.openSecond(q, now)
+	if no != nil {
+		return nil, no
+	}
+	e.For = nameOf(evidence.client)
+	if !evidence.server.Equal(service.name) {
+		return nil, refuse(codeServerNoMatch, "second ticket is for "+evidence.server.String())
+	}
+	if no := r.openPAC(evidence, true); no != nil {
+		return nil, no
+	}
+	if r.pac && evidence.pac == nil {
+		return nil, refuse(krb.CodeModified, "second ticket has no PAC")
+	}
+	s := &subject{name: evidence.client, ticket: evidence, flags: evidence.flags, authData: evidence.authData, pac: evidence.pac}
+	if s.name.Realm == r.realm {
+		if s.client = r.lookup(s.name); s.client == nil {
+			return nil, refuse(krb.CodeClientUnknown, "user no longer known")
+		}
+	}
+	if no := mayDelegate(q, s, service, server); no != nil {
+		return nil, no
+	}
+	if s.pac != nil {
+		shown := &grant{pac: s.pac}
+		if no := shown.delegate(server.name, service.name); no != nil {
+			return nil, no
+		}
+		s.pac = shown.pac
+	}
+	if options, ok := q.pacOptions(); ok {
+		b := cryptobyte.NewBuilder(nil)
+		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) { krb.AddFlags(b, 0, options&pacOptionRBCD) })
+		value, err := b.Bytes()
+		if err != nil {
+			return nil, refuse(krb.CodeGeneric, err.Error())
+		}
+		rep.sealed = append(rep.sealed, krb.PAData{Type: paPACOptions, Value: value})
+	}
+	return s, nil
+}
+
+// mayDelegate asks the target, if the client knows that targets can be asked,
+// and then the service.
+func mayDelegate(q *request, s *subject, service, target *principal) *refusal {
+	options, _ := q.pacOptions()
+	if options&pacOptionRBCD != 0 && slices.Contains(target.delegateFrom, service.name.String()) {
+		if s.client != nil && !s.client.forwardable {
+			return refuse(krb.CodeBadOption, "user may not be delegated")
+		}
+		s.flags |= krb.FlagForwardable
+		return nil
+	}
+	if s.flags&krb.FlagForwardable == 0 {
+		return refuse(krb.CodeBadOption, "second ticket is not forwardable")
+	}
+	if !slices.Contains(service.delegateTo, target.name.String()) {
+		return refuse(krb.CodeBadOption, service.name.String()+" may not delegate to "+target.name.String())
+	}
+	return nil
+}
+
+// pacOptions reads PA-PAC-OPTIONS ([MS-KILE] section 2.2.10).
+func (q *request) pacOptions() (flags uint32, found bool) {
+	value, found := q.find(paPACOptions)
+	if !found {
+		return 0, false
+	}
+	f := krb.OpenFields("PA-PAC-OPTIONS", value)
+	flags = f.Flags(0)
+	return flags, f.Err(true) == nil
+}
