@@ -3,12 +3,15 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME   ?= 1m
 BENCH      ?= .
 
-.PHONY: help check fmt vet lint test race interop fuzz bench bench-interop
+# Modules of their own, for what they import.
+NESTED = examples/winrm
+
+.PHONY: help check fmt vet lint test race nested interop fuzz bench bench-interop
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-check: fmt vet lint race ## everything that must be clean before a commit
+check: fmt vet lint race nested ## everything that must be clean before a commit
 
 fmt: ## fail on files that gofmt would change
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
@@ -25,6 +28,9 @@ test: ## the hermetic tests, as the README runs them
 
 race: ## the hermetic tests under the race detector, in random order
 	go test -race -shuffle=on ./...
+
+nested: ## vet and test the modules within this one
+	@set -e; for dir in $(NESTED); do (echo "$$dir"; cd $$dir && go vet ./... && go test -race ./...); done
 
 interop: ## tests against real peers: MIT, Heimdal, Samba, Apache, curl, ...; a missing peer fails
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \

@@ -27,13 +27,18 @@ func New(o Options) (*http.Client, error) {
 // NewTransport returns the standard stack as an [http.RoundTripper], for
 // clients that are made elsewhere. One transport is for one identity.
 func NewTransport(o Options) (http.RoundTripper, error) {
+	in, err := o.initiator()
+	if err != nil {
+		return nil, err
+	}
+	o.Initiator = in
 	var base http.RoundTripper
 	base, o.Proxy = o.transport()
 	stack, err := NewStack(o)
 	if err != nil {
 		return nil, err
 	}
-	return stack.Wrap(base), nil
+	return stack.Wrap(withHTTP1(base, o.tunneled)), nil
 }
 
 // Retryable returns a retrying client around [New]'s. Retries sit outside the

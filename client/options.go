@@ -13,7 +13,9 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/logging"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
+	"github.com/kerbchain/kerbchain/middleware/negotiate"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
+	"github.com/kerbchain/kerbchain/middleware/proxy"
 )
 
 // Options choose credentials and behaviour. Where an argument of
@@ -24,6 +26,11 @@ type Options struct {
 	// Mutual says what becomes of responses that the server did not prove to be
 	// its own (mutual_authentication).
 	Mutual mutual.Mode
+	// TrustConnection takes a response without a token for verified when it came
+	// over the very connection of HTTP/1.1 on which the server proved itself
+	// before: for IIS, WinRM and others that authenticate connections. See
+	// [mutual.Options]. It is an error together with mutual.Disabled.
+	TrustConnection bool
 	// KeepErrorBodies passes on error responses of unverified servers as they
 	// are (sanitize_mutual_error_response=False).
 	KeepErrorBodies bool
@@ -41,6 +48,11 @@ type Options struct {
 	// BodyLimit is how many bytes of a request body without GetBody are kept to
 	// send it again; 0 means 1 MiB, negative none.
 	BodyLimit int64
+	// SpillLimit, SpillDir and OneShot are those of [negotiate.Options], for
+	// longer bodies.
+	SpillLimit int64
+	SpillDir   string
+	OneShot    negotiate.OneShot
 
 	// Principal is the client principal wanted (principal): name@REALM, or with
 	// a password name@REALM:password. Empty means whoever the credentials are
@@ -104,11 +116,18 @@ type Options struct {
 	// Transport sends the requests. An *http.Transport is cloned, since
 	// connections that a server authenticated for one user must not carry
 	// another's requests; anything else is used as it is, and must not be shared
-	// between users. Nil means a clone of [http.DefaultTransport].
+	// between users. Nil means a clone of [http.DefaultTransport]. Servers that do
+	// not authenticate over HTTP/2 are asked over HTTP/1.1 by another clone.
 	Transport http.RoundTripper
 	// Proxy says which proxy a request goes through; nil leaves that to an
 	// *http.Transport, and means [http.ProxyFromEnvironment] otherwise.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Tunnel says how proxies are authenticated to that https goes through. It
+	// concerns an *http.Transport alone; ForProxy has the names. Without it, a
+	// proxy gets a token once it asked for one, and its own is verified if it
+	// sends one. A proxy proves nothing of the server behind it: Mutual is about
+	// that one.
+	Tunnel proxy.Options
 }
 
 // Format writes which credentials are set, never a password.

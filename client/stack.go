@@ -1,12 +1,14 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 
 	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/logging"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/negotiate"
@@ -36,10 +38,16 @@ const (
 // NewStack returns the standard stages for o: logging, sanitize, mutual,
 // preemptive, negotiate. The stage of an option that is off is left out:
 // sanitize with KeepErrorBodies or where mutual authentication is not required,
-// preemptive without a policy, logging without somewhere to write to. Transport
-// and Proxy do not matter here, save that a 407 is answered in the name of the
-// proxy that Proxy tells.
+// preemptive without a policy, logging without somewhere to write to. Transport,
+// Proxy and Tunnel do not matter here, save that a 407 is answered in the name of
+// the proxy that Proxy tells. For https through a proxy that authenticates, wrap
+// what [proxy.New] makes of your transport.
 func NewStack(o Options) (Stack, error) {
+	if o.TrustConnection && o.Mutual == mutual.Disabled {
+		return nil, &middleware.Error{Stage: "client", Kind: middleware.ErrNotVerified,
+			Err:  errors.New("connections cannot be trusted where mutual authentication is disabled, since no server proves anything then"),
+			Hint: "leave TrustConnection out, or use mutual.Optional"}
+	}
 	in, err := o.initiator()
 	if err != nil {
 		return nil, err
@@ -52,12 +60,12 @@ func NewStack(o Options) (Stack, error) {
 	if o.Mutual != mutual.Optional && o.Mutual != mutual.Disabled && !o.KeepErrorBodies {
 		s = append(s, Stage{Sanitize, sanitize.New(sanitize.Options{Keep: o.KeepError})})
 	}
-	s = append(s, Stage{Mutual, mutual.New(mutual.Options{Mode: o.Mutual})})
+	s = append(s, Stage{Mutual, mutual.New(mutual.Options{Mode: o.Mutual, TrustConnection: o.TrustConnection})})
 	if o.Preemptive != nil {
 		s = append(s, Stage{Preemptive, preemptive.New(in, o.Preemptive, preemptive.Options{})})
 	}
 	return append(s, Stage{Negotiate, negotiate.New(in, negotiate.Options{
-		BodyLimit: o.BodyLimit, ReturnChallenge: o.ReturnChallenge, Proxy: o.Proxy,
+		BodyLimit: o.BodyLimit, SpillLimit: o.SpillLimit, SpillDir: o.SpillDir, OneShot: o.OneShot, ReturnChallenge: o.ReturnChallenge, Proxy: o.Proxy,
 	})}), nil
 }
 

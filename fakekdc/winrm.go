@@ -30,8 +30,8 @@ type WinRMOptions struct {
 	// Forge changes sealed answers on their way out; [WinRM.SetForgery] changes
 	// it.
 	Forge Forgery
-	// Schemes, Bindings, Certificate and Quirks are those of [WebOptions].
-	// Contexts belong to connections, always.
+	// Web is how callers are authenticated. Contexts belong to connections,
+	// always, and Next has no say.
 	Web WebOptions
 }
 

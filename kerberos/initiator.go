@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/kerbchain/kerbchain/internal/cbt"
 	"github.com/kerbchain/kerbchain/internal/gss"
 	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -100,6 +100,11 @@ type InitiatorOptions struct {
 	NoMutual bool
 	// Bindings is the mode of channel binding.
 	Bindings Bindings
+	// BindingsAware tells servers in the token that bindings are sent wherever
+	// there is a TLS connection to bind to, so that they can refuse one that was
+	// made for plain HTTP and passed on. A [Source] sets it where krb5.conf has
+	// client_aware_channel_bindings. It means nothing with BindingsOff.
+	BindingsAware bool
 	// Delegation is the mode of delegation. Proxies never get credentials.
 	Delegation Delegation
 	// DelegateTo limits delegation to these hosts, as the URL names them, in
@@ -153,6 +158,7 @@ func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.BindingsAware = o.BindingsAware || tellsBindings(source)
 	return &initiator{
 		source: source, delegator: delegator, o: o, names: names,
 		allowed: hostpattern.Parse(orAll(o.AllowedHosts)), delegateTo: hostpattern.Parse(orAll(o.DelegateTo)),
@@ -258,6 +264,7 @@ type securityContext struct {
 	gss      *gss.Context
 	micSent  bool
 	verified atomic.Bool
+	sealing  sync.Mutex // over gss once the context is established
 }
 
 func (c *securityContext) Target() middleware.Target { return c.target }
@@ -305,7 +312,7 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 			return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
 		}
 	}
-	g, req, err := gss.Init(c.ticket.t, gss.Options{Flags: flags, Bindings: bindings, Delegation: cred, Now: now})
+	g, req, err := gss.Init(c.ticket.t, gss.Options{Flags: flags, Bindings: bindings, BindingsAware: c.claims(bindings), Delegation: cred, Now: now})
 	if err != nil {
 		return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
 	}
@@ -327,26 +334,6 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 		})
 	}
 	return token, nil
-}
-
-func (c *securityContext) bindings() ([]byte, error) {
-	if c.o.Bindings == BindingsOff {
-		return nil, nil
-	}
-	if c.target.TLS == nil {
-		if c.o.Bindings != BindingsRequire {
-			return nil, nil
-		}
-		if !c.target.Secure {
-			return nil, errors.New("channel bindings are required, and plain HTTP has none: use https, or BindingsAuto")
-		}
-		return nil, fmt.Errorf("%w: the TLS connection is not known yet", middleware.ErrNoBindings)
-	}
-	data, err := cbt.ForConn(c.target.TLS)
-	if err != nil && c.o.Bindings == BindingsAuto && errors.Is(err, cbt.ErrUndefined) {
-		return nil, nil
-	}
-	return data, err
 }
 
 // mechList is what our NegTokenInit offers, and what a mechListMIC covers.

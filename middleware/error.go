@@ -59,6 +59,18 @@ const (
 	WrongMechanism
 	// Refused: the server rejected the token without saying why.
 	Refused
+	// Unsealed: the answer is in clear where an encrypted one is due.
+	Unsealed
+	// Tampered: an encrypted message is not what the peer sealed.
+	Tampered
+	// Replayed: an encrypted message was received before.
+	Replayed
+	// OutOfOrder: an encrypted message is not the one that is due.
+	OutOfOrder
+	// Reflected: an encrypted message is one of ours.
+	Reflected
+	// TokenTooLarge: the server does not take a request with so large a token.
+	TokenTooLarge
 )
 
 var reasons = [...]struct{ text, hint string }{
@@ -70,8 +82,16 @@ var reasons = [...]struct{ text, hint string }{
 	KRBError:           {"KRB-ERROR", ""},
 	UnverifiedRedirect: {"unverified redirect", "the redirect is not from a server that proved itself: ask for the final URL, or use mutual.Optional over a trusted TLS connection"},
 	ReusedConnection:   {"no token on a reused connection", "the server authenticates connections, not requests: sign every request (preemptive), or trust a verified connection"},
-	WrongMechanism:     {"wrong mechanism", "the server went on without Kerberos, most often because its SPN is not registered, or belongs to another account"},
+	WrongMechanism:     {"wrong mechanism", "the server went on without Kerberos, most often because its SPN is not registered or belongs to another account than the service runs as, or because the URL has its address in place of its name"},
 	Refused:            {"refused", "the server rejected the token without a reason: check the SPN, the server's keytab, the clocks, and whether it demands channel bindings"},
+	Unsealed:           {"not encrypted", "the answer is not from the server that was authenticated, or something before it answers in its place: look at the status, and for a proxy on the way"},
+	Tampered:           {"tampered with", "something between client and server changes messages, or mixes connections: go round it, or use https"},
+	Replayed:           {"replayed message", "something between client and server repeats messages or mixes connections: go round it, or use https"},
+	OutOfOrder:         {"message out of order", "a message before this one was lost on the way: something between client and server drops messages or mixes connections"},
+	Reflected:          {"message of our own", "something between client and server sends our messages back to us"},
+	TokenTooLarge: {"token too large", "the server's limit for a header field is most likely too small for a user in so many groups: raise it there " +
+		"(Apache LimitRequestFieldSize, nginx large_client_header_buffers, IIS MaxFieldLength and MaxRequestBytes, Tomcat maxHttpHeaderSize), " +
+		"and in what stands before it, or take groups out of the ticket"},
 }
 
 // String returns a short name such as "no token".

@@ -134,13 +134,20 @@ func (f InitiatorFunc) Initiate(ctx context.Context, t Target) (SecurityContext,
 }
 
 // A Sealer is a [SecurityContext] that can also protect messages once it is
-// established (RFC 2743 section 2.3).
+// established (RFC 2743 section 2.3), each a token in two parts: a header and
+// data as long as the message, as EncryptMessage of Windows' SSPI makes them.
+// Messages of one direction are numbered, and opened in the order in which the
+// peer sealed them. It is safe for concurrent use.
 type Sealer interface {
-	// Wrap seals plain with integrity and confidentiality. It does not keep or
-	// change plain.
-	Wrap(plain []byte) (sealed []byte, err error)
-	// Unwrap opens what the peer sealed, in the order in which it sealed it.
-	Unwrap(sealed []byte) (plain []byte, err error)
+	// Seal appends to dst a token with integrity and confidentiality, of which
+	// the first header bytes are the header. It does not keep or change plain,
+	// which must not overlap dst.
+	Seal(dst, plain []byte) (out []byte, header int, err error)
+	// Open verifies and decrypts what the peer sealed, and returns it, in the
+	// memory of data if it can; with an error data holds no plaintext. Errors
+	// are of type [*Error], with a Reason such as [Tampered] or [Replayed].
+	// Padding, which RC4 may have, stays.
+	Open(header, data []byte) (plain []byte, err error)
 }
 
 type (

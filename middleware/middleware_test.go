@@ -189,11 +189,12 @@ func TestTrace(t *testing.T) {
 	for _, e := range []middleware.Event{
 		middleware.TicketEvent{}, middleware.ExchangeEvent{}, middleware.TokenEvent{}, middleware.SendEvent{},
 		middleware.RefusedEvent{}, middleware.VerdictEvent{}, middleware.SanitizedEvent{},
+		middleware.DiscardEvent{}, middleware.FallbackEvent{},
 	} {
 		middleware.Emit(two, e)
 	}
 	want := []string{"one middleware.ChallengeEvent"}
-	for _, e := range []string{"Ticket", "Exchange", "Token", "Send", "Refused", "Verdict", "Sanitized"} {
+	for _, e := range []string{"Ticket", "Exchange", "Token", "Send", "Refused", "Verdict", "Sanitized", "Discard", "Fallback"} {
 		want = append(want, "one middleware."+e+"Event", "two middleware."+e+"Event")
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -353,7 +354,7 @@ func TestTemporary(t *testing.T) {
 
 func TestReasons(t *testing.T) {
 	seen := make(map[string]middleware.Reason)
-	for r := middleware.ReasonNone; r <= middleware.Refused; r++ {
+	for r := middleware.ReasonNone; r <= middleware.TokenTooLarge; r++ {
 		name := r.String()
 		if old, ok := seen[name]; ok || name == "" || strings.HasPrefix(name, "reason ") {
 			t.Errorf("reason %d is called %q, as is %d", int(r), name, int(old))
@@ -363,9 +364,33 @@ func TestReasons(t *testing.T) {
 			t.Errorf("%v has hint %q", r, hint)
 		}
 	}
-	for r, want := range map[middleware.Reason]string{-1: "reason -1", middleware.Refused + 1: "reason 10"} {
+	for r, want := range map[middleware.Reason]string{-1: "reason -1", 1000: "reason 1000"} {
 		if got := r.String(); got != want || r.Hint() != "" {
 			t.Errorf("got %q with hint %q, want %q with none", got, r.Hint(), want)
 		}
+	}
+}
+
+// What a request says of HTTP/1.1 is the last word of it, and of the response
+// that a transport made of it.
+func TestHTTP1(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "https://a.test/", nil)
+	if middleware.HTTP1Wanted(r) || middleware.HTTP1Wanted(nil) || middleware.HTTP1Offered(nil) {
+		t.Error("wanted or offered by nobody")
+	}
+	over2 := func(r *http.Request) *http.Response { return &http.Response{ProtoMajor: 2, Request: r} }
+	if middleware.HTTP1Offered(over2(nil)) || middleware.HTTP1Offered(over2(r)) {
+		t.Error("offered by a transport that knows nothing of it")
+	}
+	offered := middleware.OfferHTTP1(r)
+	if !middleware.HTTP1Offered(over2(offered)) || middleware.HTTP1Wanted(offered) {
+		t.Error("not offered, or wanted")
+	}
+	if middleware.HTTP1Offered(&http.Response{ProtoMajor: 1, Request: offered}) {
+		t.Error("offered where it is what was used")
+	}
+	wanted := middleware.WantHTTP1(offered)
+	if !middleware.HTTP1Wanted(wanted) || middleware.HTTP1Offered(over2(wanted)) || middleware.HTTP1Wanted(r) {
+		t.Error("not wanted, or still offered, or wanted of the old request")
 	}
 }

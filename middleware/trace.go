@@ -74,16 +74,34 @@ type RefusedEvent struct {
 	Host   string
 	Status int
 	Reason Reason
+	Bytes  int   // length of the token that was refused, before base64; 0 when there was none
 	Err    error // what the server's token said, if anything
 }
 
-// VerdictEvent: a response was judged by the mutual stage.
+// DiscardEvent: the server cannot use the ticket at hand, which is dropped; the
+// request is signed with a fresh one.
+type DiscardEvent struct {
+	Host string
+	SPN  string // if the security context tells
+	Code int32  // of the server's KRB-ERROR
+}
+
+// FallbackEvent: the server does not authenticate over HTTP/2, and the request
+// is sent again over HTTP/1.1.
+type FallbackEvent struct {
+	Host string
+	Err  error // the stream's error HTTP_1_1_REQUIRED; nil where the server refused a token
+}
+
+// VerdictEvent: a response was judged by the mutual stage, or opened by the stage
+// seal.
 type VerdictEvent struct {
 	Host     string
 	SPN      string
-	Mode     string // "required", "optional" or "disabled"
+	Mode     string // "required", "optional", "disabled", or "sealed" from the stage seal
 	Status   int
 	Verified bool
+	Trusted  bool   // verified by its connection alone, on which SPN proved itself before
 	Reason   Reason // why not, when not verified
 	Err      error  // nil when the response was passed up
 }
@@ -101,6 +119,8 @@ func (CacheEvent) event()     {}
 func (TokenEvent) event()     {}
 func (SendEvent) event()      {}
 func (RefusedEvent) event()   {}
+func (DiscardEvent) event()   {}
+func (FallbackEvent) event()  {}
 func (VerdictEvent) event()   {}
 func (SanitizedEvent) event() {}
 

@@ -82,6 +82,10 @@ func (t *timeline) trace(e middleware.Event) {
 			why += ": " + e.Err.Error()
 		}
 		t.say("negotiate", "%d from %s stands: %s", e.Status, e.Host, why)
+	case middleware.DiscardEvent:
+		t.say("negotiate", "%s cannot use the ticket (%s), which is dropped", e.Host, krb.ErrorName(e.Code))
+	case middleware.FallbackEvent:
+		t.say("negotiate", "%s does not authenticate over HTTP/2, and is asked over HTTP/1.1", e.Host)
 	case middleware.VerdictEvent:
 		if e.Verified {
 			t.say("mutual", "%d from %s verified: the server holds the key of %s", e.Status, e.Host, e.SPN)

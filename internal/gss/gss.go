@@ -40,6 +40,10 @@ type Options struct {
 	// Bindings is the application data of the channel bindings, such as
 	// "tls-server-end-point:" and a hash. Nil means none.
 	Bindings []byte
+	// BindingsAware tells the acceptor that we send bindings wherever there is
+	// something to bind to ([MS-KILE] section 3.2.5.8, KERB_AP_OPTIONS_CBT), so
+	// that it can refuse a token that came to it without them by another way.
+	BindingsAware bool
 	// Delegation is a KRB-CRED for the acceptor, sent when Flags has FlagDeleg.
 	Delegation []byte
 	// Now is the time to put into the authenticator; the process-wide clock
@@ -81,6 +85,10 @@ func Init(t *krb.Ticket, o Options) (*Context, []byte, error) {
 	if o.Flags&FlagMutual != 0 {
 		options = krb.APMutualRequired
 	}
+	var data []byte
+	if o.BindingsAware {
+		data = bindingsAware()
+	}
 	req, err := krb.MakeAPReq(t, &krb.Authenticator{
 		Client:   t.Client,
 		Checksum: krb.Checksum{Type: checksumType, Value: checksum(o)},
@@ -89,6 +97,7 @@ func Init(t *krb.Ticket, o Options) (*Context, []byte, error) {
 		Subkey:   subkey,
 		Seq:      seq,
 		HasSeq:   true,
+		AuthData: data,
 	}, krb.UsageAPReqAuth, options)
 	if err != nil {
 		return nil, nil, err

@@ -26,12 +26,14 @@ import (
 //	/auth/cgi/deleg     uses the caller's delegated credentials with klist and kvno
 //	/auth/cgi/flaky?x   503 the first time that x is asked for, then 200
 //
-// A fourth port is a forward proxy for those who authenticate to HTTP/localhost.
+// A fourth port is a forward proxy, for http and by CONNECT to the other three,
+// for those who authenticate to HTTP/localhost.
 type web struct {
 	origins map[string]string // URL without path, by kind: http, https, h2
 	proxy   string            // URL without path
 	ca      string            // path of the certificate
 	log     string            // path of the access log
+	hops    string            // path of the proxy's: method, status, X-Trial
 }
 
 // Contents of files.
@@ -99,10 +101,10 @@ func startWeb(t *testing.T, r *realm) *web {
 			"https": "https://localhost:" + port(addrs[1]),
 			"h2":    "https://localhost:" + port(addrs[2]),
 		},
-		proxy: "http://localhost:" + port(addrs[3]), ca: in("cert.pem"), log: in("access.log"),
+		proxy: "http://localhost:" + port(addrs[3]), ca: in("cert.pem"), log: in("access.log"), hops: in("proxy.log"),
 	}
 	write(t, in("httpd.conf"), apacheConfig(t, dir, addrs))
-	showOnFailure(t, in("error.log"), in("access.log"))
+	showOnFailure(t, in("error.log"), in("access.log"), in("proxy.log"))
 	as := unprivileged(t)
 	give(t, dir, as)
 	env := environment{
@@ -116,7 +118,7 @@ func startWeb(t *testing.T, r *realm) *web {
 func apacheConfig(t *testing.T, dir string, addrs []string) string {
 	t.Helper()
 	var b strings.Builder
-	for _, m := range []string{"mpm_event", "authn_core", "authz_core", "authz_user", "auth_gssapi", "alias", "env", "cgid", "ssl", "http2", "proxy", "proxy_http"} {
+	for _, m := range []string{"mpm_event", "authn_core", "authz_core", "authz_user", "auth_gssapi", "alias", "env", "cgid", "ssl", "http2", "proxy", "proxy_http", "proxy_connect"} {
 		fmt.Fprintf(&b, "LoadModule %s_module %s\n", m, module(t, m))
 	}
 	for _, a := range addrs {
@@ -176,7 +178,9 @@ Redirect 302 /open/moved /auth/hello
 	}
 	fmt.Fprintf(&b, `
 <VirtualHost %[2]s>
+	CustomLog %[1]s/proxy.log "%%m %%>s %%{X-Trial}i"
 	ProxyRequests On
+	AllowCONNECT %[3]s
 	<Proxy "*">
 		AuthType GSSAPI
 		AuthName proxy
@@ -184,7 +188,7 @@ Redirect 302 /open/moved /auth/hello
 		Require valid-user
 	</Proxy>
 </VirtualHost>
-`, dir, addrs[3])
+`, dir, addrs[3], strings.Join([]string{port(addrs[0]), port(addrs[1]), port(addrs[2])}, " "))
 	return b.String()
 }
 

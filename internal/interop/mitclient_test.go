@@ -12,9 +12,9 @@ import (
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
-// TestFakeKDCDelegation has curl delegate to fakekdc's web service, which acts
+// TestFakeKDCAndCurlDelegation has curl delegate to fakekdc's web service, which acts
 // with what it got, once for each encryption type.
-func TestFakeKDCDelegation(t *testing.T) {
+func TestFakeKDCAndCurlDelegation(t *testing.T) {
 	t.Parallel()
 	for _, e := range etypes {
 		t.Run(e.name, func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestFakeKDCAsked(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(*fake, *testing.T){
 		"flags":          (*fake).testFlags,
-		"addresses":      (*fake).testAddresses,
+		"addresses":      (*fake).testTicketAddresses,
 		"session key":    (*fake).testSessionKey,
 		"rotation":       (*fake).testRotation,
 		"DIR collection": (*fake).testCollection,
@@ -84,8 +84,8 @@ func (f *fake) testFlags(t *testing.T) {
 	}
 }
 
-// testAddresses asks for a ticket that is good for the addresses of this machine.
-func (f *fake) testAddresses(t *testing.T) {
+// testTicketAddresses asks for a ticket that is good for the addresses of this machine.
+func (f *fake) testTicketAddresses(t *testing.T) {
 	f.kinit(t, "-a")
 	list := must(t, f.env, "", tool(t, "klist"), "-a", "-n").stdout
 	if !strings.Contains(list, "Addresses: ") || strings.Contains(list, "Addresses: (none)") {

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -10,80 +11,163 @@ import (
 // firstChunk is what is read of a body of unknown length to begin with.
 const firstChunk = 4 << 10
 
-// readAhead reads up to one byte more than the limit and returns the first
-// leg's body.
-func (b *Body) readAhead() (io.ReadCloser, error) {
-	size := int64(firstChunk)
-	if b.length > 0 {
-		size = min(b.length, DefaultLimit) + 1 // one more, to meet the end
-	}
-	res, err := b.read(min(size, b.limit+1))
-	if err != nil {
-		return nil, b.fail(err)
-	}
-	if !res.whole {
-		b.owned = true
-		return &stream{Reader: io.MultiReader(bytes.NewReader(res.data), b.original), Closer: b.original}, nil
-	}
-	b.buf, b.buffered, b.owned = res.data, true, true
-	// The bytes are all here; what Close has to say about them comes too late
-	// to matter to the request.
-	b.original.Close()
-	return newCopy(b.buf), nil
+// ahead is a body that is read ahead and kept, if it is not too large.
+type ahead struct {
+	original *onceCloser
+	o        Options
+	length   int64  // as declared; 0 or less: unknown
+	inner    source // what became of it, once it was read
 }
 
-type result struct {
-	data  []byte
-	whole bool
-	err   error
+func (s *ahead) shares() bool { return false }
+
+func (s *ahead) replayable() bool { return s.inner == nil || s.inner.replayable() }
+
+func (s *ahead) open(ctx context.Context) (io.ReadCloser, error) {
+	if s.inner == nil {
+		g, err := s.wait(ctx)
+		if err != nil {
+			_ = s.original.Close() // err says more
+			return nil, err
+		}
+		s.inner = s.settle(g)
+	}
+	return s.inner.open(ctx)
 }
 
-// read waits for fill or the end of the context, whichever comes first. The
-// buffer belongs to fill until it has returned.
-func (b *Body) read(size int64) (result, error) {
-	if b.ctx.Done() == nil {
-		res := fill(b.original, size, b.limit)
-		return res, res.err
+func (s *ahead) release() error {
+	if s.inner != nil {
+		return s.inner.release()
 	}
-	done := make(chan result, 1)
-	go func() { done <- fill(b.original, size, b.limit) }()
+	return s.original.Close()
+}
+
+// settle turns what was read into a source.
+func (s *ahead) settle(g gathered) source {
+	switch {
+	case !g.whole:
+		return newStream(s.original, nil, s.refusal(g)).after(g)
+	case g.spill != nil:
+		// Here and below the bytes are all there; what Close has to say about
+		// the body comes too late to matter to the request.
+		_ = s.original.Close()
+		return g.spill
+	}
+	_ = s.original.Close()
+	return memory(g.data)
+}
+
+func (s *ahead) refusal(g gathered) string {
+	why := fmt.Sprintf("it has no Request.GetBody and more than the %d bytes kept of a body for another try", max(s.o.most(), 0))
+	if g.fault != nil {
+		why += fmt.Sprintf(", or than could be kept (%v)", g.fault)
+	}
+	return why
+}
+
+// wait gathers, until it is done or the context ends, whichever comes first.
+// What is being gathered belongs to gather until it has returned.
+func (s *ahead) wait(ctx context.Context) (gathered, error) {
+	if ctx.Done() == nil {
+		return s.gather()
+	}
+	type result struct {
+		g   gathered
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		g, err := s.gather()
+		select {
+		case done <- result{g, err}:
+		case <-ctx.Done():
+			g.discard()
+		}
+	}()
 	select {
 	case res := <-done:
-		return res, res.err
-	case <-b.ctx.Done():
-		return result{}, fmt.Errorf("reading the request body ahead: %w", b.ctx.Err())
+		return res.g, res.err
+	case <-ctx.Done():
+		return gathered{}, fmt.Errorf("reading the request body ahead: %w", ctx.Err())
 	}
 }
 
-// fill reads up to limit+1 bytes into a buffer of size bytes that grows.
-func fill(r io.Reader, size, limit int64) result {
-	r = &progress{r: r}
+// gathered is what was read of a body ahead of its sending: data, or first what
+// is in the file and then data.
+type gathered struct {
+	data  []byte
+	spill *spill
+	whole bool
+	fault error // of the file; it holds what it has
+}
+
+// discard gives up what is in the file.
+func (g gathered) discard() {
+	if g.spill != nil {
+		_ = g.spill.release() // of a file that is of no more use
+	}
+}
+
+// reader returns what was gathered, to be read once.
+func (g gathered) reader() io.Reader {
+	if g.spill == nil {
+		return bytes.NewReader(g.data)
+	}
+	return io.MultiReader(g.spill.section(), bytes.NewReader(g.data))
+}
+
+// gather reads up to one byte more than the limits.
+func (s *ahead) gather() (gathered, error) {
+	r := &progress{r: s.original}
+	limit := s.o.Limit
+	size := int64(firstChunk)
+	if s.length > 0 {
+		size = min(s.length, DefaultLimit) + 1 // one more, to meet the end
+	}
+	if s.length > limit || limit < 0 {
+		limit = -1 // straight into the file
+	}
+	g, err := gather(r, min(size, limit+1), limit)
+	if err != nil || g.whole || s.o.SpillLimit <= max(s.o.Limit, 0) {
+		return g, err
+	}
+	return s.spill(r, g.data)
+}
+
+// gather reads up to limit+1 bytes into a buffer of size bytes that grows.
+func gather(r io.Reader, size, limit int64) (gathered, error) {
 	buf := make([]byte, 0, size)
 	for int64(len(buf)) <= limit {
 		if len(buf) == cap(buf) {
-			buf = slices.Grow(buf, len(buf))
+			buf = slices.Grow(buf, max(len(buf), 1))
 		}
 		n, err := r.Read(buf[len(buf):min(int64(cap(buf)), limit+1)])
 		buf = buf[:len(buf)+n]
 		if err == io.EOF {
-			return result{data: buf, whole: int64(len(buf)) <= limit}
+			return gathered{data: buf, whole: int64(len(buf)) <= limit}, nil
 		}
 		if err != nil {
-			return result{err: fmt.Errorf("reading the request body ahead, after %d bytes: %w", len(buf), err)}
+			return gathered{}, aheadError(int64(len(buf)), err)
 		}
 	}
-	return result{data: buf}
+	return gathered{data: buf}, nil
 }
 
-// A stream is a body whose head was read ahead.
-type stream struct {
-	io.Reader
-	io.Closer
+func aheadError(n int64, err error) error {
+	return fmt.Errorf("reading the request body ahead, after %d bytes: %w", n, err)
 }
 
-// newCopy returns a reader of its own over the whole body.
-func newCopy(b []byte) io.ReadCloser {
-	return io.NopCloser(bytes.NewReader(b))
+// memory is a body that is all there.
+type memory []byte
+
+func (m memory) replayable() bool { return true }
+func (m memory) shares() bool     { return false }
+func (m memory) release() error   { return nil }
+
+// open returns a reader of its own, of a kind that net/http knows to be in
+// memory.
+func (m memory) open(context.Context) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(m)), nil
 }
 
 // maxIdle is how often in a row a Read may return nothing at all.

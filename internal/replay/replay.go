@@ -6,16 +6,23 @@
 //   - no body (nil or http.NoBody): nothing to copy;
 //   - Request.GetBody: the first leg sends Body, each later one what GetBody
 //     returns;
+//   - a body that can be rewound: an *os.File of a regular file is read at the
+//     offset at which it stands, by every leg for itself; any other io.Seeker is
+//     set back to that offset for each leg, and closed at the end of all;
 //   - a buffer: the body is read ahead, when the first leg asks for it, and if
-//     all of it is within the limit every leg reads the buffer;
-//   - otherwise the first leg streams the body, what was read ahead first, and
-//     there is no second one: Next says ErrNotReplayable and nothing is sent
-//     short.
+//     all of it is within the limit every leg reads the buffer; above that a
+//     temporary file takes its place, if the options allow one;
+//   - otherwise the body can be sent once. A leg that ends without having read a
+//     byte of it, as with Expect: 100-continue (RFC 9110 section 10.1.1), leaves
+//     it to the next one; after that Next says ErrNotReplayable.
 //
-// The caller's body is closed exactly once whatever happens. Request.Body,
-// GetBody and ContentLength are only read, never set: a body that is longer or
-// shorter than declared reaches the transport as it is, and the transport
-// judges it.
+// Nothing is ever sent short: a leg that gets less than an earlier one has read
+// ends in an error, which the transport must not take for the end of the body.
+//
+// The caller's body is closed exactly once whatever happens. Of the request,
+// Body, GetBody, ContentLength and Trailer are only read, never set: a body that
+// is longer or shorter than declared reaches the transport as it is, and the
+// transport judges it.
 package replay
 
 import (
@@ -25,7 +32,9 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // DefaultLimit is the most that is buffered of a body without GetBody, in
@@ -38,122 +47,249 @@ var ErrNotReplayable = errors.New("request body cannot be sent again")
 
 var errReleased = errors.New("request body was already released")
 
-// A Body hands out the copies of one request's body. It is for one goroutine
-// at a time; the readers it hands out are independent of it and of each other,
-// so that a transport may go on reading one leg's body while the next leg is
-// being sent.
-type Body struct {
-	ctx     context.Context
-	limit   int64
-	length  int64 // Request.ContentLength
-	getBody func() (io.ReadCloser, error)
-
-	original *onceCloser // nil when there is no body
-	legs     int         // handed out so far
-	owned    bool        // original is closed, or a leg will close it
-	buffered bool        // buf is the whole body
-	buf      []byte      // never written once buffered
-	err      error       // answers every further Next
+// Options bound what is kept of a body.
+type Options struct {
+	// Limit is the size in bytes up to which a body without GetBody is held in
+	// memory: 0 means DefaultLimit, a negative limit that nothing is.
+	Limit int64
+	// SpillLimit is the size in bytes up to which a body that exceeds Limit is
+	// held in a temporary file; up to Limit and below, there is none.
+	SpillLimit int64
+	// SpillDir is the folder of that file, empty for that of os.TempDir.
+	SpillDir string
+	// Wait puts off the reading ahead until the first leg's body is read, so
+	// that nothing is read of a body that the server does not want yet.
+	Wait bool
 }
 
-// New prepares the body of r. It reads nothing. limit is the size in bytes up
-// to which a body without GetBody is buffered: 0 means DefaultLimit, a
-// negative limit that nothing is.
+func (o *Options) normalize() {
+	if o.Limit == 0 {
+		o.Limit = DefaultLimit
+	}
+	o.Limit = min(max(o.Limit, -1), math.MaxInt64-1)
+	o.SpillLimit = min(o.SpillLimit, math.MaxInt64-1)
+	if o.SpillLimit <= 0 {
+		o.SpillLimit = -1
+	}
+}
+
+// most is how large a body can be that is kept.
+func (o *Options) most() int64 { return max(o.Limit, o.SpillLimit) }
+
+// A source makes the bodies of the legs.
+type source interface {
+	// open returns the body of the next leg, which releases what it holds when
+	// it is closed, once or more.
+	open(ctx context.Context) (io.ReadCloser, error)
+	// replayable reports whether any number of legs can be opened.
+	replayable() bool
+	// shares reports whether legs use one reader in turn.
+	shares() bool
+	// release ends the opening. It does not disturb a leg that is open.
+	release() error
+}
+
+// A Body hands out the copies of one request's body. It is for one goroutine
+// at a time; the readers it hands out may be used beside it and beside each
+// other, so that a transport may go on reading one leg's body while the next leg
+// is being sent.
+type Body struct {
+	r    *http.Request
+	legs int
+	err  error // answers every further Next
+
+	src  source // nil when there is no body
+	gate *gate  // nil where legs may be read at once
+	most atomic.Int64
+
+	mu       sync.Mutex // over what GetBody of a leg may use beside Next
+	last     *leg
+	released bool
+}
+
+// New prepares the body of r. It reads nothing.
 //
 // If the context of r is done already, New closes the body and returns the
 // context's error. Otherwise the caller must call Close, in a defer.
-func New(r *http.Request, limit int64) (*Body, error) {
-	if limit == 0 {
-		limit = DefaultLimit
-	}
-	limit = min(limit, math.MaxInt64-1)
-	b := &Body{ctx: r.Context(), limit: limit, length: r.ContentLength, getBody: r.GetBody}
+func New(r *http.Request, o Options) (*Body, error) {
+	o.normalize()
+	b := &Body{r: r}
 	if r.Body != nil && r.Body != http.NoBody {
-		b.original = &onceCloser{ReadCloser: r.Body}
+		b.src = choose(r, o)
+		if b.src.shares() {
+			b.gate = newGate()
+		}
 	}
-	if err := b.ctx.Err(); err != nil {
-		b.Close()
+	if err := r.Context().Err(); err != nil {
+		_ = b.Close() // the context says why
 		return nil, fmt.Errorf("request body not read: %w", err)
 	}
 	return b, nil
 }
 
-// Next returns the body of the next leg, which belongs to the caller and must
-// be closed, as http.Transport does with the body it is given. It is
-// http.NoBody where the request has none.
+func choose(r *http.Request, o Options) source {
+	original := &onceCloser{ReadCloser: r.Body}
+	if r.GetBody != nil {
+		return &getBody{original: original, get: r.GetBody, trailer: len(r.Trailer) > 0}
+	}
+	if f, ok := r.Body.(*os.File); ok {
+		if s := newFile(f, original); s != nil {
+			return s
+		}
+	} else if s, ok := r.Body.(io.Seeker); ok {
+		if s := newSeeker(s, original); s != nil {
+			return s
+		}
+	}
+	if most := o.most(); most < 0 || r.ContentLength > most {
+		return newStream(original, nil, fmt.Sprintf("it has no Request.GetBody and more than the %d bytes kept of a body for another try", max(most, 0)))
+	}
+	a := &ahead{original: original, o: o, length: r.ContentLength}
+	if o.Wait {
+		return newStream(original, a, "")
+	}
+	return a
+}
+
+// Next returns a shallow copy of the request with the body of the next leg: the
+// request itself where there is none. The body belongs to the caller and must be
+// closed, as http.Transport does with the body it is given. GetBody of the copy
+// is set where more copies can be had, for transports that resend by themselves,
+// and Trailer is a map of its own that is filled in when the body has been read.
 //
-// The first Next of a body with neither GetBody nor a ContentLength above the
-// limit reads ahead, and so waits for a body that is being produced. It gives
-// up when the request's context ends: the body is closed, which by the rules
-// of net/http unblocks its Read, and the context's error is returned even if
-// it does not. A body whose writer waits for the response first needs a
-// negative limit.
+// The first Next of a body that is kept reads ahead, and so waits for a body
+// that is being produced. It gives up when the request's context ends: the body
+// is closed, which by the rules of net/http unblocks its Read, and the context's
+// error is returned even if it does not. A body whose writer waits for the
+// response first needs a negative limit, or Options.Wait.
 //
 // Errors wrap ErrNotReplayable, when there is no fresh body to be had, the
 // context's error, or that of Body.Read or GetBody. There is nothing to close
 // with an error.
-func (b *Body) Next() (io.ReadCloser, error) {
+func (b *Body) Next() (*http.Request, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
 	b.legs++
-	switch {
-	case b.original == nil:
-		return http.NoBody, nil
-	case b.buffered:
-		return newCopy(b.buf), nil
-	case b.legs > 1:
-		return b.again()
-	case b.getBody != nil || b.limit < 0 || b.length > b.limit:
-		b.owned = true
-		return b.original, nil
+	if b.src == nil {
+		return b.r, nil
 	}
-	return b.readAhead()
+	out := *b.r
+	out.Trailer = b.r.Trailer.Clone()
+	body, err := b.open(out.Trailer)
+	if err != nil {
+		// A GetBody that fails may do better the next time; the rest will not.
+		if _, again := b.src.(*getBody); !again {
+			b.err = err
+		}
+		return nil, err
+	}
+	out.Body, out.GetBody = body, nil
+	if b.src.replayable() {
+		trailer := out.Trailer
+		out.GetBody = func() (io.ReadCloser, error) { return b.open(trailer) }
+	}
+	return &out, nil
 }
 
-// again is the answer to a second Next where nothing is buffered.
-func (b *Body) again() (io.ReadCloser, error) {
-	if b.getBody == nil {
-		b.err = fmt.Errorf("%w: it has no Request.GetBody and more than the %d bytes kept of a body for another try; "+
-			"set Request.GetBody, raise the limit, or authenticate preemptively", ErrNotReplayable, max(b.limit, 0))
-		return nil, b.err
+// open returns the body of a leg, which fills in trailer at its end.
+func (b *Body) open(trailer http.Header) (io.ReadCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.released {
+		return nil, errReleased
 	}
-	body, err := b.getBody()
-	if err == nil && body == nil {
-		err = errors.New("returned no body")
+	ctx := b.r.Context()
+	l := &leg{most: &b.most, gate: b.gate}
+	if b.gate != nil {
+		if b.last != nil {
+			_ = b.last.Close() // its Read ends, if it is under way
+		}
+		turn, err := b.gate.turn(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("request body not read: %w", err)
+		}
+		l.number = turn
+		defer b.gate.leave()
 	}
+	body, err := b.src.open(ctx)
+	b.last = nil
 	if err != nil {
-		return nil, fmt.Errorf("%w: Request.GetBody for leg %d: %w", ErrNotReplayable, b.legs, err)
+		return nil, err
 	}
-	return body, nil
+	if len(b.r.Trailer) > 0 {
+		fill(trailer, b.r.Trailer) // where all was read ahead
+		l.end = func() { fill(trailer, b.r.Trailer) }
+	} else if _, own := b.src.(*ahead); own && b.src.replayable() {
+		return body, nil // nothing to watch over: the copy is ours
+	}
+	l.body, b.last = body, l
+	return l, nil
+}
+
+// fill copies the values of trailers that were announced.
+func fill(to, from http.Header) {
+	for name := range to {
+		to[name] = append([]string(nil), from[name]...)
+	}
 }
 
 // Replayable reports whether one more leg could be sent. Before the first Next
-// it is true of a body that may yet turn out to be too large.
+// it is true of a body that may yet turn out to be too large; of one that can be
+// sent once it is true as long as nothing of it was read, if it was put off.
 func (b *Body) Replayable() bool {
-	return b.err == nil && (b.original == nil || b.buffered || b.getBody != nil || b.legs == 0)
+	if b.src == nil || b.err != nil {
+		return b.err == nil
+	}
+	s := b.stream()
+	return b.src.replayable() || s != nil && s.untouched()
+}
+
+// Repeatable reports whether any number of legs can be sent. Before the first
+// Next it is true of a body that may yet turn out to be too large.
+func (b *Body) Repeatable() bool {
+	return b.err == nil && (b.src == nil || b.src.replayable())
+}
+
+// Cut reports whether the last leg was read in part only, and so did not reach
+// the server whole. It is false where that is not known.
+func (b *Body) Cut() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last != nil && b.last.cut(b.r.ContentLength)
+}
+
+// stream returns the body as one that can be sent once, nil if it is none.
+func (b *Body) stream() *stream {
+	src := b.src
+	if a, ok := src.(*ahead); ok {
+		src = a.inner
+	}
+	s, _ := src.(*stream)
+	return s
+}
+
+// Once reports whether the body can be sent once only, to a server that reads
+// it. Of a body that is to be read ahead it is not known before the first Next,
+// or with Options.Wait before it was read, and false until then.
+func (b *Body) Once() bool {
+	s := b.stream()
+	return s != nil && (s.lazy == nil || !s.untouched() && !s.replayable())
 }
 
 // Close ends the handing out, and closes the caller's body unless that was
 // done or is left to a leg: it never disturbs a reader that Next returned. It
 // may be called more than once, and its error is that of closing the body.
 func (b *Body) Close() error {
-	if b.err == nil {
-		b.err = errReleased
-	}
-	b.buf = nil
-	if b.original == nil || b.owned {
+	b.mu.Lock()
+	again := b.released
+	b.released = true
+	b.mu.Unlock()
+	if again || b.src == nil {
 		return nil
 	}
-	b.owned = true
-	return b.original.Close()
-}
-
-// fail closes the caller's body and remembers err.
-func (b *Body) fail(err error) error {
-	b.err, b.owned = err, true
-	b.original.Close()
-	return err
+	b.err = errReleased
+	return b.src.release()
 }
 
 // An onceCloser passes on the first Close alone. Close may run beside Read, as

@@ -50,6 +50,15 @@ func request(tb testing.TB, body io.ReadCloser) *http.Request {
 	return r
 }
 
+// next returns the body of the next leg.
+func next(b *Body) (io.ReadCloser, error) {
+	r, err := b.Next()
+	if r == nil || err != nil {
+		return nil, err
+	}
+	return r.Body, nil
+}
+
 // send does what a transport does: reads the body and closes it, twice.
 func send(tb testing.TB, body io.ReadCloser) string {
 	tb.Helper()
@@ -102,7 +111,7 @@ func TestReplayable(t *testing.T) {
 					return copies[len(copies)-1], nil
 				}
 			}
-			b, err := New(r, tc.limit)
+			b, err := New(r, Options{Limit: tc.limit})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,14 +123,14 @@ func TestReplayable(t *testing.T) {
 				if !b.Replayable() {
 					t.Errorf("leg %d: said not to be replayable", leg)
 				}
-				next, err := b.Next()
+				again, err := next(b)
 				if err != nil {
 					t.Fatalf("leg %d: %v", leg, err)
 				}
 				if n := body.reads.Load(); leg == 0 && tc.early >= 0 && n != tc.early {
 					t.Errorf("read %d times before the leg was sent", n)
 				}
-				if got := send(t, next); got != tc.want {
+				if got := send(t, again); got != tc.want {
 					t.Errorf("leg %d sent %d bytes, want %d", leg, len(got), len(tc.want))
 				}
 			}
@@ -144,13 +153,13 @@ func TestReplayable(t *testing.T) {
 func TestNoBody(t *testing.T) {
 	for name, body := range map[string]io.ReadCloser{"nil": nil, "NoBody": http.NoBody} {
 		t.Run(name, func(t *testing.T) {
-			b, err := New(request(t, body), 0)
+			b, err := New(request(t, body), Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			for range 3 {
-				if next, err := b.Next(); err != nil || next != http.NoBody || !b.Replayable() {
-					t.Fatalf("%v, %v", next, err)
+				if again, err := next(b); err != nil || again != body || !b.Replayable() {
+					t.Fatalf("%v, %v", again, err)
 				}
 			}
 			if err := b.Close(); err != nil {
@@ -178,25 +187,28 @@ func TestNotReplayable(t *testing.T) {
 			body := &counted{Reader: strings.NewReader(text)}
 			r := request(t, body)
 			r.ContentLength = tc.length
-			b, err := New(r, tc.limit)
+			b, err := New(r, Options{Limit: tc.limit})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer b.Close()
-			first, err := b.Next()
+			first, err := next(b)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if ahead := body.reads.Load() > 0; ahead != tc.ahead {
 				t.Errorf("read ahead %v, want %v", ahead, tc.ahead)
 			}
-			if b.Replayable() {
+			if n, err := io.ReadFull(first, make([]byte, 1)); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+			if b.Replayable() || !b.Once() {
 				t.Error("said to be replayable")
 			}
 			for range 2 {
-				next, err := b.Next()
-				if next != nil || !errors.Is(err, ErrNotReplayable) {
-					t.Fatalf("second leg: %v, %v", next, err)
+				again, err := next(b)
+				if again != nil || !errors.Is(err, ErrNotReplayable) {
+					t.Fatalf("second leg: %v, %v", again, err)
 				}
 				for _, hint := range []string{"GetBody", "limit", "preemptively"} {
 					if !strings.Contains(err.Error(), hint) {
@@ -208,8 +220,8 @@ func TestNotReplayable(t *testing.T) {
 			if n := body.closes.Load(); n != 0 {
 				t.Errorf("closed %d times while a leg has it", n)
 			}
-			if got := send(t, first); got != text {
-				t.Errorf("sent %d bytes, want %d", len(got), len(text))
+			if got := send(t, first); got != text[1:] {
+				t.Errorf("sent %d bytes, want %d", len(got), len(text)-1)
 			}
 			if n := body.closes.Load(); n != 1 {
 				t.Errorf("closed %d times", n)
@@ -221,7 +233,7 @@ func TestNotReplayable(t *testing.T) {
 func TestNeverUsed(t *testing.T) {
 	bad := errors.New("bad")
 	body := &counted{Reader: strings.NewReader("x"), closeErr: bad}
-	b, err := New(request(t, body), 0)
+	b, err := New(request(t, body), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,8 +243,8 @@ func TestNeverUsed(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-	if next, err := b.Next(); next != nil || err == nil || b.Replayable() {
-		t.Errorf("a leg after Close: %v, %v", next, err)
+	if again, err := next(b); again != nil || err == nil || b.Replayable() {
+		t.Errorf("a leg after Close: %v, %v", again, err)
 	}
 	if n, m := body.closes.Load(), body.reads.Load(); n != 1 || m != 0 {
 		t.Errorf("closed %d times, read %d times", n, m)
@@ -243,7 +255,7 @@ func TestContextDoneBefore(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	body := &counted{Reader: strings.NewReader("x")}
-	b, err := New(request(t, body).WithContext(ctx), 0)
+	b, err := New(request(t, body).WithContext(ctx), Options{})
 	if b != nil || !errors.Is(err, context.Canceled) {
 		t.Fatalf("%v, %v", b, err)
 	}
@@ -265,13 +277,13 @@ func TestStalledReader(t *testing.T) {
 				if unblocks {
 					body.onClose = func() { pr.Close() }
 				}
-				b, err := New(request(t, body).WithContext(ctx), 0)
+				b, err := New(request(t, body).WithContext(ctx), Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
 				for range 2 {
-					if next, err := b.Next(); next != nil || !errors.Is(err, context.DeadlineExceeded) {
-						t.Fatalf("%v, %v", next, err)
+					if again, err := next(b); again != nil || !errors.Is(err, context.DeadlineExceeded) {
+						t.Fatalf("%v, %v", again, err)
 					}
 				}
 				b.Close()
@@ -297,13 +309,13 @@ func TestReadAheadFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, ctx := range []context.Context{t.Context(), context.Background()} {
 				body := &counted{Reader: tc.reader}
-				b, err := New(request(t, body).WithContext(ctx), 0)
+				b, err := New(request(t, body).WithContext(ctx), Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
 				for range 2 {
-					if next, err := b.Next(); next != nil || !errors.Is(err, tc.want) {
-						t.Fatalf("%v, %v", next, err)
+					if again, err := next(b); again != nil || !errors.Is(err, tc.want) {
+						t.Fatalf("%v, %v", again, err)
 					}
 				}
 				b.Close()
@@ -314,12 +326,12 @@ func TestReadAheadFails(t *testing.T) {
 		})
 	}
 	body := &counted{Reader: readerFunc(func(b []byte) (int, error) { return len(b) + 1, nil })}
-	b, err := New(request(t, body), 0)
+	b, err := New(request(t, body), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if next, err := b.Next(); next != nil || err == nil || !strings.Contains(err.Error(), "count") {
-		t.Errorf("a count beyond the buffer: %v, %v", next, err)
+	if again, err := next(b); again != nil || err == nil || !strings.Contains(err.Error(), "count") {
+		t.Errorf("a count beyond the buffer: %v, %v", again, err)
 	}
 }
 
@@ -331,17 +343,17 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 func TestStreamErrorPassesOn(t *testing.T) {
 	bad := errors.New("bad")
 	body := &counted{Reader: io.MultiReader(strings.NewReader("0123456789"), iotest.ErrReader(bad))}
-	b, err := New(request(t, body), 4)
+	b, err := New(request(t, body), Options{Limit: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	next, err := b.Next()
+	again, err := next(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer next.Close()
-	if got, err := io.ReadAll(next); string(got) != "0123456789" || err != bad {
+	defer again.Close()
+	if got, err := io.ReadAll(again); string(got) != "0123456789" || err != bad {
 		t.Errorf("%q, %v", got, err)
 	}
 }
@@ -359,21 +371,21 @@ func TestGetBodyFails(t *testing.T) {
 			body := &counted{Reader: strings.NewReader("x")}
 			r := request(t, body)
 			r.GetBody = tc.getBody
-			b, err := New(r, 0)
+			b, err := New(r, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer b.Close()
-			first, err := b.Next()
+			first, err := next(b)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got := send(t, first); got != "x" {
 				t.Errorf("first leg sent %q", got)
 			}
-			next, err := b.Next()
-			if next != nil || !errors.Is(err, ErrNotReplayable) || !errors.Is(err, tc.want) || !strings.Contains(err.Error(), "leg 2") {
-				t.Errorf("%v, %v", next, err)
+			again, err := next(b)
+			if again != nil || !errors.Is(err, ErrNotReplayable) || !errors.Is(err, tc.want) || !strings.Contains(err.Error(), "leg 2") {
+				t.Errorf("%v, %v", again, err)
 			}
 			if n := body.closes.Load(); n != 1 {
 				t.Errorf("closed %d times", n)
@@ -386,22 +398,22 @@ func TestGetBodyFails(t *testing.T) {
 func TestLegsAtOnce(t *testing.T) {
 	text := bytes.Repeat([]byte("abcdefgh"), 10000)
 	body := &counted{Reader: iotest.HalfReader(bytes.NewReader(text))}
-	b, err := New(request(t, body), 0)
+	b, err := New(request(t, body), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	for range 4 {
-		next, err := b.Next()
+		again, err := next(b)
 		if err != nil {
 			t.Fatal(err)
 		}
 		wg.Go(func() {
-			got, err := io.ReadAll(iotest.OneByteReader(next))
+			got, err := io.ReadAll(iotest.OneByteReader(again))
 			if err != nil || !bytes.Equal(got, text) {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
-			next.Close()
+			again.Close()
 		})
 	}
 	b.Close()
@@ -415,20 +427,23 @@ func TestLegsAtOnce(t *testing.T) {
 // asks for another and leaves.
 func TestStreamWhileReleased(t *testing.T) {
 	body := &counted{Reader: strings.NewReader(strings.Repeat("x", 1<<16))}
-	b, err := New(request(t, body), 16)
+	b, err := New(request(t, body), Options{Limit: 16})
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, err := b.Next()
+	again, err := next(b)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if n, err := again.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Fatal(n, err)
 	}
 	var wg sync.WaitGroup
 	for range 2 {
-		wg.Go(func() { next.Close() })
+		wg.Go(func() { again.Close() })
 	}
-	wg.Go(func() { io.Copy(io.Discard, next) })
-	if _, err := b.Next(); !errors.Is(err, ErrNotReplayable) {
+	wg.Go(func() { io.Copy(io.Discard, again) })
+	if _, err := next(b); !errors.Is(err, ErrNotReplayable) {
 		t.Error(err)
 	}
 	b.Close()

@@ -173,8 +173,14 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 		}
 	case middleware.RefusedEvent:
 		return "token refused", []slog.Attr{
-			slog.String("host", e.Host), slog.Int("status", e.Status), reason(e.Reason), c.failure(e.Err),
+			slog.String("host", e.Host), slog.Int("status", e.Status), reason(e.Reason), size(e.Bytes), c.failure(e.Err),
 		}
+	case middleware.DiscardEvent:
+		return "ticket dropped", []slog.Attr{
+			slog.String("host", e.Host), optional("spn", e.SPN), slog.Int("code", int(e.Code)),
+		}
+	case middleware.FallbackEvent:
+		return "HTTP/1.1 in place of HTTP/2", []slog.Attr{slog.String("host", e.Host), c.failure(e.Err)}
 	case middleware.VerdictEvent:
 		return "verdict", []slog.Attr{
 			slog.String("host", e.Host), optional("spn", e.SPN), slog.String("mode", e.Mode),
@@ -199,6 +205,13 @@ func reason(r middleware.Reason) slog.Attr {
 		return slog.Attr{}
 	}
 	return slog.String("reason", r.String())
+}
+
+func size(bytes int) slog.Attr {
+	if bytes == 0 {
+		return slog.Attr{}
+	}
+	return slog.Int("bytes", bytes)
 }
 
 func optional(name, value string) slog.Attr {

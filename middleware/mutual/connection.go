@@ -1,31 +1,101 @@
 package mutual
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptrace"
-	"sync/atomic"
+	"sync"
+
+	"github.com/kerbchain/kerbchain/internal/connmark"
 )
 
 // A connection remembers over what a call went. The transport reports it, as a
-// rule in the goroutine of the call.
+// rule in the goroutine of the call, and with HTTP/1.1 in the order in which it
+// happens: where it goes first, which connection it takes, and the first byte of
+// the answer.
 type connection struct {
-	got       atomic.Int32
-	firstUsed atomic.Bool
+	mu        sync.Mutex
+	keep      bool // remember the connection itself
+	over      bool // the call is
+	got       int  // connections so far
+	firstUsed bool
+	hop       string   // host:port of the first hop, as the transport named it last
+	last      net.Conn // this and what follows only with keep
+	id        connmark.ID
+	varied    bool // there were several connections, or one that cannot be told
+	asked     int  // connections since the last answer
+	alone     bool // the last answer is to a request that went over last and no other
 }
 
 // watch returns a copy of r that reports its connections to c, beside any trace
 // that r has.
 func (c *connection) watch(r *http.Request) *http.Request {
-	return r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) {
-			if c.got.Add(1) == 1 {
-				c.firstUsed.Store(info.Reused)
-			}
-		},
-	}))
+	trace := &httptrace.ClientTrace{GotConn: c.gotConn}
+	if c.keep {
+		trace.GetConn, trace.GotFirstResponseByte = c.getConn, c.gotFirstByte
+	}
+	return r.WithContext(httptrace.WithClientTrace(r.Context(), trace))
+}
+
+func (c *connection) getConn(hostPort string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hop = hostPort
+}
+
+func (c *connection) gotConn(info httptrace.GotConnInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return
+	}
+	if c.got++; c.got == 1 {
+		c.firstUsed = info.Reused
+	}
+	if !c.keep {
+		return
+	}
+	id, ok := connmark.Of(info.Conn)
+	c.varied = c.varied || !ok || c.got > 1 && id != c.id
+	c.last, c.id, c.alone = info.Conn, id, false
+	c.asked++
+}
+
+func (c *connection) gotFirstByte() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.alone = c.asked == 1
+	c.asked = 0
+}
+
+// end forgets the connection, which must not live on in the traces that a
+// response's request drags along.
+func (c *connection) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over, c.last = true, nil
+}
+
+// A passage is what is known of how the last answer came.
+type passage struct {
+	conn  net.Conn    // nil: not known
+	id    connmark.ID // zero: cannot be told
+	hop   string
+	alone bool // no other connection was asked the same
+	sole  bool // the whole call went over it
+}
+
+func (c *connection) passage() passage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return passage{c.last, c.id, c.hop, c.alone, !c.varied}
 }
 
 // reused reports whether the one request of the call went over a connection
 // that earlier calls had used. A second request of the same call usually goes
 // over the connection of the first, which says nothing about the server.
-func (c *connection) reused() bool { return c.got.Load() == 1 && c.firstUsed.Load() }
+func (c *connection) reused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.got == 1 && c.firstUsed
+}

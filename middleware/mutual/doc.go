@@ -30,6 +30,27 @@
 // Proxy-Authenticate or Proxy-Authentication-Info header. A proxy's bad token is
 // an error whatever the origin server proved.
 //
+// # Trust in a connection
+//
+// IIS, WinRM and others authenticate a connection once, and send no more tokens
+// on it. With Options.TrustConnection a response without a token counts as
+// verified, whatever its status, when it came over a connection of HTTP/1.1 on
+// which an earlier response was verified, for the same origin, by the same wiring
+// of the stage. [middleware.Trusted] of its request tells such a response, for
+// which sanitize asks too; no security context is verified by it.
+//
+// It is the connection itself that is trusted, never its address: a new one to
+// the same server has to be verified anew. A bad token ends the trust. Nothing is
+// trusted that cannot be told apart: a response over HTTP/2, whose connections
+// are shared; one that came over plain HTTP through a proxy; and one from a
+// transport that does not report its connections ([httptrace.ClientTrace]), or
+// wraps them in a type that does not say by a method NetConn() [net.Conn] what is
+// in it.
+//
+// What this is worth is what the connection is worth: over TLS nobody else can
+// write to it; over plain HTTP whoever is in between can, and then only messages
+// that are sealed one by one (a [middleware.Sealer]) are safe.
+//
 // # Order
 //
 // The stage stands outside (before, in [kerbchain.Chain]) the stages that sign

@@ -13,22 +13,36 @@ import (
 type Options struct {
 	// Mode says what becomes of responses that are not verified.
 	Mode Mode
+	// TrustConnection takes a response without a token for verified when it came
+	// over the very connection on which an earlier one was verified, by this
+	// wiring of the stage: for servers that authenticate connections, such as
+	// IIS and WinRM. See the package's documentation for what that is worth. It
+	// means nothing where Mode is Disabled.
+	TrustConnection bool
 }
 
-// New returns the stage. It holds no state, and so may be wired any number of
-// times. Each response that it judges is reported as a
-// [middleware.VerdictEvent].
+// New returns the stage, which may be wired any number of times. It holds no
+// state, save that with TrustConnection a wiring remembers connections: up to
+// 1024, none longer than somebody else holds it. Each response that it judges is
+// reported as a [middleware.VerdictEvent].
 func New(o Options) kerbchain.Middleware {
 	mode := o.Mode
 	if mode != Optional && mode != Disabled {
 		mode = Required
 	}
 	return func(next kerbchain.Next) kerbchain.Next {
+		var trusted *trust
+		if o.TrustConnection && mode != Disabled {
+			trusted = new(trust)
+		}
 		return func(r *http.Request) (*http.Response, error) {
-			c := call{mode: mode, r: r, origin: used(middleware.SecurityOf(r)), proxy: used(middleware.ProxySecurityOf(r))}
-			out := r
-			if mode == Required {
-				out = c.conn.watch(r)
+			c := call{mode: mode, r: r, trust: trusted, origin: used(middleware.SecurityOf(r)), proxy: used(middleware.ProxySecurityOf(r))}
+			c.conn.keep = trusted != nil
+			defer c.conn.end()
+			// The mark of a response is no business of the next one.
+			out := middleware.WithTrust(r, false)
+			if mode == Required || trusted != nil {
+				out = c.conn.watch(out)
 			}
 			resp, err := next(out)
 			if err != nil || resp == nil || resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusProxyAuthRequired {
@@ -50,6 +64,8 @@ type call struct {
 	mode Mode
 	r    *http.Request
 	conn connection
+	// trust is nil where connections are not trusted.
+	trust *trust
 	// Contexts that had verified a response before this call.
 	origin, proxy middleware.SecurityContext
 }
@@ -57,13 +73,20 @@ type call struct {
 // judge returns the error that takes the response's place, if one does.
 func (c *call) judge(resp *http.Response) error {
 	v := c.verdict(resp)
+	c.learn(resp, &v)
+	if v.trusted {
+		if resp.Request == nil {
+			resp.Request = c.r
+		}
+		resp.Request = middleware.WithTrust(resp.Request, true)
+	}
 	if !v.verified && v.err == nil && c.mode == Required && resp.StatusCode < 400 {
 		v.err = v.refusal(v.why)
 	}
 	if ctx := c.r.Context(); middleware.Tracing(ctx) {
 		e := middleware.VerdictEvent{
 			Host: v.host, SPN: v.spn, Mode: c.mode.String(), Status: resp.StatusCode,
-			Verified: v.verified, Reason: v.reason,
+			Verified: v.verified, Trusted: v.trusted, Reason: v.reason,
 		}
 		if v.err != nil {
 			e.Err = v.err
@@ -80,6 +103,9 @@ func (c *call) judge(resp *http.Response) error {
 type verdict struct {
 	host, spn string
 	verified  bool
+	stepped   bool // by the token of this response
+	proxy     bool // it is the proxy that was judged
+	trusted   bool // by what was proved earlier on the connection
 	reason    middleware.Reason
 	hint      string
 	why       error // what the context said, where that is no refusal by itself
@@ -100,7 +126,7 @@ func (c *call) verdict(resp *http.Response) verdict {
 	}
 	if proxy != nil {
 		p := check(c.r.Context(), proxy, slices.Concat(resp.Header.Values("Proxy-Authenticate"), resp.Header.Values("Proxy-Authentication-Info")))
-		p.host = proxy.Target().HostPort()
+		p.host, p.proxy = proxy.Target().HostPort(), true
 		if p.err != nil {
 			p.err.Host = p.host
 			return p

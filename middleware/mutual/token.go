@@ -45,7 +45,9 @@ func check(ctx context.Context, sc middleware.SecurityContext, lines []string) v
 		}
 		return v
 	}
-	if v.verified = sc.Verified(); !v.verified {
+	if v.verified = sc.Verified(); v.verified {
+		v.stepped = true
+	} else {
 		v.reason, v.hint = middleware.Malformed, unproved
 		v.err = v.refusal(nil)
 	}

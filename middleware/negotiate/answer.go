@@ -1,11 +1,14 @@
 package negotiate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/kerbchain/kerbchain/internal/challenge"
+	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -31,8 +34,11 @@ func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
 	c.look(resp)
 	ch, scheme, ok := choose(lines, peer.sc)
 	switch {
+	case !ok && peer.sc != nil && !peer.mine && ended(resp, lines):
+		scheme = cmp.Or(peer.sc.Target().Scheme, middleware.Negotiate)
+		ch = challenge.Challenge{Scheme: string(scheme)}
 	case !ok && peer.sc != nil:
-		c.refused(resp, target, nil)
+		c.refused(resp, target, elsewhere(lines))
 		return nil, nil
 	case !ok:
 		return nil, nil
@@ -41,7 +47,7 @@ func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
 		return nil, nil
 	}
 	target.Scheme = scheme
-	if c.signed == c.MaxLegs {
+	if c.signed >= c.MaxLegs {
 		c.refused(resp, target, fmt.Errorf("no answer but challenges to %d signed requests, which is the most for one call", c.signed))
 		return nil, nil
 	}
@@ -83,13 +89,47 @@ func (c *call) token(resp *http.Response, peer *side, target middleware.Target, 
 		}
 		reason = err
 	}
-	if !peer.mine {
-		// Made before the server was asked: its connection, ticket or scheme
-		// may have been the wrong one.
+	stale := c.discard(peer, target, reason)
+	switch {
+	case stale, !peer.mine:
+		// What is not mine was made before the server was asked: its connection,
+		// ticket or scheme may have been the wrong one.
+		return c.fresh(resp, peer, target)
+	case reason == nil && !c.http1 && !target.Proxy && middleware.HTTP1Offered(resp):
+		// Refused without a word over HTTP/2, as by servers that authenticate
+		// connections.
+		c.http1 = true
+		middleware.Emit(c.r.Context(), middleware.FallbackEvent{Host: target.HostPort()})
 		return c.fresh(resp, peer, target)
 	}
 	c.refused(resp, target, reason)
 	return nil, nil
+}
+
+// unusable are codes of a KRB-ERROR by which a server says that it cannot use
+// the ticket (RFC 4120 section 7.5.9).
+var unusable = []int32{krb.CodeBadIntegrity, krb.CodeTicketExpired, krb.CodeModified, krb.CodeBadKvno}
+
+// discard drops the ticket of a context that the server refused because of it,
+// once in a call. It reports whether another ticket is to be had.
+func (c *call) discard(peer *side, target middleware.Target, reason error) bool {
+	e, ok := errors.AsType[*middleware.Error](reason)
+	d, able := peer.sc.(middleware.Discarder)
+	if !ok || !able || c.discarded || !slices.Contains(unusable, e.Code) {
+		return false
+	}
+	c.discarded = true
+	if !d.Discard() {
+		return false
+	}
+	middleware.Emit(c.r.Context(), middleware.DiscardEvent{Host: target.HostPort(), SPN: e.SPN, Code: e.Code})
+	return true
+}
+
+// ended reports whether resp is what servers that authenticate connections say
+// when a session is over: 401 and nothing else.
+func ended(resp *http.Response, lines []string) bool {
+	return len(lines) == 0 && resp.StatusCode == http.StatusUnauthorized && (resp.ContentLength == 0 || resp.Body == nil || resp.Body == http.NoBody)
 }
 
 // fresh starts a context.
@@ -207,22 +247,5 @@ func (c *call) challenged(resp *http.Response, t middleware.Target, lines []stri
 		Status:  resp.StatusCode,
 		Schemes: challenge.Schemes(lines),
 		Leg:     c.sent,
-	})
-}
-
-// refused reports that resp goes up as it is. A reason that cause names is
-// reported as such.
-func (c *call) refused(resp *http.Response, t middleware.Target, cause error) {
-	reason := middleware.Refused
-	var known *middleware.Error
-	if errors.As(cause, &known) && known.Reason != middleware.ReasonNone {
-		reason = known.Reason
-	}
-	c.emit(resp, t, reason, cause)
-}
-
-func (c *call) emit(resp *http.Response, t middleware.Target, reason middleware.Reason, cause error) {
-	middleware.Emit(c.r.Context(), middleware.RefusedEvent{
-		Host: t.HostPort(), Status: resp.StatusCode, Reason: reason, Err: cause,
 	})
 }

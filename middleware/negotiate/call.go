@@ -2,9 +2,9 @@ package negotiate
 
 import (
 	"cmp"
+	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -17,12 +17,15 @@ import (
 // A call is one request of the caller's and all that is sent for it.
 type call struct {
 	*stage
-	r      *http.Request
-	body   *replay.Body
-	sent   int // requests sent so far
-	signed int // those among them that this stage signed
-	origin side
-	proxy  side
+	next      kerbchain.Next
+	r         *http.Request
+	body      *replay.Body
+	sent      int  // requests sent so far
+	signed    int  // those among them that this stage signed
+	discarded bool // a ticket was dropped because a server could not use it
+	http1     bool // HTTP/1.1 is asked for
+	origin    side
+	proxy     side
 }
 
 // A side is one of the two peers that a request may be signed for.
@@ -30,6 +33,8 @@ type side struct {
 	// sc is the context that signed the last request for this peer, nil if
 	// none did.
 	sc middleware.SecurityContext
+	// bytes is the length of the token that went with it.
+	bytes int
 	// mine is set when sc was started in this call, rather than by another
 	// stage before it was known what the server would say.
 	mine bool
@@ -40,21 +45,16 @@ type side struct {
 }
 
 func (s *stage) roundTrip(next kerbchain.Next, r *http.Request) (*http.Response, error) {
-	body, err := replay.New(r, s.BodyLimit)
-	if err != nil {
+	c := &call{stage: s, next: next, r: r}
+	c.origin = sideOf(r, "Authorization", middleware.SecurityOf(r))
+	c.proxy = sideOf(r, "Proxy-Authorization", middleware.ProxySecurityOf(r))
+	var err error
+	if c.body, err = replay.New(r, c.bodyOptions()); err != nil {
 		return nil, err
 	}
 	// What this closes was never sent, and so there is an error already.
-	defer func() { _ = body.Close() }()
-	c := &call{stage: s, r: r, body: body}
-	c.origin = sideOf(r, "Authorization", middleware.SecurityOf(r))
-	c.proxy = sideOf(r, "Proxy-Authorization", middleware.ProxySecurityOf(r))
-	first, err := c.nextBody()
-	if err != nil {
-		return nil, err
-	}
-	c.sent++
-	resp, err := next(withBody(r, first))
+	defer func() { _ = c.body.Close() }()
+	resp, err := c.first()
 	for err == nil && resp != nil {
 		var tokens []leg.Token
 		if tokens, err = c.answer(resp); err != nil {
@@ -62,24 +62,35 @@ func (s *stage) roundTrip(next kerbchain.Next, r *http.Request) (*http.Response,
 			return nil, err
 		}
 		if tokens == nil {
+			c.explain(resp)
 			return resp, nil
 		}
-		var fresh io.ReadCloser
-		if fresh, err = c.nextBody(); err != nil {
+		var again *http.Request
+		if again, err = c.nextRequest(); err != nil {
 			closeBody(resp)
 			return nil, err
 		}
-		if err := s.drain(r, resp); err != nil {
-			if fresh != nil {
-				_ = fresh.Close() // it was never sent
-			}
+		if err := c.drain(resp); err != nil {
+			closeRequest(again)
 			return nil, err
 		}
-		c.sent++
-		c.signed++
-		resp, err = s.signer.Send(next, r, leg.Leg{Number: c.sent, Body: fresh, Tokens: tokens})
+		resp, err = c.send(again, tokens)
 	}
 	return resp, err
+}
+
+// send sends a signed request.
+func (c *call) send(r *http.Request, tokens []leg.Token) (*http.Response, error) {
+	for _, t := range tokens {
+		if t.Context.Target().Proxy {
+			c.proxy.bytes = len(t.Bytes)
+		} else {
+			c.origin.bytes = len(t.Bytes)
+		}
+	}
+	c.sent++
+	c.signed++
+	return c.signer.Send(c.next, r, leg.Leg{Number: c.sent, Body: r.Body, Tokens: tokens})
 }
 
 // sideOf finds out who answers for a peer. A context in r counts if it signed r:
@@ -88,49 +99,43 @@ func sideOf(r *http.Request, field string, sc middleware.SecurityContext) side {
 	value := r.Header.Get(field)
 	if sc != nil {
 		scheme := cmp.Or(sc.Target().Scheme, middleware.Negotiate)
-		if strings.HasPrefix(value, string(scheme)+" ") {
-			return side{sc: sc, signed: true}
+		if token, ok := strings.CutPrefix(value, string(scheme)+" "); ok {
+			return side{sc: sc, signed: true, bytes: base64.StdEncoding.DecodedLen(len(token)) - strings.Count(token, "=")}
 		}
 	}
 	return side{own: value != ""}
 }
 
-// withBody returns r with another body.
-func withBody(r *http.Request, body io.ReadCloser) *http.Request {
-	if r.Body == nil || r.Body == http.NoBody {
-		return r
-	}
-	out := *r
-	out.Body = body
-	return &out
-}
-
-// nextBody returns the body of the next request, nil if there is none.
-func (c *call) nextBody() (io.ReadCloser, error) {
-	b, err := c.body.Next()
+// nextRequest returns the request with a fresh body.
+func (c *call) nextRequest() (*http.Request, error) {
+	r, err := c.body.Next()
 	switch {
 	case errors.Is(err, replay.ErrNotReplayable):
-		return nil, &middleware.Error{
-			Stage: name,
-			Kind:  middleware.ErrBodyNotReplayable,
-			Host:  middleware.TargetOf(c.r.URL).HostPort(),
-			Hint:  "set Request.GetBody, raise Options.BodyLimit, or sign requests at once with the preemptive stage",
-			Err:   err,
-		}
+		return nil, c.unrepeatable(err)
 	case err != nil:
 		return nil, err
-	case c.r.Body == nil:
-		return nil, nil
+	case c.http1:
+		return middleware.WantHTTP1(r), nil
 	}
-	return b, nil
+	return r, nil
+}
+
+func (c *call) unrepeatable(err error) error {
+	return &middleware.Error{
+		Stage: name,
+		Kind:  middleware.ErrBodyNotReplayable,
+		Host:  middleware.TargetOf(c.r.URL).HostPort(),
+		Hint:  "set Request.GetBody, raise Options.BodyLimit or SpillLimit, choose another Options.OneShot, or sign requests at once with the preemptive stage",
+		Err:   err,
+	}
 }
 
 // drain ends a response that another request follows.
-func (s *stage) drain(r *http.Request, resp *http.Response) error {
+func (c *call) drain(resp *http.Response) error {
 	// A body that is too long or breaks off costs the connection and no more:
 	// the next request takes another.
-	_, err := replay.Drain(resp.Body, s.DrainLimit)
-	if end := r.Context().Err(); end != nil {
+	_, err := replay.Drain(resp.Body, c.DrainLimit)
+	if end := c.r.Context().Err(); end != nil {
 		return fmt.Errorf("negotiate: reading the body of a challenge: %w", errors.Join(end, err))
 	}
 	return nil
@@ -140,5 +145,12 @@ func (s *stage) drain(r *http.Request, resp *http.Response) error {
 func closeBody(resp *http.Response) {
 	if resp != nil && resp.Body != nil {
 		_ = resp.Body.Close()
+	}
+}
+
+// closeRequest closes the body of a request that is not sent.
+func closeRequest(r *http.Request) {
+	if r.Body != nil {
+		_ = r.Body.Close()
 	}
 }

@@ -5,11 +5,11 @@
 //
 // Where credentials lack, the call fails with an error; where the server
 // refuses them, the 401 is the answer, and why is told in a
-// [middleware.RefusedEvent].
+// [middleware.RefusedEvent]; and so it is for a status such as 400 or 431 that
+// may be due to the size of the token ([middleware.TokenTooLarge]).
 //
 // Leave it out where every request is signed at once and a 401 is to be taken
-// for an answer (see package preemptive), or where requests have bodies that
-// can neither be had twice nor be held in memory.
+// for an answer (see package preemptive).
 //
 // Order: inside preemptive, mutual and sanitize, which judge or sign what this
 // stage sends, and outside whatever ought to see each single request.
@@ -43,9 +43,18 @@ type Options struct {
 	MaxLegs int
 	// BodyLimit is up to how many bytes of a request body without GetBody are
 	// held in memory to be sent again, 0 meaning DefaultBodyLimit and less
-	// than 0 none. A longer body is streamed, and if its request is challenged
-	// the call fails with [middleware.ErrBodyNotReplayable].
+	// than 0 none. Bodies that can be set back ([io.Seeker], files) are, and
+	// need no memory. OneShot says what becomes of a longer one.
 	BodyLimit int64
+	// SpillLimit is up to how many bytes of a body that is longer than BodyLimit
+	// are held in a temporary file, in the clear, 0 meaning that none are. The
+	// file has mode 0600, and where the system allows it no name. One that
+	// cannot be written to is gone on without.
+	SpillLimit int64
+	// SpillDir is the folder of such files; empty means [os.TempDir].
+	SpillDir string
+	// OneShot says what becomes of a body that can be sent once only.
+	OneShot OneShot
 	// DrainLimit is up to how many bytes of a challenge's body are read so
 	// that the next request can take the same connection, 0 meaning
 	// DefaultDrainLimit and less than 0 none.
@@ -63,6 +72,36 @@ type Options struct {
 	Proxy func(*http.Request) (*url.URL, error)
 }
 
+// A OneShot says what to do with a request whose body can be sent once only: it
+// has no GetBody, cannot be set back, and is longer than what is kept of it. None
+// of this concerns requests that are signed at once, which is the best for them
+// (see package preemptive).
+type OneShot int
+
+const (
+	// SendOnce sends it. If the server asks for a token after it began to read
+	// the body, the call fails with [middleware.ErrBodyNotReplayable].
+	SendOnce OneShot = iota
+	// Expect sends it with Expect: 100-continue (RFC 9110 section 10.1.1). A
+	// server that asks for a token before it reads gets the body with the token;
+	// to one that does not heed the field it is sent as by SendOnce, after the
+	// transport's ExpectContinueTimeout, which must not be zero. Unlike a Probe,
+	// this costs no request where nothing is asked, and the connection where
+	// something is.
+	Expect
+	// Probe sends the same request with the method HEAD and without a body
+	// before, and if that is challenged, signs the one with the body at once.
+	// HEAD asks for nothing to be done (RFC 9110 section 9.2.1), which the
+	// request's own method with an empty body would: a server that needs no
+	// token any more would take it at its word. A server that answers HEAD
+	// without asking for a token learns nothing, and gets the body as by
+	// SendOnce.
+	Probe
+	// Refuse sends nothing, and the call fails with
+	// [middleware.ErrBodyNotReplayable].
+	Refuse
+)
+
 // New returns a stage that answers 401 and 407 with tokens of in, which must
 // not be nil. The stage keeps nothing from one request to the next.
 //
@@ -73,9 +112,22 @@ type Options struct {
 // ([middleware.SecurityOf]), is not the caller's: its exchange is gone on with,
 // and if it was refused, tried once more with a fresh context.
 //
-// Each leg sends a fresh body: of GetBody, or of a buffer (see
-// Options.BodyLimit). Errors are those of the transport below, those of in, and
-// [*middleware.Error] around [middleware.ErrBodyNotReplayable].
+// Each leg sends a fresh body: of GetBody, of a body that can be set back, of a
+// buffer or a file (see Options.BodyLimit), or the body itself as long as nothing
+// of it was read, as with Expect: 100-continue. It is whole, or the leg fails. Of
+// a request that comes with Expect: 100-continue nothing is read before the
+// transport does. Where the connection breaks off while the body of an unsigned
+// request is written, as by a server that says 401 and hangs up, it is sent once
+// more with that field. Errors are those of the transport below, those of in,
+// and [*middleware.Error] around [middleware.ErrBodyNotReplayable].
+//
+// A refusal is answered again, once in a call for each of these reasons: a server
+// that says that it cannot use the ticket at hand (KRB-ERROR 31, 32, 41 and 44)
+// gets a fresh one, if there is one ([middleware.Discarder]); one that refuses a
+// token without a word over HTTP/2 is asked over HTTP/1.1, if the transport does
+// that ([middleware.WantHTTP1]); and a request that another stage signed and that
+// is answered 401 without a challenge or a body, as of a session that is over, is
+// signed anew.
 func New(in middleware.Initiator, o Options) kerbchain.Middleware {
 	if o.MaxLegs < 1 {
 		o.MaxLegs = DefaultMaxLegs

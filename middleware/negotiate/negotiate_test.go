@@ -32,6 +32,8 @@ func TestConformance(t *testing.T) {
 		"defaults":     {},
 		"all at least": {BodyLimit: -1, DrainLimit: -1, MaxLegs: 1, Proxy: viaProxy},
 		"with a proxy": {BodyLimit: 1 << 10, DrainLimit: 4 << 20, Proxy: viaProxy},
+		"with files":   {BodyLimit: 1 << 10, SpillLimit: 1 << 20, SpillDir: t.TempDir(), Proxy: viaProxy},
+		"with Expect":  {BodyLimit: 1 << 10, OneShot: negotiate.Expect, Proxy: viaProxy},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stagetest.Run(t, func() kerbchain.Middleware { return negotiate.New(new(stagetest.Initiator), o) })
@@ -380,7 +382,12 @@ func TestAnswers(t *testing.T) {
 						host = u.Host
 					}
 				}
-				want = []middleware.RefusedEvent{{Host: host, Status: tc.status, Reason: tc.reason}}
+				last := tc.want[len(tc.want)-1]
+				_, token, _ := strings.Cut(last.Auth, " ")
+				if tc.status == 407 {
+					_, token, _ = strings.Cut(last.Proxy, " ")
+				}
+				want = []middleware.RefusedEvent{{Host: host, Status: tc.status, Reason: tc.reason, Bytes: len(token)}}
 			}
 			if d := cmp.Diff(want, refused, cmpopts.IgnoreFields(middleware.RefusedEvent{}, "Err")); d != "" {
 				t.Errorf("refused events (-want +got):\n%s", d)
@@ -407,7 +414,7 @@ func TestEvents(t *testing.T) {
 		middleware.ChallengeEvent{Host: host, Status: 401, Schemes: []string{"Negotiate"}, Leg: 2},
 		middleware.SendEvent{Stage: "negotiate", Host: host, Leg: 3},
 		middleware.ChallengeEvent{Host: host, Status: 401, Schemes: []string{"Negotiate"}, Leg: 3},
-		middleware.RefusedEvent{Host: host, Status: 401, Reason: middleware.KRBError, Err: &middleware.Error{
+		middleware.RefusedEvent{Host: host, Status: 401, Reason: middleware.KRBError, Bytes: 13, Err: &middleware.Error{
 			Stage: "stagetest", Kind: middleware.ErrNotVerified, Host: host, Reason: middleware.KRBError, Code: 31,
 		}},
 	}

@@ -19,12 +19,14 @@ import (
 	"github.com/kerbchain/kerbchain/middleware/negotiate"
 )
 
+func quietly(s *httptest.Server) { s.Config.ErrorLog = log.New(io.Discard, "", 0) }
+
 // counting starts a server and counts the connections it accepts.
 func counting(t *testing.T, secure bool, h http.HandlerFunc) (*httptest.Server, *atomic.Int64) {
 	t.Helper()
 	conns := new(atomic.Int64)
 	srv := httptest.NewUnstartedServer(h)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	quietly(srv)
 	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
 			conns.Add(1)

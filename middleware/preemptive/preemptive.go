@@ -6,6 +6,10 @@
 // certain hosts ([Hosts]), or those to origins where a token was of use before
 // ([Learned]).
 //
+// A body that can be sent once only is best sent so. If the server refuses the
+// token after all, nothing is left to send with another; it can be asked to say
+// so first with Expect: 100-continue.
+//
 // Leave it out where a round trip more does no harm; [Always] also where a
 // chain talks to servers that are not to be told who asks: a token names its
 // user to whoever holds the service's key.

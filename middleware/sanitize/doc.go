@@ -4,8 +4,8 @@
 // A server seldom signs its error responses, so mutual lets them pass even
 // where it requires proof. Whoever answers in the server's place could use
 // that to plant cookies, redirect, or feed a parser. Of a response of status
-// 400 and above, save 401 and 407, that no security context verified, this is
-// left:
+// 400 and above, save 401 and 407, that no security context verified, nor its
+// connection ([middleware.Trusted]), this is left:
 //
 //   - status, status line and protocol version,
 //   - the header fields Date and Server,

@@ -29,7 +29,8 @@ func New(o Options) kerbchain.Middleware {
 	return func(next kerbchain.Next) kerbchain.Next {
 		return func(r *http.Request) (*http.Response, error) {
 			before := verified(r)
-			resp, err := next(r)
+			// The mark of an earlier response is no business of this one.
+			resp, err := next(middleware.WithTrust(r, false))
 			if err != nil || resp == nil || !isError(resp.StatusCode) || proved(resp, before) || o.Keep != nil && o.Keep(resp) {
 				return resp, err
 			}
@@ -98,10 +99,13 @@ func verified(r *http.Request) middleware.SecurityContext {
 	return sc
 }
 
-// proved reports whether resp was verified. A context that had verified another
-// response before this call, as one of a request that was taken from an earlier
-// response has, says nothing about resp.
+// proved reports whether resp was verified, by itself or by its connection. A
+// context that had verified another response before this call, as one of a
+// request that was taken from an earlier response has, says nothing about resp.
 func proved(resp *http.Response, before middleware.SecurityContext) bool {
+	if middleware.Trusted(resp.Request) {
+		return true
+	}
 	sc := verified(resp.Request)
 	if sc == nil || before == nil || reflect.TypeOf(sc) != reflect.TypeOf(before) {
 		return sc != nil

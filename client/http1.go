@@ -1,0 +1,224 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/kerbchain/kerbchain/internal/hostpattern"
+	"github.com/kerbchain/kerbchain/internal/replay"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// http1Origins is how many origins are remembered to need HTTP/1.1.
+const http1Origins = 1024
+
+// http1Fallback is a transport that speaks HTTP/2, and HTTP/1.1 to servers that
+// do not authenticate over it: http.sys (IIS) resets the stream with
+// HTTP_1_1_REQUIRED (RFC 9113 section 7), others go on saying 401. A request is
+// sent again once, if its body can be; the origin is remembered.
+type http1Fallback struct {
+	any   http.RoundTripper // whatever protocol the server chooses
+	plain http.RoundTripper // HTTP/1.1
+
+	mu      sync.Mutex
+	origins map[string]struct{} // scheme://host:port that need HTTP/1.1
+}
+
+// withHTTP1 returns rt, wired, with the fall-back to HTTP/1.1 where that
+// concerns it: for an *http.Transport that may choose HTTP/2 by itself. One with
+// a TLS dialer of its own leaves that choice to the dialer.
+func withHTTP1(rt http.RoundTripper, wire func(http.RoundTripper) http.RoundTripper) http.RoundTripper {
+	t, ok := rt.(*http.Transport)
+	if !ok || !choosesHTTP2(t) {
+		return wire(rt)
+	}
+	return &http1Fallback{any: wire(t), plain: wire(http1Only(t)), origins: make(map[string]struct{})}
+}
+
+func choosesHTTP2(t *http.Transport) bool {
+	switch {
+	//lint:ignore SA1019 it still counts
+	case t.DialTLSContext != nil, t.DialTLS != nil:
+		return false
+	case t.Protocols != nil:
+		return t.Protocols.HTTP2()
+	}
+	return t.TLSNextProto == nil || t.TLSNextProto["h2"] != nil
+}
+
+// http1Only returns a transport like t that never speaks HTTP/2.
+func http1Only(t *http.Transport) *http.Transport {
+	t = t.Clone()
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
+	t.ForceAttemptHTTP2 = false
+	// What somebody set up with another implementation of HTTP/2.
+	t.TLSNextProto = nil
+	if t.TLSClientConfig != nil {
+		t.TLSClientConfig.NextProtos = slices.DeleteFunc(slices.Clone(t.TLSClientConfig.NextProtos), func(p string) bool { return p == "h2" })
+	}
+	return t
+}
+
+// RoundTrip sends r, over HTTP/1.1 if r or what is known of its origin says so.
+func (f *http1Fallback) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL == nil || !strings.EqualFold(r.URL.Scheme, "https") {
+		return f.any.RoundTrip(r)
+	}
+	key := originOf(r.URL)
+	if middleware.HTTP1Wanted(r) {
+		resp, err := f.plain.RoundTrip(r)
+		if err == nil && resp.StatusCode != http.StatusUnauthorized {
+			f.remember(key)
+		}
+		return resp, err
+	}
+	if f.remembers(key) {
+		return f.plain.RoundTrip(r)
+	}
+	return f.either(r, key)
+}
+
+// either sends r, and once more over HTTP/1.1 if the server demands it.
+func (f *http1Fallback) either(r *http.Request, key string) (*http.Response, error) {
+	bodies, err := newBodies(r)
+	if err != nil {
+		return nil, err
+	}
+	defer bodies.close()
+	sent, err := bodies.next()
+	if err != nil {
+		return nil, err
+	}
+	resp, err := f.any.RoundTrip(sent)
+	if err != nil && needsHTTP1(err) {
+		again, berr := bodies.next()
+		if berr != nil {
+			return nil, &middleware.Error{
+				Stage: "client", Kind: middleware.ErrBodyNotReplayable, Host: middleware.TargetOf(r.URL).HostPort(),
+				Err: errors.Join(err, berr), Hint: "the server wants HTTP/1.1: set Request.GetBody, or Protocols of the transport",
+			}
+		}
+		f.remember(key)
+		middleware.Emit(r.Context(), middleware.FallbackEvent{Host: middleware.TargetOf(r.URL).HostPort(), Err: err})
+		sent = again
+		resp, err = f.plain.RoundTrip(again)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if resp.Request == sent {
+		resp.Request = r
+	}
+	if resp.ProtoMajor >= 2 && resp.Request != nil {
+		resp.Request = middleware.OfferHTTP1(resp.Request)
+	}
+	return resp, nil
+}
+
+// CloseIdleConnections closes those of both protocols.
+func (f *http1Fallback) CloseIdleConnections() {
+	for _, rt := range []http.RoundTripper{f.any, f.plain} {
+		if c, ok := rt.(interface{ CloseIdleConnections() }); ok {
+			c.CloseIdleConnections()
+		}
+	}
+}
+
+func (f *http1Fallback) remembers(key string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.origins[key]
+	return ok
+}
+
+// remember makes room by forgetting any other origin, which costs a fall-back to
+// be learned again.
+func (f *http1Fallback) remember(key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.origins[key]; ok {
+		return
+	}
+	for other := range f.origins {
+		if len(f.origins) < http1Origins {
+			break
+		}
+		delete(f.origins, other)
+	}
+	f.origins[key] = struct{}{}
+}
+
+// originOf returns scheme://host:port.
+func originOf(u *url.URL) string {
+	t := middleware.TargetOf(u)
+	t.Host = hostpattern.Normal(t.Host)
+	return "https://" + t.HostPort()
+}
+
+// bodies are those of the two requests.
+type bodies struct {
+	r    *http.Request
+	body *replay.Body // nil where the request can be asked itself
+	sent bool
+}
+
+func newBodies(r *http.Request) (*bodies, error) {
+	b := &bodies{r: r}
+	if r.Body == nil || r.Body == http.NoBody || r.GetBody != nil {
+		return b, nil
+	}
+	var err error
+	b.body, err = replay.New(r, replay.Options{Limit: -1})
+	return b, err
+}
+
+func (b *bodies) next() (*http.Request, error) {
+	first := !b.sent
+	b.sent = true
+	switch {
+	case b.body != nil:
+		return b.body.Next()
+	case first, b.r.GetBody == nil:
+		return b.r, nil
+	}
+	again := *b.r
+	var err error
+	again.Body, err = b.r.GetBody()
+	return &again, err
+}
+
+func (b *bodies) close() {
+	if b.body != nil {
+		_ = b.body.Close() // of what was never sent; there is an error already
+	}
+}
+
+// A streamError has the form of http2.StreamError, as which errors.As finds the
+// one that net/http bundles.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (e streamError) Error() string { return fmt.Sprintf("stream %d: code %d", e.StreamID, e.Code) }
+
+// errHTTP11Required is the error code HTTP_1_1_REQUIRED of RFC 9113 section 7.
+const errHTTP11Required = 0xd
+
+// needsHTTP1 reports whether the server ended a stream, or the connection, to be
+// asked over HTTP/1.1. The error of the latter is told by its text alone, and so
+// are those of golang.org/x/net/http2.
+func needsHTTP1(err error) bool {
+	if e, ok := errors.AsType[streamError](err); ok {
+		return e.Code == errHTTP11Required
+	}
+	text := err.Error()
+	return strings.Contains(text, "; HTTP_1_1_REQUIRED") || strings.Contains(text, "ErrCode=HTTP_1_1_REQUIRED")
+}

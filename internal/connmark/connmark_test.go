@@ -1,0 +1,205 @@
+package connmark
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// wrapped tells what it wraps, hidden does not.
+type (
+	wrapped struct{ net.Conn }
+	hidden  struct{ net.Conn }
+	endless struct{ net.Conn }
+)
+
+func (w *wrapped) NetConn() net.Conn { return w.Conn }
+func (e *endless) NetConn() net.Conn { return e }
+
+func TestOf(t *testing.T) {
+	tcp, other := new(net.TCPConn), new(net.TCPConn)
+	unix := new(net.UnixConn)
+	secure := tls.Client(tcp, &tls.Config{MinVersion: tls.VersionTLS12})
+	for name, tc := range map[string]struct {
+		a, b       net.Conn
+		known, one bool
+	}{
+		"TCP":                      {tcp, tcp, true, true},
+		"two of TCP":               {tcp, other, true, false},
+		"unix":                     {unix, unix, true, true},
+		"TLS":                      {secure, secure, true, true},
+		"TLS is not what it wraps": {secure, tcp, true, false},
+		"wrapper":                  {&wrapped{tcp}, &wrapped{&wrapped{tcp}}, true, true},
+		"wrappers of two":          {&wrapped{tcp}, &wrapped{other}, true, false},
+		"wrapped TLS":              {&wrapped{secure}, secure, true, true},
+		"hidden":                   {&hidden{tcp}, &hidden{tcp}, false, true},
+		"hidden within":            {&wrapped{&hidden{tcp}}, &hidden{tcp}, false, true},
+		"endless":                  {&endless{}, &endless{}, false, true},
+		"none":                     {nil, nil, false, true},
+		"nil":                      {(*net.TCPConn)(nil), (*tls.Conn)(nil), false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, ok := Of(tc.a)
+			b, also := Of(tc.b)
+			if ok != tc.known || also != tc.known || (a == b) != tc.one {
+				t.Errorf("known %t and %t, the same %t", ok, also, a == b)
+			}
+			if !ok && a != (ID{}) {
+				t.Error("an unknown connection has an ID")
+			}
+		})
+	}
+}
+
+// As a transport says it.
+func TestFirstHop(t *testing.T) {
+	var tr http.Transport
+	for _, host := range []string{"web.test", "WEB.test", "b\u00fccher.test", "xn--bcher-kva.test", "[::1]", "[fe80::1%25eth0]", "127.0.0.1", "under_score.test"} {
+		got := ""
+		ctx, cancel := context.WithCancel(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(hostPort string) { got = hostPort }}))
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+":1/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no network") }
+		if resp, err := tr.RoundTrip(r); err == nil {
+			resp.Body.Close()
+			t.Error("a response without a network")
+		}
+		cancel()
+		if want := FirstHop(r.URL.Hostname(), r.URL.Port()); got == "" || !strings.EqualFold(got, want) {
+			t.Errorf("%s: %q, want %q", host, got, want)
+		}
+	}
+}
+
+func TestTable(t *testing.T) {
+	var table Table[string]
+	a, b := id(t, new(net.TCPConn)), id(t, new(net.UnixConn))
+	if _, ok := table.Get(a); ok || table.Len() != 0 {
+		t.Error("an empty table has a mark")
+	}
+	table.Delete(a)
+	table.Put(a, "one")
+	table.Put(a, "two")
+	if mark, ok := table.Get(a); mark != "two" || !ok || table.Len() != 1 {
+		t.Errorf("%q, %t, %d", mark, ok, table.Len())
+	}
+	if _, ok := table.Get(b); ok {
+		t.Error("a mark of another connection")
+	}
+	table.Delete(a)
+	if _, ok := table.Get(a); ok || table.Len() != 0 {
+		t.Error("a mark that was taken off")
+	}
+}
+
+func id(t *testing.T, c net.Conn) ID {
+	t.Helper()
+	id, ok := Of(c)
+	if !ok {
+		t.Fatalf("%T is not known", c)
+	}
+	return id
+}
+
+// Of connections that nobody holds no marks are left, however many there were.
+func TestTableForgets(t *testing.T) {
+	var table Table[int]
+	kept := new(net.TCPConn)
+	table.Put(id(t, kept), -1)
+	for n := range 6 * firstSweep {
+		table.Put(id(t, new(net.TCPConn)), n)
+		runtime.GC()
+	}
+	// What came since the last sweep, and what was alive in it by chance.
+	if n := table.Len(); n > 2*firstSweep {
+		t.Errorf("%d marks, of one connection", n)
+	}
+	if mark, ok := table.Get(id(t, kept)); mark != -1 || !ok {
+		t.Error("the one that is held was forgotten")
+	}
+	runtime.KeepAlive(kept)
+}
+
+// A table is bounded even if all connections live.
+func TestTableIsBounded(t *testing.T) {
+	var table Table[int]
+	held := make([]*net.TCPConn, 3*Max)
+	for n := range held {
+		held[n] = new(net.TCPConn)
+		table.Put(id(t, held[n]), n)
+		if table.Len() > Max {
+			t.Fatalf("%d marks", table.Len())
+		}
+		if mark, ok := table.Get(id(t, held[n])); mark != n || !ok {
+			t.Fatalf("the mark of the newest is %d, %t", mark, ok)
+		}
+	}
+	runtime.KeepAlive(held)
+}
+
+// A connection that takes the place of another, its address and file descriptor
+// included, has no mark.
+func TestReopened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	lis, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	var table Table[string]
+	for n := range 50 {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mark, ok := table.Get(id(t, c)); ok {
+			t.Fatalf("connection %d has the mark of %s", n, mark)
+		}
+		table.Put(id(t, c), strconv.Itoa(n))
+		c.Close()
+		there, err := lis.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		there.Close()
+		runtime.GC()
+	}
+}
+
+func TestParallel(t *testing.T) {
+	var table Table[int]
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			for range 500 {
+				c := new(net.TCPConn)
+				i, _ := Of(c)
+				table.Put(i, n)
+				if mark, ok := table.Get(i); !ok || mark != n {
+					t.Errorf("mark %d, %t", mark, ok)
+				}
+				table.Delete(i)
+				runtime.KeepAlive(c)
+			}
+		})
+	}
+	wg.Wait()
+	if table.Len() != 0 {
+		t.Errorf("%d marks are left", table.Len())
+	}
+}

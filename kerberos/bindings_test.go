@@ -1,0 +1,127 @@
+package kerberos_test
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// Servers are told that we know of bindings where that is so, and asked for.
+func TestBindingsAware(t *testing.T) {
+	const conf = "client_aware_channel_bindings = true"
+	for name, tc := range map[string]struct {
+		line      string
+		o         kerberos.InitiatorOptions
+		server    fakekdc.ServerOptions
+		aware     bool
+		bound     bool
+		elsewhere bool // the source is not one of the package
+	}{
+		"not asked for":               {server: fakekdc.ServerOptions{TLS: true}, bound: true},
+		"said no":                     {line: "client_aware_channel_bindings = false", server: fakekdc.ServerOptions{TLS: true}, bound: true},
+		"krb5.conf":                   {line: conf, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true},
+		"krb5.conf, required":         {line: conf, o: kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequire}, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true},
+		"krb5.conf, plain HTTP":       {line: conf, aware: true},
+		"krb5.conf, off":              {line: conf, o: kerberos.InitiatorOptions{Bindings: kerberos.BindingsOff}, server: fakekdc.ServerOptions{TLS: true}},
+		"krb5.conf, none are defined": {line: conf, server: fakekdc.ServerOptions{TLS: true, Signature: x509.PureEd25519}},
+		"krb5.conf, other source":     {line: conf, server: fakekdc.ServerOptions{TLS: true}, bound: true, elsewhere: true},
+		"options":                     {o: kerberos.InitiatorOptions{BindingsAware: true}, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true, elsewhere: true},
+		"options, off":                {o: kerberos.InitiatorOptions{BindingsAware: true, Bindings: kerberos.BindingsOff}, server: fakekdc.ServerOptions{TLS: true}},
+		"options, mutual off":         {o: kerberos.InitiatorOptions{BindingsAware: true, NoMutual: true}, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			realm := start(t, fakekdc.WithEtypes(fakekdc.AES256SHA1))
+			ko := environment(realm)
+			ko.Krb5ConfText = realm.Config(tc.line)
+			var source kerberos.TicketSource
+			source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spn)), ko)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.elsewhere {
+				source = struct{ kerberos.TicketSource }{source}
+			}
+			in, err := kerberos.NewInitiator(source, tc.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := realm.Handler(spn, fakekdc.WebOptions{})
+			_, resp, err := exchange(t, in, realm.Serve(h, tc.server), middleware.Negotiate)
+			if resp == nil || resp.StatusCode != 200 {
+				t.Fatalf("%v, %v", resp, err)
+			}
+			last := h.Requests()[len(h.Requests())-1]
+			if last.Caller.Aware != tc.aware || last.Caller.Bound != tc.bound {
+				t.Errorf("aware %t, bound %t; want %t, %t", last.Caller.Aware, last.Caller.Bound, tc.aware, tc.bound)
+			}
+		})
+	}
+}
+
+// A token that was made for plain HTTP is of no use at a TLS server, once
+// clients tell that they know of bindings.
+func TestBindingsAwareAgainstRelay(t *testing.T) {
+	realm := start(t, fakekdc.WithEtypes(fakekdc.AES256SHA1))
+	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, aware := range []bool{false, true} {
+		in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{BindingsAware: aware})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The initiator sees plain HTTP, and whoever listens there passes it on.
+		relayed := middleware.InitiatorFunc(func(ctx context.Context, _ middleware.Target) (middleware.SecurityContext, error) {
+			return in.Initiate(ctx, middleware.Target{Host: "localhost", Port: "80"})
+		})
+		server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{}), fakekdc.ServerOptions{TLS: true})
+		_, resp, err := exchange(t, relayed, server, middleware.Negotiate)
+		if resp == nil {
+			t.Fatal(err)
+		}
+		want := 200
+		if aware {
+			want = 401
+		}
+		if resp.StatusCode != want {
+			t.Errorf("aware %t: %d, want %d", aware, resp.StatusCode, want)
+		}
+	}
+}
+
+// What cannot be bound is told as what it is.
+func TestBindingsOfProxy(t *testing.T) {
+	realm := start(t, fakekdc.WithEtypes(fakekdc.AES256SHA1), fakekdc.WithService("HTTP/proxy.example"))
+	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		o  kerberos.InitiatorOptions
+		ok bool
+	}{
+		"required of all": {kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequire}, false},
+		"of its own":      {kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequire, Proxy: &kerberos.InitiatorOptions{}}, true},
+		"auto":            {kerberos.InitiatorOptions{}, true},
+	} {
+		in, err := kerberos.NewInitiator(source, tc.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc, err := in.Initiate(t.Context(), middleware.Target{Host: "proxy.example", Port: "3128", Proxy: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = sc.Step(t.Context(), nil)
+		if (err == nil) != tc.ok || !tc.ok && (!errors.Is(err, middleware.ErrToken) || !strings.Contains(err.Error(), "InitiatorOptions.Proxy")) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package mutual
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/tls"
+	"net/http"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/connmark"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// A proof is what a server proved on a connection: that it is the one of that
+// service principal, at the origin that was asked for.
+type proof struct{ origin, spn string }
+
+// trust is what one wiring knows of connections; nil knows nothing.
+type trust struct {
+	table connmark.Table[proof]
+}
+
+// Why a connection is not trusted, as hints.
+const (
+	notHTTP1  = "only connections of HTTP/1.1 are trusted, since those of HTTP/2 are shared: keep to HTTP/1.1, or sign every request (preemptive)"
+	notTold   = "the transport does not tell over which connection the answer came, so none is trusted: use *http.Transport, and give a wrapper around its connections the method NetConn"
+	notOrigin = "the connection is a proxy's and not the server's, so it is not trusted: use https, or sign every request (preemptive)"
+	notProved = "the server proved itself to nobody on this connection: sign the request (preemptive), or ask the server's administrator why it does not authenticate it"
+)
+
+// locate finds the connection that resp, an answer to a request for origin, came
+// over. Without one it says why.
+func locate(resp *http.Response, p passage, origin middleware.Target) (id connmark.ID, why string) {
+	if resp.ProtoMajor != 1 || resp.ProtoMinor != 1 {
+		return id, notHTTP1
+	}
+	if p.id == (connmark.ID{}) {
+		return id, notTold
+	}
+	if origin.Secure {
+		// Whatever proxy there is, TLS ends at the origin.
+		if c, ok := p.conn.(*tls.Conn); !ok || resp.TLS == nil || !carries(c.ConnectionState(), resp.TLS, p.alone) {
+			return id, notTold
+		}
+		return p.id, ""
+	}
+	if !strings.EqualFold(p.hop, connmark.FirstHop(origin.Host, origin.Port)) {
+		return id, notOrigin
+	}
+	if !p.alone {
+		return id, notTold
+	}
+	return p.id, ""
+}
+
+// carries reports whether the TLS connection of that state is the one that a
+// response names. Keying material tells (RFC 9266); TLS 1.2 may have none, and
+// there it must be told by the order of events.
+func carries(conn tls.ConnectionState, named *tls.ConnectionState, alone bool) bool {
+	const label, length = "EXPORTER-Channel-Binding", 32
+	ours, err := conn.ExportKeyingMaterial(label, nil, length)
+	if err != nil {
+		return alone && len(conn.PeerCertificates) > 0 && len(named.PeerCertificates) > 0 &&
+			conn.PeerCertificates[0].Equal(named.PeerCertificates[0])
+	}
+	theirs, err := named.ExportKeyingMaterial(label, nil, length)
+	return err == nil && bytes.Equal(ours, theirs)
+}
+
+// origin returns the target that both the caller and the transport mean, and
+// false if they do not mean the same.
+func (c *call) target(resp *http.Response) (middleware.Target, bool) {
+	if c.r.URL == nil {
+		return middleware.Target{}, false
+	}
+	t := middleware.TargetOf(c.r.URL)
+	if resp.Request == nil || resp.Request.URL == nil {
+		return t, true
+	}
+	return t, originOf(middleware.TargetOf(resp.Request.URL)) == originOf(t)
+}
+
+func originOf(t middleware.Target) string {
+	scheme := "http://"
+	if t.Secure {
+		scheme = "https://"
+	}
+	return scheme + strings.ToLower(t.HostPort())
+}
+
+// learn keeps in mind what the verdict says about the connection of resp, and
+// lets an earlier proof speak for a response that has none of its own.
+func (c *call) learn(resp *http.Response, v *verdict) {
+	if c.trust == nil {
+		return
+	}
+	p := c.conn.passage()
+	if v.err != nil {
+		// Whoever answered, it was not the server. Better one connection too
+		// many than one too few.
+		c.trust.table.Delete(p.id)
+		return
+	}
+	origin, ok := c.target(resp)
+	if !ok {
+		return
+	}
+	id, why := locate(resp, p, origin)
+	switch {
+	case v.verified && !v.proxy && why == "" && (v.stepped || p.sole):
+		c.trust.table.Put(id, proof{originOf(origin), v.spn})
+	case v.verified:
+	case why == "" && c.vouch(id, originOf(origin), v):
+	case c.conn.reused():
+		v.hint = cmp.Or(why, notProved)
+	}
+}
+
+// vouch lets an earlier proof on a connection speak for a response without one,
+// and reports whether there is such a proof.
+func (c *call) vouch(id connmark.ID, origin string, v *verdict) bool {
+	earlier, ok := c.trust.table.Get(id)
+	if !ok || earlier.origin != origin || v.spn != "" && v.spn != earlier.spn {
+		return false
+	}
+	*v = verdict{host: v.host, spn: earlier.spn, verified: true, trusted: true}
+	return true
+}

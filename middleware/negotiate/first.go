@@ -1,0 +1,144 @@
+package negotiate
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/replay"
+)
+
+// bare reports whether the caller's request bears no token, and will be asked
+// for one if the server wants it.
+func (c *call) bare() bool {
+	return c.origin.sc == nil && !c.origin.own && c.proxy.sc == nil
+}
+
+func (c *call) bodyOptions() replay.Options {
+	o := replay.Options{Limit: c.BodyLimit, SpillLimit: c.SpillLimit, SpillDir: c.SpillDir}
+	// A body that the server may not want is not touched before it is known.
+	o.Wait = expects(c.r)
+	return o
+}
+
+func expects(r *http.Request) bool {
+	for _, v := range r.Header["Expect"] {
+		if strings.EqualFold(strings.TrimSpace(v), "100-continue") {
+			return true
+		}
+	}
+	return false
+}
+
+// first sends the request as the caller made it, and returns what that or what
+// had to be sent in its place led to.
+func (c *call) first() (*http.Response, error) {
+	r, err := c.nextRequest()
+	if err != nil {
+		return nil, err
+	}
+	switch once := c.body.Once(); {
+	case once && c.bare() && c.OneShot == Refuse:
+		closeRequest(r)
+		return nil, c.unrepeatable(errors.New("it can be sent once only, and the server may ask for it twice"))
+	case once && c.bare() && c.OneShot == Probe:
+		tokens, err := c.probe()
+		if err != nil {
+			closeRequest(r)
+			return nil, err
+		}
+		if tokens != nil {
+			return c.send(r, tokens)
+		}
+	case once && c.bare() && c.OneShot == Expect:
+		r = expecting(r)
+	}
+	if r.Body != nil && !c.body.Repeatable() && expects(r) {
+		// net/http sends a body that the server did not want, so as to keep the
+		// connection, but for a request that ends it.
+		r = closing(r)
+	}
+	c.sent++
+	resp, err := c.next(r)
+	if err != nil && c.bare() && c.brokeOff(err) && c.body.Repeatable() {
+		return c.ask(err)
+	}
+	return resp, err
+}
+
+// ask sends the request once more, after the connection broke while its body
+// was being sent: the server may have said 401 and hung up, and its answer been
+// lost in the noise. So this time it is heard first.
+func (c *call) ask(cause error) (*http.Response, error) {
+	r, err := c.nextRequest()
+	if err != nil {
+		return nil, errors.Join(cause, err)
+	}
+	c.sent++
+	return c.next(expecting(r))
+}
+
+// expecting returns r with Expect: 100-continue.
+func expecting(r *http.Request) *http.Request {
+	r = closing(r)
+	r.Header = r.Header.Clone()
+	if r.Header == nil {
+		r.Header = make(http.Header)
+	}
+	r.Header.Set("Expect", "100-continue")
+	return r
+}
+
+// closing returns r as one that ends its connection.
+func closing(r *http.Request) *http.Request {
+	out := *r
+	out.Close = true
+	return &out
+}
+
+// brokeOff reports whether a connection broke before the whole request was
+// written to it.
+func (c *call) brokeOff(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	switch {
+	case c.r.Context().Err() != nil, ok && op.Timeout():
+		return false
+	case ok && (op.Op == "write" || op.Op == "readfrom"):
+		return true
+	}
+	// The end of a connection may be met by its reader first.
+	return (ok && op.Op == "read" || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && c.body.Cut()
+}
+
+// overrides are fields that turn a HEAD into another method.
+var overrides = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+
+// probe finds out by a HEAD without a body what the server wants, and returns
+// the tokens for it, nil if it asked for none.
+func (c *call) probe() ([]leg.Token, error) {
+	r := c.r.WithContext(c.r.Context())
+	r.Method, r.Body, r.GetBody, r.ContentLength, r.TransferEncoding, r.Trailer = http.MethodHead, nil, nil, 0, nil, nil
+	r.Header = r.Header.Clone()
+	for name := range r.Header {
+		if strings.HasPrefix(name, "Content-") || strings.HasPrefix(name, "If-") || name == "Expect" {
+			delete(r.Header, name)
+		}
+	}
+	for _, name := range overrides {
+		r.Header.Del(name)
+	}
+	c.sent++
+	resp, err := c.next(r)
+	if err != nil || resp == nil {
+		return nil, err
+	}
+	tokens, err := c.answer(resp)
+	if err != nil {
+		closeBody(resp)
+		return nil, err
+	}
+	return tokens, c.drain(resp)
+}

@@ -1,0 +1,179 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/kerbchain/kerbchain/internal/challenge"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// An answer is what a proxy said to one CONNECT.
+type answer struct {
+	t     *Transport
+	call  *call
+	proxy middleware.Target
+	r     *http.Request
+	resp  *http.Response
+	sc    middleware.SecurityContext // that signed the CONNECT, nil if we did not
+	own   bool                       // the caller's own credentials were sent
+}
+
+// judge returns why there is no tunnel, nil if there is one.
+func (a *answer) judge(ctx context.Context) *middleware.Error {
+	ctx, cancel := a.call.bound(ctx)
+	defer cancel()
+	switch a.resp.StatusCode {
+	case http.StatusOK:
+		return a.verify(ctx)
+	case http.StatusProxyAuthRequired:
+		return a.challenged(ctx)
+	}
+	e := a.refusal(nil)
+	e.Retryable = a.resp.StatusCode == http.StatusTooManyRequests ||
+		a.resp.StatusCode >= 500 && a.resp.StatusCode != http.StatusNotImplemented
+	return e
+}
+
+// challenged finds out whether another CONNECT can do better.
+func (a *answer) challenged(ctx context.Context) *middleware.Error {
+	lines := a.resp.Header.Values("Proxy-Authenticate")
+	a.call.emit(middleware.ChallengeEvent{
+		Host: a.proxy.HostPort(), Status: a.resp.StatusCode, Schemes: challenge.Schemes(lines), Leg: a.call.sent(),
+	})
+	ch, scheme, ok := choose(lines, a.sc)
+	switch {
+	case a.own:
+		return a.refused(nil, hintOwn)
+	case !ok:
+		return a.refused(nil, hintNotOffered)
+	case a.sc == nil:
+		if why := a.call.isForbidden(); why != nil {
+			return a.refused(why, hintNotAllowed)
+		}
+		return a.again(scheme)
+	case scheme != schemeOf(a.sc):
+		return a.again(scheme)
+	}
+	token, err := ch.Token()
+	if err != nil {
+		return a.refused(&middleware.Error{Stage: name, Kind: middleware.ErrToken, Reason: middleware.Malformed}, "")
+	}
+	if token == nil {
+		return a.refused(&middleware.Error{Stage: name, Kind: middleware.ErrToken, Reason: middleware.Refused}, "")
+	}
+	out, err := a.sc.Step(ctx, token)
+	var said *middleware.Error
+	switch {
+	case err == nil && len(out) > 0:
+		return a.refused(errContinue, hintContinue)
+	case err == nil:
+		return a.refused(errKnown, hintKnown)
+	case errors.As(err, &said) && stale(said.Code) && a.call.discard(a.sc):
+		return a.again(scheme)
+	}
+	return a.refused(err, "")
+}
+
+// stale reports whether a KRB-ERROR of the proxy's may come from a ticket that
+// its present key does not open (RFC 4120 section 7.5.9). Nobody vouches for it.
+func stale(code int32) bool { return slices.Contains([]int32{31, 32, 41, 44}, code) }
+
+// again learns that the proxy wants a token, and lets the call be tried anew.
+func (a *answer) again(scheme middleware.Scheme) *middleware.Error {
+	a.t.known.put(a.proxy, scheme)
+	e := a.refusal(nil)
+	e.Err.(*ConnectError).again = true
+	return e
+}
+
+// verify holds the proxy's token against the context that signed the CONNECT.
+func (a *answer) verify(ctx context.Context) *middleware.Error {
+	if a.t.o.Proof == ProofDisabled {
+		return nil
+	}
+	var why error
+	if a.sc != nil {
+		var err error
+		if why, err = a.step(ctx); err != nil {
+			return a.unverified(err)
+		}
+		if a.sc.Verified() {
+			return nil
+		}
+	}
+	if a.t.o.Proof == ProofOptional {
+		return nil
+	}
+	if why == nil {
+		why = &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.NoToken, Hint: a.missing()}
+	}
+	return a.unverified(why)
+}
+
+// step gives the context the proxy's token. A token without proof is no error
+// but a reason why there is none: whoever made it could have left it out.
+func (a *answer) step(ctx context.Context) (why, err error) {
+	ch, ok := find(slices.Concat(a.resp.Header.Values("Proxy-Authenticate"), a.resp.Header.Values("Proxy-Authentication-Info")), schemeOf(a.sc))
+	if !ok {
+		return nil, nil
+	}
+	token, err := ch.Token()
+	if err != nil {
+		return nil, &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.Malformed}
+	}
+	_, err = a.sc.Step(ctx, token)
+	var said *middleware.Error
+	if errors.As(err, &said) && said.Reason == middleware.NoToken {
+		return err, nil
+	}
+	return nil, err
+}
+
+func (a *answer) missing() string {
+	switch {
+	case a.own:
+		return hintOwnProof
+	case a.call.isForbidden() != nil:
+		return hintNotAllowed
+	}
+	return hintNoProof
+}
+
+// choose picks the challenge to answer: of the scheme at work, else Negotiate,
+// else Kerberos; and of several the one with a token.
+func choose(lines []string, sc middleware.SecurityContext) (challenge.Challenge, middleware.Scheme, bool) {
+	schemes := []middleware.Scheme{middleware.Negotiate, middleware.Kerberos}
+	if sc != nil && schemeOf(sc) == middleware.Kerberos {
+		slices.Reverse(schemes)
+	}
+	for _, s := range schemes {
+		if ch, ok := find(lines, s); ok && sc != nil {
+			return ch, s, true
+		}
+		if ch, ok := challenge.Find(lines, string(s)); ok {
+			return ch, s, true
+		}
+	}
+	return challenge.Challenge{}, "", false
+}
+
+// find returns the first challenge of that scheme that bears, or should bear, a
+// token.
+func find(lines []string, scheme middleware.Scheme) (challenge.Challenge, bool) {
+	for ch := range challenge.All(lines) {
+		if ch.Is(string(scheme)) && (ch.Token68 != "" || ch.Malformed) {
+			return ch, true
+		}
+	}
+	return challenge.Challenge{}, false
+}
+
+func schemeOf(sc middleware.SecurityContext) middleware.Scheme {
+	if s := sc.Target().Scheme; s != "" {
+		return s
+	}
+	return middleware.Negotiate
+}

@@ -1,0 +1,111 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// The hooks of an [http.Transport].
+type (
+	headerFunc   func(ctx context.Context, proxy *url.URL, target string) (http.Header, error)
+	responseFunc func(ctx context.Context, proxy *url.URL, r *http.Request, resp *http.Response) error
+)
+
+// field is where tokens for proxies go (RFC 9110 section 11.7.2).
+const field = "Proxy-Authorization"
+
+func fixed(h http.Header) headerFunc {
+	return func(context.Context, *url.URL, string) (http.Header, error) { return h, nil }
+}
+
+// targetOf returns the target that tokens for a proxy are for.
+func targetOf(proxy *url.URL) middleware.Target {
+	t := middleware.TargetOf(proxy)
+	t.Proxy = true
+	return t
+}
+
+// connectHeader is called before each CONNECT, once the proxy was reached.
+func (t *Transport) connectHeader(ctx context.Context, proxy *url.URL, target string) (http.Header, error) {
+	h, err := t.header(ctx, proxy, target)
+	if err != nil {
+		return nil, err
+	}
+	if h = h.Clone(); h == nil {
+		h = make(http.Header)
+	}
+	c := t.callOf(ctx)
+	if c == nil || proxy.User != nil || len(h.Values(field)) > 0 {
+		return h, nil
+	}
+	value, sc, err := t.token(ctx, c, targetOf(proxy))
+	if err != nil {
+		return nil, err
+	}
+	c.sign(value, sc)
+	if sc != nil {
+		h.Set(field, value)
+		c.emit(middleware.SendEvent{Stage: name, Host: sc.Target().HostPort(), Leg: c.sent()})
+	}
+	return h, nil
+}
+
+// token returns a header value for the proxy and who made it, nil if it is to
+// get none.
+func (t *Transport) token(ctx context.Context, c *call, proxy middleware.Target) (string, middleware.SecurityContext, error) {
+	scheme, known := t.known.get(proxy)
+	if !known && !t.o.Always {
+		return "", nil, nil
+	}
+	proxy.Scheme = cmp.Or(scheme, middleware.Negotiate)
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	token, err := t.signer.First(ctx, proxy)
+	switch {
+	case errors.Is(err, middleware.ErrNotAllowed):
+		// What the proxy says without decides, as it does for servers.
+		c.forbid(err)
+		return "", nil, nil
+	case err != nil:
+		return "", nil, noToken(err, proxy)
+	}
+	return string(proxy.Scheme) + " " + base64.StdEncoding.EncodeToString(token.Bytes), token.Context, nil
+}
+
+// connectResponse is called with the answer to each CONNECT.
+func (t *Transport) connectResponse(ctx context.Context, proxy *url.URL, r *http.Request, resp *http.Response) error {
+	a := &answer{t: t, call: t.callOf(ctx), proxy: targetOf(proxy), r: r, resp: resp}
+	if a.call == nil {
+		a.call = newCall(ctx)
+	}
+	values := r.Header.Values(field)
+	if len(values) == 1 {
+		a.sc = a.call.take(values[0])
+	}
+	a.own = len(values) > 0 && a.sc == nil
+	var err error
+	if refusal := a.judge(ctx); refusal != nil {
+		err = refusal
+	}
+	if t.answered == nil {
+		return err
+	}
+	seen := r
+	if a.sc != nil {
+		seen = middleware.WithSecurity(r, a.sc)
+		seen.Header = r.Header.Clone()
+		seen.Header.Del(field)
+		resp.Request = seen
+	}
+	theirs := t.answered(ctx, proxy, seen, resp)
+	if err != nil {
+		return err
+	}
+	return theirs
+}

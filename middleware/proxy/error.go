@@ -1,0 +1,196 @@
+package proxy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/challenge"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// ErrTunnel is the kind of error where a proxy answered CONNECT with anything
+// but 200. Trying again could help where [middleware.Error.Temporary] says so:
+// on 429, and on 5xx but for 501.
+var ErrTunnel = errors.New("proxy opened no tunnel")
+
+var (
+	errContinue = errors.New("the proxy wants the exchange to go on over the connection on which it began, and net/http has closed that")
+	errKnown    = errors.New("the exchange is complete, and the answer still no: the proxy knows who asks")
+)
+
+const (
+	hintNotOffered = "kerbchain answers Negotiate alone: have it offered by the proxy, or put a user name and password into the proxy's URL"
+	hintNotAllowed = "add the proxy to AllowedHosts of the options for proxies"
+	hintOwn        = "the credentials are those of the proxy's URL or of the caller's header: leave them out to let Kerberos answer"
+	hintOwnProof   = "credentials of the proxy's URL or of the caller's header prove nothing of the proxy: leave them out, or use ProofOptional"
+	hintContinue   = "let the proxy accept a single Kerberos token: it may ask for a mechListMIC, or for another mechanism"
+	hintKnown      = "look for who may use the proxy"
+	hintNoProof    = "the proxy sends no mutual token; if that cannot be mended there, use ProofOptional"
+	hintBindings   = "no token for a proxy can be bound to TLS: give proxies options of their own, that do not require it"
+)
+
+// A ConnectError is the answer of a proxy that opened no tunnel. It is wrapped
+// in a [*middleware.Error] that says why.
+type ConnectError struct {
+	// Proxy and Target are who was asked for a tunnel, and to whom, each as
+	// host:port.
+	Proxy, Target string
+	// Status is the proxy's, such as 407 or 403.
+	Status int
+	// Schemes are what a 407 offers, in order. What is no common scheme is
+	// called other: a broken header may hold anything.
+	Schemes []string
+	// Signed is set where CONNECT bore a token of ours.
+	Signed bool
+
+	again bool // another CONNECT may do better
+}
+
+// Error returns one line without the names that [middleware.Error] has already.
+func (e *ConnectError) Error() string {
+	s := fmt.Sprintf("CONNECT %s: %d", e.Target, e.Status)
+	if text := http.StatusText(e.Status); text != "" {
+		s += " " + text
+	}
+	if e.Status != http.StatusProxyAuthRequired {
+		return s
+	}
+	if len(e.Schemes) == 0 {
+		return s + ", offering nothing"
+	}
+	return s + ", offering " + strings.Join(e.Schemes, ", ")
+}
+
+// maxSchemes bounds what an error tells of a challenge.
+const maxSchemes = 8
+
+// common are the schemes that errors name.
+var common = map[string]string{
+	"basic": "Basic", "bearer": "Bearer", "digest": "Digest", "kerberos": "Kerberos",
+	"negotiate": "Negotiate", "ntlm": "NTLM",
+}
+
+func offered(lines []string) []string {
+	var out []string
+	for ch := range challenge.All(lines) {
+		s := cmp.Or(common[strings.ToLower(ch.Scheme)], "other")
+		if !slices.Contains(out, s) && len(out) < maxSchemes {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// refusal makes the error of a tunnel that was not opened; cause may be nil.
+func (a *answer) refusal(cause error) *middleware.Error {
+	e := &ConnectError{
+		Proxy: a.proxy.HostPort(), Target: a.r.Host, Status: a.resp.StatusCode, Signed: a.sc != nil,
+	}
+	if e.Status == http.StatusProxyAuthRequired {
+		e.Schemes = offered(a.resp.Header.Values("Proxy-Authenticate"))
+	}
+	out := blame(cause, ErrTunnel, a.proxy, spnOf(a.sc))
+	if out.Err == nil {
+		out.Err = e
+	} else {
+		out.Err = &both{e, out.Err}
+	}
+	return out
+}
+
+// refused is refusal, reported.
+func (a *answer) refused(cause error, hint string) *middleware.Error {
+	e := a.refusal(cause)
+	e.Hint = cmp.Or(hint, e.Hint)
+	if a.sc != nil || cause != nil {
+		a.call.emit(middleware.RefusedEvent{Host: e.Host, Status: a.resp.StatusCode, Reason: e.Reason, Err: cause})
+	}
+	return e
+}
+
+// unverified makes the error of a tunnel whose proxy is not to be trusted.
+func (a *answer) unverified(cause error) *middleware.Error {
+	e := blame(cause, middleware.ErrNotVerified, a.proxy, spnOf(a.sc))
+	if e.Reason == middleware.ReasonNone {
+		e.Reason = middleware.Malformed
+	}
+	a.call.emit(middleware.VerdictEvent{
+		Host: e.Host, SPN: e.SPN, Mode: a.t.o.Proof.String(), Status: a.resp.StatusCode, Reason: e.Reason, Err: e,
+	})
+	return e
+}
+
+// noToken makes the error of a token that could not be made.
+func noToken(err error, proxy middleware.Target) *middleware.Error {
+	e := blame(err, nil, proxy, "")
+	if errors.Is(err, middleware.ErrNoBindings) {
+		e.Hint = hintBindings
+	}
+	return e
+}
+
+// blame makes an error of this package of what an initiator or a context said.
+// A nil kind leaves theirs.
+func blame(err, kind error, proxy middleware.Target, spn string) *middleware.Error {
+	e := &middleware.Error{Stage: name, Kind: kind, Host: proxy.HostPort(), SPN: spn, Err: err}
+	var said *middleware.Error
+	if !errors.As(err, &said) {
+		return e
+	}
+	e.SPN, e.Principal, e.KDC = cmp.Or(said.SPN, spn), said.Principal, said.KDC
+	e.Code, e.Reason, e.Hint, e.Retryable = said.Code, said.Reason, said.Hint, said.Retryable
+	var parts []string
+	if e.Kind == nil {
+		e.Kind = said.Kind
+	} else if said.Kind != nil {
+		parts = append(parts, said.Kind.Error())
+	}
+	if said.Err != nil {
+		parts = append(parts, said.Err.Error())
+	}
+	e.Err = nil
+	if len(parts) > 0 {
+		e.Err = cause{strings.Join(parts, ": "), err}
+	}
+	return e
+}
+
+// A cause is an error without what the error around it says already.
+type cause struct {
+	text string
+	err  error
+}
+
+func (c cause) Error() string { return c.text }
+func (c cause) Unwrap() error { return c.err }
+
+// both is a proxy's answer, and what it means.
+type both struct {
+	answer *ConnectError
+	why    error
+}
+
+func (b *both) Error() string   { return b.answer.Error() + ": " + b.why.Error() }
+func (b *both) Unwrap() []error { return []error{b.answer, b.why} }
+
+// spnOf returns the service principal that sc was made for, if it tells.
+func spnOf(sc middleware.SecurityContext) string {
+	if s, ok := sc.(interface{ SPN() string }); ok {
+		return s.SPN()
+	}
+	return ""
+}
+
+var proofs = [...]string{ProofOptional: "optional", ProofRequired: "required", ProofDisabled: "disabled"}
+
+// String returns "optional", "required" or "disabled".
+func (p Proof) String() string {
+	if p < 0 || int(p) >= len(proofs) {
+		return fmt.Sprintf("proof %d", int(p))
+	}
+	return proofs[p]
+}

@@ -1,0 +1,603 @@
+package proxy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/stagetest"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/proxy"
+)
+
+// One CONNECT for each connection, none for each request, and a token of its own
+// for each that bears one.
+func TestConnects(t *testing.T) {
+	for name, tc := range map[string]struct {
+		web     fakekdc.WebOptions
+		secure  bool
+		options proxy.Options
+		want    []int // of a first request, of one more, and of one over a new connection
+	}{
+		"learned":             {want: []int{407, 200, 200}},
+		"always":              {options: proxy.Options{Always: true}, want: []int{200, 200}},
+		"required":            {options: proxy.Options{Proof: proxy.ProofRequired}, want: []int{200, 200}},
+		"unknown proof":       {options: proxy.Options{Proof: -1}, want: []int{200, 200}},
+		"an https proxy":      {secure: true, want: []int{407, 200, 200}},
+		"closes after 407":    {web: quirk(fakekdc.Quirks{EarlyChallenge: true}), want: []int{407, 200, 200}},
+		"long body of 407":    {web: quirk(fakekdc.Quirks{ChallengeBody: 1 << 20}), want: []int{407, 200, 200}},
+		"Basic offered first": {web: quirk(fakekdc.Quirks{Challenge: []string{`Basic realm="a, Kerberos b"`, "negotiate"}}), want: []int{407, 200, 200}},
+		"Kerberos alone":      {web: fakekdc.WebOptions{Schemes: []string{"Kerberos"}}, want: []int{407, 200, 200}},
+		"always, Kerberos alone": {
+			web: fakekdc.WebOptions{Schemes: []string{"Kerberos"}}, options: proxy.Options{Always: true}, want: []int{407, 200, 200},
+		},
+		"asks for nothing":         {web: quirk(fakekdc.Quirks{Before: fakekdc.ForwardProxy()}), want: []int{200, 200}},
+		"always, asks for nothing": {web: quirk(fakekdc.Quirks{Before: fakekdc.ForwardProxy()}), options: proxy.Options{Always: true}, want: []int{200, 200}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := start(t, setup{web: tc.web, secure: tc.secure})
+			rt := l.through(t, tc.options)
+			wantHello(t, rt, l.origin.URL())
+			wantHello(t, rt, l.origin.URL())
+			if n := l.origin.Connections(); n != 1 {
+				t.Errorf("%d connections for two requests", n)
+			}
+			rt.CloseIdleConnections()
+			wantHello(t, rt, l.origin.URL())
+			if diff := cmp.Diff(tc.want, l.statuses(t)); diff != "" {
+				t.Errorf("answers to CONNECT (-want +got):\n%s", diff)
+			}
+			if n := l.proxy.Server.Connections(); n != len(tc.want) {
+				t.Errorf("%d connections to the proxy for %d CONNECTs", n, len(tc.want))
+			}
+			if n, o := l.proxy.Tunnels(), l.origin.Connections(); n != 2 || o != 2 {
+				t.Errorf("%d tunnels to %d connections, want 2", n, o)
+			}
+			for _, rec := range l.proxy.Connects() {
+				switch {
+				case rec.Reason != "" && rec.Reason != "as ordered":
+					t.Errorf("%v", rec)
+				case rec.Caller.Name == "":
+				case !rec.Proved || !rec.Caller.Mutual || rec.Caller.Bound || rec.Caller.Service != spn+"@"+l.realm.Name() ||
+					rec.Caller.Flags&fakekdc.GSSDeleg != 0:
+					t.Errorf("%v: %+v", rec, rec.Caller)
+				}
+			}
+			if n := l.realm.Count(fakekdc.TGS, 0); n > 1 {
+				t.Errorf("%d tickets fetched", n)
+			}
+		})
+	}
+}
+
+func quirk(q fakekdc.Quirks) fakekdc.WebOptions { return fakekdc.WebOptions{Quirks: q} }
+
+// What becomes of a proxy's proof, in each mode. The server behind it must not
+// hear of a request where the proxy is refused.
+func TestProof(t *testing.T) {
+	const (
+		none      = middleware.ReasonNone
+		noToken   = middleware.NoToken
+		malformed = middleware.Malformed
+	)
+	for name, tc := range map[string]struct {
+		quirks             fakekdc.Quirks
+		optional, required middleware.Reason // none where the tunnel is taken
+	}{
+		"genuine":         {fakekdc.Quirks{}, none, none},
+		"raw":             {fakekdc.Quirks{Raw: true}, none, none},
+		"no state":        {fakekdc.Quirks{NoState: true}, none, none},
+		"Microsoft's OID": {fakekdc.Quirks{MicrosoftOID: true}, none, none},
+		"none":            {fakekdc.Quirks{Token: fakekdc.TokenNone}, none, noToken},
+		"empty":           {fakekdc.Quirks{Token: fakekdc.TokenEmpty}, none, noToken},
+		"state alone":     {fakekdc.Quirks{Token: fakekdc.TokenState}, none, noToken},
+		"forged":          {fakekdc.Quirks{Token: fakekdc.TokenForged}, middleware.WrongKey, middleware.WrongKey},
+		"foreign":         {fakekdc.Quirks{Token: fakekdc.TokenForeign}, middleware.WrongKey, middleware.WrongKey},
+		"replayed":        {fakekdc.Quirks{Token: fakekdc.TokenReplayed}, middleware.WrongTime, middleware.WrongTime},
+		"KRB-ERROR":       {fakekdc.Quirks{Token: fakekdc.TokenKRBError}, middleware.KRBError, middleware.KRBError},
+		"reject":          {fakekdc.Quirks{Token: fakekdc.TokenReject}, middleware.Refused, middleware.Refused},
+		"NTLM":            {fakekdc.Quirks{Token: fakekdc.TokenNTLM}, middleware.WrongMechanism, middleware.WrongMechanism},
+		"garbage":         {fakekdc.Quirks{Token: fakekdc.TokenGarbage}, malformed, malformed},
+		"not base64":      {fakekdc.Quirks{Token: fakekdc.TokenNotBase64}, malformed, malformed},
+		"not asked for":   {fakekdc.Quirks{Before: fakekdc.ForwardProxy()}, none, noToken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := start(t, setup{})
+			in := l.initiator(t, kerberos.InitiatorOptions{})
+			// One genuine answer, to have another to replay.
+			wantHello(t, l.with(t, in, proxy.Options{Always: true}), l.origin.URL())
+			l.proxy.SetQuirks(tc.quirks)
+			for proof, want := range map[proxy.Proof]middleware.Reason{
+				proxy.ProofOptional: tc.optional, proxy.ProofRequired: tc.required, proxy.ProofDisabled: none,
+			} {
+				before := len(l.seen())
+				_, err := get(t.Context(), l.with(t, in, proxy.Options{Always: true, Proof: proof}), l.origin.URL())
+				if want == none {
+					if err != nil || len(l.seen()) != before+1 {
+						t.Errorf("%v: %v", proof, err)
+					}
+					continue
+				}
+				e, ok := errors.AsType[*middleware.Error](err)
+				if !ok || !errors.Is(err, middleware.ErrNotVerified) || e.Stage != "proxy" || e.Reason != want ||
+					e.SPN != spn+"@"+l.realm.Name() || !strings.HasPrefix(e.Host, "proxy.example:") || e.Temporary() {
+					t.Errorf("%v: %v, want reason %v", proof, err, want)
+				}
+				if len(l.seen()) != before {
+					t.Errorf("%v: the server was sent a request", proof)
+				}
+			}
+		})
+	}
+}
+
+// Refusals, and what they say.
+func TestRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		web      fakekdc.WebOptions
+		options  proxy.Options
+		names    kerberos.InitiatorOptions
+		url      string
+		statuses []int
+		kinds    []error
+		reason   middleware.Reason
+		code     int32
+		schemes  []string
+		signed   bool
+		again    bool // Temporary
+		text     []string
+	}{
+		"NTLM alone": {
+			web: quirk(fakekdc.Quirks{Challenge: []string{"NTLM"}}), statuses: []int{407}, schemes: []string{"NTLM"},
+			text: []string{"CONNECT app.example:", "407 Proxy Authentication Required, offering NTLM; kerbchain answers Negotiate alone"},
+		},
+		"Basic alone": {
+			web:      quirk(fakekdc.Quirks{Challenge: []string{`bAsIc realm="Negotiate"`, "abrakadabra"}}),
+			statuses: []int{407}, schemes: []string{"Basic", "other"}, text: []string{"offering Basic, other"},
+		},
+		"nothing offered": {
+			web: quirk(fakekdc.Quirks{Challenge: []string{}}), statuses: []int{407}, text: []string{"offering nothing"},
+		},
+		"always, NTLM alone": {
+			web: quirk(fakekdc.Quirks{Challenge: []string{"NTLM"}, Reject: true, Rejection: fakekdc.RejectPlain}), options: proxy.Options{Always: true},
+			statuses: []int{407}, schemes: []string{"NTLM"}, signed: true, text: []string{"offering NTLM"},
+		},
+		"refuses every token": {
+			web: quirk(fakekdc.Quirks{Reject: true}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
+			reason: middleware.KRBError, code: 60, text: []string{"SPN " + spn, "code 60"},
+		},
+		"refuses every token, with a state": {
+			web: quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}), statuses: []int{407, 407}, schemes: []string{"Negotiate"},
+			signed: true, reason: middleware.Refused, text: []string{"rejected the negotiation"},
+		},
+		"refuses every token, without a word": {
+			web: quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectPlain}), statuses: []int{407, 407}, schemes: []string{"Negotiate"},
+			signed: true, reason: middleware.Refused, text: []string{"check the SPN"},
+		},
+		"refuses every token, and offers nothing": {
+			web: quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNothing}), statuses: []int{407, 407}, signed: true,
+			text: []string{"offering nothing"},
+		},
+		"goes on with NTLM": {
+			web: quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNTLM}), statuses: []int{407, 407}, schemes: []string{"Negotiate"},
+			signed: true, reason: middleware.WrongMechanism,
+		},
+		"a stale ticket that is fresh": {
+			web: quirk(fakekdc.Quirks{Reject: true, RejectCode: 44}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
+			reason: middleware.KRBError, code: 44,
+		},
+		"wants a MIC": {
+			web: quirk(fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
+			text: []string{"on which it began", "single Kerberos token"},
+		},
+		"wants another leg": {
+			web: quirk(fakekdc.Quirks{ExtraLeg: fakekdc.LegIncomplete}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
+			text: []string{"on which it began"},
+		},
+		"hangs up on a token": {web: quirk(fakekdc.Quirks{Hangup: true}), statuses: []int{407, 0}, text: []string{"EOF"}},
+		"forbids": {
+			web: quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "canary", http.StatusForbidden)
+			})}), statuses: []int{403}, text: []string{"403 Forbidden"},
+		},
+		"is busy": {
+			web: quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "canary", http.StatusServiceUnavailable)
+			})}), statuses: []int{503}, again: true,
+		},
+		"forbids those it knows": {
+			web: fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "canary", http.StatusForbidden)
+			})}, statuses: []int{407, 403}, signed: true,
+		},
+		"not to be authenticated to": {
+			names:    kerberos.InitiatorOptions{Proxy: &kerberos.InitiatorOptions{AllowedHosts: []string{"other.example", "*.proxy.example"}}},
+			statuses: []int{407, 407}, schemes: []string{"Negotiate"}, kinds: []error{middleware.ErrNotAllowed},
+			text: []string{"AllowedHosts of the options for proxies"},
+		},
+		"always, not to be authenticated to": {
+			names:   kerberos.InitiatorOptions{Proxy: &kerberos.InitiatorOptions{AllowedHosts: []string{"other.example"}}},
+			options: proxy.Options{Always: true}, statuses: []int{407}, schemes: []string{"Negotiate"}, kinds: []error{middleware.ErrNotAllowed},
+		},
+		"nobody there": {url: "https://app.example:1", statuses: []int{407, 502}, signed: true, again: true, text: []string{"502 Bad Gateway"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := start(t, setup{web: tc.web})
+			rt := l.with(t, l.initiator(t, tc.names), tc.options)
+			target := l.origin.URL()
+			if tc.url != "" {
+				target = tc.url
+			}
+			_, err := get(t.Context(), rt, target)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if diff := cmp.Diff(tc.statuses, l.statuses(t)); diff != "" {
+				t.Errorf("answers to CONNECT (-want +got):\n%s", diff)
+			}
+			for _, text := range append(tc.text, "") {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("%v: does not say %q", err, text)
+				}
+			}
+			if strings.Contains(err.Error(), "canary") {
+				t.Errorf("%v: bears what the proxy wrote", err)
+			}
+			if len(l.seen()) != 0 {
+				t.Error("the server was sent a request")
+			}
+			if tc.web.Quirks.Hangup {
+				return
+			}
+			e, ok := errors.AsType[*middleware.Error](err)
+			if !ok || e.Stage != "proxy" || !strings.HasPrefix(e.Host, "proxy.example:") {
+				t.Fatalf("%v (%T)", err, err)
+			}
+			for _, kind := range append(tc.kinds, proxy.ErrTunnel) {
+				if !errors.Is(err, kind) {
+					t.Errorf("%v: is no %v", err, kind)
+				}
+			}
+			if e.Reason != tc.reason || e.Code != tc.code || e.Temporary() != tc.again {
+				t.Errorf("reason %v, code %d, temporary %t", e.Reason, e.Code, e.Temporary())
+			}
+			c, ok := errors.AsType[*proxy.ConnectError](err)
+			if !ok {
+				t.Fatalf("%v: no answer in it", err)
+			}
+			want := &proxy.ConnectError{
+				Proxy: l.proxy.URL().Host, Target: strings.TrimPrefix(target, "https://"),
+				Status: tc.statuses[len(tc.statuses)-1], Schemes: tc.schemes, Signed: tc.signed,
+			}
+			if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(proxy.ConnectError{})); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			for _, rec := range l.proxy.Connects() {
+				if len(tc.kinds) > 0 && rec.Scheme != "" {
+					t.Errorf("a token for a proxy that is not to have one: %v", rec)
+				}
+			}
+		})
+	}
+}
+
+// Names, lists and bindings are those of the options for proxies.
+func TestNames(t *testing.T) {
+	for name, tc := range map[string]struct {
+		names kerberos.InitiatorOptions
+		want  string
+		text  string
+	}{
+		"as the URL says": {kerberos.InitiatorOptions{HostOverride: "web.example", AllowedHosts: []string{"web.example"}}, spn, ""},
+		"listed":          {kerberos.InitiatorOptions{Proxy: &kerberos.InitiatorOptions{AllowedHosts: []string{"proxy.example"}}}, spn, ""},
+		"overridden":      {kerberos.InitiatorOptions{Proxy: &kerberos.InitiatorOptions{HostOverride: "cluster.example"}}, "HTTP/cluster.example", ""},
+		"another class":   {kerberos.InitiatorOptions{Proxy: &kerberos.InitiatorOptions{HostOverrides: map[string]string{"*.example": "squid/cluster.example"}}}, "squid/cluster.example", ""},
+		"delegating": {kerberos.InitiatorOptions{
+			Delegation: kerberos.DelegationAlways, Proxy: &kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways},
+		}, spn, ""},
+		"bindings that cannot be": {kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequire}, "", "give proxies options of their own"},
+		"not known to the KDC":    {kerberos.InitiatorOptions{Proxy: &kerberos.InitiatorOptions{HostOverride: "nowhere.example"}}, "", "HTTP/nowhere.example"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := start(t, setup{secure: true, realm: []fakekdc.Option{
+				fakekdc.WithService("HTTP/cluster.example"), fakekdc.WithService("squid/cluster.example"),
+			}})
+			// Keys for all three.
+			l.proxy = l.realm.ServeProxy("", fakekdc.WebOptions{}, fakekdc.ServerOptions{Host: "proxy.example", TLS: true})
+			rt := l.with(t, l.initiator(t, tc.names), proxy.Options{})
+			_, err := get(t.Context(), rt, l.origin.URL())
+			if tc.text != "" {
+				e, ok := errors.AsType[*middleware.Error](err)
+				if !ok || e.Stage != "proxy" || !strings.HasPrefix(e.Host, "proxy.example:") || !strings.Contains(err.Error(), tc.text) {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := l.proxy.Connects()[1]
+			if last.Caller.Service != tc.want+"@"+l.realm.Name() || last.Caller.Flags&fakekdc.GSSDeleg != 0 || last.Caller.Bound {
+				t.Errorf("%+v", last.Caller)
+			}
+		})
+	}
+}
+
+// An initiator that waits for a connection to bind to is told that there is none.
+func TestNoBindings(t *testing.T) {
+	l := start(t, setup{secure: true})
+	in := &stagetest.Initiator{Fail: func(_ int, at middleware.Target) error {
+		if !at.Proxy || !at.Secure || at.TLS != nil {
+			t.Errorf("target %+v", at)
+		}
+		return &middleware.Error{Stage: "fake", Kind: middleware.ErrToken, Err: middleware.ErrNoBindings}
+	}}
+	_, err := get(t.Context(), l.with(t, in, proxy.Options{}), l.origin.URL())
+	if e, ok := errors.AsType[*middleware.Error](err); !ok || e.Stage != "proxy" || !errors.Is(err, middleware.ErrNoBindings) ||
+		!strings.Contains(e.Hint, "options of their own") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Many at once: a token for each connection, no two alike, one ticket.
+func TestParallel(t *testing.T) {
+	const calls = 40
+	for name, tc := range map[string]struct {
+		options proxy.Options
+		h2      bool
+	}{
+		"learned":              {},
+		"always":               {options: proxy.Options{Always: true}},
+		"learned over HTTP/2":  {h2: true},
+		"required over HTTP/2": {h2: true, options: proxy.Options{Proof: proxy.ProofRequired}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := start(t, setup{h2: tc.h2})
+			var d dials
+			rt := l.through(t, tc.options, func(tr *http.Transport) {
+				tr.MaxIdleConnsPerHost = calls
+				d.watch(tr)
+			})
+			want := "payload" + fmt.Sprintf("hello over HTTP/%d", map[bool]int{false: 1, true: 2}[tc.h2])
+			var wg sync.WaitGroup
+			for range calls {
+				wg.Go(func() {
+					r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, l.origin.URL(), io.NopCloser(strings.NewReader("payload")))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if body, err := do(rt, r); err != nil || body != want {
+						t.Errorf("%q, %v", body, err)
+					}
+				})
+			}
+			wg.Wait()
+			d.settle(t)
+			signed, bare := 0, 0
+			for _, rec := range l.proxy.Connects() {
+				switch {
+				case rec.Status == 200 && rec.Proved:
+					signed++
+				case rec.Status == 407 && rec.Scheme == "":
+					bare++
+				default:
+					t.Errorf("%v", rec)
+				}
+			}
+			if signed != l.proxy.Tunnels() || signed > calls || bare > calls || tc.options.Always && bare > 0 {
+				t.Errorf("%d signed and %d bare CONNECTs for %d tunnels", signed, bare, l.proxy.Tunnels())
+			}
+			if n := l.realm.Count(fakekdc.TGS, 0); n != 1 {
+				t.Errorf("%d tickets fetched", n)
+			}
+			// What is open is used again.
+			if tc.h2 {
+				before := len(l.proxy.Connects())
+				for range 5 {
+					if _, err := get(t.Context(), rt, l.origin.URL()); err != nil {
+						t.Error(err)
+					}
+				}
+				if n := len(l.proxy.Connects()); n != before {
+					t.Errorf("%d further CONNECTs over HTTP/2", n-before)
+				}
+			}
+		})
+	}
+}
+
+// dials count the connections that a transport opens. It goes on with one when
+// the request that it was for has got another.
+type dials struct {
+	mu             sync.Mutex
+	begun, settled int
+	changed        chan struct{}
+}
+
+func (d *dials) add(begun, settled int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.begun, d.settled = d.begun+begun, d.settled+settled
+	if d.changed != nil {
+		close(d.changed)
+		d.changed = nil
+	}
+}
+
+func (d *dials) watch(tr *http.Transport) {
+	dial := tr.DialContext
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		d.add(1, 0)
+		return dial(ctx, network, addr)
+	}
+	tr.OnProxyConnectResponse = func(context.Context, *url.URL, *http.Request, *http.Response) error {
+		d.add(0, 1)
+		return nil
+	}
+}
+
+// settle waits until every connection has had its answer.
+func (d *dials) settle(t *testing.T) {
+	t.Helper()
+	for {
+		d.mu.Lock()
+		left := d.begun - d.settled
+		if d.changed == nil {
+			d.changed = make(chan struct{})
+		}
+		changed := d.changed
+		d.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		<-changed
+	}
+}
+
+// What the caller set stays, is sent and is called.
+func TestCallersHooks(t *testing.T) {
+	l := start(t, setup{})
+	type answer struct {
+		Status  int
+		Token   bool // the request that the hook sees bears one
+		Proved  bool
+		Inner   bool // so does that of the response
+		Context string
+	}
+	var seen []answer
+	type key struct{}
+	fail := errors.New("says the caller")
+	var failing bool
+	dynamic := func(_ context.Context, at *url.URL, target string) (http.Header, error) {
+		if at.Host != l.proxy.URL().Host || target != strings.TrimPrefix(l.origin.URL(), "https://") {
+			t.Errorf("hook was called for %s and %s", at, target)
+		}
+		return http.Header{"X-Seen": {"dynamic"}}, nil
+	}
+	for name, tc := range map[string]struct {
+		change func(*http.Transport)
+		want   string
+	}{
+		"a header":   {func(tr *http.Transport) { tr.ProxyConnectHeader = http.Header{"X-Seen": {"static"}} }, "static"},
+		"a function": {func(tr *http.Transport) { tr.GetProxyConnectHeader = dynamic }, "dynamic"},
+		"both, of which one is": {func(tr *http.Transport) {
+			tr.ProxyConnectHeader, tr.GetProxyConnectHeader = http.Header{"X-Seen": {"x"}}, dynamic
+		}, "dynamic"},
+		"a function without both": {func(tr *http.Transport) {
+			tr.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) { return nil, nil }
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen, failing = nil, false
+			var got []string
+			l.proxy.SetQuirks(fakekdc.Quirks{})
+			base := l.proxy.Transport(l.origin)
+			tc.change(base)
+			base.OnProxyConnectResponse = func(ctx context.Context, _ *url.URL, r *http.Request, resp *http.Response) error {
+				got = append(got, r.Header.Get("X-Seen"))
+				sc := middleware.ProxySecurityOf(r)
+				value, _ := ctx.Value(key{}).(string)
+				seen = append(seen, answer{
+					resp.StatusCode, r.Header.Get("Proxy-Authorization") != "", sc != nil && sc.Verified(),
+					resp.Request.Header.Get("Proxy-Authorization") != "", value,
+				})
+				if failing {
+					return fail
+				}
+				return nil
+			}
+			header, static := base.GetProxyConnectHeader, base.ProxyConnectHeader.Clone()
+			rt := proxy.New(l.initiator(t, kerberos.InitiatorOptions{}), base, proxy.Options{})
+			defer rt.CloseIdleConnections()
+			ctx := context.WithValue(t.Context(), key{}, "of the request")
+			if _, err := get(ctx, rt, l.origin.URL()); err != nil {
+				t.Fatal(err)
+			}
+			want := []answer{{Status: 407, Context: "of the request"}, {Status: 200, Proved: true, Context: "of the request"}}
+			if diff := cmp.Diff(want, seen); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if diff := cmp.Diff([]string{tc.want, tc.want}, got); diff != "" {
+				t.Errorf("header (-want +got):\n%s", diff)
+			}
+			// Neither replaced nor written to.
+			if (base.GetProxyConnectHeader == nil) != (header == nil) || !cmp.Equal(base.ProxyConnectHeader, static) {
+				t.Error("the caller's transport was changed")
+			}
+			rt.CloseIdleConnections()
+			failing = true
+			if _, err := get(ctx, rt, l.origin.URL()); !errors.Is(err, fail) {
+				t.Errorf("%v, want the hook's", err)
+			}
+			l.proxy.SetQuirks(fakekdc.Quirks{Token: fakekdc.TokenForged})
+			if _, err := get(ctx, rt, l.origin.URL()); !errors.Is(err, middleware.ErrNotVerified) {
+				t.Errorf("%v, want ours before the hook's", err)
+			}
+		})
+	}
+	t.Run("a function that fails", func(t *testing.T) {
+		before := len(l.proxy.Connects())
+		rt := l.through(t, proxy.Options{Always: true}, func(tr *http.Transport) {
+			tr.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) { return nil, fail }
+		})
+		if _, err := get(t.Context(), rt, l.origin.URL()); !errors.Is(err, fail) || len(l.proxy.Connects()) != before {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// Where the caller answers for the proxy, nobody else does.
+func TestOwnCredentials(t *testing.T) {
+	for name, change := range map[string]func(*http.Transport, *url.URL){
+		"in the URL": func(tr *http.Transport, at *url.URL) {
+			at.User = url.UserPassword("bob", "canary")
+			tr.Proxy = http.ProxyURL(at)
+		},
+		"in the header": func(tr *http.Transport, _ *url.URL) {
+			tr.ProxyConnectHeader = http.Header{"Proxy-Authorization": {"Basic Ym9iOmNhbmFyeQ=="}}
+		},
+		"by a function": func(tr *http.Transport, _ *url.URL) {
+			tr.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) {
+				return http.Header{"Proxy-Authorization": {"Basic Ym9iOmNhbmFyeQ=="}}, nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, o := range []proxy.Options{{}, {Always: true}, {Proof: proxy.ProofRequired}} {
+				l := start(t, setup{})
+				in := new(stagetest.Initiator)
+				rt := l.with(t, in, o, func(tr *http.Transport) { change(tr, l.proxy.URL()) })
+				_, err := get(t.Context(), rt, l.origin.URL())
+				if !errors.Is(err, proxy.ErrTunnel) || strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), "canary") {
+					t.Errorf("%v", err)
+				}
+				if recs := l.proxy.Connects(); len(recs) != 1 || recs[0].Scheme != "Basic" {
+					t.Errorf("%v", recs)
+				}
+				// A proxy that takes them is one, but has proved nothing.
+				l.proxy.SetQuirks(fakekdc.Quirks{Before: fakekdc.ForwardProxy()})
+				_, err = get(t.Context(), rt, l.origin.URL())
+				if required := o.Proof == proxy.ProofRequired; required != errors.Is(err, middleware.ErrNotVerified) || !required && err != nil {
+					t.Errorf("%+v: %v", o, err)
+				}
+				if n := len(in.Contexts()); n != 0 {
+					t.Errorf("%d contexts", n)
+				}
+			}
+		})
+	}
+}

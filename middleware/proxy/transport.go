@@ -1,0 +1,105 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/leg"
+)
+
+// A Transport is what [New] returns. It is safe for concurrent use and belongs
+// to one identity, as its connections do.
+//
+// A GetProxyConnectHeader of the caller's is asked for each CONNECT, and what it
+// returns is sent beside the token; without one, ProxyConnectHeader is. An
+// OnProxyConnectResponse of the caller's sees every answer, 407 included. The
+// request that it is given carries the context that signed it, and not the
+// token: [middleware.ProxySecurityOf] tells whether this proxy proved itself.
+// Its error counts where the answer is not refused already.
+type Transport struct {
+	o        Options
+	signer   leg.Signer
+	base     *http.Transport
+	proxy    func(*http.Request) (*url.URL, error) // the caller's
+	header   headerFunc
+	answered responseFunc
+	known    memory
+}
+
+// RoundTrip sends a request, and once more where the proxy wanted a token for
+// the tunnel and none, or one that can be bettered, was sent. The request's body
+// has not been touched then: nothing is written before there is a tunnel.
+//
+// A tunnel that was refused is an error of type [*middleware.Error] around a
+// [*ConnectError] and [ErrTunnel], one whose proxy's token is wrong, or missing
+// and required, around [middleware.ErrNotVerified]. Other errors are those of
+// the initiator, with the proxy as host, and those of net/http.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	c := t.calling(r)
+	if c == nil {
+		return t.base.RoundTrip(r)
+	}
+	defer c.end()
+	body := hold(r.Body)
+	defer func() { body.release() }()
+	for {
+		sent := r.WithContext(t.within(r.Context(), c))
+		if body != nil {
+			sent.Body = body
+		}
+		resp, err := t.base.RoundTrip(sent)
+		if resp != nil && resp.Request == sent {
+			resp.Request = r
+		}
+		if err == nil || !c.again(err) {
+			return resp, err
+		}
+		if body, err = body.again(r, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// calling returns the call for a request that goes through a tunnel, nil for
+// others, which must not pay for it. The caller's function is asked once more for
+// those, by the transport.
+func (t *Transport) calling(r *http.Request) *call {
+	if t.proxy == nil || r.URL == nil || r.URL.Scheme != "https" {
+		return nil
+	}
+	at, err := t.proxy(r)
+	if err != nil || at == nil || strings.HasPrefix(at.Scheme, "socks") {
+		return nil
+	}
+	c := newCall(r.Context())
+	c.proxy = at
+	return c
+}
+
+// chosen is the Proxy of the transport: the function of the caller's, or what it
+// said for this call already.
+func (t *Transport) chosen(r *http.Request) (*url.URL, error) {
+	if c := t.callOf(r.Context()); c != nil && c.proxy != nil {
+		return c.proxy, nil
+	}
+	return t.proxy(r)
+}
+
+// NewClientConn opens one connection outside of the pool, through the proxy if
+// there is one for it: see [http.Transport.NewClientConn]. Errors are those of
+// RoundTrip.
+func (t *Transport) NewClientConn(ctx context.Context, scheme, address string) (*http.ClientConn, error) {
+	c := newCall(ctx)
+	defer c.end()
+	for {
+		conn, err := t.base.NewClientConn(t.within(ctx, c), scheme, address)
+		if err == nil || !c.again(err) {
+			return conn, err
+		}
+	}
+}
+
+// CloseIdleConnections closes the connections that wait for a request.
+func (t *Transport) CloseIdleConnections() { t.base.CloseIdleConnections() }

@@ -1,0 +1,41 @@
+package sanitize_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/sanitize"
+)
+
+// trusting is what mutual does with a response whose connection is trusted.
+func trusting(next kerbchain.Next) kerbchain.Next {
+	return func(r *http.Request) (*http.Response, error) {
+		resp, err := next(middleware.WithTrust(r, false))
+		if err == nil {
+			resp.Request = middleware.WithTrust(resp.Request, true)
+		}
+		return resp, err
+	}
+}
+
+// A response that its connection speaks for is kept whole; the request that it
+// names speaks for no other.
+func TestTrusted(t *testing.T) {
+	closed := 0
+	stage := sanitize.New(sanitize.Options{})
+	reply := func(r *http.Request) (*http.Response, error) { return evil(r, 500, &closed), nil }
+	resp, err := kerbchain.Chain(stage, trusting)(reply)(httptest.NewRequest(http.MethodGet, "http://web.test/", nil))
+	if err != nil || closed != 0 || resp.Header.Get("Location") == "" || !middleware.Trusted(resp.Request) {
+		t.Fatalf("got error %v, body closed %d times, header %v, want it kept", err, closed, resp.Header)
+	}
+	again := resp.Request.Clone(resp.Request.Context())
+	if resp, err = stage(reply)(again); err != nil || closed != 1 || middleware.Trusted(resp.Request) {
+		t.Errorf("sent again: got error %v, body closed %d times, want it closed once", err, closed)
+	}
+	if _, err = kerbchain.Chain(stage, trusting)(reply)(again); err != nil || closed != 1 {
+		t.Errorf("sent again, and trusted: got error %v, body closed %d times, want it kept", err, closed)
+	}
+}

@@ -1,0 +1,84 @@
+package seal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"reflect"
+	"sync"
+)
+
+// errMoved: the transport took another connection than the one that was
+// authenticated.
+var errMoved = errors.New("the connection that was authenticated is gone")
+
+// A watch learns over which connection a request goes. With want, it keeps the
+// request from any other.
+type watch struct {
+	want   net.Conn                // nil for any
+	cancel context.CancelCauseFunc // with want
+
+	mu    sync.Mutex
+	last  net.Conn
+	moved bool
+	copy  *bytes.Reader // the body that is about to be written
+}
+
+// on returns a copy of r that is watched.
+func (w *watch) on(r *http.Request) *http.Request {
+	return r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: w.gotConn}))
+}
+
+// gotConn is called before anything is written to the connection.
+func (w *watch) gotConn(info httptrace.GotConnInfo) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last = info.Conn
+	if w.want != nil && !same(w.want, info.Conn) {
+		w.moved = true
+		w.cancel(errMoved)
+		if w.copy != nil {
+			w.copy.Reset(nil)
+		}
+	}
+}
+
+func (w *watch) conn() net.Conn {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}
+
+func (w *watch) gone() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.moved
+}
+
+// same reports whether a and b are one connection. What cannot be compared is
+// not.
+func same(a, b net.Conn) bool {
+	if a == nil || b == nil || reflect.TypeOf(a) != reflect.TypeOf(b) {
+		return false
+	}
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+}
+
+// body returns a reader of b that turns out to be empty if the connection is
+// another one: ending the context of a request does not by itself keep the
+// transport from writing. The transport asks for one copy after the other, and
+// reads none before it has told of the connection. It is of a kind that net/http
+// knows to be in memory, so that header and body are written at once.
+func (w *watch) body(b []byte) io.ReadCloser {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.moved {
+		b = nil
+	}
+	w.copy = bytes.NewReader(b)
+	return io.NopCloser(w.copy)
+}

@@ -1,0 +1,118 @@
+package seal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/winrm"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// pack makes out, a copy of the caller's request, the one that is sent. One
+// without a body has nothing to seal.
+func (c *call) pack(out *http.Request, p peer, w *watch) error {
+	out.GetBody, out.TransferEncoding, out.Trailer = nil, nil, nil
+	if c.r.Body == nil || c.r.Body == http.NoBody {
+		return nil
+	}
+	protocol := winrm.ProtocolOf(string(p.sc.Target().Scheme))
+	b, err := winrm.Seal(nil, protocol, p.sealer, mediaType(c.r), c.body)
+	if err != nil {
+		var known *middleware.Error
+		if errors.As(err, &known) {
+			return err
+		}
+		return &middleware.Error{Stage: name, Kind: middleware.ErrToken, Host: host(c.r), Err: err}
+	}
+	out.Body, out.ContentLength = w.body(b), int64(len(b))
+	// The transport may ask for it while nothing was written, and then finds
+	// another connection, which the watch knows.
+	out.GetBody = func() (io.ReadCloser, error) { return w.body(b), nil }
+	out.Header = cloneHeader(c.r.Header)
+	out.Header.Set("Content-Type", protocol.ContentType())
+	out.Header.Del("Content-Length")
+	return nil
+}
+
+// mediaType returns the type of what r carries, as it is spelled in the framing:
+// without blanks, and as Windows spells it where that is what it means.
+func mediaType(r *http.Request) string {
+	t := strings.Trim(strings.NewReplacer(" ", "", "\t", "").Replace(r.Header.Get("Content-Type")), ";")
+	for _, same := range []string{"", "application/soap+xml", winrm.SOAP, `application/soap+xml;charset="UTF-8"`} {
+		if strings.EqualFold(t, same) {
+			return winrm.SOAP
+		}
+	}
+	return t
+}
+
+// open returns what the caller gets for an answer to a sealed request.
+func (c *call) open(p peer, resp *http.Response) (*http.Response, error) {
+	kind := resp.Header.Get("Content-Type")
+	b, err := readAnswer(resp, c.MaxBody)
+	switch {
+	case err != nil:
+		return nil, c.broken(err)
+	case len(b) == 0 && resp.StatusCode >= 300 && resp.StatusCode < 400:
+		return nil, c.fail(middleware.UnverifiedRedirect, nil)
+	case len(b) == 0:
+		resp.Body, resp.Request = http.NoBody, c.r
+		return resp, nil
+	}
+	m, err := winrm.Open(kind, b, p.sealer)
+	if err != nil {
+		return nil, c.refuse(err, resp, kind, len(b))
+	}
+	out := &http.Response{
+		Status: resp.Status, StatusCode: resp.StatusCode,
+		Proto: resp.Proto, ProtoMajor: resp.ProtoMajor, ProtoMinor: resp.ProtoMinor,
+		Header: make(http.Header), Body: newReader(m.Plain), ContentLength: int64(len(m.Plain)),
+		Close: resp.Close, TLS: resp.TLS,
+		Request: middleware.WithSecurity(c.r, p.sc),
+	}
+	for _, field := range []string{"Date", "Server"} {
+		if v := resp.Header.Values(field); len(v) > 0 {
+			out.Header[field] = slices.Clone(v)
+		}
+	}
+	out.Header.Set("Content-Type", m.Type)
+	out.Header.Set("Content-Length", fmt.Sprint(len(m.Plain)))
+	return out, nil
+}
+
+// report tells what became of an answer to a sealed request.
+func (c *call) report(p peer, status int, resp *http.Response, err error) {
+	ctx := c.r.Context()
+	if !middleware.Tracing(ctx) {
+		return
+	}
+	e := middleware.VerdictEvent{Host: host(c.r), SPN: spn(p.sc), Mode: "sealed", Status: status, Err: err}
+	var known *middleware.Error
+	switch {
+	case errors.As(err, &known):
+		e.Reason = known.Reason
+	case err == nil && resp.Body == http.NoBody:
+		e.Reason = middleware.NoToken
+	default:
+		e.Verified = err == nil
+	}
+	middleware.Emit(ctx, e)
+}
+
+// refuse names what is wrong with an answer that does not open.
+func (c *call) refuse(err error, resp *http.Response, kind string, n int) error {
+	var known *middleware.Error
+	switch {
+	case errors.As(err, &known):
+		e := c.fail(known.Reason, known.Err)
+		e.Hint, e.Principal = known.Hint, known.Principal
+		return e
+	case errors.Is(err, winrm.ErrNotEncrypted):
+		return c.fail(middleware.Unsealed, fmt.Errorf("status %d with %d bytes of type %.80q", resp.StatusCode, n, kind))
+	}
+	return c.fail(middleware.Malformed, err)
+}

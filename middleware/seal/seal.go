@@ -1,0 +1,94 @@
+package seal
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+
+	"github.com/kerbchain/kerbchain"
+)
+
+const name = "seal"
+
+// DefaultMaxBody is the default of [Options].MaxBody.
+const DefaultMaxBody = 64 << 20
+
+// A Mode says which requests are sealed.
+type Mode int
+
+// The modes. A value that is none of them acts as Auto.
+const (
+	// Auto seals what is sent over plain HTTP.
+	Auto Mode = iota
+	// Always seals over TLS as well.
+	Always
+	// Never seals nothing. Over plain HTTP, whoever is on the way can then read
+	// and change every message.
+	Never
+)
+
+var modes = [...]string{Auto: "auto", Always: "always", Never: "never"}
+
+// String returns "auto", "always" or "never".
+func (m Mode) String() string {
+	if m < 0 || int(m) >= len(modes) {
+		return fmt.Sprintf("mode %d", int(m))
+	}
+	return modes[m]
+}
+
+// ParseMode returns the mode of that name, in any case.
+func ParseMode(s string) (Mode, error) {
+	for m, name := range modes {
+		if strings.EqualFold(s, name) {
+			return Mode(m), nil
+		}
+	}
+	return Auto, fmt.Errorf("seal: unknown mode %q: want auto, always or never", s)
+}
+
+// Seals reports whether a request is sealed in this mode, which its URL tells.
+func (m Mode) Seals(r *http.Request) bool {
+	switch m {
+	case Always:
+		return true
+	case Never:
+		return false
+	}
+	return !strings.EqualFold(r.URL.Scheme, "https")
+}
+
+// Options are the choices of [New]. The zero value is the safe default.
+type Options struct {
+	// Mode says which requests are sealed.
+	Mode Mode
+	// MaxBody bounds the bodies of requests and answers, in bytes, each of
+	// which is held in memory. 0 and less mean DefaultMaxBody. A longer one is
+	// an error.
+	MaxBody int64
+	// NoResend makes a 401 to a request on an authenticated connection the
+	// answer, rather than to authenticate anew and send it again.
+	NoResend bool
+}
+
+// New returns the stage; auth are the stages that authenticate a connection,
+// mutual among them. The context that the stage has set up belongs to one wiring,
+// as does the connection below it.
+//
+// A request to be sealed that bears an Authorization header is refused; one that
+// is not goes through auth, as if this stage were not there.
+//
+// Errors are those of auth, of the transport below, and of type
+// [*middleware.Error].
+func New(auth kerbchain.Middleware, o Options) kerbchain.Middleware {
+	if o.MaxBody <= 0 {
+		o.MaxBody = DefaultMaxBody
+	}
+	o.MaxBody = min(o.MaxBody, math.MaxInt64-1)
+	auth = kerbchain.Chain(auth) // nil passes
+	return func(next kerbchain.Next) kerbchain.Next {
+		s := &session{Options: o, next: next, signed: auth(next), turn: make(chan struct{}, 1)}
+		return s.roundTrip
+	}
+}

@@ -1,0 +1,251 @@
+package seal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/internal/replay"
+	"github.com/kerbchain/kerbchain/internal/winrm"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// drainLimit is up to how many bytes of the answer to an empty request are read,
+// so that its connection can be kept.
+const drainLimit = 256 << 10
+
+// A session is one wiring: a connection, and what is known of it.
+type session struct {
+	Options
+	next   kerbchain.Next
+	signed kerbchain.Next // next, behind the stages that authenticate
+	turn   chan struct{}  // held by the call that goes on
+	peer   peer           // for whoever holds turn
+}
+
+// A peer is the other end of a connection that was authenticated; zero for none.
+type peer struct {
+	origin string
+	conn   net.Conn // nil when nobody tells
+	sc     middleware.SecurityContext
+	sealer middleware.Sealer // sc
+}
+
+// A call is one request of the caller's and all that is sent for it.
+type call struct {
+	*session
+	r    *http.Request
+	body []byte
+	sent int
+}
+
+func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL == nil || !s.Mode.Seals(r) {
+		return s.signed(r)
+	}
+	if len(r.Header["Authorization"]) > 0 {
+		closeRequest(r)
+		return nil, &middleware.Error{
+			Stage: name, Kind: middleware.ErrToken, Host: host(r),
+			Err:  errors.New("the request bears credentials of its own, and would have to go in clear"),
+			Hint: "leave its Authorization header out",
+		}
+	}
+	body, err := readBody(r, s.MaxBody)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-r.Context().Done():
+		return nil, ended(r.Context())
+	}
+	// The mark of an earlier response is no business of this one.
+	c := &call{session: s, r: middleware.WithTrust(r, false), body: body}
+	for last := false; ; last = true {
+		resp, again, err := c.try()
+		if !again || last {
+			return resp, err
+		}
+		closeAnswer(resp)
+	}
+}
+
+// try sends the request on an authenticated connection. again says that it was
+// not carried out because the connection is not authenticated, or not any more.
+func (c *call) try() (resp *http.Response, again bool, err error) {
+	if c.peer.origin != origin(c.r) {
+		c.peer = peer{}
+	}
+	if c.peer.sc == nil {
+		if resp, err := c.establish(); resp != nil || err != nil {
+			return resp, false, err
+		}
+	}
+	p := c.peer
+	resp, keep, again, err := c.send(p)
+	if !keep {
+		c.peer = peer{}
+	}
+	return resp, again, err
+}
+
+// origin names the peer of r.
+func origin(r *http.Request) string {
+	t := middleware.TargetOf(r.URL)
+	if t.Secure {
+		return "https://" + strings.ToLower(t.HostPort())
+	}
+	return "http://" + strings.ToLower(t.HostPort())
+}
+
+// establish authenticates the connection with an empty request. What it returns
+// is the answer to the caller if there is no context.
+func (c *call) establish() (*http.Response, error) {
+	w := new(watch)
+	out := w.on(c.r)
+	out.Method, out.Body, out.GetBody, out.ContentLength = http.MethodPost, http.NoBody, nil, 0
+	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
+	out.Header = cloneHeader(c.r.Header)
+	out.Header.Set("Content-Type", winrm.SOAP)
+	for _, field := range []string{"Connection", "Content-Length", "Expect"} {
+		out.Header.Del(field)
+	}
+	resp, err := c.signed(out)
+	if err != nil {
+		return nil, err
+	}
+	sc := c.fresh(resp)
+	if sc == nil || !sc.Verified() {
+		if resp.StatusCode >= 400 {
+			return c.settle(resp)
+		}
+		closeAnswer(resp)
+		return nil, c.unproved(sc, resp.StatusCode)
+	}
+	sealer, ok := sc.(middleware.Sealer)
+	if !ok || resp.ProtoMajor > 1 {
+		closeAnswer(resp)
+		why := fmt.Errorf("security contexts of type %T cannot seal messages", sc)
+		if ok {
+			why = fmt.Errorf("a connection of HTTP/%d cannot be authenticated: switch HTTP/2 off in the transport", resp.ProtoMajor)
+		}
+		return nil, &middleware.Error{Stage: name, Kind: middleware.ErrToken, Host: host(c.r), Err: why}
+	}
+	// What remains unread, or cannot be read, costs the connection, which the
+	// message then notices.
+	if _, err := replay.Drain(resp.Body, drainLimit); c.r.Context().Err() != nil {
+		return nil, errors.Join(ended(c.r.Context()), err)
+	}
+	c.peer = peer{origin(c.r), w.conn(), sc, sealer}
+	return nil, nil
+}
+
+// fresh returns the context that resp was earned with, nil if the caller's request
+// came with it: what that verified was another answer.
+func (c *call) fresh(resp *http.Response) middleware.SecurityContext {
+	sc, old := middleware.SecurityOf(resp.Request), middleware.SecurityOf(c.r)
+	if sc == nil || old == nil || reflect.TypeOf(sc) != reflect.TypeOf(old) {
+		return sc
+	}
+	if !reflect.ValueOf(sc).Comparable() || sc == old {
+		return nil
+	}
+	return sc
+}
+
+// unproved is the error of a server that took the empty request and did not
+// prove itself.
+func (c *call) unproved(sc middleware.SecurityContext, status int) error {
+	e := c.fail(middleware.NoToken, fmt.Errorf("status %d to the request that sets up a session", status))
+	if sc == nil {
+		e.Hint = "the server asked for no authentication, or no stage answered it: " +
+			"put preemptive or negotiate, and mutual outside them, into the first argument of seal.New"
+	}
+	return e
+}
+
+// send sends the request on the connection that was authenticated. keep says that
+// the next one can go there too.
+func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
+	ctx, cancel := context.WithCancelCause(c.r.Context())
+	defer cancel(nil)
+	w := &watch{want: p.conn, cancel: cancel}
+	out := w.on(c.r.WithContext(ctx))
+	if err := c.pack(out, p, w); err != nil {
+		return nil, false, false, err
+	}
+	c.sent++
+	middleware.Emit(c.r.Context(), middleware.SendEvent{Stage: name, Host: host(c.r), Leg: c.sent, Again: c.sent > 1})
+	resp, err = c.next(out)
+	if w.gone() {
+		closeAnswer(resp)
+		return nil, false, c.r.Context().Err() == nil, &middleware.Error{
+			Stage: name, Host: host(c.r), Retryable: true, Err: errMoved,
+			Hint: "the server, or a proxy on the way, does not keep connections open, without which there is no session",
+		}
+	}
+	if err != nil {
+		return nil, false, false, err
+	}
+	if s := resp.StatusCode; s == http.StatusUnauthorized || s == http.StatusProxyAuthRequired {
+		if resp, err = c.settle(resp); err != nil {
+			return nil, false, false, err
+		}
+		resp.Request = c.r
+		return resp, false, !c.NoResend, nil
+	}
+	status, closes := resp.StatusCode, resp.Close || c.r.Close
+	resp, err = c.open(p, resp)
+	c.report(p, status, resp, err)
+	return resp, err == nil && !closes, false, err
+}
+
+// settle reads an answer that goes up as it came, so that the connection is
+// free.
+func (c *call) settle(resp *http.Response) (*http.Response, error) {
+	b, err := readAnswer(resp, c.MaxBody)
+	if err != nil {
+		return nil, c.broken(err)
+	}
+	resp.Body = newReader(b)
+	return resp, nil
+}
+
+// broken is the error of an answer that cannot be read.
+func (c *call) broken(err error) error {
+	if errors.Is(err, errTooLong) {
+		e := c.fail(middleware.Malformed, fmt.Errorf("answer of more than %d bytes", c.MaxBody))
+		e.Hint = "raise Options.MaxBody"
+		return e
+	}
+	return fmt.Errorf("seal: reading the answer: %w", err)
+}
+
+// fail makes the error of an answer that is not trusted.
+func (c *call) fail(reason middleware.Reason, err error) *middleware.Error {
+	return &middleware.Error{
+		Stage: name, Kind: middleware.ErrNotVerified, Host: host(c.r), SPN: spn(c.peer.sc), Reason: reason, Err: err,
+	}
+}
+
+// spn returns the service principal that sc was made for, if it tells.
+func spn(sc middleware.SecurityContext) string {
+	if s, ok := sc.(interface{ SPN() string }); ok {
+		return s.SPN()
+	}
+	return ""
+}
+
+func cloneHeader(h http.Header) http.Header {
+	if h == nil {
+		return make(http.Header)
+	}
+	return h.Clone()
+}
