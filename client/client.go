@@ -38,7 +38,11 @@ func NewTransport(o Options) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return stack.Wrap(withHTTP1(base, o.tunneled)), nil
+	rt := stack.Wrap(withHTTP1(base, o.tunneled))
+	if o.OneConnection {
+		rt = &inTurn{next: rt, hosts: make(map[string]*turn)}
+	}
+	return rt, nil
 }
 
 // Retryable returns a retrying client around [New]'s. Retries sit outside the

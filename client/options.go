@@ -119,6 +119,11 @@ type Options struct {
 	// between users. Nil means a clone of [http.DefaultTransport]. Servers that do
 	// not authenticate over HTTP/2 are asked over HTTP/1.1 by another clone.
 	Transport http.RoundTripper
+	// OneConnection keeps to one HTTP/1.1 connection for each host: parallel
+	// requests wait for one another. It is for servers that want more than one
+	// token, all on the connection of the first. Transport must be an
+	// *http.Transport then.
+	OneConnection bool
 	// Proxy says which proxy a request goes through; nil leaves that to an
 	// *http.Transport, and means [http.ProxyFromEnvironment] otherwise.
 	Proxy func(*http.Request) (*url.URL, error)

@@ -48,6 +48,11 @@ func NewStack(o Options) (Stack, error) {
 			Err:  errors.New("connections cannot be trusted where mutual authentication is disabled, since no server proves anything then"),
 			Hint: "leave TrustConnection out, or use mutual.Optional"}
 	}
+	if _, ok := o.Transport.(*http.Transport); o.OneConnection && o.Transport != nil && !ok {
+		return nil, &middleware.Error{Stage: "client", Kind: middleware.ErrToken,
+			Err:  fmt.Errorf("one connection for each host is not to be had of a %T", o.Transport),
+			Hint: "give an *http.Transport, or leave OneConnection out"}
+	}
 	in, err := o.initiator()
 	if err != nil {
 		return nil, err
@@ -136,6 +141,10 @@ func (o Options) transport() (http.RoundTripper, func(*http.Request) (*url.URL, 
 		return rt, o.Proxy
 	}
 	t = t.Clone()
+	if o.OneConnection {
+		t = http1Only(t)
+		t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.DisableKeepAlives = 1, 1, false
+	}
 	if o.Proxy != nil {
 		t.Proxy = o.Proxy
 	}

@@ -263,6 +263,7 @@ type securityContext struct {
 	forward  Ticket // what to delegate; zero: nothing
 	gss      *gss.Context
 	micSent  bool
+	broken   error // why the context is of no more use
 	verified atomic.Bool
 	sealing  sync.Mutex // over gss once the context is established
 }
@@ -284,8 +285,16 @@ func (c *securityContext) Step(ctx context.Context, token []byte) ([]byte, error
 		}
 		return c.first(ctx)
 	}
+	if c.broken != nil {
+		return nil, c.broken
+	}
 	out, err := c.answer(token)
-	if err == nil && c.o.mutual() && c.gss.Established() {
+	switch {
+	case err != nil:
+		// A forged answer is not to be followed by a better one.
+		c.broken = err
+		c.verified.Store(false)
+	case c.o.mutual() && c.gss.Established():
 		c.verified.Store(true)
 	}
 	return out, err

@@ -87,9 +87,13 @@ func (t *timeline) trace(e middleware.Event) {
 	case middleware.FallbackEvent:
 		t.say("negotiate", "%s does not authenticate over HTTP/2, and is asked over HTTP/1.1", e.Host)
 	case middleware.VerdictEvent:
-		if e.Verified {
+		switch {
+		case e.Trusted:
+			t.say("mutual", "%d from %s trusted: %s proved itself on this connection before", e.Status, e.Host, e.SPN)
+			return
+		case e.Verified:
 			t.say("mutual", "%d from %s verified: the server holds the key of %s", e.Status, e.Host, e.SPN)
-			break
+			return
 		}
 		passed := "passed"
 		if e.Err != nil {

@@ -69,6 +69,9 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 			continue
 		}
 		again, err := f.again(t, state)
+		if t.pending() && errors.Is(err, middleware.ErrNoBindings) {
+			continue // nothing to bind to after all: the server is to ask
+		}
 		if err != nil {
 			f.fail(err)
 			return
@@ -82,8 +85,9 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 		f.sent.Header.Set(field(fresh[i]), value(fresh[i]))
 		middleware.ReplaceSecurity(f.sent, fresh[i].Context)
 	}
+	first := f.tokens[changed[0]].pending()
 	f.tokens = fresh
-	f.emit(true)
+	f.emit(!first)
 }
 
 // fail gives up: a hook has no way to return an error but to end the request.
@@ -122,6 +126,9 @@ func bindable(t middleware.Target) bool { return t.Secure && !t.Proxy }
 // fits reports whether t, which was never sent, can be sent on a connection in
 // the given state.
 func fits(t Token, state *tls.ConnectionState) bool {
+	if t.pending() {
+		return false
+	}
 	target := t.Context.Target()
 	if !bindable(target) || state == nil || len(state.PeerCertificates) == 0 {
 		return true

@@ -115,11 +115,15 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 	if sent.Header == nil {
 		sent.Header = make(http.Header)
 	}
-	for _, t := range l.Tokens {
-		sent.Header.Set(field(t), value(t))
-	}
 	f.sent = sent
-	f.emit(false)
+	for _, t := range l.Tokens {
+		if !t.pending() {
+			sent.Header.Set(field(t), value(t))
+		}
+	}
+	if !l.Tokens[0].pending() {
+		f.emit(false)
+	}
 
 	resp, err := next(sent)
 	if ferr := f.land(); ferr != nil {

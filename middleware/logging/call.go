@@ -164,7 +164,7 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 			slog.String("host", e.Host), slog.String("spn", e.SPN),
 			slog.String("scheme", schemes([]string{string(cmp.Or(e.Scheme, middleware.Negotiate))})),
 			slog.Int("bytes", e.Bytes), slog.Bool("mutual", e.Mutual), slog.Bool("bound", e.Bound),
-			milliseconds(e.Duration),
+			yes("delegate", e.Delegate), milliseconds(e.Duration),
 		}
 	case middleware.SendEvent:
 		return "send", []slog.Attr{
@@ -184,13 +184,21 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 	case middleware.VerdictEvent:
 		return "verdict", []slog.Attr{
 			slog.String("host", e.Host), optional("spn", e.SPN), slog.String("mode", e.Mode),
-			slog.Int("status", e.Status), slog.Bool("verified", e.Verified), reason(e.Reason), c.failure(e.Err),
+			slog.Int("status", e.Status), slog.Bool("verified", e.Verified), yes("trusted", e.Trusted), reason(e.Reason), c.failure(e.Err),
 		}
 	case middleware.SanitizedEvent:
 		return "sanitized", []slog.Attr{slog.String("host", e.Host), slog.Int("status", e.Status)}
 	default:
 		return "event", []slog.Attr{slog.String("type", fmt.Sprintf("%T", e))}
 	}
+}
+
+// yes is an attribute for what is seldom true.
+func yes(name string, v bool) slog.Attr {
+	if !v {
+		return slog.Attr{}
+	}
+	return slog.Bool(name, true)
 }
 
 func (c *call) failure(err error) slog.Attr {

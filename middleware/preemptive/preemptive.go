@@ -49,9 +49,9 @@ type Options struct {
 //
 // Where no token can be had, the call fails with the error of in, of type
 // [*middleware.Error], under Always and Hosts; under Learned the request is
-// sent without one, and what the server says decides. So it is under every
-// policy where the token must be bound to a connection that is not known yet
-// ([middleware.ErrNoBindings]). A host that is not to be authenticated to gets
+// sent without one, and what the server says decides. A token that must be bound
+// to a connection ([middleware.ErrNoBindings]) is made when the transport has
+// taken one; one that does not tell gets the request unsigned. A host that is not to be authenticated to gets
 // the request unsigned ([middleware.ErrNotAllowed]).
 //
 // What Learned remembers belongs to one wiring of the stage.
@@ -95,7 +95,9 @@ func (s *stage) send(r *http.Request) (*http.Response, error) {
 	target.Scheme = scheme
 	token, err := s.signer.First(r.Context(), target)
 	switch {
-	case err != nil && (s.rule.lenient() || errors.Is(err, middleware.ErrNoBindings) || errors.Is(err, middleware.ErrNotAllowed)):
+	case errors.Is(err, middleware.ErrNoBindings):
+		token = s.signer.Later(target)
+	case err != nil && (s.rule.lenient() || errors.Is(err, middleware.ErrNotAllowed)):
 		return s.next(r)
 	case err != nil:
 		if r.Body != nil {

@@ -1,0 +1,101 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/preemptive"
+)
+
+// TestOneConnection: a server that wants more than one token, on the connection
+// of the first, from many callers at once.
+func TestOneConnection(t *testing.T) {
+	realm := start(t)
+	h := realm.Handler(spn, fakekdc.WebOptions{Quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}})
+	server := realm.Serve(h, fakekdc.ServerOptions{TLS: true, HTTP2: true})
+	o := kinit(t, realm, spn)
+	o.Transport, o.OneConnection = server.Transport(), true
+	c := newClient(t, o)
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			if status, body, err := get(t, c, server.URL()); err != nil || status != 200 {
+				t.Errorf("%d %s, %v", status, body, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := server.Connections(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+func TestOneConnectionWaitsNoLongerThanItsContext(t *testing.T) {
+	realm := start(t)
+	server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+	o := kinit(t, realm, spn)
+	o.OneConnection = true
+	c := newClient(t, o)
+	resp, err := c.Get(server.URL()) // whose body stays open
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := c.Do(r); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", resp, err)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Error(err)
+	}
+	for range 2 { // closing twice gives one turn back
+		_ = resp.Body.Close()
+	}
+	if status, _, err := get(t, c, server.URL()); err != nil || status != 200 {
+		t.Errorf("%d, %v", status, err)
+	}
+}
+
+func TestOneConnectionOfAnotherTransport(t *testing.T) {
+	o := kinit(t, start(t))
+	o.OneConnection, o.Transport = true, struct{ http.RoundTripper }{http.DefaultTransport}
+	if c, err := client.New(o); c != nil || !errors.Is(err, middleware.ErrToken) {
+		t.Errorf("%v, %v", c, err)
+	}
+}
+
+// TestRequiredBindingsAtOnce: the first request on the first connection is bound
+// to it, without a challenge.
+func TestRequiredBindingsAtOnce(t *testing.T) {
+	for name, options := range map[string]fakekdc.ServerOptions{"HTTP/1.1": {TLS: true}, "HTTP/2": {TLS: true, HTTP2: true}} {
+		t.Run(name, func(t *testing.T) {
+			realm := start(t)
+			h := realm.Handler(spn, fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired})
+			server := realm.Serve(h, options)
+			o := kinit(t, realm, spn)
+			o.Transport, o.Bindings, o.Preemptive = server.Transport(), kerberos.BindingsRequire, preemptive.Always()
+			c := newClient(t, o)
+			for range 3 {
+				if status, _, err := get(t, c, server.URL()); err != nil || status != 200 {
+					t.Errorf("%d, %v", status, err)
+				}
+			}
+			wantBound(t, h, 3)
+			if n := len(h.Requests()); n != 3 {
+				t.Errorf("%d requests for three calls", n)
+			}
+		})
+	}
+}
