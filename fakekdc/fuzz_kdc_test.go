@@ -128,9 +128,9 @@ func FuzzS4U(f *testing.F) {
 		}
 		f.Add(der, plain(ticket), id(user), user.Name(), which, rbcd.Value, data)
 	}
-	const second, sealedByTGS, old, new_ = 1, 2, 4, 8
-	add("HTTP/front", optForwardable, old|new_, tgt, alice, nil)
-	add("HTTP/front", optForwardable, new_, tgt, krb.Principal{Type: krb.NTEnterprise, Components: []string{"alice@" + r.Name()}, Realm: r.Name()}, restriction)
+	const second, sealedByTGS, old, recent = 1, 2, 4, 8
+	add("HTTP/front", optForwardable, old|recent, tgt, alice, nil)
+	add("HTTP/front", optForwardable, recent, tgt, krb.Principal{Type: krb.NTEnterprise, Components: []string{"alice@" + r.Name()}, Realm: r.Name()}, restriction)
 	add("HTTP/back", optForwardable|optConstrained, second, minted(f, r, "alice", "HTTP/front"), alice, nil)
 	add("HTTP/open", optConstrained, second, minted(f, r, "bob", "HTTP/front"), alice, restriction)
 	add("alice", optUserToUser, second|sealedByTGS, minted(f, r, "alice", tgs.Name()), alice, nil)
@@ -189,7 +189,7 @@ func FuzzS4U(f *testing.F) {
 		if which&old != 0 {
 			list = append(list, krb.PAData{Type: paForUser, Value: forUserPA(t, tgt.Key, krb.NewPrincipal(r.Name(), name))})
 		}
-		if which&new_ != 0 {
+		if which&recent != 0 {
 			list = append(list, krb.PAData{Type: paS4UX509User, Value: x509DER(t, tgt.Key, 0, id)})
 		}
 		packet, err := krb.MarshalKDCReq(krb.MsgTGSReq, list, der)

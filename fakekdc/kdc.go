@@ -199,7 +199,7 @@ func (r *Realm) period(q *request, now, latest, latestRenew time.Time, mayRenew 
 	default:
 		return out, true
 	}
-	if till.After(out.end) { // else there is nothing to renew
+	if !till.Before(out.end) { // else there is nothing to renew
 		out.renewTill = till
 	}
 	return out, true

@@ -270,6 +270,9 @@ func TestTimesAndFlags(t *testing.T) {
 		"renewable":                {"alice", optRenewable, now.Add(time.Hour), now.Add(3 * time.Hour), common | optRenewable, now.Add(time.Hour), now.Add(3 * time.Hour)},
 		"renewable, bounded":       {"alice", optRenewable, now.Add(time.Hour), now.Add(9999 * time.Hour), common | optRenewable, now.Add(time.Hour), now.Add(7 * 24 * time.Hour)},
 		"renewable, maximum":       {"alice", optRenewable, now.Add(time.Hour), time.Unix(0, 0), common | optRenewable, now.Add(time.Hour), now.Add(7 * 24 * time.Hour)},
+		"renewable, like its life": {"alice", optRenewable, now.Add(time.Hour), now.Add(time.Hour), common | optRenewable, now.Add(time.Hour), now.Add(time.Hour)},
+		"renewable, less":          {"alice", optRenewable, now.Add(time.Hour), now.Add(time.Minute), common, now.Add(time.Hour), time.Time{}},
+		"a second":                 {"alice", 0, now.Add(time.Second), time.Time{}, common, now.Add(time.Second), time.Time{}},
 		"renewable-ok":             {"alice", optRenewableOK, now.Add(24 * time.Hour), time.Time{}, common | optRenewable, now.Add(10 * time.Hour), now.Add(24 * time.Hour)},
 		"renewable-ok, not needed": {"alice", optRenewableOK, now.Add(time.Hour), time.Time{}, common, now.Add(time.Hour), time.Time{}},
 	} {
@@ -282,6 +285,23 @@ func TestTimesAndFlags(t *testing.T) {
 			}
 		})
 	}
+	t.Run("within the ticket-granting ticket", func(t *testing.T) {
+		r := Start(t, WithClock(func() time.Time { return at }), WithUser("alice", "secret"), WithService("HTTP/localhost"))
+		b := body(r, "alice")
+		b.Till, b.Renew, b.Options = now.Add(20*time.Minute), now.Add(time.Hour), optRenewable
+		tgt := login(t, r, "alice", "secret", AES256SHA1, b)
+		for till, want := range map[time.Time]time.Time{
+			time.Unix(0, 0): tgt.EndTime, now.Add(time.Hour): tgt.EndTime, now.Add(time.Minute): now.Add(time.Minute),
+		} {
+			s := forService(r, "HTTP/localhost")
+			s.Till, s.Options, s.Nonce = till, optRenewable, -1<<31
+			req, key := tgsReq(t, r, tgt, s, nil)
+			st, part := openRep(t, krb.MsgTGSRep, exchange(t, r, "tcp", req), key, krb.UsageTGSRepSubkey)
+			if !st.EndTime.Equal(want) || !st.RenewTill.Equal(tgt.RenewTill) || part.Nonce != -1<<31 || !st.AuthTime.Equal(tgt.AuthTime) {
+				t.Errorf("until %v: ends %v, renewable until %v, nonce %d", till, st.EndTime, st.RenewTill, part.Nonce)
+			}
+		}
+	})
 	t.Run("service", func(t *testing.T) {
 		b := body(r, "alice")
 		b.Options = optForwardable | optRenewable
@@ -308,7 +328,7 @@ func TestRenewAndForward(t *testing.T) {
 	clock.Advance(50 * time.Minute)
 	second := ticketFor(t, r, tgt, renew)
 	if !second.EndTime.Equal(second.StartTime.Add(time.Hour)) || !second.RenewTill.Equal(tgt.RenewTill) || second.Key.Equal(tgt.Key) ||
-		!second.AuthTime.Equal(tgt.AuthTime) || second.Flags&krb.FlagInitial != 0 {
+		!second.AuthTime.Equal(tgt.AuthTime) || second.Flags != tgt.Flags|krb.FlagTransitedOK {
 		t.Errorf("renewed ticket %+v of %+v", second, tgt)
 	}
 	forward := body(r, "")

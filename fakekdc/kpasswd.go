@@ -3,6 +3,7 @@ package fakekdc
 import (
 	"crypto/sha256"
 	"errors"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -15,9 +16,8 @@ import (
 // principal kadmin/changepw that tickets for it are for is there too.
 //
 // allow may refuse a password with an error, whose text the user is told; nil
-// allows all. It is called for one password at a time of each request, is not to
-// call the realm, and must be safe for concurrent use. Empty passwords are always
-// refused.
+// allows all. The user is given as name@REALM. It must be safe for concurrent
+// use. Empty passwords are always refused.
 //
 // A user may set the own password, one who [SetsPasswords] that of others too. A
 // user who is refused because the password has expired ([Refuse] with code 23)
@@ -116,7 +116,7 @@ func (l *repeats) add(request [sha256.Size]byte, reply []byte) {
 }
 
 // answerKpasswd takes one message and says what to send back.
-func (r *Realm) answerKpasswd(k *KDC, network string, _ netip.Addr, packet []byte) outcome {
+func (r *Realm) answerKpasswd(k *KDC, network string, sender netip.Addr, packet []byte) outcome {
 	if r.paused.Load() {
 		return outcome{how: sendNothing}
 	}
@@ -141,7 +141,7 @@ func (r *Realm) answerKpasswd(k *KDC, network string, _ netip.Addr, packet []byt
 			e.Result = "the same again"
 			break
 		}
-		if out.reply = r.changePassword(k, packet, now, &e); out.reply != nil {
+		if out.reply = r.changePassword(k.seenBy(sender), packet, now, &e); out.reply != nil {
 			r.changed.add(id, out.reply)
 		}
 	}
@@ -149,8 +149,23 @@ func (r *Realm) answerKpasswd(k *KDC, network string, _ netip.Addr, packet []byt
 	return out
 }
 
-// changePassword serves one request; nil for no answer.
-func (r *Realm) changePassword(k *KDC, packet []byte, now time.Time, e *Exchange) []byte {
+// seenBy returns the address that a client has asked: answers name it, and MIT's
+// clients compare it with the one they know.
+func (k *KDC) seenBy(sender netip.Addr) netip.Addr {
+	at := k.addr.Addr()
+	if !at.IsUnspecified() || !sender.IsValid() {
+		return at
+	}
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(sender, k.addr.Port()))) // which sends nothing
+	if err != nil {
+		return at
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+}
+
+// changePassword serves one request, at an address; nil for no answer.
+func (r *Realm) changePassword(at netip.Addr, packet []byte, now time.Time, e *Exchange) []byte {
 	q, err := parseKpasswd(packet)
 	if err != nil {
 		e.Code = krb.CodeGeneric
@@ -169,7 +184,7 @@ func (r *Realm) changePassword(k *KDC, packet []byte, now time.Time, e *Exchange
 	} else {
 		e.Result = v.text
 	}
-	reply, err := kpasswdReply(t.session, auth, v, k.addr.Addr(), now)
+	reply, err := kpasswdReply(t.session, auth, v, at)
 	if err != nil {
 		return nil
 	}

@@ -367,6 +367,22 @@ func TestKpasswdFaults(t *testing.T) {
 	}
 }
 
+// TestSeenBy: one that listens everywhere is somewhere all the same.
+func TestSeenBy(t *testing.T) {
+	any4 := &KDC{addr: netip.MustParseAddrPort("0.0.0.0:464")}
+	for sender, want := range map[string]string{"127.0.0.1": "127.0.0.1", "::ffff:127.0.0.1": "127.0.0.1"} {
+		if got := any4.seenBy(netip.MustParseAddr(sender)); got.String() != want {
+			t.Errorf("%s asked %s", sender, got)
+		}
+	}
+	if got := any4.seenBy(netip.Addr{}); !got.IsUnspecified() {
+		t.Errorf("nobody asked %s", got)
+	}
+	if got := (&KDC{addr: netip.MustParseAddrPort("127.0.0.9:464")}).seenBy(loopbackAddr); got.String() != "127.0.0.9" {
+		t.Errorf("asked %s", got)
+	}
+}
+
 func TestNoKpasswd(t *testing.T) {
 	r := Start(t, WithUser("alice", "secret"))
 	if r.KpasswdAddr() != "" || strings.Contains(r.Config(), "kpasswd") {

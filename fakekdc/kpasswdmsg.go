@@ -19,10 +19,9 @@ const (
 	kpasswdSet    = 0xff80
 )
 
-const (
-	usageKRBPriv uint32 = 13 // RFC 4120 section 7.5.1
-	msgKRBPriv          = 21
-)
+const usageKRBPriv uint32 = 13 // RFC 4120 section 7.5.1
+
+const msgKRBPriv = 21 // RFC 4120 section 5.10, and the application tag
 
 // A kpasswdRequest is a decoded request. Byte fields share memory with it.
 type kpasswdRequest struct {
@@ -112,7 +111,7 @@ func parseChangeData(der []byte, realm string) (password string, target krb.Prin
 }
 
 // kpasswdReply is the answer to one who has proved who he is.
-func kpasswdReply(session krb.Key, auth *krb.Authenticator, v ruling, from netip.Addr, now time.Time) ([]byte, error) {
+func kpasswdReply(session krb.Key, auth *krb.Authenticator, v ruling, from netip.Addr) ([]byte, error) {
 	var random [4]byte
 	rand.Read(random[:])
 	seq := binary.BigEndian.Uint32(random[:]) & 0x3fffffff

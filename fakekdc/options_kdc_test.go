@@ -36,7 +36,7 @@ var (
 // TestTGSOptions is what each option does to the ticket or to the request.
 func TestTGSOptions(t *testing.T) {
 	r := Start(t, WithUser("alice", "secret", Postdatable()), WithService("HTTP/localhost", Postdatable()), WithService("HTTP/now"),
-		WithService("HTTP/odd", Flags(krb.FlagOKAsDelegate, krb.FlagTransitedOK), SessionEtypes(AES128SHA1)))
+		WithService("HTTP/odd", TicketFlags(krb.FlagOKAsDelegate, krb.FlagTransitedOK), SessionEtypes(AES128SHA1)))
 	tgs := krb.TGS(r.Name(), r.Name())
 	tgt := with(t, r, minted(t, r, "alice", tgs.Name()), optMayPostdate)
 	plain := without(t, r, tgt, krb.FlagForwardable|krb.FlagProxiable|krb.FlagRenewable|optMayPostdate)
@@ -207,7 +207,7 @@ func TestPostdated(t *testing.T) {
 		t.Errorf("not validated: %s", krb.ErrorName(got))
 	}
 	valid, _, _ := validate.ticket(t, r)
-	if want := tgt.Flags &^ (krb.FlagInvalid | krb.FlagInitial); valid.Flags != want || !valid.StartTime.Equal(tgt.StartTime) || !valid.EndTime.Equal(tgt.EndTime) {
+	if want := tgt.Flags&^krb.FlagInvalid | krb.FlagTransitedOK; valid.Flags != want || !valid.StartTime.Equal(tgt.StartTime) || !valid.EndTime.Equal(tgt.EndTime) {
 		t.Errorf("flags %08x, want %08x, from %v until %v", valid.Flags, want, valid.StartTime, valid.EndTime)
 	}
 	ticketFor(t, r, valid, forService(r, "HTTP/localhost"))

@@ -125,10 +125,10 @@ func SessionEtypes(etypes ...int32) PrincipalOption {
 	return func(p *policy) { p.sessions = slices.Clone(etypes) }
 }
 
-// Flags sets and clears flags of all tickets for the service, whatever else
-// decides upon them (RFC 4120 section 5.3, bit 0 the most significant): a ticket
-// that no KDC vouches for the path of is Flags(0, 1<<(31-12)).
-func Flags(set, clear uint32) PrincipalOption {
+// TicketFlags sets and clears flags of all tickets for the service, whatever else
+// decides upon them (RFC 4120 section 5.3, bit 0 the most significant): tickets
+// whose path no KDC vouches for are those of TicketFlags(0, 1<<(31-12)).
+func TicketFlags(set, clear uint32) PrincipalOption {
 	return func(p *policy) { p.flags, p.noFlag = set, clear }
 }
 
@@ -144,8 +144,10 @@ func UserToUserOnly() PrincipalOption { return func(p *policy) { p.userToUser = 
 
 // TrustedToAuth makes tickets forwardable that the service gets for itself on
 // behalf of users (S4U2Self), so that it may use them as evidence: "protocol
-// transition" in Active Directory, ok_to_auth_as_delegate for MIT. Without it
-// the service gets them all the same, but they lead no further.
+// transition" in Active Directory, ok_to_auth_as_delegate for MIT. Without it a
+// service that is [AllowedToDelegateTo] others gets them all the same, but they
+// lead no further; those of other services are forwardable, and good for
+// [AllowedToDelegateFrom] ([MS-SFU] section 3.2.5.1.2).
 func TrustedToAuth() PrincipalOption { return func(p *policy) { p.trusted = true } }
 
 // AllowedToDelegateTo lists the services that the service may use on behalf of

@@ -173,7 +173,7 @@ func (r *Realm) toSelf(q *request, rep *reply, tgt *grant, service, server *prin
 		return nil, no
 	}
 	s := &subject{name: user.name, client: user, ticket: tgt, flags: tgt.flags}
-	if !service.trusted {
+	if !service.trusted && len(service.delegateTo) > 0 {
 		s.flags &^= krb.FlagForwardable
 	}
 	if r.pac {

@@ -16,7 +16,6 @@ import (
 type tgsAsk struct {
 	tgt      *krb.Ticket
 	body     krb.KDCReqBody
-	from     bool           // [4], an hour after now
 	tickets  [][]byte       // [11] additional tickets
 	address  []byte         // [9]
 	authData []byte         // [10], in clear

@@ -288,13 +288,17 @@ func age(now time.Time, a *krb.Authenticator) time.Duration {
 }
 
 // renewal gives the ticket a new session key and another life as long as the
-// one it had, or makes a postdated one valid (RFC 4120 section 3.3.3).
+// one it had, or makes a postdated one valid (RFC 4120 section 3.3.3). As with
+// MIT's KDC, an initial ticket stays one.
 func (r *Realm) renewal(rep *reply, q *request, old *grant, now time.Time) *refusal {
 	if old.server.Realm != r.realm {
 		return refuse(krb.CodeNotUs, "the ticket to renew is of another realm")
 	}
 	g := *old
-	g.flags &^= krb.FlagInitial | krb.FlagInvalid
+	g.flags &^= krb.FlagInvalid
+	if no := r.cross(&g, old, q); no != nil {
+		return no
+	}
 	if q.has(optRenew) {
 		g.start = now.Truncate(time.Second)
 		if !old.renewTill.After(g.start) {

@@ -2,7 +2,7 @@
  *
  * pacverify KEYTAB SERVER CLIENT: the keytab has the keys of the server and of
  * krbtgt, the cache is the default one. Prints the kinds of the PAC's buffers
- * and the name in it. */
+ * and the name in it. Compiled with DUMP, it prints the PAC as it is. */
 #include <krb5/krb5.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +62,16 @@ main(int argc, char **argv)
     }
     check(krb5_server_decrypt_ticket_keytab(ctx, kt, ticket), "decrypt");
     check(krb5_build_principal(ctx, &tgs, server->realm.length, server->realm.data, "krbtgt", server->realm.data, NULL), "krbtgt");
+#ifdef DUMP
+    {
+        krb5_authdata **found;
+
+        check(krb5_find_authdata(ctx, ticket->enc_part2->authorization_data, NULL, KRB5_AUTHDATA_WIN2K_PAC, &found), "PAC");
+        if (found == NULL || found[1] != NULL)
+            return 1;
+        return fwrite(found[0]->contents, found[0]->length, 1, stdout) != 1;
+    }
+#endif
     key = key_of(kt, server, ticket->enc_part.enctype);
     kdc = key_of(kt, tgs, ticket->enc_part.enctype); /* all are of one type */
 
