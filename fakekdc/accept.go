@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/kerbchain/kerbchain/internal/cbt"
+	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -159,7 +160,23 @@ func (a *acceptance) readChecksum() *refusal {
 		if len(v) < 28 || binary.LittleEndian.Uint16(v[24:]) != 1 || len(v)-28 < int(binary.LittleEndian.Uint16(v[26:])) {
 			return refuse(codeInappChecksum, "malformed delegation in the GSS-API checksum")
 		}
+		return a.readDelegated(v[28:][:binary.LittleEndian.Uint16(v[26:])])
 	}
+	return nil
+}
+
+// readDelegated opens what the caller forwarded (RFC 4121 section 4.1.1).
+func (a *acceptance) readDelegated(cred []byte) *refusal {
+	t, err := krb.OpenKRBCred(cred, a.session, a.auth.Subkey)
+	if err != nil {
+		return refuse(krb.CodeGeneric, "delegated credentials cannot be read")
+	}
+	file := ccache.Cache{Client: t.Client, Credentials: []ccache.Credential{ccache.FromTicket(t)}}
+	b, err := file.Marshal()
+	if err != nil {
+		return refuse(krb.CodeGeneric, "delegated credentials: "+err.Error())
+	}
+	a.caller.Delegated = CacheFile{&b}
 	return nil
 }
 

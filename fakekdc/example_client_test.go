@@ -162,13 +162,30 @@ func Example_crossRealm() {
 
 // A test of delegation: credentials go to the service that the realm says is
 // trusted with them, and to no other.
+// A service that the KDC trusts with credentials acts as its callers.
 func Example_delegation() {
-	realm := newRealm(fakekdc.WithService("HTTP/trusted.example", fakekdc.OKAsDelegate()))
+	realm := newRealm(fakekdc.WithService("HTTP/trusted.example", fakekdc.OKAsDelegate()), fakekdc.WithService("HTTP/archive.example"))
 	defer realm.Close()
 	service := realm.Handler("", fakekdc.WebOptions{
 		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			caller, _ := fakekdc.CallerOf(r.Context())
-			fmt.Fprintf(w, "%s delegated: %v", caller.Service, caller.Flags&fakekdc.GSSDeleg != 0)
+			if caller.Delegated.IsZero() {
+				fmt.Fprint(w, "nothing delegated")
+				return
+			}
+			var caches kerberos.MemoryCaches
+			if err := caches.Put("caller", caller.Delegated.Bytes()); err != nil {
+				log.Fatal(err)
+			}
+			source, err := kerberos.CCache("MEMORY:caller", kerberos.Options{Krb5ConfText: realm.Config(), MemoryCaches: &caches})
+			if err != nil {
+				log.Fatal(err)
+			}
+			ticket, err := source.ServiceTicket(r.Context(), "HTTP/archive.example")
+			if err != nil {
+				log.Fatal(err)
+			}
+			fmt.Fprintf(w, "at %s as %s", ticket.SPN(), ticket.Client())
 		}),
 	})
 	server := realm.Serve(service, fakekdc.ServerOptions{})
@@ -178,8 +195,14 @@ func Example_delegation() {
 	fmt.Println(page(c, "http://trusted.example/"))
 	c.CloseIdleConnections()
 	// Output:
-	// 200 HTTP/localhost@A.EXAMPLE delegated: false
-	// 200 HTTP/trusted.example@A.EXAMPLE delegated: true
+	// 200 nothing delegated
+	// 200 at HTTP/archive.example@A.EXAMPLE as alice@A.EXAMPLE
+}
+
+func ExampleCacheFile() {
+	var none fakekdc.CacheFile // a Caller's who delegated nothing
+	fmt.Println(none, none.IsZero(), len(none.Bytes()), none.Equal(fakekdc.CacheFile{}))
+	// Output: [no credentials] true 0 true
 }
 
 func ExampleRealm_Client() {

@@ -36,6 +36,10 @@ func (a actor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, ", nothing delegated\n")
 		return
 	}
+	if caller.Delegated.IsZero() {
+		fmt.Fprint(w, ", delegated, and not handed on\n")
+		return
+	}
 	who, err := a.act(r.Context(), r.Header.Get("Authorization"))
 	if err != nil {
 		fmt.Fprintf(w, ", delegated in vain: %v\n", err)

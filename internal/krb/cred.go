@@ -1,6 +1,8 @@
 package krb
 
 import (
+	"bytes"
+	"fmt"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -42,6 +44,94 @@ func MakeKRBCred(session Key, t *Ticket, now time.Time) ([]byte, error) {
 		})
 	})
 	return b.Bytes()
+}
+
+// OpenKRBCred opens a KRB-CRED with one ticket, under the first of the keys that
+// fits: initiators disagree whether it is the session key or their subkey. Keys
+// that are zero are passed over. What the ticket is said to be is believed;
+// whether it is so, its KDC tells.
+func OpenKRBCred(b []byte, keys ...Key) (*Ticket, error) {
+	f := OpenApp("KRB-CRED", 22, b)
+	version, kind := f.Int32(0), f.Int32(1)
+	tickets, sealed := f.Raw(2), f.Encrypted(3)
+	if err := f.Err(true); err != nil {
+		return nil, err
+	}
+	if version != 5 || kind != 22 {
+		return nil, fmt.Errorf("%w: KRB-CRED of version %d and type %d", ErrMalformed, version, kind)
+	}
+	raw, err := onlyOne("tickets", tickets)
+	if err != nil {
+		return nil, err
+	}
+	var plain []byte
+	err = errNoKey
+	for _, k := range keys {
+		if k.IsZero() {
+			continue
+		}
+		if plain, err = k.OpenData(UsageKRBCred, sealed); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("KRB-CRED: %w", err)
+	}
+	defer clear(plain)
+	part := OpenApp("EncKrbCredPart", 29, plain)
+	infos := part.Raw(0)
+	if err := part.Err(false); err != nil {
+		return nil, err
+	}
+	info, err := onlyOne("ticket-info", infos)
+	if err != nil {
+		return nil, err
+	}
+	t, err := parseCredInfo(info)
+	if err != nil {
+		return nil, err
+	}
+	t.Raw = bytes.Clone(raw)
+	return t, nil
+}
+
+// onlyOne returns the element of a SEQUENCE OF one.
+func onlyOne(what string, der cryptobyte.String) ([]byte, error) {
+	var list, element cryptobyte.String
+	var tag asn1.Tag
+	if !der.ReadASN1(&list, asn1.SEQUENCE) || !der.Empty() || !list.ReadAnyASN1Element(&element, &tag) || !list.Empty() {
+		return nil, fmt.Errorf("%w: %s of KRB-CRED: want one", ErrMalformed, what)
+	}
+	return element, nil
+}
+
+// parseCredInfo reads KrbCredInfo, of which the key alone need be there; an
+// acceptor can use no credentials without the names and the end either.
+func parseCredInfo(der []byte) (*Ticket, error) {
+	f := OpenFields("KrbCredInfo", der)
+	t := &Ticket{Key: f.Key(0)}
+	realm := f.Text(1)
+	t.Client = f.Name(2)
+	t.Client.Realm = realm
+	t.Flags = f.Flags(3)
+	if f.Has(4) {
+		t.AuthTime = f.Time(4)
+	}
+	t.StartTime = t.AuthTime
+	if f.Has(5) {
+		t.StartTime = f.Time(5)
+	}
+	t.EndTime = f.Time(6)
+	if f.Has(7) {
+		t.RenewTill = f.Time(7)
+	}
+	realm = f.Text(8)
+	t.Server = f.Name(9)
+	t.Server.Realm = realm
+	if err := f.Err(false); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // addCredInfo writes KrbCredInfo with every field that MIT's acceptors ask for.

@@ -33,6 +33,19 @@ func TestKRBCredSecondOpinion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		own, err := OpenKRBCred(b, Key{}, inner, session)
+		if err != nil || !own.Key.Equal(inner) || !bytes.Equal(own.Raw, raw) || own.Client.String() != "alice@R" || own.Server.String() != "krbtgt/R@R" ||
+			own.Flags != FlagForwardable|FlagForwarded || !own.EndTime.Equal(at.Add(time.Hour).Truncate(time.Second)) || own.RenewTill.IsZero() {
+			t.Errorf("we open it to %+v, %v", own, err)
+		}
+		if got, err := OpenKRBCred(b, inner, Key{}); err == nil {
+			t.Errorf("another key opens it to %v", got)
+		}
+		for n := range b {
+			if got, err := OpenKRBCred(b[:n], session); err == nil {
+				t.Errorf("cut at %d: %v", n, got)
+			}
+		}
 		var cred messages.KRBCred
 		if err := cred.Unmarshal(b); err != nil {
 			t.Fatal(err)

@@ -37,6 +37,13 @@ func messageParsers() map[string]struct {
 	out["AP-REQ"] = entry{reqs, func(b []byte) error { _, err := ParseAPReq(b); return err }}
 
 	session := testKey(AES256SHA384)
+	out["KRB-CRED"] = entry{
+		[][]byte{must(MakeKRBCred(session, &Ticket{
+			Client: NewPrincipal("R", "alice"), Server: TGS("R", "R"), Raw: raw, Key: testKey(AES128SHA1),
+			Flags: FlagForwarded, AuthTime: someDay, StartTime: someDay, EndTime: someDay, RenewTill: someDay,
+		}, someDay))},
+		func(b []byte) error { _, err := OpenKRBCred(b, session); return err },
+	}
 	out["AP-REP"] = entry{
 		[][]byte{
 			must(MakeAPRep(session, &EncAPRepPart{CTime: someDay, Cusec: 5, Subkey: testKey(AES128SHA1), Seq: 77, HasSeq: true})),
