@@ -99,6 +99,9 @@ type Body struct {
 	err  error // answers every further Next
 
 	src  source // nil when there is no body
+	// announced are the trailers, without values. The caller fills in the
+	// request's own map while its body is read, which may be going on.
+	announced http.Header
 	gate *gate  // nil where legs may be read at once
 	most atomic.Int64
 
@@ -115,6 +118,12 @@ func New(r *http.Request, o Options) (*Body, error) {
 	o.normalize()
 	b := &Body{r: r}
 	if r.Body != nil && r.Body != http.NoBody {
+		if len(r.Trailer) > 0 {
+			b.announced = make(http.Header, len(r.Trailer))
+			for name := range r.Trailer {
+				b.announced[name] = nil
+			}
+		}
 		b.src = choose(r, o)
 		if b.src.shares() {
 			b.gate = newGate()
@@ -175,7 +184,7 @@ func (b *Body) Next() (*http.Request, error) {
 		return b.r, nil
 	}
 	out := *b.r
-	out.Trailer = b.r.Trailer.Clone()
+	out.Trailer = b.announced.Clone()
 	body, err := b.open(out.Trailer)
 	if err != nil {
 		// A GetBody that fails may do better the next time; the rest will not.
@@ -217,7 +226,7 @@ func (b *Body) open(trailer http.Header) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(b.r.Trailer) > 0 {
+	if len(b.announced) > 0 {
 		fill(trailer, b.r.Trailer) // where all was read ahead
 		l.end = func() { fill(trailer, b.r.Trailer) }
 	} else if _, own := b.src.(*ahead); own && b.src.replayable() {
