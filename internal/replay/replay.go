@@ -98,12 +98,12 @@ type Body struct {
 	legs int
 	err  error // answers every further Next
 
-	src  source // nil when there is no body
+	src source // nil when there is no body
 	// announced are the trailers, without values. The caller fills in the
 	// request's own map while its body is read, which may be going on.
 	announced http.Header
-	gate *gate  // nil where legs may be read at once
-	most atomic.Int64
+	gate      *gate // nil where legs may be read at once
+	most      atomic.Int64
 
 	mu       sync.Mutex // over what GetBody of a leg may use beside Next
 	last     *leg
