@@ -101,10 +101,10 @@ func TestClientFailsOver(t *testing.T) {
 	for name, down := range map[string]func(*KDC){
 		"closed":  (*KDC).Close,
 		"paused":  (*KDC).Pause,
-		"silent":  func(k *KDC) { k.FailNext(Any, Times(9, Silence())...) },
-		"reset":   func(k *KDC) { k.FailNext(Any, Times(9, Reset())...) },
-		"busy":    func(k *KDC) { k.FailNext(Any, Times(9, ReplyError(krb.CodeUnavailable, nil))...) },
-		"garbage": func(k *KDC) { k.FailNext(Any, Times(9, Garbage())...) },
+		"silent":  func(k *KDC) { k.FailNext(Any, Times(1000, Silence())...) },
+		"reset":   func(k *KDC) { k.FailNext(Any, Times(1000, Reset())...) },
+		"busy":    func(k *KDC) { k.FailNext(Any, Times(1000, ReplyError(krb.CodeUnavailable, nil))...) },
+		"garbage": func(k *KDC) { k.FailNext(Any, Times(1000, Garbage())...) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

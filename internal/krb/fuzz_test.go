@@ -9,6 +9,8 @@ import (
 	"github.com/jcmturner/gokrb5/v8/crypto"
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // messageParsers lists the decoders of whole messages, with good messages for
@@ -466,4 +468,57 @@ func sameEncrypted(t *testing.T, b []byte, ours EncryptedData, theirs types.Encr
 	if ours.Etype != theirs.EType || ours.Kvno != uint32(theirs.KVNO) || !bytes.Equal(ours.Cipher, theirs.Cipher) {
 		t.Fatalf("%x: %+v, gokrb5 %+v", b, ours, theirs)
 	}
+}
+
+// The input is tried as a whole KRB-CRED and as what one holds sealed.
+func FuzzOpenKRBCred(f *testing.F) {
+	session := testKey(AES256SHA384)
+	good := messageParsers()["KRB-CRED"].good
+	if len(good) == 0 {
+		f.Fatal("empty seed corpus")
+	}
+	for _, b := range good {
+		f.Add(b)
+		f.Add(b[:len(b)-1])
+		fields := OpenApp("KRB-CRED", 22, b)
+		fields.Int32(0)
+		fields.Int32(1)
+		fields.Raw(2)
+		f.Add(must(session.OpenData(UsageKRBCred, fields.Encrypted(3))))
+	}
+	raw := rawTicket(krbtgt, RC4HMAC, 0, pattern(30))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, whole := range [][]byte{b, wrapKRBCred(session, raw, b)} {
+			got, err := OpenKRBCred(whole, Key{}, testKey(AES128SHA1), session)
+			if (got == nil) == (err == nil) {
+				t.Fatalf("%x: %v and %v", b, got, err)
+			}
+			if err != nil {
+				continue
+			}
+			again, err := MakeKRBCred(session, got, someDay)
+			if err != nil {
+				continue // names or times that we do not write
+			}
+			if _, err := OpenKRBCred(again, session); err != nil {
+				t.Fatalf("%x: opens to %v, which we write and cannot open: %v", b, got, err)
+			}
+		}
+	})
+}
+
+// wrapKRBCred seals plain as the part of a KRB-CRED.
+func wrapKRBCred(session Key, ticket, plain []byte) []byte {
+	b := cryptobyte.NewBuilder(nil)
+	b.AddASN1(App(22), func(b *cryptobyte.Builder) {
+		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			AddInt(b, 0, 5)
+			AddInt(b, 1, 22)
+			b.AddASN1(Ctx(2), func(b *cryptobyte.Builder) {
+				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(ticket) })
+			})
+			AddEncrypted(b, 3, EncryptedData{Etype: session.Etype(), Cipher: must(session.Seal(UsageKRBCred, plain))})
+		})
+	})
+	return b.BytesOrPanic()
 }
