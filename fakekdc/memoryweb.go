@@ -62,14 +62,7 @@ func (r *Realm) ServeMemory(h http.Handler, o ServerOptions) *MemoryServer {
 	if r.fail(err) != nil {
 		return nil
 	}
-	r.lifeMu.Lock()
-	defer r.lifeMu.Unlock()
-	select {
-	case <-r.done:
-		s.Close()
-	default:
-		r.servers = append(r.servers, s.Server)
-	}
+	r.adopt(s.Server)
 	return s
 }
 

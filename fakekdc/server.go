@@ -57,6 +57,12 @@ func (r *Realm) Serve(h http.Handler, o ServerOptions) *Server {
 	if r.fail(err) != nil {
 		return nil
 	}
+	r.adopt(s)
+	return s
+}
+
+// adopt makes a server end with the realm, at once if that has ended.
+func (r *Realm) adopt(s *Server) {
 	r.lifeMu.Lock()
 	defer r.lifeMu.Unlock()
 	select {
@@ -65,7 +71,6 @@ func (r *Realm) Serve(h http.Handler, o ServerOptions) *Server {
 	default:
 		r.servers = append(r.servers, s)
 	}
-	return s
 }
 
 // NewServer runs a handler on a free port of 127.0.0.1. The caller closes the

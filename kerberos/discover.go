@@ -146,18 +146,8 @@ func lookupFailure(err error) error {
 func (d *discovery) keep(realm string, what discovered, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, ok := d.found[realm]; !ok && len(d.found) >= maxDiscovered {
-		for k, v := range d.found {
-			if !now.Before(v.until) {
-				delete(d.found, k)
-			}
-		}
-		for k := range d.found {
-			if len(d.found) < maxDiscovered {
-				break
-			}
-			delete(d.found, k)
-		}
+	if _, ok := d.found[realm]; !ok {
+		makeRoom(d.found, maxDiscovered, func(old discovered) bool { return !now.Before(old.until) })
 	}
 	d.found[realm] = what
 }

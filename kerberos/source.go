@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -313,20 +314,23 @@ func (s *Source) obtain(ctx context.Context, session *session, server krb.Princi
 
 // keep stores t, making room among what has run out first.
 func (s *Source) keep(spn string, t Ticket, now time.Time) {
-	if len(s.tickets) >= maxTickets {
-		for k, old := range s.tickets {
-			if !usable(old.t, now.Add(old.offset)) {
-				delete(s.tickets, k)
-			}
-		}
-		for k := range s.tickets {
-			if len(s.tickets) < maxTickets {
-				break
-			}
-			delete(s.tickets, k)
-		}
-	}
+	makeRoom(s.tickets, maxTickets, func(old Ticket) bool { return !usable(old.t, now.Add(old.offset)) })
 	s.tickets[spn] = t
+}
+
+// makeRoom leaves fewer than most entries in m: what is over goes first, and then
+// whatever comes.
+func makeRoom[V any](m map[string]V, most int, over func(V) bool) {
+	if len(m) < most {
+		return
+	}
+	maps.DeleteFunc(m, func(_ string, v V) bool { return over(v) })
+	for k := range m {
+		if len(m) < most {
+			return
+		}
+		delete(m, k)
+	}
 }
 
 func withSPN(err error, spn string) error {

@@ -38,6 +38,17 @@ const (
 	CodeWrongRealm      int32 = 68
 )
 
+// TicketUnusable reports whether a KRB-ERROR code is one by which a server says
+// that it cannot use a ticket (RFC 4120 section 7.5.9), as when its key has
+// changed, so that a fresh one may help. Nobody vouches for what it says.
+func TicketUnusable(code int32) bool {
+	switch code {
+	case CodeBadIntegrity, CodeTicketExpired, CodeModified, CodeBadKvno:
+		return true
+	}
+	return false
+}
+
 // ErrorName returns the name of a KRB-ERROR code, such as
 // "KRB_AP_ERR_SKEW", or "KRB-ERROR n".
 func ErrorName(code int32) string {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/kerbchain/kerbchain/internal/challenge"
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -106,16 +105,12 @@ func (c *call) token(resp *http.Response, peer *side, target middleware.Target, 
 	return nil, nil
 }
 
-// unusable are codes of a KRB-ERROR by which a server says that it cannot use
-// the ticket (RFC 4120 section 7.5.9).
-var unusable = []int32{krb.CodeBadIntegrity, krb.CodeTicketExpired, krb.CodeModified, krb.CodeBadKvno}
-
 // discard drops the ticket of a context that the server refused because of it,
 // once in a call. It reports whether another ticket is to be had.
 func (c *call) discard(peer *side, target middleware.Target, reason error) bool {
 	e, ok := errors.AsType[*middleware.Error](reason)
 	d, able := peer.sc.(middleware.Discarder)
-	if !ok || !able || c.discarded || !slices.Contains(unusable, e.Code) {
+	if !ok || !able || c.discarded || !krb.TicketUnusable(e.Code) {
 		return false
 	}
 	c.discarded = true

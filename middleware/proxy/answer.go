@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/kerbchain/kerbchain/internal/challenge"
+	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -71,15 +72,11 @@ func (a *answer) challenged(ctx context.Context) *middleware.Error {
 		return a.refused(errContinue, hintContinue)
 	case err == nil:
 		return a.refused(errKnown, hintKnown)
-	case errors.As(err, &said) && stale(said.Code) && a.call.discard(a.sc):
+	case errors.As(err, &said) && krb.TicketUnusable(said.Code) && a.call.discard(a.sc):
 		return a.again(scheme)
 	}
 	return a.refused(err, "")
 }
-
-// stale reports whether a KRB-ERROR of the proxy's may come from a ticket that
-// its present key does not open (RFC 4120 section 7.5.9). Nobody vouches for it.
-func stale(code int32) bool { return slices.Contains([]int32{31, 32, 41, 44}, code) }
 
 // again learns that the proxy wants a token, and lets the call be tried anew.
 func (a *answer) again(scheme middleware.Scheme) *middleware.Error {

@@ -121,7 +121,7 @@ func (c *call) isForbidden() error {
 
 // discard drops the ticket of a context, once a call.
 func (c *call) discard(sc middleware.SecurityContext) bool {
-	d, ok := sc.(interface{ Discard() bool })
+	d, ok := sc.(middleware.Discarder)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !ok || c.discarded {
