@@ -26,6 +26,7 @@ type call struct {
 	http1     bool // HTTP/1.1 is asked for
 	origin    side
 	proxy     side
+	cookies   cookies
 }
 
 // A side is one of the two peers that a request may be signed for.
@@ -63,13 +64,14 @@ func (s *stage) roundTrip(next kerbchain.Next, r *http.Request) (*http.Response,
 		}
 		if tokens == nil {
 			c.explain(resp)
-			return resp, nil
+			return c.cookies.give(resp), nil
 		}
 		var again *http.Request
 		if again, err = c.nextRequest(); err != nil {
 			closeBody(resp)
 			return nil, err
 		}
+		c.cookies.take(c.r, resp)
 		if err := c.drain(resp); err != nil {
 			closeRequest(again)
 			return nil, err
@@ -90,6 +92,7 @@ func (c *call) send(r *http.Request, tokens []leg.Token) (*http.Response, error)
 	}
 	c.sent++
 	c.signed++
+	r = c.cookies.on(r)
 	return c.signer.Send(c.next, r, leg.Leg{Number: c.sent, Body: r.Body, Tokens: tokens})
 }
 

@@ -140,5 +140,8 @@ func (c *call) probe() ([]leg.Token, error) {
 		closeBody(resp)
 		return nil, err
 	}
+	if tokens != nil {
+		c.cookies.take(r, resp)
+	}
 	return tokens, c.drain(resp)
 }

@@ -121,6 +121,10 @@ const (
 // more with that field. Errors are those of the transport below, those of in,
 // and [*middleware.Error] around [middleware.ErrBodyNotReplayable].
 //
+// Cookies that a challenge sets or deletes (RFC 6265) are sent, or not sent any
+// more, with the legs that follow, and the final response bears the Set-Cookie
+// lines of all, the oldest first; there are at most 256 of challenges.
+//
 // A refusal is answered again, once in a call for each of these reasons: a server
 // that says that it cannot use the ticket at hand (KRB-ERROR 31, 32, 41 and 44)
 // gets a fresh one, if there is one ([middleware.Discarder]); one that refuses a
