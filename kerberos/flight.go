@@ -2,8 +2,14 @@ package kerberos
 
 import (
 	"context"
+	"errors"
 	"sync"
+
+	"github.com/kerbchain/kerbchain/internal/panics"
 )
+
+// errExited is what remains of work that ended its goroutine (runtime.Goexit).
+var errExited = errors.New("the goroutine of the work ended before the work did")
 
 // flights lets many callers wait for one piece of work. Unlike
 // golang.org/x/sync/singleflight it has contexts: a caller leaves when its own
@@ -35,9 +41,11 @@ func (f *flights[T]) do(ctx context.Context, key string, work func(context.Conte
 		f.calls[key] = c
 		go func() {
 			defer cancel()
+			defer close(c.done)
+			defer f.forget(key, c)
+			defer panics.Into(&c.err)
+			c.err = errExited
 			c.value, c.err = work(runCtx)
-			f.forget(key, c)
-			close(c.done)
 		}()
 	}
 	c.waiting++

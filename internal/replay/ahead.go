@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/kerbchain/kerbchain/internal/panics"
 )
 
 // firstChunk is what is read of a body of unknown length to begin with.
@@ -77,11 +79,15 @@ func (s *ahead) wait(ctx context.Context) (gathered, error) {
 	}
 	done := make(chan result)
 	go func() {
-		g, err := s.gather()
+		var res result
+		func() {
+			defer panics.Into(&res.err)
+			res.g, res.err = s.gather()
+		}()
 		select {
-		case done <- result{g, err}:
+		case done <- res:
 		case <-ctx.Done():
-			g.discard()
+			res.g.discard()
 		}
 	}()
 	select {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/kerbchain/kerbchain/internal/panics"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -29,8 +30,10 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		b, err := readAll(r.Body, r.ContentLength, limit)
-		done <- result{b, err}
+		var res result
+		defer func() { done <- res }()
+		defer panics.Into(&res.err)
+		res.b, res.err = readAll(r.Body, r.ContentLength, limit)
 	}()
 	var res result
 	select {

@@ -4,6 +4,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kerbchain/kerbchain/internal/panics"
 )
 
 // callersThread runs op without a change of thread.
@@ -26,7 +28,10 @@ func ownThread(op func() error) error {
 			done <- ownThread(op)
 			return
 		}
-		done <- op()
+		var err error
+		defer func() { done <- err }()
+		defer panics.Into(&err)
+		err = op()
 	}()
 	return <-done
 }
