@@ -1,6 +1,7 @@
 package fakekdc
 
 import (
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/md5"
 	"encoding/binary"
@@ -82,17 +83,21 @@ func readPAForUser(value []byte, session krb.Key) (*forUser, *refusal) {
 	return u, nil
 }
 
-// hmacMD5 is the checksum of RFC 4757 section 4 under a key of any type.
-func hmacMD5(key krb.Key, usage uint32, data []byte) []byte {
-	m := hmac.New(md5.New, key.Bytes())
-	m.Write([]byte("signaturekey\x00"))
-	sign := m.Sum(nil)
-	h := md5.New()
-	h.Write(binary.LittleEndian.AppendUint32(nil, usage))
-	h.Write(data)
-	m = hmac.New(md5.New, sign)
-	m.Write(h.Sum(nil))
-	return m.Sum(nil)
+// hmacMD5 is the checksum of RFC 4757 section 4 under a key of any type, which
+// MS-SFU section 2.2.1 demands, FIPS 140-3 or not.
+func hmacMD5(key krb.Key, usage uint32, data []byte) (sum []byte) {
+	fips140.WithoutEnforcement(func() {
+		m := hmac.New(md5.New, key.Bytes())
+		m.Write([]byte("signaturekey\x00"))
+		sign := m.Sum(nil)
+		h := md5.New()
+		h.Write(binary.LittleEndian.AppendUint32(nil, usage))
+		h.Write(data)
+		m = hmac.New(md5.New, sign)
+		m.Write(h.Sum(nil))
+		sum = m.Sum(nil)
+	})
+	return sum
 }
 
 // readX509User reads PA-S4U-X509-USER. Users are known by their names here, not

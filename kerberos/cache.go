@@ -237,7 +237,7 @@ func (c *cacheCredentials) open(ctx context.Context, name string) (*session, err
 }
 
 func (c *cacheCredentials) query() ccache.Query {
-	return ccache.Query{Etypes: these(c.s.conf.PermittedEnctypes), Now: c.s.o.Now(), Skip: c.s.stale.has}
+	return ccache.Query{Etypes: supported(c.s.conf.PermittedEnctypes), Now: c.s.o.Now(), Skip: c.s.stale.has}
 }
 
 // refreshAt is when half of a ticket's life is over, by the local clock, if it

@@ -15,7 +15,7 @@ import (
 func (s *Source) login(ctx context.Context, client krb.Principal, keys kdcclient.Keys, source string) (*session, error) {
 	conf := s.conf.For(client.Realm)
 	tgt, err := s.kdc.AS(ctx, kdcclient.ASRequest{
-		Client: client, Keys: keys, Etypes: these(conf.DefaultTktEnctypes),
+		Client: client, Keys: keys, Etypes: supported(conf.DefaultTktEnctypes),
 		Lifetime: conf.TicketLifetime, RenewLife: conf.RenewLifetime,
 		Forwardable: conf.Forwardable || s.o.Forwardable, Proxiable: conf.Proxiable,
 		Canonicalize: conf.Canonicalize,
@@ -27,7 +27,7 @@ func (s *Source) login(ctx context.Context, client krb.Principal, keys kdcclient
 }
 
 func (s *Source) tgsOptions() kdcclient.TGSOptions {
-	return kdcclient.TGSOptions{Etypes: s.conf.DefaultTGSEnctypes}
+	return kdcclient.TGSOptions{Etypes: supported(s.conf.DefaultTGSEnctypes)}
 }
 
 // kdcError turns a failed exchange into an error of ours.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
+	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
 )
 
@@ -16,7 +17,7 @@ func newKDCClient(o Options, conf *krb5conf.Config) *kdcclient.Client {
 		Lookup:             lookup(o),
 		TLS:                proxyTLS(o, conf),
 		Now:                o.Now,
-		Etypes:             these(conf.PermittedEnctypes),
+		Etypes:             supported(conf.PermittedEnctypes),
 		UDPPreferenceLimit: conf.UDPPreferenceLimit,
 		Clockskew:          conf.ClockSkew,
 		Timesync:           conf.KDCTimesync,
@@ -25,9 +26,18 @@ func newKDCClient(o Options, conf *krb5conf.Config) *kdcclient.Client {
 	})
 }
 
-// these is a list that is not nil, which would mean the default: krb5.conf may
+// supported returns those types of a list that can be used here: fewer where FIPS
+// 140-3 is enforced. It is never nil, which would mean the default: krb5.conf may
 // permit nothing that we can use, and that is to be an error.
-func these(etypes []int32) []int32 { return append([]int32{}, etypes...) }
+func supported(etypes []int32) []int32 {
+	out := make([]int32, 0, len(etypes))
+	for _, e := range etypes {
+		if krb.Supported(e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
 
 // A Resolver finds services in DNS (RFC 2782). [*net.Resolver] is one. It is safe
 // for concurrent use. What else there is to look up is asked of it too, if it

@@ -35,6 +35,10 @@ func (e *LookupError) Error() string {
 	case errors.Is(e.Err, ErrExpired):
 		s += fmt.Sprintf(", ended %s; run kinit", e.Ended.UTC().Format(time.RFC3339))
 	case errors.Is(e.Err, ErrEtype):
+		if err := krb.CheckEtype(e.Etype); err != nil {
+			s += fmt.Sprintf(": %v; get a ticket of another type", err)
+			break
+		}
 		s += fmt.Sprintf(", %s; allow it, or get a ticket of another type", krb.EtypeName(e.Etype))
 	case e.Server.IsTGS():
 		s += "; run kinit"

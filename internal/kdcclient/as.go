@@ -102,6 +102,9 @@ func (c *Client) AS(ctx context.Context, r ASRequest) (*krb.Ticket, error) {
 	if r.Etypes == nil {
 		a.r.Etypes = c.o.Etypes
 	}
+	if len(a.r.Etypes) == 0 {
+		return nil, a.fail(KindRequest, errNoEtype, hintEtypes())
+	}
 	a.etypes = a.r.Etypes
 	if have := r.Keys.Etypes(); have != nil {
 		a.etypes = nil
@@ -114,9 +117,6 @@ func (c *Client) AS(ctx context.Context, r ASRequest) (*krb.Ticket, error) {
 			return nil, a.fail(KindKey, fmt.Errorf("the client's keys are of types %s, allowed are %s", etypeNames(have), etypeNames(a.r.Etypes)),
 				"add a key of an allowed type to the keytab, or see permitted_enctypes and allow_rc4 in krb5.conf")
 		}
-	}
-	if len(a.etypes) == 0 {
-		return nil, a.fail(KindRequest, errNoEtype, hintEtypes)
 	}
 	a.offset = c.Offset(a.realm)
 	t, err := a.run(ctx)
@@ -139,11 +139,11 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 			return nil, a.noAnswer(err)
 		}
 		if r.err == nil {
-			return a.accept(r, body, msg)
+			return a.accept(ctx, r, body, msg)
 		}
 		switch code := r.err.Code; {
 		case code == krb.CodePreauthRequired && a.key.IsZero():
-			if fail := a.prepare(r); fail != nil {
+			if fail := a.prepare(ctx, r); fail != nil {
 				return nil, fail
 			}
 		case code == krb.CodeSkew && a.c.o.Timesync && !resynced:
@@ -263,7 +263,7 @@ func encTimestamp(key krb.Key, now time.Time) ([]byte, error) {
 }
 
 // prepare chooses the key for pre-authentication from a KDC_ERR_PREAUTH_REQUIRED.
-func (a *asCall) prepare(r *reply) *Error {
+func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 	padata, err := krb.ParsePADatas(r.err.Data)
 	if err == nil {
 		a.infos, a.said, err = etypeInfos(padata, a.etypes)
@@ -288,7 +288,7 @@ func (a *asCall) prepare(r *reply) *Error {
 		if i < 0 {
 			continue
 		}
-		key, err := a.r.Keys.Key(salted(a.infos[i], a.r.Client), 0)
+		key, err := a.r.Keys.Key(ctx, salted(a.infos[i], a.r.Client), 0)
 		if err == nil && key.Etype() != etype {
 			err = fmt.Errorf("a key of type %s was given for %s", krb.EtypeName(key.Etype()), krb.EtypeName(etype))
 		}
@@ -301,7 +301,7 @@ func (a *asCall) prepare(r *reply) *Error {
 		}
 	}
 	if why != nil {
-		return a.fail(KindKey, why, "")
+		return a.noKey(ctx, why)
 	}
 	have := make([]int32, len(a.infos))
 	for i, info := range a.infos {
@@ -309,6 +309,18 @@ func (a *asCall) prepare(r *reply) *Error {
 	}
 	return a.fail(KindKey, fmt.Errorf("the KDC takes keys of types %s for this client, allowed are %s", etypeNames(have), etypeNames(a.etypes)),
 		"see permitted_enctypes and allow_rc4 in krb5.conf, or give the principal new keys")
+}
+
+// noKey turns the error of Keys into an Error: that time was up, or that a KDC
+// asks for what nobody should do, says nothing of the key.
+func (a *asCall) noKey(ctx context.Context, err error) *Error {
+	switch {
+	case ctx.Err() != nil:
+		return a.fail(KindUnreachable, err, "")
+	case errors.Is(err, krb.ErrIterations):
+		return a.fail(KindReply, err, "anyone on the way can forge this; if the KDC does ask for it, set the password anew with the default parameters")
+	}
+	return a.fail(KindKey, err, "")
 }
 
 // salted fills in the default salt, which is that of the name in the realm that
@@ -390,7 +402,7 @@ func parseEtypeInfo(b []byte) ([]krb.EtypeInfo, error) {
 }
 
 // accept verifies an AS-REP (RFC 4120 section 3.1.5).
-func (a *asCall) accept(r *reply, body *krb.KDCReqBody, msg []byte) (*krb.Ticket, *Error) {
+func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg []byte) (*krb.Ticket, *Error) {
 	bad := func(err error) (*krb.Ticket, *Error) {
 		return nil, a.fail(KindReply, err, hintForged)
 	}
@@ -399,9 +411,9 @@ func (a *asCall) accept(r *reply, body *krb.KDCReqBody, msg []byte) (*krb.Ticket
 	if !slices.Contains(a.etypes, rep.EncPart.Etype) {
 		return bad(fmt.Errorf("the reply is sealed with %s, offered were %s", krb.EtypeName(rep.EncPart.Etype), etypeNames(a.etypes)))
 	}
-	key, err := a.replyKey(rep)
+	key, err := a.replyKey(ctx, rep)
 	if err != nil {
-		return nil, a.fail(KindKey, err, "")
+		return nil, a.noKey(ctx, err)
 	}
 	plain, err := key.OpenData(krb.UsageASRepEncPart, rep.EncPart)
 	if errors.Is(err, krb.ErrIntegrity) {
@@ -451,7 +463,7 @@ func (a *asCall) accept(r *reply, body *krb.KDCReqBody, msg []byte) (*krb.Ticket
 // replyKey finds the client's key for a reply. The salt may be another than
 // before, where the KDC says so in the reply, and no less well than before. One
 // that it never told is the default of the name in the reply.
-func (a *asCall) replyKey(rep *krb.KDCRep) (krb.Key, error) {
+func (a *asCall) replyKey(ctx context.Context, rep *krb.KDCRep) (krb.Key, error) {
 	infos, said, err := etypeInfos(rep.PAData, a.etypes)
 	if err != nil {
 		return krb.Key{}, err
@@ -467,7 +479,7 @@ func (a *asCall) replyKey(rep *krb.KDCRep) (krb.Key, error) {
 	if a.r.Canonicalize {
 		client = rep.Client
 	}
-	key, err := a.r.Keys.Key(salted(info, client), rep.EncPart.Kvno)
+	key, err := a.r.Keys.Key(ctx, salted(info, client), rep.EncPart.Kvno)
 	if err == nil && key.Etype() != info.Etype {
 		err = fmt.Errorf("a key of type %s was given for %s", krb.EtypeName(key.Etype()), krb.EtypeName(info.Etype))
 	}

@@ -185,11 +185,11 @@ func TestASKeyTable(t *testing.T) {
 	if _, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: KeyTable([]KeyEntry{{stale, 9}, {key(17), 3}})}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := KeyTable([]KeyEntry{{stale, 9}, {key(17), 3}}).Key(krb.EtypeInfo{Etype: 17}, 3)
+	got, err := KeyTable([]KeyEntry{{stale, 9}, {key(17), 3}}).Key(t.Context(), krb.EtypeInfo{Etype: 17}, 3)
 	if err != nil || !got.Equal(key(17)) {
 		t.Errorf("kvno 3: %v, %v", got, err)
 	}
-	got, err = KeyTable([]KeyEntry{{stale, 9}, {key(17), 3}}).Key(krb.EtypeInfo{Etype: 17}, 4)
+	got, err = KeyTable([]KeyEntry{{stale, 9}, {key(17), 3}}).Key(t.Context(), krb.EtypeInfo{Etype: 17}, 4)
 	if err != nil || !got.Equal(stale) {
 		t.Errorf("kvno not at hand: %v, %v", got, err)
 	}
@@ -386,7 +386,14 @@ func TestASBadReplies(t *testing.T) {
 				t.Error(err)
 			}
 			a.fields.PAData = types.PADataSequence{{PADataType: 19, PADataValue: b}}
-		}, KindKey, "iterations"},
+		}, KindReply, "iteration"},
+		"few iterations": {func(a *answer) {
+			b, err := asn1.Marshal(types.ETypeInfo2{{EType: a.etype, Salt: "x", S2KParams: []byte{0, 0, 0, 1}}})
+			if err != nil {
+				t.Error(err)
+			}
+			a.fields.PAData = types.PADataSequence{{PADataType: 19, PADataValue: b}}
+		}, KindReply, "below 4096"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newScripted(t, realmA)
@@ -430,7 +437,9 @@ func TestASBadMethodData(t *testing.T) {
 		"garbage old":  {entry(11, []byte{0x30, 2, 0x30, 0}), KindReply, "ETYPE-INFO"},
 		"RC4 alone":    {entry(19, der(types.ETypeInfo2{{EType: 23, Salt: ""}})), KindKey, "arcfour"},
 		"odd etype":    {entry(19, der(types.ETypeInfo2{{EType: 26, Salt: ""}})), KindKey, "etype 26"},
-		"2^32 rounds":  {entry(19, der(types.ETypeInfo2{{EType: 18, Salt: "", S2KParams: make([]byte, 4)}})), KindKey, "iterations"},
+		"2^32 rounds":  {entry(19, der(types.ETypeInfo2{{EType: 18, Salt: "", S2KParams: make([]byte, 4)}})), KindReply, "iteration"},
+		"one round":    {entry(19, der(types.ETypeInfo2{{EType: 18, Salt: "", S2KParams: []byte{0, 0, 0, 1}}})), KindReply, "below 4096"},
+		"one too few":  {entry(19, der(types.ETypeInfo2{{EType: 18, Salt: "", S2KParams: []byte{0, 0, 0x0f, 0xff}}})), KindReply, "4095 for aes256-cts-hmac-sha1-96, below 4096"},
 		"params":       {entry(19, der(types.ETypeInfo2{{EType: 18, Salt: "", S2KParams: make([]byte, 5)}})), KindKey, "5 bytes"},
 		"PKINIT alone": {der(types.PADataSequence{{PADataType: 16, PADataValue: []byte{}}, {PADataType: 136, PADataValue: []byte{}}}), KindRefused, "16 136"},
 	} {

@@ -2,6 +2,7 @@ package kdcclient
 
 import (
 	"context"
+	"crypto/fips140"
 	"errors"
 	"fmt"
 	"net"
@@ -42,7 +43,13 @@ var (
 	errAbandoned   = errors.New("another answered, or the wait was cut short")
 )
 
-const hintEtypes = "see permitted_enctypes and allow_rc4 in krb5.conf"
+// hintEtypes says where encryption types are allowed.
+func hintEtypes() string {
+	if fips140.Enforced() {
+		return "GODEBUG=fips140=only leaves aes256-sha2 and aes128-sha2 alone: allow them in krb5.conf (permitted_enctypes), and give the principals such keys"
+	}
+	return "see permitted_enctypes and allow_rc4 in krb5.conf"
+}
 
 const (
 	hintForged = "the reply is not trusted; someone else may be answering for the KDC"

@@ -107,7 +107,7 @@ func FuzzReply(f *testing.F) {
 				a := &asCall{c: c, r: ASRequest{Client: alice, Server: tgsA, Keys: keys, Etypes: []int32{17}}, etypes: []int32{17}}
 				a.call = call{exchange: "AS", realm: realmA, path: []string{realmA}, client: alice, server: tgsA}
 				if r.err != nil {
-					_ = a.prepare(r)
+					_ = a.prepare(t.Context(), r)
 					if e := a.refused(r); e.Kind == 0 || e.Code != r.err.Code || printable(e.Error()) != e.Error() {
 						t.Fatal(e)
 					}
@@ -119,7 +119,7 @@ func FuzzReply(f *testing.F) {
 					}
 					continue
 				}
-				if got, fail := a.accept(r, body, nil); fail == nil || got != nil {
+				if got, fail := a.accept(t.Context(), r, body, nil); fail == nil || got != nil {
 					t.Fatalf("a ticket: %v", got)
 				}
 				g := &tgsCall{c: c, o: TGSOptions{Etypes: []int32{17}}, tgt: &krb.Ticket{Client: alice, Key: fuzzKey}}
@@ -183,11 +183,11 @@ func FuzzSealed(f *testing.F) {
 		a := &asCall{c: c, r: ASRequest{Client: alice, Server: tgsA, Keys: keys, Etypes: etypes}, etypes: etypes}
 		a.call = call{exchange: "AS", realm: realmA, client: alice, server: tgsA}
 		body := &krb.KDCReqBody{Nonce: nonce, Till: till}
-		if got, fail := a.accept(&reply{rep: seal(asRep, krb.UsageASRepEncPart), at: epoch}, body, nil); fail == nil {
+		if got, fail := a.accept(t.Context(), &reply{rep: seal(asRep, krb.UsageASRepEncPart), at: epoch}, body, nil); fail == nil {
 			check(got, tgsA, till)
 		}
 		a.r.Canonicalize = true
-		_, _ = a.accept(&reply{rep: seal(asRep, krb.UsageASRepEncPart), at: epoch}, body, []byte("request"))
+		_, _ = a.accept(t.Context(), &reply{rep: seal(asRep, krb.UsageASRepEncPart), at: epoch}, body, []byte("request"))
 
 		g := &tgsCall{c: c, o: TGSOptions{Etypes: etypes}, tgt: &krb.Ticket{Client: alice, Key: fuzzKey}}
 		g.call = call{exchange: "TGS", realm: realmA, client: alice, server: web}

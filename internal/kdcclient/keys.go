@@ -3,10 +3,10 @@ package kdcclient
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
@@ -18,39 +18,50 @@ type Keys interface {
 	Etypes() []int32
 	// Key returns the key for one entry of the KDC's ETYPE-INFO2. An entry
 	// without a salt means the default one. kvno is the version that the KDC
-	// used, a hint, 0 where it is not known. Its error is for people; it must
-	// not hold secrets.
-	Key(info krb.EtypeInfo, kvno uint32) (krb.Key, error)
+	// used, a hint, 0 where it is not known. To make a key may take up to half a
+	// second, or until ctx ends. Its error is for people; it must not hold
+	// secrets.
+	Key(ctx context.Context, info krb.EtypeInfo, kvno uint32) (krb.Key, error)
 }
 
 // Password returns the keys that are made of a client's password (RFC 4120
-// section 3.1.3). The default salt is that of client.
+// section 3.1.3). The default salt is that of client. An entry that asks for fewer
+// iterations than its type's default is refused ([krb.CheckIterations]): anybody
+// can forge one.
 func Password(client krb.Principal, secret string) Keys {
-	return &password{client: client, secret: func() string { return secret }}
+	return &password{client: client, secret: func() string { return secret }, turn: make(chan struct{}, 1)}
 }
 
 type password struct {
 	client krb.Principal
 	secret func() string // a function, into which no verb of fmt reaches
 
-	// The key that was made last: to make one is meant to take time.
-	mu   sync.Mutex
+	// The key that was made last, for who holds turn: to make one is meant to
+	// take time.
+	turn chan struct{}
 	info krb.EtypeInfo
 	key  krb.Key
 }
 
 func (p *password) Etypes() []int32 { return nil }
 
-func (p *password) Key(info krb.EtypeInfo, _ uint32) (krb.Key, error) {
+func (p *password) Key(ctx context.Context, info krb.EtypeInfo, _ uint32) (krb.Key, error) {
+	if err := krb.CheckIterations(info.Etype, info.Params); err != nil {
+		return krb.Key{}, err
+	}
 	if !info.HasSalt {
 		info.Salt, info.HasSalt = p.client.Salt(), true
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return krb.Key{}, fmt.Errorf("key of the password: %w", context.Cause(ctx))
+	}
 	if !p.key.IsZero() && p.info.Etype == info.Etype && p.info.Salt == info.Salt && bytes.Equal(p.info.Params, info.Params) {
 		return p.key, nil
 	}
-	key, err := krb.StringToKey(info.Etype, p.secret(), info.Salt, info.Params)
+	key, err := krb.StringToKeyContext(ctx, info.Etype, p.secret(), info.Salt, info.Params)
 	if err == nil {
 		info.Params = bytes.Clone(info.Params)
 		p.info, p.key = info, key
@@ -90,7 +101,7 @@ func (t keyTable) Etypes() []int32 {
 	return out
 }
 
-func (t keyTable) Key(info krb.EtypeInfo, kvno uint32) (krb.Key, error) {
+func (t keyTable) Key(_ context.Context, info krb.EtypeInfo, kvno uint32) (krb.Key, error) {
 	var newest krb.Key
 	for _, e := range t {
 		if e.Key.Etype() != info.Etype {

@@ -138,7 +138,7 @@ func (c *Client) newTGSCall(tgt *krb.Ticket, server krb.Principal, o TGSOptions)
 	}
 	t.client = tgt.Client
 	if len(t.o.Etypes) == 0 {
-		return nil, t.fail(KindRequest, errNoEtype, hintEtypes)
+		return nil, t.fail(KindRequest, errNoEtype, hintEtypes())
 	}
 	t.begin()
 	return t, nil

@@ -44,11 +44,20 @@ func (d *deriver) key(usage uint32, purpose byte) []byte {
 	binary.BigEndian.PutUint32(constant[:], usage)
 	constant[4] = purpose
 	if d.mac != nil {
-		return d.kdf(constant[:], purpose)
+		n := d.info.mac
+		if purpose == forEncryption {
+			n = d.info.keyLen
+		}
+		return d.kdf(constant[:], n)
 	}
-	// DR of RFC 3961 section 5.1: the cipher's feedback of the folded constant.
 	var state [aes.BlockSize]byte
 	fold(&state, constant)
+	return d.feedback(state)
+}
+
+// feedback is DR of RFC 3961 section 5.1: the cipher's feedback of the folded
+// constant.
+func (d *deriver) feedback(state [aes.BlockSize]byte) []byte {
 	out := make([]byte, 0, 2*aes.BlockSize)
 	for len(out) < d.info.keyLen {
 		d.block.Encrypt(state[:], state[:])
@@ -57,12 +66,9 @@ func (d *deriver) key(usage uint32, purpose byte) []byte {
 	return out[:d.info.keyLen]
 }
 
-// kdf is KDF-HMAC-SHA2 of RFC 8009 section 3, for no more than one hash.
-func (d *deriver) kdf(label []byte, purpose byte) []byte {
-	n := d.info.mac
-	if purpose == forEncryption {
-		n = d.info.keyLen
-	}
+// kdf is KDF-HMAC-SHA2 of RFC 8009 section 3, for n bytes and no more than one
+// hash.
+func (d *deriver) kdf(label []byte, n int) []byte {
 	d.mac.Reset()
 	d.mac.Write([]byte{0, 0, 0, 1})
 	d.mac.Write(label)

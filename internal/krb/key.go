@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/rand"
@@ -12,19 +13,15 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
-	"unicode/utf16"
 
-	"github.com/jcmturner/gokrb5/v8/crypto"
 	"github.com/jcmturner/gokrb5/v8/types"
-	//lint:ignore SA1019 RFC 4757 makes RC4 keys of passwords with MD4
-	"golang.org/x/crypto/md4"
 )
 
 // Encryption types (RFC 3962, RFC 8009, RFC 4757).
@@ -62,6 +59,7 @@ type etypeInfo struct {
 	confounder int
 	mac        int
 	checksum   int32
+	iterations uint32 // of PBKDF2 by default, 0 where keys are made otherwise
 	hash       func() hash.Hash
 	afterwards bool // the MAC covers the ciphertext (RFC 8009), not the plaintext
 }
@@ -69,15 +67,15 @@ type etypeInfo struct {
 func infoOf(etype int32) (etypeInfo, bool) {
 	switch etype {
 	case AES128SHA1:
-		return etypeInfo{"aes128-cts-hmac-sha1-96", 16, 16, 12, 15, sha1.New, false}, true
+		return etypeInfo{"aes128-cts-hmac-sha1-96", 16, 16, 12, 15, 4096, sha1.New, false}, true
 	case AES256SHA1:
-		return etypeInfo{"aes256-cts-hmac-sha1-96", 32, 16, 12, 16, sha1.New, false}, true
+		return etypeInfo{"aes256-cts-hmac-sha1-96", 32, 16, 12, 16, 4096, sha1.New, false}, true
 	case AES128SHA256:
-		return etypeInfo{"aes128-cts-hmac-sha256-128", 16, 16, 16, 19, sha256.New, true}, true
+		return etypeInfo{"aes128-cts-hmac-sha256-128", 16, 16, 16, 19, 32768, sha256.New, true}, true
 	case AES256SHA384:
-		return etypeInfo{"aes256-cts-hmac-sha384-192", 32, 16, 24, 20, sha512.New384, true}, true
+		return etypeInfo{"aes256-cts-hmac-sha384-192", 32, 16, 24, 20, 32768, sha512.New384, true}, true
 	case RC4HMAC:
-		return etypeInfo{"arcfour-hmac", 16, 8, 16, -138, md5.New, false}, true
+		return etypeInfo{"arcfour-hmac", 16, 8, 16, -138, 0, md5.New, false}, true
 	}
 	return etypeInfo{}, false
 }
@@ -92,19 +90,39 @@ func EtypeName(etype int32) string {
 }
 
 // Supported reports whether keys of etype can be used.
-func Supported(etype int32) bool {
-	_, ok := infoOf(etype)
-	return ok
+func Supported(etype int32) bool { return CheckEtype(etype) == nil }
+
+// CheckEtype says why keys of etype cannot be used, nil if they can. Errors wrap
+// [ErrEtype].
+func CheckEtype(etype int32) error {
+	_, err := usable(etype)
+	return err
 }
 
+// usable returns what is known of an etype that can be used.
+func usable(etype int32) (etypeInfo, error) {
+	info, ok := infoOf(etype)
+	switch {
+	case !ok:
+		return etypeInfo{}, fmt.Errorf("%w: %d (supported: 17, 18, 19, 20, and 23 when allowed)", ErrEtype, etype)
+	case fips140.Enforced() && !info.approved():
+		return etypeInfo{}, fmt.Errorf("%w: %s", ErrNotApproved, info.name)
+	}
+	return info, nil
+}
+
+// approved reports whether FIPS 140-3 approves of what the etype is made of:
+// SHA-1 and MD5 panic where GODEBUG has fips140=only.
+func (i *etypeInfo) approved() bool { return i.afterwards }
+
 // Strongest returns the supported etypes in order of preference, RC4 last and
-// only when allowed.
+// only when allowed. Where FIPS 140-3 is enforced, only those of RFC 8009 are.
 func Strongest(allowRC4 bool) []int32 {
 	out := []int32{AES256SHA1, AES128SHA1, AES256SHA384, AES128SHA256}
 	if allowRC4 {
 		out = append(out, RC4HMAC)
 	}
-	return out
+	return slices.DeleteFunc(out, func(etype int32) bool { return !Supported(etype) })
 }
 
 var (
@@ -114,6 +132,9 @@ var (
 	ErrTooShort = errors.New("message too short for its encryption type")
 	// ErrEtype: an encryption type is not supported, or not the key's.
 	ErrEtype = errors.New("encryption type not supported")
+	// ErrNotApproved is an ErrEtype: GODEBUG=fips140=only leaves aes128-sha2 and
+	// aes256-sha2 (19 and 20, RFC 8009) alone.
+	ErrNotApproved = fmt.Errorf("%w where FIPS 140-3 is enforced (GODEBUG=fips140=only allows aes256-sha2 and aes128-sha2)", ErrEtype)
 )
 
 // A Key is a Kerberos key, ready for use: what is derived from it is derived
@@ -134,9 +155,9 @@ type material struct {
 
 // NewKey copies value, which must have the length that etype demands.
 func NewKey(etype int32, value []byte) (Key, error) {
-	info, ok := infoOf(etype)
-	if !ok {
-		return Key{}, fmt.Errorf("%w: %d (supported: 17, 18, 19, 20, and 23 when allowed)", ErrEtype, etype)
+	info, err := usable(etype)
+	if err != nil {
+		return Key{}, err
 	}
 	if len(value) != info.keyLen {
 		return Key{}, fmt.Errorf("key of %d bytes for %s, want %d", len(value), info.name, info.keyLen)
@@ -146,49 +167,13 @@ func NewKey(etype int32, value []byte) (Key, error) {
 
 // GenerateKey returns a random key.
 func GenerateKey(etype int32) (Key, error) {
-	info, ok := infoOf(etype)
-	if !ok {
-		return Key{}, fmt.Errorf("%w: %d", ErrEtype, etype)
+	info, err := usable(etype)
+	if err != nil {
+		return Key{}, err
 	}
 	value := make([]byte, info.keyLen)
 	rand.Read(value) // never fails since Go 1.24
 	return Key{&material{etype: etype, info: info, value: &value}}, nil
-}
-
-// MaxIterations bounds the PBKDF2 iteration count that a KDC may ask for: about
-// half a second of work. MIT's and AD's default is 4096, RFC 8009's 32768.
-const MaxIterations = 1 << 20
-
-// StringToKey turns a password into a key (RFC 3962 section 4, RFC 8009 section
-// 4, RFC 4757 section 2). params is the s2kparams of the KDC, empty for the
-// default; more than [MaxIterations] is refused.
-func StringToKey(etype int32, password, salt string, params []byte) (Key, error) {
-	if etype == RC4HMAC {
-		h := md4.New()
-		for _, u := range utf16.Encode([]rune(password)) {
-			h.Write([]byte{byte(u), byte(u >> 8)})
-		}
-		return NewKey(etype, h.Sum(nil))
-	}
-	e, err := crypto.GetEtype(etype)
-	if err != nil || !Supported(etype) {
-		return Key{}, fmt.Errorf("%w: %d", ErrEtype, etype)
-	}
-	p := e.GetDefaultStringToKeyParams()
-	if len(params) != 0 {
-		if len(params) != 4 {
-			return Key{}, fmt.Errorf("string-to-key parameters of %d bytes for %s, want 4", len(params), EtypeName(etype))
-		}
-		if n := binary.BigEndian.Uint32(params); n == 0 || n > MaxIterations {
-			return Key{}, fmt.Errorf("string-to-key parameters ask for %d iterations, outside 1 to %d", n, MaxIterations)
-		}
-		p = hex.EncodeToString(params)
-	}
-	value, err := e.StringToKey(password, salt, p)
-	if err != nil {
-		return Key{}, fmt.Errorf("string to key for %s: %w", EtypeName(etype), err)
-	}
-	return NewKey(etype, value)
 }
 
 // IsZero reports whether k holds no key.
