@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/regularfile"
 )
 
 // A DIR cache is a directory of FILE caches whose names begin with "tkt", and a
@@ -62,7 +64,7 @@ func (d dirCollection) Primary(context.Context) (Store, error) {
 }
 
 func (d dirCollection) primary() (string, error) {
-	f, err := openRegular(filepath.Join(d.path, primaryFile), os.O_RDONLY, nil)
+	f, err := regularfile.Open(filepath.Join(d.path, primaryFile), os.O_RDONLY, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return defaultMember, nil
 	}

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/kerbchain/kerbchain/internal/regularfile"
 )
 
 // ErrOtherClient: credentials are not added to a cache that holds those of
@@ -104,15 +106,15 @@ func (s *FileStore) load(ctx context.Context) (_ *Cache, replaced bool, _ error)
 }
 
 func (s *FileStore) read(ctx context.Context) ([]byte, fs.FileInfo, error) {
-	f, err := openRegular(s.path, os.O_RDONLY, nil)
+	f, err := regularfile.Open(s.path, os.O_RDONLY, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
-	if err := lock(ctx, f, false); errors.Is(err, errLocked) {
+	if err := regularfile.Lock(ctx, f, false); errors.Is(err, regularfile.ErrLocked) {
 		return nil, nil, err
 	}
-	return readAll(f)
+	return readWhole(f)
 }
 
 // Add appends in one write, in the format that the file has. Nothing is added
@@ -145,15 +147,15 @@ func (s *FileStore) Add(ctx context.Context, credentials ...Credential) error {
 }
 
 func (s *FileStore) add(ctx context.Context, credentials []Credential) (replaced bool, _ error) {
-	f, err := openRegular(s.path, os.O_RDWR|os.O_APPEND, ours)
+	f, err := regularfile.Open(s.path, os.O_RDWR|os.O_APPEND, ours)
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
-	if err := lock(ctx, f, true); err != nil {
+	if err := regularfile.Lock(ctx, f, true); err != nil {
 		return false, err
 	}
-	b, info, err := readAll(f)
+	b, info, err := readWhole(f)
 	if err != nil {
 		return false, err
 	}
@@ -255,4 +257,19 @@ func (s *FileStore) failed(err error) error {
 		hint = "; run kinit, or set KRB5CCNAME to a cache that exists"
 	}
 	return fmt.Errorf("credential cache %s: %w%s", s.name, err, hint)
+}
+
+// readWhole reads a file that may be too large to be a cache.
+func readWhole(f *os.File) ([]byte, fs.FileInfo, error) {
+	b, info, err := regularfile.ReadAll(f, MaxSize)
+	if errors.Is(err, regularfile.ErrTooLarge) {
+		err = tooLarge("file")
+	}
+	return b, info, err
+}
+
+// isAt reports whether a file that was opened is the one of that path now.
+func isAt(opened fs.FileInfo, path string) bool {
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(opened, there)
 }

@@ -9,8 +9,6 @@ import (
 	"os"
 )
 
-const openFlags = 0
-
 // writable says that it is not: whose a file is, and who else is writing it, is
 // told in ways that are not carried out here.
 func writable() error {
@@ -26,5 +24,3 @@ func stateOf(path string) (string, error) {
 	}
 	return fmt.Sprintf("%x %x", info.Size(), info.ModTime().UnixNano()), nil
 }
-
-func tryLock(*os.File, bool) error { return errors.ErrUnsupported }

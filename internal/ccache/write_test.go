@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/regularfile"
 )
 
 // lastEntry returns where the last entry of one of MIT's files begins.
@@ -199,7 +200,7 @@ func TestNotRegular(t *testing.T) {
 		}
 	}
 	// The flags alone must do, should the pipe come between the two looks.
-	f, err := os.OpenFile(pipe, os.O_RDONLY|openFlags, 0)
+	f, err := os.OpenFile(pipe, os.O_RDONLY|regularfile.OpenFlags, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

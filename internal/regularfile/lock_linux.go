@@ -1,4 +1,4 @@
-package ccache
+package regularfile
 
 import (
 	"errors"

@@ -1,6 +1,6 @@
 //go:build aix || linux || solaris
 
-package ccache
+package regularfile
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ func fcntlLock(f *os.File, command int, exclusive bool) error {
 	}
 	err := onFile(f, func(fd uintptr) error { return unix.FcntlFlock(fd, command, &l) })
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) { // POSIX allows both
-		return errLocked
+		return ErrLocked
 	}
 	return err
 }

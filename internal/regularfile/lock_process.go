@@ -1,6 +1,6 @@
 //go:build aix || solaris
 
-package ccache
+package regularfile
 
 import (
 	"os"

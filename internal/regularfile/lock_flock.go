@@ -1,6 +1,6 @@
 //go:build unix && !aix && !linux && !solaris
 
-package ccache
+package regularfile
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ func tryLock(f *os.File, exclusive bool) error {
 	}
 	err := onFile(f, func(fd uintptr) error { return unix.Flock(int(fd), how|unix.LOCK_NB) })
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return errLocked
+		return ErrLocked
 	}
 	return err
 }
