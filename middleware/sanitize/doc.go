@@ -9,6 +9,8 @@
 //
 //   - status, status line and protocol version,
 //   - the header fields Date and Server,
+//   - of status 429 and 503 the value of Retry-After (RFC 9110 section 10.2.3),
+//     written anew and an hour at most, so that retries back off as they are told,
 //   - the request that it answers, and the state of the TLS connection.
 //
 // The body is closed and replaced by an empty one; all other header fields,

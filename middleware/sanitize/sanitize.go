@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -68,6 +69,9 @@ func empty(resp *http.Response) *http.Response {
 		if v := resp.Header.Values(name); len(v) > 0 {
 			header[name] = slices.Clone(v)
 		}
+	}
+	if v := retryAfter(resp, time.Now()); v != "" {
+		header.Set("Retry-After", v)
 	}
 	return &http.Response{
 		Status:     resp.Status,
