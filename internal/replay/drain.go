@@ -3,28 +3,78 @@ package replay
 import (
 	"io"
 	"math"
+	"net/http"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/panics"
 )
 
-// Drain reads body to its end, so that the connection it came on can be used
-// again, but reads no more than limit bytes, and closes it in every case. A
-// nil body counts as complete.
+// DefaultPatience is how long a body is drained where no other time was chosen.
+// Another connection costs a round trip or two, so that there is no gain in
+// waiting longer for the rest of a body.
+const DefaultPatience = 500 * time.Millisecond
+
+// Drain reads the body of resp to its end, so that the connection it came on can
+// be used again, and closes it in every case. It reads no more than limit bytes,
+// and no longer than patience, where that is above 0; what is not at its end by
+// then is closed, which ends the connection. Of a response after which the server
+// closes the connection (resp.Close) nothing is read. A nil body counts as
+// complete.
 //
 // complete tells that the end was reached. An error of reading is returned
 // with complete false; if all was read, the error is that of Close. Waiting
 // for bytes ends with the context of the request that the body answers.
-func Drain(body io.ReadCloser, limit int64) (complete bool, err error) {
-	if body == nil {
+func Drain(resp *http.Response, limit int64, patience time.Duration) (complete bool, err error) {
+	body := resp.Body
+	switch {
+	case body == nil:
 		return true, nil
+	case resp.Close:
+		_ = body.Close() // nothing depends on it
+		return false, nil
+	case body == http.NoBody, patience <= 0:
+		complete, err = toEnd(body, limit)
+	default:
+		return drainWithin(body, limit, patience)
 	}
+	if closed := body.Close(); complete {
+		err = closed
+	}
+	return complete, err
+}
+
+// drainWithin is Drain for a body that may keep us waiting.
+func drainWithin(body io.ReadCloser, limit int64, patience time.Duration) (bool, error) {
+	type result struct {
+		complete bool
+		err      error
+	}
+	done := make(chan result, 1)
+	go func() {
+		var res result
+		defer func() { done <- res }()
+		defer panics.Into(&res.err)
+		res.complete, res.err = toEnd(body, limit)
+	}()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case res := <-done:
+		if closed := body.Close(); res.complete {
+			res.err = closed
+		}
+		return res.complete, res.err
+	case <-late.C:
+		// This ends a Read of net/http that is under way.
+		_ = body.Close() // the connection is given up
+		return false, nil
+	}
+}
+
+// toEnd reads up to limit bytes, and reports whether that was all.
+func toEnd(body io.Reader, limit int64) (bool, error) {
 	limit = min(max(limit, 0), math.MaxInt64-1)
 	// One byte more tells a body of just that size from a longer one.
 	n, err := io.Copy(io.Discard, io.LimitReader(&progress{r: body}, limit+1))
-	closed := body.Close()
-	if err != nil {
-		return false, err
-	}
-	if n > limit {
-		return false, nil
-	}
-	return true, closed
+	return err == nil && n <= limit, err
 }

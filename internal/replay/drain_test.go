@@ -9,8 +9,11 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 )
 
 func TestDrain(t *testing.T) {
@@ -39,7 +42,7 @@ func TestDrain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := &counted{Reader: tc.reader, closeErr: tc.closeErr}
-			complete, err := Drain(body, tc.limit)
+			complete, err := Drain(&http.Response{Body: body}, tc.limit, time.Minute)
 			if complete != tc.complete || !errors.Is(err, tc.err) || (err == nil) != (tc.err == nil) {
 				t.Errorf("%v, %v, want %v, %v", complete, err, tc.complete, tc.err)
 			}
@@ -53,8 +56,94 @@ func TestDrain(t *testing.T) {
 			}
 		})
 	}
-	if complete, err := Drain(nil, 1); !complete || err != nil {
+	if complete, err := Drain(new(http.Response), 1, time.Minute); !complete || err != nil {
 		t.Errorf("nil: %v, %v", complete, err)
+	}
+}
+
+// Without a bound in time it is the same.
+func TestDrainWithoutPatience(t *testing.T) {
+	bad := errors.New("bad")
+	for name, tc := range map[string]struct {
+		text          string
+		limit         int64
+		complete      bool
+		closeErr, err error
+	}{
+		"all":         {"0123", 4, true, nil, nil},
+		"cut":         {"0123", 3, false, nil, nil},
+		"close error": {"0123", 4, true, bad, bad},
+		"both":        {"0123", 3, false, bad, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := &counted{Reader: strings.NewReader(tc.text), closeErr: tc.closeErr}
+			complete, err := Drain(&http.Response{Body: body}, tc.limit, 0)
+			if n := body.closes.Load(); complete != tc.complete || !errors.Is(err, tc.err) || (err == nil) != (tc.err == nil) || n != 1 {
+				t.Errorf("%v, %v, closed %d times", complete, err, n)
+			}
+		})
+	}
+}
+
+// A body that drips is given up when the time is over, whether its Read heeds
+// Close or not; one that is at its end by then is not.
+func TestDrainHasAnEnd(t *testing.T) {
+	for name, heeds := range map[string]bool{"heeds Close": true, "does not": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				closed, over := make(chan struct{}), make(chan struct{})
+				reader := readerFunc(func(p []byte) (int, error) {
+					if heeds {
+						select {
+						case <-closed:
+							return 0, http.ErrBodyReadAfterClose
+						case <-time.After(100 * time.Millisecond):
+						}
+						return copy(p, "x"), nil
+					}
+					<-over
+					return 0, io.EOF
+				})
+				body := &counted{Reader: reader, onClose: sync.OnceFunc(func() { close(closed) })}
+				began := time.Now()
+				complete, err := Drain(&http.Response{Body: body}, 1<<20, time.Second)
+				if took := time.Since(began); complete || err != nil || took != time.Second || body.closes.Load() != 1 {
+					t.Errorf("%v, %v, after %v, closed %d times", complete, err, took, body.closes.Load())
+				}
+				close(over)
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		drips := 0
+		body := &counted{Reader: readerFunc(func(p []byte) (int, error) {
+			if drips++; drips > 9 {
+				return 0, io.EOF
+			}
+			time.Sleep(100 * time.Millisecond)
+			return copy(p, "x"), nil
+		})}
+		if complete, err := Drain(&http.Response{Body: body}, 1<<20, time.Second); !complete || err != nil {
+			t.Errorf("in time: %v, %v", complete, err)
+		}
+		drips = -100
+		if complete, err := Drain(&http.Response{Body: body}, 1<<20, -1); !complete || err != nil {
+			t.Errorf("no bound: %v, %v", complete, err)
+		}
+	})
+}
+
+// A connection that ends with the response is not worth a byte, however the
+// body's end is told.
+func TestDrainOfTheLast(t *testing.T) {
+	read := false
+	body := &counted{Reader: readerFunc(func([]byte) (int, error) {
+		read = true
+		return 0, io.EOF
+	})}
+	complete, err := Drain(&http.Response{Body: body, Close: true, ContentLength: -1}, 1<<20, 0)
+	if complete || err != nil || read || body.closes.Load() != 1 {
+		t.Errorf("%v, %v, read %v, closed %d times", complete, err, read, body.closes.Load())
 	}
 }
 
@@ -84,7 +173,7 @@ func TestDrainKeepsConnection(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if complete, err := Drain(resp.Body, limit); complete != want || err != nil {
+			if complete, err := Drain(resp, limit, time.Minute); complete != want || err != nil {
 				t.Fatalf("limit %d: complete %v, %v", limit, complete, err)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/kerbchain/kerbchain"
@@ -72,7 +73,7 @@ func (s *stage) roundTrip(next kerbchain.Next, r *http.Request) (*http.Response,
 			return nil, err
 		}
 		c.cookies.take(c.r, resp)
-		if err := c.drain(resp); err != nil {
+		if err := c.drain(resp, tokens); err != nil {
 			closeRequest(again)
 			return nil, err
 		}
@@ -133,11 +134,15 @@ func (c *call) unrepeatable(err error) error {
 	}
 }
 
-// drain ends a response that another request follows.
-func (c *call) drain(resp *http.Response) error {
-	// A body that is too long or breaks off costs the connection and no more:
-	// the next request takes another.
-	_, err := replay.Drain(resp.Body, c.DrainLimit)
+// drain ends a response that another request follows, with these tokens.
+func (c *call) drain(resp *http.Response, tokens []leg.Token) error {
+	patience := c.DrainTime
+	if slices.ContainsFunc(tokens, func(t leg.Token) bool { return t.Continued }) {
+		patience = 0 // on another connection the next request would fail
+	}
+	// A body that is too long or slow, or breaks off, costs the connection and no
+	// more: the next request takes another.
+	_, err := replay.Drain(resp, c.DrainLimit, patience)
 	if end := c.r.Context().Err(); end != nil {
 		return fmt.Errorf("negotiate: reading the body of a challenge: %w", errors.Join(end, err))
 	}

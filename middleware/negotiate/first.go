@@ -9,6 +9,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/internal/replay"
+	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // bare reports whether the caller's request bears no token, and will be asked
@@ -53,8 +54,8 @@ func (c *call) first() (*http.Response, error) {
 		if tokens != nil {
 			return c.send(r, tokens)
 		}
-	case once && c.bare() && c.OneShot == Expect:
-		r = expecting(r)
+	case once && c.bare() && c.OneShot == Expect && !expects(c.r):
+		return c.heard(r)
 	}
 	if r.Body != nil && !c.body.Repeatable() && expects(r) {
 		// net/http sends a body that the server did not want, so as to keep the
@@ -77,8 +78,32 @@ func (c *call) ask(cause error) (*http.Response, error) {
 	if err != nil {
 		return nil, errors.Join(cause, err)
 	}
+	return c.heard(r)
+}
+
+// heard sends r with Expect: 100-continue. A server that knows no such field says
+// 417, and is sent r without it (RFC 9110 section 10.1.1), if the body can still
+// be sent; a field of the caller's is the caller's to take back.
+func (c *call) heard(r *http.Request) (*http.Response, error) {
 	c.sent++
-	return c.next(expecting(r))
+	resp, err := c.next(expecting(r))
+	if err != nil || resp == nil || resp.StatusCode != http.StatusExpectationFailed || expects(c.r) {
+		return resp, err
+	}
+	again, err := c.nextRequest()
+	switch {
+	case errors.Is(err, middleware.ErrBodyNotReplayable):
+		return resp, nil
+	case err != nil:
+		closeBody(resp)
+		return nil, err
+	}
+	if err := c.drain(resp, nil); err != nil {
+		closeRequest(again)
+		return nil, err
+	}
+	c.sent++
+	return c.next(again)
 }
 
 // expecting returns r with Expect: 100-continue.
@@ -143,5 +168,5 @@ func (c *call) probe() ([]leg.Token, error) {
 	if tokens != nil {
 		c.cookies.take(r, resp)
 	}
-	return tokens, c.drain(resp)
+	return tokens, c.drain(resp, tokens)
 }

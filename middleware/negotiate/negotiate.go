@@ -18,9 +18,11 @@ package negotiate
 import (
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/replay"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -31,6 +33,7 @@ const (
 	DefaultMaxLegs    = 4
 	DefaultBodyLimit  = 1 << 20
 	DefaultDrainLimit = 256 << 10
+	DefaultDrainTime  = replay.DefaultPatience // half a second
 )
 
 // Options loosen or bound the stage. The zero value is the safe default.
@@ -59,6 +62,11 @@ type Options struct {
 	// that the next request can take the same connection, 0 meaning
 	// DefaultDrainLimit and less than 0 none.
 	DrainLimit int64
+	// DrainTime is how long that reading may take; then the connection is closed
+	// and another one taken. 0 means DefaultDrainTime, and less than 0 that the
+	// context of the request alone ends it, as it does where the next token is
+	// of use on that connection only.
+	DrainTime time.Duration
 	// ReturnChallenge makes a 401 or 407, whole, the answer where there are no
 	// credentials for a token ([middleware.ErrCredentials]), in place of that
 	// error: for chains with another scheme outside.
@@ -118,7 +126,8 @@ const (
 // a request that comes with Expect: 100-continue nothing is read before the
 // transport does. Where the connection breaks off while the body of an unsigned
 // request is written, as by a server that says 401 and hangs up, it is sent once
-// more with that field. Errors are those of the transport below, those of in,
+// more with that field. A 417 to that field is answered by the request without it,
+// where it was not the caller's. Errors are those of the transport below, those of in,
 // and [*middleware.Error] around [middleware.ErrBodyNotReplayable].
 //
 // Cookies that a challenge sets or deletes (RFC 6265) are sent, or not sent any
@@ -141,6 +150,9 @@ func New(in middleware.Initiator, o Options) kerbchain.Middleware {
 	}
 	if o.DrainLimit == 0 {
 		o.DrainLimit = DefaultDrainLimit
+	}
+	if o.DrainTime == 0 {
+		o.DrainTime = DefaultDrainTime
 	}
 	if o.Proxy == nil {
 		o.Proxy = http.ProxyFromEnvironment

@@ -140,7 +140,7 @@ func (c *call) establish() (*http.Response, error) {
 	}
 	// What remains unread, or cannot be read, costs the connection, which the
 	// message then notices.
-	if _, err := replay.Drain(resp.Body, drainLimit); c.r.Context().Err() != nil {
+	if _, err := replay.Drain(resp, drainLimit, replay.DefaultPatience); c.r.Context().Err() != nil {
 		return nil, errors.Join(ended(c.r.Context()), err)
 	}
 	c.peer = peer{origin(c.r), w.conn(), sc, sealer}
