@@ -442,15 +442,15 @@ func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg
 	if body.Options&optRenewable != 0 && part.RenewTill.After(body.Renew) {
 		return bad(fmt.Errorf("the ticket is renewable until %v, asked was until %v", part.RenewTill, body.Renew))
 	}
-	// The reply bears our nonce, so the time in it is the KDC's now.
-	if skew := startOf(part).Sub(r.at.Add(a.offset)); skew.Abs() > a.c.o.Clockskew {
-		a.offset += skew
-		if !a.c.o.Timesync {
-			e := a.fail(KindSkew, fmt.Errorf("the ticket starts at %s", startOf(part).Format(time.RFC3339)), "set the clock of one of the two right (NTP)")
-			e.Skew = a.offset
-			return nil, e
-		}
+	// The reply bears our nonce and is authentic, so the time in it is the KDC's
+	// now; that of a KRB-ERROR was good for one more try, and no longer.
+	skew := startOf(part).Sub(r.at)
+	if (skew-a.offset).Abs() > a.c.o.Clockskew && !a.c.o.Timesync {
+		e := a.fail(KindSkew, fmt.Errorf("the ticket starts at %s", startOf(part).Format(time.RFC3339)), "set the clock of one of the two right (NTP)")
+		e.Skew = skew
+		return nil, e
 	}
+	a.offset = a.c.follow(a.offset, skew)
 	if a.offset != a.c.Offset(a.realm) {
 		a.c.SetOffset(a.realm, a.offset)
 	}

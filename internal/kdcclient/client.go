@@ -173,6 +173,21 @@ func (c *Client) offset(realm string) (time.Duration, bool) {
 	return d, ok
 }
 
+// follow returns the offset to use from now on, where one was assumed and an
+// authentic reply says that the KDC is ahead by skew. What the reply confirms, in
+// the whole seconds that it tells, stays; clocks that differ by no more than they
+// may are left alone.
+func (c *Client) follow(assumed, skew time.Duration) time.Duration {
+	const grain = 2 * time.Second
+	switch {
+	case (skew - assumed).Abs() <= grain:
+		return assumed
+	case skew.Abs() <= c.o.Clockskew:
+		return 0
+	}
+	return skew
+}
+
 // SetOffset says how far the clock of realm's KDC is ahead of ours, as a
 // credential cache knows it.
 func (c *Client) SetOffset(realm string, d time.Duration) {

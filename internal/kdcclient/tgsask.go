@@ -52,9 +52,6 @@ func (t *tgsCall) askTwice(ctx context.Context, w wanted) (*krb.Ticket, *Error) 
 			if err != nil {
 				return nil, t.fail(KindReply, err, hintForged)
 			}
-			if resynced {
-				t.c.SetOffset(t.realm, offset)
-			}
 			return got, nil
 		}
 		if r.err.Code != krb.CodeSkew || !t.c.o.Timesync || resynced {
@@ -87,11 +84,12 @@ type tgsRequest struct {
 	body   *krb.KDCReqBody
 	msg    []byte
 	subkey krb.Key
-	now    time.Time // the KDC's, we think
+	now    time.Time     // the KDC's, we think
+	offset time.Duration // of now to our clock
 }
 
 func (t *tgsCall) request(w wanted, offset time.Duration) (*tgsRequest, error) {
-	q := &tgsRequest{wanted: w, now: t.c.o.Now().Add(offset)}
+	q := &tgsRequest{wanted: w, now: t.c.o.Now().Add(offset), offset: offset}
 	q.body = &krb.KDCReqBody{
 		// A KDC refuses to make of a ticket what the ticket is not.
 		Options: w.options | t.tgt.Flags&optForwardable | krb.OptionRenewableOK,
@@ -163,7 +161,21 @@ func (t *tgsCall) accept(r *reply, q *tgsRequest) (*krb.Ticket, error) {
 			return nil, err
 		}
 	}
+	t.sync(part, r, q)
 	return newTicket(rep, part, part.Server), nil
+}
+
+// sync follows the clock of a KDC that knows the key: a new ticket starts now, and
+// unlike the time in a KRB-ERROR this one is authentic. The KDC found our time
+// good enough, so a start that is further away is something else's.
+func (t *tgsCall) sync(part *krb.EncKDCRepPart, r *reply, q *tgsRequest) {
+	skew := part.StartTime.Sub(r.at)
+	if !t.c.o.Timesync || part.StartTime.IsZero() || (skew-q.offset).Abs() > t.c.o.Clockskew {
+		return
+	}
+	if offset := t.c.follow(q.offset, skew); offset != t.c.Offset(t.realm) {
+		t.c.SetOffset(t.realm, offset)
+	}
 }
 
 var errOtherName = errors.New("the ticket is for another service")
