@@ -64,8 +64,8 @@ type keptKey struct {
 	key krb.Key
 }
 
-func (k *keptKey) Key(ctx context.Context, info krb.EtypeInfo, kvno uint32) (krb.Key, error) {
-	key, err := k.Keys.Key(ctx, info, kvno)
-	k.key = key
-	return key, err
+func (k *keptKey) Key(ctx context.Context, info krb.EtypeInfo, kvno uint32) (kdcclient.KeyEntry, error) {
+	entry, err := k.Keys.Key(ctx, info, kvno)
+	k.key = entry.Key
+	return entry, err
 }

@@ -70,7 +70,7 @@ type asCall struct {
 
 	infos []krb.EtypeInfo // what the KDC said of the client's keys
 	said  int             // how well it said so: rank of the data they are from
-	key   krb.Key         // of the pre-authentication, zero before
+	key   KeyEntry        // of the pre-authentication, zero before
 }
 
 // AS gets a ticket with the client's own key (RFC 4120 section 3.1). It asks
@@ -106,11 +106,13 @@ func (c *Client) AS(ctx context.Context, r ASRequest) (*krb.Ticket, error) {
 		return nil, a.fail(KindRequest, errNoEtype, hintEtypes())
 	}
 	a.etypes = a.r.Etypes
-	if have := r.Keys.Etypes(); have != nil {
+	if have, first := r.Keys.Etypes(); have != nil {
 		a.etypes = nil
-		for _, e := range a.r.Etypes {
-			if slices.Contains(have, e) {
-				a.etypes = append(a.etypes, e)
+		for _, types := range [][]int32{have[:first], have[first:]} {
+			for _, e := range a.r.Etypes {
+				if slices.Contains(types, e) {
+					a.etypes = append(a.etypes, e)
+				}
 			}
 		}
 		if len(a.etypes) == 0 {
@@ -142,7 +144,7 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 			return a.accept(ctx, r, body, msg)
 		}
 		switch code := r.err.Code; {
-		case code == krb.CodePreauthRequired && a.key.IsZero():
+		case code == krb.CodePreauthRequired && a.key.Key.IsZero():
 			if fail := a.prepare(ctx, r); fail != nil {
 				return nil, fail
 			}
@@ -156,10 +158,12 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 			resynced = false
 		default:
 			e := a.refused(r)
-			switch code {
-			case krb.CodePreauthRequired:
+			switch {
+			case code == krb.CodePreauthFailed && !a.key.Key.IsZero():
+				e.Err = fmt.Errorf("%w with %s", r.err, a.key.named())
+			case code == krb.CodePreauthRequired:
 				e.Err = fmt.Errorf("%w of the types %s, though a timestamp was sent", r.err, listTypes(r.err.Data))
-			case krb.CodeEtypeNoSupport:
+			case code == krb.CodeEtypeNoSupport:
 				e.Err = fmt.Errorf("%w for keys of types %s", r.err, etypeNames(a.etypes))
 			}
 			return nil, e
@@ -170,7 +174,7 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 // elsewhere reports whether a KRB-ERROR sends us to another realm, and may.
 func (a *asCall) elsewhere(ke *krb.KRBError) bool {
 	_, ok := clientRealm(ke, a.realm)
-	return ok && a.r.Canonicalize && a.key.IsZero()
+	return ok && a.r.Canonicalize && a.key.Key.IsZero()
 }
 
 // move goes on in the realm where the client is said to be.
@@ -215,8 +219,8 @@ func (a *asCall) request() (*krb.KDCReqBody, []byte, error) {
 		body.Options |= krb.OptionCanonical
 		padata = append(padata, krb.PAData{Type: paReqEncPARep, Value: []byte{}})
 	}
-	if !a.key.IsZero() {
-		ts, err := encTimestamp(a.key, now)
+	if !a.key.Key.IsZero() {
+		ts, err := encTimestamp(a.key.Key, now)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -289,8 +293,8 @@ func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 			continue
 		}
 		key, err := a.r.Keys.Key(ctx, salted(a.infos[i], a.r.Client), 0)
-		if err == nil && key.Etype() != etype {
-			err = fmt.Errorf("a key of type %s was given for %s", krb.EtypeName(key.Etype()), krb.EtypeName(etype))
+		if err == nil && key.Key.Etype() != etype {
+			err = fmt.Errorf("a key of type %s was given for %s", krb.EtypeName(key.Key.Etype()), krb.EtypeName(etype))
 		}
 		if err == nil {
 			a.key = key
@@ -415,9 +419,9 @@ func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg
 	if err != nil {
 		return nil, a.noKey(ctx, err)
 	}
-	plain, err := key.OpenData(krb.UsageASRepEncPart, rep.EncPart)
+	plain, err := key.Key.OpenData(krb.UsageASRepEncPart, rep.EncPart)
 	if errors.Is(err, krb.ErrIntegrity) {
-		return nil, a.fail(KindKey, fmt.Errorf("the reply does not open under the client's key: %w", err),
+		return nil, a.fail(KindKey, fmt.Errorf("the reply does not open under the client's key, %s: %w", key.named(), err),
 			"the password or key is wrong; a keytab goes stale when the password changes")
 	}
 	if err != nil {
@@ -435,7 +439,7 @@ func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg
 		return bad(err)
 	}
 	if a.r.Canonicalize {
-		if err := checkEncPARep(part, key, msg); err != nil {
+		if err := checkEncPARep(part, key.Key, msg); err != nil {
 			return bad(err)
 		}
 	}
@@ -462,11 +466,16 @@ func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg
 
 // replyKey finds the client's key for a reply. The salt may be another than
 // before, where the KDC says so in the reply, and no less well than before. One
-// that it never told is the default of the name in the reply.
-func (a *asCall) replyKey(ctx context.Context, rep *krb.KDCRep) (krb.Key, error) {
+// that it never told is the default of the name in the reply. With a keytab the
+// key that passed the pre-authentication is the one, whatever version the KDC
+// says: tools such as ktpass write versions of their own.
+func (a *asCall) replyKey(ctx context.Context, rep *krb.KDCRep) (KeyEntry, error) {
+	if have, _ := a.r.Keys.Etypes(); have != nil && !a.key.Key.IsZero() && a.key.Key.Etype() == rep.EncPart.Etype {
+		return a.key, nil
+	}
 	infos, said, err := etypeInfos(rep.PAData, a.etypes)
 	if err != nil {
-		return krb.Key{}, err
+		return KeyEntry{}, err
 	}
 	if said < a.said || said == saidNothing && a.infos != nil {
 		infos = a.infos
@@ -480,8 +489,8 @@ func (a *asCall) replyKey(ctx context.Context, rep *krb.KDCRep) (krb.Key, error)
 		client = rep.Client
 	}
 	key, err := a.r.Keys.Key(ctx, salted(info, client), rep.EncPart.Kvno)
-	if err == nil && key.Etype() != info.Etype {
-		err = fmt.Errorf("a key of type %s was given for %s", krb.EtypeName(key.Etype()), krb.EtypeName(info.Etype))
+	if err == nil && key.Key.Etype() != info.Etype {
+		err = fmt.Errorf("a key of type %s was given for %s", krb.EtypeName(key.Key.Etype()), krb.EtypeName(info.Etype))
 	}
 	return key, err
 }

@@ -318,13 +318,13 @@ func TestKeyTableVersionZero(t *testing.T) {
 		return k
 	}
 	zero, three := key(), key()
-	keys := KeyTable([]KeyEntry{{zero, 0}, {three, 3}})
+	keys := KeyTable([]KeyEntry{{Key: zero, Kvno: 0}, {Key: three, Kvno: 3}})
 	for kvno, want := range map[uint32]krb.Key{0: three, 3: three, 7: three} {
-		if got, err := keys.Key(t.Context(), krb.EtypeInfo{Etype: 18}, kvno); err != nil || !got.Equal(want) {
+		if got, err := keys.Key(t.Context(), krb.EtypeInfo{Etype: 18}, kvno); err != nil || !got.Key.Equal(want) {
 			t.Errorf("version %d: another key, %v", kvno, err)
 		}
 	}
-	if got, err := KeyTable([]KeyEntry{{zero, 0}}).Key(t.Context(), krb.EtypeInfo{Etype: 18}, 5); err != nil || !got.Equal(zero) {
+	if got, err := KeyTable([]KeyEntry{{Key: zero, Kvno: 0}}).Key(t.Context(), krb.EtypeInfo{Etype: 18}, 5); err != nil || !got.Key.Equal(zero) {
 		t.Errorf("a keytab of version 0 alone: %v", err)
 	}
 }

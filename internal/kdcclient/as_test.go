@@ -173,7 +173,7 @@ func TestASKeyTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := client(Options{}, k)
-	keys := KeyTable([]KeyEntry{{stale, 2}, {key(17), 3}, {stale, 1}})
+	keys := KeyTable([]KeyEntry{{Key: stale, Kvno: 2}, {Key: key(17), Kvno: 3}, {Key: stale, Kvno: 1}})
 	if _, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: keys}); err != nil {
 		t.Fatal(err)
 	}
@@ -182,24 +182,24 @@ func TestASKeyTable(t *testing.T) {
 	}
 	// The version that the KDC names is used, where there is one.
 	k.edit(func() { k.preauth, k.kvno = false, 3 })
-	if _, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: KeyTable([]KeyEntry{{stale, 9}, {key(17), 3}})}); err != nil {
+	if _, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: KeyTable([]KeyEntry{{Key: stale, Kvno: 9}, {Key: key(17), Kvno: 3}})}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := KeyTable([]KeyEntry{{stale, 9}, {key(17), 3}}).Key(t.Context(), krb.EtypeInfo{Etype: 17}, 3)
-	if err != nil || !got.Equal(key(17)) {
+	got, err := KeyTable([]KeyEntry{{Key: stale, Kvno: 9}, {Key: key(17), Kvno: 3}}).Key(t.Context(), krb.EtypeInfo{Etype: 17}, 3)
+	if err != nil || !got.Key.Equal(key(17)) {
 		t.Errorf("kvno 3: %v, %v", got, err)
 	}
-	got, err = KeyTable([]KeyEntry{{stale, 9}, {key(17), 3}}).Key(t.Context(), krb.EtypeInfo{Etype: 17}, 4)
-	if err != nil || !got.Equal(stale) {
+	got, err = KeyTable([]KeyEntry{{Key: stale, Kvno: 9}, {Key: key(17), Kvno: 3}}).Key(t.Context(), krb.EtypeInfo{Etype: 17}, 4)
+	if err != nil || !got.Key.Equal(stale) {
 		t.Errorf("kvno not at hand: %v, %v", got, err)
 	}
 
 	before := k.count(0)
-	_, err = c.AS(t.Context(), ASRequest{Client: alice, Keys: KeyTable([]KeyEntry{{stale, 1}}), Etypes: []int32{18}})
+	_, err = c.AS(t.Context(), ASRequest{Client: alice, Keys: KeyTable([]KeyEntry{{Key: stale, Kvno: 1}}), Etypes: []int32{18}})
 	if e := failure(t, err); e.Kind != KindKey || !e.Credentials() || !strings.Contains(e.Error(), "aes128") || k.count(0) != before {
 		t.Errorf("no common etype: %v", err)
 	}
-	_, err = c.AS(t.Context(), ASRequest{Client: alice, Keys: KeyTable([]KeyEntry{{stale, 1}})})
+	_, err = c.AS(t.Context(), ASRequest{Client: alice, Keys: KeyTable([]KeyEntry{{Key: stale, Kvno: 1}})})
 	if e := failure(t, err); e.Kind != KindKey {
 		t.Errorf("stale keytab: %v", err)
 	}

@@ -87,7 +87,7 @@ func FuzzReply(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff})
 	c := New(Options{Now: func() time.Time { return epoch }, Timesync: true})
-	keys := KeyTable([]KeyEntry{{fuzzKey, 1}})
+	keys := KeyTable([]KeyEntry{{Key: fuzzKey, Kvno: 1}})
 	body := &krb.KDCReqBody{Nonce: newNonce(), Till: epoch.Add(time.Hour)}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, kind := range []uint8{krb.MsgASRep, krb.MsgTGSRep} {
@@ -111,7 +111,7 @@ func FuzzReply(f *testing.F) {
 					if e := a.refused(r); e.Kind == 0 || e.Code != r.err.Code || printable(e.Error()) != e.Error() {
 						t.Fatal(e)
 					}
-					a.r.Canonicalize, a.key = true, krb.Key{}
+					a.r.Canonicalize, a.key = true, KeyEntry{}
 					if a.elsewhere(r.err) {
 						if fail := a.move(r.err.Client.Realm); (fail == nil) != (a.realm == r.err.Client.Realm) || a.r.Client.Realm != a.realm {
 							t.Fatalf("moved to %q, asking for %v: %v", a.realm, a.r.Client, fail)
@@ -156,7 +156,7 @@ func FuzzSealed(f *testing.F) {
 	}
 	etypes := krb.Strongest(false)
 	c := New(Options{Now: func() time.Time { return epoch }, Timesync: true})
-	keys := KeyTable([]KeyEntry{{fuzzKey, 1}})
+	keys := KeyTable([]KeyEntry{{Key: fuzzKey, Kvno: 1}})
 	f.Fuzz(func(t *testing.T, plain []byte, nonce int32) {
 		seal := func(rep *krb.KDCRep, usage uint32) *krb.KDCRep {
 			sealed, err := fuzzKey.Seal(usage, plain)

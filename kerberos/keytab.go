@@ -1,0 +1,146 @@
+package kerberos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/kdcclient"
+	"github.com/kerbchain/kerbchain/internal/keytab"
+	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/krb5conf"
+)
+
+// Keytab returns a source that logs in with the keys in a keytab file, as
+// o.Principal or as the first principal in the file. The name may begin with
+// "FILE:"; %{uid} and its like are expanded. The file is read at once, and
+// again for every login, so that new keys are found: under the lock that MIT's
+// tools take, for which a second is waited at most. It must be a regular file of
+// no more than 16 MiB, in MIT's format 1 or 2.
+//
+// Of several keys the one is used that kinit -k would: the types of the newest
+// version are offered to the KDC first, and of the type that the KDC chooses the
+// newest key is taken. A version below 128 is newer than one above 240 unless it
+// was written earlier, since versions in eight bits begin anew.
+func Keytab(name string, o Options) (*Source, error) {
+	s, err := newSource(o)
+	if err != nil {
+		return nil, err
+	}
+	creds, err := s.keytab(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := creds.load(context.Background()); err != nil {
+		return nil, err
+	}
+	s.creds = creds
+	return s, nil
+}
+
+func (s *Source) keytab(name string) (*keytabCredentials, error) {
+	expanded, err := krb5conf.Options{Getenv: s.o.Getenv}.Expand(name)
+	if err != nil {
+		return nil, s.noCredentials(fmt.Errorf("keytab %s: %w", name, err), "")
+	}
+	path := strings.TrimPrefix(strings.TrimPrefix(expanded, "FILE:"), "WRFILE:")
+	if kind, _, ok := strings.Cut(path, ":"); ok && kind == strings.ToUpper(kind) && !strings.ContainsAny(kind, "/.") && len(kind) > 1 {
+		return nil, s.noCredentials(fmt.Errorf("keytab %s is of type %s, which is not supported", name, kind), "use a keytab file")
+	}
+	p, err := s.principal()
+	if err != nil {
+		return nil, err
+	}
+	return &keytabCredentials{s: s, path: path, want: p}, nil
+}
+
+type keytabCredentials struct {
+	alone
+	s    *Source
+	path string
+	want krb.Principal // zero: the first in the file
+}
+
+func (c *keytabCredentials) refresh(ctx context.Context, _ *session) (*session, error) {
+	return c.open(ctx, "")
+}
+
+func (c *keytabCredentials) open(ctx context.Context, _ string) (*session, error) {
+	client, keys, err := c.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.s.login(ctx, client, kdcclient.KeyTable(keys), "FILE:"+c.path)
+}
+
+// load reads the file and picks the keys of the wanted principal.
+func (c *keytabCredentials) load(ctx context.Context) (krb.Principal, []kdcclient.KeyEntry, error) {
+	fail := func(err error, hint string) (krb.Principal, []kdcclient.KeyEntry, error) {
+		return krb.Principal{}, nil, c.s.noCredentials(fmt.Errorf("keytab %s: %w", c.path, err), hint)
+	}
+	b, err := keytab.Read(ctx, c.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(fs.ErrNotExist, "name a keytab file that exists")
+	case errors.Is(err, fs.ErrPermission):
+		return fail(fs.ErrPermission, "let the user of this process read it")
+	case err != nil:
+		return fail(err, "")
+	}
+	var found found
+	keys, err := found.keys(b, c.want)
+	switch {
+	case errors.Is(err, keytab.ErrFormat):
+		return fail(err, "make one with ktutil, kadmin or ktpass")
+	case len(keys) > 0:
+		return found.client, keys, nil // and what is behind a torn entry does not count, as with kinit -k
+	case len(found.names) == 0 && err == nil:
+		return fail(errors.New("it holds no keys"), "")
+	case len(found.names) == 0:
+		return fail(err, "")
+	case len(found.unusable) > 0:
+		return fail(fmt.Errorf("its keys of %s are of the types %s, which are not supported", found.client, strings.Join(found.unusable, ", ")),
+			"get a keytab with AES keys")
+	}
+	return fail(errors.Join(fmt.Errorf("no key of %s in it; it holds keys of %s", found.client, strings.Join(found.names, ", ")), err),
+		"name one of these principals, or get a keytab for this one")
+}
+
+// found is what a keytab holds, beside the keys that are looked for.
+type found struct {
+	client   krb.Principal // whose keys are looked for
+	names    []string      // of principals, the first few
+	unusable []string      // types of the client's keys that we do not know
+}
+
+// keys returns those of a principal, the first one in the file if want is zero, in
+// the order of the file. Its error says why reading stopped early.
+func (f *found) keys(file []byte, want krb.Principal) (keys []kdcclient.KeyEntry, stopped error) {
+	f.client = want
+	for e, err := range keytab.Entries(file) {
+		if err != nil {
+			return keys, err
+		}
+		if f.client.IsZero() {
+			f.client = krb.NewPrincipal(e.Principal.Realm, e.Principal.Components...) // whatever type the file says
+		}
+		if name := e.Principal.String(); len(f.names) < 10 && !slices.Contains(f.names, name) {
+			f.names = append(f.names, name)
+		}
+		if !e.Principal.Equal(f.client) {
+			continue
+		}
+		key, err := e.Key()
+		if err != nil {
+			if kind := krb.EtypeName(e.Etype); !slices.Contains(f.unusable, kind) {
+				f.unusable = append(f.unusable, kind)
+			}
+			continue // a type that we cannot use, among others that we can
+		}
+		keys = append(keys, kdcclient.KeyEntry{Key: key, Kvno: e.Kvno, Time: e.Time})
+	}
+	return keys, nil
+}

@@ -1,0 +1,177 @@
+package kerberos_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	second "github.com/jcmturner/gokrb5/v8/keytab"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// key is one of a user's keys in a keytab, made of a password.
+type key struct {
+	password string
+	kvno     uint8
+	etype    int32
+	age      time.Duration
+}
+
+const day = 24 * time.Hour
+
+// keytabFile writes a keytab for a user with gokrb5.
+func keytabFile(t testing.TB, realm *fakekdc.Realm, user string, keys ...key) string {
+	t.Helper()
+	return write(t, user+".keytab", keytabOf(t, realm, user, keys...))
+}
+
+func keytabOf(t testing.TB, realm *fakekdc.Realm, user string, keys ...key) []byte {
+	t.Helper()
+	kt := second.New()
+	for _, k := range keys {
+		if err := kt.AddEntry(user, realm.Name(), k.password, time.Now().Add(-k.age), k.kvno, k.etype); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := kt.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// The key is chosen as kinit -k does; internal/interop holds the same shapes
+// against it. The account has the password "new".
+func TestKeytabChoice(t *testing.T) {
+	realm := fakekdc.Start(t, fakekdc.WithUser("svc", "new", fakekdc.Etypes(18, 17)), fakekdc.WithService(spn))
+	for name, tc := range map[string]struct {
+		keys []key
+		bad  string // what the error says of the key that was used; "" for a login
+	}{
+		"one":                               {[]key{{"new", 3, 18, 0}}, ""},
+		"newest last":                       {[]key{{"old", 1, 18, day}, {"new", 2, 18, 0}}, ""},
+		"newest first":                      {[]key{{"new", 2, 18, 0}, {"old", 1, 18, day}}, ""},
+		"newest is older by its time":       {[]key{{"new", 2, 18, day}, {"old", 1, 18, 0}}, ""},
+		"wrapped":                           {[]key{{"old", 254, 18, 60 * day}, {"old", 255, 18, 30 * day}, {"new", 1, 18, 0}}, ""},
+		"wrapped, newest first":             {[]key{{"new", 1, 18, 0}, {"old", 255, 18, 30 * day}}, ""},
+		"wrapped, written at once":          {[]key{{"old", 255, 18, day}, {"new", 1, 18, day}}, ""},
+		"not wrapped, the small one older":  {[]key{{"old", 1, 18, 60 * day}, {"new", 255, 18, day}}, ""},
+		"not wrapped, old and small":        {[]key{{"new", 255, 18, day}, {"old", 1, 18, 60 * day}}, ""},
+		"240 does not wrap":                 {[]key{{"new", 240, 18, day}, {"old", 1, 18, 0}}, ""},
+		"128 is not after a wrap":           {[]key{{"new", 255, 18, day}, {"old", 128, 18, 0}}, ""},
+		"127 after 241":                     {[]key{{"old", 241, 18, day}, {"new", 127, 18, 0}}, ""},
+		"the newest version's type":         {[]key{{"old", 1, 18, day}, {"new", 2, 17, 0}}, ""},
+		"the newest version's type, first":  {[]key{{"new", 2, 17, 0}, {"old", 1, 18, day}}, ""},
+		"the newest version's type wrapped": {[]key{{"old", 255, 18, day}, {"new", 1, 17, 0}}, ""},
+		"the newest version's types":        {[]key{{"old", 1, 18, day}, {"new", 2, 17, 0}, {"new", 2, 18, 0}}, ""},
+		"a type that the KDC has not":       {[]key{{"new", 1, 18, day}, {"new", 2, 19, 0}}, ""},
+		"stale":                             {[]key{{"old", 7, 18, 0}}, "with the key of version 7 and type aes256-cts-hmac-sha1-96"},
+		"newest is stale":                   {[]key{{"new", 7, 18, day}, {"old", 8, 17, 0}}, "with the key of version 8 and type aes128-cts-hmac-sha1-96"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			realm.ResetExchanges()
+			s, err := kerberos.Keytab(keytabFile(t, realm, "svc", tc.keys...), kerberos.Options{
+				Krb5ConfText: realm.Config("permitted_enctypes = aes256-cts aes128-cts aes128-sha2"), Principal: "svc"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.ServiceTicket(t.Context(), spn)
+			switch {
+			case tc.bad == "" && err != nil:
+				t.Error(err)
+			case tc.bad != "" && (err == nil || !strings.Contains(err.Error(), tc.bad)):
+				t.Errorf("want %q in the error, got %v", tc.bad, err)
+			}
+			if n := realm.Count(fakekdc.AS, 24); n > 1 || tc.bad == "" && n > 0 {
+				t.Errorf("the KDC refused %d keys", n)
+			}
+		})
+	}
+}
+
+// While another program appends to a keytab, what is whole before that is used.
+func TestKeytabWithATornTail(t *testing.T) {
+	realm := fakekdc.Start(t, fakekdc.WithUser("svc", "pw"), fakekdc.WithService(spn))
+	whole := keytabOf(t, realm, "svc", key{"pw", 1, 18, day}, key{"other", 2, 18, 0})
+	first := len(keytabOf(t, realm, "svc", key{"pw", 1, 18, day}))
+	path := write(t, "keytab", nil)
+	for cut := first; cut < len(whole); cut++ {
+		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := kerberos.Keytab(path, environment(realm))
+		if err != nil {
+			t.Fatalf("%d bytes: %v", cut, err)
+		}
+		if cut%20 == 0 || cut == len(whole)-1 {
+			if _, err := s.ServiceTicket(t.Context(), spn); err != nil {
+				t.Errorf("%d bytes: %v", cut, err)
+			}
+		}
+	}
+	for cut := range first {
+		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := kerberos.Keytab(path, environment(realm))
+		want := "ends in the middle of an entry"
+		if cut < 6 {
+			want = "it holds no keys"
+		}
+		if cut < 2 {
+			want = "not a keytab file"
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%d bytes: want %q, got %v", cut, want, err)
+		}
+	}
+}
+
+// What a keytab's error says.
+func TestKeytabErrors(t *testing.T) {
+	realm := fakekdc.Start(t, fakekdc.WithUser("svc", "pw"), fakekdc.WithService(spn))
+	huge := filepath.Join(t.TempDir(), "huge")
+	if err := os.WriteFile(huge, []byte{5, 2}, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(huge, 1<<30); err != nil { // sparse
+		t.Fatal(err)
+	}
+	des := keytabOf(t, realm, "svc", key{"pw", 1, 17, 0})
+	for i := range des { // the type is behind time and version
+		if i > 10 && des[i] == 17 && des[i-1] == 0 && des[i-2] == 1 {
+			des[i] = 3
+		}
+	}
+	for name, tc := range map[string]struct {
+		path, principal string
+		says            []string
+	}{
+		"1 GiB":                  {huge, "", []string{"huge", "more than 16777216 bytes"}},
+		"a folder":               {t.TempDir(), "", []string{"not a regular file"}},
+		"types that nobody uses": {write(t, "kt", des), "svc", []string{"svc@" + realm.Name(), "etype 3", "not supported"}},
+		"keys of others":         {keytabFile(t, realm, "other", key{"pw", 1, 18, 0}), "svc", []string{"no key of svc@", "other@" + realm.Name()}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := environment(realm)
+			o.Principal = tc.principal
+			_, err := kerberos.Keytab(tc.path, o)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range tc.says {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is not in: %v", want, err)
+				}
+			}
+			if e, ok := err.(*middleware.Error); !ok || e.Kind != middleware.ErrCredentials {
+				t.Errorf("%T %v", err, err)
+			}
+		})
+	}
+}
