@@ -4,14 +4,17 @@ FUZZTIME   ?= 1m
 BENCH      ?= .
 
 # Modules of their own, for what they import.
-NESTED = examples/winrm
+NESTED = examples/winrm internal/release
 
-.PHONY: help check fmt vet lint test race nested interop fuzz bench bench-interop
+# Where users are besides Linux on 64 bits.
+PORTS = linux/386 windows/amd64 darwin/arm64 freebsd/amd64
+
+.PHONY: help check fmt vet ports lint test race nested interop fuzz bench bench-interop
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-check: fmt vet lint race nested ## everything that must be clean before a commit
+check: fmt vet ports lint race nested ## everything that must be clean before a commit
 
 fmt: ## fail on files that gofmt would change
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
@@ -19,6 +22,9 @@ fmt: ## fail on files that gofmt would change
 vet: ## go vet, the interop tests included
 	go vet ./...
 	go vet -tags interop ./internal/interop/...
+
+ports: ## go vet, tests included, as on other systems
+	@set -e; for port in $(PORTS); do echo "go vet for $$port"; GOOS=$${port%/*} GOARCH=$${port#*/} go vet ./...; done
 
 lint: ## staticcheck, at a pinned version
 	go run $(STATICCHECK) ./...

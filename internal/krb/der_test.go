@@ -159,7 +159,7 @@ func TestTimesAreUTC(t *testing.T) {
 }
 
 func TestAuthenticatorRefuses(t *testing.T) {
-	for _, cusec := range []int{-1, 1_000_000, 1 << 31} {
+	for _, cusec := range []int{-1, 1_000_000, 1<<31 - 1} {
 		raw := must((&Authenticator{Client: alice, CTime: someDay, Cusec: cusec}).Marshal())
 		if a, err := ParseAuthenticator(raw); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%d microseconds: %+v, %v", cusec, a, err)
