@@ -2,6 +2,7 @@ package kerberos
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net"
 	"strings"
@@ -11,19 +12,42 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// login makes an AS exchange with the given keys.
-func (s *Source) login(ctx context.Context, client krb.Principal, keys kdcclient.Keys, source string) (*session, error) {
+// login makes an AS exchange with the given keys, unless a KDC refused the proof,
+// which is a digest of all that the keys are made of, within the last minute.
+func (s *Source) login(ctx context.Context, a *account, keys kdcclient.Keys, proof [sha256.Size]byte, source string) (*session, error) {
+	client := a.client
+	if why := a.refusal(proof); why != nil {
+		return nil, s.refused(why, client)
+	}
 	conf := s.conf.For(client.Realm)
 	tgt, err := s.kdc.AS(ctx, kdcclient.ASRequest{
-		Client: client, Keys: keys, Etypes: supported(conf.DefaultTktEnctypes),
+		Client: client, Keys: keys, Guard: a, Etypes: supported(conf.DefaultTktEnctypes),
 		Lifetime: conf.TicketLifetime, RenewLife: conf.RenewLifetime,
 		Forwardable: conf.Forwardable || s.o.Forwardable, Proxiable: conf.Proxiable,
 		Canonicalize: conf.Canonicalize,
 	})
+	if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Refusal() {
+		if !why.Kept {
+			a.refuse(proof, why)
+		}
+		return nil, s.refused(why, client)
+	}
 	if err != nil {
 		return nil, s.kdcError(err, client.String(), "")
 	}
+	if client.Type == krb.NTEnterprise {
+		a.isNamed(tgt.Client)
+	}
 	return &session{client: tgt.Client, tgt: tgt, source: source}, nil
+}
+
+// refused is the error of a login that a KDC turned away.
+func (s *Source) refused(why *kdcclient.Error, client krb.Principal) error {
+	err := s.kdcError(why, client.String(), "")
+	if e, ok := errors.AsType[*middleware.Error](err); ok {
+		e.Hint = "this key or password is not sent again for a minute"
+	}
+	return err
 }
 
 func (s *Source) tgsOptions() kdcclient.TGSOptions {

@@ -21,6 +21,9 @@ import (
 // tools take, for which a second is waited at most. It must be a regular file of
 // no more than 16 MiB, in MIT's format 1 or 2.
 //
+// A key that a KDC refused is not sent again for a minute, and neither is another
+// one of the keytab in its place; see [Logins].
+//
 // Of several keys the one is used that kinit -k would: the types of the newest
 // version are offered to the KDC first, and of the type that the KDC chooses the
 // newest key is taken. A version below 128 is newer than one above 240 unless it
@@ -73,7 +76,8 @@ func (c *keytabCredentials) open(ctx context.Context, _ string) (*session, error
 	if err != nil {
 		return nil, err
 	}
-	return c.s.login(ctx, client, kdcclient.KeyTable(keys), "FILE:"+c.path)
+	a := c.s.account(client)
+	return c.s.login(ctx, a, kdcclient.KeyTable(keys), a.ofKeys(keys...), "FILE:"+c.path)
 }
 
 // load reads the file and picks the keys of the wanted principal.

@@ -8,13 +8,12 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
-	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // Password returns a source that logs in as o.Principal with a password, when a
 // ticket is first asked for and again when the ticket-granting ticket has run
 // out. A password that the KDC refused is not sent again for a minute, however
-// often tickets are asked for: that would lock accounts.
+// often tickets are asked for: that would lock accounts; see [Logins].
 func Password(password Secret, o Options) (*Source, error) {
 	return newPassword(o, password.IsZero(), func(context.Context, string) (Secret, error) { return password, nil })
 }
@@ -58,12 +57,6 @@ type passwordCredentials struct {
 	s        *Source
 	client   krb.Principal
 	password func(context.Context, string) (Secret, error)
-
-	// Which password the KDC refused, what it said, and until when that stands.
-	// Logins are made one at a time.
-	wrong   Secret
-	refused error
-	until   time.Time
 }
 
 func (c *passwordCredentials) refresh(ctx context.Context, _ *session) (*session, error) {
@@ -80,18 +73,6 @@ func (c *passwordCredentials) open(ctx context.Context, _ string) (*session, err
 		e.Principal = c.client.String()
 		return nil, e
 	}
-	now := c.s.o.Now()
-	if now.Before(c.until) && password.Reveal() == c.wrong.Reveal() {
-		return nil, c.refused
-	}
-	s, err := c.s.login(ctx, c.client, kdcclient.Password(c.client, password.Reveal()), "password")
-	var e *middleware.Error
-	if errors.As(err, &e) && e.Code == krb.CodePreauthFailed {
-		c.wrong, c.refused, c.until = password, err, now.Add(quarantine)
-	}
-	return s, err
+	a := c.s.account(c.client)
+	return c.s.login(ctx, a, kdcclient.Password(c.client, password.Reveal()), a.ofPassword(password), "password")
 }
-
-// quarantine is for how long a password that was refused is not sent again. It
-// ends, since whoever can forge a datagram can forge the refusal.
-const quarantine = time.Minute

@@ -46,6 +46,9 @@ type Options struct {
 	// MemoryCaches holds the caches that names of type MEMORY mean; nil means
 	// that there are none.
 	MemoryCaches *MemoryCaches
+	// Logins is where sources share what KDCs said of logins, so that a stale
+	// keytab is not sent again by the next one; nil means that of the process.
+	Logins *Logins
 	// Forwardable asks for a ticket-granting ticket that can be delegated, where
 	// this source logs in itself; krb5.conf may ask for it too.
 	Forwardable bool
@@ -320,11 +323,11 @@ func (s *Source) keep(spn string, t Ticket, now time.Time) {
 
 // makeRoom leaves fewer than most entries in m: what is over goes first, and then
 // whatever comes.
-func makeRoom[V any](m map[string]V, most int, over func(V) bool) {
+func makeRoom[K comparable, V any](m map[K]V, most int, over func(V) bool) {
 	if len(m) < most {
 		return
 	}
-	maps.DeleteFunc(m, func(_ string, v V) bool { return over(v) })
+	maps.DeleteFunc(m, func(_ K, v V) bool { return over(v) })
 	for k := range m {
 		if len(m) < most {
 			return

@@ -9,6 +9,7 @@ import (
 
 // allowedState lists the package variables that hold state, by folder and name.
 var allowedState = []string{
+	"kerberos.processLogins",      // whoever asks, it is the principal's account that a KDC locks
 	"internal/krb.authenticators", // no two authenticators of a process may bear the same time
 }
 

@@ -43,6 +43,8 @@ type ASRequest struct {
 	Server krb.Principal
 	// Keys prove who the client is.
 	Keys Keys
+	// Guard keeps refused keys from being sent again; nil means that none is.
+	Guard Guard
 	// Etypes are the allowed types of keys, preferred first; nil means the
 	// Client's.
 	Etypes []int32
@@ -71,11 +73,17 @@ type asCall struct {
 	infos []krb.EtypeInfo // what the KDC said of the client's keys
 	said  int             // how well it said so: rank of the data they are from
 	key   KeyEntry        // of the pre-authentication, zero before
+
+	answer *reply     // that came last
+	only   *chosen    // whom to ask, in place of the realm's KDCs
+	sent   []KeyEntry // of the timestamps that were sent
+	end    func()     // of the guard, once a timestamp may be sent
 }
 
 // AS gets a ticket with the client's own key (RFC 4120 section 3.1). It asks
 // without pre-authentication first, and then with an encrypted timestamp, once:
-// a wrong password is never sent again, and never to more than one realm.
+// a wrong password is never sent again, save to a primary KDC where another one
+// refused it (Options.LocatePrimary), and never to more than one realm.
 //
 // Where the names may be canonicalized, a KDC_ERR_WRONG_REALM leads to the
 // client's realm, through ten at most and before any timestamp was sent. Anyone
@@ -121,11 +129,23 @@ func (c *Client) AS(ctx context.Context, r ASRequest) (*krb.Ticket, error) {
 		}
 	}
 	a.offset = c.Offset(a.realm)
-	t, err := a.run(ctx)
-	if err != nil {
-		return nil, err
+	defer func() {
+		if a.end != nil {
+			a.end()
+		}
+	}()
+	t, fail := a.run(ctx)
+	if fail == nil {
+		return t, nil
 	}
-	return t, nil
+	if t, last := a.askPrimary(ctx, fail); last == nil {
+		return t, nil
+	} else if last != fail {
+		a.refuse(fail)
+		fail = last
+	}
+	a.refuse(fail)
+	return nil, fail
 }
 
 func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
@@ -135,8 +155,8 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 		if err != nil {
 			return nil, a.fail(KindRequest, err, "")
 		}
-		r, attempts, err := a.c.send(ctx, "AS", krb.MsgASRep, a.realm, msg)
-		a.attempts = attempts
+		r, attempts, err := a.c.sendTo(ctx, "AS", krb.MsgASRep, a.realm, msg, a.only)
+		a.attempts, a.answer = attempts, r
 		if err != nil {
 			return nil, a.noAnswer(err)
 		}
@@ -190,6 +210,7 @@ func (a *asCall) move(realm string) *Error {
 	a.r.Server.Realm = realm
 	a.infos, a.said = nil, 0
 	a.offset = a.c.Offset(realm)
+	a.only = nil // these were of the other realm
 	return nil
 }
 
@@ -297,6 +318,11 @@ func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 			err = fmt.Errorf("a key of type %s was given for %s", krb.EtypeName(key.Key.Etype()), krb.EtypeName(etype))
 		}
 		if err == nil {
+			// If it was refused, so will the keys of other types be that belong to
+			// the same password, or count against the account.
+			if fail := a.admit(ctx, key); fail != nil {
+				return fail
+			}
 			a.key = key
 			return nil
 		}

@@ -44,6 +44,10 @@ type Options struct {
 	// Locate returns the KDCs of a realm in order of preference. No KDC and no
 	// error means that none is known.
 	Locate func(ctx context.Context, realm string) ([]KDC, error)
+	// LocatePrimary returns the KDCs of a realm that know of every change at once.
+	// One of them is asked where another KDC refused a login. Nil means that none
+	// is known.
+	LocatePrimary func(ctx context.Context, realm string) ([]KDC, error)
 	// Dial connects to a KDC; network is "udp", "tcp" or "unix". It must
 	// return soon after ctx ends. Nil means a plain [net.Dialer].
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

@@ -90,8 +90,11 @@ type Error struct {
 	// KDC_ERR_WRONG_REALM that was not followed, as it came: nobody vouches for
 	// it.
 	ClientRealm string
-	Hint        string // what to try
-	Err         error  // the cause
+	// Kept says that no KDC was asked: one had said so of the same key, and the
+	// [Guard] remembers.
+	Kept bool
+	Hint string // what to try
+	Err  error  // the cause
 }
 
 // SPN returns the name of the service without its realm, as users write it.
@@ -294,7 +297,7 @@ func (c *call) refused(r *reply) *Error {
 		e.Hint = "the password has expired: change it with kpasswd"
 	case krb.CodePreauthFailed:
 		e.Kind = KindKey
-		e.Hint = "the password or key is wrong; it is not tried again, since that may lock the account. A keytab goes stale when the password changes"
+		e.Hint = "the password or key is wrong; to try it again may lock the account. A keytab goes stale when the password changes"
 	case krb.CodePreauthRequired:
 		e.Hint = "the KDC wants another kind of pre-authentication than an encrypted timestamp"
 	case krb.CodeUnavailable:

@@ -117,6 +117,11 @@ func (c *Client) plan(kdcs []KDC, first, second string) (tries []*try, failed []
 	return tries, failed
 }
 
+// spared leaves out what would go to one of the addresses.
+func spared(tries []*try, except []string) []*try {
+	return slices.DeleteFunc(tries, func(t *try) bool { return slices.Contains(except, t.address) })
+}
+
 // lateness says when to ask t: those that did not answer of late last, and
 // before them those that did not over another network. A host that is down is
 // so for UDP and TCP, and whoever found out waits once.
@@ -200,7 +205,7 @@ func (x *exchange) expand(by *try, addrs []netip.Addr) {
 		}
 		for _, a := range addrs {
 			fresh := &try{kdc: t.kdc, network: t.network, address: net.JoinHostPort(a.Unmap().String(), strconv.Itoa(t.kdc.port()))}
-			if left <= 0 || slices.ContainsFunc(out, fresh.same) || slices.ContainsFunc(x.tries, func(o *try) bool { return o.name == "" && o.same(fresh) }) {
+			if left <= 0 || slices.Contains(x.except, fresh.address) || slices.ContainsFunc(out, fresh.same) || slices.ContainsFunc(x.tries, func(o *try) bool { return o.name == "" && o.same(fresh) }) {
 				continue
 			}
 			left--

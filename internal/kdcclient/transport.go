@@ -37,6 +37,9 @@ type reply struct {
 	err *krb.KRBError
 	rep *krb.KDCRep
 	at  time.Time // local clock, when it came
+
+	from  KDC      // who answered
+	asked []string // addresses, host:port, that the message was sent to
 }
 
 // An event is what a try's goroutine reports: first the connection, then how
@@ -60,6 +63,9 @@ type exchange struct {
 	tries []*try // in the order in which KDCs were located
 	asked []*try // in the order in which they were asked
 
+	except []string // addresses that are not asked
+	before []string // addresses that were asked over UDP before
+
 	events chan event
 	wg     sync.WaitGroup
 	mu     sync.Mutex
@@ -70,6 +76,18 @@ type exchange struct {
 // send asks the KDCs of realm and returns the first usable answer together with
 // who was asked. A KRB-ERROR is an answer; the error says that none came.
 func (c *Client) send(ctx context.Context, name string, kind uint8, realm string, msg []byte) (*reply, []Attempt, error) {
+	return c.sendTo(ctx, name, kind, realm, msg, nil)
+}
+
+// chosen are the KDCs to ask in the place of a realm's own, except at some
+// addresses.
+type chosen struct {
+	kdcs   []KDC
+	except []string // host:port
+}
+
+// sendTo is send to the KDCs that were chosen, if any were.
+func (c *Client) sendTo(ctx context.Context, name string, kind uint8, realm string, msg []byte, only *chosen) (*reply, []Attempt, error) {
 	if ctx.Err() != nil {
 		return nil, nil, ended(ctx)
 	}
@@ -78,7 +96,14 @@ func (c *Client) send(ctx context.Context, name string, kind uint8, realm string
 		ctx, cancel = context.WithTimeoutCause(ctx, c.o.Timeout, errTimeout)
 		defer cancel()
 	}
-	kdcs, err := c.Locate(ctx, realm)
+	var kdcs []KDC
+	var except []string
+	var err error
+	if only != nil {
+		kdcs, except = only.kdcs, only.except
+	} else {
+		kdcs, err = c.Locate(ctx, realm)
+	}
 	if err != nil && ctx.Err() != nil {
 		return nil, nil, ended(ctx)
 	}
@@ -93,7 +118,7 @@ func (c *Client) send(ctx context.Context, name string, kind uint8, realm string
 		first, second = second, first
 	}
 	tries, failed := c.plan(kdcs, first, second)
-	x := &exchange{c: c, name: name, kind: kind, realm: realm, msg: msg, tries: tries}
+	x := &exchange{c: c, name: name, kind: kind, realm: realm, msg: msg, tries: spared(tries, except), except: except}
 	r, err := x.run(ctx)
 	attempts := append(x.attempts(), failed...)
 	if r == nil || r.err == nil || r.err.Code != krb.CodeResponseTooBig {
@@ -109,7 +134,7 @@ func (c *Client) send(ctx context.Context, name string, kind uint8, realm string
 	if len(tries) == 0 {
 		return r, attempts, nil
 	}
-	x = &exchange{c: c, name: name, kind: kind, realm: realm, msg: msg, tries: overTCP(from, tries)}
+	x = &exchange{c: c, name: name, kind: kind, realm: realm, msg: msg, tries: spared(overTCP(from, tries), except), except: except, before: x.sentTo()}
 	r, err = x.run(ctx)
 	return r, append(attempts, x.attempts()...), err
 }
@@ -246,6 +271,7 @@ func (x *exchange) handle(ctx context.Context, ev event) *reply {
 		}
 		x.end(ctx, t, err)
 		x.c.forgive(t.where())
+		ev.reply.from, ev.reply.asked = t.kdc, x.sentTo()
 		return ev.reply
 	}
 	return nil
@@ -287,6 +313,17 @@ func (x *exchange) settle(ctx context.Context) {
 		}
 		x.end(ctx, t, fmt.Errorf("%s in %v: %w", what, waited.Round(time.Millisecond), os.ErrDeadlineExceeded))
 	}
+}
+
+// sentTo returns the addresses that may have got the message.
+func (x *exchange) sentTo() []string {
+	out := slices.Clone(x.before)
+	for _, t := range x.asked {
+		if t.name == "" {
+			out = append(out, t.address)
+		}
+	}
+	return out
 }
 
 func (x *exchange) attempts() []Attempt {

@@ -1,0 +1,60 @@
+package kdcclient
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// A Guard keeps keys that a KDC refused from being sent again, which would lock
+// accounts. It is for the logins of one client and safe for concurrent use.
+type Guard interface {
+	// Begin waits until nobody else's key is at a KDC for the client; end lets the
+	// next one begin. It is called before the first timestamp of a login. The
+	// error is the cause of ctx's end.
+	Begin(ctx context.Context) (end func(), err error)
+	// Refused returns why a key is not to be sent, nil if it may be.
+	Refused(key KeyEntry) *Error
+	// Refuse notes what a KDC said of a key.
+	Refuse(key KeyEntry, why *Error)
+}
+
+// Refusal reports whether a KDC turned away the client or its key, so that the
+// same key must not be sent again at once: the pre-authentication failed, or the
+// account is locked or its password has expired.
+func (e *Error) Refusal() bool {
+	return slices.Contains([]int32{krb.CodePreauthFailed, krb.CodeClientRevoked, krb.CodeKeyExpired}, e.Code)
+}
+
+// admit says whether a timestamp may be sealed under a key and sent.
+func (a *asCall) admit(ctx context.Context, key KeyEntry) *Error {
+	if a.r.Guard == nil {
+		return nil
+	}
+	if a.end == nil {
+		end, err := a.r.Guard.Begin(ctx)
+		if err != nil {
+			return a.fail(KindUnreachable, fmt.Errorf("wait for another login of the same principal: %w", err), "")
+		}
+		a.end = end
+	}
+	if why := a.r.Guard.Refused(key); why != nil {
+		kept := *why
+		kept.Kept = true
+		return &kept
+	}
+	a.sent = append(a.sent, key)
+	return nil
+}
+
+// refuse tells the guard of the keys that a KDC turned away.
+func (a *asCall) refuse(why *Error) {
+	if !why.Refusal() {
+		return
+	}
+	for _, key := range a.sent {
+		a.r.Guard.Refuse(key, why)
+	}
+}

@@ -1,0 +1,202 @@
+package kerberos
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/kdcclient"
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// Logins is what KDCs said of logins, for the sources that share it: which keys
+// and passwords they refused, and which true names belong to enterprise names. The
+// sources of a process share one, unless [Options] gives them another: it is the
+// principal's account that is locked in the end, whoever asks.
+//
+// A key of a keytab, or a password, that a KDC refused (the pre-authentication
+// failed, the account is locked, the password has expired) is not sent for that
+// principal again for a minute, and its refusal is returned at once. That goes by
+// realm and KDCs as krb5.conf has them, principal, encryption type, version and
+// key, of which a keyed digest is kept, so that a keytab that was mended is used
+// at once. Of those who log in as one principal at the same time one sends its
+// key, and the others hear of a refusal before they do.
+//
+// The minute ends, since whoever can forge a datagram can forge the refusal. So a
+// program with a wrong password counts against its account once a minute, as
+// long as it is asked for tickets.
+//
+// The zero value is empty and ready. It is safe for concurrent use and holds 4096
+// refusals at most; when there are more, old ones are forgotten first.
+type Logins struct {
+	mu      sync.Mutex
+	secret  []byte // digests of keys are of no use to others
+	refused map[[sha256.Size]byte]refusedLogin
+	turns   map[string]*turn // by client
+	names   map[string]krb.Principal
+}
+
+// processLogins are those of the sources that share what the process knows. An
+// account knows nothing of sources: two that were made by different parts of a
+// program lock it together.
+var processLogins Logins
+
+const (
+	quarantine = time.Minute
+	maxRefused = 4096
+	maxNames   = 1024
+)
+
+type refusedLogin struct {
+	err   *kdcclient.Error
+	until time.Time
+}
+
+// A turn is held by the login whose key is at a KDC.
+type turn struct {
+	held    chan struct{}
+	waiting int // or holding
+}
+
+// account are the logins of one client, as one source sees it.
+type account struct {
+	in     *Logins
+	client krb.Principal
+	id     string
+	now    func() time.Time
+}
+
+func (s *Source) account(client krb.Principal) *account {
+	in := s.o.Logins
+	if in == nil {
+		in = &processLogins
+	}
+	// Realms of one name in different worlds, as in tests, are not the same.
+	var id strings.Builder
+	for _, k := range s.conf.KDCs(client.Realm) {
+		id.WriteString(k.Address() + k.URL + "\x00")
+	}
+	id.WriteString("\x00" + client.String())
+	return &account{in, client, id.String(), s.o.Now}
+}
+
+// digest identifies what proves who a client is.
+func (a *account) digest(kind string, parts ...[]byte) (out [sha256.Size]byte) {
+	a.in.mu.Lock()
+	if a.in.secret == nil {
+		a.in.secret = make([]byte, sha256.Size)
+		rand.Read(a.in.secret)
+	}
+	h := hmac.New(sha256.New, a.in.secret)
+	a.in.mu.Unlock()
+	for _, p := range append([][]byte{[]byte(a.id), []byte(kind)}, parts...) {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p))))
+		h.Write(p)
+	}
+	h.Sum(out[:0])
+	return out
+}
+
+func (a *account) ofPassword(password Secret) [sha256.Size]byte {
+	return a.digest("password", []byte(password.Reveal()))
+}
+
+func (a *account) ofKeys(keys ...kdcclient.KeyEntry) [sha256.Size]byte {
+	parts := make([][]byte, 0, 2*len(keys))
+	for _, k := range keys {
+		kind := binary.BigEndian.AppendUint32(nil, uint32(k.Key.Etype()))
+		parts = append(parts, binary.BigEndian.AppendUint32(kind, k.Kvno), k.Key.Bytes())
+	}
+	return a.digest("keys", parts...)
+}
+
+// refusal returns what a KDC said of late.
+func (a *account) refusal(of [sha256.Size]byte) *kdcclient.Error {
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	r, ok := a.in.refused[of]
+	if !ok {
+		return nil
+	}
+	if left := r.until.Sub(a.now()); left <= 0 || left > quarantine {
+		delete(a.in.refused, of)
+		return nil
+	}
+	return r.err
+}
+
+// refuse notes what a KDC said.
+func (a *account) refuse(of [sha256.Size]byte, why *kdcclient.Error) {
+	now := a.now()
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	if a.in.refused == nil {
+		a.in.refused = make(map[[sha256.Size]byte]refusedLogin)
+	}
+	makeRoom(a.in.refused, maxRefused, func(r refusedLogin) bool { return !now.Before(r.until) })
+	a.in.refused[of] = refusedLogin{why, now.Add(quarantine)}
+}
+
+// Begin, Refused and Refuse make an account a [kdcclient.Guard].
+func (a *account) Begin(ctx context.Context) (end func(), err error) {
+	a.in.mu.Lock()
+	t := a.in.turns[a.id]
+	if t == nil {
+		t = &turn{held: make(chan struct{}, 1)}
+		if a.in.turns == nil {
+			a.in.turns = make(map[string]*turn)
+		}
+		a.in.turns[a.id] = t
+	}
+	t.waiting++
+	a.in.mu.Unlock()
+	leave := func() {
+		a.in.mu.Lock()
+		defer a.in.mu.Unlock()
+		if t.waiting--; t.waiting == 0 {
+			delete(a.in.turns, a.id)
+		}
+	}
+	select {
+	case t.held <- struct{}{}:
+		return func() {
+			<-t.held
+			leave()
+		}, nil
+	case <-ctx.Done():
+		leave()
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (a *account) Refused(key kdcclient.KeyEntry) *kdcclient.Error { return a.refusal(a.ofKeys(key)) }
+
+func (a *account) Refuse(key kdcclient.KeyEntry, why *kdcclient.Error) { a.refuse(a.ofKeys(key), why) }
+
+// isNamed notes the true name that a KDC gave for an enterprise name.
+func (a *account) isNamed(canonical krb.Principal) {
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	if a.in.names == nil {
+		a.in.names = make(map[string]krb.Principal)
+	}
+	makeRoom(a.in.names, maxNames, func(krb.Principal) bool { return false })
+	a.in.names[a.id] = canonical
+}
+
+// is reports whether a principal is the client: by that very name, or by the one
+// that a KDC gave for it.
+func (a *account) is(p krb.Principal) bool {
+	if p.Equal(a.client) {
+		return true
+	}
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	canonical, ok := a.in.names[a.id]
+	return ok && p.Equal(canonical)
+}
