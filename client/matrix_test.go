@@ -89,7 +89,7 @@ func services() map[string]service {
 
 		"scheme Kerberos": {web: fakekdc.WebOptions{Schemes: []string{"Kerberos"}}, facts: facts{kerberos: true}, statuses: everyStatus},
 		"both schemes":    {web: fakekdc.WebOptions{Schemes: []string{"Kerberos", "Negotiate"}}},
-		"proxy":           {web: fakekdc.WebOptions{Proxy: true}, facts: facts{proxy: true}, statuses: everyStatus, upload: 10},
+		"proxy":           {web: fakekdc.WebOptions{Proxy: true}, facts: facts{proxy: true, costly: true}, statuses: everyStatus, upload: 10},
 
 		"TLS":         {web: fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired}, server: fakekdc.ServerOptions{TLS: true}, facts: facts{tls: true}, statuses: everyStatus},
 		"HTTP/2":      {web: fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired}, server: fakekdc.ServerOptions{TLS: true, HTTP2: true}, facts: facts{tls: true}, calls: 2},

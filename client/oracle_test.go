@@ -18,7 +18,7 @@ type facts struct {
 	status   int  // of that answer; 0 leaves the status to the call
 
 	challenge challenge
-	costly    bool // each challenge costs its connection
+	costly    bool // each challenge costs its connection, as that of a proxy does, to a body
 	kerberos  bool // speaks the scheme Kerberos instead of Negotiate
 	proxy     bool // says 407 and is a proxy
 	tls       bool

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/kerbchain/kerbchain"
@@ -21,10 +19,13 @@ type call struct {
 	next      kerbchain.Next
 	r         *http.Request
 	body      *replay.Body
-	sent      int  // requests sent so far
-	signed    int  // those among them that this stage signed
-	discarded bool // a ticket was dropped because a server could not use it
-	http1     bool // HTTP/1.1 is asked for
+	sent      int        // requests sent so far
+	signed    int        // those among them that this stage signed
+	discarded bool       // a ticket was dropped because a server could not use it
+	http1     bool       // HTTP/1.1 is asked for
+	resent    bool       // a request was sent again because its connection was lost
+	proto     int        // major version of HTTP that the last challenge came by
+	watch     *leg.Watch // follows the last request, nil where nothing depends on it
 	origin    side
 	proxy     side
 	cookies   cookies
@@ -56,6 +57,7 @@ func (s *stage) roundTrip(next kerbchain.Next, r *http.Request) (*http.Response,
 	}
 	// What this closes was never sent, and so there is an error already.
 	defer func() { _ = c.body.Close() }()
+	defer func() { c.watch.End() }()
 	resp, err := c.first()
 	for err == nil && resp != nil {
 		var tokens []leg.Token
@@ -67,14 +69,13 @@ func (s *stage) roundTrip(next kerbchain.Next, r *http.Request) (*http.Response,
 			c.explain(resp)
 			return c.cookies.give(resp), nil
 		}
-		var again *http.Request
-		if again, err = c.nextRequest(); err != nil {
-			closeBody(resp)
+		c.cookies.take(c.r, resp)
+		// When its response is over, the transport lets go of the body.
+		if err := c.drain(resp, tokens); err != nil {
 			return nil, err
 		}
-		c.cookies.take(c.r, resp)
-		if err := c.drain(resp, tokens); err != nil {
-			closeRequest(again)
+		var again *http.Request
+		if again, err = c.nextRequest(); err != nil {
 			return nil, err
 		}
 		resp, err = c.send(again, tokens)
@@ -91,9 +92,23 @@ func (c *call) send(r *http.Request, tokens []leg.Token) (*http.Response, error)
 			c.origin.bytes = len(t.Bytes)
 		}
 	}
-	c.sent++
 	c.signed++
+	resp, err := c.sendOnce(r, tokens, false)
+	if err != nil && c.lost(err, tokens) {
+		return c.resend(err, tokens)
+	}
+	return resp, err
+}
+
+// sendOnce sends a signed request, over a fresh connection or any.
+func (c *call) sendOnce(r *http.Request, tokens []leg.Token, fresh bool) (*http.Response, error) {
+	c.sent++
 	r = c.cookies.on(r)
+	c.watch.End()
+	c.watch = nil
+	if hasBody(r) || !sentAgain(r.Method) {
+		r = c.follow(r, fresh)
+	}
 	return c.signer.Send(c.next, r, leg.Leg{Number: c.sent, Body: r.Body, Tokens: tokens})
 }
 
@@ -132,21 +147,6 @@ func (c *call) unrepeatable(err error) error {
 		Hint:  "set Request.GetBody, raise Options.BodyLimit or SpillLimit, choose another Options.OneShot, or sign requests at once with the preemptive stage",
 		Err:   err,
 	}
-}
-
-// drain ends a response that another request follows, with these tokens.
-func (c *call) drain(resp *http.Response, tokens []leg.Token) error {
-	patience := c.DrainTime
-	if slices.ContainsFunc(tokens, func(t leg.Token) bool { return t.Continued }) {
-		patience = 0 // on another connection the next request would fail
-	}
-	// A body that is too long or slow, or breaks off, costs the connection and no
-	// more: the next request takes another.
-	_, err := replay.Drain(resp, c.DrainLimit, patience)
-	if end := c.r.Context().Err(); end != nil {
-		return fmt.Errorf("negotiate: reading the body of a challenge: %w", errors.Join(end, err))
-	}
-	return nil
 }
 
 // closeBody closes a response's body where what matters is decided already.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/internal/replay"
-	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // bare reports whether the caller's request bears no token, and will be asked
@@ -62,8 +61,7 @@ func (c *call) first() (*http.Response, error) {
 		// connection, but for a request that ends it.
 		r = closing(r)
 	}
-	c.sent++
-	resp, err := c.next(r)
+	resp, err := c.sendBare(r)
 	if err != nil && c.bare() && c.brokeOff(err) && c.body.Repeatable() {
 		return c.ask(err)
 	}
@@ -85,25 +83,18 @@ func (c *call) ask(cause error) (*http.Response, error) {
 // 417, and is sent r without it (RFC 9110 section 10.1.1), if the body can still
 // be sent; a field of the caller's is the caller's to take back.
 func (c *call) heard(r *http.Request) (*http.Response, error) {
-	c.sent++
-	resp, err := c.next(expecting(r))
-	if err != nil || resp == nil || resp.StatusCode != http.StatusExpectationFailed || expects(c.r) {
+	resp, err := c.sendBare(expecting(r))
+	if err != nil || resp == nil || resp.StatusCode != http.StatusExpectationFailed || expects(c.r) || !c.body.Replayable() {
 		return resp, err
 	}
-	again, err := c.nextRequest()
-	switch {
-	case errors.Is(err, middleware.ErrBodyNotReplayable):
-		return resp, nil
-	case err != nil:
-		closeBody(resp)
-		return nil, err
-	}
 	if err := c.drain(resp, nil); err != nil {
-		closeRequest(again)
 		return nil, err
 	}
-	c.sent++
-	return c.next(again)
+	again, err := c.nextRequest()
+	if err != nil {
+		return nil, err
+	}
+	return c.sendBare(again)
 }
 
 // expecting returns r with Expect: 100-continue.

@@ -42,7 +42,8 @@ type Options struct {
 	// origin and proxy together; below 1 it is DefaultMaxLegs. One is enough
 	// for most calls, a proxy that authenticates takes one more, and each
 	// further token that a server asks for another. At the bound, the last
-	// challenge is the answer.
+	// challenge is the answer. A request that was lost with its connection and is
+	// sent again is counted once.
 	MaxLegs int
 	// BodyLimit is up to how many bytes of a request body without GetBody are
 	// held in memory to be sent again, 0 meaning DefaultBodyLimit and less
@@ -133,6 +134,12 @@ const (
 // Cookies that a challenge sets or deletes (RFC 6265) are sent, or not sent any
 // more, with the legs that follow, and the final response bears the Set-Cookie
 // lines of all, the oldest first; there are at most 256 of challenges.
+//
+// The next request goes over the connection of the challenge, where the server can
+// be trusted to listen there. A signed request whose connection ends without a byte
+// of an answer, having answered others before, is sent once more on a new one with
+// a new token, once in a call and if the body can be sent again: servers close
+// after a 401 without saying so.
 //
 // A refusal is answered again, once in a call for each of these reasons: a server
 // that says that it cannot use the ticket at hand (KRB-ERROR 31, 32, 41 and 44)

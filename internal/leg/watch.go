@@ -1,0 +1,115 @@
+package leg
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+)
+
+// A Watch follows one request to its connection and back: which connection took
+// it, and whether an answer began. The transport tells by the hooks of
+// [httptrace.ClientTrace]; of one that does not call them a Watch knows nothing.
+// The zero value is ready.
+type Watch struct {
+	// Fresh asks for a connection that no other request has used: each that was
+	// is closed when the transport has taken it, before anything is written, so
+	// that the transport takes another. It is for HTTP/1.x alone, and for
+	// requests without a body or with GetBody.
+	Fresh bool
+
+	mu     sync.Mutex
+	over   bool
+	conn   net.Conn // the last one
+	reused bool     // it had served other requests
+	begun  bool     // a byte of an answer came, over any connection
+}
+
+// On returns a copy of r that is followed by w, beside any trace that r has.
+func (w *Watch) On(r *http.Request) *http.Request {
+	return r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+		GotConn:              w.gotConn,
+		GotFirstResponseByte: w.gotFirstByte,
+	}))
+}
+
+// End ends the following, if there is one. A trace lives as long as the request
+// that a response names, and must not keep a connection alive.
+func (w *Watch) End() {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over, w.conn = true, nil
+}
+
+func (w *Watch) gotConn(info httptrace.GotConnInfo) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return
+	}
+	w.conn, w.reused = info.Conn, info.Reused
+	if w.Fresh && w.reused && !shared(w.conn) {
+		hangUp(w.conn)
+	}
+}
+
+func (w *Watch) gotFirstByte() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.begun = true
+}
+
+// Drop closes the answer and the connection that it came on, unless that is
+// shared by other requests, as in HTTP/2.
+func (w *Watch) Drop(resp *http.Response) {
+	if resp.Body != nil {
+		// A body of net/http that is closed unread takes its connection along. A
+		// connection whose answer has none is in the pool again already.
+		_ = resp.Body.Close()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if resp.ProtoMajor == 1 && w.conn != nil {
+		hangUp(w.conn)
+	}
+}
+
+// Lost reports whether err, of the transport, means that a connection which had
+// served other requests ended without a byte of an answer to this one.
+func (w *Watch) Lost(err error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reused && !w.begun && !shared(w.conn) && endedConnection(err)
+}
+
+// endedConnection reports whether err says that a peer closed a connection, or
+// reset it.
+func endedConnection(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return !op.Timeout()
+	}
+	// The last is an error of net/http without a name.
+	return errors.Is(err, io.EOF) || strings.Contains(err.Error(), "http: server closed idle connection")
+}
+
+// shared reports whether c carries several requests at once.
+func shared(c net.Conn) bool {
+	t, ok := c.(interface{ ConnectionState() tls.ConnectionState })
+	return ok && t.ConnectionState().NegotiatedProtocol == "h2"
+}
+
+// hangUp closes c at once: [tls.Conn] would take leave of a peer that may not be
+// listening.
+func hangUp(c net.Conn) {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	_ = c.Close() // of no more use
+}

@@ -1,0 +1,122 @@
+package negotiate
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/replay"
+)
+
+// This file decides which connection the next request goes over: the one of the
+// last, or another.
+
+// sendBare sends a request that this stage did not sign, and follows one with a
+// body.
+func (c *call) sendBare(r *http.Request) (*http.Response, error) {
+	c.sent++
+	if !hasBody(r) {
+		return c.next(r)
+	}
+	sent := c.follow(r, false)
+	resp, err := c.next(sent)
+	if resp != nil && resp.Request == sent {
+		resp.Request = r
+	}
+	return resp, err
+}
+
+// follow returns r as one whose way is watched.
+func (c *call) follow(r *http.Request, fresh bool) *http.Request {
+	c.watch.End()
+	c.watch = &leg.Watch{Fresh: fresh}
+	return c.watch.On(r)
+}
+
+func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
+
+// sentAgain reports whether net/http sends a request with that method and no body
+// again by itself where the connection that it took was dead.
+func sentAgain(method string) bool {
+	switch method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
+// drain ends a response that another request follows, with these tokens, so that
+// the request can take its connection, unless that is spoilt.
+func (c *call) drain(resp *http.Response, tokens []leg.Token) error {
+	c.proto = resp.ProtoMajor
+	patience := c.DrainTime
+	if slices.ContainsFunc(tokens, continued) {
+		patience = 0 // on another connection the next request would fail
+	} else if c.spoilt(resp) {
+		c.watch.Drop(resp)
+		return nil
+	}
+	// A body that is too long or slow, or breaks off, costs the connection and no
+	// more: the next request takes another.
+	_, err := replay.Drain(resp, c.DrainLimit, patience)
+	if end := c.r.Context().Err(); end != nil {
+		return fmt.Errorf("negotiate: reading the body of a challenge: %w", errors.Join(end, err))
+	}
+	return nil
+}
+
+func continued(t leg.Token) bool { return t.Continued }
+
+// readAnyway is up to how long a body is that a server may be trusted to read
+// after it has answered.
+const readAnyway = 64<<10 - 1
+
+// spoilt reports whether nothing must be sent any more on the connection of a
+// challenge to a request with a body. Who answers while a long one is being sent
+// may not read the rest, nor what comes behind it. That all was written does not
+// say that it was read, since buffers on the way take megabytes. Servers do read
+// on, or close, and neither does harm (see lost). Squid reads 64 KiB of a body that
+// nobody wants, and is silent from then on, having said 407 and keep-alive: after a
+// 407 the connection is given up whatever the size.
+func (c *call) spoilt(resp *http.Response) bool {
+	if c.watch == nil || !hasBody(c.r) {
+		return false
+	}
+	short := 0 <= c.r.ContentLength && c.r.ContentLength <= readAnyway
+	return resp.StatusCode == http.StatusProxyAuthRequired || !short && c.body.Cut()
+}
+
+// lost reports whether a signed request is to be sent once more after err. It
+// followed an answer closely, and so may have met a server that closes after its
+// 401 without saying so: a connection on which requests were answered before ended
+// without a byte for this one. As a rule the server never saw it then. Who did, and
+// died of it, sees it twice; curl takes the same risk.
+func (c *call) lost(err error, tokens []leg.Token) bool {
+	return !c.resent && c.proto == 1 && c.watch != nil && c.watch.Lost(err) && c.body.Repeatable() &&
+		!slices.ContainsFunc(tokens, continued) && c.r.Context().Err() == nil
+}
+
+// resend sends a signed request once more, over a new connection and with new
+// tokens: whoever got the old ones would take them for a replay.
+func (c *call) resend(cause error, tokens []leg.Token) (*http.Response, error) {
+	c.resent = true
+	r, err := c.nextRequest()
+	if err != nil {
+		return nil, errors.Join(cause, err)
+	}
+	tokens = slices.Clone(tokens)
+	for i, t := range tokens {
+		if tokens[i], err = c.signer.First(c.r.Context(), t.Context.Target()); err != nil {
+			closeRequest(r)
+			return nil, errors.Join(err, cause)
+		}
+		peer := &c.origin
+		if t.Context.Target().Proxy {
+			peer = &c.proxy
+		}
+		peer.sc = tokens[i].Context
+	}
+	return c.sendOnce(r, tokens, true)
+}
