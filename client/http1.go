@@ -86,18 +86,18 @@ func (f *http1Fallback) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // either sends r, and once more over HTTP/1.1 if the server demands it.
 func (f *http1Fallback) either(r *http.Request, key string) (*http.Response, error) {
-	bodies, err := newBodies(r)
+	bodies, err := replay.New(r, replay.Options{Limit: -1})
 	if err != nil {
 		return nil, err
 	}
-	defer bodies.close()
-	sent, err := bodies.next()
+	defer func() { _ = bodies.Close() }() // of what was never sent; there is an error already
+	sent, err := bodies.Next()
 	if err != nil {
 		return nil, err
 	}
 	resp, err := f.any.RoundTrip(sent)
 	if err != nil && needsHTTP1(err) {
-		again, berr := bodies.next()
+		again, berr := bodies.Next()
 		if berr != nil {
 			return nil, &middleware.Error{
 				Stage: "client", Kind: middleware.ErrBodyNotReplayable, Host: middleware.TargetOf(r.URL).HostPort(),
@@ -159,44 +159,6 @@ func originOf(u *url.URL) string {
 	t := middleware.TargetOf(u)
 	t.Host = hostpattern.Normal(t.Host)
 	return "https://" + t.HostPort()
-}
-
-// bodies are those of the two requests.
-type bodies struct {
-	r    *http.Request
-	body *replay.Body // nil where the request can be asked itself
-	sent bool
-}
-
-func newBodies(r *http.Request) (*bodies, error) {
-	b := &bodies{r: r}
-	if r.Body == nil || r.Body == http.NoBody || r.GetBody != nil {
-		return b, nil
-	}
-	var err error
-	b.body, err = replay.New(r, replay.Options{Limit: -1})
-	return b, err
-}
-
-func (b *bodies) next() (*http.Request, error) {
-	first := !b.sent
-	b.sent = true
-	switch {
-	case b.body != nil:
-		return b.body.Next()
-	case first, b.r.GetBody == nil:
-		return b.r, nil
-	}
-	again := *b.r
-	var err error
-	again.Body, err = b.r.GetBody()
-	return &again, err
-}
-
-func (b *bodies) close() {
-	if b.body != nil {
-		_ = b.body.Close() // of what was never sent; there is an error already
-	}
 }
 
 // A streamError has the form of http2.StreamError, as which errors.As finds the

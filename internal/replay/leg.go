@@ -5,13 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
+	"time"
 )
 
 var (
 	errPassed = errors.New("request body was taken back for another try of the request")
 	errClosed = errors.New("request body was closed")
 )
+
+// patience is how long the body of a leg is left to its transport before another
+// leg takes it. After a response was read to its end, net/http waits for half of
+// this before it gives up the connection and the body.
+const patience = 100 * time.Millisecond
 
 // A leg is the body of one request: what a source opened, watched over.
 type leg struct {
@@ -23,6 +30,13 @@ type leg struct {
 	end    func()        // called at the end of the body; may be nil
 	over   atomic.Bool   // its end was read, or an error
 	closed atomic.Bool
+
+	once sync.Once
+	done chan struct{} // closed when nothing of the body is read any more
+}
+
+func newLeg(most *atomic.Int64, g *gate) *leg {
+	return &leg{most: most, gate: g, done: make(chan struct{})}
 }
 
 func (l *leg) Read(p []byte) (int, error) {
@@ -47,6 +61,7 @@ func (l *leg) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	l.over.Store(true)
+	l.finish()
 	if err != io.EOF {
 		return n, err
 	}
@@ -60,6 +75,8 @@ func (l *leg) Read(p []byte) (int, error) {
 	return n, io.EOF
 }
 
+func (l *leg) finish() { l.once.Do(func() { close(l.done) }) }
+
 // cut reports whether some of the body was read and some not. A length of 0 or
 // less is not known.
 func (l *leg) cut(length int64) bool {
@@ -72,6 +89,7 @@ func (l *leg) Close() error {
 	if !l.closed.CompareAndSwap(false, true) {
 		return nil
 	}
+	l.finish()
 	return l.body.Close()
 }
 
@@ -84,16 +102,53 @@ type gate struct {
 
 func newGate() *gate { return &gate{sem: make(chan struct{}, 1)} }
 
-// turn waits for a Read that is under way, and then holds the gate for a new
-// leg.
-func (g *gate) turn(ctx context.Context) (uint64, error) {
-	select {
-	case g.sem <- struct{}{}:
-	case <-ctx.Done():
+// take takes the body away from the leg that has it, if any, and then holds the
+// gate for a new leg. First that leg is left some time to come to its end, so that
+// its connection can be used again. A Read that is under way is waited for; one
+// that blocks is ended by closing the body, as net/http has it.
+func (g *gate) take(ctx context.Context, from *leg) (uint64, error) {
+	if from != nil {
+		wait(ctx, from.done)
+		if g.hold(ctx, patience) {
+			return g.last, nil
+		}
+		_ = from.Close() // it may be cut
+	}
+	if !g.hold(ctx, 0) {
 		return 0, ctx.Err()
 	}
-	g.last++
 	return g.last, nil
+}
+
+// wait waits for done, but not for long.
+func wait(ctx context.Context, done <-chan struct{}) {
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// hold turns away all legs so far once no Read is under way. It reports whether
+// that came about before the context ended and, if it is more than 0, within the
+// time.
+func (g *gate) hold(ctx context.Context, within time.Duration) bool {
+	var late <-chan time.Time
+	if within > 0 {
+		t := time.NewTimer(within)
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case g.sem <- struct{}{}:
+		g.last++
+		return true
+	case <-late:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 func (g *gate) enter(number uint64) bool {

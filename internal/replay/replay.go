@@ -5,7 +5,7 @@
 //
 //   - no body (nil or http.NoBody): nothing to copy;
 //   - Request.GetBody: the first leg sends Body, each later one what GetBody
-//     returns;
+//     returns, which may be the same reader, set back to its start;
 //   - a body that can be rewound: an *os.File of a regular file is read at the
 //     offset at which it stands, by every leg for itself; any other io.Seeker is
 //     set back to that offset for each leg, and closed at the end of all;
@@ -16,8 +16,10 @@
 //     byte of it, as with Expect: 100-continue (RFC 9110 section 10.1.1), leaves
 //     it to the next one; after that Next says ErrNotReplayable.
 //
-// Nothing is ever sent short: a leg that gets less than an earlier one has read
-// ends in an error, which the transport must not take for the end of the body.
+// Nothing is ever sent short. A leg never reads what another one can still read:
+// a transport goes on with a body after the response has come, so it is left a
+// moment to finish, and then its leg is cut, which ends in an error and not in an
+// end of the body. So does a leg that gets less than an earlier one has read.
 //
 // The caller's body is closed exactly once whatever happens. Of the request,
 // Body, GetBody, ContentLength and Trailer are only read, never set: a body that
@@ -139,7 +141,7 @@ func New(r *http.Request, o Options) (*Body, error) {
 func choose(r *http.Request, o Options) source {
 	original := &onceCloser{ReadCloser: r.Body}
 	if r.GetBody != nil {
-		return &getBody{original: original, get: r.GetBody, trailer: len(r.Trailer) > 0}
+		return &getBody{original: original, get: r.GetBody}
 	}
 	if f, ok := r.Body.(*os.File); ok {
 		if s := newFile(f, original); s != nil {
@@ -209,16 +211,12 @@ func (b *Body) open(trailer http.Header) (io.ReadCloser, error) {
 		return nil, errReleased
 	}
 	ctx := b.r.Context()
-	l := &leg{most: &b.most, gate: b.gate}
+	l := newLeg(&b.most, b.gate)
 	if b.gate != nil {
-		if b.last != nil {
-			_ = b.last.Close() // its Read ends, if it is under way
-		}
-		turn, err := b.gate.turn(ctx)
-		if err != nil {
+		var err error
+		if l.number, err = b.gate.take(ctx, b.last); err != nil {
 			return nil, fmt.Errorf("request body not read: %w", err)
 		}
-		l.number = turn
 		defer b.gate.leave()
 	}
 	body, err := b.src.open(ctx)

@@ -9,16 +9,17 @@ import (
 	"sync"
 )
 
-// getBody is a body of which the caller makes copies.
+// getBody is a body of which the caller makes copies. Many make none: they set the
+// one reader back and return it (go-retryablehttp, azcore, ConnectRPC), and it
+// cannot be told from here. So while one leg can read, GetBody is not called.
 type getBody struct {
 	original *onceCloser
 	get      func() (io.ReadCloser, error)
-	trailer  bool // copies fill in one map at their end
 	legs     int
 }
 
 func (s *getBody) replayable() bool { return true }
-func (s *getBody) shares() bool     { return s.trailer }
+func (s *getBody) shares() bool     { return true }
 
 func (s *getBody) open(context.Context) (io.ReadCloser, error) {
 	s.legs++

@@ -2,11 +2,14 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/replay"
+	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // A Transport is what [New] returns. It is safe for concurrent use and belongs
@@ -42,13 +45,20 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return t.base.RoundTrip(r)
 	}
 	defer c.end()
-	body := hold(r.Body)
-	defer func() { body.release() }()
+	// The transport closes the body of a request that got no connection, without
+	// reading it, and may read that of one whose connection was dead.
+	bodies, err := replay.New(r, replay.Options{Limit: -1})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = bodies.Close() }() // of what was never sent; there is an error already
+	var refused error
 	for {
-		sent := r.WithContext(t.within(r.Context(), c))
-		if body != nil {
-			sent.Body = body
+		next, err := bodies.Next()
+		if err != nil {
+			return nil, noBody(r, errors.Join(err, refused))
 		}
+		sent := next.WithContext(t.within(r.Context(), c))
 		resp, err := t.base.RoundTrip(sent)
 		if resp != nil && resp.Request == sent {
 			resp.Request = r
@@ -56,9 +66,18 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err == nil || !c.again(err) {
 			return resp, err
 		}
-		if body, err = body.again(r, err); err != nil {
-			return nil, err
-		}
+		refused = err
+	}
+}
+
+// noBody is the error of a request that is to be sent again and cannot be.
+func noBody(r *http.Request, err error) error {
+	if !errors.Is(err, replay.ErrNotReplayable) {
+		return err
+	}
+	return &middleware.Error{
+		Stage: name, Kind: middleware.ErrBodyNotReplayable, Host: middleware.TargetOf(r.URL).HostPort(),
+		Hint: "set Request.GetBody, or let every CONNECT be signed (Options.Always)", Err: err,
 	}
 }
 
