@@ -33,7 +33,21 @@ type discovery struct {
 	uri  func(ctx context.Context, name string) ([]URI, time.Duration, error) // nil: not to be asked
 
 	mu    sync.Mutex
-	found map[string]discovered // by realm
+	found map[wanted]discovered
+}
+
+// wanted are the KDCs of a realm: all, or those that know of changes at once.
+type wanted struct {
+	realm   string
+	primary bool
+}
+
+// service is what SRV records are for.
+func (w wanted) service() string {
+	if w.primary {
+		return "kerberos-master"
+	}
+	return "kerberos"
 }
 
 type discovered struct {
@@ -43,7 +57,7 @@ type discovered struct {
 }
 
 func newDiscovery(dns Resolver, conf *krb5conf.Config) *discovery {
-	d := &discovery{conf: conf, dns: dns, found: make(map[string]discovered)}
+	d := &discovery{conf: conf, dns: dns, found: make(map[wanted]discovered)}
 	switch r := dns.(type) {
 	case nil:
 		d.dns = net.DefaultResolver
@@ -77,13 +91,28 @@ func lookupURI(r *dnslookup.Resolver) func(context.Context, string) ([]URI, time
 func (d *discovery) locate(ctx context.Context, realm string) ([]kdcclient.KDC, error) {
 	servers := d.conf.KDCs(realm)
 	if len(servers) == 0 && d.conf.DNSLookupKDC {
-		return d.inDNS(ctx, realm)
+		return d.inDNS(ctx, wanted{realm, false})
 	}
+	return kdcsOf(servers), nil
+}
+
+// locatePrimary returns the KDCs that krb5.conf names as primary_kdc or
+// master_kdc; and where it names none, those that DNS does: URI records with the
+// flag m, or SRV records of _kerberos-master.
+func (d *discovery) locatePrimary(ctx context.Context, realm string) ([]kdcclient.KDC, error) {
+	servers := d.conf.PrimaryKDCs(realm)
+	if len(servers) == 0 && d.conf.DNSLookupKDC {
+		return d.inDNS(ctx, wanted{realm, true})
+	}
+	return kdcsOf(servers), nil
+}
+
+func kdcsOf(servers []krb5conf.Server) []kdcclient.KDC {
 	out := make([]kdcclient.KDC, len(servers))
 	for i, s := range servers {
 		out[i] = kdcOf(s)
 	}
-	return out, nil
+	return out
 }
 
 func kdcOf(s krb5conf.Server) kdcclient.KDC {
@@ -91,10 +120,11 @@ func kdcOf(s krb5conf.Server) kdcclient.KDC {
 }
 
 // inDNS asks for URI records, and where they name nobody for SRV records.
-func (d *discovery) inDNS(ctx context.Context, realm string) ([]kdcclient.KDC, error) {
+func (d *discovery) inDNS(ctx context.Context, what wanted) ([]kdcclient.KDC, error) {
+	realm := what.realm
 	now := time.Now() // not Options.Now, which may stand still
 	d.mu.Lock()
-	known := d.found[realm]
+	known := d.found[what]
 	d.mu.Unlock()
 	if now.Before(known.until) {
 		return known.kdcs, nil
@@ -103,28 +133,30 @@ func (d *discovery) inDNS(ctx context.Context, realm string) ([]kdcclient.KDC, e
 	// The dot at the end keeps search domains away from the realm.
 	whole := strings.TrimSuffix(realm, ".") + "."
 	var failed error
+	said := false // in URI records, which KDCs there are
 	if d.uri != nil && !now.Before(known.noURI) {
 		records, ttl, err := d.uri(ctx, "_kerberos."+whole)
 		if err != nil && ctx.Err() != nil {
 			return nil, err
 		}
 		if failed = lookupFailure(err); failed == nil {
-			fresh.kdcs = kdcsInURI(records)
+			fresh.kdcs = kdcsInURI(records, what.primary)
+			said = len(fresh.kdcs) > 0 || what.primary && len(kdcsInURI(records, false)) > 0
 			fresh.until = now.Add(min(max(ttl, keptLeast), keptMost))
 		}
 	}
-	if len(fresh.kdcs) == 0 {
+	if !said {
 		var err error
-		if fresh.kdcs, err = kdcsInSRV(ctx, d.dns, whole); err != nil {
-			return nil, fmt.Errorf("look up _kerberos._udp.%[1]s and _kerberos._tcp.%[1]s in DNS: %[2]w", realm, err)
+		if fresh.kdcs, err = kdcsInSRV(ctx, d.dns, what.service(), whole); err != nil {
+			return nil, fmt.Errorf("look up _%[1]s._udp.%[2]s and _%[1]s._tcp.%[2]s in DNS: %[3]w", what.service(), realm, err)
 		}
 		fresh.until = now.Add(keptUnknown)
 		if failed != nil {
 			fresh.noURI = now.Add(pauseURI)
 		}
 	}
-	if len(fresh.kdcs) > 0 {
-		d.keep(realm, fresh, now)
+	if len(fresh.kdcs) > 0 || what.primary && failed == nil {
+		d.keep(what, fresh, now) // that there is no primary one is known, too
 		return fresh.kdcs, nil
 	}
 	if failed != nil {
@@ -143,22 +175,22 @@ func lookupFailure(err error) error {
 }
 
 // keep notes what was found, making room among what has run out first.
-func (d *discovery) keep(realm string, what discovered, now time.Time) {
+func (d *discovery) keep(key wanted, what discovered, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, ok := d.found[realm]; !ok {
+	if _, ok := d.found[key]; !ok {
 		makeRoom(d.found, maxDiscovered, func(old discovered) bool { return !now.Before(old.until) })
 	}
-	d.found[realm] = what
+	d.found[key] = what
 }
 
-// kdcsInSRV asks for _kerberos._udp and _kerberos._tcp of a name. A server that
+// kdcsInSRV asks for a service, such as kerberos, over UDP and TCP, of a name. A server that
 // is in both lists is good for both, in the place of the first. It fails if it
 // found none and DNS may know some.
-func kdcsInSRV(ctx context.Context, dns Resolver, name string) (out []kdcclient.KDC, err error) {
+func kdcsInSRV(ctx context.Context, dns Resolver, service, name string) (out []kdcclient.KDC, err error) {
 	var failed error
 	for _, proto := range []string{"udp", "tcp"} {
-		_, records, err := dns.LookupSRV(ctx, "kerberos", proto, name)
+		_, records, err := dns.LookupSRV(ctx, service, proto, name)
 		if err = lookupFailure(err); err != nil {
 			failed = err
 			continue
@@ -184,10 +216,11 @@ func kdcsInSRV(ctx context.Context, dns Resolver, name string) (out []kdcclient.
 	return out, nil
 }
 
-// kdcsInURI returns the KDCs in URI records, in the order in which to try them.
-func kdcsInURI(records []URI) (out []kdcclient.KDC) {
+// kdcsInURI returns the KDCs in URI records, or the primary ones alone, in the
+// order in which to try them.
+func kdcsInURI(records []URI, primary bool) (out []kdcclient.KDC) {
 	for _, u := range order(records, rand.IntN) {
-		if k, ok := parseTarget(u.Target); ok {
+		if k, first, ok := parseTarget(u.Target); ok && (first || !primary) {
 			out = append(out, k)
 		}
 	}
@@ -199,14 +232,14 @@ const maxTarget = 2048
 
 // parseTarget reads krb5srv:flags:transport:residual, where the transport is udp,
 // tcp or kkdcp and the residual host[:port], or the URL of a proxy. Of the flags
-// m tells a primary KDC, and the rest nothing; we need neither.
-func parseTarget(target string) (kdcclient.KDC, bool) {
+// m tells a primary KDC, and the rest nothing.
+func parseTarget(target string) (k kdcclient.KDC, primary, ok bool) {
 	if len(target) > maxTarget || strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return kdcclient.KDC{}, false
+		return k, false, false
 	}
 	parts := strings.SplitN(target, ":", 4)
 	if len(parts) < 4 || !strings.EqualFold(parts[0], "krb5srv") {
-		return kdcclient.KDC{}, false
+		return k, false, false
 	}
 	network, residual := strings.ToLower(parts[2]), parts[3]
 	want := ""
@@ -218,14 +251,14 @@ func parseTarget(target string) (kdcclient.KDC, bool) {
 			residual = "https://" + residual
 		}
 	default:
-		return kdcclient.KDC{}, false
+		return k, false, false
 	}
 	s, err := krb5conf.ParseServer(residual, krb5conf.PortKDC)
 	if s.Host = strings.TrimSuffix(s.Host, "."); err != nil || s.Proto != want || s.Host == "" {
-		return kdcclient.KDC{}, false
+		return k, false, false
 	}
 	s.Proto = network
-	return kdcOf(s), true
+	return kdcOf(s), strings.ContainsAny(parts[1], "mM"), true
 }
 
 // order sorts records by priority, and those of one priority at random, so that

@@ -61,9 +61,12 @@ func TestParseTarget(t *testing.T) {
 		"krb5srv:m:kkdcp:":                             {},
 		"krb5srv:m:udp:" + strings.Repeat("a", 2*1024): {},
 	} {
-		got, ok := parseTarget(target)
+		got, primary, ok := parseTarget(target)
 		if diff := cmp.Diff(want, got); diff != "" || ok != (want != kdc{}) {
 			t.Errorf("%q: %v (-want +got):\n%s", target, ok, diff)
+		}
+		if m := strings.HasPrefix(target, "krb5srv:m:") || strings.HasPrefix(target, "KRB5SRV:xMy:"); primary != (ok && m) {
+			t.Errorf("%q: primary %v", target, primary)
 		}
 	}
 }
@@ -73,7 +76,7 @@ func FuzzParseTarget(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
-		k, ok := parseTarget(target)
+		k, _, ok := parseTarget(target)
 		if !ok {
 			if k != (kdcclient.KDC{}) {
 				t.Fatalf("%+v of nothing", k)
@@ -323,7 +326,7 @@ func TestDiscoveryKeeps(t *testing.T) {
 			if _, err := d.locate(t.Context(), fmt.Sprint("R", i)); err != nil {
 				t.Fatal(err)
 			}
-			if _, ok := d.found[fmt.Sprint("R", i)]; !ok {
+			if _, ok := d.found[wanted{realm: fmt.Sprint("R", i)}]; !ok {
 				t.Fatal("what is new is not kept")
 			}
 		}

@@ -11,8 +11,10 @@ import (
 )
 
 func newKDCClient(o Options, conf *krb5conf.Config) *kdcclient.Client {
+	d := newDiscovery(o.Resolver, conf)
 	return kdcclient.New(kdcclient.Options{
-		Locate:             newDiscovery(o.Resolver, conf).locate,
+		Locate:             d.locate,
+		LocatePrimary:      d.locatePrimary,
 		Dial:               o.Dial,
 		Lookup:             lookup(o),
 		TLS:                proxyTLS(o, conf),
