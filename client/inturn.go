@@ -2,10 +2,11 @@ package client
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"sync"
 
+	"github.com/kerbchain/kerbchain/internal/ended"
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -26,6 +27,10 @@ type turn struct {
 
 // RoundTrip waits for its turn, which it has until the response's body is closed.
 func (t *inTurn) RoundTrip(r *http.Request) (*http.Response, error) {
+	return stage.ForCallers(t.roundTrip)(r)
+}
+
+func (t *inTurn) roundTrip(r *http.Request) (*http.Response, error) {
 	host := ""
 	if r.URL != nil {
 		host = middleware.TargetOf(r.URL).HostPort()
@@ -38,19 +43,11 @@ func (t *inTurn) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := t.next.RoundTrip(r)
-	if err != nil || resp == nil || resp.Body == nil || resp.Body == http.NoBody {
+	if err != nil || resp == nil {
 		release()
 		return resp, err
 	}
-	b := &turnBody{ReadCloser: resp.Body, release: release}
-	if w, ok := resp.Body.(io.Writer); ok { // of a connection that was switched to another protocol
-		resp.Body = struct {
-			*turnBody
-			io.Writer
-		}{b, w}
-	} else {
-		resp.Body = b
-	}
+	stage.OnClose(resp, false, release)
 	return resp, nil
 }
 
@@ -74,7 +71,7 @@ func (t *inTurn) take(ctx context.Context, host string) (release func(), err err
 	case h.taken <- struct{}{}:
 	case <-ctx.Done():
 		leave()
-		return nil, context.Cause(ctx)
+		return nil, ended.Because(ctx, "client: waiting for the one connection to "+host, nil)
 	}
 	return sync.OnceFunc(func() {
 		<-h.taken
@@ -87,15 +84,4 @@ func (t *inTurn) CloseIdleConnections() {
 	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
-}
-
-// turnBody ends a turn when it is closed.
-type turnBody struct {
-	io.ReadCloser
-	release func()
-}
-
-func (b *turnBody) Close() error {
-	defer b.release()
-	return b.ReadCloser.Close()
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
@@ -125,6 +126,10 @@ type winrmTransport struct {
 var errNoURL = errors.New("client: request without URL")
 
 func (t *winrmTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	return stage.ForCallers(t.roundTrip)(r)
+}
+
+func (t *winrmTransport) roundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case r.URL == nil:
 		if r.Body != nil {

@@ -1,14 +1,13 @@
 package client
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 
 	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -50,7 +49,7 @@ func (p *sessions) roundTrip(r *http.Request) (*http.Response, error) {
 		if r.Body != nil {
 			_ = r.Body.Close() // nothing of it is used
 		}
-		return nil, fmt.Errorf("client: waiting for a session: %w", errors.Join(ctx.Err(), context.Cause(ctx)))
+		return nil, ended.Because(ctx, "client: waiting for a session", nil)
 	}
 	s := p.take(h)
 	resp, err := s.next(r)

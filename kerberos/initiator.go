@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/gss"
 	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -276,7 +277,7 @@ func (c *securityContext) SPN() string { return c.ticket.SPN() }
 func (c *securityContext) Verified() bool { return c.verified.Load() }
 
 func (c *securityContext) Step(ctx context.Context, token []byte) ([]byte, error) {
-	if err := context.Cause(ctx); err != nil {
+	if err := ended.Because(ctx, "", nil); err != nil {
 		return nil, err
 	}
 	if c.gss == nil {

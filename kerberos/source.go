@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
@@ -204,7 +205,7 @@ func (s *Source) ServiceTicket(ctx context.Context, spn string) (Ticket, error) 
 // is.
 func (s *Source) gaveUp(ctx context.Context, spn string) error {
 	e := &middleware.Error{Stage: stage, Kind: middleware.ErrKDC, SPN: spn, Principal: s.o.Principal, KDC: s.conf.DefaultRealm,
-		Err:  fmt.Errorf("gave up waiting for a ticket: %w", context.Cause(ctx)),
+		Err:  ended.Because(ctx, "gave up waiting for a ticket", nil),
 		Hint: "allow more time, or check that the KDC can be reached"}
 	s.mu.RLock()
 	if len(s.sessions) == 1 {

@@ -3,6 +3,7 @@ package middleware
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -226,3 +227,20 @@ func (e *Error) Unwrap() []error {
 
 // Temporary reports whether trying again could help.
 func (e *Error) Temporary() bool { return e.Retryable }
+
+// Timeout reports whether the cause is that time ran out, as the errors of package
+// net do: the request's deadline, a connection's, or a KDC's that did not answer.
+func (e *Error) Timeout() bool { return timeout(e.Err) }
+
+// timeout looks for the outermost errors that can tell.
+func timeout(err error) bool {
+	switch x := err.(type) {
+	case interface{ Timeout() bool }:
+		return x.Timeout()
+	case interface{ Unwrap() error }:
+		return timeout(x.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(x.Unwrap(), timeout)
+	}
+	return false
+}

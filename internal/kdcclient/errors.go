@@ -69,8 +69,8 @@ type Candidate struct {
 	Err    *Error        // why; its own Candidates are nil
 }
 
-// Error is why there is no ticket. errors.As finds the [*krb.KRBError] in it,
-// and the [net.Error] where a connection failed.
+// Error is why there is no ticket. It is a [net.Error]; errors.As finds the
+// [*krb.KRBError] in it, and the [*net.OpError] where a connection failed.
 type Error struct {
 	Kind      Kind
 	Exchange  string        // "AS" or "TGS"
@@ -205,6 +205,19 @@ func (e *Error) Temporary() bool {
 		return ok && (d.IsTimeout || d.IsTemporary)
 	}
 	return false
+}
+
+// Timeout reports whether no KDC could be reached because time ran out. That one of
+// several KDCs was late says nothing of what the others answered.
+func (e *Error) Timeout() bool {
+	if e.Kind != KindUnreachable {
+		return false
+	}
+	late := func(err error) bool {
+		t, ok := errors.AsType[net.Error](err)
+		return ok && t.Timeout()
+	}
+	return late(e.Err) || slices.ContainsFunc(e.KDCs, func(a Attempt) bool { return late(a.Err) })
 }
 
 // Credentials reports whether the client's own credentials are at fault, which

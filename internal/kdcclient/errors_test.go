@@ -3,8 +3,11 @@ package kdcclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -41,10 +44,12 @@ func TestErrorsAs(t *testing.T) {
 			if e.Code != tc.code || !e.Temporary() {
 				t.Errorf("%+v", e)
 			}
-			if ne, ok := errors.AsType[net.Error](err); !ok {
-				t.Error("no net.Error")
-			} else if oe, ok := ne.(*net.OpError); !ok || oe.Op != "dial" {
+			// A refused connection is no timeout, whatever else was tried.
+			if ne, ok := errors.AsType[net.Error](err); !ok || ne.Timeout() {
 				t.Errorf("%#v", ne)
+			}
+			if oe, ok := errors.AsType[*net.OpError](err); !ok || oe.Op != "dial" {
+				t.Errorf("%#v", oe)
 			}
 			ke, ok := errors.AsType[*krb.KRBError](err)
 			if ok != (tc.code != 0) || ok && ke.Code != tc.code {
@@ -66,6 +71,26 @@ func TestJoin(t *testing.T) {
 	for want, in := range map[string][2]string{"": {}, "a": {"a", ""}, "b": {"", "b"}, "a; b": {"a", "b"}} {
 		if got := join(in[0], in[1]); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// That one KDC was late does not make a refusal by another a matter of time.
+func TestErrorTimeout(t *testing.T) {
+	late := []Attempt{{Err: fmt.Errorf("no answer: %w", os.ErrDeadlineExceeded)}}
+	for name, tc := range map[string]struct {
+		e    Error
+		want bool
+	}{
+		"the caller's deadline": {Error{Kind: KindUnreachable, Err: context.DeadlineExceeded}, true},
+		"the caller's cancel":   {Error{Kind: KindUnreachable, Err: context.Canceled}, false},
+		"silence":               {Error{Kind: KindUnreachable, Err: errUnreachable, KDCs: late}, true},
+		"closed ports":          {Error{Kind: KindUnreachable, Err: errUnreachable, KDCs: []Attempt{{Err: syscall.ECONNREFUSED}}}, false},
+		"a wrong password":      {Error{Kind: KindKey, Err: errUnreachable, KDCs: late}, false},
+		"a refusal":             {Error{Kind: KindRefused, Err: errUnreachable, KDCs: late}, false},
+	} {
+		if got := tc.e.Timeout(); got != tc.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -179,7 +180,7 @@ func (t *tgsCall) find(ctx context.Context) (*krb.Ticket, *Error) {
 		}
 	}
 	if ctx.Err() != nil {
-		return nil, t.noAnswer(ended(ctx))
+		return nil, t.noAnswer(ended.Because(ctx, "", nil))
 	}
 	return nil, home
 }

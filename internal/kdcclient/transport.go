@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -89,7 +90,7 @@ type chosen struct {
 // sendTo is send to the KDCs that were chosen, if any were.
 func (c *Client) sendTo(ctx context.Context, name string, kind uint8, realm string, msg []byte, only *chosen) (*reply, []Attempt, error) {
 	if ctx.Err() != nil {
-		return nil, nil, ended(ctx)
+		return nil, nil, ended.Because(ctx, "", nil)
 	}
 	if c.o.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -105,7 +106,7 @@ func (c *Client) sendTo(ctx context.Context, name string, kind uint8, realm stri
 		kdcs, err = c.Locate(ctx, realm)
 	}
 	if err != nil && ctx.Err() != nil {
-		return nil, nil, ended(ctx)
+		return nil, nil, ended.Because(ctx, "", nil)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", errNoKDC, err)
@@ -179,18 +180,9 @@ func (x *exchange) run(ctx context.Context) (r *reply, err error) {
 		}
 	}
 	if ctx.Err() != nil {
-		return nil, ended(ctx)
+		return nil, ended.Because(ctx, "", nil)
 	}
 	return nil, errUnreachable
-}
-
-// ended returns why ctx has, its cause beside the error that callers look for.
-func ended(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if cause == nil || errors.Is(cause, err) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", err, cause)
 }
 
 func (x *exchange) begin(ctx context.Context, t *try) {
@@ -223,7 +215,7 @@ func (x *exchange) wait(ctx context.Context, timer *time.Timer, t *try, d time.D
 	end := time.Now().Add(d)
 	for {
 		if ctx.Err() != nil {
-			return nil, ended(ctx)
+			return nil, ended.Because(ctx, "", nil)
 		}
 		if t != nil && t.done || t == nil && (!slices.ContainsFunc(x.asked, (*try).alive) || x.next() != nil) {
 			return nil, nil
@@ -239,7 +231,7 @@ func (x *exchange) wait(ctx context.Context, timer *time.Timer, t *try, d time.D
 		timer.Reset(time.Until(until))
 		select {
 		case <-ctx.Done():
-			return nil, ended(ctx)
+			return nil, ended.Because(ctx, "", nil)
 		case <-timer.C:
 			return nil, nil
 		case ev := <-x.events:

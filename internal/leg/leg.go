@@ -20,6 +20,7 @@ import (
 	"net/http/httptrace"
 
 	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -138,7 +139,8 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 		return nil, err
 	}
 	resp.Request = answered(resp.Request, r, signed, l.Tokens)
-	release(resp, sent, cancel)
+	// Until then ending the context would tear the body.
+	stage.OnClose(resp, sent.Body != nil && sent.Body != http.NoBody, func() { cancel(nil) })
 	return resp, nil
 }
 
@@ -166,7 +168,7 @@ func answered(named, r, signed *http.Request, tokens []Token) *http.Request {
 	if named == nil {
 		named = signed
 	}
-	out := named.WithContext(values{signed.Context(), context.WithoutCancel(named.Context())})
+	out := named.WithContext(stage.Outlive(signed.Context(), named.Context()))
 	out.Header = named.Header.Clone()
 	for _, t := range tokens {
 		name := field(t)
@@ -177,18 +179,4 @@ func answered(named, r, signed *http.Request, tokens []Token) *http.Request {
 		}
 	}
 	return out
-}
-
-// values is a context that lives as long as one and has the values of another
-// before its own.
-type values struct {
-	context.Context
-	first context.Context // without cancel, so that it hides no cancellation
-}
-
-func (v values) Value(key any) any {
-	if x := v.first.Value(key); x != nil {
-		return x
-	}
-	return v.Context.Value(key)
 }

@@ -34,6 +34,8 @@ type T interface {
 //     transport may go on reading it;
 //   - the caller's context, with its values and its end, reaches the transport,
 //     and a call whose context has ended returns;
+//   - a deadline that passes is a timeout, as the transport's error would be, and
+//     Request.Cancel ends a call as the end of its context does;
 //   - a response without Request, a request without Header and a TLS state
 //     without certificates do no harm;
 //   - a 101 response that comes through can still be written to;
@@ -61,6 +63,8 @@ func (k kit) rules() map[string]func(T) {
 	return map[string]func(T){
 		"context ended before the call":      k.endedBefore,
 		"context ends below":                 k.endsBelow,
+		"deadline below":                     k.deadlineBelow,
+		"Request.Cancel":                     k.cancelled,
 		"context ends during a stalled body": k.endsInBody,
 		"parallel calls":                     k.parallel,
 		"two wirings":                        k.wirings,
@@ -120,6 +124,76 @@ func (k kit) endsBelow(t T) {
 		cancel()
 		if reached && !errors.Is(l.got, context.Canceled) {
 			l.problem("cancelled context: got error %v, want one that is context.Canceled", l.got)
+		}
+		l.report(t, s.name)
+	}
+}
+
+// waits is a peer that never answers: it waits for its context, or its Cancel, as
+// transports do.
+func (k kit) waits(begun func()) peer {
+	return peer{name: "waits", serve: func(_ *lab, r *http.Request) (*http.Response, error) {
+		begun()
+		select {
+		case <-r.Context().Done():
+			return nil, errors.Join(context.Cause(r.Context()), closeBody(r))
+		//lint:ignore SA1019 callers still set it
+		case <-r.Cancel:
+			return nil, errors.Join(context.Canceled, closeBody(r))
+		case <-time.After(k.patience / 2):
+			return nil, errors.Join(errUnended, closeBody(r))
+		}
+	}}
+}
+
+func (k kit) deadlineBelow(t T) {
+	t.Helper()
+	for _, s := range shapes() {
+		reached := false
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		l := newLab(ctx, s)
+		// What waits for the deadline, rather than meets it at once, answers with
+		// an error that is a timeout itself.
+		p := k.waits(func() { reached = true })
+		serve := p.serve
+		p.serve = func(l *lab, r *http.Request) (*http.Response, error) {
+			_, err := serve(l, r)
+			return nil, late{err}
+		}
+		k.call(l, k.newStage()(transport(p, false)))
+		cancel()
+		if reached {
+			if e, ok := l.got.(interface{ Timeout() bool }); !ok || !e.Timeout() {
+				l.problem("deadline: got error %v of type %T, want one that is a timeout by its own method", l.got, l.got)
+			}
+		}
+		l.report(t, s.name)
+	}
+}
+
+type late struct{ error }
+
+func (l late) Unwrap() error { return l.error }
+func (late) Timeout() bool   { return true }
+
+func (k kit) cancelled(t T) {
+	t.Helper()
+	for _, s := range shapes() {
+		ch := make(chan struct{})
+		reached := false
+		p := k.waits(func() {
+			if !reached {
+				close(ch)
+			}
+			reached = true
+		})
+		l := newLab(context.Background(), s)
+		//lint:ignore SA1019 callers still set it
+		l.r.Cancel = ch
+		l.before = take(l.r)
+		k.call(l, k.newStage()(transport(p, false)))
+		if reached && !errors.Is(l.got, context.Canceled) {
+			l.problem("Request.Cancel: got error %v, want one that is context.Canceled", l.got)
 		}
 		l.report(t, s.name)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/kerbchain/kerbchain/internal/challenge"
+	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -33,7 +34,7 @@ func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
 	c.look(resp)
 	ch, scheme, ok := choose(lines, peer.sc)
 	switch {
-	case !ok && peer.sc != nil && !peer.mine && ended(resp, lines):
+	case !ok && peer.sc != nil && !peer.mine && sessionOver(resp, lines):
 		scheme = cmp.Or(peer.sc.Target().Scheme, middleware.Negotiate)
 		ch = challenge.Challenge{Scheme: string(scheme)}
 	case !ok && peer.sc != nil:
@@ -74,8 +75,8 @@ func (c *call) token(resp *http.Response, peer *side, target middleware.Target, 
 	reason := error(nil)
 	if in != nil {
 		out, err := peer.sc.Step(c.r.Context(), in)
-		if end := c.r.Context().Err(); end != nil {
-			return nil, errors.Join(end, err)
+		if ctx := c.r.Context(); ctx.Err() != nil {
+			return nil, ended.Because(ctx, "negotiate: answering the server's token", err)
 		}
 		if err == nil && len(out) > 0 {
 			return &leg.Token{Context: peer.sc, Bytes: out, Continued: true}, nil
@@ -121,9 +122,9 @@ func (c *call) discard(peer *side, target middleware.Target, reason error) bool 
 	return true
 }
 
-// ended reports whether resp is what servers that authenticate connections say
+// sessionOver reports whether resp is what servers that authenticate connections say
 // when a session is over: 401 and nothing else.
-func ended(resp *http.Response, lines []string) bool {
+func sessionOver(resp *http.Response, lines []string) bool {
 	return len(lines) == 0 && resp.StatusCode == http.StatusUnauthorized && (resp.ContentLength == 0 || resp.Body == nil || resp.Body == http.NoBody)
 }
 

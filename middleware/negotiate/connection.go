@@ -2,10 +2,10 @@ package negotiate
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 
+	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/internal/replay"
 )
@@ -61,8 +61,8 @@ func (c *call) drain(resp *http.Response, tokens []leg.Token) error {
 	// A body that is too long or slow, or breaks off, costs the connection and no
 	// more: the next request takes another.
 	_, err := replay.Drain(resp, c.DrainLimit, patience)
-	if end := c.r.Context().Err(); end != nil {
-		return fmt.Errorf("negotiate: reading the body of a challenge: %w", errors.Join(end, err))
+	if c.r.Context().Err() != nil {
+		return ended.Because(c.r.Context(), "negotiate: reading the body of a challenge", err)
 	}
 	return nil
 }

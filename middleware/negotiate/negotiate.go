@@ -23,6 +23,7 @@ import (
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/internal/replay"
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -166,7 +167,7 @@ func New(in middleware.Initiator, o Options) kerbchain.Middleware {
 	}
 	s := &stage{Options: o, signer: leg.Signer{Initiator: in, Stage: name}}
 	return func(next kerbchain.Next) kerbchain.Next {
-		return func(r *http.Request) (*http.Response, error) { return s.roundTrip(next, r) }
+		return stages.ForCallers(func(r *http.Request) (*http.Response, error) { return s.roundTrip(next, r) })
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/leg"
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -65,7 +66,7 @@ func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
 	signer := leg.Signer{Initiator: in, Stage: name}
 	return func(next kerbchain.Next) kerbchain.Next {
 		s := &stage{signer: signer, rule: p.wire(o), next: next}
-		return s.roundTrip
+		return stages.ForCallers(s.roundTrip)
 	}
 }
 

@@ -2,12 +2,12 @@ package seal
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 
+	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/panics"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -22,7 +22,7 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	defer func() { _ = r.Body.Close() }()
 	ctx := r.Context()
 	if ctx.Err() != nil {
-		return nil, ended(ctx)
+		return nil, ended.Because(ctx, "seal: reading the request", nil)
 	}
 	type result struct {
 		b   []byte
@@ -39,7 +39,7 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	select {
 	case res = <-done:
 	case <-ctx.Done():
-		return nil, ended(ctx)
+		return nil, ended.Because(ctx, "seal: reading the request", nil)
 	}
 	switch {
 	case errors.Is(res.err, errTooLong):
@@ -53,11 +53,6 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("seal: request with ContentLength %d and a body of %d bytes", r.ContentLength, len(res.b))
 	}
 	return res.b, nil
-}
-
-// ended is the error of a context that has.
-func ended(ctx context.Context) error {
-	return fmt.Errorf("seal: %w", errors.Join(ctx.Err(), context.Cause(ctx)))
 }
 
 var errTooLong = errors.New("too long")

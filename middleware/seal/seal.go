@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/internal/stage"
 )
 
 const name = "seal"
@@ -89,6 +90,6 @@ func New(auth kerbchain.Middleware, o Options) kerbchain.Middleware {
 	auth = kerbchain.Chain(auth) // nil passes
 	return func(next kerbchain.Next) kerbchain.Next {
 		s := &session{Options: o, next: next, signed: auth(next), turn: make(chan struct{}, 1)}
-		return s.roundTrip
+		return stage.ForCallers(s.roundTrip)
 	}
 }

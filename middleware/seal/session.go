@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/replay"
 	"github.com/kerbchain/kerbchain/internal/winrm"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -64,7 +65,7 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-r.Context().Done():
-		return nil, ended(r.Context())
+		return nil, ended.Because(r.Context(), "seal: waiting for the connection", nil)
 	}
 	// The mark of an earlier response is no business of this one.
 	c := &call{session: s, r: middleware.WithTrust(r, false), body: body}
@@ -141,7 +142,7 @@ func (c *call) establish() (*http.Response, error) {
 	// What remains unread, or cannot be read, costs the connection, which the
 	// message then notices.
 	if _, err := replay.Drain(resp, drainLimit, replay.DefaultPatience); c.r.Context().Err() != nil {
-		return nil, errors.Join(ended(c.r.Context()), err)
+		return nil, ended.Because(c.r.Context(), "seal: reading the answer to the empty request", err)
 	}
 	c.peer = peer{origin(c.r), w.conn(), sc, sealer}
 	return nil, nil

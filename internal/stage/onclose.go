@@ -1,19 +1,20 @@
-package leg
+package stage
 
 import (
-	"context"
 	"io"
 	"net/http"
 )
 
-// release sees to it that the context of sent ends once the response is done
-// with. Until then ending it would tear the body.
-func release(resp *http.Response, sent *http.Request, cancel context.CancelCauseFunc) {
-	if resp.Body == nil || resp.Body == http.NoBody && (sent.Body == nil || sent.Body == http.NoBody) {
-		cancel(nil)
+// OnClose has f called when the body of resp is closed, by whoever gets resp; at
+// once if that body is empty, unless busy says that the transport may still be at
+// work for it, as with the body of the request. A body that can be written to, as
+// that of a 101 response, still can.
+func OnClose(resp *http.Response, busy bool, f func()) {
+	if resp.Body == nil || resp.Body == http.NoBody && !busy {
+		f()
 		return
 	}
-	b := body{resp.Body, cancel}
+	b := body{resp.Body, f}
 	w, ok := resp.Body.(io.Writer)
 	if !ok {
 		resp.Body = b
@@ -30,14 +31,14 @@ func release(resp *http.Response, sent *http.Request, cancel context.CancelCause
 
 type closeWriter interface{ CloseWrite() error }
 
-// A body ends a context when it is closed.
+// A body calls f when it is closed.
 type body struct {
 	io.ReadCloser
-	cancel context.CancelCauseFunc
+	f func()
 }
 
 func (b body) Close() error {
-	defer b.cancel(nil)
+	defer b.f()
 	return b.ReadCloser.Close()
 }
 

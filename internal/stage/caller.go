@@ -1,0 +1,82 @@
+// Package stage holds what several stages have to do alike.
+package stage
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// ForCallers returns next as callers know transports of net/http, for a stage that
+// waits for more than the one below it:
+//
+//   - Request.Cancel ends what waits for the request's context;
+//   - an error because of a deadline is a timeout by its own method, which is all
+//     that [url.Error.Timeout] and os.IsTimeout look at.
+func ForCallers(next kerbchain.Next) kerbchain.Next {
+	return func(r *http.Request) (*http.Response, error) {
+		var resp *http.Response
+		var err error
+		//lint:ignore SA1019 callers still set it, and http.Client does where it has a timeout
+		if r.Cancel == nil {
+			resp, err = next(r)
+		} else {
+			resp, err = cancelable(next, r)
+		}
+		return resp, timed(err)
+	}
+}
+
+// errCancel is why the context of a request ends that is cancelled the old way.
+var errCancel = fmt.Errorf("Request.Cancel was closed: %w", context.Canceled)
+
+// cancelable sends r with a context that ends with its Cancel, too, until the
+// response's body is closed.
+func cancelable(next kerbchain.Next, r *http.Request) (*http.Response, error) {
+	ctx, end := context.WithCancelCause(r.Context())
+	out := r.WithContext(ctx)
+	//lint:ignore SA1019 see ForCallers
+	ch := r.Cancel
+	//lint:ignore SA1019 see ForCallers
+	out.Cancel = nil
+	go func() {
+		select {
+		case <-ch:
+			end(errCancel)
+		case <-ctx.Done():
+		}
+	}()
+	resp, err := next(out)
+	if resp == nil || err != nil {
+		end(nil)
+		return resp, err
+	}
+	if resp.Request != nil {
+		named := resp.Request.WithContext(Outlive(r.Context(), resp.Request.Context()))
+		//lint:ignore SA1019 see ForCallers
+		named.Cancel = ch
+		resp.Request = named
+	}
+	OnClose(resp, r.Body != nil && r.Body != http.NoBody, func() { end(nil) })
+	return resp, nil
+}
+
+// timed returns err as one that tells by itself that it is a timeout, if it wraps
+// one that is.
+func timed(err error) error {
+	if err == nil || !(&middleware.Error{Err: err}).Timeout() {
+		return err
+	}
+	if _, ok := err.(interface{ Timeout() bool }); ok {
+		return err
+	}
+	return timeout{err}
+}
+
+type timeout struct{ error }
+
+func (t timeout) Unwrap() error { return t.error }
+func (timeout) Timeout() bool   { return true }
