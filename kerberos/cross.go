@@ -42,7 +42,7 @@ func (s *Source) ask(ctx context.Context, session *session, server krb.Principal
 }
 
 func (s *Source) crossOptions(ctx context.Context, session *session) kdcclient.TGSOptions {
-	o := s.tgsOptions()
+	o := s.tgsOptions(session)
 	client := session.client.String()
 	o.Held = func(realm string) *krb.Ticket {
 		s.mu.RLock()

@@ -38,7 +38,7 @@ func (s *Source) login(ctx context.Context, a *account, keys kdcclient.Keys, pro
 	if client.Type == krb.NTEnterprise {
 		a.isNamed(tgt.Client)
 	}
-	return &session{client: tgt.Client, tgt: tgt, source: source}, nil
+	return &session{client: tgt.Client, tgt: tgt, source: source, login: s.made.Add(1)}, nil
 }
 
 // refused is the error of a login that a KDC turned away.
@@ -50,12 +50,15 @@ func (s *Source) refused(why *kdcclient.Error, client krb.Principal) error {
 	return err
 }
 
-func (s *Source) tgsOptions() kdcclient.TGSOptions {
-	return kdcclient.TGSOptions{Etypes: supported(s.conf.DefaultTGSEnctypes)}
+func (s *Source) tgsOptions(session *session) kdcclient.TGSOptions {
+	return kdcclient.TGSOptions{Etypes: supported(s.conf.DefaultTGSEnctypes), Login: session.login != 0}
 }
 
 // kdcError turns a failed exchange into an error of ours.
 func (s *Source) kdcError(err error, principal, spn string) error {
+	if e, ok := err.(*middleware.Error); ok {
+		return withSPN(e, spn) // of a login on the way
+	}
 	var ke *kdcclient.Error
 	if !errors.As(err, &ke) {
 		return &middleware.Error{Stage: stage, Kind: middleware.ErrKDC, Principal: principal, SPN: spn, Err: err}

@@ -4,3 +4,15 @@ import "time"
 
 // SetAfter puts another timer in the place of KeepFresh's.
 func (s *Source) SetAfter(after func(time.Duration) <-chan time.Time) { s.after = after }
+
+// ForgetRevival makes the source take a ticket that is found dead for the first
+// one in a minute.
+func (s *Source) ForgetRevival() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, old := range s.sessions {
+		fresh := *old
+		fresh.revived = time.Time{}
+		s.sessions[name] = &fresh
+	}
+}

@@ -37,36 +37,39 @@ func (s *Source) ForwardedTicket(ctx context.Context, service Ticket) (Ticket, e
 }
 
 func (s *Source) forward(ctx context.Context, service Ticket, key string) (Ticket, error) {
-	session, _, err := s.open(ctx, service.t.Server)
+	before := s.made.Load()
+	have, _, err := s.open(ctx, service.t.Server)
 	if err != nil {
 		return Ticket{}, withSPN(err, service.SPN())
 	}
 	// MIT's initiators ask for what the ticket-granting ticket can do.
 	const kept = krb.FlagForwardable | krb.FlagProxiable | krb.FlagRenewable
-	if session.tgt == nil || session.tgt.Flags&krb.FlagForwardable == 0 {
+	if have.tgt == nil || have.tgt.Flags&krb.FlagForwardable == 0 {
 		why := "is not forwardable"
-		if session.tgt == nil {
+		if have.tgt == nil {
 			why = "is missing"
 		}
-		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: service.SPN(), Principal: session.client.String(),
-			Err:  fmt.Errorf("%w: the ticket-granting ticket from %s %s", ErrNotForwardable, session.source, why),
+		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: service.SPN(), Principal: have.client.String(),
+			Err:  fmt.Errorf("%w: the ticket-granting ticket from %s %s", ErrNotForwardable, have.source, why),
 			Hint: "run kinit -f, or set forwardable = true in krb5.conf; the KDC may forbid it for this principal"}
 	}
-	o := s.tgsOptions()
-	o.Options = krb.FlagForwarded | session.tgt.Flags&kept
-	// A server can use a session key of the type that it shares with us.
-	o.Etypes = append([]int32{service.Etype()}, o.Etypes...)
-	realm := session.client.Realm
-	got, err := s.kdc.TGS(ctx, session.tgt, krb.TGS(realm, realm), o)
+	realm := have.client.Realm
+	got, err := s.exchange(ctx, have, before, func(with *session) (*krb.Ticket, error) {
+		o := s.tgsOptions(with)
+		o.Options = krb.FlagForwarded | with.tgt.Flags&kept
+		// A server can use a session key of the type that it shares with us.
+		o.Etypes = append([]int32{service.Etype()}, o.Etypes...)
+		return s.kdc.TGS(ctx, with.tgt, krb.TGS(realm, realm), o)
+	})
 	if err != nil {
-		return Ticket{}, s.kdcError(err, session.client.String(), service.SPN())
+		return Ticket{}, s.kdcError(err, have.client.String(), service.SPN())
 	}
 	if got.Flags&krb.FlagForwarded == 0 {
-		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: service.SPN(), Principal: session.client.String(), KDC: realm,
+		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: service.SPN(), Principal: have.client.String(), KDC: realm,
 			Err: fmt.Errorf("%w: the KDC answered with a ticket that is not a forwarded one", ErrNotForwardable)}
 	}
-	t := newTicket(got, session.source)
-	t.offset = s.offset(session)
+	t := newTicket(got, have.source)
+	t.offset = s.offset(have)
 	s.mu.Lock()
 	s.keep(key, t, s.o.Now())
 	s.mu.Unlock()

@@ -38,6 +38,11 @@ type session struct {
 	source string
 	state  string // of the cache that it was read from
 
+	// The number of the login that it came of, 0 for one from a cache, and when
+	// that was made because a KDC did not take the ticket before.
+	login   uint64
+	revived time.Time
+
 	// When to ask for a longer-lived ticket-granting ticket, by the local clock;
 	// zero where that is of no use before this one has ended.
 	refresh time.Time
@@ -140,7 +145,7 @@ func (s *Source) renewed(ctx context.Context, old *session) (*krb.Ticket, error)
 	if !renewable(old.tgt) {
 		return nil, s.noCredentials(errors.New("the ticket-granting ticket cannot be renewed"), "run kinit -r")
 	}
-	o := s.tgsOptions()
+	o := s.tgsOptions(old)
 	o.Renew = true
 	t, err := s.kdc.TGS(ctx, old.tgt, old.tgt.Server, o)
 	if err != nil {

@@ -95,6 +95,7 @@ type Source struct {
 	realms   flights[*krb.Ticket]
 	unknown  unknowns
 	stale    ticketSet                            // that servers could not use
+	made     atomic.Uint64                        // logins
 	renewing atomic.Bool                          // by a request that has a ticket already
 	after    func(time.Duration) <-chan time.Time // time.After, but in tests
 
@@ -250,6 +251,7 @@ func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
 	if server.Realm == "" && len(server.Components) > 1 {
 		server.Realm, _ = s.conf.RealmOf(hostOf(server))
 	}
+	before := s.made.Load()
 	session, epoch, err := s.open(ctx, server)
 	if err != nil {
 		return Ticket{}, withSPN(err, spn)
@@ -269,7 +271,7 @@ func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
 	if err := s.unknown.about(session.name, spn, now); err != nil {
 		return Ticket{}, err
 	}
-	got, cached, err := s.obtain(ctx, session, server, spn)
+	got, cached, err := s.obtain(ctx, session, before, server, spn)
 	if err != nil {
 		s.unknown.note(session.name, spn, now, err)
 		return Ticket{}, err
@@ -296,22 +298,24 @@ func hostOf(server krb.Principal) string {
 }
 
 // obtain finds a ticket among those that came with the session, or asks the KDC.
-func (s *Source) obtain(ctx context.Context, session *session, server krb.Principal, spn string) (t *krb.Ticket, cached bool, err error) {
-	if session.stored != nil {
-		if t, ok := session.stored(server); ok && usable(t, s.o.Now().Add(s.offset(session))) {
+// See exchange for before.
+func (s *Source) obtain(ctx context.Context, have *session, before uint64, server krb.Principal, spn string) (t *krb.Ticket, cached bool, err error) {
+	if have.stored != nil {
+		if t, ok := have.stored(server); ok && usable(t, s.o.Now().Add(s.offset(have))) {
 			return t, true, nil
 		}
 	}
-	if session.tgt == nil {
-		return nil, false, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: session.client.String(),
-			Err:  fmt.Errorf("%s holds no valid ticket for it, and no ticket-granting ticket to get one with", session.source),
+	if have.tgt == nil {
+		return nil, false, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: have.client.String(),
+			Err:  fmt.Errorf("%s holds no valid ticket for it, and no ticket-granting ticket to get one with", have.source),
 			Hint: "run kinit"}
 	}
-	if t, err = s.ask(ctx, session, server); err != nil {
-		return nil, false, s.kdcError(err, session.client.String(), spn)
+	t, err = s.exchange(ctx, have, before, func(with *session) (*krb.Ticket, error) { return s.ask(ctx, with, server) })
+	if err != nil {
+		return nil, false, s.kdcError(err, have.client.String(), spn)
 	}
-	if session.keep != nil {
-		session.keep(ctx, t)
+	if have.keep != nil {
+		have.keep(ctx, t)
 	}
 	return t, false, nil
 }

@@ -220,6 +220,16 @@ func (e *Error) Timeout() bool {
 	return late(e.Err) || slices.ContainsFunc(e.KDCs, func(a Attempt) bool { return late(a.Err) })
 }
 
+// DeadTicket reports whether a KDC no longer takes the ticket-granting ticket that
+// it was asked with, so that a new login is what helps: it has expired there, or
+// the realm's key is another one by now. MIT's KDC says KRB_ERR_GENERIC of a key
+// that it has no longer.
+func (e *Error) DeadTicket() bool {
+	return e.Exchange == "TGS" && e.Kind == KindRefused && len(e.Path) == 1 && slices.Contains([]int32{
+		krb.CodeBadIntegrity, krb.CodeTicketExpired, krb.CodeModified, krb.CodeBadKvno, krb.CodeNoKey, krb.CodeGeneric,
+	}, e.Code)
+}
+
 // Credentials reports whether the client's own credentials are at fault, which
 // no other KDC and no later time will mend.
 func (e *Error) Credentials() bool {
@@ -316,11 +326,11 @@ func (c *call) refused(r *reply) *Error {
 	case krb.CodeUnavailable:
 		e.Hint = "the KDC is busy or starting: try again later"
 	case krb.CodeTicketExpired:
-		e.Hint = "the ticket-granting ticket has expired: run kinit"
+		e.Hint = "the ticket-granting ticket has expired"
 	case krb.CodeTicketNotYet:
 		e.Hint = "the ticket is not valid yet: check the clocks"
 	case krb.CodeBadIntegrity, krb.CodeModified, krb.CodeBadKvno, krb.CodeNoKey, krb.CodeNotUs:
-		e.Hint = "the KDC cannot open our ticket-granting ticket; its keys may have changed: run kinit"
+		e.Hint = "the KDC cannot open our ticket-granting ticket; its keys may have changed"
 		if len(c.path) > 1 {
 			e.Hint = fmt.Sprintf("the KDC of realm %s cannot open the cross-realm ticket: both realms must hold the same key for it, of the same version", realm)
 		}

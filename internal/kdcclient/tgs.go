@@ -22,6 +22,9 @@ type TGSOptions struct {
 	// Renew asks for the ticket itself anew, with the same server and a later
 	// end. The server argument does not count then.
 	Renew bool
+	// Login says that the ticket came of a login with a key that is at hand, so
+	// that nobody need be told to run kinit.
+	Login bool
 	// Fallback returns the realms to look for a service in that was given
 	// without one, likeliest first, when the KDC of the ticket's realm does not
 	// know it and refers us to nobody. It is called at most once, and no more
@@ -85,11 +88,11 @@ func (c *Client) TGS(ctx context.Context, tgt *krb.Ticket, server krb.Principal,
 // before it on the path (see [Options]), and so on until one is had, from which
 // the same begins anew. A KDC may answer with one that is closer than we hoped
 // for, or on another path (RFC 4120 section 3.3.1). A tgt for realm itself is
-// returned as it is. Of o, Etypes, Held and Keep count.
+// returned as it is. Of o, Etypes, Held, Keep and Login count.
 //
 // The error is of type [*Error].
 func (c *Client) TGT(ctx context.Context, tgt *krb.Ticket, realm string, o TGSOptions) (*krb.Ticket, error) {
-	t, fail := c.newTGSCall(tgt, krb.TGS(realm, realm), TGSOptions{Etypes: o.Etypes, Held: o.Held, Keep: o.Keep})
+	t, fail := c.newTGSCall(tgt, krb.TGS(realm, realm), TGSOptions{Etypes: o.Etypes, Held: o.Held, Keep: o.Keep, Login: o.Login})
 	if fail == nil && !plausible(realm) {
 		fail = t.fail(KindRequest, fmt.Errorf("%q cannot be the name of a realm", shorten(realm)), "")
 	}

@@ -74,6 +74,8 @@ func (t *tgsCall) denied(r *reply, w wanted) *Error {
 		e.Hint = "the KDC does not renew this ticket: it is not renewable, or no longer; run kinit"
 	case e.Code == krb.CodeTicketExpired && w.renew:
 		e.Hint = "the ticket has expired, and must be renewed before it does: run kinit"
+	case !t.o.Login && len(t.path) == 1 && e.Hint != "" && (e.DeadTicket() || e.Code == krb.CodeNotUs):
+		e.Hint += ": run kinit"
 	}
 	return e
 }
