@@ -38,7 +38,7 @@ race: ## the hermetic tests under the race detector, in random order
 nested: ## vet and test the modules within this one
 	@set -e; for dir in $(NESTED); do (echo "$$dir"; cd $$dir && go vet ./... && go test -race ./...); done
 
-interop: ## tests against real peers: MIT, Heimdal, Samba, Apache, curl, ...; a missing peer fails
+interop: ## tests against real peers: MIT, Heimdal, Samba, Apache, Tomcat, curl, ...; a missing peer fails
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 		cc -o $$dir/profdump internal/krb5conf/testdata/profdump.c -lkrb5 && \
 		KRB5CONF_PROFDUMP=$$dir/profdump go test -count=1 -run AsMITNow ./internal/krb5conf
