@@ -71,7 +71,7 @@ func TestOneConnectionWaitsNoLongerThanItsContext(t *testing.T) {
 func TestOneConnectionOfAnotherTransport(t *testing.T) {
 	o := kinit(t, start(t))
 	o.OneConnection, o.Transport = true, struct{ http.RoundTripper }{http.DefaultTransport}
-	if c, err := client.New(o); c != nil || !errors.Is(err, middleware.ErrToken) {
+	if c, err := client.New(o); c != nil || !errors.Is(err, middleware.ErrConfiguration) {
 		t.Errorf("%v, %v", c, err)
 	}
 }

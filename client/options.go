@@ -198,5 +198,5 @@ func (o Options) source() (kerberos.TicketSource, error) {
 }
 
 func ambiguous(why string) error {
-	return &middleware.Error{Stage: "client", Kind: middleware.ErrCredentials, Err: errors.New(why), Hint: "give one of them"}
+	return &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration, Err: errors.New(why), Hint: "give one of them"}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,31 +28,37 @@ func TestOptions(t *testing.T) {
 		change change
 		want   string // in the error; empty for none
 	}{
-		"password and keytab":            {func(o *client.Options) { o.Principal, o.Password, o.Keytab = alice, secret, keytab }, "exclude one another"},
-		"password and cache":             {func(o *client.Options) { o.Principal, o.Password, o.CCache = alice, secret, cache }, "exclude one another"},
-		"keytab and cache":               {func(o *client.Options) { o.Keytab, o.CCache = keytab, cache }, "exclude one another"},
-		"all three":                      {func(o *client.Options) { o.Principal, o.Password, o.Keytab, o.CCache = alice, secret, keytab, cache }, "exclude one another"},
-		"password in principal, keytab":  {func(o *client.Options) { o.Principal, o.Keytab = alice+":hunter2", keytab }, "exclude one another"},
-		"password twice":                 {func(o *client.Options) { o.Principal, o.Password = alice+":hunter2", secret }, "already bears a password"},
-		"the same password twice":        {func(o *client.Options) { o.Principal, o.Password = alice+":hunter2", kerberos.NewSecret("hunter2") }, "already bears a password"},
-		"password without principal":     {func(o *client.Options) { o.Password = secret }, "without a principal"},
-		"empty password with a cache":    {func(o *client.Options) { o.Principal, o.Password, o.CCache = alice, kerberos.NewSecret(""), cache }, "exclude one another"},
-		"malformed principal":            {func(o *client.Options) { o.Principal, o.CCache = "alice@A@B", cache }, "alice@A@B"},
-		"no such keytab":                 {func(o *client.Options) { o.Keytab = filepath.Join(t.TempDir(), "none") }, "exist"},
-		"keytab of something else":       {func(o *client.Options) { o.Keytab = cache }, "not a keytab"},
-		"keytab of someone else":         {func(o *client.Options) { o.Principal, o.Keytab = "bob@"+realm.Name(), keytab }, "bob@"},
-		"service with a host":            {func(o *client.Options) { o.CCache, o.Service = cache, "HTTP/host" }, "HTTP/host"},
-		"host override with a port":      {func(o *client.Options) { o.CCache, o.HostOverride = cache, "host:80" }, "host:80"},
-		"unknown bindings":               {func(o *client.Options) { o.CCache, o.Bindings = cache, 17 }, "17"},
-		"unknown delegation":             {func(o *client.Options) { o.CCache, o.Delegation = cache, 17 }, "17"},
-		"delegation, source cannot":      {func(o *client.Options) { o.Source, o.Delegation = source{}, kerberos.DelegationAlways }, "cannot delegate"},
-		"delegation":                     {func(o *client.Options) { o.CCache, o.Delegation = cache, kerberos.DelegationAlways }, ""},
-		"krb5.conf that is none":         {func(o *client.Options) { o.CCache, o.Krb5ConfText = cache, "[libdefaults\n" }, "krb5.conf"},
-		"krb5.conf without the realm":    {func(o *client.Options) { o.CCache, o.Krb5ConfText = cache, "[libdefaults]\n" }, ""},
-		"a cache of an unknown type":     {func(o *client.Options) { o.CCache = "API:1" }, "API:1"},
-		"a cache that is not there yet":  {func(o *client.Options) { o.CCache = filepath.Join(t.TempDir(), "none") }, ""},
-		"source and other credentials":   {func(o *client.Options) { o.Source, o.Keytab = source{}, keytab }, ""},
-		"initiator and what makes none":  {func(o *client.Options) { o.Initiator, o.Delegation = stumbling{}, kerberos.DelegationAlways }, ""},
+		"password and keytab":           {func(o *client.Options) { o.Principal, o.Password, o.Keytab = alice, secret, keytab }, "exclude one another"},
+		"password and cache":            {func(o *client.Options) { o.Principal, o.Password, o.CCache = alice, secret, cache }, "exclude one another"},
+		"keytab and cache":              {func(o *client.Options) { o.Keytab, o.CCache = keytab, cache }, "exclude one another"},
+		"all three":                     {func(o *client.Options) { o.Principal, o.Password, o.Keytab, o.CCache = alice, secret, keytab, cache }, "exclude one another"},
+		"password in principal, keytab": {func(o *client.Options) { o.Principal, o.Keytab = alice+":hunter2", keytab }, "exclude one another"},
+		"password twice":                {func(o *client.Options) { o.Principal, o.Password = alice+":hunter2", secret }, "already bears a password"},
+		"the same password twice":       {func(o *client.Options) { o.Principal, o.Password = alice+":hunter2", kerberos.NewSecret("hunter2") }, "already bears a password"},
+		"password without principal":    {func(o *client.Options) { o.Password = secret }, "without a principal"},
+		"empty password with a cache":   {func(o *client.Options) { o.Principal, o.Password, o.CCache = alice, kerberos.NewSecret(""), cache }, "exclude one another"},
+		"malformed principal":           {func(o *client.Options) { o.Principal, o.CCache = "alice@A@B", cache }, "alice@A@B"},
+		"no such keytab":                {func(o *client.Options) { o.Keytab = filepath.Join(t.TempDir(), "none") }, "exist"},
+		"keytab of something else":      {func(o *client.Options) { o.Keytab = cache }, "not a keytab"},
+		"keytab of someone else":        {func(o *client.Options) { o.Principal, o.Keytab = "bob@"+realm.Name(), keytab }, "bob@"},
+		"service with a host":           {func(o *client.Options) { o.CCache, o.Service = cache, "HTTP/host" }, "HTTP/host"},
+		"host override with a port":     {func(o *client.Options) { o.CCache, o.HostOverride = cache, "host:80" }, "host:80"},
+		"unknown bindings":              {func(o *client.Options) { o.CCache, o.Bindings = cache, 17 }, "17"},
+		"unknown delegation":            {func(o *client.Options) { o.CCache, o.Delegation = cache, 17 }, "17"},
+		"delegation, source cannot":     {func(o *client.Options) { o.Source, o.Delegation = source{}, kerberos.DelegationAlways }, "cannot delegate"},
+		"delegation":                    {func(o *client.Options) { o.CCache, o.Delegation = cache, kerberos.DelegationAlways }, ""},
+		"krb5.conf that is none":        {func(o *client.Options) { o.CCache, o.Krb5ConfText = cache, "[libdefaults\n" }, "krb5.conf"},
+		"krb5.conf without the realm":   {func(o *client.Options) { o.CCache, o.Krb5ConfText = cache, "[libdefaults]\n" }, ""},
+		"a cache of an unknown type":    {func(o *client.Options) { o.CCache = "API:1" }, "API:1"},
+		"a cache that is not there yet": {func(o *client.Options) { o.CCache = filepath.Join(t.TempDir(), "none") }, ""},
+		"source and other credentials":  {func(o *client.Options) { o.Source, o.Keytab = source{}, keytab }, ""},
+		"initiator and what makes none": {func(o *client.Options) { o.Initiator, o.Delegation = stumbling{}, kerberos.DelegationAlways }, ""},
+		"trust where nothing is proved": {func(o *client.Options) {
+			o.CCache, o.Mutual, o.TrustConnection = cache, mutual.Disabled, true
+		}, "cannot be trusted"},
+		"one connection of a stranger": {func(o *client.Options) {
+			o.CCache, o.OneConnection, o.Transport = cache, true, struct{ http.RoundTripper }{}
+		}, "one connection for each host"},
 		"unknown mode acts as required":  {func(o *client.Options) { o.CCache, o.Mutual = cache, mutual.Mode(9) }, ""},
 		"principal with password":        {func(o *client.Options) { o.Principal = alice + ":hunter2" }, ""},
 		"password of colons and at":      {func(o *client.Options) { o.Principal = alice + ":a:b@c" }, ""},
@@ -71,7 +78,11 @@ func TestOptions(t *testing.T) {
 				return
 			}
 			for _, err := range []error{err, rerr, terr, serr} {
-				if !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hunter2") {
+				kind := middleware.ErrConfiguration
+				if strings.Contains(name, "keytab of") || strings.Contains(name, "such keytab") || strings.Contains(name, "a cache of") {
+					kind = middleware.ErrCredentials // what is read is at fault
+				}
+				if !errors.Is(err, kind) || errors.Is(err, middleware.ErrNotVerified) || errors.Is(err, middleware.ErrToken) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hunter2") {
 					t.Errorf("error %v, want one about %q", err, tc.want)
 				}
 			}

@@ -44,12 +44,12 @@ const (
 // what [proxy.New] makes of your transport.
 func NewStack(o Options) (Stack, error) {
 	if o.TrustConnection && o.Mutual == mutual.Disabled {
-		return nil, &middleware.Error{Stage: "client", Kind: middleware.ErrNotVerified,
+		return nil, &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration,
 			Err:  errors.New("connections cannot be trusted where mutual authentication is disabled, since no server proves anything then"),
 			Hint: "leave TrustConnection out, or use mutual.Optional"}
 	}
 	if _, ok := o.Transport.(*http.Transport); o.OneConnection && o.Transport != nil && !ok {
-		return nil, &middleware.Error{Stage: "client", Kind: middleware.ErrToken,
+		return nil, &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration,
 			Err:  fmt.Errorf("one connection for each host is not to be had of a %T", o.Transport),
 			Hint: "give an *http.Transport, or leave OneConnection out"}
 	}

@@ -57,7 +57,7 @@ func (o WinRMOptions) Format(f fmt.State, _ rune) {
 // those of idle connections, until CloseIdleConnections.
 func WinRM(o WinRMOptions) (*http.Client, error) {
 	if o.Mutual != mutual.Required {
-		return nil, &middleware.Error{Stage: "client", Kind: middleware.ErrNotVerified,
+		return nil, &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration,
 			Err:  fmt.Errorf("mutual authentication is %v", o.Mutual),
 			Hint: "leave Mutual at mutual.Required: WinRM's encryption rests on it"}
 	}

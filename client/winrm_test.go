@@ -599,13 +599,13 @@ func TestWinRMRefusesOptions(t *testing.T) {
 	for _, m := range []mutual.Mode{mutual.Optional, mutual.Disabled} {
 		o := w.options
 		o.Mutual = m
-		if _, err := client.WinRM(o); !errors.Is(err, middleware.ErrNotVerified) {
+		if _, err := client.WinRM(o); !errors.Is(err, middleware.ErrConfiguration) {
 			t.Errorf("%v: %v", m, err)
 		}
 	}
 	o := w.options
 	o.Password, o.Keytab = kerberos.NewSecret("x"), "y"
-	if _, err := client.WinRM(o); !errors.Is(err, middleware.ErrCredentials) {
+	if _, err := client.WinRM(o); !errors.Is(err, middleware.ErrConfiguration) {
 		t.Error(err)
 	}
 }

@@ -28,7 +28,7 @@ type gokrb5Source struct {
 
 func (s *gokrb5Source) ServiceTicket(ctx context.Context, spn string) (Ticket, error) {
 	if s.c == nil {
-		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Err: errors.New("the gokrb5 client is nil")}
+		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, SPN: spn, Err: errors.New("the gokrb5 client is nil")}
 	}
 	return s.calls.do(ctx, spn, func(context.Context) (Ticket, error) { return s.ask(spn) })
 }

@@ -122,7 +122,7 @@ type InitiatorOptions struct {
 func NewInitiator(source TicketSource, o InitiatorOptions) (middleware.Initiator, error) {
 	origin, err := newInitiator(source, o)
 	if err != nil {
-		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Err: err}
+		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, Err: err}
 	}
 	proxy := o
 	if o.Proxy != nil {
@@ -133,7 +133,7 @@ func NewInitiator(source TicketSource, o InitiatorOptions) (middleware.Initiator
 	proxy.Delegation = DelegationOff
 	origin.proxy, err = newInitiator(source, proxy)
 	if err != nil {
-		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Err: fmt.Errorf("options for proxies: %w", err)}
+		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, Err: fmt.Errorf("options for proxies: %w", err)}
 	}
 	return origin, nil
 }

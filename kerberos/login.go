@@ -33,14 +33,14 @@ func newPassword(o Options, missing bool, password func(context.Context, string)
 		return nil, err
 	}
 	if o.Principal == "" {
-		return nil, s.noCredentials(errors.New("a password without a principal"), "set Principal to name@REALM")
+		return nil, s.misconfigured(errors.New("a password without a principal"), "set Principal to name@REALM")
 	}
 	p, err := s.principal()
 	if err != nil {
 		return nil, err
 	}
 	if missing {
-		return nil, s.noCredentials(errors.New("no password given"), "")
+		return nil, s.misconfigured(errors.New("no password given"), "")
 	}
 	s.creds = &passwordCredentials{s: s, client: p, password: password}
 	return s, nil

@@ -114,7 +114,7 @@ func newSource(o Options) (*Source, error) {
 	}
 	conf, err := loadConfig(o)
 	if err != nil {
-		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Principal: o.Principal,
+		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, Principal: o.Principal,
 			Err: err, Hint: "mend the file, or name another in KRB5_CONFIG"}
 	}
 	s := &Source{o: o, conf: conf, after: time.After, sessions: make(map[string]*session), tickets: make(map[string]Ticket), cross: make(map[crossing]*krb.Ticket)}
@@ -150,7 +150,7 @@ func (s *Source) principal() (krb.Principal, error) {
 	}
 	p, err := krb.ParsePrincipal(s.o.Principal)
 	if err != nil {
-		return p, s.noCredentials(err, "write it as name@REALM")
+		return p, s.misconfigured(err, "write it as name@REALM")
 	}
 	if s.o.Enterprise && len(p.Components) == 1 && p.Realm != "" && !strings.Contains(p.Components[0], "@") {
 		p = krb.Principal{Components: []string{p.Components[0] + "@" + p.Realm}}
@@ -162,7 +162,7 @@ func (s *Source) principal() (krb.Principal, error) {
 		p.Realm = s.conf.DefaultRealm
 	}
 	if p.Realm == "" {
-		return p, s.noCredentials(errors.New("the principal names no realm, and krb5.conf sets no default_realm"),
+		return p, s.misconfigured(errors.New("the principal names no realm, and krb5.conf sets no default_realm"),
 			"write the principal as name@REALM, or set default_realm in krb5.conf")
 	}
 	return p, nil
@@ -170,6 +170,10 @@ func (s *Source) principal() (krb.Principal, error) {
 
 func (s *Source) noCredentials(err error, hint string) *middleware.Error {
 	return &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Principal: s.o.Principal, Err: err, Hint: hint}
+}
+
+func (s *Source) misconfigured(err error, hint string) *middleware.Error {
+	return &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, Principal: s.o.Principal, Err: err, Hint: hint}
 }
 
 // ServiceTicket returns a ticket for spn, which is service/host or

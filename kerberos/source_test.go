@@ -229,11 +229,11 @@ func TestBadInput(t *testing.T) {
 		},
 		"broken krb5.conf": {
 			source: login, options: func(o *kerberos.Options) { o.Krb5ConfText = "[realms\nR = {\n kdc = x\n" },
-			kind: middleware.ErrCredentials, says: []string{"krb5.conf"},
+			kind: middleware.ErrConfiguration, says: []string{"krb5.conf"},
 		},
 		"no realm at all": {
 			source: login, options: func(o *kerberos.Options) { o.Principal = "alice"; o.Krb5ConfText = "[libdefaults]\n" },
-			kind: middleware.ErrCredentials, says: []string{"alice", "default_realm"},
+			kind: middleware.ErrConfiguration, says: []string{"alice", "default_realm"},
 		},
 		"KDC down": {
 			source: login, options: func(o *kerberos.Options) { o.Dial = closed },
@@ -258,9 +258,9 @@ func TestBadInput(t *testing.T) {
 		},
 		"no password": {source: func(o kerberos.Options) (kerberos.TicketSource, error) {
 			return kerberos.Password(kerberos.Secret{}, o)
-		}, kind: middleware.ErrCredentials, says: []string{"password"}},
-		"password, no principal":    {source: login, options: func(o *kerberos.Options) { o.Principal = "" }, kind: middleware.ErrCredentials, says: []string{"Principal"}},
-		"principal with two realms": {source: login, options: func(o *kerberos.Options) { o.Principal = "a@B@C" }, kind: middleware.ErrCredentials, says: []string{"a@B@C"}},
+		}, kind: middleware.ErrConfiguration, says: []string{"password"}},
+		"password, no principal":    {source: login, options: func(o *kerberos.Options) { o.Principal = "" }, kind: middleware.ErrConfiguration, says: []string{"Principal"}},
+		"principal with two realms": {source: login, options: func(o *kerberos.Options) { o.Principal = "a@B@C" }, kind: middleware.ErrConfiguration, says: []string{"a@B@C"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := as(environment(realm), alice)

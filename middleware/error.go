@@ -30,6 +30,12 @@ var (
 	// will carry the token is not known yet. It is wrapped along with
 	// [ErrToken]; a stage that meets it lets the server ask first.
 	ErrNoBindings = errors.New("no channel bindings")
+	// ErrConfiguration: options contradict one another, or a request or a
+	// transport, or cannot be carried out. Nothing was sent because of it.
+	ErrConfiguration = errors.New("wrong configuration")
+	// ErrConnection: a connection ended to which more was bound than a request: an
+	// exchange of several legs, or a session.
+	ErrConnection = errors.New("connection is gone")
 	// ErrNotAllowed: a host is not among those that may be authenticated to. A
 	// stage that meets it sends no token, and returns what the server says.
 	ErrNotAllowed = errors.New("host is not to be authenticated to")
@@ -116,7 +122,8 @@ func (r Reason) Hint() string {
 type Error struct {
 	// Stage is the package that failed, such as "mutual" or "kerberos".
 	Stage string
-	// Kind is the sentinel that says what kind of failure this is.
+	// Kind is the sentinel that says what kind of failure this is. No error of
+	// this module is without one.
 	Kind error
 	// Host is the peer as host:port; empty when no peer was involved.
 	Host string
@@ -230,17 +237,18 @@ func (e *Error) Temporary() bool { return e.Retryable }
 
 // Timeout reports whether the cause is that time ran out, as the errors of package
 // net do: the request's deadline, a connection's, or a KDC's that did not answer.
-func (e *Error) Timeout() bool { return timeout(e.Err) }
+func (e *Error) Timeout() bool { return IsTimeout(e.Err) }
 
-// timeout looks for the outermost errors that can tell.
-func timeout(err error) bool {
+// IsTimeout reports whether err is, or wraps, an error that says so by a method
+// Timeout() bool. Of errors within one another the outermost has the word.
+func IsTimeout(err error) bool {
 	switch x := err.(type) {
 	case interface{ Timeout() bool }:
 		return x.Timeout()
 	case interface{ Unwrap() error }:
-		return timeout(x.Unwrap())
+		return IsTimeout(x.Unwrap())
 	case interface{ Unwrap() []error }:
-		return slices.ContainsFunc(x.Unwrap(), timeout)
+		return slices.ContainsFunc(x.Unwrap(), IsTimeout)
 	}
 	return false
 }

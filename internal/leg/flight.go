@@ -99,7 +99,7 @@ func (f *flight) fail(err error) {
 	f.cancel(err)
 }
 
-var errContinued = errors.New("the peer wants to go on with the exchange on the connection on which it began, and that connection is gone")
+var errContinued = errors.New("the peer wants to go on with the exchange where it began")
 
 // again makes a token in the place of t for a connection in the given state.
 func (f *flight) again(t Token, state *tls.ConnectionState) (Token, error) {
@@ -107,7 +107,7 @@ func (f *flight) again(t Token, state *tls.ConnectionState) (Token, error) {
 	if t.Continued {
 		return Token{}, &middleware.Error{
 			Stage: f.signer.Stage,
-			Kind:  middleware.ErrToken,
+			Kind:  middleware.ErrConnection,
 			Host:  target.HostPort(),
 			Hint:  "send the request again, over one pinned connection if this happens often",
 			Err:   errContinued,

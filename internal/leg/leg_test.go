@@ -380,7 +380,7 @@ func TestContinuedTokenStays(t *testing.T) {
 				return
 			}
 			var e *middleware.Error
-			if !errors.As(err, &e) || e.Host != "origin.example:443" || !errors.Is(err, middleware.ErrToken) {
+			if !errors.As(err, &e) || e.Host != "origin.example:443" || !errors.Is(err, middleware.ErrConnection) {
 				t.Errorf("error %v", err)
 			}
 		})

@@ -67,7 +67,7 @@ func cancelable(next kerbchain.Next, r *http.Request) (*http.Response, error) {
 // timed returns err as one that tells by itself that it is a timeout, if it wraps
 // one that is.
 func timed(err error) error {
-	if err == nil || !(&middleware.Error{Err: err}).Timeout() {
+	if err == nil || !middleware.IsTimeout(err) {
 		return err
 	}
 	if _, ok := err.(interface{ Timeout() bool }); ok {

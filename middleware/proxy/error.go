@@ -126,7 +126,11 @@ func (a *answer) unverified(cause error) *middleware.Error {
 
 // noToken makes the error of a token that could not be made.
 func noToken(err error, proxy middleware.Target) *middleware.Error {
-	e := blame(err, nil, proxy, "")
+	kind := middleware.ErrToken
+	if said, ok := errors.AsType[*middleware.Error](err); ok && said.Kind != nil {
+		kind = said.Kind
+	}
+	e := blame(err, kind, proxy, "")
 	if errors.Is(err, middleware.ErrNoBindings) {
 		e.Hint = hintBindings
 	}
@@ -134,7 +138,6 @@ func noToken(err error, proxy middleware.Target) *middleware.Error {
 }
 
 // blame makes an error of this package of what an initiator or a context said.
-// A nil kind leaves theirs.
 func blame(err, kind error, proxy middleware.Target, spn string) *middleware.Error {
 	e := &middleware.Error{Stage: name, Kind: kind, Host: proxy.HostPort(), SPN: spn, Err: err}
 	var said *middleware.Error
@@ -144,9 +147,7 @@ func blame(err, kind error, proxy middleware.Target, spn string) *middleware.Err
 	e.SPN, e.Principal, e.KDC = cmp.Or(said.SPN, spn), said.Principal, said.KDC
 	e.Code, e.Reason, e.Hint, e.Retryable = said.Code, said.Reason, said.Hint, said.Retryable
 	var parts []string
-	if e.Kind == nil {
-		e.Kind = said.Kind
-	} else if said.Kind != nil {
+	if said.Kind != nil && said.Kind != kind {
 		parts = append(parts, said.Kind.Error())
 	}
 	if said.Err != nil {

@@ -44,7 +44,7 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	switch {
 	case errors.Is(res.err, errTooLong):
 		return nil, &middleware.Error{
-			Stage: name, Kind: middleware.ErrBodyNotReplayable, Host: host(r),
+			Stage: name, Kind: middleware.ErrConfiguration, Host: host(r),
 			Err: fmt.Errorf("request of more than %d bytes", limit), Hint: "raise Options.MaxBody",
 		}
 	case res.err != nil:

@@ -14,7 +14,7 @@ import (
 
 // errMoved: the transport took another connection than the one that was
 // authenticated.
-var errMoved = errors.New("the connection that was authenticated is gone")
+var errMoved = errors.New("the session ended with it")
 
 // A watch learns over which connection a request goes. With want, it keeps the
 // request from any other.

@@ -52,7 +52,7 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 	if len(r.Header["Authorization"]) > 0 {
 		closeRequest(r)
 		return nil, &middleware.Error{
-			Stage: name, Kind: middleware.ErrToken, Host: host(r),
+			Stage: name, Kind: middleware.ErrConfiguration, Host: host(r),
 			Err:  errors.New("the request bears credentials of its own, and would have to go in clear"),
 			Hint: "leave its Authorization header out",
 		}
@@ -137,7 +137,7 @@ func (c *call) establish() (*http.Response, error) {
 		if ok {
 			why = fmt.Errorf("a connection of HTTP/%d cannot be authenticated: switch HTTP/2 off in the transport", resp.ProtoMajor)
 		}
-		return nil, &middleware.Error{Stage: name, Kind: middleware.ErrToken, Host: host(c.r), Err: why}
+		return nil, &middleware.Error{Stage: name, Kind: middleware.ErrConfiguration, Host: host(c.r), Err: why}
 	}
 	// What remains unread, or cannot be read, costs the connection, which the
 	// message then notices.
@@ -188,7 +188,7 @@ func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
 	if w.gone() {
 		closeAnswer(resp)
 		return nil, false, c.r.Context().Err() == nil, &middleware.Error{
-			Stage: name, Host: host(c.r), Retryable: true, Err: errMoved,
+			Stage: name, Kind: middleware.ErrConnection, Host: host(c.r), Retryable: true, Err: errMoved,
 			Hint: "the server, or a proxy on the way, does not keep connections open, without which there is no session",
 		}
 	}
