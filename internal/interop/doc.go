@@ -1,5 +1,5 @@
 // Package interop holds the tests against real peers: the KDCs of MIT krb5,
-// Heimdal and Samba's Active Directory, Apache httpd with mod_auth_gssapi, MIT's
+// Heimdal and Samba's Active Directory, Apache httpd with mod_auth_gssapi, Squid, MIT's
 // tools and its GSS-API library, Heimdal's kcm daemon, the kernel's keyrings,
 // curl, pywinrm. Some run our client against these peers, others real clients
 // against fakekdc. They are built with the tag interop alone:

@@ -55,6 +55,7 @@ var packages = map[string]string{
 	"klist":        "krb5-user",
 	"kvno":         "krb5-user",
 	"apache2":      "apache2",
+	"squid":        "squid",
 	"curl":         "curl",
 	"samba":        "samba-ad-dc",
 	"kcm":          "heimdal-kcm",
