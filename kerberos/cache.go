@@ -206,9 +206,9 @@ func (c *cacheCredentials) open(ctx context.Context, name string) (*session, err
 	if err != nil {
 		return nil, err
 	}
-	if !c.want.IsZero() && !c.want.Equal(cache.Client) && c.want.Type != krb.NTEnterprise {
+	if !c.want.IsZero() && !c.is(c.want, cache.Client) {
 		return nil, c.s.noCredentials(fmt.Errorf("%s holds credentials of %s", m.store.Name(), cache.Client),
-			fmt.Sprintf("run kinit -c %s %s, or name a cache of that principal", m.store.Name(), c.want))
+			kinit(c.want, m.store.Name().String()))
 	}
 	if c.s.conf.KDCTimesync && cache.KDCOffset != 0 {
 		c.s.kdc.SetOffset(cache.Client.Realm, cache.KDCOffset)
@@ -234,6 +234,22 @@ func (c *cacheCredentials) open(ctx context.Context, name string) (*session, err
 		return nil, e
 	}
 	return s, nil
+}
+
+// is reports whether the client of a cache is the principal that is wanted: by that
+// very name or, where that is an enterprise name, by the canonical one that a KDC
+// gave for it to this process. Nothing else tells that they are one.
+func (c *cacheCredentials) is(want, client krb.Principal) bool { return c.s.account(want).is(client) }
+
+// kinit says how to get a cache of a principal, of a certain name if one is given.
+func kinit(p krb.Principal, cache string) string {
+	if p.Type == krb.NTEnterprise && len(p.Components) == 1 {
+		return fmt.Sprintf("an enterprise name is not taken for any other: run kinit -E %[1]s; or run kinit -E -C %[1]s, and ask for the canonical name that klist shows then", p.Components[0])
+	}
+	if cache != "" {
+		return fmt.Sprintf("run kinit -c %s %s, or name a cache of that principal", cache, p)
+	}
+	return fmt.Sprintf("run kinit %s", p)
 }
 
 func (c *cacheCredentials) query() ccache.Query {

@@ -55,7 +55,7 @@ func (c *cacheCredentials) pick(ctx context.Context, primary ccache.Store, serve
 		return nil, c.s.noCredentials(err, "run kinit")
 	}
 	switch {
-	case !want.IsZero() && want.Type != krb.NTEnterprise:
+	case !want.IsZero():
 		if len(stores) == 0 {
 			return primary, nil // which is found wanting when it is read
 		}
@@ -63,11 +63,11 @@ func (c *cacheCredentials) pick(ctx context.Context, primary ccache.Store, serve
 			return stores[0], nil // and so is this one, if it is another's
 		}
 		for _, store := range stores {
-			if client, ok := c.client(ctx, store); ok && client.Equal(want) {
+			if client, ok := c.client(ctx, store); ok && c.is(want, client) {
 				return store, nil
 			}
 		}
-		e := c.s.noCredentials(&noCacheError{c.name, want, said}, fmt.Sprintf("run kinit %s", want))
+		e := c.s.noCredentials(&noCacheError{c.name, want, said}, kinit(want, ""))
 		e.Principal = want.String()
 		return nil, e
 	case server.IsZero() || len(stores) == 0 || len(stores) == 1 && stores[0].Name() == primary.Name():

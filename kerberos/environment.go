@@ -96,6 +96,9 @@ func (c *environmentCredentials) open(ctx context.Context, name string) (*sessio
 		if as.want, err = krb.ParsePrincipal(client); err != nil {
 			return nil, kt.s.noCredentials(err, "")
 		}
+		if as.want.Equal(kt.want) {
+			as.want = kt.want // which is an enterprise name, perhaps
+		}
 		kt = &as
 	}
 	return kt.open(ctx, "")

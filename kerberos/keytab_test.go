@@ -175,3 +175,18 @@ func TestKeytabErrors(t *testing.T) {
 		})
 	}
 }
+
+// renamed returns a keytab with another name of one component in the place of
+// the one in it.
+func renamed(t testing.TB, file []byte, from, to string) []byte {
+	t.Helper()
+	out := []byte{5, 2}
+	for b := file[2:]; len(b) > 0; {
+		size := int(b[0])<<24 | int(b[1])<<16 | int(b[2])<<8 | int(b[3])
+		entry := strings.Replace(string(b[4:4+size]), "\x00"+string(rune(len(from)))+from, "\x00"+string(rune(len(to)))+to, 1)
+		b = b[4+size:]
+		n := len(entry)
+		out = append(append(out, byte(n>>24), byte(n>>16), byte(n>>8), byte(n)), entry...)
+	}
+	return out
+}

@@ -37,7 +37,10 @@ type Options struct {
 	// Enterprise says that Principal is an alias such as user@corp.example, an
 	// Active Directory user principal name, which a KDC of the default realm
 	// translates (RFC 6806 section 6). One written with an escaped @, as
-	// user\@corp.example@REALM, is always taken for one.
+	// user\@corp.example@REALM, is always taken for one. A credential cache is used
+	// for it if its client is that very name (kinit -E), or the true name that a KDC
+	// gave for it when this process logged in with a key or password; which true
+	// name belongs to it nothing else tells.
 	Enterprise bool
 	// ReadOnlyCache leaves credential caches as they are. Without it service
 	// tickets that are fetched are written back to a cache of ours, as MIT krb5
