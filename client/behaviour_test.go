@@ -252,7 +252,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 		},
 		"generate_request_header: init error returns the 401 if asked to": func(t *testing.T, l *lab) {
 			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.CCache, o.ReturnChallenge = t.TempDir()+"/none", true })
-			if a := tr.get(200); a.status != 401 || a.body != "Unauthorized\n" || a.header.Get("WWW-Authenticate") != "Negotiate" {
+			if a := tr.get(200); a.status != 401 || a.body != "" || a.header.Get("WWW-Authenticate") != "Negotiate" {
 				t.Errorf("%+v", a)
 			}
 			tr.requests("bare")
@@ -297,7 +297,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 		},
 		"handle_response_401_rejected: the second 401 is the answer": func(t *testing.T, l *lab) {
 			tr := l.try(t, quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNothing}))
-			if a := tr.get(200); a.err != nil || a.status != 401 || a.body != "Unauthorized\n" {
+			if a := tr.get(200); a.err != nil || a.status != 401 || a.body != "" {
 				t.Errorf("%+v", a)
 			}
 			tr.requests("bare", "token")
@@ -311,17 +311,17 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			}
 			tr.requests("bare", "token", "bare", "token")
 		},
-		"handle_401: 401 of another scheme is untouched": func(t *testing.T, l *lab) {
+		"handle_401: 401 of another scheme keeps its challenge, and no more (ours)": func(t *testing.T, l *lab) {
 			tr := l.try(t, challengeWith(`Basic realm="x"`))
-			if a := tr.get(200); a.status != 401 || a.body != "Unauthorized\n" || a.header.Get("WWW-Authenticate") != `Basic realm="x"` {
+			if a := tr.get(200); a.status != 401 || a.body != "" || a.header.Get("WWW-Authenticate") != `Basic realm="x"` {
 				t.Errorf("%+v", a)
 			}
 			tr.requests("bare")
 		},
-		"handle_401: 401 without a challenge is untouched": func(t *testing.T, l *lab) {
+		"handle_401: 401 without a challenge is untouched where bodies are kept": func(t *testing.T, l *lab) {
 			tr := l.try(t, quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				http.Error(w, "no", http.StatusUnauthorized)
-			})}))
+			})}), func(o *client.Options) { o.KeepErrorBodies = true })
 			if a := tr.get(200); a.status != 401 || a.body != "no\n" {
 				t.Errorf("%+v", a)
 			}
@@ -343,8 +343,13 @@ func behaviours() map[string]func(*testing.T, *lab) {
 		},
 
 		// 407.
-		"handle_407: 200 after a 407": func(t *testing.T, l *lab) {
+		"handle_407: a proxy's proof is not the server's (ours)": func(t *testing.T, l *lab) {
 			tr := l.proxy(t, fakekdc.Quirks{})
+			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.NoToken, 0)
+			tr.requests("bare", "token")
+		},
+		"handle_407: 200 after a 407": func(t *testing.T, l *lab) {
+			tr := l.proxy(t, fakekdc.Quirks{}, func(o *client.Options) { o.TrustProxy = true })
 			if a := tr.get(200); a.err != nil || a.status != 200 {
 				t.Errorf("%+v", a)
 			}
@@ -352,7 +357,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 		},
 		"handle_407: the second 407 is the answer": func(t *testing.T, l *lab) {
 			tr := l.proxy(t, fakekdc.Quirks{Reject: true})
-			if a := tr.get(200); a.err != nil || a.status != 407 || a.body != "Proxy Authentication Required\n" {
+			if a := tr.get(200); a.err != nil || a.status != 407 || a.body != "" {
 				t.Errorf("%+v", a)
 			}
 			tr.requests("bare", "token")
@@ -635,13 +640,13 @@ func (tr *trial) response(status int, mode mutual.Mode, token fakekdc.Token, kee
 }
 
 // proxy puts a proxy that authenticates between the client and a page.
-func (l *lab) proxy(t *testing.T, q fakekdc.Quirks) *trial {
+func (l *lab) proxy(t *testing.T, q fakekdc.Quirks, changes ...change) *trial {
 	t.Helper()
 	h := l.realm.Handler(spn, fakekdc.WebOptions{Proxy: true, Next: page(0), Quirks: q})
 	var address string
-	tr := l.serve(t, h, fakekdc.ServerOptions{}, nil, func(o *client.Options) {
+	tr := l.serve(t, h, fakekdc.ServerOptions{}, nil, append(changes, func(o *client.Options) {
 		o.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(address) }
-	})
+	})...)
 	address = tr.server.URL()
 	return tr
 }

@@ -338,7 +338,7 @@ func TestLegsAreBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := 0
 			c, err := client.New(client.Options{
-				Preemptive: tc.policy,
+				Preemptive: tc.policy, KeepErrorBodies: true,
 				Initiator: middleware.InitiatorFunc(func(_ context.Context, target middleware.Target) (middleware.SecurityContext, error) {
 					return endless{stumble{target}}, nil
 				}),

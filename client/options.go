@@ -31,6 +31,10 @@ type Options struct {
 	// before: for IIS, WinRM and others that authenticate connections. See
 	// [mutual.Options]. It is an error together with mutual.Disabled.
 	TrustConnection bool
+	// TrustProxy takes a response over plain HTTP for verified when the proxy that
+	// asked for authentication proved itself and the server behind it did not ask:
+	// the proxy then answers for every server behind it. See [mutual.Options].
+	TrustProxy bool
 	// KeepErrorBodies passes on error responses of unverified servers as they
 	// are (sanitize_mutual_error_response=False).
 	KeepErrorBodies bool

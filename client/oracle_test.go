@@ -21,6 +21,7 @@ type facts struct {
 	costly    bool // each challenge costs its connection, as that of a proxy does, to a body
 	kerberos  bool // speaks the scheme Kerberos instead of Negotiate
 	proxy     bool // says 407 and is a proxy
+	trusted   bool // that proxy speaks for the servers behind it
 	tls       bool
 	bound     bool // authenticates connections
 
@@ -111,16 +112,19 @@ func oracle(s subset, mode mutual.Mode, f facts, status int, used, proved bool) 
 	}
 	out.Body, out.Planted = "whole", final
 	out.Verified = w.verified
-	if final {
+	switch {
+	case final:
 		judge(s, mode, f, w, &out, status)
+	case s.sanitize && !out.Verified:
+		out.Body = "empty" // but for its challenges
 	}
 	return logged(s, out)
 }
 
 // judge applies the table of modes, and sanitize.
 func judge(s subset, mode mutual.Mode, f facts, w *world, out *outcome, status int) {
-	// A proxy is the peer where nobody else was asked for proof.
-	concerned := w.signed && (!f.proxy || !w.signedOrigin)
+	// A proxy is the peer where it may be, and nobody else was asked for proof.
+	concerned := w.signed && (!f.proxy || f.trusted && !w.signedOrigin)
 	token := w.answered && !f.proof.none && (f.proofOn == nil || f.proofOn(status))
 	hollow := token && w.signed && f.proof.hollow
 	reason, code := middleware.NoToken, int32(0)

@@ -65,7 +65,7 @@ func NewStack(o Options) (Stack, error) {
 	if o.Mutual != mutual.Optional && o.Mutual != mutual.Disabled && !o.KeepErrorBodies {
 		s = append(s, Stage{Sanitize, sanitize.New(sanitize.Options{Keep: o.KeepError})})
 	}
-	s = append(s, Stage{Mutual, mutual.New(mutual.Options{Mode: o.Mutual, TrustConnection: o.TrustConnection})})
+	s = append(s, Stage{Mutual, mutual.New(mutual.Options{Mode: o.Mutual, TrustConnection: o.TrustConnection, TrustProxy: o.TrustProxy})})
 	if o.Preemptive != nil {
 		s = append(s, Stage{Preemptive, preemptive.New(in, o.Preemptive, preemptive.Options{})})
 	}

@@ -685,3 +685,27 @@ func TestWinRMSecrets(t *testing.T) {
 		t.Error(all)
 	}
 }
+
+// A request made of an earlier response's context is one like any other: the
+// session vouches for each message by itself.
+func TestWinRMContextOfAnEarlierResponse(t *testing.T) {
+	w := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{})
+	c := w.client(t)
+	ctx := t.Context()
+	for _, message := range []string{"one", "two", "three"} {
+		resp, err := c.Do(w.request(ctx, t, message))
+		if err != nil {
+			t.Fatalf("%s: %v", message, err)
+		}
+		if err := resp.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if sc := middleware.SecurityOf(resp.Request); resp.StatusCode != http.StatusOK || sc == nil || !sc.Verified() {
+			t.Errorf("%s: status %d, context %v", message, resp.StatusCode, sc)
+		}
+		ctx = resp.Request.Context()
+	}
+	if n := len(w.end.Messages()); n != 3 {
+		t.Errorf("the server carried out %d messages", n)
+	}
+}

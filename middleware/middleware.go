@@ -5,7 +5,8 @@
 // Stages never call one another. A stage that signs a request sends a clone
 // that carries its [SecurityContext]; whoever holds the response finds it again
 // with SecurityOf(resp.Request). So each response names the context that earned
-// it, through retries, redirects and parallel calls.
+// it, through retries, redirects and parallel calls. A stage that rests on it asks
+// the [Call] that it opened, since a response may name an older request.
 package middleware
 
 import (
@@ -157,7 +158,8 @@ type (
 	// another connection after a request was signed, and the stage that signed
 	// it then replaces the context within; readers may be other goroutines.
 	slot struct {
-		sc atomic.Pointer[SecurityContext]
+		sc   atomic.Pointer[SecurityContext]
+		mark *mark // of the innermost call in which it was made
 	}
 )
 
@@ -179,11 +181,19 @@ func (s *slot) load() SecurityContext {
 	return nil
 }
 
+// fresh returns s, nil if there is none or if its context has verified a response.
+func (s *slot) fresh() *slot {
+	if sc := s.load(); sc == nil || sc.Verified() {
+		return nil
+	}
+	return s
+}
+
 // WithSecurity returns a shallow copy of r that carries sc, in place of any
 // context that r carried for the same side (origin or proxy). r is not changed.
 // Headers are shared with r: clone them before setting one.
 func WithSecurity(r *http.Request, sc SecurityContext) *http.Request {
-	s := new(slot)
+	s := &slot{mark: markOf(r.Context())}
 	s.sc.Store(&sc)
 	var key any = originKey{}
 	if sc.Target().Proxy {
@@ -217,3 +227,17 @@ func SecurityOf(r *http.Request) SecurityContext { return slotOf(r, originKey{})
 // ProxySecurityOf returns the context that signed r for an HTTP proxy, nil when
 // none did or r is nil.
 func ProxySecurityOf(r *http.Request) SecurityContext { return slotOf(r, proxyKey{}).load() }
+
+// SignedSince returns the contexts that signed now, a request that was made of
+// then, after it was then: for its origin server and for an HTTP proxy, each nil
+// if none did. It is for stages that go on with an exchange which another stage
+// began; whether a response is verified tells a [Call].
+func SignedSince(then, now *http.Request) (origin, proxy SecurityContext) {
+	if s := slotOf(now, originKey{}); s != slotOf(then, originKey{}) {
+		origin = s.load()
+	}
+	if s := slotOf(now, proxyKey{}); s != slotOf(then, proxyKey{}) {
+		proxy = s.load()
+	}
+	return origin, proxy
+}

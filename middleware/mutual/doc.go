@@ -25,10 +25,11 @@
 // [kerbchain.When] to apply the stage to some hosts only, and [Optional] where
 // requests are signed by other means.
 //
-// Over plain HTTP a proxy that asks for authentication is the peer. A request
-// signed for such a proxy alone is verified when the proxy proved itself, in a
-// Proxy-Authenticate or Proxy-Authentication-Info header. A proxy's bad token is
-// an error whatever the origin server proved.
+// Over plain HTTP a proxy may ask for authentication, and prove itself in a
+// Proxy-Authenticate or Proxy-Authentication-Info header. That says nothing of the
+// server behind it: a request signed for the proxy alone is verified by it only
+// with Options.TrustProxy. A proxy's bad token is an error whatever the origin
+// server proved.
 //
 // # Trust in a connection
 //
@@ -55,9 +56,10 @@
 //
 // The stage stands outside (before, in [kerbchain.Chain]) the stages that sign
 // and inside sanitize, which empties what mutual passes unverified. A context
-// that had already verified a response when its request came in proves nothing
-// about the next response, so a request taken from an earlier response can be
-// sent again without harm.
+// counts if it signed the request within this very call, or came with it and had
+// verified nothing yet ([middleware.Call]): a request taken from an earlier
+// response can be sent again without harm, and a response that a transport kept
+// proves nothing.
 //
 // # When to leave it out
 //

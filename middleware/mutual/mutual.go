@@ -2,7 +2,6 @@ package mutual
 
 import (
 	"net/http"
-	"reflect"
 	"slices"
 
 	"github.com/kerbchain/kerbchain"
@@ -19,6 +18,10 @@ type Options struct {
 	// IIS and WinRM. See the package's documentation for what that is worth. It
 	// means nothing where Mode is Disabled.
 	TrustConnection bool
+	// TrustProxy takes a response over plain HTTP for verified when the proxy that
+	// its request was signed for proved itself, and the request was not signed for
+	// the origin server: the proxy then answers for every server behind it.
+	TrustProxy bool
 }
 
 // New returns the stage, which may be wired any number of times. It holds no
@@ -36,11 +39,10 @@ func New(o Options) kerbchain.Middleware {
 			trusted = new(trust)
 		}
 		return func(r *http.Request) (*http.Response, error) {
-			c := call{mode: mode, r: r, trust: trusted, origin: used(middleware.SecurityOf(r)), proxy: used(middleware.ProxySecurityOf(r))}
+			out, signed := middleware.Begin(r)
+			c := call{Call: signed, mode: mode, r: r, trust: trusted, proxies: o.TrustProxy}
 			c.conn.keep = trusted != nil
 			defer c.conn.end()
-			// The mark of a response is no business of the next one.
-			out := middleware.WithTrust(r, false)
 			if mode == Required || trusted != nil {
 				out = c.conn.watch(out)
 			}
@@ -61,24 +63,24 @@ func New(o Options) kerbchain.Middleware {
 
 // A call is one request on its way through the stage.
 type call struct {
+	middleware.Call
 	mode Mode
 	r    *http.Request
 	conn connection
 	// trust is nil where connections are not trusted.
-	trust *trust
-	// Contexts that had verified a response before this call.
-	origin, proxy middleware.SecurityContext
+	trust   *trust
+	proxies bool // a proxy's proof is good enough
 }
 
 // judge returns the error that takes the response's place, if one does.
 func (c *call) judge(resp *http.Response) error {
 	v := c.verdict(resp)
 	c.learn(resp, &v)
-	if v.trusted {
+	if v.trusted || v.verified && v.proxy {
 		if resp.Request == nil {
 			resp.Request = c.r
 		}
-		resp.Request = middleware.WithTrust(resp.Request, true)
+		c.Trust(resp)
 	}
 	if !v.verified && v.err == nil && c.mode == Required && resp.StatusCode < 400 {
 		v.err = v.refusal(v.why)
@@ -113,8 +115,7 @@ type verdict struct {
 }
 
 func (c *call) verdict(resp *http.Response) verdict {
-	origin := fresh(middleware.SecurityOf(resp.Request), c.origin)
-	proxy := fresh(middleware.ProxySecurityOf(resp.Request), c.proxy)
+	origin, proxy := c.Security(resp), c.ProxySecurity(resp)
 	if c.mode == Disabled {
 		return verdict{host: host(c.r), spn: spn(origin), verified: origin != nil && origin.Verified()}
 	}
@@ -124,6 +125,7 @@ func (c *call) verdict(resp *http.Response) verdict {
 		v.err.Host = v.host
 		return v
 	}
+	proxied := false // the proxy proved itself, and nobody else
 	if proxy != nil {
 		p := check(c.r.Context(), proxy, slices.Concat(resp.Header.Values("Proxy-Authenticate"), resp.Header.Values("Proxy-Authentication-Info")))
 		p.host, p.proxy = proxy.Target().HostPort(), true
@@ -132,11 +134,17 @@ func (c *call) verdict(resp *http.Response) verdict {
 			return p
 		}
 		if p.verified && origin == nil && plain(resp.Request) {
-			return p
+			if c.proxies {
+				return p
+			}
+			proxied = true
 		}
 	}
 	if !v.verified && v.reason == middleware.ReasonNone {
 		v.reason, v.hint = c.missing(origin, resp)
+		if proxied {
+			v.hint = byProxy
+		}
 	}
 	return v
 }
@@ -144,6 +152,7 @@ func (c *call) verdict(resp *http.Response) verdict {
 const (
 	unsigned = "the server asked for no authentication, and nothing else signed the request: " +
 		"sign it beforehand (preemptive), or apply mutual with kerbchain.When to the hosts that authenticate"
+	byProxy = "the proxy proved itself, and the server behind it did not: let the server authenticate, use https, or set TrustProxy if the proxy may speak for it"
 	foreign = "the request was not signed by a stage inside mutual, so there is nothing to hold the server's token against: " +
 		"let preemptive or negotiate sign it, or use mutual.Optional"
 )
@@ -163,27 +172,6 @@ func (c *call) missing(origin middleware.SecurityContext, resp *http.Response) (
 	default:
 		return middleware.NoToken, unsigned
 	}
-}
-
-// used returns sc if it has verified a response already, else nil.
-func used(sc middleware.SecurityContext) middleware.SecurityContext {
-	if sc != nil && sc.Verified() {
-		return sc
-	}
-	return nil
-}
-
-// fresh returns sc, or nil if sc is the used one: what it verified was another
-// response. Contexts of one type that cannot be compared are taken for the
-// same.
-func fresh(sc, used middleware.SecurityContext) middleware.SecurityContext {
-	if sc == nil || used == nil || reflect.TypeOf(sc) != reflect.TypeOf(used) {
-		return sc
-	}
-	if !reflect.ValueOf(sc).Comparable() || sc == used {
-		return nil
-	}
-	return sc
 }
 
 // host returns the address that r names.

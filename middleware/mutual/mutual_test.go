@@ -225,6 +225,7 @@ func TestReasons(t *testing.T) {
 	coded := func(o outcome, code int32) outcome { o.Code = code; return o }
 	at := func(o outcome, host string) outcome { o.Verdicts[0].Host = host; return o }
 	for name, tc := range map[string]struct {
+		trust  bool // TrustProxy
 		mode   mutual.Mode
 		target func(*http.Request) middleware.Target // nil: not signed
 		url    string
@@ -262,9 +263,12 @@ func TestReasons(t *testing.T) {
 		"scheme Kerberos":              {target: raw, status: 200, fields: []string{wwwAuth, value("forged"), wwwAuth, stagetest.Value("kerberos", "server-ok")}, want: passed("required", 200, true, 0)},
 		"IPv6":                         {target: origin, url: "http://[::1]:8080/", status: 200, want: at(refused("required", 200, middleware.NoToken), "[::1]:8080"), text: "host [::1]:8080"},
 		"origin ignores proxy's token": {target: origin, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: refused("required", 200, middleware.NoToken)},
-		"proxy proved":                 {target: proxy, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: at(passed("required", 200, true, 0), "proxy.test:3128")},
-		"proxy proved, squid":          {target: proxy, status: 200, fields: []string{proxyInfo, value("server-ok")}, want: at(passed("required", 200, true, 0), "proxy.test:3128")},
-		"proxy proved, error":          {target: proxy, status: 503, fields: []string{proxyInfo, value("server-ok")}, want: at(passed("required", 503, true, 0), "proxy.test:3128")},
+		"proxy proved":                 {target: proxy, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: refused("required", 200, middleware.NoToken), text: "TrustProxy"},
+		"proxy proved, trusted":        {trust: true, target: proxy, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: at(passed("required", 200, true, 0), "proxy.test:3128")},
+		"proxy proved, squid":          {target: proxy, status: 200, fields: []string{proxyInfo, value("server-ok")}, want: refused("required", 200, middleware.NoToken), text: "TrustProxy"},
+		"proxy proved, squid, trusted": {trust: true, target: proxy, status: 200, fields: []string{proxyInfo, value("server-ok")}, want: at(passed("required", 200, true, 0), "proxy.test:3128")},
+		"proxy proved, error":          {target: proxy, status: 503, fields: []string{proxyInfo, value("server-ok")}, want: passed("required", 503, false, middleware.NoToken)},
+		"proxy proved, error, trusted": {trust: true, target: proxy, status: 503, fields: []string{proxyInfo, value("server-ok")}, want: at(passed("required", 503, true, 0), "proxy.test:3128")},
 		"proxy did not":                {target: proxy, status: 200, want: refused("required", 200, middleware.NoToken)},
 		"proxy did not, optional":      {mode: mutual.Optional, target: proxy, status: 200, want: passed("optional", 200, false, middleware.NoToken)},
 		"proxy forged":                 {target: proxy, status: 200, fields: []string{proxyInfo, value("forged")}, want: at(refused("required", 200, middleware.WrongKey), "proxy.test:3128"), text: "host proxy.test:3128"},
@@ -283,7 +287,7 @@ func TestReasons(t *testing.T) {
 			if tc.url == "" {
 				tc.url = "http://web.test/"
 			}
-			next := kerbchain.Chain(mutual.New(mutual.Options{Mode: tc.mode}), signer)(counted(&n, stagetest.Respond(tc.status, "text", tc.fields...)))
+			next := kerbchain.Chain(mutual.New(mutual.Options{Mode: tc.mode, TrustProxy: tc.trust}), signer)(counted(&n, stagetest.Respond(tc.status, "text", tc.fields...)))
 			got, err := run(t, next, &n, tc.url)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("error %v; -want +got:\n%s", err, diff)
@@ -468,7 +472,7 @@ func TestRequestOfAnEarlierResponse(t *testing.T) {
 
 // The same goes for what it proved of a proxy.
 func TestRequestOfAnEarlierResponseOfAProxy(t *testing.T) {
-	stage := mutual.New(mutual.Options{})
+	stage := mutual.New(mutual.Options{TrustProxy: true})
 	reply := kerbchain.Next(stagetest.Respond(200, "", proxyInfo, value("server-ok")))
 	r := httptest.NewRequest(http.MethodGet, "http://web.test/", nil)
 	resp, err := kerbchain.Chain(stage, sign(new(stagetest.Initiator), proxy))(reply)(r)

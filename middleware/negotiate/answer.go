@@ -165,19 +165,23 @@ func (c *call) complete(peer *side, token leg.Token) ([]leg.Token, error) {
 // down may have, and a leg signs anew when the transport takes another
 // connection.
 func (c *call) look(resp *http.Response) {
-	c.origin.sc = c.origin.look(c.r, resp, middleware.SecurityOf)
-	c.proxy.sc = c.proxy.look(c.r, resp, middleware.ProxySecurityOf)
+	origin, proxy := middleware.SignedSince(c.r, resp.Request)
+	c.origin.look(origin, middleware.SecurityOf(c.r))
+	c.proxy.look(proxy, middleware.ProxySecurityOf(c.r))
 }
 
-func (s *side) look(r *http.Request, resp *http.Response, of func(*http.Request) middleware.SecurityContext) middleware.SecurityContext {
-	before, now := of(r), of(resp.Request)
+// look is given the context that signed for the peer within this call, if one did,
+// and the one that the caller's request came with.
+func (s *side) look(made, came middleware.SecurityContext) {
 	switch {
-	case before != nil && !s.signed && !s.mine:
-		return nil // what r carries signed another request
-	case now != nil:
-		return now
+	case made != nil:
+		s.sc = made
+	case s.mine: // resp does not name its request
+	case s.signed:
+		s.sc = came
+	default:
+		s.sc = nil
 	}
-	return before // resp does not name its request
 }
 
 // believable reports whether resp can come from the peer that its status

@@ -2,12 +2,12 @@ package sanitize
 
 import (
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/internal/replay"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -29,10 +29,9 @@ type Options struct {
 func New(o Options) kerbchain.Middleware {
 	return func(next kerbchain.Next) kerbchain.Next {
 		return func(r *http.Request) (*http.Response, error) {
-			before := verified(r)
-			// The mark of an earlier response is no business of this one.
-			resp, err := next(middleware.WithTrust(r, false))
-			if err != nil || resp == nil || !isError(resp.StatusCode) || proved(resp, before) || o.Keep != nil && o.Keep(resp) {
+			out, call := middleware.Begin(r)
+			resp, err := next(out)
+			if err != nil || resp == nil || resp.StatusCode < 400 || proved(call, resp) || o.Keep != nil && o.Keep(resp) {
 				return resp, err
 			}
 			middleware.Emit(r.Context(), middleware.SanitizedEvent{Host: host(r), Status: resp.StatusCode})
@@ -55,17 +54,16 @@ func KeepWSMan(resp *http.Response) bool {
 	return kind == "application/soap+xml" || kind == "multipart/encrypted"
 }
 
-func isError(status int) bool {
-	return status >= 400 && status != http.StatusUnauthorized && status != http.StatusProxyAuthRequired
-}
+// drainLimit is up to how many bytes of a body are read so that its connection
+// can be used again.
+const drainLimit = 64 << 10
 
-// empty closes the body of resp and returns what may be left of it.
+// empty ends the body of resp and returns what may be left of it.
 func empty(resp *http.Response) *http.Response {
-	if resp.Body != nil {
-		resp.Body.Close() // nothing of it is used, so its error says nothing
-	}
+	// Nothing of the body is used, so its errors say nothing.
+	_, _ = replay.Drain(resp, drainLimit, replay.DefaultPatience)
 	header := make(http.Header)
-	for _, name := range []string{"Date", "Server"} {
+	for _, name := range left(resp.StatusCode) {
 		if v := resp.Header.Values(name); len(v) > 0 {
 			header[name] = slices.Clone(v)
 		}
@@ -87,35 +85,23 @@ func empty(resp *http.Response) *http.Response {
 	}
 }
 
-// verified returns the context that says that a response to r was verified, nil
-// when none does. Over plain HTTP a proxy that r was signed for is the peer,
-// unless r was signed for its origin server too.
-func verified(r *http.Request) middleware.SecurityContext {
-	sc := middleware.SecurityOf(r)
-	if sc == nil {
-		if sc = middleware.ProxySecurityOf(r); sc == nil || r.URL == nil || middleware.TargetOf(r.URL).Secure {
-			return nil
-		}
+// left names the header fields that remain. Without its challenges a 401 or 407
+// could not be answered by anybody.
+func left(status int) []string {
+	switch status {
+	case http.StatusUnauthorized:
+		return []string{"Date", "Server", "Www-Authenticate"}
+	case http.StatusProxyAuthRequired:
+		return []string{"Date", "Server", "Proxy-Authenticate"}
 	}
-	if !sc.Verified() {
-		return nil
-	}
-	return sc
+	return []string{"Date", "Server"}
 }
 
-// proved reports whether resp was verified, by itself or by its connection. A
-// context that had verified another response before this call, as one of a
-// request that was taken from an earlier response has, says nothing about resp.
-func proved(resp *http.Response, before middleware.SecurityContext) bool {
-	if middleware.Trusted(resp.Request) {
-		return true
-	}
-	sc := verified(resp.Request)
-	if sc == nil || before == nil || reflect.TypeOf(sc) != reflect.TypeOf(before) {
-		return sc != nil
-	}
-	// What cannot be compared is taken for the same.
-	return reflect.ValueOf(sc).Comparable() && sc != before
+// proved reports whether resp was verified within the call, by itself or by what
+// the stage that verifies trusts.
+func proved(call middleware.Call, resp *http.Response) bool {
+	sc := call.Security(resp)
+	return sc != nil && sc.Verified() || call.Trusted(resp)
 }
 
 func host(r *http.Request) string {

@@ -13,9 +13,10 @@ import (
 // trusting is what mutual does with a response whose connection is trusted.
 func trusting(next kerbchain.Next) kerbchain.Next {
 	return func(r *http.Request) (*http.Response, error) {
-		resp, err := next(middleware.WithTrust(r, false))
+		out, call := middleware.Begin(r)
+		resp, err := next(out)
 		if err == nil {
-			resp.Request = middleware.WithTrust(resp.Request, true)
+			call.Trust(resp)
 		}
 		return resp, err
 	}

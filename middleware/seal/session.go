@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"reflect"
 	"strings"
 
 	"github.com/kerbchain/kerbchain"
@@ -40,6 +39,7 @@ type peer struct {
 // A call is one request of the caller's and all that is sent for it.
 type call struct {
 	*session
+	middleware.Call
 	r    *http.Request
 	body []byte
 	sent int
@@ -67,8 +67,8 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 	case <-r.Context().Done():
 		return nil, ended.Because(r.Context(), "seal: waiting for the connection", nil)
 	}
-	// The mark of an earlier response is no business of this one.
-	c := &call{session: s, r: middleware.WithTrust(r, false), body: body}
+	r, opened := middleware.Begin(r)
+	c := &call{session: s, Call: opened, r: r, body: body}
 	for last := false; ; last = true {
 		resp, again, err := c.try()
 		if !again || last {
@@ -122,7 +122,7 @@ func (c *call) establish() (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	sc := c.fresh(resp)
+	sc := c.Security(resp)
 	if sc == nil || !sc.Verified() {
 		if resp.StatusCode >= 400 {
 			return c.settle(resp)
@@ -146,19 +146,6 @@ func (c *call) establish() (*http.Response, error) {
 	}
 	c.peer = peer{origin(c.r), w.conn(), sc, sealer}
 	return nil, nil
-}
-
-// fresh returns the context that resp was earned with, nil if the caller's request
-// came with it: what that verified was another answer.
-func (c *call) fresh(resp *http.Response) middleware.SecurityContext {
-	sc, old := middleware.SecurityOf(resp.Request), middleware.SecurityOf(c.r)
-	if sc == nil || old == nil || reflect.TypeOf(sc) != reflect.TypeOf(old) {
-		return sc
-	}
-	if !reflect.ValueOf(sc).Comparable() || sc == old {
-		return nil
-	}
-	return sc
 }
 
 // unproved is the error of a server that took the empty request and did not
