@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/internal/replay"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -70,7 +68,7 @@ func (f *http1Fallback) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL == nil || !strings.EqualFold(r.URL.Scheme, "https") {
 		return f.any.RoundTrip(r)
 	}
-	key := originOf(r.URL)
+	key := middleware.TargetOf(r.URL).Origin()
 	if middleware.HTTP1Wanted(r) {
 		resp, err := f.plain.RoundTrip(r)
 		if err == nil && resp.StatusCode != http.StatusUnauthorized {
@@ -152,13 +150,6 @@ func (f *http1Fallback) remember(key string) {
 		delete(f.origins, other)
 	}
 	f.origins[key] = struct{}{}
-}
-
-// originOf returns scheme://host:port.
-func originOf(u *url.URL) string {
-	t := middleware.TargetOf(u)
-	t.Host = hostpattern.Normal(t.Host)
-	return "https://" + t.HostPort()
 }
 
 // A streamError has the form of http2.StreamError, as which errors.As finds the

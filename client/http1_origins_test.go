@@ -39,7 +39,7 @@ func TestOriginOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := originOf(u); got != want {
+		if got := middleware.TargetOf(u).Origin(); got != want {
 			t.Errorf("%s: %s, want %s", raw, got, want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,6 +25,22 @@ func toLoopback() *http.Transport {
 			return nil, err
 		}
 		return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+	}}
+}
+
+// onePort dials each host, whatever its port, where the server of that name
+// listens, so that hosts share a port.
+func onePort(servers map[string]*fakekdc.Server) *http.Transport {
+	return &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		u, err := url.Parse(servers[host].URL())
+		if err != nil {
+			return nil, err
+		}
+		return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", u.Port()))
 	}}
 }
 
@@ -78,12 +95,20 @@ func TestStrangers(t *testing.T) {
 			a: "HTTP/a.example", want: outcome{200, []string{"HTTP/a.example", "HTTP/b.example"}, []bool{true, true}},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		strangers := func(t *testing.T, onOnePort bool) {
 			b := realm.Serve(realm.Handler("HTTP/b.example", fakekdc.WebOptions{}), fakekdc.ServerOptions{Host: "b.example"})
-			ha := realm.Handler(tc.a, fakekdc.WebOptions{Next: http.RedirectHandler(b.URL(), http.StatusFound)})
+			to := b.URL()
+			if onOnePort {
+				to = "http://b.example:8080/"
+			}
+			ha := realm.Handler(tc.a, fakekdc.WebOptions{Next: http.RedirectHandler(to, http.StatusFound)})
 			a := realm.Serve(ha, fakekdc.ServerOptions{Host: "a.example"})
+			from := a.URL()
 			o := kinit(t, realm)
 			o.Mutual, o.Transport = mutual.Optional, toLoopback()
+			if onOnePort {
+				from, o.Transport = "http://a.example:8080/", onePort(map[string]*fakekdc.Server{"a.example": a, "b.example": b})
+			}
 			if tc.change != nil {
 				tc.change(&o)
 			}
@@ -94,7 +119,7 @@ func TestStrangers(t *testing.T) {
 					got.Delegated = append(got.Delegated, e.Delegate)
 				}
 			})
-			r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.URL(), nil)
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,6 +134,8 @@ func TestStrangers(t *testing.T) {
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-		})
+		}
+		t.Run(name, func(t *testing.T) { strangers(t, false) })
+		t.Run(name+", on one port", func(t *testing.T) { strangers(t, true) })
 	}
 }

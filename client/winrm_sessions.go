@@ -1,9 +1,7 @@
 package client
 
 import (
-	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/kerbchain/kerbchain"
@@ -63,8 +61,7 @@ func (p *sessions) roundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (p *sessions) enter(r *http.Request) *hostSessions {
-	target := middleware.TargetOf(r.URL)
-	key := fmt.Sprint(target.Secure, " ", strings.ToLower(target.HostPort()))
+	key := middleware.TargetOf(r.URL).Origin()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.hosts[key]

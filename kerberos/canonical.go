@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/kerbchain/kerbchain/internal/hostpattern"
+	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
 )
 
@@ -25,8 +25,12 @@ type NameResolver interface {
 // true, for the name that the host's address leads back to. Options.Resolver is
 // asked, which must be a [NameResolver] then; nil means [net.DefaultResolver].
 func (s *Source) CanonicalHost(ctx context.Context, host string, asConfigured bool) (string, error) {
-	if domain := s.conf.QualifyShortname; domain != "" && !strings.Contains(strings.TrimSuffix(host, "."), ".") {
-		return normalHost(host) + "." + hostpattern.Normal(domain), nil
+	host, err := hostname.Normal(host)
+	if err != nil {
+		return "", err
+	}
+	if domain := s.conf.QualifyShortname; domain != "" && !strings.Contains(host, ".") {
+		return hostname.Normal(host + "." + domain)
 	}
 	if asConfigured && (s.conf.CanonicalizeHostname == krb5conf.CanonicalizeNever || s.conf.Source("dns_canonicalize_hostname").Text == "") {
 		return "", nil
@@ -38,7 +42,7 @@ func (s *Source) CanonicalHost(ctx context.Context, host string, asConfigured bo
 	case !ok:
 		return "", fmt.Errorf("the resolver %T cannot look up names of hosts", s.o.Resolver)
 	}
-	name, err := dns.LookupCNAME(ctx, normalHost(host)+".")
+	name, err := dns.LookupCNAME(ctx, host+".")
 	if err != nil {
 		return "", err
 	}
@@ -54,5 +58,5 @@ func (s *Source) CanonicalHost(ctx context.Context, host string, asConfigured bo
 			}
 		}
 	}
-	return hostpattern.Normal(name), nil
+	return hostname.Normal(name)
 }

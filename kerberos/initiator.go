@@ -188,6 +188,10 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 	if t.Proxy && i.proxy != nil {
 		return i.proxy.Initiate(ctx, t)
 	}
+	if wrong := t.Check(); wrong != nil {
+		wrong.Stage = stage
+		return nil, wrong
+	}
 	if !i.allowed.Match(t.Host, t.Port) {
 		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrNotAllowed, Host: t.HostPort(), Hint: "add it to AllowedHosts"}
 	}

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 
-	"golang.org/x/net/idna"
-
+	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -51,11 +49,14 @@ func newSPNMaker(source TicketSource, o *InitiatorOptions) (*spnMaker, error) {
 	if o.Service == "" {
 		o.Service = "HTTP"
 	}
-	if strings.ContainsAny(o.Service, "/@ ") {
+	if strings.ContainsFunc(o.Service, notInWord) {
 		return nil, fmt.Errorf("service class %q must be a plain word such as HTTP or WSMAN", o.Service)
 	}
-	if _, err := netip.ParseAddr(o.HostOverride); err != nil && strings.ContainsAny(o.HostOverride, "/@: ") {
-		return nil, fmt.Errorf("host override %q must be a host name alone, without scheme and port", o.HostOverride)
+	if _, err := hostname.Normal(o.HostOverride); err != nil && o.HostOverride != "" {
+		return nil, fmt.Errorf("host override %q must be a host name alone, without scheme and port: %w", o.HostOverride, err)
+	}
+	if strings.ContainsFunc(o.Realm, notInRealm) {
+		return nil, fmt.Errorf("%q is no name of a realm", o.Realm)
 	}
 	if o.Canonicalize < CanonicalizeAsConfigured || o.Canonicalize > CanonicalizeFallback {
 		return nil, fmt.Errorf("unknown mode of canonicalization %d", o.Canonicalize)
@@ -68,13 +69,46 @@ func newSPNMaker(source TicketSource, o *InitiatorOptions) (*spnMaker, error) {
 		if !n.overrides.Set(pattern, name) {
 			return nil, fmt.Errorf("host override for %q: want a host such as app.example, app.example:8443 or *.corp.example", pattern)
 		}
-		if p, err := krb.ParsePrincipal(name); err != nil || len(p.Components) > 2 || name == "" || p.Components[len(p.Components)-1] == "" ||
-			len(p.Components) == 1 && p.Realm != "" {
-			return nil, fmt.Errorf("host override %q for %q: want a host, service/host or service/host@REALM", name, pattern)
+		if err := checkOverride(name); err != nil {
+			return nil, fmt.Errorf("host override %q for %q: want a host, service/host or service/host@REALM: %w", name, pattern, err)
 		}
 	}
 	return n, nil
 }
+
+// checkOverride returns what is wrong with a value of HostOverrides.
+func checkOverride(name string) error {
+	service, rest, whole := strings.Cut(name, "/")
+	if !whole {
+		_, err := hostname.Normal(name)
+		return err
+	}
+	host, realm, inRealm := strings.Cut(rest, "@")
+	if inRealm && (realm == "" || strings.ContainsFunc(realm, notInRealm)) {
+		return fmt.Errorf("%q is no name of a realm", realm)
+	}
+	if service == "" || strings.ContainsFunc(service, notInWord) {
+		return fmt.Errorf("%q is no service class", service)
+	}
+	// Principals with a port in them, as PortInSPN makes them, are names too.
+	if name, port, ok := strings.Cut(host, ":"); ok && !hostname.IsAddress(host) {
+		if _, err := hostname.NormalPort(port); err != nil {
+			return err
+		}
+		host = name
+	}
+	_, err := hostname.Normal(host)
+	return err
+}
+
+// notInWord reports what does not stand in a service class.
+func notInWord(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.", r)
+}
+
+// notInRealm reports what makes another principal of a name in which it follows
+// the first @ (RFC 4120 section 6.1; realms in the style of X.500 have slashes).
+func notInRealm(r rune) bool { return r <= ' ' || r == 0x7f || r == '@' || r == '\\' }
 
 // spn returns the service principal for a target. It is fixed where it was
 // configured, rather than made of the URL.
@@ -84,52 +118,32 @@ func (n *spnMaker) spn(t middleware.Target) (spn string, fixed bool, err error) 
 		if strings.Contains(name, "/") {
 			return n.inRealm(name), true, nil
 		}
-		return n.of(normalHost(name)), true, nil
-	}
-	if n.o.HostOverride != "" && t.From == "" {
+		host, fixed = name, true
+	} else if n.o.HostOverride != "" && t.From == "" {
 		host, fixed = n.o.HostOverride, true
 	}
-	host = normalHost(host)
-	if !isASCII(host) {
-		if host, err = idna.Lookup.ToASCII(host); err != nil {
-			return "", false, fmt.Errorf("host %q has no form for DNS: %w", t.Host, err)
-		}
-	}
-	if host == "" {
-		return "", false, errors.New("the request names no host")
-	}
-	if strings.ContainsAny(host, "/@") {
-		return "", false, fmt.Errorf("host %q cannot be part of a service principal", host)
-	}
-	if n.o.PortInSPN && !fixed && t.Port != "" && t.Port != "80" && t.Port != "443" {
-		host += ":" + t.Port
-	}
-	return n.of(host), fixed, nil
+	spn, err = n.of(host, t.Port, fixed)
+	return spn, fixed, err
 }
 
-func (n *spnMaker) of(host string) string { return n.inRealm(n.o.Service + "/" + host) }
+// of returns the service principal of a host, which has no zone there.
+func (n *spnMaker) of(host, port string, fixed bool) (string, error) {
+	host, err := hostname.Normal(host)
+	if err != nil {
+		return "", err
+	}
+	host = hostname.WithoutZone(host)
+	if n.o.PortInSPN && !fixed && port != "" && port != "80" && port != "443" {
+		host += ":" + port
+	}
+	return n.inRealm(n.o.Service + "/" + host), nil
+}
 
 func (n *spnMaker) inRealm(spn string) string {
 	if n.o.Realm == "" || strings.Contains(spn, "@") {
 		return spn
 	}
 	return spn + "@" + n.o.Realm
-}
-
-// normalHost is the form in which hosts stand in principals: lower case, without
-// a dot at the end or the zone of an IPv6 address.
-func normalHost(host string) string {
-	host, _, _ = strings.Cut(host, "%")
-	return hostpattern.Normal(host)
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // unknownService reports whether a KDC said that there is no such service.
@@ -145,7 +159,7 @@ func (i *initiator) byCanonicalName(ctx context.Context, t middleware.Target, sp
 	if !ok || i.o.Canonicalize == CanonicalizeNever {
 		return Ticket{}, unknown
 	}
-	if _, err := netip.ParseAddr(normalHost(t.Host)); err == nil {
+	if hostname.IsAddress(t.Host) {
 		return Ticket{}, unknown // an address; who is behind it is not for DNS to say
 	}
 	name, err := source.CanonicalHost(ctx, t.Host, i.o.Canonicalize == CanonicalizeAsConfigured)
@@ -157,10 +171,13 @@ func (i *initiator) byCanonicalName(ctx context.Context, t middleware.Target, sp
 		e.Err = fmt.Errorf("%w; and its canonical name is not known: %w", e.Err, err)
 		return Ticket{}, e
 	}
-	canonical := t
-	canonical.Host = name
-	second, _, err := i.names.spn(canonical)
-	if err != nil || second == spn {
+	// What DNS says is a name and no more: overrides are for hosts in URLs.
+	second, err := i.names.of(name, t.Port, false)
+	if err != nil {
+		e.Err = fmt.Errorf("%w; and what DNS gives for its canonical name is none: %w", e.Err, err)
+		return Ticket{}, e
+	}
+	if second == spn {
 		return Ticket{}, unknown
 	}
 	ticket, err := i.source.ServiceTicket(ctx, second)

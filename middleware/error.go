@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/kerbchain/kerbchain/internal/printable"
 )
 
 // The sentinels that an [*Error] wraps; branch on them with [errors.Is].
@@ -39,6 +38,9 @@ var (
 	// ErrNotAllowed: a host is not among those that may be authenticated to. A
 	// stage that meets it sends no token, and returns what the server says.
 	ErrNotAllowed = errors.New("host is not to be authenticated to")
+	// ErrHost: no token can be made for the host or port of a URL, which is no
+	// address and no DNS name. Nothing was signed.
+	ErrHost = errors.New("host cannot be authenticated to by this name")
 )
 
 // Reason says why a server's answer was not taken for verified.
@@ -196,28 +198,8 @@ func (e *Error) Error() string {
 		b.WriteString("; ")
 		b.WriteString(hint)
 	}
-	return printable(b.String())
-}
-
-// printable escapes what a terminal might obey and a log be split by: names in
-// errors come from peers, too.
-func printable(s string) string {
-	odd := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
-	if strings.IndexFunc(s, odd) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		r, n := utf8.DecodeRuneInString(s)
-		if odd(r) {
-			q := strconv.QuoteToASCII(s[:n])
-			b.WriteString(q[1 : len(q)-1])
-		} else {
-			b.WriteString(s[:n])
-		}
-		s = s[n:]
-	}
-	return b.String()
+	// Names in errors come from peers, too.
+	return printable.Text(b.String())
 }
 
 // Unwrap gives the sentinel and the cause to [errors.Is] and [errors.As].

@@ -17,6 +17,8 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+
+	"github.com/kerbchain/kerbchain/internal/hostname"
 )
 
 // Scheme is an HTTP authentication scheme that carries GSS-API tokens.
@@ -37,8 +39,10 @@ const (
 type Target struct {
 	// Scheme is the HTTP authentication scheme; empty means Negotiate.
 	Scheme Scheme
-	// Host is the name in the URL without port and brackets, as the caller
-	// wrote it.
+	// Host is the host that is contacted, as [TargetOf] makes it of a URL: a name
+	// in lower case and in the form that DNS has (A-labels, RFC 5890) without a
+	// dot at the end, or an address without brackets. What is neither stays as
+	// the URL has it, and [Target.Check] says so.
 	Host string
 	// Port is the decimal port of the URL, or its scheme's default.
 	Port string
@@ -46,6 +50,8 @@ type Target struct {
 	// there to another one; else empty. What was configured for that host is
 	// not meant for this one.
 	From string
+	// Downgraded is set when a redirect led from https to this plain http.
+	Downgraded bool
 	// Proxy is set when the token is for an HTTP proxy (status 407).
 	Proxy bool
 	// Secure is set when the peer is reached over TLS.
@@ -68,15 +74,46 @@ func (t Target) HostPort() string {
 	return net.JoinHostPort(t.Host, t.Port)
 }
 
-// TargetOf returns the target that a URL names. It does not look at the Host
-// header.
+// Origin returns scheme://host:port, under which stages remember what they know
+// of a peer.
+func (t Target) Origin() string {
+	if t.Secure {
+		return "https://" + t.HostPort()
+	}
+	return "http://" + t.HostPort()
+}
+
+// Check returns an error around [ErrHost] where the target's host is no address
+// and no DNS name, or its port no number: the connection may lead anywhere then,
+// whatever a part of the text looks like. Stages check before they ask an
+// initiator, and initiators before they choose a principal. The Stage of the
+// error is for the caller to set.
+func (t Target) Check() *Error {
+	_, err := hostname.Normal(t.Host)
+	if err == nil && t.Port != "" {
+		_, err = hostname.NormalPort(t.Port)
+	}
+	if err == nil {
+		return nil
+	}
+	return &Error{Kind: ErrHost, Host: t.HostPort(), Err: err, Hint: "use a URL with a host name"}
+}
+
+// TargetOf returns the target that a URL names: the host and port that
+// [http.Transport] dials for it without a proxy, and that a proxy is asked for. It
+// does not look at the Host header.
 func TargetOf(u *url.URL) Target {
 	t := Target{Scheme: Negotiate, Host: u.Hostname(), Port: u.Port(), Secure: strings.EqualFold(u.Scheme, "https")}
+	if host, err := hostname.Normal(t.Host); err == nil {
+		t.Host = host
+	}
 	if t.Port == "" {
 		t.Port = "80"
 		if t.Secure {
 			t.Port = "443"
 		}
+	} else if port, err := hostname.NormalPort(t.Port); err == nil {
+		t.Port = port
 	}
 	return t
 }
@@ -84,22 +121,25 @@ func TargetOf(u *url.URL) Target {
 // maxRedirects bounds how far TargetFor looks back; net/http follows ten.
 const maxRedirects = 64
 
-// TargetFor returns the target of a request: [TargetOf] its URL, and From where
-// [http.Client] sent it because of a redirect.
+// TargetFor returns the target of a request: [TargetOf] its URL, and From and
+// Downgraded where [http.Client] sent it because of a redirect. Of more redirects
+// than anybody follows it does not look for the first, and takes them to have led
+// from elsewhere.
 func TargetFor(r *http.Request) Target {
 	t := TargetOf(r.URL)
-	first := r
-	for range maxRedirects {
-		if first.Response == nil || first.Response.Request == nil || first.Response.Request.URL == nil {
+	hop := r
+	for n := 0; hop.Response != nil && hop.Response.Request != nil && hop.Response.Request.URL != nil; n++ {
+		hop = hop.Response.Request
+		from := TargetOf(hop.URL)
+		t.Downgraded = t.Downgraded || from.Secure && !t.Secure
+		t.From = ""
+		if from.Host != t.Host || from.Port != t.Port {
+			t.From = from.HostPort()
+		}
+		if n == maxRedirects {
+			t.From, t.Downgraded = from.HostPort(), !t.Secure
 			break
 		}
-		first = first.Response.Request
-	}
-	if first == r {
-		return t
-	}
-	if from := TargetOf(first.URL); !strings.EqualFold(from.Host, t.Host) || from.Port != t.Port {
-		t.From = from.HostPort()
 	}
 	return t
 }

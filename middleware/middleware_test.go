@@ -54,16 +54,21 @@ func TestTargetOf(t *testing.T) {
 	}{
 		"http":             {"http://web.test/path?q", target{Host: "web.test", Port: "80"}, "web.test:80"},
 		"https":            {"https://web.test", target{Host: "web.test", Port: "443", Secure: true}, "web.test:443"},
-		"any case":         {"HTTPS://Web.Test", target{Host: "Web.Test", Port: "443", Secure: true}, "Web.Test:443"},
+		"any case":         {"HTTPS://Web.Test", target{Host: "web.test", Port: "443", Secure: true}, "web.test:443"},
 		"a port":           {"http://web.test:8080", target{Host: "web.test", Port: "8080"}, "web.test:8080"},
 		"an empty port":    {"https://web.test:/", target{Host: "web.test", Port: "443", Secure: true}, "web.test:443"},
 		"other's default":  {"http://web.test:443", target{Host: "web.test", Port: "443"}, "web.test:443"},
 		"a user":           {"http://u:p@web.test/", target{Host: "web.test", Port: "80"}, "web.test:80"},
-		"a trailing dot":   {"http://web.test./", target{Host: "web.test.", Port: "80"}, "web.test.:80"},
+		"a trailing dot":   {"http://web.test./", target{Host: "web.test", Port: "80"}, "web.test:80"},
 		"IPv4":             {"http://127.0.0.1/", target{Host: "127.0.0.1", Port: "80"}, "127.0.0.1:80"},
 		"IPv6":             {"https://[::1]/", target{Host: "::1", Port: "443", Secure: true}, "[::1]:443"},
 		"IPv6 with a port": {"http://[::1]:8080/", target{Host: "::1", Port: "8080"}, "[::1]:8080"},
 		"IPv6 with a zone": {"http://[fe80::1%25eth0]/", target{Host: "fe80::1%eth0", Port: "80"}, "[fe80::1%eth0]:80"},
+		"not ASCII":        {"http://B\u00fccher.test/", target{Host: "xn--bcher-kva.test", Port: "80"}, "xn--bcher-kva.test:80"},
+		"zeros in front":   {"http://web.test:08080", target{Host: "web.test", Port: "8080"}, "web.test:8080"},
+		"a long IPv6":      {"http://[0:0::0:1]/", target{Host: "::1", Port: "80"}, "[::1]:80"},
+		"no name":          {"http://web.test%25.evil.test/", target{Host: "web.test%.evil.test", Port: "80"}, "web.test%.evil.test:80"},
+		"no port":          {"http://web.test:70000/", target{Host: "web.test", Port: "70000"}, "web.test:70000"},
 		"no host":          {"/path", target{Port: "80"}, ":80"},
 	} {
 		t.Run(name, func(t *testing.T) {

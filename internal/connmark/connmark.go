@@ -8,8 +8,6 @@ import (
 	"net"
 	"sync"
 	"weak"
-
-	"golang.org/x/net/idna"
 )
 
 // An ID stands for one connection. IDs are equal if and only if they are of the
@@ -48,16 +46,6 @@ func Of(c net.Conn) (ID, bool) {
 // alive reports whether somebody still holds the connection.
 func (id ID) alive() bool {
 	return id.tls.Value() != nil || id.tcp.Value() != nil || id.unix.Value() != nil
-}
-
-// FirstHop returns the address, host:port, that [net/http.Transport] names to the
-// hook GetConn of net/http/httptrace when it goes to a host without a proxy, but
-// for the case of letters. The host is as in a URL, without brackets.
-func FirstHop(host, port string) string {
-	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
-		host = ascii
-	}
-	return net.JoinHostPort(host, port)
 }
 
 // Max is how many connections a [Table] remembers at most.

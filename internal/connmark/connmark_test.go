@@ -1,16 +1,11 @@
 package connmark
 
 import (
-	"context"
 	"crypto/tls"
-	"errors"
 	"net"
-	"net/http"
-	"net/http/httptrace"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 
@@ -61,28 +56,6 @@ func TestOf(t *testing.T) {
 				t.Error("an unknown connection has an ID")
 			}
 		})
-	}
-}
-
-// As a transport says it.
-func TestFirstHop(t *testing.T) {
-	var tr http.Transport
-	for _, host := range []string{"web.test", "WEB.test", "b\u00fccher.test", "xn--bcher-kva.test", "[::1]", "[fe80::1%25eth0]", "127.0.0.1", "under_score.test"} {
-		got := ""
-		ctx, cancel := context.WithCancel(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(hostPort string) { got = hostPort }}))
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+":1/", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tr.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no network") }
-		if resp, err := tr.RoundTrip(r); err == nil {
-			resp.Body.Close()
-			t.Error("a response without a network")
-		}
-		cancel()
-		if want := FirstHop(r.URL.Hostname(), r.URL.Port()); got == "" || !strings.EqualFold(got, want) {
-			t.Errorf("%s: %q, want %q", host, got, want)
-		}
 	}
 }
 

@@ -5,9 +5,10 @@
 package hostpattern
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/hostname"
 )
 
 // A List is what hosts are matched against. The empty list matches none. It is
@@ -15,16 +16,16 @@ import (
 type List struct{ patterns []pattern }
 
 // Match reports whether one of the patterns is for a host, written without
-// brackets, and a port in decimals. Case and one dot at the end of the host make
-// no difference.
+// brackets, and a port in decimals. Hosts are compared as [hostname.Normal] makes
+// them; what that refuses matches nothing.
 func (l List) Match(host, port string) bool {
-	host = Normal(host)
-	return slices.ContainsFunc(l.patterns, func(p pattern) bool { return p.matches(host, port) })
+	host, port, ok := normal(host, port)
+	return ok && slices.ContainsFunc(l.patterns, func(p pattern) bool { return p.matches(host, port) })
 }
 
 // A pattern is one element of a list.
 type pattern struct {
-	host   string // in lower case, without brackets
+	host   string // normal, after a dot where it is an ending of that kind
 	suffix bool   // host is an ending
 	port   string // any when empty
 }
@@ -47,65 +48,67 @@ func parseOne(text string) (p pattern, ok bool) {
 	host := text
 	if rest, ok := strings.CutPrefix(text, "["); ok {
 		inner, tail, ok := strings.Cut(rest, "]")
-		if _, err := netip.ParseAddr(inner); !ok || err != nil {
+		if !ok || !strings.Contains(inner, ":") {
 			return p, false
 		}
 		if tail != "" {
-			if p.port, ok = strings.CutPrefix(tail, ":"); !ok || !isPort(p.port) {
+			if p.port, ok = port(tail); !ok {
 				return p, false
 			}
 		}
-		p.host = Normal(inner)
-		return p, true
-	}
-	if _, err := netip.ParseAddr(text); err != nil {
-		if name, port, ok := strings.Cut(text, ":"); ok {
-			if !isPort(port) {
-				return p, false
-			}
-			host, p.port = name, port
+		host = inner
+	} else if i := strings.IndexByte(text, ':'); i >= 0 && !hostname.IsAddress(text) {
+		if p.port, ok = port(text[i:]); !ok {
+			return p, false
 		}
+		host = text[:i]
 	}
 	host, p.suffix = strings.CutPrefix(host, "*")
-	p.host = Normal(host)
-	// "*." is no way to write "*".
-	if p.host == "" && (!p.suffix || host != "") || strings.ContainsAny(host, "*/@ \t") {
+	if p.suffix && host == "" {
+		return p, true
+	}
+	below := p.suffix && strings.HasPrefix(host, ".")
+	if below {
+		host = host[1:]
+	}
+	host, err := hostname.Normal(host)
+	if err != nil {
 		return p, false
 	}
+	if below {
+		host = "." + host
+	}
+	p.host = host
 	return p, true
 }
 
-func isPort(s string) bool {
-	if s == "" || len(s) > 5 {
-		return false
-	}
-	for _, c := range s {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
+// port reads ":8443", of five digits at most.
+func port(text string) (string, bool) {
+	text, ok := strings.CutPrefix(text, ":")
+	n, err := hostname.NormalPort(text)
+	return n, ok && err == nil && len(text) <= 5
 }
 
-// Normal returns a host name in the form in which names are compared: lower case,
-// without a dot at the end, IPv6 addresses in their shortest form.
-func Normal(host string) string {
-	if strings.Contains(host, ":") {
-		if a, err := netip.ParseAddr(host); err == nil {
-			return a.String() // an IPv6 address can be written in many ways
+func normal(host, port string) (string, string, bool) {
+	host, err := hostname.Normal(host)
+	if err != nil {
+		return "", "", false
+	}
+	if port != "" {
+		if port, err = hostname.NormalPort(port); err != nil {
+			return "", "", false
 		}
 	}
-	return strings.ToLower(strings.TrimSuffix(host, "."))
+	return host, port, true
 }
 
-// matches takes a normal host.
+// matches takes a normal host and port.
 func (p pattern) matches(host, port string) bool {
-	switch {
-	case host == "", p.port != "" && p.port != port:
+	if p.port != "" && p.port != port {
 		return false
-	case p.suffix:
-		// ".corp.example" alone is no host below corp.example.
-		return len(host) > len(p.host) && strings.HasSuffix(host, p.host) || p.host != "" && p.host[0] != '.' && host == p.host
+	}
+	if p.suffix {
+		return strings.HasSuffix(host, p.host)
 	}
 	return host == p.host
 }

@@ -15,7 +15,7 @@ type entry[V any] struct {
 // is no pattern, a list included.
 func (m *Map[V]) Set(text string, value V) bool {
 	p, ok := parseOne(strings.TrimSpace(text))
-	if !ok || strings.Contains(text, ",") {
+	if !ok {
 		return false
 	}
 	m.entries = append(m.entries, entry[V]{p, value})
@@ -26,7 +26,10 @@ func (m *Map[V]) Set(text string, value V) bool {
 // before an ending, a longer ending before a shorter one, and of equals the one
 // with a port. What is given twice is the later's.
 func (m *Map[V]) Get(host, port string) (value V, ok bool) {
-	host = Normal(host)
+	host, port, known := normal(host, port)
+	if !known {
+		return value, false
+	}
 	var best *pattern
 	for i := range m.entries {
 		e := &m.entries[i]

@@ -2,14 +2,20 @@ package leg
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"slices"
 	"sync"
 
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -46,6 +52,52 @@ func (f *flight) emit(again bool) {
 		Leg:   f.number,
 		Again: again,
 	})
+}
+
+// getConn is called with the address, host:port, that the transport goes to, in
+// the goroutine that called it. Where that is a proxy's and the scheme http, the
+// proxy goes on to whatever host the request line names, which must be the one
+// that the token is for.
+func (f *flight) getConn(hop string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.landed || f.err != nil {
+		return
+	}
+	for _, t := range f.tokens {
+		target := t.Context.Target()
+		if target.Proxy || target.Secure || hostname.Same(hop, target.Host, target.Port) {
+			continue
+		}
+		if asked, ok := passedOn(f.sent, target); !ok {
+			f.fail(&middleware.Error{
+				Stage: f.signer.Stage, Kind: middleware.ErrHost, Host: target.HostPort(),
+				Err:  fmt.Errorf("%s on the way would be asked for %q, and pass the token on to it", hop, asked),
+				Hint: "leave Request.Host and URL.Opaque empty, or let them name the host of the URL",
+			})
+			return
+		}
+	}
+}
+
+// passedOn reports whether a proxy that gets r goes on to target, and whom the
+// request names if not. Of a request with a host of its own net/http makes the
+// request line of that, and in another way than of the URL where it is not ASCII.
+func passedOn(r *http.Request, target middleware.Target) (asked string, ok bool) {
+	same := func(host string) bool {
+		got := middleware.TargetOf(&url.URL{Scheme: "http", Host: host})
+		return hostname.WithoutZone(got.Host) == hostname.WithoutZone(target.Host) && got.Port == target.Port
+	}
+	host := cmp.Or(r.Host, r.URL.Host)
+	if ascii, err := httpguts.PunycodeHostPort(host); err != nil || !same(ascii) {
+		return host, false
+	}
+	if r.URL.Opaque == "" {
+		return "", true
+	}
+	line := r.URL.RequestURI()
+	u, err := url.Parse(line)
+	return line, err == nil && (u.Host == "" || same(u.Host))
 }
 
 // gotConn is called with the connection that sent is going to be written to,

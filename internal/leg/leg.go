@@ -53,11 +53,25 @@ type Leg struct {
 type Signer struct {
 	Initiator middleware.Initiator
 	Stage     string // for events and errors
+	// AllowDowngrade signs for plain HTTP where a redirect led there from https.
+	AllowDowngrade bool
 }
 
 // First starts a context for t and returns its first token. Errors are of type
-// [*middleware.Error].
+// [*middleware.Error]: for whom no initiator is to be asked, they are around
+// [middleware.ErrHost] and [middleware.ErrNotAllowed].
 func (s Signer) First(ctx context.Context, t middleware.Target) (Token, error) {
+	if wrong := t.Check(); wrong != nil {
+		wrong.Stage = s.Stage
+		return Token{}, wrong
+	}
+	if t.Downgraded && !t.Proxy && !s.AllowDowngrade {
+		return Token{}, &middleware.Error{
+			Stage: s.Stage, Kind: middleware.ErrNotAllowed, Host: t.HostPort(),
+			Err:  errors.New("a redirect led from https to plain http, where a token goes in clear"),
+			Hint: "ask for the https URL, or set AllowDowngrade",
+		}
+	}
 	sc, err := s.Initiator.Initiate(ctx, t)
 	if err != nil {
 		return Token{}, s.wrap(t, err)
@@ -106,7 +120,7 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 	ctx, cancel := context.WithCancelCause(signed.Context())
 	f := &flight{signer: s, ctx: r.Context(), number: l.Number, tokens: l.Tokens, cancel: cancel}
 	ctx = context.WithValue(ctx, flightKey{}, f)
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: f.gotConn})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: f.getConn, GotConn: f.gotConn})
 
 	// Not Clone: a caller fills in Trailer while its body is read, and must
 	// not fill in another map than the one that is sent.

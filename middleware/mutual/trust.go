@@ -5,9 +5,9 @@ import (
 	"cmp"
 	"crypto/tls"
 	"net/http"
-	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/connmark"
+	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -44,7 +44,7 @@ func locate(resp *http.Response, p passage, origin middleware.Target) (id connma
 		}
 		return p.id, ""
 	}
-	if !strings.EqualFold(p.hop, connmark.FirstHop(origin.Host, origin.Port)) {
+	if !hostname.Same(p.hop, origin.Host, origin.Port) {
 		return id, notOrigin
 	}
 	if !p.alone {
@@ -77,15 +77,7 @@ func (c *call) target(resp *http.Response) (middleware.Target, bool) {
 	if resp.Request == nil || resp.Request.URL == nil {
 		return t, true
 	}
-	return t, originOf(middleware.TargetOf(resp.Request.URL)) == originOf(t)
-}
-
-func originOf(t middleware.Target) string {
-	scheme := "http://"
-	if t.Secure {
-		scheme = "https://"
-	}
-	return scheme + strings.ToLower(t.HostPort())
+	return t, middleware.TargetOf(resp.Request.URL).Origin() == t.Origin()
 }
 
 // learn keeps in mind what the verdict says about the connection of resp, and
@@ -108,9 +100,9 @@ func (c *call) learn(resp *http.Response, v *verdict) {
 	id, why := locate(resp, p, origin)
 	switch {
 	case v.verified && !v.proxy && why == "" && (v.stepped || p.sole):
-		c.trust.table.Put(id, proof{originOf(origin), v.spn})
+		c.trust.table.Put(id, proof{origin.Origin(), v.spn})
 	case v.verified:
-	case why == "" && c.vouch(id, originOf(origin), v):
+	case why == "" && c.vouch(id, origin.Origin(), v):
 	case c.conn.reused():
 		v.hint = cmp.Or(why, notProved)
 	}

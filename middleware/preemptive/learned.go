@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -35,21 +34,12 @@ type origin struct {
 	scheme middleware.Scheme
 }
 
-// keyOf returns scheme://host:port of a target.
-func keyOf(t middleware.Target) string {
-	t.Host = hostpattern.Normal(t.Host)
-	if t.Secure {
-		return "https://" + t.HostPort()
-	}
-	return "http://" + t.HostPort()
-}
-
 func (m *memory) lenient() bool { return true }
 
 func (m *memory) choose(r *http.Request) (middleware.Scheme, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e, ok := m.origins[keyOf(middleware.TargetOf(r.URL))]
+	e, ok := m.origins[middleware.TargetOf(r.URL).Origin()]
 	if !ok {
 		return "", false
 	}
@@ -58,7 +48,7 @@ func (m *memory) choose(r *http.Request) (middleware.Scheme, bool) {
 }
 
 func (m *memory) learn(r *http.Request, resp *http.Response) {
-	key := keyOf(middleware.TargetOf(r.URL))
+	key := middleware.TargetOf(r.URL).Origin()
 	switch resp.StatusCode {
 	case http.StatusUnauthorized:
 		m.forget(key)
@@ -67,7 +57,7 @@ func (m *memory) learn(r *http.Request, resp *http.Response) {
 		return // says nothing of the origin
 	}
 	sc := middleware.SecurityOf(resp.Request)
-	if sc == nil || sc.Target().Proxy || keyOf(sc.Target()) != key {
+	if sc == nil || sc.Target().Proxy || sc.Target().Origin() != key {
 		return
 	}
 	m.remember(origin{key, sc.Target().Scheme})

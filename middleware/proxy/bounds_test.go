@@ -1,7 +1,8 @@
 package proxy
 
 import (
-	"strings"
+	"fmt"
+	"net/url"
 	"testing"
 
 	"github.com/kerbchain/kerbchain/middleware"
@@ -23,9 +24,11 @@ func TestQuietAfterwards(t *testing.T) {
 // The memory is bounded.
 func TestMemory(t *testing.T) {
 	var m memory
-	at := func(host string) middleware.Target { return middleware.Target{Host: host, Port: "3128"} }
+	at := func(host string) middleware.Target {
+		return middleware.TargetOf(&url.URL{Scheme: "http", Host: host + ":3128"})
+	}
 	for i := range 3 * maxProxies {
-		m.put(at("p"+string(rune('a'+i%26))+strings.Repeat("x", i/26)), middleware.Negotiate)
+		m.put(at(fmt.Sprint("p", i)), middleware.Negotiate)
 	}
 	if n := len(m.schemes); n > maxProxies {
 		t.Errorf("%d proxies", n)

@@ -3,7 +3,6 @@ package proxy
 import (
 	"sync"
 
-	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -18,18 +17,10 @@ type memory struct {
 	schemes map[string]middleware.Scheme
 }
 
-func keyOf(t middleware.Target) string {
-	t.Host = hostpattern.Normal(t.Host)
-	if t.Secure {
-		return "https://" + t.HostPort()
-	}
-	return "http://" + t.HostPort()
-}
-
 func (m *memory) get(t middleware.Target) (middleware.Scheme, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, ok := m.schemes[keyOf(t)]
+	s, ok := m.schemes[t.Origin()]
 	return s, ok
 }
 
@@ -39,5 +30,5 @@ func (m *memory) put(t middleware.Target, s middleware.Scheme) {
 	if m.schemes == nil || len(m.schemes) >= maxProxies {
 		m.schemes = make(map[string]middleware.Scheme)
 	}
-	m.schemes[keyOf(t)] = s
+	m.schemes[t.Origin()] = s
 }

@@ -1,0 +1,33 @@
+// Package printable makes text from others fit for terminals and logs.
+package printable
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Text escapes what a terminal might obey and a log be split by: control
+// characters, line ends, characters that turn the direction of writing, and bytes
+// that are no text. Everything else stays as it is, so that Text of what Text
+// returned is the same.
+func Text(s string) string {
+	if strings.IndexFunc(s, odd) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if odd(r) {
+			q := strconv.QuoteToASCII(s[:n])
+			b.WriteString(q[1 : len(q)-1])
+		} else {
+			b.WriteString(s[:n])
+		}
+		s = s[n:]
+	}
+	return b.String()
+}
+
+func odd(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }

@@ -1,0 +1,39 @@
+package printable
+
+import (
+	"testing"
+	"unicode"
+)
+
+func TestText(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                              "",
+		"plain \"text\" \\ b\u00fccher": "plain \"text\" \\ b\u00fccher",
+		"a\x1b[31mb":                    `a\x1b[31mb`,
+		"a\r\nb\tc\x00":                 `a\r\nb\tc\x00`,
+		"\u009b1m":                      `\u009b1m`,
+		"\u202eevil\u2028":              `\u202eevil\u2028`,
+		"\xff\xfe":                      `\xff\xfe`,
+		"\ufffd":                        `\ufffd`,
+		"\u00a0":                        `\u00a0`,
+	} {
+		if got := Text(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzText(f *testing.F) {
+	f.Add("a\x1b[31m\u202e\xffb")
+	f.Fuzz(func(t *testing.T, s string) {
+		out := Text(s)
+		for _, r := range out {
+			if !unicode.IsPrint(r) {
+				t.Fatalf("%q: %q", s, out)
+			}
+		}
+		if again := Text(out); again != out {
+			t.Errorf("%q: %q, then %q", s, out, again)
+		}
+	})
+}

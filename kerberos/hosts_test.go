@@ -1,0 +1,149 @@
+package kerberos_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// A host that is none is refused by every initiator of this package, proxies and
+// configured names included, before the source is asked.
+func TestNoHost(t *testing.T) {
+	for name, o := range map[string]kerberos.InitiatorOptions{
+		"plain":     {},
+		"override":  {HostOverride: "inner.example"},
+		"overrides": {HostOverrides: map[string]string{"*": "HTTP/inner.example"}},
+		"allowed":   {AllowedHosts: []string{"*"}},
+	} {
+		for _, target := range []middleware.Target{
+			{Host: "intranet.corp%.evil.test", Port: "80"}, {Host: "intranet.corp%", Port: "80"}, {Host: "intranet.corp@EVIL.REALM", Port: "80"},
+			{Host: "intranet.corp/evil.test", Port: "80"}, {Host: "intranet.corp\\", Port: "80"}, {Host: "intranet.corp\x00", Port: "80"},
+			{Host: "intranet.corp ", Port: "80"}, {Host: "intranet..corp", Port: "80"}, {Host: "intranet.corp:80"}, {Host: "intranet.corp", Port: "80/x"}, {Port: "80"},
+		} {
+			for _, proxy := range []bool{false, true} {
+				target.Proxy = proxy
+				r := &recorder{}
+				in, err := kerberos.NewInitiator(r, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = in.Initiate(t.Context(), target)
+				if e, ok := errors.AsType[*middleware.Error](err); !ok || e.Kind != middleware.ErrHost || e.Stage != "kerberos" || len(r.spns) > 0 {
+					t.Errorf("%s: %+v: asked for %q, error %v", name, target, r.spns, err)
+				}
+			}
+		}
+	}
+}
+
+// Names that are configured are names, too, and no others.
+func TestConfiguredNames(t *testing.T) {
+	for value, want := range map[string]string{
+		"inner.example":             "HTTP/inner.example",
+		"Inner.Example.":            "HTTP/inner.example",
+		"b\u00fccher.example":       "HTTP/xn--bcher-kva.example",
+		"fe80::1%eth0":              "HTTP/fe80::1",
+		"WSMAN/Inner.Example":       "WSMAN/Inner.Example",
+		"HTTP/inner.example@A.TEST": "HTTP/inner.example@A.TEST",
+		"HTTP/inner.example:8443":   "HTTP/inner.example:8443",
+		"HTTP/::1":                  "HTTP/::1",
+		"HTTP/inner@O=A/C=B":        "HTTP/inner@O=A/C=B",
+	} {
+		r := &recorder{}
+		in, err := kerberos.NewInitiator(r, kerberos.InitiatorOptions{HostOverrides: map[string]string{"app.example": value}, PortInSPN: true})
+		if err != nil {
+			t.Errorf("%q: %v", value, err)
+			continue
+		}
+		_, _ = in.Initiate(t.Context(), middleware.Target{Host: "app.example", Port: "8443"}) // the recorder has no tickets
+		if len(r.spns) != 1 || r.spns[0] != want {
+			t.Errorf("%q: asked for %q, want %q", value, r.spns, want)
+		}
+	}
+	for _, value := range []string{
+		"", "/", "HTTP/", "/inner", "HTTP/inner@", "HTTP/@A.TEST", "inner@A.TEST", "HTTP/inner@A@B", "HTTP/inner@A B", "HTTP/inner@A\\@B", "HTTP/inner@A\x00", "HTTP/a/b",
+		"HT TP/inner", "H\\/TP/inner", "HTTP/in%ner", "HTTP/inner\\", "HTTP/inner\n", "HTTP/inner:x", "HTTP/inner:", "in%ner", "inner:80", "http://inner",
+	} {
+		if _, err := kerberos.NewInitiator(&recorder{}, kerberos.InitiatorOptions{HostOverrides: map[string]string{"app.example": value}}); err == nil || !strings.Contains(err.Error(), "app.example") {
+			t.Errorf("the override %q: %v", value, err)
+		}
+	}
+	for _, value := range []string{"in%ner", "inner:80", "http://inner", "inner@A", "inner ", ".", "a..b", "inner\\"} {
+		if _, err := kerberos.NewInitiator(&recorder{}, kerberos.InitiatorOptions{HostOverride: value}); err == nil {
+			t.Errorf("the override %q was taken", value)
+		}
+	}
+	for _, value := range []string{"HT/TP", "HTTP@A", "HT TP", "HTTP\\", "HTTP\n", "H%", "H:"} {
+		if _, err := kerberos.NewInitiator(&recorder{}, kerberos.InitiatorOptions{Service: value}); err == nil {
+			t.Errorf("the service class %q was taken", value)
+		}
+	}
+	for _, value := range []string{"A@B", "A B", "A\\B", "A\x00", "A\x7f", " "} {
+		if _, err := kerberos.NewInitiator(&recorder{}, kerberos.InitiatorOptions{Realm: value}); err == nil {
+			t.Errorf("the realm %q was taken", value)
+		}
+	}
+}
+
+// What DNS answers are bytes of strangers: no name, no ticket; and no override,
+// which is for hosts in URLs.
+func TestCanonicalNamesOfStrangers(t *testing.T) {
+	for cname, want := range map[string]string{
+		"Real.Example.":                    "HTTP/real.example",
+		"real.example@EVIL.TEST.":          "",
+		"real.example/evil.":               "",
+		"real.example%.evil.test.":         "",
+		"real.example\x00.evil.test.":      "",
+		"real.example\\@.":                 "",
+		"real..example.":                   "",
+		".":                                "",
+		"":                                 "",
+		strings.Repeat("a", 300) + ".test": "",
+		"app.example.":                     "HTTP/app.example", // as if it had no override
+	} {
+		realm := start(t, fakekdc.WithService("HTTP/real.example"), fakekdc.WithService("HTTP/secret.example"), fakekdc.WithService("HTTP/app.example"))
+		o := environment(realm)
+		o.Resolver = &hosts{canonical: map[string]string{"alias.example": cname}}
+		source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{
+			Canonicalize: kerberos.CanonicalizeFallback, HostOverrides: map[string]string{"app.example": "HTTP/secret.example"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc, err := in.Initiate(t.Context(), middleware.Target{Host: "alias.example", Port: "80"})
+		if want == "" {
+			if !errors.Is(err, middleware.ErrKDC) || !strings.Contains(err.Error(), "HTTP/alias.example") || !strings.Contains(err.Error(), "canonical name") {
+				t.Errorf("%q: %v", cname, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q: %v", cname, err)
+			continue
+		}
+		if got := sc.(interface{ SPN() string }).SPN(); got != want+"@"+realm.Name() {
+			t.Errorf("%q: a ticket for %s, want %s", cname, got, want)
+		}
+	}
+	// Nor is DNS asked for what is none.
+	realm := start(t)
+	dns := &hosts{}
+	o := environment(realm)
+	o.Resolver = dns
+	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"", "a%.test", "a b", "a..b"} {
+		if name, err := source.CanonicalHost(t.Context(), host, false); err == nil || name != "" || len(dns.asked) > 0 {
+			t.Errorf("%q: %q, %v, DNS was asked for %q", host, name, err, dns.asked)
+		}
+	}
+}
