@@ -45,6 +45,9 @@ type Options struct {
 	// (force_preemptive): nil for none, [preemptive.Always], [preemptive.Learned]
 	// or [preemptive.Hosts].
 	Preemptive preemptive.Policy
+	// AllowDowngrade sends tokens over plain HTTP where a redirect led there from
+	// https; see [negotiate.Options]. Without it the 401 is the answer.
+	AllowDowngrade bool
 	// ReturnChallenge returns the 401 itself where there are no credentials to
 	// answer it with, for chains with another scheme outside. Without it, that
 	// is an error.
@@ -128,8 +131,10 @@ type Options struct {
 	// token, all on the connection of the first. Transport must be an
 	// *http.Transport then.
 	OneConnection bool
-	// Proxy says which proxy a request goes through; nil leaves that to an
-	// *http.Transport, and means [http.ProxyFromEnvironment] otherwise.
+	// Proxy says which proxy a request goes through. Nil leaves that to an
+	// *http.Transport. Of any other transport it is not known which it uses, so
+	// that a proxy's 407 to plain http is not answered unless Proxy tells; so do
+	// [NewStack]'s stages without it.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Tunnel says how proxies are authenticated to that https goes through. It
 	// concerns an *http.Transport alone; ForProxy has the names. Without it, a

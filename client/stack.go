@@ -67,10 +67,10 @@ func NewStack(o Options) (Stack, error) {
 	}
 	s = append(s, Stage{Mutual, mutual.New(mutual.Options{Mode: o.Mutual, TrustConnection: o.TrustConnection, TrustProxy: o.TrustProxy})})
 	if o.Preemptive != nil {
-		s = append(s, Stage{Preemptive, preemptive.New(in, o.Preemptive, preemptive.Options{})})
+		s = append(s, Stage{Preemptive, preemptive.New(in, o.Preemptive, preemptive.Options{AllowDowngrade: o.AllowDowngrade})})
 	}
 	return append(s, Stage{Negotiate, negotiate.New(in, negotiate.Options{
-		BodyLimit: o.BodyLimit, SpillLimit: o.SpillLimit, SpillDir: o.SpillDir, OneShot: o.OneShot, ReturnChallenge: o.ReturnChallenge, Proxy: o.Proxy,
+		BodyLimit: o.BodyLimit, SpillLimit: o.SpillLimit, SpillDir: o.SpillDir, OneShot: o.OneShot, ReturnChallenge: o.ReturnChallenge, Proxy: o.Proxy, AllowDowngrade: o.AllowDowngrade,
 	})}), nil
 }
 
@@ -147,9 +147,6 @@ func (o Options) transport() (http.RoundTripper, func(*http.Request) (*url.URL, 
 	}
 	if o.Proxy != nil {
 		t.Proxy = o.Proxy
-	}
-	if t.Proxy == nil {
-		return t, func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
 	return t, t.Proxy
 }

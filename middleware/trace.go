@@ -19,6 +19,25 @@ type ChallengeEvent struct {
 	Leg     int      // number of requests sent so far for this call
 }
 
+// CredentialsEvent: a request came to a stage with credentials that no stage set.
+type CredentialsEvent struct {
+	Stage string
+	Host  string // of the URL, host:port
+	Field string // "Authorization" or "Proxy-Authorization"
+	// Dropped is set where net/http made the field of the user info in the URL,
+	// and it is not sent. Otherwise it is the caller's, and the stage leaves the
+	// request alone in regard to that peer.
+	Dropped bool
+}
+
+// WithheldEvent: a stage that would have signed a request sends it without a
+// token, because the peer is not to be authenticated to.
+type WithheldEvent struct {
+	Stage string
+	Host  string
+	Err   error // around ErrNotAllowed, with what to set
+}
+
 // TicketEvent: a service ticket was found or fetched.
 type TicketEvent struct {
 	SPN      string        // service principal
@@ -112,17 +131,19 @@ type SanitizedEvent struct {
 	Status int
 }
 
-func (ChallengeEvent) event() {}
-func (TicketEvent) event()    {}
-func (ExchangeEvent) event()  {}
-func (CacheEvent) event()     {}
-func (TokenEvent) event()     {}
-func (SendEvent) event()      {}
-func (RefusedEvent) event()   {}
-func (DiscardEvent) event()   {}
-func (FallbackEvent) event()  {}
-func (VerdictEvent) event()   {}
-func (SanitizedEvent) event() {}
+func (ChallengeEvent) event()   {}
+func (CredentialsEvent) event() {}
+func (WithheldEvent) event()    {}
+func (TicketEvent) event()      {}
+func (ExchangeEvent) event()    {}
+func (CacheEvent) event()       {}
+func (TokenEvent) event()       {}
+func (SendEvent) event()        {}
+func (RefusedEvent) event()     {}
+func (DiscardEvent) event()     {}
+func (FallbackEvent) event()    {}
+func (VerdictEvent) event()     {}
+func (SanitizedEvent) event()   {}
 
 // A Trace receives events, in the goroutine in which they happen. It must be
 // safe for concurrent use and should return soon.

@@ -33,6 +33,14 @@ func (t *timeline) trace(e middleware.Event) {
 	switch e := e.(type) {
 	case middleware.ChallengeEvent:
 		t.say("negotiate", "%d from %s, which offers %s", e.Status, e.Host, strings.Join(e.Schemes, ", "))
+	case middleware.CredentialsEvent:
+		if e.Dropped {
+			t.say(e.Stage, "user info in the URL is not used, and not sent to %s", e.Host)
+			break
+		}
+		t.say(e.Stage, "the request bears %s of its own, and is left alone", e.Field)
+	case middleware.WithheldEvent:
+		t.say(e.Stage, "no token for %s: %v", e.Host, e.Err)
 	case middleware.ExchangeEvent:
 		result := "answered"
 		switch {

@@ -127,7 +127,7 @@ func wrong(e middleware.Event) bool {
 		return e.Err != nil
 	case middleware.VerdictEvent:
 		return e.Err != nil
-	case middleware.RefusedEvent, middleware.SanitizedEvent:
+	case middleware.RefusedEvent, middleware.SanitizedEvent, middleware.WithheldEvent:
 		return true
 	default:
 		return false
@@ -143,6 +143,14 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 			slog.String("host", e.Host), slog.Int("status", e.Status),
 			slog.String("schemes", schemes(e.Schemes)), slog.Int("leg", e.Leg),
 		}
+	case middleware.CredentialsEvent:
+		message := "credentials of the caller's own"
+		if e.Dropped {
+			message = "user info of the URL dropped"
+		}
+		return message, []slog.Attr{slog.String("stage", e.Stage), slog.String("host", e.Host), slog.String("field", e.Field)}
+	case middleware.WithheldEvent:
+		return "token withheld", []slog.Attr{slog.String("stage", e.Stage), slog.String("host", e.Host), c.failure(e.Err)}
 	case middleware.TicketEvent:
 		return "ticket", []slog.Attr{
 			slog.String("spn", e.SPN), slog.String("client", e.Client), slog.String("source", e.Source),

@@ -120,8 +120,13 @@ func secretsOf(err error, r *http.Request) []secret {
 			hide(escaped)
 		}
 	}
-	for _, name := range []string{"Authorization", "Proxy-Authorization", "Cookie"} {
-		for _, line := range r.Header.Values(name) {
+	for name, lines := range r.Header {
+		switch http.CanonicalHeaderKey(name) {
+		case "Authorization", "Proxy-Authorization", "Cookie":
+		default:
+			continue
+		}
+		for _, line := range lines {
 			hide(line)
 			if _, token, ok := strings.Cut(line, " "); ok {
 				hide(token)

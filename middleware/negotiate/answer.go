@@ -192,6 +192,12 @@ func (c *call) believable(resp *http.Response) bool {
 	return resp.StatusCode != http.StatusProxyAuthRequired || !middleware.TargetOf(c.r.URL).Secure
 }
 
+var errNoProxy = errors.New("no proxy for HTTP is known to be on the way, and an origin server gets no token for one: " +
+	"set Options.Proxy to the function that the transport uses")
+
+// errOwnProxy: net/http puts such credentials in the place of any token.
+var errOwnProxy = errors.New("the URL of the proxy bears a user, whose credentials are sent in place of a token: leave them out of it")
+
 // target returns the peer that resp comes from.
 func (c *call) target(resp *http.Response) (middleware.Target, error) {
 	if resp.StatusCode != http.StatusProxyAuthRequired {
@@ -201,9 +207,15 @@ func (c *call) target(resp *http.Response) (middleware.Target, error) {
 		}
 		return t, nil
 	}
+	if c.Proxy == nil {
+		return middleware.Target{Proxy: true}, errNoProxy
+	}
 	u, err := c.Proxy(c.r)
-	if err == nil && u == nil {
-		err = errors.New("the transport's proxy is not known: set Options.Proxy to the function that it uses")
+	if err == nil && (u == nil || u.Scheme != "http" && u.Scheme != "https") {
+		err = errNoProxy
+	}
+	if err == nil && u.User != nil {
+		err = errOwnProxy
 	}
 	if err != nil {
 		return middleware.Target{Proxy: true}, err

@@ -10,6 +10,7 @@ import (
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/internal/replay"
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -48,6 +49,7 @@ type side struct {
 }
 
 func (s *stage) roundTrip(next kerbchain.Next, r *http.Request) (*http.Response, error) {
+	r = stages.DropUserInfo(r, name)
 	c := &call{stage: s, next: next, r: r}
 	c.origin = sideOf(r, "Authorization", middleware.SecurityOf(r))
 	c.proxy = sideOf(r, "Proxy-Authorization", middleware.ProxySecurityOf(r))
@@ -122,7 +124,7 @@ func sideOf(r *http.Request, field string, sc middleware.SecurityContext) side {
 			return side{sc: sc, signed: true, bytes: base64.StdEncoding.DecodedLen(len(token)) - strings.Count(token, "=")}
 		}
 	}
-	return side{own: value != ""}
+	return side{own: stages.Own(r, name, field)}
 }
 
 // nextRequest returns the request with a fresh body.

@@ -73,9 +73,15 @@ type Options struct {
 	// credentials for a token ([middleware.ErrCredentials]), in place of that
 	// error: for chains with another scheme outside.
 	ReturnChallenge bool
+	// AllowDowngrade answers a server over plain HTTP that a redirect led to from
+	// https. Without it such a server gets no token, whoever it claims to be, and
+	// its 401 is the answer: whoever is on the way could read and use one.
+	AllowDowngrade bool
 	// Proxy says which proxy a request goes through, so that a 407 can be
-	// answered; give it the function that the transport uses. Nil means
-	// [http.ProxyFromEnvironment]. It must be safe for concurrent use.
+	// answered; give it the function that the transport uses, such as
+	// [http.ProxyFromEnvironment]. Where it is nil, or names none or one for SOCKS,
+	// no 407 is answered: it is an origin server's then, which has no business with
+	// a token for a proxy. It must be safe for concurrent use.
 	//
 	// This is for plain HTTP. For a URL with https the transport asks the
 	// proxy for a tunnel (CONNECT), whose 407 it reports as an error.
@@ -118,7 +124,8 @@ const (
 // Negotiate is preferred to Kerberos where both are offered, and no other
 // scheme is understood. A request with an Authorization header that the caller
 // set is left alone in regard to 401, one with Proxy-Authorization in regard to
-// 407. A header that another stage set, and whose context the request carries
+// 407. What [http.Client] makes of user info in the URL was not set by the caller,
+// and is taken off. A header that another stage set, and whose context the request carries
 // ([middleware.SecurityOf]), is not the caller's: its exchange is gone on with,
 // and if it was refused, tried once more with a fresh context.
 //
@@ -162,10 +169,7 @@ func New(in middleware.Initiator, o Options) kerbchain.Middleware {
 	if o.DrainTime == 0 {
 		o.DrainTime = DefaultDrainTime
 	}
-	if o.Proxy == nil {
-		o.Proxy = http.ProxyFromEnvironment
-	}
-	s := &stage{Options: o, signer: leg.Signer{Initiator: in, Stage: name}}
+	s := &stage{Options: o, signer: leg.Signer{Initiator: in, Stage: name, AllowDowngrade: o.AllowDowngrade}}
 	return func(next kerbchain.Next) kerbchain.Next {
 		return stages.ForCallers(func(r *http.Request) (*http.Response, error) { return s.roundTrip(next, r) })
 	}

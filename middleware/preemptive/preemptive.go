@@ -40,13 +40,18 @@ type Options struct {
 	// meaning DefaultMaxOrigins. The one that was used longest ago is
 	// forgotten first; it costs a challenge to be learned again.
 	MaxOrigins int
+	// AllowDowngrade signs requests over plain HTTP that a redirect led to from
+	// https. Without it they go unsigned, whatever the policy says: whoever is on
+	// the way could read and use a token.
+	AllowDowngrade bool
 }
 
 // New returns a stage that signs those requests that p chooses, with tokens of
 // in, which must not be nil; a nil p chooses none.
 //
-// A request with an Authorization header, whoever set it, is left alone. Its
-// body is sent as it is, and never held in memory.
+// A request with an Authorization header, whoever set it, is left alone, save that
+// what [http.Client] makes of user info in the URL is taken off. Its body is sent
+// as it is, and never held in memory.
 //
 // Where no token can be had, the call fails with the error of in, of type
 // [*middleware.Error], under Always and Hosts; under Learned the request is
@@ -63,7 +68,7 @@ func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
 	if p == nil {
 		p = Hosts()
 	}
-	signer := leg.Signer{Initiator: in, Stage: name}
+	signer := leg.Signer{Initiator: in, Stage: name, AllowDowngrade: o.AllowDowngrade}
 	return func(next kerbchain.Next) kerbchain.Next {
 		s := &stage{signer: signer, rule: p.wire(o), next: next}
 		return stages.ForCallers(s.roundTrip)
@@ -77,7 +82,14 @@ type stage struct {
 }
 
 func (s *stage) roundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL == nil || len(r.Header["Authorization"]) > 0 {
+	if r.URL == nil {
+		return s.next(r)
+	}
+	r = stages.DropUserInfo(r, name)
+	if stages.Has(r.Header, "Authorization") {
+		if _, chosen := s.rule.choose(r); chosen {
+			stages.Own(r, name, "Authorization")
+		}
 		return s.next(r)
 	}
 	resp, err := s.send(r)
@@ -98,7 +110,10 @@ func (s *stage) send(r *http.Request) (*http.Response, error) {
 	switch {
 	case errors.Is(err, middleware.ErrNoBindings):
 		token = s.signer.Later(target)
-	case err != nil && (s.rule.lenient() || errors.Is(err, middleware.ErrNotAllowed)):
+	case errors.Is(err, middleware.ErrNotAllowed):
+		middleware.Emit(r.Context(), middleware.WithheldEvent{Stage: name, Host: target.HostPort(), Err: err})
+		return s.next(r)
+	case err != nil && s.rule.lenient():
 		return s.next(r)
 	case err != nil:
 		if r.Body != nil {

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/replay"
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/internal/winrm"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -49,7 +49,8 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL == nil || !s.Mode.Seals(r) {
 		return s.signed(r)
 	}
-	if len(r.Header["Authorization"]) > 0 {
+	r = stage.DropUserInfo(r, name)
+	if stage.Own(r, name, "Authorization") {
 		closeRequest(r)
 		return nil, &middleware.Error{
 			Stage: name, Kind: middleware.ErrConfiguration, Host: host(r),
@@ -98,13 +99,7 @@ func (c *call) try() (resp *http.Response, again bool, err error) {
 }
 
 // origin names the peer of r.
-func origin(r *http.Request) string {
-	t := middleware.TargetOf(r.URL)
-	if t.Secure {
-		return "https://" + strings.ToLower(t.HostPort())
-	}
-	return "http://" + strings.ToLower(t.HostPort())
-}
+func origin(r *http.Request) string { return middleware.TargetOf(r.URL).Origin() }
 
 // establish authenticates the connection with an empty request. What it returns
 // is the answer to the caller if there is no context.

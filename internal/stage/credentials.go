@@ -1,0 +1,68 @@
+package stage
+
+import (
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// DropUserInfo returns r without the Authorization header that [http.Client] makes
+// of the user info in a URL (http://user:password@host/) before any transport
+// sees the request: nobody set it, it would keep Kerberos from being spoken, and a
+// redirect can bring it along. r is not changed. A header of any other value is
+// the caller's and stays. The stage's name is for the trace.
+func DropUserInfo(r *http.Request, stage string) *http.Request {
+	const field = "Authorization"
+	if r.URL == nil || r.URL.User == nil || !slices.Equal(r.Header[field], []string{basic(r)}) {
+		return r
+	}
+	out := *r
+	out.Header = r.Header.Clone()
+	delete(out.Header, field)
+	note(r, stage, field, true)
+	return &out
+}
+
+// basic is what http.Client makes of the user info of r's URL (RFC 7617).
+func basic(r *http.Request) string {
+	password, _ := r.URL.User.Password()
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(r.URL.User.Username()+":"+password))
+}
+
+// Has reports whether a header has a field, under its name in any case: net/http
+// sends what was put into the map as it stands there.
+func Has(h http.Header, field string) bool {
+	if len(h[field]) > 0 {
+		return true
+	}
+	for name, values := range h {
+		if len(values) > 0 && len(name) == len(field) && strings.EqualFold(name, field) {
+			return true
+		}
+	}
+	return false
+}
+
+// Own reports whether the caller answers for a peer, by a field Authorization or
+// Proxy-Authorization, and tells the trace. No stage has signed r for that peer.
+func Own(r *http.Request, stage, field string) bool {
+	if !Has(r.Header, field) {
+		return false
+	}
+	note(r, stage, field, false)
+	return true
+}
+
+func note(r *http.Request, stage, field string, dropped bool) {
+	if !middleware.Tracing(r.Context()) {
+		return
+	}
+	host := ""
+	if r.URL != nil {
+		host = middleware.TargetOf(r.URL).HostPort()
+	}
+	middleware.Emit(r.Context(), middleware.CredentialsEvent{Stage: stage, Host: host, Field: field, Dropped: dropped})
+}
