@@ -372,6 +372,8 @@ func failed(w world, err error) int {
 			code = exitKDC
 		case errors.Is(e, middleware.ErrNotVerified):
 			code = exitNotVerified
+		case errors.Is(e, middleware.ErrConfiguration), errors.Is(e, middleware.ErrHost):
+			code = exitUsage
 		}
 	}
 	// The URL in a *url.Error may hold a query.

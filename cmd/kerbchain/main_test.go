@@ -158,7 +158,7 @@ func TestGet(t *testing.T) {
 		"unknown service":        {args: []string{"--service", "NFS"}, code: exitKDC, stderr: []string{"NFS/localhost", "S_PRINCIPAL_UNKNOWN"}},
 		"delegation":             {args: []string{"-v", "--delegate", "always"}, stdout: alice + " at " + at + " bound false", stderr: []string{"delegates the user's credentials"}},
 		"delegation by policy":   {args: []string{"--delegate", "policy"}, stdout: alice + " at " + at + " bound false"},
-		"two credentials":        {args: []string{"--keytab", keytab, "--ccache", "x"}, code: exitCredentials, stderr: []string{"exclude"}},
+		"two credentials":        {args: []string{"--keytab", keytab, "--ccache", "x"}, code: exitUsage, stderr: []string{"exclude"}},
 		"help":                   {args: []string{"--help"}, stderr: []string{"--mutual", "Usage"}},
 		"bad mode":               {args: []string{"--mutual", "maybe"}, code: exitUsage, stderr: []string{"maybe", "required"}},
 		"bad policy":             {args: []string{"--preemptive", "maybe"}, code: exitUsage, stderr: []string{"maybe", "learned"}},
