@@ -366,6 +366,8 @@ func failed(w world, err error) int {
 	var e *middleware.Error
 	if errors.As(err, &e) {
 		switch {
+		case errors.Is(e, middleware.ErrConfiguration):
+			code = exitUsage
 		case errors.Is(e, middleware.ErrCredentials):
 			code = exitCredentials
 		case errors.Is(e, middleware.ErrKDC):
