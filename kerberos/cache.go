@@ -34,7 +34,7 @@ func CCache(name string, o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	creds, err := s.cache(name)
+	creds, err := s.cache(name, true)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,8 @@ func CCache(name string, o Options) (*Source, error) {
 	return s, nil
 }
 
-func (s *Source) cache(name string) (*cacheCredentials, error) {
+// cache returns the credentials of a name that was given, or is the default.
+func (s *Source) cache(name string, given bool) (*cacheCredentials, error) {
 	expanded, err := krb5conf.Options{Getenv: s.o.Getenv}.Expand(name)
 	if err != nil {
 		return nil, s.noCredentials(fmt.Errorf("credential cache %s: %w", name, err), "")
@@ -54,7 +55,7 @@ func (s *Source) cache(name string) (*cacheCredentials, error) {
 	if err != nil {
 		return nil, s.noCredentials(fmt.Errorf("credential cache: %w", err), "name it as FILE:/path")
 	}
-	collection, err := s.collection(parsed)
+	collection, err := s.collection(parsed, given)
 	if err != nil {
 		collection = refused{err}
 	}
@@ -65,7 +66,7 @@ func (s *Source) cache(name string) (*cacheCredentials, error) {
 	return &cacheCredentials{s: s, name: parsed, collection: collection, want: p, members: make(map[string]*member)}, nil
 }
 
-func (s *Source) collection(n ccache.Name) (ccache.Collection, error) {
+func (s *Source) collection(n ccache.Name, given bool) (ccache.Collection, error) {
 	switch n.Type {
 	case "KCM":
 		return kcm.Open(n, kcm.Options{Socket: s.conf.KCMSocket})
@@ -74,7 +75,7 @@ func (s *Source) collection(n ccache.Name) (ccache.Collection, error) {
 	case "MEMORY":
 		return s.o.MemoryCaches.open(n)
 	}
-	return ccache.Open(n)
+	return ccache.OpenFor(n, func(ctx context.Context, o ccache.Owner) error { return s.mayRead(ctx, o, given) })
 }
 
 // refused stands for a cache of a type that cannot be read. That is an error for
@@ -340,7 +341,10 @@ func (c *cacheCredentials) good(cache *ccache.Cache) bool {
 
 func (c *cacheCredentials) unreadable(m *member, err error) error {
 	hint := "run kinit"
+	var foreign *foreignCacheError
 	switch {
+	case errors.As(err, &foreign):
+		hint = foreign.hint()
 	case errors.Is(err, fs.ErrNotExist):
 		hint = "run kinit, or name the cache in KRB5CCNAME"
 	case errors.Is(err, fs.ErrPermission):

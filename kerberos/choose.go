@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
@@ -150,7 +151,8 @@ const identityFile = ".k5identity"
 func (s *Source) identities() (*k5identity.File, error) {
 	home := s.o.Getenv("HOME")
 	if home == "" {
-		if u, err := user.Current(); err == nil {
+		// Not user.Current, which may go by the environment.
+		if u, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil {
 			home = u.HomeDir
 		}
 	}

@@ -15,17 +15,18 @@ import (
 // krb5 do: the cache that $KRB5CCNAME names, else default_ccache_name in
 // krb5.conf, else FILE:/tmp/krb5cc_<uid>; and where that holds nothing of use,
 // the client keytab of $KRB5_CLIENT_KTNAME or default_client_keytab_name.
-// Nothing is read before a ticket is asked for, save krb5.conf.
+// Nothing is read before a ticket is asked for, save krb5.conf. A cache file that
+// has its name by default and belongs to another user is not used.
 func FromEnvironment(o Options) (*Source, error) {
 	s, err := newSource(o)
 	if err != nil {
 		return nil, err
 	}
-	name := s.o.Getenv("KRB5CCNAME")
+	name, given := s.o.Getenv("KRB5CCNAME"), true
 	if name == "" {
-		name = s.conf.DefaultCCacheName
+		name, given = s.conf.DefaultCCacheName, false
 	}
-	cache, err := s.cache(name)
+	cache, err := s.cache(name, given)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -72,7 +71,7 @@ type Options struct {
 	Resolver Resolver
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
-	// Getenv looks up environment variables; nil means [os.Getenv].
+	// Getenv looks up environment variables; nil means [SecureGetenv].
 	Getenv func(string) string
 }
 
@@ -100,6 +99,7 @@ type Source struct {
 	stale    ticketSet                            // that servers could not use
 	made     atomic.Uint64                        // logins
 	renewing atomic.Bool                          // by a request that has a ticket already
+	ours     func(uid int) bool                   // whether a file is the process's own
 	after    func(time.Duration) <-chan time.Time // time.After, but in tests
 
 	mu       sync.RWMutex
@@ -110,7 +110,7 @@ type Source struct {
 
 func newSource(o Options) (*Source, error) {
 	if o.Getenv == nil {
-		o.Getenv = os.Getenv
+		o.Getenv = SecureGetenv
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -120,7 +120,7 @@ func newSource(o Options) (*Source, error) {
 		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, Principal: o.Principal,
 			Err: err, Hint: "mend the file, or name another in KRB5_CONFIG"}
 	}
-	s := &Source{o: o, conf: conf, after: time.After, sessions: make(map[string]*session), tickets: make(map[string]Ticket), cross: make(map[crossing]*krb.Ticket)}
+	s := &Source{o: o, conf: conf, after: time.After, ours: ours, sessions: make(map[string]*session), tickets: make(map[string]Ticket), cross: make(map[crossing]*krb.Ticket)}
 	s.kdc = newKDCClient(o, conf)
 	return s, nil
 }

@@ -67,6 +67,13 @@ type CacheEvent struct {
 	Err    error  // nil when it is there now
 }
 
+// ForeignCacheEvent: a credential cache is read that belongs to another user,
+// because it was asked for by name.
+type ForeignCacheEvent struct {
+	Cache string // such as "FILE:/tmp/krb5cc_1000"
+	Owner string // user id, and the user's name if it has one
+}
+
 // TokenEvent: a token was made.
 type TokenEvent struct {
 	Host     string // peer, host:port
@@ -131,19 +138,20 @@ type SanitizedEvent struct {
 	Status int
 }
 
-func (ChallengeEvent) event()   {}
-func (CredentialsEvent) event() {}
-func (WithheldEvent) event()    {}
-func (TicketEvent) event()      {}
-func (ExchangeEvent) event()    {}
-func (CacheEvent) event()       {}
-func (TokenEvent) event()       {}
-func (SendEvent) event()        {}
-func (RefusedEvent) event()     {}
-func (DiscardEvent) event()     {}
-func (FallbackEvent) event()    {}
-func (VerdictEvent) event()     {}
-func (SanitizedEvent) event()   {}
+func (ChallengeEvent) event()    {}
+func (CredentialsEvent) event()  {}
+func (WithheldEvent) event()     {}
+func (TicketEvent) event()       {}
+func (ExchangeEvent) event()     {}
+func (CacheEvent) event()        {}
+func (ForeignCacheEvent) event() {}
+func (TokenEvent) event()        {}
+func (SendEvent) event()         {}
+func (RefusedEvent) event()      {}
+func (DiscardEvent) event()      {}
+func (FallbackEvent) event()     {}
+func (VerdictEvent) event()      {}
+func (SanitizedEvent) event()    {}
 
 // A Trace receives events, in the goroutine in which they happen. It must be
 // safe for concurrent use and should return soon.

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/kerbchain/kerbchain/kerberos"
 )
 
 // The exit statuses.
@@ -47,7 +49,7 @@ type world struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], world{os.Stdin, os.Stdout, os.Stderr, os.Getenv})
+	code := run(ctx, os.Args[1:], world{os.Stdin, os.Stdout, os.Stderr, kerberos.SecureGetenv})
 	stop()
 	os.Exit(code)
 }

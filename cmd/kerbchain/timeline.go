@@ -63,6 +63,8 @@ func (t *timeline) trace(e middleware.Event) {
 			break
 		}
 		t.say("kerberos", "ticket for %s written to %s", e.Server, e.Cache)
+	case middleware.ForeignCacheEvent:
+		t.say("kerberos", "%s belongs to another user, %s, and is used because it was named", e.Cache, e.Owner)
 	case middleware.TokenEvent:
 		var asks []string
 		if e.Mutual {

@@ -28,12 +28,12 @@ const (
 func openDir(n Name) (Collection, error) {
 	path, ok := strings.CutPrefix(n.Residual, ":")
 	if !ok {
-		return dirCollection{n.Residual}, nil
+		return dirCollection{path: n.Residual}, nil
 	}
 	if !member(filepath.Base(path)) {
 		return nil, fmt.Errorf("credential cache %s: want DIR::/directory/%sNAME", n, defaultMember)
 	}
-	return &FileStore{n, path}, nil
+	return &FileStore{name: n, path: path}, nil
 }
 
 // member reports whether a file of that name is a cache of its directory.
@@ -42,11 +42,14 @@ func member(name string) bool {
 }
 
 // A dirCollection is a directory, by its path.
-type dirCollection struct{ path string }
+type dirCollection struct {
+	path string
+	may  func(context.Context, Owner) error // as in FileStore
+}
 
 func (d dirCollection) member(name string) *FileStore {
 	path := filepath.Join(d.path, name)
-	return &FileStore{Name{"DIR", ":" + path}, path}
+	return &FileStore{Name{"DIR", ":" + path}, path, d.may}
 }
 
 func (d dirCollection) failed(err error) error {

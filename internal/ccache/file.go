@@ -26,6 +26,7 @@ var ErrOtherClient = errors.New("the credential cache is another principal's")
 type FileStore struct {
 	name Name
 	path string
+	may  func(context.Context, Owner) error // whose files are read; nil: anybody's
 }
 
 var (
@@ -34,7 +35,7 @@ var (
 )
 
 // OpenFile returns the cache in a file, which need not exist.
-func OpenFile(path string) *FileStore { return &FileStore{Name{"FILE", path}, path} }
+func OpenFile(path string) *FileStore { return &FileStore{name: Name{"FILE", path}, path: path} }
 
 // Open returns the collection that n names, of type FILE or DIR; nothing of it
 // need exist. Other types give an [*UnsupportedTypeError].
@@ -111,6 +112,9 @@ func (s *FileStore) read(ctx context.Context) ([]byte, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	defer f.Close()
+	if err := s.mayRead(ctx, f); err != nil {
+		return nil, nil, err
+	}
 	if err := regularfile.Lock(ctx, f, false); errors.Is(err, regularfile.ErrLocked) {
 		return nil, nil, err
 	}

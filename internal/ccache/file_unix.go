@@ -17,11 +17,18 @@ func writable() error { return nil }
 
 // ours gives an error for a file that is another user's, also to root.
 func ours(info fs.FileInfo) error {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if ok && int64(st.Uid) == int64(os.Geteuid()) {
+	if uid, ok := ownerOf(info); ok && uid == os.Geteuid() {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrNotOurs, fs.ErrPermission)
+}
+
+func ownerOf(info fs.FileInfo) (uid int, ok bool) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return int(st.Uid), true
 }
 
 func stateOf(path string) (string, error) {

@@ -79,7 +79,7 @@ func TestAdd(t *testing.T) {
 	dir := t.TempDir()
 	for name, s := range map[string]*FileStore{
 		"FILE": OpenFile(filepath.Join(dir, "cc")),
-		"DIR":  dirCollection{dir}.member("tktA"),
+		"DIR":  dirCollection{path: dir}.member("tktA"),
 	} {
 		write(t, s.path, testFile(t, 4))
 		before := parse(t, testFile(t, 4))

@@ -167,6 +167,8 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 		return "ticket written", []slog.Attr{
 			slog.String("cache", e.Cache), slog.String("spn", e.Server), c.failure(e.Err),
 		}
+	case middleware.ForeignCacheEvent:
+		return "cache of another user", []slog.Attr{slog.String("cache", e.Cache), slog.String("owner", e.Owner)}
 	case middleware.TokenEvent:
 		return "token", []slog.Attr{
 			slog.String("host", e.Host), slog.String("spn", e.SPN),

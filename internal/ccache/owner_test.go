@@ -1,0 +1,63 @@
+//go:build unix
+
+package ccache
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Who reads is asked for every file, with the owner of what was opened, and not
+// for what is only looked at.
+func TestOpenFor(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"tkt", "tktA"} {
+		if err := os.WriteFile(filepath.Join(dir, name), testFile(t, 4), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	denied := errors.New("denied")
+	for _, name := range []string{"FILE:" + filepath.Join(dir, "tkt"), "DIR:" + dir, "DIR::" + filepath.Join(dir, "tktA")} {
+		n, err := ParseName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var asked []Owner
+		var answer error
+		c, err := OpenFor(n, func(_ context.Context, o Owner) error {
+			asked = append(asked, o)
+			return answer
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stores, err := c.Stores(t.Context())
+		if err != nil || len(asked) > 0 {
+			t.Fatalf("%s: %v %v", name, asked, err)
+		}
+		for _, s := range stores {
+			asked = nil
+			if _, err := s.State(t.Context()); err != nil || len(asked) > 0 {
+				t.Errorf("%s: %v %v", s.Name(), asked, err)
+			}
+			for _, answer = range []error{nil, denied} {
+				asked = nil
+				if _, err := s.Load(t.Context()); !errors.Is(err, answer) {
+					t.Errorf("%s: %v, want %v", s.Name(), err, answer)
+				}
+				if len(asked) != 1 || asked[0].UID != os.Geteuid() || asked[0].Name != s.Name() || asked[0].Exposed() {
+					t.Errorf("%s: asked %+v", s.Name(), asked)
+				}
+			}
+		}
+	}
+	if _, err := OpenFor(Name{"API", ""}, nil); err == nil {
+		t.Error("a type that cannot be read")
+	}
+	if _, err := OpenFile(filepath.Join(dir, "tkt")).Load(t.Context()); err != nil {
+		t.Errorf("nobody is particular: %v", err)
+	}
+}

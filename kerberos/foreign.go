@@ -1,0 +1,68 @@
+package kerberos
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"strconv"
+
+	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// mayRead decides upon cache files of other users. Whoever makes a file under the
+// name that a user's programs look for, in a folder such as /tmp, decides as whom
+// they act, and holds the keys with which servers prove themselves to them. So a
+// default name leads to files of one's own alone, and so does any name in a folder
+// where everybody may put files. Another file that was named is read, as by MIT
+// krb5, and its owner told.
+func (s *Source) mayRead(ctx context.Context, o ccache.Owner, given bool) error {
+	if s.ours(o.UID) {
+		return nil
+	}
+	exposed := o.Exposed()
+	if !given || exposed {
+		return &foreignCacheError{owner: owner(o.UID), exposed: exposed}
+	}
+	if middleware.Tracing(ctx) {
+		middleware.Emit(ctx, middleware.ForeignCacheEvent{Cache: o.Name.String(), Owner: owner(o.UID)})
+	}
+	return nil
+}
+
+// ours reports whether files of a user are those of this process: of its
+// effective user or, in a setuid program, of the one who runs it.
+func ours(uid int) bool { return uid == os.Geteuid() || uid == os.Getuid() }
+
+// owner names a user by id and name.
+func owner(uid int) string {
+	id := strconv.Itoa(uid)
+	if u, err := user.LookupId(id); err == nil {
+		return fmt.Sprintf("%s (%s)", id, u.Username)
+	}
+	return id
+}
+
+// A foreignCacheError is about a cache that is not used because of its owner.
+type foreignCacheError struct {
+	owner   string
+	exposed bool // in a folder where everybody may put files
+}
+
+func (e *foreignCacheError) Error() string {
+	if e.exposed {
+		return fmt.Sprintf("it belongs to user %s, in a folder where everybody may put files, and is not used", e.owner)
+	}
+	return fmt.Sprintf("it belongs to user %s, and is not used by default", e.owner)
+}
+
+func (e *foreignCacheError) Unwrap() error { return fs.ErrPermission }
+
+func (e *foreignCacheError) hint() string {
+	if e.exposed {
+		return "remove it, or run kinit with another name in KRB5CCNAME; if it is to be used all the same, copy it to a folder of your own"
+	}
+	return "run kinit with another name in KRB5CCNAME; if it is to be used all the same, name it there"
+}

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package kerberos
+
+func elevated() bool { return false }

@@ -1,0 +1,7 @@
+//go:build unix
+
+package kerberos
+
+import "os"
+
+func idsDiffer() bool { return os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() }
