@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/internal/printable"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -152,7 +154,7 @@ func get(ctx context.Context, args []string, w world) int {
 	defer resp.Body.Close()
 	n, err := f.write(resp, w)
 	if err != nil {
-		fmt.Fprintf(w.stderr, "kerbchain: the response broke off after %d bytes: %v\n", n, err)
+		complain(w, "the response broke off after %d bytes: %v", n, err)
 		return exitNetwork
 	}
 	if f.verbose {
@@ -160,7 +162,7 @@ func get(ctx context.Context, args []string, w world) int {
 	}
 	if resp.StatusCode >= 400 {
 		if !f.verbose {
-			fmt.Fprintf(w.stderr, "kerbchain: %s\n", resp.Status)
+			complain(w, "%s", resp.Status)
 		}
 		return exitStatus
 	}
@@ -318,13 +320,9 @@ func (f *getFlags) body(r *http.Request, w world) error {
 // write prints the response and returns the length of its body.
 func (f *getFlags) write(resp *http.Response, w world) (n int64, err error) {
 	if f.include {
-		fmt.Fprintf(w.stdout, "%s %s\r\n", resp.Proto, resp.Status)
-		h := resp.Header.Clone()
-		redact(h)
-		if err := h.Write(w.stdout); err != nil {
+		if _, err := io.WriteString(w.stdout, head(resp)); err != nil {
 			return 0, err
 		}
-		fmt.Fprint(w.stdout, "\r\n")
 	}
 	if f.output == "" {
 		return io.Copy(w.stdout, resp.Body)
@@ -335,6 +333,22 @@ func (f *getFlags) write(resp *http.Response, w world) (n int64, err error) {
 	}
 	n, err = io.Copy(out, resp.Body)
 	return n, errors.Join(err, out.Close())
+}
+
+// head is what comes before a response's body, with what a terminal might obey
+// escaped: a server need not have proved itself for it to be shown.
+func head(resp *http.Response) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\r\n", printable.Text(resp.Proto), printable.Text(resp.Status))
+	h := resp.Header.Clone()
+	redact(h)
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		for _, value := range h[name] {
+			fmt.Fprintf(&b, "%s: %s\r\n", printable.Text(name), printable.Text(value))
+		}
+	}
+	b.WriteString("\r\n")
+	return b.String()
 }
 
 // redact keeps the tokens of authentication headers from being printed.
@@ -383,6 +397,11 @@ func failed(w world, err error) int {
 	if errors.As(err, &ue) {
 		err = ue.Err
 	}
-	fmt.Fprintf(w.stderr, "kerbchain: %v\n", err)
+	complain(w, "%v", err)
 	return code
+}
+
+// complain writes one line to standard error, whatever strangers put into it.
+func complain(w world, format string, args ...any) {
+	fmt.Fprintf(w.stderr, "kerbchain: %s\n", printable.Text(fmt.Sprintf(format, args...)))
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/printable"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -21,11 +22,11 @@ type timeline struct {
 
 func newTimeline(w io.Writer) *timeline { return &timeline{w: w, begin: time.Now()} }
 
-// say prints one line: when, who, what.
+// say prints one line: when, who, what. Much of it comes from peers.
 func (t *timeline) say(who, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fmt.Fprintf(t.w, "%9.2f ms  %-10s %s\n", float64(time.Since(t.begin).Microseconds())/1000, who, fmt.Sprintf(format, args...))
+	fmt.Fprintf(t.w, "%9.2f ms  %-10s %s\n", float64(time.Since(t.begin).Microseconds())/1000, who, printable.Text(fmt.Sprintf(format, args...)))
 }
 
 // trace is a [middleware.Trace].

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/printable"
 )
 
 // Pre-authentication data types (RFC 4120 section 7.5.2, RFC 6806 section 11).
@@ -545,7 +546,7 @@ func (a *asCall) checkNames(rep *krb.KDCRep, part *krb.EncKDCRepPart) error {
 // its realm in any case of letters, and answers in capitals.
 func (a *asCall) hintNames(rep *krb.KDCRep) string {
 	if got := rep.Client.Realm; got != a.realm && strings.EqualFold(got, a.realm) {
-		return fmt.Sprintf("the KDC writes its realm %s: do the same", printable(shorten(got)))
+		return fmt.Sprintf("the KDC writes its realm %s: do the same", printable.Text(shorten(got)))
 	}
 	return hintForged
 }

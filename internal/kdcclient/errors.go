@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/printable"
 )
 
 // Kind is what kind of failure an [*Error] is.
@@ -130,7 +131,7 @@ func (e *Error) Error() string {
 		b.WriteString("; ")
 		b.WriteString(e.Hint)
 	}
-	return printable(b.String())
+	return printable.Text(b.String())
 }
 
 // explain writes the cause and who was asked.
@@ -277,7 +278,7 @@ const maxHops = 10
 func (c *call) noAnswer(err error) *Error {
 	switch {
 	case errors.Is(err, errNoKDC):
-		realm := printable(shorten(c.realm))
+		realm := printable.Text(shorten(c.realm))
 		hint := fmt.Sprintf("add `%s = { kdc = host }` to [realms] in krb5.conf, or publish _kerberos._udp.%s in DNS and set dns_lookup_kdc; is the realm spelled right, in capitals?", realm, realm)
 		return c.fail(KindNoKDC, err, join(hint, hintCapitals(c.realm)))
 	case errors.Is(err, context.Canceled):
@@ -301,7 +302,7 @@ func (c *call) refused(r *reply) *Error {
 	if other, ok := clientRealm(ke, c.realm); ok {
 		e.ClientRealm = other
 	}
-	realm := printable(shorten(c.realm))
+	realm := printable.Text(shorten(c.realm))
 	switch ke.Code {
 	case krb.CodeClientUnknown:
 		e.Hint = fmt.Sprintf("the realm %s has no principal %s: check its spelling, case and realm", realm, showName(c.client))
@@ -345,7 +346,7 @@ func (c *call) refused(r *reply) *Error {
 	}
 	if e.ClientRealm != "" {
 		e.Hint = join(fmt.Sprintf("the KDC says that the principal belongs to realm %s: ask for it there, or allow the KDC to say so (canonicalize = true in krb5.conf)",
-			printable(shorten(e.ClientRealm))), e.Hint)
+			printable.Text(shorten(e.ClientRealm))), e.Hint)
 	}
 	return e
 }
@@ -369,7 +370,7 @@ func (c *call) hintEtype() string {
 // hintCapitals is for the commonest mistake with names of realms.
 func hintCapitals(realm string) string {
 	if up := strings.ToUpper(realm); up != realm {
-		return fmt.Sprintf("write the realm in capitals: %s", printable(shorten(up)))
+		return fmt.Sprintf("write the realm in capitals: %s", printable.Text(shorten(up)))
 	}
 	return ""
 }

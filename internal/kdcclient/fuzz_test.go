@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/printable"
 )
 
 // replies returns real messages of a KDC: KRB-ERROR with METHOD-DATA, AS-REP
@@ -108,7 +109,7 @@ func FuzzReply(f *testing.F) {
 				a.call = call{exchange: "AS", realm: realmA, path: []string{realmA}, client: alice, server: tgsA}
 				if r.err != nil {
 					_ = a.prepare(t.Context(), r)
-					if e := a.refused(r); e.Kind == 0 || e.Code != r.err.Code || printable(e.Error()) != e.Error() {
+					if e := a.refused(r); e.Kind == 0 || e.Code != r.err.Code || printable.Text(e.Error()) != e.Error() {
 						t.Fatal(e)
 					}
 					a.r.Canonicalize, a.key = true, KeyEntry{}

@@ -3,10 +3,10 @@ package kdcclient
 import (
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/printable"
 )
 
 // maxShown is how many bytes of a name that came over the network a message
@@ -20,34 +20,7 @@ const maxRealm = 512
 // plausible reports whether a realm may be looked for under the given name (RFC
 // 4120 section 6.1).
 func plausible(realm string) bool {
-	return realm != "" && len(realm) <= maxRealm && printable(realm) == realm
-}
-
-// printable escapes what a terminal might obey and a log might be split by: krb
-// escapes no more than MIT does, and the names of peers may hold anything.
-func printable(s string) string {
-	fit := true
-	for _, r := range s {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			fit = false
-			break
-		}
-	}
-	if fit {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		if unicode.IsPrint(r) && (r != utf8.RuneError || n > 1) {
-			b.WriteString(s[i : i+n])
-		} else {
-			q := strconv.QuoteToASCII(s[i : i+n])
-			b.WriteString(q[1 : len(q)-1])
-		}
-		i += n
-	}
-	return b.String()
+	return realm != "" && len(realm) <= maxRealm && printable.Text(realm) == realm
 }
 
 // shorten cuts what is too long for a message.
@@ -63,10 +36,10 @@ func shorten(s string) string {
 }
 
 // show is the principal for people, wherever it may come from.
-func show(p krb.Principal) string { return printable(shorten(p.String())) }
+func show(p krb.Principal) string { return printable.Text(shorten(p.String())) }
 
 // showName is show without the realm.
-func showName(p krb.Principal) string { return printable(shorten(p.Name())) }
+func showName(p krb.Principal) string { return printable.Text(shorten(p.Name())) }
 
 func showAll(realms []string, between string) string {
 	out := make([]string, len(realms))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/printable"
 )
 
 // wanted is what one TGS exchange asks for, and what else would do.
@@ -67,7 +68,7 @@ func (t *tgsCall) denied(r *reply, w wanted) *Error {
 	switch {
 	case e.Code == krb.CodeServerUnknown && w.closer:
 		e.Hint = fmt.Sprintf("the KDC of realm %s knows no way to realm %s: there must be a cross-realm principal %s, or a path in [capaths] of krb5.conf",
-			printable(shorten(t.realm)), printable(shorten(w.server.Components[1])), show(w.server))
+			printable.Text(shorten(t.realm)), printable.Text(shorten(w.server.Components[1])), show(w.server))
 	case e.Code == krb.CodeEtypeNoSupport:
 		e.Err = fmt.Errorf("%w for session keys of types %s", r.err, etypeNames(t.o.Etypes))
 	case e.Code == krb.CodeBadOption && w.renew:

@@ -13,13 +13,22 @@ import (
 // that are no text. Everything else stays as it is, so that Text of what Text
 // returned is the same.
 func Text(s string) string {
-	if strings.IndexFunc(s, odd) < 0 {
+	clean := 0
+	for clean < len(s) {
+		r, n := utf8.DecodeRuneInString(s[clean:])
+		if odd(r, n) {
+			break
+		}
+		clean += n
+	}
+	if clean == len(s) {
 		return s
 	}
 	var b strings.Builder
-	for len(s) > 0 {
+	b.WriteString(s[:clean])
+	for s = s[clean:]; s != ""; {
 		r, n := utf8.DecodeRuneInString(s)
-		if odd(r) {
+		if odd(r, n) {
 			q := strconv.QuoteToASCII(s[:n])
 			b.WriteString(q[1 : len(q)-1])
 		} else {
@@ -30,4 +39,5 @@ func Text(s string) string {
 	return b.String()
 }
 
-func odd(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+// odd takes a character and how many bytes it has: one that is none has one.
+func odd(r rune, n int) bool { return r == utf8.RuneError && n == 1 || !unicode.IsPrint(r) }

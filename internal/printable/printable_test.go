@@ -14,7 +14,8 @@ func TestText(t *testing.T) {
 		"\u009b1m":                      `\u009b1m`,
 		"\u202eevil\u2028":              `\u202eevil\u2028`,
 		"\xff\xfe":                      `\xff\xfe`,
-		"\ufffd":                        `\ufffd`,
+		"\ufffd\x01":                    "\ufffd\\x01",
+		"a\xe2\x82":                     `a\xe2\x82`,
 		"\u00a0":                        `\u00a0`,
 	} {
 		if got := Text(in); got != want {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/kerbchain/kerbchain/internal/printable"
 )
 
 // A sink is one logger name with its level and the places that it writes to.
@@ -42,10 +44,16 @@ func (s sink) enabled(ctx context.Context, l slog.Level) bool {
 	return s.logger != nil && s.logger.IsLevelEnabled(logrusLevel(l)) || s.handler != nil && s.handler.Enabled(ctx, l)
 }
 
-// write writes one record. Attributes of the empty name are left out.
+// write writes one record. Attributes of the empty name are left out. Text is from
+// peers as often as not, and a formatter of one's own may write it as it is.
 func (s sink) write(ctx context.Context, l slog.Level, message string, attrs ...slog.Attr) {
 	if !s.enabled(ctx, l) {
 		return
+	}
+	for i, a := range attrs {
+		if a.Value.Kind() == slog.KindString {
+			attrs[i].Value = slog.StringValue(printable.Text(a.Value.String()))
+		}
 	}
 	if s.logger != nil && s.logger.IsLevelEnabled(logrusLevel(l)) {
 		fields := logrus.Fields{"logger": s.name}
