@@ -148,6 +148,7 @@ func (tr *trial) requests(want ...string) []fakekdc.WebRecord {
 // fails compares an error: its kind, and its reason or code.
 func (tr *trial) fails(a answerSeen, kind error, reason middleware.Reason, code int32) {
 	tr.Helper()
+	reads(tr, a.err)
 	if !errors.Is(a.err, kind) || a.reason != reason || a.code != code {
 		tr.Errorf("status %d, error %v (%v, %d), want %v (%v, %d)", a.status, a.err, a.reason, a.code, kind, reason, code)
 	}

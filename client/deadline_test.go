@@ -206,6 +206,7 @@ func TestDeadlines(t *testing.T) {
 				if !ok || e.Timeout() != ending.timeout || os.IsTimeout(err) != ending.timeout {
 					t.Errorf("timeout is %v, want %v, of %T: %v", os.IsTimeout(err), ending.timeout, e.Err, err)
 				}
+				reads(t, err)
 				end := context.Canceled
 				if ending.timeout {
 					end = context.DeadlineExceeded

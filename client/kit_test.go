@@ -15,6 +15,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/stagetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -89,6 +90,7 @@ func do(tb testing.TB, c *http.Client, r *http.Request) (status int, body string
 	tb.Helper()
 	resp, err := c.Do(r)
 	if err != nil {
+		reads(tb, err)
 		return 0, "", err
 	}
 	defer resp.Body.Close()
@@ -97,6 +99,17 @@ func do(tb testing.TB, c *http.Client, r *http.Request) (status int, body string
 		tb.Errorf("body of %d: %v", resp.StatusCode, err)
 	}
 	return resp.StatusCode, string(b), nil
+}
+
+// reads checks that an error is one text, whoever had a part in it.
+func reads(tb testing.TB, err error) {
+	tb.Helper()
+	if err == nil {
+		return
+	}
+	for _, fault := range stagetest.Prose(err.Error()) {
+		tb.Errorf("%s: %v", fault, err)
+	}
 }
 
 // A meter counts the connections of transports.

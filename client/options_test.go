@@ -78,6 +78,7 @@ func TestOptions(t *testing.T) {
 				return
 			}
 			for _, err := range []error{err, rerr, terr, serr} {
+				reads(t, err)
 				kind := middleware.ErrConfiguration
 				if strings.Contains(name, "keytab of") || strings.Contains(name, "such keytab") || strings.Contains(name, "a cache of") {
 					kind = middleware.ErrCredentials // what is read is at fault

@@ -3,12 +3,16 @@ package client_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
+	"github.com/kerbchain/kerbchain/middleware/preemptive"
 )
 
 // What servers say no with, and what is told of it.
@@ -42,7 +46,7 @@ func TestRefusalsExplained(t *testing.T) {
 		"wrong SPN":           {code(35), "alice", 401, middleware.KRBError, []string{"KRB_AP_ERR_NOT_US", "another principal"}},
 		"skew":                {code(37), "alice", 401, middleware.KRBError, []string{"KRB_AP_ERR_SKEW", "time synchronisation", "the server's clock says 2", "ours 2"}},
 		"replay":              {code(34), "alice", 401, middleware.KRBError, []string{"KRB_AP_ERR_REPEAT", "sent the request twice"}},
-		"no reason":           {code(60), "alice", 401, middleware.KRBError, []string{"channel bindings"}},
+		"no reason":           {code(60), "alice", 401, middleware.KRBError, []string{"gave no reason"}},
 		"NTLM":                {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNTLM}, "alice", 401, middleware.WrongMechanism, []string{"NTLM", "SPN is not registered", "another account", "address in place of its name"}},
 		"a state":             {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, "alice", 401, middleware.Refused, []string{"rejected the negotiation"}},
 		"large token, 400":    {limited(400), "crowded", 400, middleware.TokenTooLarge, []string{"bad request", "large_client_header_buffers", "LimitRequestFieldSize"}},
@@ -75,6 +79,7 @@ func TestRefusalsExplained(t *testing.T) {
 			if len(got) != 1 || got[0].Status != tc.status || got[0].Reason != tc.reason || got[0].Bytes != sent || sent == 0 {
 				t.Fatalf("events %+v, a token of %d bytes", got, sent)
 			}
+			reads(t, got[0].Err)
 			words := tc.words
 			if tc.reason == middleware.TokenTooLarge {
 				words = append(words, fmt.Sprintf("a token of %d bytes", sent))
@@ -83,6 +88,101 @@ func TestRefusalsExplained(t *testing.T) {
 				if text := fmt.Sprint(got[0].Err); !strings.Contains(text, word) {
 					t.Errorf("%q does not say %q", text, word)
 				}
+			}
+		})
+	}
+}
+
+// refusedAs fetches url and returns what the trace says of the 401 that is the answer.
+func refusedAs(t *testing.T, c *http.Client, url string) middleware.RefusedEvent {
+	t.Helper()
+	var got []middleware.RefusedEvent
+	ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
+		if e, ok := e.(middleware.RefusedEvent); ok {
+			got = append(got, e)
+		}
+	})
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, _, err := do(t, c, r)
+	if status != http.StatusUnauthorized || err != nil || len(got) != 1 {
+		t.Fatalf("status %d, error %v, events %+v", status, err, got)
+	}
+	reads(t, got[0].Err)
+	return got[0]
+}
+
+// TestTLSEndsElsewhere: behind a balancer that ends TLS and encrypts anew, a bound
+// token is refused, and the client is told of the option; a token without bindings
+// passes.
+func TestTLSEndsElsewhere(t *testing.T) {
+	realm := start(t)
+	for name, quirks := range map[string]fakekdc.Quirks{
+		"without a word":  {Rejection: fakekdc.RejectPlain},
+		"by a state":      {Rejection: fakekdc.RejectState},
+		"by a GSS error":  {},
+		"without a reply": {Rejection: fakekdc.RejectNothing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inner := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{Quirks: quirks}), fakekdc.ServerOptions{TLS: true})
+			at, err := url.Parse(inner.URL())
+			if err != nil {
+				t.Fatal(err)
+			}
+			rt := inner.Transport()
+			t.Cleanup(rt.CloseIdleConnections)
+			front := realm.Serve(&httputil.ReverseProxy{Transport: rt, Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(at) }}, fakekdc.ServerOptions{TLS: true})
+			for _, policy := range []preemptive.Policy{nil, preemptive.Always()} {
+				o := kinit(t, realm, spn)
+				o.Transport, o.Preemptive = front.Transport(), policy
+				e := refusedAs(t, newClient(t, o), front.URL())
+				if text := e.Err.Error(); strings.Count(text, "BindingsOff") != 1 || !strings.Contains(text, "another certificate") {
+					t.Errorf("the refusal does not tell of bindings: %v", text)
+				}
+				o.Bindings = kerberos.BindingsOff
+				if status, _, err := get(t, newClient(t, o), front.URL()); status != 200 || err != nil {
+					t.Errorf("without bindings: status %d, error %v", status, err)
+				}
+			}
+		})
+	}
+	// Who bound nothing is told nothing of it.
+	plain := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{Quirks: fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}}), fakekdc.ServerOptions{})
+	o := kinit(t, realm, spn)
+	o.Transport = plain.Transport()
+	if e := refusedAs(t, newClient(t, o), plain.URL()); strings.Contains(e.Err.Error(), "BindingsOff") {
+		t.Errorf("over plain http: %v", e.Err)
+	}
+}
+
+// TestKnownAndRefused: a 401 with a token that completes the exchange, as Jetty and
+// others answer those whom they know and do not let in, is no matter of keytabs.
+func TestKnownAndRefused(t *testing.T) {
+	realm := start(t)
+	for name, token := range map[string]fakekdc.Token{"proved": fakekdc.TokenGenuine, "completed": fakekdc.TokenState} {
+		t.Run(name, func(t *testing.T) {
+			h := realm.Handler(spn, fakekdc.WebOptions{Quirks: fakekdc.Quirks{Token: token}, Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusUnauthorized)
+			})})
+			server := realm.Serve(h, fakekdc.ServerOptions{TLS: true})
+			for _, policy := range []preemptive.Policy{nil, preemptive.Always()} {
+				o := kinit(t, realm, spn)
+				o.Transport, o.Preemptive = server.Transport(), policy
+				e := refusedAs(t, newClient(t, o), server.URL())
+				if e.Reason != middleware.NotAuthorized || !strings.Contains(e.Reason.Hint(), "allowed in") {
+					t.Errorf("reason %v, error %v", e.Reason, e.Err)
+				}
+			}
+			signed := 0
+			for _, r := range h.Requests() {
+				if r.Token > 0 {
+					signed++
+				}
+			}
+			if signed != 2 {
+				t.Errorf("%d tokens for two calls: a server that knows who asks was asked again", signed)
 			}
 		})
 	}

@@ -27,6 +27,10 @@ type visit struct {
 
 // ServeHTTP authenticates the request and passes it on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Body == nil { // as no server leaves it
+		r = r.WithContext(r.Context())
+		r.Body = http.NoBody
+	}
 	v := &visit{h: h, q: h.quirksFor(r), r: r, conn: h.connOf(r), scheme: h.opts.Schemes[0]}
 	v.rec = h.begin(r, v.conn)
 	v.w = &writer{ResponseWriter: w, before: v.status}
@@ -43,12 +47,13 @@ func (v *visit) note(f func(*WebRecord)) {
 
 func (v *visit) status(status int) { v.note(func(r *WebRecord) { r.Status = status }) }
 
-// header returns the name of a header field, or of its proxy twin.
+// header returns the name of a header field, or of its proxy twin, as the key of an
+// [http.Header]. Those who call a handler by themselves look for nothing else.
 func (v *visit) header(own, proxy string) string {
 	if v.h.opts.Proxy {
-		return proxy
+		return http.CanonicalHeaderKey(proxy)
 	}
-	return own
+	return http.CanonicalHeaderKey(own)
 }
 
 func (v *visit) serve() {

@@ -174,7 +174,7 @@ func (w *WinRM) serve(rw http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, io.LimitReader(r.Body, maxMessage)); err != nil {
 			panic(http.ErrAbortHandler) // the client is gone
 		}
-		rw.Header()["WWW-Authenticate"] = slices.Clone(w.opts.Schemes)
+		rw.Header()["Www-Authenticate"] = slices.Clone(w.opts.Schemes)
 		rw.WriteHeader(http.StatusUnauthorized)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -350,8 +351,8 @@ func (c *cacheCredentials) unreadable(m *member, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		hint = "the cache belongs to another user: run kinit, or name another in KRB5CCNAME"
 	}
-	if _, ok := errors.AsType[*ccache.ParseError](err); ok {
-		return c.s.noCredentials(err, hint)
+	if _, ok := errors.AsType[*ccache.ParseError](err); ok || strings.Contains(err.Error(), m.store.Name().String()) {
+		return c.s.noCredentials(err, hint) // it names the cache
 	}
 	return c.s.noCredentials(fmt.Errorf("read credential cache %s: %w", m.store.Name(), err), hint)
 }

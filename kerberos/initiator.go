@@ -268,6 +268,7 @@ type securityContext struct {
 	forward  Ticket // what to delegate; zero: nothing
 	gss      *gss.Context
 	micSent  bool
+	bound    bool  // the token is, to its TLS connection
 	broken   error // why the context is of no more use
 	verified atomic.Bool
 	sealing  sync.Mutex // over gss once the context is established
@@ -277,6 +278,9 @@ func (c *securityContext) Target() middleware.Target { return c.target }
 
 // SPN is for stages that report whom a context is with.
 func (c *securityContext) SPN() string { return c.ticket.SPN() }
+
+// Bound is for stages that explain why a server refused the token.
+func (c *securityContext) Bound() bool { return c.bound }
 
 func (c *securityContext) Verified() bool { return c.verified.Load() }
 
@@ -330,7 +334,7 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
 	}
-	c.gss = g
+	c.gss, c.bound = g, bindings != nil
 	var token []byte
 	if c.target.Scheme == middleware.Kerberos {
 		token = spnego.Frame(spnego.TokAPReq, req)
@@ -467,7 +471,7 @@ func serverHint(code int32, spn string) string {
 	case krb.CodeBadMatch:
 		return "the server finds that ticket and authenticator differ: get a fresh ticket with kinit"
 	case krb.CodeGeneric:
-		return "the server gave no reason; with channel bindings switched on it is most often that TLS ends elsewhere than at the server"
+		return "the server gave no reason"
 	}
 	return ""
 }

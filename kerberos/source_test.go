@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -282,6 +283,9 @@ func TestBadInput(t *testing.T) {
 			}
 			if err == nil {
 				t.Fatal("no error")
+			}
+			for _, fault := range stagetest.Prose(err.Error()) {
+				t.Errorf("%s: %v", fault, err)
 			}
 			for _, want := range tc.says {
 				if !strings.Contains(err.Error(), want) {

@@ -80,6 +80,8 @@ const (
 	Reflected
 	// TokenTooLarge: the server does not take a request with so large a token.
 	TokenTooLarge
+	// NotAuthorized: the server knows who asks, and refuses that user.
+	NotAuthorized
 )
 
 var reasons = [...]struct{ text, hint string }{
@@ -101,6 +103,7 @@ var reasons = [...]struct{ text, hint string }{
 	TokenTooLarge: {"token too large", "the server's limit for a header field is most likely too small for a user in so many groups: raise it there " +
 		"(Apache LimitRequestFieldSize, nginx large_client_header_buffers, IIS MaxFieldLength and MaxRequestBytes, Tomcat maxHttpHeaderSize), " +
 		"and in what stands before it, or take groups out of the ticket"},
+	NotAuthorized: {"known, but not authorized", "the server took the token and refuses its user: look there for who is allowed in, or ask as another user"},
 }
 
 // String returns a short name such as "no token".
@@ -185,21 +188,36 @@ func (e *Error) Error() string {
 	if sep == ", " {
 		b.WriteString(")")
 	}
+	cause := ""
 	if e.Err != nil {
-		b.WriteString(": ")
 		// Joined errors come on a line each.
-		b.WriteString(strings.ReplaceAll(e.Err.Error(), "\n", "; "))
+		cause = strings.ReplaceAll(e.Err.Error(), "\n", "; ")
+		if e.Kind != nil {
+			cause = strings.TrimPrefix(cause, e.Kind.Error()+": ") // said already
+		}
+		b.WriteString(": ")
+		b.WriteString(cause)
 	}
 	hint := e.Hint
 	if hint == "" {
 		hint = e.Reason.Hint()
 	}
-	if hint != "" {
+	if hint != "" && !advises(cause, hint) {
 		b.WriteString("; ")
 		b.WriteString(hint)
 	}
 	// Names in errors come from peers, too.
 	return printable.Text(b.String())
+}
+
+// advises reports whether a cause says what to try already, in the words in which
+// hint begins: of a credential cache, that kinit is to be run.
+func advises(cause, hint string) bool {
+	first := hint
+	if i := strings.IndexAny(hint, ",;:"); i >= 0 {
+		first = hint[:i]
+	}
+	return strings.Contains(cause, first)
 }
 
 // Unwrap gives the sentinel and the cause to [errors.Is] and [errors.As].

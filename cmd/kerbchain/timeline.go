@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -33,7 +34,11 @@ func (t *timeline) say(who, format string, args ...any) {
 func (t *timeline) trace(e middleware.Event) {
 	switch e := e.(type) {
 	case middleware.ChallengeEvent:
-		t.say("negotiate", "%d from %s, which offers %s", e.Status, e.Host, strings.Join(e.Schemes, ", "))
+		offer := "and offers no way to authenticate"
+		if len(e.Schemes) > 0 {
+			offer = "which offers " + strings.Join(e.Schemes, ", ")
+		}
+		t.say("negotiate", "%d from %s, %s", e.Status, e.Host, offer)
 	case middleware.CredentialsEvent:
 		if e.Dropped {
 			t.say(e.Stage, "user info in the URL is not used, and not sent to %s", e.Host)
@@ -89,8 +94,15 @@ func (t *timeline) trace(e middleware.Event) {
 		t.say(e.Stage, "request %d to %s, signed", e.Leg, e.Host)
 	case middleware.RefusedEvent:
 		why := e.Reason.String()
-		if e.Err != nil {
+		switch {
+		case e.Err != nil && e.Reason == middleware.ReasonNone:
+			why = e.Err.Error()
+		case e.Err != nil:
 			why += ": " + e.Err.Error()
+		}
+		// An error of ours gives its own advice.
+		if _, ok := errors.AsType[*middleware.Error](e.Err); !ok && e.Reason.Hint() != "" {
+			why += "; " + e.Reason.Hint()
 		}
 		t.say("negotiate", "%d from %s stands: %s", e.Status, e.Host, why)
 	case middleware.DiscardEvent:

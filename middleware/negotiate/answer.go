@@ -81,10 +81,10 @@ func (c *call) token(resp *http.Response, peer *side, target middleware.Target, 
 		if err == nil && len(out) > 0 {
 			return &leg.Token{Context: peer.sc, Bytes: out, Continued: true}, nil
 		}
-		if err == nil {
-			// The exchange is complete and the answer still no: the server
-			// knows who asks.
-			c.refused(resp, target, nil)
+		if e, ok := errors.AsType[*middleware.Error](err); err == nil || ok && e.Reason == middleware.NoToken && completed(in) {
+			// The server knows who asks, whether it proved that or not (Jetty
+			// says so of users that it does not let in).
+			c.emit(resp, target, middleware.NotAuthorized, errKnown)
 			return nil, nil
 		}
 		reason = err

@@ -1,6 +1,7 @@
 package negotiate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/challenge"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -16,6 +18,7 @@ import (
 // reported as such.
 func (c *call) refused(resp *http.Response, t middleware.Target, cause error) {
 	reason := middleware.Refused
+	cause = c.unbindable(t, cause)
 	if known, ok := errors.AsType[*middleware.Error](cause); ok && known.Reason != middleware.ReasonNone {
 		reason = known.Reason
 	}
@@ -30,6 +33,40 @@ func (c *call) emit(resp *http.Response, t middleware.Target, reason middleware.
 	middleware.Emit(c.r.Context(), middleware.RefusedEvent{
 		Host: t.HostPort(), Status: resp.StatusCode, Reason: reason, Bytes: bytes, Err: cause,
 	})
+}
+
+// errBound says why a bound token may be refused by a server that has no fault.
+var errBound = errors.New("the token was bound to the TLS connection (RFC 5929): where something ends TLS and encrypts anew, " +
+	"such as a proxy or a load balancer, the server sees another certificate than we do and refuses every bound token; " +
+	"BindingsOff leaves the binding out")
+
+// unbindable adds to a refusal that gives no reason that the token was bound, if it
+// was.
+func (c *call) unbindable(t middleware.Target, cause error) error {
+	b, ok := c.origin.sc.(interface{ Bound() bool })
+	if t.Proxy || !ok || !b.Bound() {
+		return cause
+	}
+	if cause == nil {
+		return errBound
+	}
+	e, ok := errors.AsType[*middleware.Error](cause)
+	if !ok || e.Reason != middleware.Refused && e.Code != krb.CodeGeneric {
+		return cause
+	}
+	named := *e
+	named.Hint = cmp.Or(e.Hint, e.Reason.Hint()) + "; " + errBound.Error()
+	return &named
+}
+
+// errKnown is why no other token is sent to a server that took the last one.
+var errKnown = errors.New("the exchange is complete, and the answer still no")
+
+// completed reports whether a token says that the server is content with ours (RFC
+// 4178 section 4.2.2).
+func completed(token []byte) bool {
+	resp, err := spnego.ParseResp(token)
+	return err == nil && resp.State == spnego.AcceptCompleted
 }
 
 // more adds to a server's KRB-ERROR what is known besides.

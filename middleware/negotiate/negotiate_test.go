@@ -221,7 +221,7 @@ func TestAnswers(t *testing.T) {
 			targets: []middleware.Target{origin},
 			status:  401,
 			refused: true,
-			reason:  middleware.Refused,
+			reason:  middleware.NotAuthorized,
 		},
 		"token that is not base64": {
 			replies: []stagetest.Reply{bare, stagetest.Challenge(unauthorized, "Negotiate !!")},
