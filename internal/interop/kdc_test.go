@@ -25,12 +25,19 @@ func (k *kdc) path(name string) string { return filepath.Join(k.dir, name) }
 // with the test. The text is its krb5.conf.
 func (k *kdc) start(t *testing.T, config string, queries ...string) {
 	t.Helper()
+	k.create(t, config, queries...)
+	k.serve(t)
+}
+
+// create makes the database.
+func (k *kdc) create(t *testing.T, config string, queries ...string) {
+	t.Helper()
 	if err := os.Mkdir(k.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	showOnFailure(t, k.path("krb5kdc.log"))
-	env := environment{"HOME": k.dir, "KRB5_CONFIG": write(t, k.path("krb5.conf"), config)}
-	env = env.with("KRB5_KDC_PROFILE", write(t, k.path("kdc.conf"), fmt.Sprintf(`[realms]
+	write(t, k.path("krb5.conf"), config)
+	write(t, k.path("kdc.conf"), fmt.Sprintf(`[realms]
 	%[1]s = {
 		database_name = %[2]s/principal
 		key_stash_file = %[2]s/stash
@@ -42,14 +49,29 @@ func (k *kdc) start(t *testing.T, config string, queries ...string) {
 	}
 [logging]
 	kdc = FILE:%[2]s/krb5kdc.log
-`, k.name, k.dir, k.addr)))
-	must(t, env, "", tool(t, "kdb5_util"), "-r", k.name, "create", "-s", "-P", "master of "+k.name)
-	r := must(t, env, strings.Join(queries, "\n")+"\n", tool(t, "kadmin.local"), "-r", k.name)
+`, k.name, k.dir, k.addr))
+	k.admin(t, "", "kdb5_util", "create", "-s", "-P", "master of "+k.name)
+	k.admin(t, strings.Join(queries, "\n")+"\n", "kadmin.local")
+}
+
+// serve starts the KDC.
+func (k *kdc) serve(t *testing.T) {
+	t.Helper()
+	serve(t, k.env(), nil, []string{k.addr}, tool(t, "krb5kdc"), "-n", "-r", k.name)
+}
+
+func (k *kdc) env() environment {
+	return environment{"HOME": k.dir, "KRB5_CONFIG": k.path("krb5.conf"), "KRB5_KDC_PROFILE": k.path("kdc.conf")}
+}
+
+// admin runs a program that works on the database.
+func (k *kdc) admin(t *testing.T, stdin, name string, args ...string) {
+	t.Helper()
+	r := must(t, k.env(), stdin, tool(t, name), append([]string{"-r", k.name}, args...)...)
 	// kadmin.local reports failure on standard error alone.
 	if strings.Contains(r.stderr, "while") || strings.Contains(r.stderr, "kadmin.local:") {
 		t.Fatal(r)
 	}
-	serve(t, env, nil, []string{k.addr}, tool(t, "krb5kdc"), "-n", "-r", k.name)
 }
 
 var issuedFor = regexp.MustCompile(`TGS_REQ .* ISSUE: .* for (\S+)$`)

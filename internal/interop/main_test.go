@@ -58,6 +58,7 @@ var packages = map[string]string{
 	"squid":        "squid",
 	"curl":         "curl",
 	"samba":        "samba-ad-dc",
+	"samba-tool":   "samba-common-bin",
 	"kcm":          "heimdal-kcm",
 	"keyctl":       "keyutils",
 	"kswitch":      "krb5-user",

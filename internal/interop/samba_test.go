@@ -129,6 +129,7 @@ func TestSamba(t *testing.T) {
 		"get failures":         l.testFailures,
 		"client retry":         l.testRetryKDC,
 		"renewal":              l.testRenewal,
+		"lock-out":             l.testLockOut,
 	} {
 		t.Run(name, test)
 	}
