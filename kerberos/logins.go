@@ -20,7 +20,7 @@ import (
 // principal's account that is locked in the end, whoever asks.
 //
 // A key of a keytab, or a password, that a KDC refused (the pre-authentication
-// failed, the account is locked, the password has expired) is not sent for that
+// failed, the account is locked or has expired, or the password has) is not sent for that
 // principal again for a minute, and its refusal is returned at once. That goes by
 // realm and KDCs as krb5.conf has them, principal, encryption type, version and
 // key, of which a keyed digest is kept, so that a keytab that was mended is used

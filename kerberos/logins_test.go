@@ -211,6 +211,7 @@ func TestWhatIsARefusal(t *testing.T) {
 	}{
 		"pre-authentication failed": {fakekdc.ReplyError(24, nil), false},
 		"account locked":            {fakekdc.ReplyError(18, nil), false},
+		"account expired":           {fakekdc.ReplyError(1, nil), false},
 		"password expired":          {fakekdc.ReplyError(23, nil), false},
 		"no such client":            {fakekdc.ReplyError(6, nil), true},
 		"policy":                    {fakekdc.ReplyError(12, nil), true},

@@ -217,6 +217,7 @@ func TestASRefusals(t *testing.T) {
 		"unknown server": {7, KindRefused, false, false, []string{"KDC_ERR_S_PRINCIPAL_UNKNOWN", "krbtgt/A.TEST"}},
 		"policy":         {12, KindRefused, false, false, []string{"KDC_ERR_POLICY"}},
 		"etype":          {14, KindRefused, false, false, []string{"KDC_ERR_ETYPE_NOSUPP", "permitted_enctypes"}},
+		"name expired":   {1, KindRefused, true, false, []string{"KDC_ERR_NAME_EXP", "account has expired"}},
 		"revoked":        {18, KindRefused, true, false, []string{"KDC_ERR_CLIENT_REVOKED", "locked"}},
 		"key expired":    {23, KindRefused, true, false, []string{"KDC_ERR_KEY_EXPIRED", "kpasswd"}},
 		"wrong password": {24, KindKey, true, false, []string{"KDC_ERR_PREAUTH_FAILED", "password", "lock"}},

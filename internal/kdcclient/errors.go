@@ -235,7 +235,7 @@ func (e *Error) DeadTicket() bool {
 // no other KDC and no later time will mend.
 func (e *Error) Credentials() bool {
 	return e.Kind == KindKey || e.Kind == KindRefused && slices.Contains([]int32{
-		krb.CodeClientUnknown, krb.CodeClientRevoked, krb.CodeKeyExpired, krb.CodePreauthFailed,
+		krb.CodeClientExpired, krb.CodeClientUnknown, krb.CodeClientRevoked, krb.CodeKeyExpired, krb.CodePreauthFailed,
 		krb.CodePreauthRequired, krb.CodeTicketExpired,
 	}, e.Code)
 }
@@ -315,6 +315,8 @@ func (c *call) refused(r *reply) *Error {
 		e.Hint = "the ticket at hand does not allow it: a renewable or forwardable one is needed (kinit -r, kinit -f)"
 	case krb.CodeEtypeNoSupport:
 		e.Hint = c.hintEtype()
+	case krb.CodeClientExpired:
+		e.Hint = "the account has expired: ask the realm's administrator"
 	case krb.CodeClientRevoked:
 		e.Hint = "the account is locked, disabled or expired: ask the realm's administrator"
 	case krb.CodeKeyExpired:

@@ -22,10 +22,10 @@ type Guard interface {
 }
 
 // Refusal reports whether a KDC turned away the client or its key, so that the
-// same key must not be sent again at once: the pre-authentication failed, or the
-// account is locked or its password has expired.
+// same key must not be sent again at once: the pre-authentication failed, the
+// account is locked or has expired, or its password has.
 func (e *Error) Refusal() bool {
-	return slices.Contains([]int32{krb.CodePreauthFailed, krb.CodeClientRevoked, krb.CodeKeyExpired}, e.Code)
+	return slices.Contains([]int32{krb.CodePreauthFailed, krb.CodeClientRevoked, krb.CodeClientExpired, krb.CodeKeyExpired}, e.Code)
 }
 
 // admit says whether a timestamp may be sealed under a key and sent.

@@ -13,6 +13,7 @@ import (
 
 // Error codes that are acted upon (RFC 4120 section 7.5.9, RFC 6806).
 const (
+	CodeClientExpired   int32 = 1
 	CodeClientUnknown   int32 = 6
 	CodeServerUnknown   int32 = 7
 	CodePolicy          int32 = 12
