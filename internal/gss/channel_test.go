@@ -318,7 +318,16 @@ func TestExtraCount(t *testing.T) {
 						cut := 16 + ec + 16 + mac + 16
 						got, err = initiator.UnwrapIOV(token[:cut], token[cut:])
 						wants(t, what+", IOV", plain, got, err)
+						token = rotated(filled(t, acceptor, plain, ec), turn[0], turn[1])
+						got, err = initiator.Open(token[:cut], token[cut:])
+						wants(t, what+", in place", plain, got, err)
 					}
+					// As Seal lays it out, but with filler behind the message, which
+					// is no part of it.
+					token := rotated(filled(t, acceptor, plain, ec), 16+mac, 16+mac)
+					cut := 16 + 16 + mac + 16
+					got, err := initiator.Open(token[:cut], bytes.Clone(token[cut:]))
+					wants(t, fmt.Sprintf("%d bytes, filler %d behind", n, ec), plain, got, err)
 				}
 			}
 		})

@@ -148,11 +148,8 @@ func (c *Context) Accept(token []byte) error {
 	default:
 		return fmt.Errorf("%w: token identifier %04x, want an AP-REP", krb.ErrMalformed, id)
 	}
-	if c.flags&FlagMutual == 0 {
-		return fmt.Errorf("%w: an AP-REP that was not asked for", krb.ErrMalformed)
-	}
-	if c.established {
-		return fmt.Errorf("%w: a second AP-REP", krb.ErrMalformed)
+	if c.established { // at once, without FlagMutual
+		return fmt.Errorf("%w: an AP-REP that was not asked for, or a second one", krb.ErrMalformed)
 	}
 	part, err := krb.OpenAPRep(c.ticket.Key, inner)
 	if err != nil {

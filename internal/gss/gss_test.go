@@ -158,7 +158,6 @@ func TestAcceptRefuses(t *testing.T) {
 		"truncated":         {token: rep.APRepToken[:len(rep.APRepToken)-1], want: spnego.ErrMalformed},
 		"trailing byte":     {token: append(bytes.Clone(rep.APRepToken), 0), want: spnego.ErrMalformed},
 		"empty":             {token: nil, want: spnego.ErrMalformed},
-		"not asked for":     {token: rep.APRepToken, change: func(c *Context) { c.flags = 0; c.established = true }, want: krb.ErrMalformed},
 		"second":            {token: rep.APRepToken, change: func(c *Context) { c.established = true }, want: krb.ErrMalformed},
 		"SPNEGO":            {token: spnego.EncodeInit([]spnego.OID{spnego.KRB5}, rep.APRepToken), want: spnego.ErrMechanism},
 		"empty KRB-ERROR":   {token: spnego.Frame(spnego.TokKRBError, nil), want: krb.ErrMalformed},
@@ -184,6 +183,32 @@ func TestAcceptRefuses(t *testing.T) {
 			t.Errorf("got %v, want a KRB-ERROR with code %d", err, krb.CodeSkew)
 		}
 	})
+}
+
+// Without FlagMutual there is no AP-REP to come, and a genuine one changes nothing:
+// neither the key nor the numbers of messages.
+func TestAcceptNotAsked(t *testing.T) {
+	for _, v := range vectors(t) {
+		if !v.Mutual {
+			continue
+		}
+		key, err := krb.NewKey(v.Etype, v.SessionKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, _, err := Init(&krb.Ticket{Key: key, Raw: ticketOf(t, v.APReqToken)}, Options{Now: time.Unix(v.CTime, 0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.ctime, c.cusec = time.Unix(v.CTime, 0).UTC(), v.Cusec
+		before := c.channel
+		if err := c.Accept(v.APRepToken); !errors.Is(err, krb.ErrMalformed) {
+			t.Errorf("%s: %v", v.name(), err)
+		}
+		if c.channel.recv != before.recv || c.channel.subkey != before.subkey || !c.established {
+			t.Errorf("%s: the channel is another one", v.name())
+		}
+	}
 }
 
 // TestInitSecondOpinion has gokrb5 open what Init makes.

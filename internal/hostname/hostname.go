@@ -74,9 +74,6 @@ func Normal(host string) (string, error) {
 // NormalPort returns a port in decimals as numbers are compared, without zeros
 // in front.
 func NormalPort(port string) (string, error) {
-	if strings.HasPrefix(port, "+") {
-		return "", fmt.Errorf("%q is no port", shown(port))
-	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return "", fmt.Errorf("%q is no port: want a number up to 65535", shown(port))
@@ -103,22 +100,13 @@ func IsAddress(host string) bool {
 // the hook GetConn of net/http/httptrace, is that of a host and a port.
 func Same(hostPort, host, port string) bool {
 	h, p, err := net.SplitHostPort(hostPort)
-	if err != nil {
-		return false
-	}
-	for _, s := range []struct {
-		a, b   string
-		normal func(string) (string, error)
-	}{{h, host, Normal}, {p, port, NormalPort}} {
-		a, err := s.normal(s.a)
-		if err != nil {
-			return false
-		}
-		if b, err := s.normal(s.b); err != nil || a != b {
-			return false
-		}
-	}
-	return true
+	return err == nil && same(Normal, h, host) && same(NormalPort, p, port)
+}
+
+func same(normal func(string) (string, error), a, b string) bool {
+	a, _ = normal(a) // "" where it is none, which b is not then
+	b, err := normal(b)
+	return err == nil && a == b
 }
 
 // notInZone reports what cannot stand in the zone of a URL (RFC 6874).

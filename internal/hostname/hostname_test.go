@@ -16,6 +16,8 @@ func TestNormal(t *testing.T) {
 		"web.test":                      "web.test",
 		"WEB.Test.":                     "web.test",
 		"under_score":                   "under_score",
+		"az-09.AZ":                      "az-09.az",
+		"fe80::1%azAZ09":                "fe80::1%azAZ09",
 		"b\u00fccher.test":              "xn--bcher-kva.test",
 		"B\u00dcCHER.test":              "xn--bcher-kva.test",
 		"web\u3002test\u3002":           "web.test",
@@ -36,7 +38,7 @@ func TestNormal(t *testing.T) {
 		}
 	}
 	for _, host := range []string{
-		"", ".", "..", "web..test", ".web.test", "web.test..", "web.test%", "web.test%.evil.test", "127.0.0.1%eth0", "::1%", "::%]0", "::1%a/b", "::1%a@b", "::1%\x00", "::1%\u00fc", "::1%a%b", "::1.evil.test", "web.test:80", "[::1]",
+		"", ".", "..", "%web.test", strings.Repeat("a:", 2500), "web..test", ".web.test", "web.test..", "web.test%", "web.test%.evil.test", "127.0.0.1%eth0", "::1%", "::%]0", "::1%a/b", "::1%a@b", "::1%\x00", "::1%\u00fc", "::1%a%b", "::1.evil.test", "web.test:80", "[::1]",
 		"web.test@evil.test", "web.test/evil", "web.test\\evil", "web test", "web.test ", "web.test\x00", "web.test\n", "web\x7f", "web*", "web!", "web.test,evil", "a{b", "a[b", "a`b",
 		"\u202etset.bew\u05d0", "xn--\uff0e\u05d0", long + "a.test", strings.Repeat("a.", 127) + "a", strings.Repeat("\u00fc", 600), strings.Repeat("a", 5000),
 	} {

@@ -48,8 +48,8 @@ func parseOne(text string) (p pattern, ok bool) {
 	host := text
 	if rest, ok := strings.CutPrefix(text, "["); ok {
 		inner, tail, ok := strings.Cut(rest, "]")
-		if !ok || !strings.Contains(inner, ":") {
-			return p, false
+		if !ok || !strings.Contains(inner, ":") || strings.Contains(inner, "*") {
+			return p, false // brackets are for whole IPv6 addresses
 		}
 		if tail != "" {
 			if p.port, ok = port(tail); !ok {

@@ -30,7 +30,7 @@ func TestMap(t *testing.T) {
 		}
 	}
 	var m Map[int]
-	for _, bad := range []string{"", "a,b", "*.", "a/b", "a:port"} {
+	for _, bad := range []string{"", "a,b", "*.", "a/b", "a:port", "a:123456", "a:65536", "[a]", "[::1", "[::1]x", "a b", "a%b"} {
 		if m.Set(bad, 1) {
 			t.Errorf("%q was taken for a pattern", bad)
 		}
@@ -38,6 +38,13 @@ func TestMap(t *testing.T) {
 	if _, ok := m.Get("a", "80"); ok {
 		t.Error("an empty map gave a value")
 	}
+	m.Set("*", 7)
+	for _, bad := range [][2]string{{"a%b", "80"}, {"", "80"}, {"a", "x"}} {
+		if v, ok := m.Get(bad[0], bad[1]); ok || v != 0 {
+			t.Errorf("%q has the value %d", bad, v)
+		}
+	}
+	m = Map[int]{}
 	m.Set("a", 1)
 	m.Set("a", 2)
 	if v, _ := m.Get("a", "80"); v != 2 {
