@@ -287,6 +287,9 @@ func TestBadInput(t *testing.T) {
 			for _, fault := range stagetest.Prose(err.Error()) {
 				t.Errorf("%s: %v", fault, err)
 			}
+			if strings.Count(err.Error(), "credential cache FILE:") > 1 {
+				t.Errorf("the cache is named twice: %v", err)
+			}
 			for _, want := range tc.says {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("%q does not say %q", err, want)

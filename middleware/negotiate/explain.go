@@ -18,7 +18,7 @@ import (
 // reported as such.
 func (c *call) refused(resp *http.Response, t middleware.Target, cause error) {
 	reason := middleware.Refused
-	cause = c.unbindable(t, cause)
+	cause = c.unbindable(cause)
 	if known, ok := errors.AsType[*middleware.Error](cause); ok && known.Reason != middleware.ReasonNone {
 		reason = known.Reason
 	}
@@ -41,10 +41,10 @@ var errBound = errors.New("the token was bound to the TLS connection (RFC 5929):
 	"BindingsOff leaves the binding out")
 
 // unbindable adds to a refusal that gives no reason that the token was bound, if it
-// was.
-func (c *call) unbindable(t middleware.Target, cause error) error {
+// was. Where a proxy answers, the way is plain http, and nothing is bound.
+func (c *call) unbindable(cause error) error {
 	b, ok := c.origin.sc.(interface{ Bound() bool })
-	if t.Proxy || !ok || !b.Bound() {
+	if !ok || !b.Bound() {
 		return cause
 	}
 	if cause == nil {
