@@ -101,10 +101,18 @@ func (d *discovery) locate(ctx context.Context, realm string) ([]kdcclient.KDC, 
 // flag m, or SRV records of _kerberos-master.
 func (d *discovery) locatePrimary(ctx context.Context, realm string) ([]kdcclient.KDC, error) {
 	servers := d.conf.PrimaryKDCs(realm)
-	if len(servers) == 0 && d.conf.DNSLookupKDC {
-		return d.inDNS(ctx, wanted{realm, true})
+	if len(servers) > 0 || !d.conf.DNSLookupKDC {
+		return kdcsOf(servers), nil
 	}
-	return kdcsOf(servers), nil
+	what := wanted{realm, true}
+	kdcs, err := d.inDNS(ctx, what)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		// It is for an answer that most likely is the same: not to be waited for
+		// with every one.
+		now := time.Now()
+		d.keep(what, discovered{until: now.Add(keptUnknown)}, now)
+	}
+	return kdcs, err
 }
 
 func kdcsOf(servers []krb5conf.Server) []kdcclient.KDC {

@@ -133,6 +133,26 @@ func TestPrimaryIsNotAskedTwice(t *testing.T) {
 	}
 }
 
+// DNS that does not work is not asked with every refusal.
+func TestPrimaryInBrokenDNS(t *testing.T) {
+	replica, _ := twoKDCs(t)
+	broken := &dns{fail: &net.DNSError{Err: "server misbehaving", IsTemporary: true}}
+	o := as(kerberos.Options{Resolver: broken}, "nobody")
+	o.Krb5ConfText = strings.Replace(conf(replica.Name(), "kdc = "+replica.Addr()), "dns_lookup_kdc = false", "dns_lookup_kdc = true", 1)
+	s, err := kerberos.Password(kerberos.NewSecret("x"), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := asks(t, 1, s); err == nil || !strings.Contains(err.Error(), "C_PRINCIPAL_UNKNOWN") {
+			t.Errorf("%v", err)
+		}
+	}
+	if len(broken.asked) != 2 {
+		t.Errorf("asked DNS for %q, want two names once", broken.asked)
+	}
+}
+
 // Without primary_kdc in krb5.conf DNS is asked who is primary, where it may be.
 func TestPrimaryInDNS(t *testing.T) {
 	replica, primary := twoKDCs(t)

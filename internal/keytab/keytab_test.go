@@ -143,6 +143,24 @@ func TestEntries(t *testing.T) {
 	}
 }
 
+// A name may have 32767 bytes, as MIT reads it; and what is missing is named.
+func TestLongestName(t *testing.T) {
+	for n, want := range map[int]error{1<<15 - 1: nil, 1 << 15: ErrTorn} {
+		m := newMaker(2)
+		m.add(m.entry("R", []string{strings.Repeat("a", n)}, 1, 1, 17, "k"))
+		if got, err := rows(m.b); !errors.Is(err, want) || (err == nil) != (len(got) == 1) {
+			t.Errorf("%d bytes: %d entries, %v", n, len(got), err)
+		}
+	}
+	m := newMaker(2)
+	for size, want := range map[int]string{1: "the number of components", 3: "the length of the realm", 6: "the realm", 11: "the length of a component"} {
+		b := append(m.order.AppendUint32([]byte{5, 2}, uint32(size)), m.alice(1)[:size]...)
+		if _, err := rows(b); err == nil || !strings.HasSuffix(err.Error(), "want "+want) {
+			t.Errorf("%d bytes of an entry: want %q, got %v", size, want, err)
+		}
+	}
+}
+
 func TestFormatIsChecked(t *testing.T) {
 	for _, b := range []string{"", "\x05", "\x05\x00", "\x05\x03", "\x04\x02", "no keytab"} {
 		if _, err := rows([]byte(b)); !errors.Is(err, ErrFormat) {

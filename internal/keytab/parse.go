@@ -111,7 +111,7 @@ type record struct {
 }
 
 func (r *record) take(n int, want string) ([]byte, bool) {
-	if n < 0 || len(r.b)-r.off < n {
+	if len(r.b)-r.off < n {
 		r.want = want
 		return nil, false
 	}
