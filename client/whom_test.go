@@ -201,3 +201,24 @@ func TestOwnCredentials(t *testing.T) {
 		}
 	}
 }
+
+// The same over sealed WinRM, where a request with credentials of its own is
+// refused: it would have to go in clear.
+func TestUserInfoWinRM(t *testing.T) {
+	w := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{})
+	c := w.client(t)
+	plain := w.url
+	for _, user := range []string{":@", "alice@", "alice:pw@"} {
+		w.url = strings.Replace(plain, "://", "://"+user, 1)
+		if resp, _, err := w.post(t, c, "<a/>"); err != nil || resp.StatusCode != 200 {
+			t.Errorf("%s: %v", user, err)
+		}
+	}
+	for _, key := range []string{"Authorization", "authorization"} {
+		r := w.request(t.Context(), t, "<a/>")
+		r.Header[key] = []string{"Bearer mine"}
+		if _, _, err := do(t, c, r); err == nil || !strings.Contains(err.Error(), "credentials of its own") {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}

@@ -31,6 +31,7 @@ type getFlags struct {
 	headers      []string
 	data         string
 	follow       bool
+	downgrade    bool
 	include      bool
 	output       string
 	insecure     bool
@@ -67,6 +68,7 @@ func parseGet(args []string, w world) (*getFlags, error) {
 	fs.StringArrayVarP(&f.headers, "header", "H", nil, "header `\"Name: value\"`; may be repeated")
 	fs.StringVarP(&f.data, "data", "d", "", "request body as it is; @file reads a file, @- standard input")
 	fs.BoolVarP(&f.follow, "location", "L", false, "follow redirects, each signed for its own host")
+	fs.BoolVar(&f.downgrade, "allow-downgrade", false, "sign for plain http where a redirect led there from https")
 	fs.BoolVarP(&f.include, "include", "i", false, "print the response's header too, to standard output")
 	fs.StringVarP(&f.output, "output", "o", "", "write the body to `file`")
 	fs.BoolVarP(&f.insecure, "insecure", "k", false, "do not check the server's certificate")
@@ -172,7 +174,7 @@ func get(ctx context.Context, args []string, w world) int {
 // options turns flags into the client's.
 func (f *getFlags) options(w world) (client.Options, error) {
 	o := client.Options{
-		KeepErrorBodies: f.noSanitize, Principal: f.principal, Keytab: f.keytab, CCache: f.ccache,
+		KeepErrorBodies: f.noSanitize, AllowDowngrade: f.downgrade, Principal: f.principal, Keytab: f.keytab, CCache: f.ccache,
 		Enterprise: f.enterprise, ReadOnlyCache: f.readOnly,
 		Service: f.service, HostOverride: f.hostOverride, Getenv: w.getenv,
 	}
