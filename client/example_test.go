@@ -167,7 +167,7 @@ func ExampleRetryable() {
 	fmt.Println(intranet.web.Statuses())
 	// Output:
 	// 200 report for alice@EXAMPLE.COM
-	// [401 503 401 200]
+	// [401 503 200]
 }
 
 // A wrong password will not become right by being sent again.

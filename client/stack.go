@@ -71,6 +71,7 @@ func NewStack(o Options) (Stack, error) {
 	}
 	return append(s, Stage{Negotiate, negotiate.New(in, negotiate.Options{
 		BodyLimit: o.BodyLimit, SpillLimit: o.SpillLimit, SpillDir: o.SpillDir, OneShot: o.OneShot, ReturnChallenge: o.ReturnChallenge, Proxy: o.Proxy, AllowDowngrade: o.AllowDowngrade,
+		WaitForChallenge: o.TrustConnection, // the connection speaks for what follows on it
 	})}), nil
 }
 

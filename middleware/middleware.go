@@ -223,9 +223,9 @@ func (s *slot) load() SecurityContext {
 	return nil
 }
 
-// fresh returns s, nil if there is none or if its context has verified a response.
+// fresh returns s, nil if its context has verified a response.
 func (s *slot) fresh() *slot {
-	if sc := s.load(); sc == nil || sc.Verified() {
+	if sc := s.load(); sc != nil && sc.Verified() {
 		return nil
 	}
 	return s
@@ -244,9 +244,20 @@ func WithSecurity(r *http.Request, sc SecurityContext) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), key, s))
 }
 
+// ReserveSecurity returns a shallow copy of r that carries no context for its
+// origin server, or for an HTTP proxy, until [ReplaceSecurity] puts one there. It is
+// for stages that sign a request when the transport has taken a connection.
+func ReserveSecurity(r *http.Request, proxy bool) *http.Request {
+	var key any = originKey{}
+	if proxy {
+		key = proxyKey{}
+	}
+	return r.WithContext(context.WithValue(r.Context(), key, &slot{mark: markOf(r.Context())}))
+}
+
 // ReplaceSecurity puts sc in the place of the context that r carries for the
 // same side, for everyone who holds r or a response to it. It reports whether r
-// carried one. It is for stages that sign a request anew when the transport
+// carried one, or had the place reserved. It is for stages that sign a request anew when the transport
 // takes another connection.
 func ReplaceSecurity(r *http.Request, sc SecurityContext) bool {
 	var key any = originKey{}

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -30,19 +31,22 @@ type flight struct {
 	cancel context.CancelCauseFunc // ends the context of sent
 
 	mu     sync.Mutex
-	tokens []Token // those that sent bears now
-	conns  int     // connections that sent was given to
+	tokens []Token  // those that sent bears now
+	conns  int      // connections that sent was given to
+	conn   net.Conn // the last of them
 	landed bool
 	err    error
 }
 
-// land ends the watch over connections. It returns why signing anew failed, if
-// it did.
-func (f *flight) land() error {
+// land ends the watch over connections, of which it lets go. It returns why
+// signing anew failed, if it did.
+func (f *flight) land() (net.Conn, []Token, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.landed = true
-	return f.err
+	conn := f.conn
+	f.conn = nil
+	return conn, f.tokens, f.err
 }
 
 func (f *flight) emit(again bool) {
@@ -113,6 +117,7 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 	}
 	second := f.conns > 0
 	f.conns++
+	f.conn = info.Conn
 	state := stateOf(info)
 	fresh := slices.Clone(f.tokens)
 	var changed []int
@@ -120,9 +125,17 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 		if !second && fits(t, state) {
 			continue
 		}
-		again, err := f.again(t, state)
-		if t.pending() && errors.Is(err, middleware.ErrNoBindings) {
-			continue // nothing to bind to after all: the server is to ask
+		target := t.Context.Target()
+		when := t.optional()
+		if when != nil {
+			var ok bool
+			if target, ok = when(info.Conn); !ok {
+				continue
+			}
+		}
+		again, err := f.again(t, target, state)
+		if err != nil && when != nil || t.pending() && errors.Is(err, middleware.ErrNoBindings) {
+			continue // the server is to ask, if it wants a token
 		}
 		if err != nil {
 			f.fail(err)
@@ -154,8 +167,7 @@ func (f *flight) fail(err error) {
 var errContinued = errors.New("the peer wants to go on with the exchange where it began")
 
 // again makes a token in the place of t for a connection in the given state.
-func (f *flight) again(t Token, state *tls.ConnectionState) (Token, error) {
-	target := t.Context.Target()
+func (f *flight) again(t Token, target middleware.Target, state *tls.ConnectionState) (Token, error) {
 	if t.Continued {
 		return Token{}, &middleware.Error{
 			Stage: f.signer.Stage,

@@ -16,6 +16,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 
@@ -47,6 +48,10 @@ type Leg struct {
 	// Tokens go with the request, one at most for each side. There is at least
 	// one.
 	Tokens []Token
+	// Sent, when not nil, is told over which connection the request went that resp
+	// answers, nil where the transport does not tell, and with which tokens; those
+	// that were not made have no Bytes. It must not keep the connection alive.
+	Sent func(conn net.Conn, tokens []Token, resp *http.Response)
 }
 
 // A Signer sends legs for one stage. It is safe for concurrent use.
@@ -111,11 +116,15 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 	// One transport call at a time: the request of a leg around this one has
 	// been answered, or never will be, and is not to be signed any more.
 	if outer, ok := r.Context().Value(flightKey{}).(*flight); ok {
-		_ = outer.land() // its own Send returns the error
+		outer.land() // its own Send returns the error
 	}
 	signed := r
 	for _, t := range l.Tokens {
-		signed = middleware.WithSecurity(signed, t.Context)
+		if t.pending() {
+			signed = middleware.ReserveSecurity(signed, t.Context.Target().Proxy)
+		} else {
+			signed = middleware.WithSecurity(signed, t.Context)
+		}
 	}
 	ctx, cancel := context.WithCancelCause(signed.Context())
 	f := &flight{signer: s, ctx: r.Context(), number: l.Number, tokens: l.Tokens, cancel: cancel}
@@ -141,7 +150,8 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 	}
 
 	resp, err := next(sent)
-	if ferr := f.land(); ferr != nil {
+	conn, tokens, ferr := f.land()
+	if ferr != nil {
 		err = ferr
 	}
 	if resp == nil || err != nil {
@@ -151,6 +161,9 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 		}
 		cancel(nil)
 		return nil, err
+	}
+	if l.Sent != nil {
+		l.Sent(conn, tokens, resp)
 	}
 	resp.Request = answered(resp.Request, r, signed, l.Tokens)
 	// Until then ending the context would tear the body.

@@ -1,8 +1,10 @@
 package mutual
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -160,18 +162,45 @@ const (
 // missing says why a response without a token that concerns us has none. An
 // empty hint stands for the one of the reason.
 func (c *call) missing(origin middleware.SecurityContext, resp *http.Response) (middleware.Reason, string) {
+	session := sessionHint(c.r)
 	switch {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.Header.Get("Location") != "":
 		return middleware.UnverifiedRedirect, ""
+	case origin == nil && hasToken(resp.Header.Values("WWW-Authenticate")):
+		return middleware.NoToken, foreign
+	case session != "" && c.conn.reused():
+		return middleware.ReusedConnection, session
+	case session != "":
+		return middleware.NoToken, session
 	case c.conn.reused():
 		return middleware.ReusedConnection, ""
 	case origin != nil:
 		return middleware.NoToken, ""
-	case hasToken(resp.Header.Values("WWW-Authenticate")):
-		return middleware.NoToken, foreign
 	default:
 		return middleware.NoToken, unsigned
 	}
+}
+
+// maxCookies bounds how many cookies a hint names.
+const maxCookies = 4
+
+// sessionHint says what to try where a server may know the user by a cookie, as
+// after a log-on by Negotiate many do. It is empty for a request without any.
+func sessionHint(r *http.Request) string {
+	var names []string
+	for _, c := range r.Cookies() {
+		if !slices.Contains(names, c.Name) {
+			names = append(names, c.Name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	if len(names) > maxCookies {
+		names = append(names[:maxCookies], "...")
+	}
+	return fmt.Sprintf("the server may take the request for one of a session, by a cookie (%s), and then proves nothing: "+
+		"leave the cookie jar out, sign every request (preemptive), or use mutual.Optional over a trusted TLS connection", strings.Join(names, ", "))
 }
 
 // host returns the address that r names.

@@ -111,7 +111,16 @@ func (c *call) sendOnce(r *http.Request, tokens []leg.Token, fresh bool) (*http.
 	if hasBody(r) || !sentAgain(r.Method) {
 		r = c.follow(r, fresh)
 	}
-	return c.signer.Send(c.next, r, leg.Leg{Number: c.sent, Body: r.Body, Tokens: tokens})
+	return c.signer.Send(c.next, r, c.leg(r, tokens...))
+}
+
+// leg returns r as one that is signed, and whose connection is remembered.
+func (c *call) leg(r *http.Request, tokens ...leg.Token) leg.Leg {
+	l := leg.Leg{Number: c.sent, Body: r.Body, Tokens: tokens}
+	if !c.WaitForChallenge {
+		l.Sent = c.proven.remember
+	}
+	return l
 }
 
 // sideOf finds out who answers for a peer. A context in r counts if it signed r:

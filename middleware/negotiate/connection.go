@@ -13,14 +13,17 @@ import (
 // This file decides which connection the next request goes over: the one of the
 // last, or another.
 
-// sendBare sends a request that this stage did not sign, and follows one with a
+// sendBare sends a request that this stage did not sign yet, and follows one with a
 // body.
 func (c *call) sendBare(r *http.Request) (*http.Response, error) {
 	c.sent++
-	if !hasBody(r) {
-		return c.next(r)
+	sent := r
+	if hasBody(r) {
+		sent = c.follow(r, false)
 	}
-	sent := c.follow(r, false)
+	if c.bare() && !c.WaitForChallenge && c.proven.any.Load() {
+		return c.signer.Send(c.next, sent, c.leg(sent, c.unlessProven()))
+	}
 	resp, err := c.next(sent)
 	if resp != nil && resp.Request == sent {
 		resp.Request = r

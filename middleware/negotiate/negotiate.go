@@ -77,6 +77,13 @@ type Options struct {
 	// https. Without it such a server gets no token, whoever it claims to be, and
 	// its 401 is the answer: whoever is on the way could read and use one.
 	AllowDowngrade bool
+	// WaitForChallenge sends every request unsigned until the server asks. Without
+	// it, one that goes over a connection of HTTP/1.1 on which the server has
+	// proved itself (a mutual stage verified its last signed response) is signed at
+	// once: servers such as IIS authenticate a connection once, and what they answer
+	// on it without a token cannot be verified. Set it where the connection itself is
+	// trusted (TrustConnection of package mutual).
+	WaitForChallenge bool
 	// Proxy says which proxy a request goes through, so that a 407 can be
 	// answered; give it the function that the transport uses, such as
 	// [http.ProxyFromEnvironment]. Where it is nil, or names none or one for SOCKS,
@@ -119,7 +126,9 @@ const (
 )
 
 // New returns a stage that answers 401 and 407 with tokens of in, which must
-// not be nil. The stage keeps nothing from one request to the next.
+// not be nil. Each wiring of the stage remembers up to 1024 connections, none longer
+// than somebody else holds it, and the contexts that signed on them (see
+// Options.WaitForChallenge); else it keeps nothing from one request to the next.
 //
 // Negotiate is preferred to Kerberos where both are offered, and no other
 // scheme is understood. A request with an Authorization header that the caller
@@ -169,8 +178,9 @@ func New(in middleware.Initiator, o Options) kerbchain.Middleware {
 	if o.DrainTime == 0 {
 		o.DrainTime = DefaultDrainTime
 	}
-	s := &stage{Options: o, signer: leg.Signer{Initiator: in, Stage: name, AllowDowngrade: o.AllowDowngrade}}
+	signer := leg.Signer{Initiator: in, Stage: name, AllowDowngrade: o.AllowDowngrade}
 	return func(next kerbchain.Next) kerbchain.Next {
+		s := &stage{Options: o, signer: signer}
 		return stages.ForCallers(func(r *http.Request) (*http.Response, error) { return s.roundTrip(next, r) })
 	}
 }
@@ -178,4 +188,5 @@ func New(in middleware.Initiator, o Options) kerbchain.Middleware {
 type stage struct {
 	Options
 	signer leg.Signer
+	proven proven
 }
