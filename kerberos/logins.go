@@ -119,10 +119,7 @@ func (a *account) ofKeys(keys ...kdcclient.KeyEntry) [sha256.Size]byte {
 func (a *account) refusal(of [sha256.Size]byte) *kdcclient.Error {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
-	r, ok := a.in.refused[of]
-	if !ok {
-		return nil
-	}
+	r := a.in.refused[of]
 	if left := r.until.Sub(a.now()); left <= 0 || left > quarantine {
 		delete(a.in.refused, of)
 		return nil

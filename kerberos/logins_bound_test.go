@@ -1,0 +1,121 @@
+package kerberos
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/kdcclient"
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+func testAccount(in *Logins, name string, now *time.Time) *account {
+	return &account{in, krb.NewPrincipal("R.TEST", name), name, func() time.Time { return *now }}
+}
+
+// A refusal stands for a minute to the instant, and not before it was made, as
+// when a clock was set back.
+func TestRefusalStandsForAMinute(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	l := new(Logins)
+	a := testAccount(l, "alice", &now)
+	of := a.ofPassword(NewSecret("x"))
+	why := &kdcclient.Error{Code: krb.CodePreauthFailed}
+	for after, want := range map[time.Duration]*kdcclient.Error{0: why, time.Minute - 1: why, time.Minute: nil, -1: nil} {
+		a.refuse(of, why)
+		begun := now
+		now = now.Add(after)
+		if got := a.refusal(of); got != want {
+			t.Errorf("after %v: %v", after, got)
+		}
+		if want == nil && len(l.refused) > 0 {
+			t.Errorf("after %v it is kept", after)
+		}
+		now = begun
+	}
+}
+
+// Digests tell principals, kinds and parts apart, and nothing to those who do not
+// know the secret of the process.
+func TestDigests(t *testing.T) {
+	now := time.Now()
+	one, two := new(Logins), new(Logins)
+	a, b := testAccount(one, "alice", &now), testAccount(one, "bob", &now)
+	if a.digest("k", []byte("x")) != a.digest("k", []byte("x")) {
+		t.Error("the same thing has two digests")
+	}
+	key := func(etype int32) krb.Key {
+		k, err := krb.NewKey(etype, make([]byte, 16))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	seen := map[[32]byte]string{}
+	for name, d := range map[string][32]byte{
+		"password":        a.ofPassword(NewSecret("x")),
+		"another":         a.ofPassword(NewSecret("y")),
+		"another's":       b.ofPassword(NewSecret("x")),
+		"another process": testAccount(two, "alice", &now).ofPassword(NewSecret("x")),
+		"parts":           a.digest("k", []byte("ab"), []byte("c")),
+		"other parts":     a.digest("k", []byte("a"), []byte("bc")),
+		"kind":            a.digest("ka", []byte("b"), []byte("c")),
+		"key":             a.ofKeys(kdcclient.KeyEntry{Key: key(17), Kvno: 1}),
+		"version":         a.ofKeys(kdcclient.KeyEntry{Key: key(17), Kvno: 2}),
+		"type":            a.ofKeys(kdcclient.KeyEntry{Key: key(19), Kvno: 1}),
+		"two keys":        a.ofKeys(kdcclient.KeyEntry{Key: key(17), Kvno: 1}, kdcclient.KeyEntry{Key: key(17), Kvno: 2}),
+	} {
+		if other, ok := seen[d]; ok {
+			t.Errorf("%s and %s have one digest", name, other)
+		}
+		seen[d] = name
+	}
+}
+
+// What is kept is bounded, and turns are gone when nobody waits for them.
+func TestLoginsAreBounded(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	l := new(Logins)
+	for i := range maxRefused + 500 {
+		a := testAccount(l, fmt.Sprint("user", i), &now)
+		of := a.digest("k")
+		a.refuse(of, &kdcclient.Error{Code: krb.CodePreauthFailed})
+		if a.refusal(of) == nil {
+			t.Fatal("what is new is not kept")
+		}
+		a.isNamed(a.client)
+		if !a.is(a.client) || len(l.refused) > maxRefused || len(l.names) > maxNames {
+			t.Fatalf("%d refusals, %d names", len(l.refused), len(l.names))
+		}
+	}
+	// Old ones go first.
+	now = now.Add(time.Hour)
+	a := testAccount(l, "alice", &now)
+	a.refuse(a.digest("k"), &kdcclient.Error{Code: krb.CodePreauthFailed})
+	if len(l.refused) != 1 {
+		t.Errorf("%d refusals, want the new one alone", len(l.refused))
+	}
+
+	end, err := a.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := fmt.Errorf("enough")
+	cancel(why)
+	if _, err := a.Begin(ctx); err != why {
+		t.Errorf("%v, want the cause", err)
+	}
+	if len(l.turns) != 1 {
+		t.Errorf("%d turns while one is held", len(l.turns))
+	}
+	end()
+	if len(l.turns) != 0 {
+		t.Errorf("%d turns that nobody holds", len(l.turns))
+	}
+	if end, err = a.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	end()
+}
