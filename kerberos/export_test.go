@@ -22,3 +22,6 @@ func (s *Source) SetOurs(ours func(uid int) bool) { s.ours = ours }
 
 // Getenv is SecureGetenv in a program that has more rights than its user, or not.
 func Getenv(name string, elevated bool) string { return getenv(name, elevated) }
+
+// Ours reports whether files of a user are the process's own.
+func Ours(uid int) bool { return ours(uid) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -175,5 +176,26 @@ func TestSecureGetenv(t *testing.T) {
 	}
 	if got := kerberos.SecureGetenv("KRB5CCNAME"); got != "FILE:/planted" {
 		t.Errorf("tests run with no more rights than their user: %q", got)
+	}
+}
+
+func TestWhoseFilesAreOurs(t *testing.T) {
+	if !kerberos.Ours(os.Geteuid()) || !kerberos.Ours(os.Getuid()) || kerberos.Ours(os.Getuid()+12345) {
+		t.Error("files of this process's users are its own, and no others")
+	}
+	realm := start(t)
+	s, err := byName(realm, "")(write(t, "cc", realm.CCache("alice")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetOurs(func(int) bool { return false })
+	ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
+		u, err := user.LookupId(fmt.Sprint(os.Getuid()))
+		if e, ok := e.(middleware.ForeignCacheEvent); ok && err == nil && e.Owner != fmt.Sprintf("%s (%s)", u.Uid, u.Username) {
+			t.Errorf("%+v", e)
+		}
+	})
+	if _, err := s.ServiceTicket(ctx, spn); err != nil {
+		t.Error(err)
 	}
 }

@@ -206,3 +206,38 @@ func TestDeadTicketAndStalePassword(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whoever finds the ticket dead after another request has logged in takes what that
+// one got.
+func TestDeadTicketWasReplacedMeanwhile(t *testing.T) {
+	realm := start(t, fakekdc.WithService("HTTP/one"), fakekdc.WithService("HTTP/two"))
+	s, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ServiceTicket(t.Context(), spn); err != nil {
+		t.Fatal(err)
+	}
+	replaceKey(t, realm)
+	realm.ResetExchanges()
+	answer := make(chan struct{})
+	realm.FailNext(fakekdc.TGS, fakekdc.Hold(answer))
+	late := make(chan error, 1)
+	go func() {
+		_, err := s.ServiceTicket(t.Context(), "HTTP/one")
+		late <- err
+	}()
+	for realm.PendingFaults() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := s.ServiceTicket(t.Context(), "HTTP/two"); err != nil {
+		t.Error(err)
+	}
+	close(answer)
+	if err := <-late; err != nil {
+		t.Error(err)
+	}
+	if n := realm.Count(fakekdc.AS, 0); n != 1 {
+		t.Errorf("%d logins, want 1", n)
+	}
+}
