@@ -48,6 +48,7 @@ func TestConfiguredNames(t *testing.T) {
 		"b\u00fccher.example":       "HTTP/xn--bcher-kva.example",
 		"fe80::1%eth0":              "HTTP/fe80::1",
 		"WSMAN/Inner.Example":       "WSMAN/Inner.Example",
+		"azAZ09-._/inner":           "azAZ09-._/inner",
 		"HTTP/inner.example@A.TEST": "HTTP/inner.example@A.TEST",
 		"HTTP/inner.example:8443":   "HTTP/inner.example:8443",
 		"HTTP/::1":                  "HTTP/::1",
@@ -85,6 +86,18 @@ func TestConfiguredNames(t *testing.T) {
 	for _, value := range []string{"A@B", "A B", "A\\B", "A\x00", "A\x7f", " "} {
 		if _, err := kerberos.NewInitiator(&recorder{}, kerberos.InitiatorOptions{Realm: value}); err == nil {
 			t.Errorf("the realm %q was taken", value)
+		}
+	}
+}
+
+func TestModesOfCanonicalNames(t *testing.T) {
+	for mode, good := range map[kerberos.Canonicalize]bool{
+		-1: false, kerberos.CanonicalizeAsConfigured: true, kerberos.CanonicalizeNever: true,
+		kerberos.CanonicalizeFallback:     false, // the recorder knows no DNS
+		kerberos.CanonicalizeFallback + 1: false,
+	} {
+		if _, err := kerberos.NewInitiator(&recorder{}, kerberos.InitiatorOptions{Canonicalize: mode}); (err == nil) != good {
+			t.Errorf("mode %d: %v", mode, err)
 		}
 	}
 }

@@ -185,6 +185,44 @@ func TestAcceptRefuses(t *testing.T) {
 	})
 }
 
+// A token that is no MIC is refused for what it is, however short.
+func TestMICShapes(t *testing.T) {
+	msg := []byte("message")
+	for _, etype := range etypes {
+		initiator, acceptor := pair(t, etype)
+		token, err := acceptor.MIC(msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range len(token) {
+			if err := initiator.VerifyMIC(msg, token[:n]); !errors.Is(err, ErrMIC) {
+				t.Errorf("etype %d, %d bytes: %v", etype, n, err)
+			}
+		}
+		for i := range token {
+			if err := initiator.VerifyMIC(msg, change(token, i, token[i]^1)); !errors.Is(err, ErrMIC) {
+				t.Errorf("etype %d, byte %d: %v", etype, i, err)
+			}
+		}
+		if err := initiator.VerifyMIC([]byte("other"), token); !errors.Is(err, ErrMIC) {
+			t.Errorf("etype %d, another message: %v", etype, err)
+		}
+		if etype == krb.RC4HMAC {
+			continue
+		}
+		own, err := initiator.MIC(msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := initiator.VerifyMIC(msg, own); !errors.Is(err, ErrMIC) || !errors.Is(err, ErrDirection) {
+			t.Errorf("etype %d, our own: %v", etype, err)
+		}
+		if err := initiator.VerifyMIC(msg, token); err != nil {
+			t.Errorf("etype %d, after all that: %v", etype, err)
+		}
+	}
+}
+
 // Without FlagMutual there is no AP-REP to come, and a genuine one changes nothing:
 // neither the key nor the numbers of messages.
 func TestAcceptNotAsked(t *testing.T) {
