@@ -48,6 +48,12 @@ type Options struct {
 	// AllowDowngrade sends tokens over plain HTTP where a redirect led there from
 	// https; see [negotiate.Options]. Without it the 401 is the answer.
 	AllowDowngrade bool
+	// PreemptiveProxy says which proxies get a token before they ask for one, with
+	// requests over plain http (--proxy-negotiate of curl): [preemptive.Always],
+	// [preemptive.Learned] or [preemptive.Hosts]. Nil means Learned, so that a proxy
+	// asks once, and not once for each connection; with Tunnel.Always it means
+	// Always. Tunnel says the same for https.
+	PreemptiveProxy preemptive.Policy
 	// ReturnChallenge returns the 401 itself where there are no credentials to
 	// answer it with, for chains with another scheme outside. Without it, that
 	// is an error.

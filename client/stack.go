@@ -38,9 +38,9 @@ const (
 // NewStack returns the standard stages for o: logging, sanitize, mutual,
 // preemptive, negotiate. The stage of an option that is off is left out:
 // sanitize with KeepErrorBodies or where mutual authentication is not required,
-// preemptive without a policy, logging without somewhere to write to. Transport,
-// Proxy and Tunnel do not matter here, save that a 407 is answered in the name of
-// the proxy that Proxy tells. For https through a proxy that authenticates, wrap
+// preemptive without a policy and without a Proxy, logging without somewhere to write to. Transport,
+// Proxy and Tunnel do not matter here, save that a 407 is answered, and the next
+// request signed at once, in the name of the proxy that Proxy tells. For https through a proxy that authenticates, wrap
 // what [proxy.New] makes of your transport.
 func NewStack(o Options) (Stack, error) {
 	if o.TrustConnection && o.Mutual == mutual.Disabled {
@@ -66,8 +66,8 @@ func NewStack(o Options) (Stack, error) {
 		s = append(s, Stage{Sanitize, sanitize.New(sanitize.Options{Keep: o.KeepError})})
 	}
 	s = append(s, Stage{Mutual, mutual.New(mutual.Options{Mode: o.Mutual, TrustConnection: o.TrustConnection, TrustProxy: o.TrustProxy})})
-	if o.Preemptive != nil {
-		s = append(s, Stage{Preemptive, preemptive.New(in, o.Preemptive, preemptive.Options{AllowDowngrade: o.AllowDowngrade})})
+	if o.Preemptive != nil || o.Proxy != nil {
+		s = append(s, Stage{Preemptive, preemptive.New(in, o.Preemptive, preemptive.Options{Proxies: o.proxies(), Proxy: o.Proxy, AllowDowngrade: o.AllowDowngrade})})
 	}
 	return append(s, Stage{Negotiate, negotiate.New(in, negotiate.Options{
 		BodyLimit: o.BodyLimit, SpillLimit: o.SpillLimit, SpillDir: o.SpillDir, OneShot: o.OneShot, ReturnChallenge: o.ReturnChallenge, Proxy: o.Proxy, AllowDowngrade: o.AllowDowngrade,
@@ -130,6 +130,18 @@ func (s Stack) Chain() kerbchain.Middleware {
 
 // Wrap returns rt behind the stack; see [kerbchain.Wrap].
 func (s Stack) Wrap(rt http.RoundTripper) http.RoundTripper { return kerbchain.Wrap(rt, s.Chain()) }
+
+// proxies returns which proxies get a token with requests over plain http before
+// they ask.
+func (o Options) proxies() preemptive.Policy {
+	switch {
+	case o.PreemptiveProxy != nil:
+		return o.PreemptiveProxy
+	case o.Tunnel.Always:
+		return preemptive.Always()
+	}
+	return preemptive.Learned()
+}
 
 // transport returns what sends the requests, and which proxy they go through.
 func (o Options) transport() (http.RoundTripper, func(*http.Request) (*url.URL, error)) {

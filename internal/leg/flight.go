@@ -34,6 +34,7 @@ type flight struct {
 	tokens []Token  // those that sent bears now
 	conns  int      // connections that sent was given to
 	conn   net.Conn // the last of them
+	hop    string   // host:port that the transport goes to first; empty if it does not tell
 	landed bool
 	err    error
 }
@@ -68,6 +69,7 @@ func (f *flight) getConn(hop string) {
 	if f.landed || f.err != nil {
 		return
 	}
+	f.hop = hop
 	for _, t := range f.tokens {
 		target := t.Context.Target()
 		if target.Proxy || target.Secure || hostname.Same(hop, target.Host, target.Port) {
@@ -104,6 +106,12 @@ func passedOn(r *http.Request, target middleware.Target) (asked string, ok bool)
 	return line, err == nil && (u.Host == "" || same(u.Host))
 }
 
+// astray reports whether t is for a proxy that the transport does not go to.
+func (f *flight) astray(t Token) bool {
+	target := t.Context.Target()
+	return target.Proxy && f.hop != "" && !hostname.Same(f.hop, target.Host, target.Port)
+}
+
 // gotConn is called with the connection that sent is going to be written to,
 // in the goroutine that called the transport and before anything is written.
 // The transport has stopped reading the header for the connection before.
@@ -122,6 +130,10 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 	fresh := slices.Clone(f.tokens)
 	var changed []int
 	for i, t := range fresh {
+		if f.astray(t) {
+			f.sent.Header.Del(field(t))
+			continue
+		}
 		if !second && fits(t, state) {
 			continue
 		}

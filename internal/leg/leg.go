@@ -7,8 +7,9 @@
 // pooled connection turns out to be dead, which with the same token is a replay
 // (RFC 4120 section 3.2.3). So a leg watches the connections that its request
 // is given to, through [httptrace.ClientTrace], and signs anew before a byte is
-// written where the token at hand does not fit. A transport that calls no such
-// hooks sends the token that was made up front.
+// written where the token at hand does not fit; a token for another proxy than the
+// one that the request goes to is taken off. A transport that calls no such hooks
+// sends the token that was made up front.
 package leg
 
 import (

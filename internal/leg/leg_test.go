@@ -23,13 +23,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// signing is the smallest stage that sends legs: it signs every request.
+// signing is the smallest stage that sends legs: it signs every request for its
+// origin, or for a proxy of that name.
 func signing(in middleware.Initiator, proxy bool) kerbchain.Middleware {
+	return signingFor(in, func(r *http.Request) middleware.Target {
+		t := middleware.TargetOf(r.URL)
+		t.Proxy = proxy
+		return t
+	})
+}
+
+func signingFor(in middleware.Initiator, target func(*http.Request) middleware.Target) kerbchain.Middleware {
 	s := leg.Signer{Initiator: in, Stage: "test"}
 	return func(next kerbchain.Next) kerbchain.Next {
 		return func(r *http.Request) (*http.Response, error) {
-			t := middleware.TargetOf(r.URL)
-			t.Proxy = proxy
+			t := target(r)
 			token, err := s.First(r.Context(), t)
 			if err != nil {
 				if r.Body != nil {

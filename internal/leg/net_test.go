@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
@@ -263,7 +264,7 @@ func TestProxy(t *testing.T) {
 	}
 	tr := &http.Transport{Proxy: http.ProxyURL(proxy)}
 	defer tr.CloseIdleConnections()
-	next := signing(new(stagetest.Initiator), true)(tr.RoundTrip)
+	next := signingFor(new(stagetest.Initiator), forProxy(proxy))(tr.RoundTrip)
 	for range 2 {
 		resp, err := next(request(t, "GET", "http://origin.example/", ""))
 		finish(t, resp, err)
@@ -272,6 +273,99 @@ func TestProxy(t *testing.T) {
 		}
 	}
 	rec.check(t, "client-1", "client-2", "client-3")
+}
+
+func forProxy(u *url.URL) func(*http.Request) middleware.Target {
+	return func(*http.Request) middleware.Target {
+		t := middleware.TargetOf(u)
+		t.Proxy = true
+		return t
+	}
+}
+
+// A token for a proxy goes to that proxy, whatever a transport says beforehand: not
+// to the server, and not to another proxy.
+func TestAnotherWay(t *testing.T) {
+	for name, tc := range map[string]struct {
+		proxy, signed string // URLs; no proxy if empty
+		want          string
+	}{
+		"there":           {"http://proxy.example:3128", "http://proxy.example:3128", "client-1"},
+		"implied port":    {"http://proxy.example", "http://proxy.example:80", "client-1"},
+		"of https":        {"https://proxy.example:443", "https://proxy.example", "client-1"},
+		"letters":         {"http://PROXY.example:3128", "http://proxy.example:3128", "client-1"},
+		"an IDN":          {"http://b\u00fccher.example:3128", "http://b\u00fccher.example:3128", "client-1"},
+		"IPv6":            {"http://[::1]:3128", "http://[::1]:3128", "client-1"},
+		"to the server":   {"", "http://proxy.example:3128", ""},
+		"to another":      {"http://evil.example:3128", "http://proxy.example:3128", ""},
+		"to another port": {"http://proxy.example:3129", "http://proxy.example:3128", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var rec recording
+			srv := quiet(httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { rec.note(r) })))
+			srv.Start()
+			defer srv.Close()
+			tr := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, srv.Listener.Addr().String())
+			}}
+			if strings.HasPrefix(tc.proxy, "https:") {
+				tr.DialTLSContext = tr.DialContext // nothing here is about TLS
+			}
+			defer tr.CloseIdleConnections()
+			parse := func(s string) *url.URL {
+				u, err := url.Parse(s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return u
+			}
+			if tc.proxy != "" {
+				tr.Proxy = http.ProxyURL(parse(tc.proxy))
+			}
+			next := signingFor(new(stagetest.Initiator), forProxy(parse(tc.signed)))(tr.RoundTrip)
+			resp, err := next(request(t, "GET", "http://origin.example/", ""))
+			finish(t, resp, err)
+			rec.check(t, tc.want)
+		})
+	}
+}
+
+// Over a second connection the token is taken off, or put on again, by where that
+// one leads.
+func TestAnotherWayTheSecondTime(t *testing.T) {
+	for name, tc := range map[string]struct {
+		hops []string
+		want string
+	}{
+		"back":      {[]string{"evil.example:3128", "proxy.example:3128"}, "Negotiate client-2"},
+		"away":      {[]string{"proxy.example:3128", "evil.example:3128"}, ""},
+		"not told":  {[]string{""}, "Negotiate client-1"},
+		"not twice": {[]string{"evil.example:3128", "evil.example:3128"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := ""
+			transport := func(r *http.Request) (*http.Response, error) {
+				trace := httptrace.ContextClientTrace(r.Context())
+				for _, hop := range tc.hops {
+					if hop != "" {
+						trace.GetConn(hop)
+					}
+					trace.GotConn(httptrace.GotConnInfo{Conn: fakeConn{}})
+				}
+				_, text, _ := strings.Cut(r.Header.Get("Proxy-Authorization"), " ")
+				if b, err := base64.StdEncoding.DecodeString(text); text != "" && err == nil {
+					got = "Negotiate " + string(b)
+				}
+				return stagetest.Respond(200, "")(r)
+			}
+			proxy := &url.URL{Scheme: "http", Host: "proxy.example:3128"}
+			resp, err := signingFor(new(stagetest.Initiator), forProxy(proxy))(transport)(request(t, "GET", "http://origin.example/", ""))
+			finish(t, resp, err)
+			if got != tc.want {
+				t.Errorf("sent %q, want %q", got, tc.want)
+			}
+		})
+	}
 }
 
 // Closing the body gives the connection back: the leg's own context does not

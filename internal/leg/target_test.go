@@ -95,7 +95,11 @@ func TestHostThroughProxy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := request(t, http.MethodGet, tc.url, "")
 			r.Host, r.URL.Opaque = tc.host, tc.opaque
-			resp, err := signing(new(stagetest.Initiator), tc.proxy)(tr.RoundTrip)(r)
+			stage := signing(new(stagetest.Initiator), false)
+			if tc.proxy {
+				stage = signingFor(new(stagetest.Initiator), forProxy(at))
+			}
+			resp, err := stage(tr.RoundTrip)(r)
 			got := ""
 			select {
 			case got = <-asked:

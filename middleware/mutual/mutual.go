@@ -144,8 +144,11 @@ func (c *call) verdict(resp *http.Response) verdict {
 	}
 	if !v.verified && v.reason == middleware.ReasonNone {
 		v.reason, v.hint = c.missing(origin, resp)
-		if proxied {
+		switch {
+		case proxied:
 			v.hint = byProxy
+		case proxy != nil && origin == nil && v.reason == middleware.NoToken && plain(resp.Request):
+			v.hint = fmt.Sprintf(throughProxy, proxy.Target().HostPort())
 		}
 	}
 	return v
@@ -154,7 +157,9 @@ func (c *call) verdict(resp *http.Response) verdict {
 const (
 	unsigned = "the server asked for no authentication, and nothing else signed the request: " +
 		"sign it beforehand (preemptive), or apply mutual with kerbchain.When to the hosts that authenticate"
-	byProxy = "the proxy proved itself, and the server behind it did not: let the server authenticate, use https, or set TrustProxy if the proxy may speak for it"
+	byProxy      = "the proxy proved itself, and the server behind it did not: let the server authenticate, use https, or set TrustProxy if the proxy may speak for it"
+	throughProxy = "the answer came through the proxy %s, which proved nothing, of a server that asked for no authentication: " +
+		"sign the request for the server beforehand (preemptive), or use https"
 	foreign = "the request was not signed by a stage inside mutual, so there is nothing to hold the server's token against: " +
 		"let preemptive or negotiate sign it, or use mutual.Optional"
 )

@@ -265,6 +265,8 @@ func TestReasons(t *testing.T) {
 		"origin ignores proxy's token": {target: origin, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: refused("required", 200, middleware.NoToken)},
 		"proxy proved":                 {target: proxy, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: refused("required", 200, middleware.NoToken), text: "TrustProxy"},
 		"proxy proved, trusted":        {trust: true, target: proxy, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: at(passed("required", 200, true, 0), "proxy.test:3128")},
+		"proxy proved nothing":         {target: proxy, status: 200, want: refused("required", 200, middleware.NoToken), text: "the proxy proxy.test:3128, which proved nothing"},
+		"proxy proved nothing, moved":  {target: proxy, status: 302, fields: []string{"Location", "/"}, want: refused("required", 302, middleware.UnverifiedRedirect)},
 		"proxy proved, squid":          {target: proxy, status: 200, fields: []string{proxyInfo, value("server-ok")}, want: refused("required", 200, middleware.NoToken), text: "TrustProxy"},
 		"proxy proved, squid, trusted": {trust: true, target: proxy, status: 200, fields: []string{proxyInfo, value("server-ok")}, want: at(passed("required", 200, true, 0), "proxy.test:3128")},
 		"proxy proved, error":          {target: proxy, status: 503, fields: []string{proxyInfo, value("server-ok")}, want: passed("required", 503, false, middleware.NoToken)},

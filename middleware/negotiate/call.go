@@ -126,14 +126,23 @@ func (c *call) leg(r *http.Request, tokens ...leg.Token) leg.Leg {
 // sideOf finds out who answers for a peer. A context in r counts if it signed r:
 // r may as well be made of an older request's context.
 func sideOf(r *http.Request, field string, sc middleware.SecurityContext) side {
-	value := r.Header.Get(field)
 	if sc != nil {
 		scheme := cmp.Or(sc.Target().Scheme, middleware.Negotiate)
-		if token, ok := strings.CutPrefix(value, string(scheme)+" "); ok {
-			return side{sc: sc, signed: true, bytes: base64.StdEncoding.DecodedLen(len(token)) - strings.Count(token, "=")}
+		if strings.HasPrefix(r.Header.Get(field), string(scheme)+" ") {
+			return side{sc: sc, signed: true, bytes: len(tokenOf(r, field))}
 		}
 	}
 	return side{own: stages.Own(r, name, field)}
+}
+
+// tokenOf returns the token in a field of credentials.
+func tokenOf(r *http.Request, field string) []byte {
+	_, text, _ := strings.Cut(r.Header.Get(field), " ")
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil // nobody of ours wrote that
+	}
+	return b
 }
 
 // nextRequest returns the request with a fresh body.

@@ -21,14 +21,37 @@ func (c *call) sendBare(r *http.Request) (*http.Response, error) {
 	if hasBody(r) {
 		sent = c.follow(r, false)
 	}
+	var tokens []leg.Token
 	if c.bare() && !c.WaitForChallenge && c.proven.any.Load() {
-		return c.signer.Send(c.next, sent, c.leg(sent, c.unlessProven()))
+		tokens = append(tokens, c.unlessProven())
+	}
+	// A token that the request came with is sent once, by the leg of the stage that
+	// made it or in one of ours.
+	if c.proxy.signed && (c.sent > 1 || len(tokens) > 0) {
+		t, err := c.proxyToken()
+		if err != nil {
+			closeRequest(r)
+			return nil, err
+		}
+		tokens = append(tokens, t)
+	}
+	if len(tokens) > 0 {
+		return c.signer.Send(c.next, sent, c.leg(sent, tokens...))
 	}
 	resp, err := c.next(sent)
 	if resp != nil && resp.Request == sent {
 		resp.Request = r
 	}
 	return resp, err
+}
+
+// proxyToken returns the token for the proxy that the request came with, or when
+// that was sent a fresh one.
+func (c *call) proxyToken() (leg.Token, error) {
+	if c.sent == 1 {
+		return leg.Token{Context: c.proxy.sc, Bytes: tokenOf(c.r, "Proxy-Authorization")}, nil
+	}
+	return c.signer.First(c.r.Context(), c.proxy.sc.Target())
 }
 
 // follow returns r as one whose way is watched.
@@ -82,13 +105,15 @@ const readAnyway = 64<<10 - 1
 // say that it was read, since buffers on the way take megabytes. Servers do read
 // on, or close, and neither does harm (see lost). Squid reads 64 KiB of a body that
 // nobody wants, and is silent from then on, having said 407 and keep-alive: after a
-// 407 the connection is given up whatever the size.
+// 407 the connection is given up whatever the size. And so it is after a request
+// with Expect: 100-continue, whose body net/http sends after all to a server that
+// may not wait for it any more.
 func (c *call) spoilt(resp *http.Response) bool {
 	if c.watch == nil || !hasBody(c.r) {
 		return false
 	}
-	short := 0 <= c.r.ContentLength && c.r.ContentLength <= readAnyway
-	return resp.StatusCode == http.StatusProxyAuthRequired || !short && c.body.Cut()
+	long := c.r.ContentLength < 0 || c.r.ContentLength > readAnyway
+	return resp.StatusCode == http.StatusProxyAuthRequired || expects(c.r) || long && c.body.Cut()
 }
 
 // lost reports whether a signed request is to be sent once more after err. It

@@ -122,6 +122,7 @@ func TestSpoiltConnections(t *testing.T) {
 		"401, early, short":          {64<<10 - 1, "GetBody", true, 401, true},
 		"401, early, long":           {64 << 10, "GetBody", true, 401, false},
 		"401, early, unknown length": {64 << 10, "GetBody of unknown length", true, 401, false},
+		"401, Expect":                {1, "Expect", true, 401, false},
 		"407, late":                  {1, "GetBody", false, 407, false},
 		"407, late, no body":         {0, "", false, 407, true},
 		"401, early, no body":        {0, "", true, 401, true},
@@ -145,9 +146,14 @@ func TestSpoiltConnections(t *testing.T) {
 						answer = fmt.Sprintf("HTTP/1.1 %d No\r\n%s-Authenticate: Negotiate\r\nContent-Length: 4\r\n\r\nnope", tc.status, field)
 					}
 					if !signed && tc.early {
-						_, _ = r.Body.Read(make([]byte, 1)) // some was sent
+						if r.Header.Get("Expect") == "" {
+							_, _ = r.Body.Read(make([]byte, 1)) // some was sent
+						}
 						io.WriteString(c, answer)
 						answer = ""
+					}
+					if signed && r.Header.Get("Expect") != "" {
+						io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
 					}
 					if _, _, err := sumOf(r.Body); err != nil {
 						return
@@ -167,10 +173,15 @@ func TestSpoiltConnections(t *testing.T) {
 			}
 			defer tr.CloseIdleConnections()
 			r := request(t, http.MethodPost, addr, "")
-			if tc.kind != "" {
+			expects := tc.kind == "Expect"
+			if expects {
+				tr.ExpectContinueTimeout = time.Minute
+				kinds["GetBody"].make(t, r, tc.size)
+				r.Header.Set("Expect", "100-continue")
+			} else if tc.kind != "" {
 				kinds[tc.kind].make(t, r, tc.size)
 			}
-			if tc.early && r.Body != nil {
+			if tc.early && r.Body != nil && !expects {
 				// The last byte is written when the answer is there.
 				answered := make(chan struct{})
 				rest, get := r.Body, r.GetBody

@@ -11,11 +11,9 @@ import (
 	"github.com/kerbchain/kerbchain/internal/replay"
 )
 
-// bare reports whether the caller's request bears no token, and will be asked
-// for one if the server wants it.
-func (c *call) bare() bool {
-	return c.origin.sc == nil && !c.origin.own && c.proxy.sc == nil
-}
+// bare reports whether the caller's request bears no token for the server, and
+// will be asked for one if the server wants it.
+func (c *call) bare() bool { return c.origin.sc == nil && !c.origin.own }
 
 func (c *call) bodyOptions() replay.Options {
 	o := replay.Options{Limit: c.BodyLimit, SpillLimit: c.SpillLimit, SpillDir: c.SpillDir}

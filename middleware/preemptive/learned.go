@@ -2,7 +2,6 @@ package preemptive
 
 import (
 	"container/list"
-	"net/http"
 	"sync"
 
 	"github.com/kerbchain/kerbchain/middleware"
@@ -10,8 +9,9 @@ import (
 
 // Learned returns the policy that signs requests to origins (scheme, host and
 // port) where a token was of use before: where the response to a signed request
-// was not a 401. A 401 makes it forget the origin again. It learns from what the
-// negotiate stage does further in, and keeps names, not tokens.
+// was not a 401. A 401 makes it forget the origin again. Of proxies it learns in the
+// same way, with 407. It learns from what the negotiate stage does further in, and
+// keeps names, not tokens.
 func Learned() Policy { return learned{} }
 
 type learned struct{}
@@ -36,10 +36,10 @@ type origin struct {
 
 func (m *memory) lenient() bool { return true }
 
-func (m *memory) choose(r *http.Request) (middleware.Scheme, bool) {
+func (m *memory) choose(t middleware.Target) (middleware.Scheme, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e, ok := m.origins[middleware.TargetOf(r.URL).Origin()]
+	e, ok := m.origins[t.Origin()]
 	if !ok {
 		return "", false
 	}
@@ -47,17 +47,13 @@ func (m *memory) choose(r *http.Request) (middleware.Scheme, bool) {
 	return e.Value.(origin).scheme, true
 }
 
-func (m *memory) learn(r *http.Request, resp *http.Response) {
-	key := middleware.TargetOf(r.URL).Origin()
-	switch resp.StatusCode {
-	case http.StatusUnauthorized:
+func (m *memory) learn(t middleware.Target, challenged bool, sc middleware.SecurityContext) {
+	key := t.Origin()
+	if challenged {
 		m.forget(key)
 		return
-	case http.StatusProxyAuthRequired:
-		return // says nothing of the origin
 	}
-	sc := middleware.SecurityOf(resp.Request)
-	if sc == nil || sc.Target().Proxy || sc.Target().Origin() != key {
+	if sc == nil || sc.Target().Proxy != t.Proxy || sc.Target().Origin() != key {
 		return
 	}
 	m.remember(origin{key, sc.Target().Scheme})

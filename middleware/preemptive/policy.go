@@ -1,16 +1,14 @@
 package preemptive
 
 import (
-	"net/http"
-
 	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// A Policy chooses the requests to sign. It is one of [Always], [Hosts] and
-// [Learned]; for conditions of your own put the stage with Always into
-// kerbchain.When. A Policy is safe for concurrent use and may be given to
-// several stages, which share nothing by it.
+// A Policy chooses the servers, or proxies, whose requests are signed. It is one of
+// [Always], [Hosts] and [Learned]; for conditions of your own put the stage with
+// Always into kerbchain.When. A Policy is safe for concurrent use and may be given
+// to several stages, which share nothing by it.
 type Policy interface {
 	// wire makes the rule of one wiring.
 	wire(Options) rule
@@ -18,10 +16,11 @@ type Policy interface {
 
 // A rule is a policy at work. It is safe for concurrent use.
 type rule interface {
-	// choose says whether r is to be signed, and for which scheme.
-	choose(r *http.Request) (middleware.Scheme, bool)
-	// learn sees what came back for r, signed or not.
-	learn(r *http.Request, resp *http.Response)
+	// choose says whether requests to t are to be signed, and for which scheme.
+	choose(t middleware.Target) (middleware.Scheme, bool)
+	// learn sees what came back from t: whether it wants a token, and the context
+	// that signed the request, nil if none did.
+	learn(t middleware.Target, challenged bool, sc middleware.SecurityContext)
 	// lenient says that a request may be sent without a token if none can be
 	// had.
 	lenient() bool
@@ -33,10 +32,10 @@ func Always() Policy { return always{} }
 
 type always struct{}
 
-func (always) wire(Options) rule                              { return always{} }
-func (always) choose(*http.Request) (middleware.Scheme, bool) { return middleware.Negotiate, true }
-func (always) learn(*http.Request, *http.Response)            {}
-func (always) lenient() bool                                  { return false }
+func (always) wire(Options) rule                                         { return always{} }
+func (always) choose(middleware.Target) (middleware.Scheme, bool)        { return middleware.Negotiate, true }
+func (always) learn(middleware.Target, bool, middleware.SecurityContext) {}
+func (always) lenient() bool                                             { return false }
 
 // Hosts returns the policy that signs requests to these hosts. The notation is
 // that of the AuthServerAllowlist of Chromium: "app.example" is that host
@@ -53,11 +52,10 @@ func Hosts(patterns ...string) Policy {
 
 type hosts struct{ list hostpattern.List }
 
-func (h hosts) wire(Options) rule                   { return h }
-func (h hosts) learn(*http.Request, *http.Response) {}
-func (h hosts) lenient() bool                       { return false }
+func (h hosts) wire(Options) rule                                         { return h }
+func (h hosts) learn(middleware.Target, bool, middleware.SecurityContext) {}
+func (h hosts) lenient() bool                                             { return false }
 
-func (h hosts) choose(r *http.Request) (middleware.Scheme, bool) {
-	t := middleware.TargetOf(r.URL)
+func (h hosts) choose(t middleware.Target) (middleware.Scheme, bool) {
 	return middleware.Negotiate, h.list.Match(t.Host, t.Port)
 }

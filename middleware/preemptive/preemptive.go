@@ -22,6 +22,7 @@ package preemptive
 import (
 	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/leg"
@@ -44,14 +45,26 @@ type Options struct {
 	// https. Without it they go unsigned, whatever the policy says: whoever is on
 	// the way could read and use a token.
 	AllowDowngrade bool
+	// Proxies chooses the proxies that get a token beforehand, in the field
+	// Proxy-Authorization and with requests over plain http alone; nil chooses
+	// none. A host that Always or Hosts chooses is the proxy's, never the
+	// server's behind it.
+	Proxies Policy
+	// Proxy says which proxy a request goes through; give it the function that the
+	// transport uses. Nil means that no proxy is signed for. A proxy whose URL
+	// bears a user is left to the transport, as SOCKS is. It must be safe for
+	// concurrent use. Where the transport goes another way after all, and tells
+	// so as [http.Transport] does, the token is not sent.
+	Proxy func(*http.Request) (*url.URL, error)
 }
 
 // New returns a stage that signs those requests that p chooses, with tokens of
 // in, which must not be nil; a nil p chooses none.
 //
-// A request with an Authorization header, whoever set it, is left alone, save that
-// what [http.Client] makes of user info in the URL is taken off. Its body is sent
-// as it is, and never held in memory.
+// A request with an Authorization header, whoever set it, is left alone in regard to
+// the server, save that what [http.Client] makes of user info in the URL is taken
+// off, and one with Proxy-Authorization in regard to a proxy. Its body is sent as it
+// is, and never held in memory.
 //
 // Where no token can be had, the call fails with the error of in, of type
 // [*middleware.Error], under Always and Hosts; under Learned the request is
@@ -60,7 +73,8 @@ type Options struct {
 // taken one; one that does not tell gets the request unsigned. A host that is not to be authenticated to gets
 // the request unsigned ([middleware.ErrNotAllowed]).
 //
-// What Learned remembers belongs to one wiring of the stage.
+// What Learned remembers belongs to one wiring of the stage, and of proxies to
+// another memory than of servers.
 func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
 	if o.MaxOrigins < 1 {
 		o.MaxOrigins = DefaultMaxOrigins
@@ -70,15 +84,28 @@ func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
 	}
 	signer := leg.Signer{Initiator: in, Stage: name, AllowDowngrade: o.AllowDowngrade}
 	return func(next kerbchain.Next) kerbchain.Next {
-		s := &stage{signer: signer, rule: p.wire(o), next: next}
+		s := &stage{signer: signer, origins: p.wire(o), proxy: o.Proxy, next: next}
+		if o.Proxies != nil && o.Proxy != nil {
+			s.proxies = o.Proxies.wire(o)
+		}
 		return stages.ForCallers(s.roundTrip)
 	}
 }
 
 type stage struct {
-	signer leg.Signer
+	signer  leg.Signer
+	origins rule
+	proxies rule // nil for none
+	proxy   func(*http.Request) (*url.URL, error)
+	next    kerbchain.Next
+}
+
+// A peer is one of the two that a request may be signed for.
+type peer struct {
 	rule   rule
-	next   kerbchain.Next
+	key    middleware.Target // what the rule knows it by
+	target middleware.Target // what it is signed for
+	status int               // by which it asks for a token
 }
 
 func (s *stage) roundTrip(r *http.Request) (*http.Response, error) {
@@ -86,41 +113,85 @@ func (s *stage) roundTrip(r *http.Request) (*http.Response, error) {
 		return s.next(r)
 	}
 	r = stages.DropUserInfo(r, name)
-	if stages.Has(r.Header, "Authorization") {
-		if _, chosen := s.rule.choose(r); chosen {
-			stages.Own(r, name, "Authorization")
-		}
-		return s.next(r)
-	}
-	resp, err := s.send(r)
-	if err == nil && resp != nil {
-		s.rule.learn(r, resp)
-	}
-	return resp, err
-}
-
-func (s *stage) send(r *http.Request) (*http.Response, error) {
-	scheme, chosen := s.rule.choose(r)
-	if !chosen {
-		return s.next(r)
-	}
-	target := middleware.TargetFor(r)
-	target.Scheme = scheme
-	token, err := s.signer.First(r.Context(), target)
-	switch {
-	case errors.Is(err, middleware.ErrNoBindings):
-		token = s.signer.Later(target)
-	case errors.Is(err, middleware.ErrNotAllowed):
-		middleware.Emit(r.Context(), middleware.WithheldEvent{Stage: name, Host: target.HostPort(), Err: err})
-		return s.next(r)
-	case err != nil && s.rule.lenient():
-		return s.next(r)
-	case err != nil:
+	peers := s.peers(r)
+	tokens, err := s.tokens(r, peers)
+	if err != nil {
 		if r.Body != nil {
 			// Nothing was sent; the first error is the one to tell.
 			_ = r.Body.Close()
 		}
 		return nil, err
 	}
-	return s.signer.Send(s.next, r, leg.Leg{Number: 1, Body: r.Body, Tokens: []leg.Token{token}})
+	var resp *http.Response
+	if len(tokens) == 0 {
+		resp, err = s.next(r)
+	} else {
+		resp, err = s.signer.Send(s.next, r, leg.Leg{Number: 1, Body: r.Body, Tokens: tokens})
+	}
+	if err == nil && resp != nil {
+		learn(r, resp, peers)
+	}
+	return resp, err
+}
+
+// peers returns for whom r may be signed.
+func (s *stage) peers(r *http.Request) []peer {
+	var all []peer
+	if key := middleware.TargetOf(r.URL); !stages.Has(r.Header, "Authorization") {
+		all = append(all, peer{s.origins, key, middleware.TargetFor(r), http.StatusUnauthorized})
+	} else if _, chosen := s.origins.choose(key); chosen {
+		stages.Own(r, name, "Authorization")
+	}
+	if s.proxies == nil || stages.Has(r.Header, "Proxy-Authorization") || middleware.TargetOf(r.URL).Secure {
+		return all
+	}
+	// The transport asks for itself, and reports the error if there is one.
+	at, err := s.proxy(r)
+	if err != nil || at == nil || at.User != nil || at.Scheme != "http" && at.Scheme != "https" {
+		return all
+	}
+	t := middleware.TargetOf(at)
+	t.Proxy = true
+	return append(all, peer{s.proxies, t, t, http.StatusProxyAuthRequired})
+}
+
+// tokens returns the tokens for those peers that the rules choose.
+func (s *stage) tokens(r *http.Request, peers []peer) ([]leg.Token, error) {
+	var tokens []leg.Token
+	for _, p := range peers {
+		scheme, chosen := p.rule.choose(p.key)
+		if !chosen {
+			continue
+		}
+		p.target.Scheme = scheme
+		token, err := s.signer.First(r.Context(), p.target)
+		switch {
+		case errors.Is(err, middleware.ErrNoBindings):
+			token = s.signer.Later(p.target)
+		case errors.Is(err, middleware.ErrNotAllowed):
+			middleware.Emit(r.Context(), middleware.WithheldEvent{Stage: name, Host: p.target.HostPort(), Err: err})
+			continue
+		case err != nil && p.rule.lenient():
+			continue
+		case err != nil:
+			return nil, err
+		}
+		tokens = append(tokens, token)
+	}
+	return tokens, nil
+}
+
+// learn tells the rules what the peers said to r.
+func learn(r *http.Request, resp *http.Response, peers []peer) {
+	origin, proxy := middleware.SignedSince(r, resp.Request)
+	for _, p := range peers {
+		sc := origin
+		switch {
+		case p.target.Proxy:
+			sc = proxy
+		case resp.StatusCode == http.StatusProxyAuthRequired:
+			continue // says nothing of the origin
+		}
+		p.rule.learn(p.key, resp.StatusCode == p.status, sc)
+	}
 }

@@ -36,6 +36,11 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
+	t.Run("proxies", func(t *testing.T) {
+		stagetest.Run(t, func() kerbchain.Middleware {
+			return preemptive.New(new(stagetest.Initiator), preemptive.Always(), preemptive.Options{Proxies: preemptive.Always(), Proxy: via("http://proxy.example:3128")})
+		})
+	})
 	t.Run("without credentials", func(t *testing.T) {
 		stagetest.Run(t, func() kerbchain.Middleware {
 			return preemptive.New(&stagetest.Initiator{Fail: without}, preemptive.Always(), preemptive.Options{})

@@ -1,0 +1,88 @@
+package negotiate_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/internal/stagetest"
+	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/negotiate"
+	"github.com/kerbchain/kerbchain/middleware/preemptive"
+)
+
+// Requests that another stage signed for a proxy are as bare for the server as any,
+// and their token goes once.
+func TestSignedForProxyBefore(t *testing.T) {
+	broken := func(r *http.Request) (*http.Response, error) {
+		if _, err := r.Body.Read(make([]byte, 1)); err != nil {
+			return nil, err
+		}
+		return nil, errors.Join(&net.OpError{Op: "write", Err: syscall.EPIPE}, r.Body.Close())
+	}
+	failed := stagetest.Respond(http.StatusExpectationFailed, "")
+	ask := stagetest.Challenge(http.StatusUnauthorized, "Negotiate")
+	ok := stagetest.Respond(http.StatusOK, "ok")
+	for name, tc := range map[string]struct {
+		o       negotiate.Options
+		kept    bool
+		replies []stagetest.Reply
+		want    []string
+		err     error
+	}{
+		"refused":          {o: negotiate.Options{OneShot: negotiate.Refuse}, err: middleware.ErrBodyNotReplayable},
+		"with Expect":      {o: negotiate.Options{OneShot: negotiate.Expect}, replies: []stagetest.Reply{ok}, want: []string{"PUT 100-continue: , client-1"}},
+		"417":              {o: negotiate.Options{OneShot: negotiate.Expect}, replies: []stagetest.Reply{failed, ok}, want: []string{"PUT 100-continue: , client-1", "PUT: , client-2"}},
+		"probe":            {o: negotiate.Options{OneShot: negotiate.Probe}, replies: []stagetest.Reply{ok, ok}, want: []string{"HEAD: , client-1", "PUT: , client-2"}},
+		"probe, challenge": {o: negotiate.Options{OneShot: negotiate.Probe}, replies: []stagetest.Reply{ask, ok}, want: []string{"HEAD: , client-1", "PUT: client-2, client-3"}},
+		"broken off":       {kept: true, replies: []stagetest.Reply{broken, ask, ok}, want: []string{"PUT: , client-1", "PUT 100-continue: , client-2", "PUT: client-3, client-4"}},
+		"challenge":        {kept: true, replies: []stagetest.Reply{ask, ok}, want: []string{"PUT: , client-1", "PUT: client-2, client-3"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := new(stagetest.Initiator)
+			var got []string
+			server := func(r *http.Request) (*http.Response, error) {
+				token := func(field string) string {
+					_, text, _ := strings.Cut(r.Header.Get(field), " ")
+					return decoded(text)
+				}
+				line := strings.TrimSpace(r.Method+" "+r.Header.Get("Expect")) + ": " + token("Authorization") + ", " + token("Proxy-Authorization")
+				got = append(got, line)
+				reply := tc.replies[len(got)-1]
+				if r.Header.Get("Expect") == "" && r.Body != nil && !(len(got) == 1 && tc.kept) {
+					if _, err := io.Copy(io.Discard, r.Body); err != nil {
+						return nil, err
+					}
+				}
+				return reply(r)
+			}
+			tc.o.BodyLimit, tc.o.Proxy = -1, viaProxy
+			next := kerbchain.Chain(
+				preemptive.New(in, nil, preemptive.Options{Proxies: preemptive.Always(), Proxy: viaProxy}),
+				negotiate.New(in, tc.o),
+			)(server)
+			r := request(t, http.MethodPut, "http://origin.example/", "")
+			stream(false)(t, r, 100)
+			if tc.kept {
+				kinds["GetBody"].make(t, r, 100)
+			}
+			resp, err := next(r)
+			if err == nil {
+				finish(t, resp, nil)
+			}
+			if !errors.Is(err, tc.err) || (err == nil) != (tc.err == nil) {
+				t.Errorf("error %v, want %v", err, tc.err)
+			}
+			if d := cmp.Diff(tc.want, got); d != "" {
+				t.Errorf("requests (-want +got):\n%s", d)
+			}
+		})
+	}
+}
