@@ -153,6 +153,10 @@ func TestKeytabErrors(t *testing.T) {
 		says            []string
 	}{
 		"1 GiB":                  {huge, "", []string{"huge", "more than 16777216 bytes"}},
+		"another kind of keytab": {"MEMORY:keys", "", []string{"type MEMORY, which is not supported"}},
+		"a drive":                {"C:keys", "", []string{"keytab C:keys", "not exist"}},
+		"no principal at all":    {keytabFile(t, realm, "svc", key{"pw", 1, 18, 0}), "svc/", []string{"svc/"}},
+		"a token of no meaning":  {"%{nonsense}", "", []string{"%{nonsense}", "not a token"}},
 		"a folder":               {t.TempDir(), "", []string{"not a regular file"}},
 		"types that nobody uses": {write(t, "kt", des), "svc", []string{"svc@" + realm.Name(), "etype 3", "not supported"}},
 		"keys of others":         {keytabFile(t, realm, "other", key{"pw", 1, 18, 0}), "svc", []string{"no key of svc@", "other@" + realm.Name()}},
@@ -173,6 +177,20 @@ func TestKeytabErrors(t *testing.T) {
 				t.Errorf("%T %v", err, err)
 			}
 		})
+	}
+}
+
+// What is wrong with the configuration is said before any keytab is looked for.
+func TestKeytabWithoutConfiguration(t *testing.T) {
+	realm := start(t)
+	o := environment(realm)
+	o.Krb5ConfText = "[realms\nR = {\n"
+	if _, err := kerberos.Keytab("/nonexistent/keytab", o); err == nil || !strings.Contains(err.Error(), "krb5.conf") {
+		t.Errorf("%v", err)
+	}
+	o = as(environment(realm), "a@B@C")
+	if _, err := kerberos.Keytab(keytabFile(t, realm, "svc", key{"pw", 1, 18, 0}), o); err == nil || !strings.Contains(err.Error(), "two realms") {
+		t.Errorf("%v", err)
 	}
 }
 
