@@ -1,6 +1,7 @@
 package kerberos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,10 +102,8 @@ func (c *keytabCredentials) load(ctx context.Context) (krb.Principal, []kdcclien
 		return fail(err, "make one with ktutil, kadmin or ktpass")
 	case len(keys) > 0:
 		return found.client, keys, nil // and what is behind a torn entry does not count, as with kinit -k
-	case len(found.names) == 0 && err == nil:
-		return fail(errors.New("it holds no keys"), "")
 	case len(found.names) == 0:
-		return fail(err, "")
+		return fail(cmp.Or(err, errors.New("it holds no keys")), "")
 	case len(found.unusable) > 0:
 		return fail(fmt.Errorf("its keys of %s are of the types %s, which are not supported", found.client, strings.Join(found.unusable, ", ")),
 			"get a keytab with AES keys")

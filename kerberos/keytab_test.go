@@ -1,6 +1,7 @@
 package kerberos_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -191,6 +192,23 @@ func TestKeytabWithoutConfiguration(t *testing.T) {
 	o = as(environment(realm), "a@B@C")
 	if _, err := kerberos.Keytab(keytabFile(t, realm, "svc", key{"pw", 1, 18, 0}), o); err == nil || !strings.Contains(err.Error(), "two realms") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Of a keytab with many principals the error names ten, each once.
+func TestKeytabOfManyPrincipals(t *testing.T) {
+	realm := start(t)
+	file := keytabOf(t, realm, "p00", key{"pw", 1, 18, 0})
+	for i := range 12 {
+		for kvno := range uint8(2) {
+			file = append(file, keytabOf(t, realm, fmt.Sprintf("p%02d", i), key{"pw", kvno, 17, 0})[2:]...)
+		}
+	}
+	_, err := kerberos.Keytab(write(t, "keytab", file), as(environment(realm), "alice"))
+	for i := range 12 {
+		if n := strings.Count(fmt.Sprint(err), fmt.Sprintf("p%02d@", i)); n != map[bool]int{true: 1, false: 0}[i < 10] {
+			t.Errorf("p%02d is named %d times: %v", i, n, err)
+		}
 	}
 }
 
