@@ -1,7 +1,9 @@
 package kerberos_test
 
 import (
+	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -158,5 +160,103 @@ func TestCanonicalNamesOfStrangers(t *testing.T) {
 		if name, err := source.CanonicalHost(t.Context(), host, false); err == nil || name != "" || len(dns.asked) > 0 {
 			t.Errorf("%q: %q, %v, DNS was asked for %q", host, name, err, dns.asked)
 		}
+	}
+}
+
+// reverse is a DNS in which addresses lead back in odd ways.
+type reverse struct {
+	hosts
+	addrs    []netip.Addr
+	addrsErr error
+	names    []string
+	namesErr error
+}
+
+func (r *reverse) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return r.addrs, r.addrsErr
+}
+
+func (r *reverse) LookupAddr(context.Context, string) ([]string, error) { return r.names, r.namesErr }
+
+// With rdns the name of the address counts where there is one, else the forward
+// name, as with MIT.
+func TestReverseNames(t *testing.T) {
+	addrs, no := []netip.Addr{netip.MustParseAddr("::ffff:192.0.2.1")}, errors.New("no answer")
+	for name, tc := range map[string]struct {
+		dns  *reverse
+		want string
+	}{
+		"a name":          {&reverse{addrs: addrs, names: []string{"Back.example."}}, "back.example"},
+		"no name":         {&reverse{addrs: addrs}, "front.example"},
+		"no answer":       {&reverse{addrs: addrs, namesErr: no}, "front.example"},
+		"both":            {&reverse{addrs: addrs, names: []string{"back.example."}, namesErr: no}, "front.example"},
+		"no address":      {&reverse{names: []string{"back.example."}}, "front.example"},
+		"address unknown": {&reverse{addrs: addrs, names: []string{"back.example."}, addrsErr: no}, ""},
+		"no host":         {&reverse{addrs: addrs, names: []string{"back.example@EVIL.TEST."}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			realm := start(t)
+			o := environment(realm)
+			tc.dns.canonical = map[string]string{"alias.example": "front.example."}
+			o.Resolver = tc.dns
+			o.Krb5ConfText = "[libdefaults]\nrdns = true\n" + strings.ReplaceAll(o.Krb5ConfText, "rdns", "#rdns")
+			source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := source.CanonicalHost(t.Context(), "alias.example", false)
+			if got != tc.want || (err != nil) != (tc.want == "") {
+				t.Errorf("%q, %v, want %q", got, err, tc.want)
+			}
+		})
+	}
+}
+
+// A source that returns nothing at all is an error, not a panic.
+func TestNoTicket(t *testing.T) {
+	in, err := kerberos.NewInitiator(noTicket{}, kerberos.InitiatorOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Initiate(t.Context(), middleware.Target{Host: "a.example", Port: "80"}); !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), "no ticket") {
+		t.Errorf("%v", err)
+	}
+}
+
+type noTicket struct{}
+
+func (noTicket) ServiceTicket(context.Context, string) (kerberos.Ticket, error) {
+	return kerberos.Ticket{}, nil
+}
+
+// DNS is asked where a KDC does not know the name in the URL: not for a name that
+// was configured, and not for any other reason.
+func TestDNSIsNotAsked(t *testing.T) {
+	realm := start(t)
+	for name, tc := range map[string]struct {
+		cache string
+		o     kerberos.InitiatorOptions
+	}{
+		"override":       {write(t, "cc", realm.CCache("alice")), kerberos.InitiatorOptions{HostOverride: "alias.example"}},
+		"overrides":      {write(t, "cc", realm.CCache("alice")), kerberos.InitiatorOptions{HostOverrides: map[string]string{"*": "alias.example"}}},
+		"no credentials": {t.TempDir() + "/none", kerberos.InitiatorOptions{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dns := &hosts{canonical: map[string]string{"alias.example": "localhost."}}
+			o := environment(realm)
+			o.Resolver = dns
+			source, err := kerberos.CCache(tc.cache, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tc.o.Canonicalize = kerberos.CanonicalizeFallback
+			in, err := kerberos.NewInitiator(source, tc.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := in.Initiate(t.Context(), middleware.Target{Host: "alias.example", Port: "80"}); err == nil || len(dns.asked) > 0 {
+				t.Errorf("asked for %q, error %v", dns.asked, err)
+			}
+		})
 	}
 }

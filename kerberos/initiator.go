@@ -195,11 +195,7 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 	if !i.allowed.Match(t.Host, t.Port) {
 		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrNotAllowed, Host: t.HostPort(), Hint: "add it to AllowedHosts"}
 	}
-	spn, fixed, err := i.names.spn(t)
-	if err != nil {
-		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Host: t.HostPort(), Err: err,
-			Hint: "use a URL with a host name, or set HostOverride"}
-	}
+	spn, fixed := i.names.spn(t)
 	begin := i.o.Now()
 	ticket, err := i.source.ServiceTicket(ctx, spn)
 	if err != nil && !fixed && unknownService(err) {

@@ -52,8 +52,12 @@ func newSPNMaker(source TicketSource, o *InitiatorOptions) (*spnMaker, error) {
 	if strings.ContainsFunc(o.Service, notInWord) {
 		return nil, fmt.Errorf("service class %q must be a plain word such as HTTP or WSMAN", o.Service)
 	}
-	if _, err := hostname.Normal(o.HostOverride); err != nil && o.HostOverride != "" {
-		return nil, fmt.Errorf("host override %q must be a host name alone, without scheme and port: %w", o.HostOverride, err)
+	if o.HostOverride != "" {
+		host, err := hostname.Normal(o.HostOverride)
+		if err != nil {
+			return nil, fmt.Errorf("host override %q must be a host name alone, without scheme and port: %w", o.HostOverride, err)
+		}
+		o.HostOverride = host
 	}
 	if strings.ContainsFunc(o.Realm, notInRealm) {
 		return nil, fmt.Errorf("%q is no name of a realm", o.Realm)
@@ -66,39 +70,40 @@ func newSPNMaker(source TicketSource, o *InitiatorOptions) (*spnMaker, error) {
 	}
 	n := &spnMaker{o: o}
 	for pattern, name := range o.HostOverrides {
-		if !n.overrides.Set(pattern, name) {
-			return nil, fmt.Errorf("host override for %q: want a host such as app.example, app.example:8443 or *.corp.example", pattern)
-		}
-		if err := checkOverride(name); err != nil {
+		value, err := override(name)
+		if err != nil {
 			return nil, fmt.Errorf("host override %q for %q: want a host, service/host or service/host@REALM: %w", name, pattern, err)
+		}
+		if !n.overrides.Set(pattern, value) {
+			return nil, fmt.Errorf("host override for %q: want a host such as app.example, app.example:8443 or *.corp.example", pattern)
 		}
 	}
 	return n, nil
 }
 
-// checkOverride returns what is wrong with a value of HostOverrides.
-func checkOverride(name string) error {
+// override returns a value of HostOverrides: a normal host, or a principal as it
+// was written, which may be one of capitals.
+func override(name string) (string, error) {
 	service, rest, whole := strings.Cut(name, "/")
 	if !whole {
-		_, err := hostname.Normal(name)
-		return err
+		return hostname.Normal(name)
 	}
 	host, realm, inRealm := strings.Cut(rest, "@")
 	if inRealm && (realm == "" || strings.ContainsFunc(realm, notInRealm)) {
-		return fmt.Errorf("%q is no name of a realm", realm)
+		return "", fmt.Errorf("%q is no name of a realm", realm)
 	}
 	if service == "" || strings.ContainsFunc(service, notInWord) {
-		return fmt.Errorf("%q is no service class", service)
+		return "", fmt.Errorf("%q is no service class", service)
 	}
 	// Principals with a port in them, as PortInSPN makes them, are names too.
 	if name, port, ok := strings.Cut(host, ":"); ok && !hostname.IsAddress(host) {
 		if _, err := hostname.NormalPort(port); err != nil {
-			return err
+			return "", err
 		}
 		host = name
 	}
 	_, err := hostname.Normal(host)
-	return err
+	return name, err
 }
 
 // notInWord reports what does not stand in a service class.
@@ -110,33 +115,31 @@ func notInWord(r rune) bool {
 // the first @ (RFC 4120 section 6.1; realms in the style of X.500 have slashes).
 func notInRealm(r rune) bool { return r <= ' ' || r == 0x7f || r == '@' || r == '\\' }
 
-// spn returns the service principal for a target. It is fixed where it was
-// configured, rather than made of the URL.
-func (n *spnMaker) spn(t middleware.Target) (spn string, fixed bool, err error) {
-	host := t.Host
+// spn returns the service principal for a target whose host is one
+// ([middleware.Target.Check]). It is fixed where it was configured, rather than
+// made of the URL.
+func (n *spnMaker) spn(t middleware.Target) (spn string, fixed bool) {
 	if name, ok := n.overrides.Get(t.Host, t.Port); ok {
 		if strings.Contains(name, "/") {
-			return n.inRealm(name), true, nil
+			return n.inRealm(name), true
 		}
-		host, fixed = name, true
-	} else if n.o.HostOverride != "" && t.From == "" {
-		host, fixed = n.o.HostOverride, true
+		return n.of(name, ""), true
 	}
-	spn, err = n.of(host, t.Port, fixed)
-	return spn, fixed, err
+	if n.o.HostOverride != "" && t.From == "" {
+		return n.of(n.o.HostOverride, ""), true
+	}
+	host, _ := hostname.Normal(t.Host) // was checked
+	return n.of(host, t.Port), false
 }
 
-// of returns the service principal of a host, which has no zone there.
-func (n *spnMaker) of(host, port string, fixed bool) (string, error) {
-	host, err := hostname.Normal(host)
-	if err != nil {
-		return "", err
-	}
+// of returns the service principal of a normal host, which has no zone there, and
+// of a port where principals have one.
+func (n *spnMaker) of(host, port string) string {
 	host = hostname.WithoutZone(host)
-	if n.o.PortInSPN && !fixed && port != "" && port != "80" && port != "443" {
+	if n.o.PortInSPN && port != "" && port != "80" && port != "443" {
 		host += ":" + port
 	}
-	return n.inRealm(n.o.Service + "/" + host), nil
+	return n.inRealm(n.o.Service + "/" + host)
 }
 
 func (n *spnMaker) inRealm(spn string) string {
@@ -172,11 +175,12 @@ func (i *initiator) byCanonicalName(ctx context.Context, t middleware.Target, sp
 		return Ticket{}, e
 	}
 	// What DNS says is a name and no more: overrides are for hosts in URLs.
-	second, err := i.names.of(name, t.Port, false)
+	name, err = hostname.Normal(name)
 	if err != nil {
 		e.Err = fmt.Errorf("%w; and what DNS gives for its canonical name is none: %w", e.Err, err)
 		return Ticket{}, e
 	}
+	second := i.names.of(name, t.Port)
 	if second == spn {
 		return Ticket{}, unknown
 	}

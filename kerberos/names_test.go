@@ -64,18 +64,20 @@ func TestCanonicalNames(t *testing.T) {
 		"reverse":             {mode: kerberos.CanonicalizeFallback, conf: "rdns = true", host: "turned.example", want: "back.example", asked: 1},
 		"reverse is not meant": {mode: kerberos.CanonicalizeFallback, conf: "rdns = false", host: "turned.example",
 			says: []string{"HTTP/turned.example", "HTTP/front.example"}, asked: 1},
-		"short":           {conf: "qualify_shortname = example", host: "Real", want: "real.example"},
-		"short, unknown":  {conf: "qualify_shortname = example", host: "unreal", says: []string{"HTTP/unreal", "HTTP/unreal.example"}},
-		"nor the second":  {mode: kerberos.CanonicalizeFallback, host: "lost.example", says: []string{"HTTP/lost.example", "HTTP/nowhere.example"}, asked: 1},
-		"not in DNS":      {mode: kerberos.CanonicalizeFallback, host: "none.example", says: []string{"HTTP/none.example", "no such host"}, asked: 1},
-		"same in DNS":     {mode: kerberos.CanonicalizeFallback, host: "same.example", says: []string{"HTTP/same.example"}, asked: 1},
-		"an address":      {mode: kerberos.CanonicalizeFallback, host: "192.0.2.7", says: []string{"HTTP/192.0.2.7"}},
-		"an IPv6 address": {mode: kerberos.CanonicalizeFallback, host: "2001:db8::7", says: []string{"HTTP/2001:db8::7"}},
+		"short":               {conf: "qualify_shortname = example", host: "Real", want: "real.example"},
+		"short, unknown":      {conf: "qualify_shortname = example", host: "unreal", says: []string{"HTTP/unreal", "HTTP/unreal.example"}},
+		"short, a whole name": {mode: kerberos.CanonicalizeFallback, conf: "qualify_shortname = example", host: "alias.example", want: "real.example", asked: 1},
+		"short, not set":      {mode: kerberos.CanonicalizeFallback, host: "brief", want: "real.example", asked: 1},
+		"nor the second":      {mode: kerberos.CanonicalizeFallback, host: "lost.example", says: []string{"HTTP/lost.example", "HTTP/nowhere.example"}, asked: 1},
+		"not in DNS":          {mode: kerberos.CanonicalizeFallback, host: "none.example", says: []string{"HTTP/none.example", "no such host"}, asked: 1},
+		"same in DNS":         {mode: kerberos.CanonicalizeFallback, host: "same.example", says: []string{"HTTP/same.example"}, asked: 1},
+		"an address":          {mode: kerberos.CanonicalizeFallback, host: "192.0.2.7", says: []string{"HTTP/192.0.2.7"}},
+		"an IPv6 address":     {mode: kerberos.CanonicalizeFallback, host: "2001:db8::7", says: []string{"HTTP/2001:db8::7"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t, fakekdc.WithService("HTTP/real.example"), fakekdc.WithService("HTTP/back.example"))
 			dns := &hosts{canonical: map[string]string{
-				"alias.example": "Real.example.", "lost.example": "nowhere.example.", "same.example": "same.example.", "turned.example": "front.example.",
+				"alias.example": "Real.example.", "brief": "real.example.", "lost.example": "nowhere.example.", "same.example": "same.example.", "turned.example": "front.example.",
 			}, back: map[string]string{"192.0.2.1": "back.example."}}
 			o := environment(realm)
 			o.Resolver = dns
