@@ -124,3 +124,24 @@ func TestSameKDC(t *testing.T) {
 		}
 	}
 }
+
+// What the primary KDC grants is the result, and the key that it took is not held
+// against anybody.
+func TestPrimaryGrants(t *testing.T) {
+	replica := newScripted(t, realmA)
+	replica.password = "before"
+	replica.start()
+	primary := newScripted(t, realmA).start()
+	c := client(Options{Locate: at(replica.addr), LocatePrimary: at(primary.addr)})
+	tgt, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, "correct horse"), Guard: strict{t}})
+	if err != nil || !tgt.Client.Equal(alice) {
+		t.Errorf("%v %v", tgt, err)
+	}
+}
+
+// strict is a guard that wants to hear of no refusal.
+type strict struct{ t *testing.T }
+
+func (strict) Begin(context.Context) (func(), error) { return func() {}, nil }
+func (strict) Refused(KeyEntry) *Error               { return nil }
+func (s strict) Refuse(key KeyEntry, why *Error)     { s.t.Errorf("%s is refused: %v", key.named(), why) }
