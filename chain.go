@@ -45,11 +45,12 @@ func Chain(stages ...Middleware) Middleware {
 }
 
 // Wrap returns rt behind the given stages, the first outermost. A nil rt means
-// [http.DefaultTransport]. The result holds no connections of its own: closing
-// idle ones stays with rt.
+// one that [NewTransport] makes, for this chain alone; do not hand in
+// [http.DefaultTransport], whose connections everybody uses. The result holds no
+// connections but those of rt, and closes idle ones as rt does.
 func Wrap(rt http.RoundTripper, stages ...Middleware) http.RoundTripper {
 	if rt == nil {
-		rt = http.DefaultTransport
+		rt = NewTransport()
 	}
 	next := Chain(stages...)(rt.RoundTrip)
 	if c, ok := rt.(idleCloser); ok {

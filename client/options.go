@@ -129,7 +129,7 @@ type Options struct {
 	// Transport sends the requests. An *http.Transport is cloned, since
 	// connections that a server authenticated for one user must not carry
 	// another's requests; anything else is used as it is, and must not be shared
-	// between users. Nil means a clone of [http.DefaultTransport]. Servers that do
+	// between users. Nil means one of [github.com/kerbchain/kerbchain.NewTransport]. Servers that do
 	// not authenticate over HTTP/2 are asked over HTTP/1.1 by another clone.
 	Transport http.RoundTripper
 	// OneConnection keeps to one HTTP/1.1 connection for each host: parallel

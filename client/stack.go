@@ -147,7 +147,7 @@ func (o Options) proxies() preemptive.Policy {
 func (o Options) transport() (http.RoundTripper, func(*http.Request) (*url.URL, error)) {
 	rt := o.Transport
 	if rt == nil {
-		rt = http.DefaultTransport
+		rt = kerbchain.NewTransport()
 	}
 	t, ok := rt.(*http.Transport)
 	if !ok {

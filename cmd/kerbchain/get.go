@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/internal/printable"
 	"github.com/kerbchain/kerbchain/kerberos"
@@ -207,7 +208,7 @@ func (f *getFlags) options(w world) (client.Options, error) {
 		line, _, _ := strings.Cut(string(b), "\n")
 		o.Password = kerberos.NewSecret(strings.TrimSuffix(line, "\r"))
 	}
-	t := http.DefaultTransport.(*http.Transport).Clone()
+	t := kerbchain.NewTransport()
 	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: f.insecure}
 	if f.cacert != "" {
 		pem, err := os.ReadFile(f.cacert)

@@ -15,6 +15,7 @@ import (
 	"github.com/masterzen/winrm"
 	"github.com/masterzen/winrm/soap"
 
+	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
 )
 
@@ -45,7 +46,7 @@ func (t *Transporter) Transport(e *winrm.Endpoint) error {
 	}
 	o := t.options
 	if o.Transport == nil {
-		tr := http.DefaultTransport.(*http.Transport).Clone()
+		tr := kerbchain.NewTransport()
 		tr.ResponseHeaderTimeout = e.Timeout
 		tr.TLSClientConfig = &tls.Config{ServerName: e.TLSServerName, MinVersion: tls.VersionTLS12}
 		if len(e.CACert) > 0 {

@@ -19,6 +19,7 @@ package proxy
 import (
 	"net/http"
 
+	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -54,7 +55,7 @@ type Options struct {
 
 // New returns a transport that sends requests through a clone of t, which is
 // not changed, and authenticates to the proxies that t.Proxy names with tokens
-// of in, which must not be nil; a nil t means a clone of [http.DefaultTransport].
+// of in, which must not be nil; a nil t means one of [kerbchain.NewTransport].
 // Hooks and headers for CONNECT that t has are kept; see [Transport].
 //
 // Each CONNECT, and so each connection, gets a token of its own, made while the
@@ -64,10 +65,7 @@ type Options struct {
 // bindings (RFC 5929), whatever is asked for.
 func New(in middleware.Initiator, t *http.Transport, o Options) *Transport {
 	if t == nil {
-		t, _ = http.DefaultTransport.(*http.Transport)
-		if t == nil {
-			t = &http.Transport{Proxy: http.ProxyFromEnvironment}
-		}
+		t = kerbchain.NewTransport()
 	}
 	if o.Proof != ProofOptional && o.Proof != ProofDisabled {
 		o.Proof, o.Always = ProofRequired, true
