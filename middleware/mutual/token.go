@@ -6,7 +6,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/kerbchain/kerbchain/internal/challenge"
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -23,7 +23,7 @@ func check(ctx context.Context, sc middleware.SecurityContext, lines []string) v
 	if v.verified {
 		return v
 	}
-	c, ok := find(lines, sc.Target().Scheme)
+	c, ok := stages.FindToken(lines, stages.SchemeOf(sc))
 	if !ok {
 		return v
 	}
@@ -54,21 +54,9 @@ func check(ctx context.Context, sc middleware.SecurityContext, lines []string) v
 	return v
 }
 
-// find returns the first challenge of that scheme that bears, or should bear, a
-// token.
-func find(lines []string, scheme middleware.Scheme) (challenge.Challenge, bool) {
-	scheme = cmp.Or(scheme, middleware.Negotiate)
-	for c := range challenge.All(lines) {
-		if c.Is(string(scheme)) && (c.Token68 != "" || c.Malformed) {
-			return c, true
-		}
-	}
-	return challenge.Challenge{}, false
-}
-
 func hasToken(lines []string) bool {
 	for _, s := range []middleware.Scheme{middleware.Negotiate, middleware.Kerberos} {
-		if _, ok := find(lines, s); ok {
+		if _, ok := stages.FindToken(lines, s); ok {
 			return true
 		}
 	}

@@ -1,7 +1,6 @@
 package negotiate
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +9,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/leg"
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -32,10 +32,10 @@ func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
 	target, terr := c.target(resp)
 	c.challenged(resp, target, lines)
 	c.look(resp)
-	ch, scheme, ok := choose(lines, peer.sc)
+	ch, scheme, ok := stages.Choose(lines, peer.sc)
 	switch {
 	case !ok && peer.sc != nil && !peer.mine && sessionOver(resp, lines):
-		scheme = cmp.Or(peer.sc.Target().Scheme, middleware.Negotiate)
+		scheme = stages.SchemeOf(peer.sc)
 		ch = challenge.Challenge{Scheme: string(scheme)}
 	case !ok && peer.sc != nil:
 		c.refused(resp, target, elsewhere(lines))
@@ -223,30 +223,6 @@ func (c *call) target(resp *http.Response) (middleware.Target, error) {
 	t := middleware.TargetOf(u)
 	t.Proxy = true
 	return t, nil
-}
-
-// choose picks the challenge to answer: of the scheme of the context that is at
-// work, else Negotiate, else Kerberos; and of several the one with a token, if
-// a context is at work that could take it.
-func choose(lines []string, sc middleware.SecurityContext) (challenge.Challenge, middleware.Scheme, bool) {
-	schemes := []middleware.Scheme{middleware.Negotiate, middleware.Kerberos}
-	if sc != nil && sc.Target().Scheme == middleware.Kerberos {
-		schemes[0], schemes[1] = schemes[1], schemes[0]
-	}
-	all := challenge.Parse(lines)
-	for _, scheme := range schemes {
-		var found challenge.Challenge
-		ok := false
-		for _, ch := range all {
-			if ch.Is(string(scheme)) && (!ok || sc != nil && found.Token68 == "") {
-				found, ok = ch, true
-			}
-		}
-		if ok {
-			return found, scheme, true
-		}
-	}
-	return challenge.Challenge{}, "", false
 }
 
 func (c *call) challenged(resp *http.Response, t middleware.Target, lines []string) {

@@ -1,7 +1,6 @@
 package negotiate
 
 import (
-	"cmp"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -127,8 +126,7 @@ func (c *call) leg(r *http.Request, tokens ...leg.Token) leg.Leg {
 // r may as well be made of an older request's context.
 func sideOf(r *http.Request, field string, sc middleware.SecurityContext) side {
 	if sc != nil {
-		scheme := cmp.Or(sc.Target().Scheme, middleware.Negotiate)
-		if strings.HasPrefix(r.Header.Get(field), string(scheme)+" ") {
+		if strings.HasPrefix(r.Header.Get(field), string(stages.SchemeOf(sc))+" ") {
 			return side{sc: sc, signed: true, bytes: len(tokenOf(r, field))}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/challenge"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -44,7 +45,7 @@ func (a *answer) challenged(ctx context.Context) *middleware.Error {
 	a.call.emit(middleware.ChallengeEvent{
 		Host: a.proxy.HostPort(), Status: a.resp.StatusCode, Schemes: challenge.Schemes(lines), Leg: a.call.sent(),
 	})
-	ch, scheme, ok := choose(lines, a.sc)
+	ch, scheme, ok := stages.Choose(lines, a.sc)
 	switch {
 	case a.own:
 		return a.refused(nil, hintOwn)
@@ -55,7 +56,7 @@ func (a *answer) challenged(ctx context.Context) *middleware.Error {
 			return a.refused(why, hintNotAllowed)
 		}
 		return a.again(scheme)
-	case scheme != schemeOf(a.sc):
+	case scheme != stages.SchemeOf(a.sc):
 		return a.again(scheme)
 	}
 	token, err := ch.Token()
@@ -113,7 +114,7 @@ func (a *answer) verify(ctx context.Context) *middleware.Error {
 // step gives the context the proxy's token. A token without proof is no error
 // but a reason why there is none: whoever made it could have left it out.
 func (a *answer) step(ctx context.Context) (why, err error) {
-	ch, ok := find(slices.Concat(a.resp.Header.Values("Proxy-Authenticate"), a.resp.Header.Values("Proxy-Authentication-Info")), schemeOf(a.sc))
+	ch, ok := stages.FindToken(slices.Concat(a.resp.Header.Values("Proxy-Authenticate"), a.resp.Header.Values("Proxy-Authentication-Info")), stages.SchemeOf(a.sc))
 	if !ok {
 		return nil, nil
 	}
@@ -137,40 +138,4 @@ func (a *answer) missing() string {
 		return hintNotAllowed
 	}
 	return hintNoProof
-}
-
-// choose picks the challenge to answer: of the scheme at work, else Negotiate,
-// else Kerberos; and of several the one with a token.
-func choose(lines []string, sc middleware.SecurityContext) (challenge.Challenge, middleware.Scheme, bool) {
-	schemes := []middleware.Scheme{middleware.Negotiate, middleware.Kerberos}
-	if sc != nil && schemeOf(sc) == middleware.Kerberos {
-		slices.Reverse(schemes)
-	}
-	for _, s := range schemes {
-		if ch, ok := find(lines, s); ok && sc != nil {
-			return ch, s, true
-		}
-		if ch, ok := challenge.Find(lines, string(s)); ok {
-			return ch, s, true
-		}
-	}
-	return challenge.Challenge{}, "", false
-}
-
-// find returns the first challenge of that scheme that bears, or should bear, a
-// token.
-func find(lines []string, scheme middleware.Scheme) (challenge.Challenge, bool) {
-	for ch := range challenge.All(lines) {
-		if ch.Is(string(scheme)) && (ch.Token68 != "" || ch.Malformed) {
-			return ch, true
-		}
-	}
-	return challenge.Challenge{}, false
-}
-
-func schemeOf(sc middleware.SecurityContext) middleware.Scheme {
-	if s := sc.Target().Scheme; s != "" {
-		return s
-	}
-	return middleware.Negotiate
 }
