@@ -63,6 +63,9 @@ func TestKeyTableOrder(t *testing.T) {
 			t.Errorf("%s: version %d, %v", name, got.Kvno, err)
 		}
 	}
+	if got, err := KeyTable([]KeyEntry{a, d}).Key(t.Context(), krb.EtypeInfo{Etype: 18}, 1); err != nil || !got.Key.Equal(a.Key) {
+		t.Errorf("the version that the KDC used: %d, %v", got.Kvno, err)
+	}
 	if got, want := b.named(), "the key of version 2 and type aes128-cts-hmac-sha1-96"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
