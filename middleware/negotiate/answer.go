@@ -34,7 +34,7 @@ func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
 	c.look(resp)
 	ch, scheme, ok := stages.Choose(lines, peer.sc)
 	switch {
-	case !ok && peer.sc != nil && !peer.mine && sessionOver(resp, lines):
+	case peer.sc != nil && !peer.mine && sessionOver(resp, lines):
 		scheme = stages.SchemeOf(peer.sc)
 		ch = challenge.Challenge{Scheme: string(scheme)}
 	case !ok && peer.sc != nil:
@@ -52,7 +52,7 @@ func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
 		return nil, nil
 	}
 	token, err := c.token(resp, peer, target, ch)
-	if err != nil || token == nil {
+	if token == nil {
 		return nil, err
 	}
 	return c.complete(peer, *token)

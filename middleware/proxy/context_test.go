@@ -183,6 +183,11 @@ func TestEvents(t *testing.T) {
 			"ticket for " + full, "token for " + at, send, challenge,
 			middleware.RefusedEvent{Host: at, Status: 407, Reason: middleware.Refused},
 		}},
+		"no longer offered": {fakekdc.Quirks{Challenge: []string{"NTLM"}, Reject: true, Rejection: fakekdc.RejectPlain}, []any{
+			"ticket for " + full, "token for " + at, send,
+			middleware.ChallengeEvent{Host: at, Status: 407, Schemes: []string{"NTLM"}, Leg: 1},
+			middleware.RefusedEvent{Host: at, Status: 407},
+		}},
 		"forged": {fakekdc.Quirks{Token: fakekdc.TokenForged}, []any{
 			"ticket for " + full, "token for " + at, send,
 			middleware.VerdictEvent{Host: at, SPN: full, Mode: "optional", Status: 200, Reason: middleware.WrongKey},
@@ -197,6 +202,12 @@ func TestEvents(t *testing.T) {
 			check(tc.want...)
 		})
 	}
+	// Of a proxy that was sent nothing there is nothing to refuse.
+	l.proxy.SetQuirks(fakekdc.Quirks{Challenge: []string{"NTLM"}})
+	if _, err := get(ctx, l.through(t, proxy.Options{}), l.origin.URL()); err == nil {
+		t.Error("no error")
+	}
+	check(middleware.ChallengeEvent{Host: at, Status: 407, Schemes: []string{"NTLM"}, Leg: 1})
 }
 
 // A ticket that the proxy's present key does not open is fetched anew, once.
@@ -374,6 +385,21 @@ func TestProxyFunction(t *testing.T) {
 		if diff := cmp.Diff([]int{407, 200}, got); diff != "" || asked != i+1 {
 			t.Errorf("asked %d times; answers to CONNECT (-want +got):\n%s", asked, diff)
 		}
+	}
+	// One that changes its mind leads through a tunnel that is not signed for.
+	asked = 0
+	l.proxy.SetQuirks(fakekdc.Quirks{Before: fakekdc.ForwardProxy()})
+	rt = l.through(t, proxy.Options{Always: true}, func(tr *http.Transport) {
+		tr.Proxy = func(*http.Request) (*url.URL, error) {
+			if asked++; asked == 1 {
+				return nil, nil
+			}
+			return l.proxy.URL(), nil
+		}
+	})
+	wantHello(t, rt, l.origin.URL())
+	if recs := l.proxy.Connects(); asked != 2 || recs[len(recs)-1].Scheme != "" {
+		t.Errorf("asked %d times, %v", asked, recs[len(recs)-1])
 	}
 	// One that fails is an error of the transport's.
 	fail := errors.New("no idea")

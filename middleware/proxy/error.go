@@ -65,9 +65,6 @@ func (e *ConnectError) Error() string {
 	return s + ", offering " + strings.Join(e.Schemes, ", ")
 }
 
-// maxSchemes bounds what an error tells of a challenge.
-const maxSchemes = 8
-
 // common are the schemes that errors name.
 var common = map[string]string{
 	"basic": "Basic", "bearer": "Bearer", "digest": "Digest", "kerberos": "Kerberos",
@@ -78,7 +75,7 @@ func offered(lines []string) []string {
 	var out []string
 	for ch := range challenge.All(lines) {
 		s := cmp.Or(common[strings.ToLower(ch.Scheme)], "other")
-		if !slices.Contains(out, s) && len(out) < maxSchemes {
+		if !slices.Contains(out, s) {
 			out = append(out, s)
 		}
 	}

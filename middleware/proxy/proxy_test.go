@@ -217,6 +217,27 @@ func TestRefused(t *testing.T) {
 				http.Error(w, "canary", http.StatusServiceUnavailable)
 			})}), statuses: []int{503}, again: true,
 		},
+		"is asked too often": {
+			web: quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "canary", http.StatusTooManyRequests)
+			})}), statuses: []int{429}, again: true,
+		},
+		"fails": {
+			web: quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "canary", http.StatusInternalServerError)
+			})}), statuses: []int{500}, again: true,
+		},
+		"knows no CONNECT": {
+			web: quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "canary", http.StatusNotImplemented)
+			})}), statuses: []int{501},
+		},
+		"knows who asks, and says 407": {
+			web: fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "canary", http.StatusProxyAuthRequired)
+			})}, statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
+			text: []string{"the proxy knows who asks", "look for who may use the proxy"},
+		},
 		"forbids those it knows": {
 			web: fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				http.Error(w, "canary", http.StatusForbidden)
@@ -290,6 +311,18 @@ func TestRefused(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Where proof is required and no token was allowed, the list is named.
+func TestProofNotAllowed(t *testing.T) {
+	l := start(t, setup{web: quirk(fakekdc.Quirks{Before: fakekdc.ForwardProxy()})})
+	for host, hint := range map[string]string{"other.example": "AllowedHosts", "proxy.example": "ProofOptional"} {
+		names := kerberos.InitiatorOptions{Proxy: &kerberos.InitiatorOptions{AllowedHosts: []string{host}}}
+		_, err := get(t.Context(), l.with(t, l.initiator(t, names), proxy.Options{Proof: proxy.ProofRequired}), l.origin.URL())
+		if !errors.Is(err, middleware.ErrNotVerified) || !strings.Contains(err.Error(), hint) {
+			t.Errorf("%s allowed: %v, want %s in it", host, err, hint)
+		}
 	}
 }
 

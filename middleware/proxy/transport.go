@@ -63,7 +63,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if resp != nil && resp.Request == sent {
 			resp.Request = r
 		}
-		if err == nil || !c.again(err) {
+		if !c.again(err) {
 			return resp, err
 		}
 		refused = err
@@ -114,7 +114,7 @@ func (t *Transport) NewClientConn(ctx context.Context, scheme, address string) (
 	defer c.end()
 	for {
 		conn, err := t.base.NewClientConn(t.within(ctx, c), scheme, address)
-		if err == nil || !c.again(err) {
+		if !c.again(err) {
 			return conn, err
 		}
 	}
