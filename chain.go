@@ -44,10 +44,12 @@ func Chain(stages ...Middleware) Middleware {
 	}
 }
 
-// Wrap returns rt behind the given stages, the first outermost. A nil rt means
-// one that [NewTransport] makes, for this chain alone; do not hand in
-// [http.DefaultTransport], whose connections everybody uses. The result holds no
-// connections but those of rt, and closes idle ones as rt does.
+// Wrap returns rt behind the given stages, the first outermost. A nil rt means a
+// transport of its own ([NewTransport]). Do not give [http.DefaultTransport] to
+// stages that authenticate: a server may authenticate the connection, and whoever
+// else uses that transport in the program is then served as the same user.
+//
+// The result closes the idle connections of rt, if rt does.
 func Wrap(rt http.RoundTripper, stages ...Middleware) http.RoundTripper {
 	if rt == nil {
 		rt = NewTransport()

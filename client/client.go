@@ -25,7 +25,8 @@ func New(o Options) (*http.Client, error) {
 }
 
 // NewTransport returns the standard stack as an [http.RoundTripper], for
-// clients that are made elsewhere. One transport is for one identity.
+// clients that are made elsewhere. Its connections are its own, and each client
+// principal's; see [Connections].
 func NewTransport(o Options) (http.RoundTripper, error) {
 	in, err := o.initiator()
 	if err != nil {
@@ -38,7 +39,7 @@ func NewTransport(o Options) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, err
 	}
-	rt := stack.Wrap(withHTTP1(base, o.tunneled))
+	rt := stack.Wrap(o.connections(base, func(t *http.Transport) http.RoundTripper { return withHTTP1(t, o.tunneled) }))
 	if o.OneConnection {
 		rt = &inTurn{next: rt, hosts: make(map[string]*turn)}
 	}

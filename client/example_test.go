@@ -237,7 +237,7 @@ func ExampleNewStack_customChain() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	rt := kerbchain.Wrap(intranet.options.Transport, // nil in earnest: a transport of its own
+	rt := kerbchain.Wrap(client.Connections(in, intranet.options.Transport.(*http.Transport)), // nil in earnest
 		requestID,
 		mutual.New(mutual.Options{}),
 		negotiate.New(in, negotiate.Options{}),

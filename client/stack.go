@@ -145,15 +145,15 @@ func (o Options) proxies() preemptive.Policy {
 
 // transport returns what sends the requests, and which proxy they go through.
 func (o Options) transport() (http.RoundTripper, func(*http.Request) (*url.URL, error)) {
-	rt := o.Transport
-	if rt == nil {
-		rt = kerbchain.NewTransport()
-	}
-	t, ok := rt.(*http.Transport)
-	if !ok {
+	var t *http.Transport
+	switch rt := o.Transport.(type) {
+	case nil:
+		t = kerbchain.NewTransport()
+	case *http.Transport:
+		t = rt.Clone()
+	default:
 		return rt, o.Proxy
 	}
-	t = t.Clone()
 	if o.OneConnection {
 		t = http1Only(t)
 		t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.DisableKeepAlives = 1, 1, false
@@ -162,4 +162,14 @@ func (o Options) transport() (http.RoundTripper, func(*http.Request) (*url.URL, 
 		t.Proxy = o.Proxy
 	}
 	return t, t.Proxy
+}
+
+// connections returns a transport like base that keeps the connections of each
+// principal apart, made by wire of each clone. Initiator is set.
+func (o Options) connections(base http.RoundTripper, wire func(*http.Transport) http.RoundTripper) http.RoundTripper {
+	t, ok := base.(*http.Transport)
+	if !ok {
+		return newForeign(o.Initiator, base)
+	}
+	return newConnections(o.Initiator, t.Proxy, func() http.RoundTripper { return wire(t.Clone()) })
 }

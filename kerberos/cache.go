@@ -93,8 +93,8 @@ type cacheCredentials struct {
 	collection ccache.Collection
 	want       krb.Principal // zero: whoever suits the server
 
-	checked atomic.Int64  // when the collection was last looked at, in nanoseconds of the local clock
-	epoch   atomic.Uint64 // how often another cache became the primary one
+	primaries look          // at the primary cache of the collection
+	epoch     atomic.Uint64 // how often another cache became the primary one
 
 	mu      sync.Mutex
 	primary string
@@ -105,25 +105,12 @@ type cacheCredentials struct {
 type member struct {
 	store ccache.Store
 	seen  atomic.Pointer[string] // its state when it was last looked at
-	at    atomic.Int64           // when that was
+	look  look                   // at the state
 	gone  atomic.Int64           // since when it is not there, 0 if it is
 
 	mu    sync.Mutex
 	last  *ccache.Cache // the last that could be read whole
 	state string        // of last
-}
-
-// interval is how often a cache is looked at, at most.
-const interval = time.Second
-
-// elapsed reports whether it is time to look again. Of those who ask at the same
-// time one is told so.
-func elapsed(at *atomic.Int64, now time.Time) bool {
-	last, n := at.Load(), now.UnixNano()
-	if d := n - last; d >= 0 && d < int64(interval) {
-		return false
-	}
-	return at.CompareAndSwap(last, n)
 }
 
 // member returns the one of a store, which it makes at need.
@@ -156,24 +143,24 @@ func (c *cacheCredentials) sees(primary ccache.Store) {
 // check looks once a second at most. A cache that is gone for a moment, as while
 // kinit replaces it, has not changed.
 func (c *cacheCredentials) check(ctx context.Context, s *session, now time.Time) (uint64, bool) {
-	if elapsed(&c.checked, now) {
+	c.primaries.due(ctx, c.s.o.Now, func(ctx context.Context) {
 		if primary, err := c.collection.Primary(ctx); err == nil {
 			c.sees(primary)
 		}
-	}
+	})
 	c.mu.Lock()
 	m := c.members[s.name]
 	c.mu.Unlock()
 	if m == nil {
 		return c.epoch.Load(), true
 	}
-	if elapsed(&m.at, now) {
+	m.look.due(ctx, c.s.o.Now, func(ctx context.Context) {
 		state, err := m.store.State(ctx)
 		if err == nil {
 			m.seen.Store(&state)
 		}
 		m.missing(errors.Is(err, fs.ErrNotExist), now)
-	}
+	})
 	seen := m.seen.Load()
 	return c.epoch.Load(), seen != nil && *seen != s.state || m.destroyed(now)
 }

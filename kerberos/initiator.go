@@ -145,6 +145,7 @@ func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	if o.Delegation < DelegationOff || o.Delegation > DelegationAlways {
 		return nil, fmt.Errorf("unknown mode of delegation %d", o.Delegation)
 	}
+	identifier, _ := source.(Identifier)
 	delegator, ok := source.(Delegator)
 	if o.Delegation != DelegationOff && !ok {
 		return nil, fmt.Errorf("the ticket source %T cannot delegate: use one of this package, or leave Delegation at DelegationOff", source)
@@ -161,7 +162,7 @@ func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	}
 	o.BindingsAware = o.BindingsAware || tellsBindings(source)
 	return &initiator{
-		source: source, delegator: delegator, o: o, names: names,
+		source: source, identifier: identifier, delegator: delegator, o: o, names: names,
 		allowed: hostpattern.Parse(orAll(o.AllowedHosts)), delegateTo: hostpattern.Parse(orAll(o.DelegateTo)),
 	}, nil
 }
@@ -176,7 +177,8 @@ func orAll(hosts []string) []string {
 
 type initiator struct {
 	source     TicketSource
-	delegator  Delegator // nil where the source is none
+	identifier Identifier // nil where the source is none
+	delegator  Delegator  // nil where the source is none
 	o          InitiatorOptions
 	names      *spnMaker
 	allowed    hostpattern.List

@@ -32,6 +32,7 @@ type credentials interface {
 type session struct {
 	name   string // among those of the source
 	client krb.Principal
+	who    string                                         // client as text, once it is published
 	tgt    *krb.Ticket                                    // nil when there are service tickets alone
 	stored func(server krb.Principal) (*krb.Ticket, bool) // service tickets at hand; may be nil
 	keep   func(ctx context.Context, t *krb.Ticket)       // writes a fetched ticket back; may be nil
@@ -109,6 +110,7 @@ func (s *Source) renewOnUse(ctx context.Context, server krb.Principal) {
 // publish puts a session in the place of the one of its name. Those of caches
 // that are gone make room.
 func (s *Source) publish(fresh *session) {
+	fresh.who = fresh.client.String()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, there := s.sessions[fresh.name]; !there && len(s.sessions) >= maxSessions {

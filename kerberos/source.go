@@ -188,7 +188,9 @@ func (s *Source) ServiceTicket(ctx context.Context, spn string) (Ticket, error) 
 	t, ok := s.tickets[spn]
 	session := s.sessions[t.session]
 	s.mu.RUnlock()
-	if ok && session != nil && usable(t.t, now.Add(t.offset)) {
+	// Another cache may have taken the session's place under the same name, and been
+	// read for another service.
+	if ok && session != nil && t.client == session.who && usable(t.t, now.Add(t.offset)) {
 		if epoch, changed := s.creds.check(ctx, session, now); !changed && epoch == t.epoch {
 			if session.due(now) {
 				s.renewOnUse(ctx, t.t.Server)
@@ -249,14 +251,9 @@ func usable(t *krb.Ticket, now time.Time) bool {
 }
 
 func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
-	server, err := krb.ParsePrincipal(spn)
+	server, err := s.server(spn)
 	if err != nil {
-		e := s.noCredentials(err, "")
-		e.SPN = spn
-		return Ticket{}, e
-	}
-	if server.Realm == "" && len(server.Components) > 1 {
-		server.Realm, _ = s.conf.RealmOf(hostOf(server))
+		return Ticket{}, err
 	}
 	before := s.made.Load()
 	session, epoch, err := s.open(ctx, server)

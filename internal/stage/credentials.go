@@ -56,6 +56,21 @@ func Own(r *http.Request, stage, field string) bool {
 	return true
 }
 
+// Signed returns the token of sc that r bears in a field, Authorization or
+// Proxy-Authorization, and whether it bears one. A request that carries sc may as
+// well be made of an older request's context, and bear none.
+func Signed(r *http.Request, field string, sc middleware.SecurityContext) (token []byte, ok bool) {
+	if sc == nil {
+		return nil, false
+	}
+	text, ok := strings.CutPrefix(r.Header.Get(field), string(SchemeOf(sc))+" ")
+	if !ok {
+		return nil, false
+	}
+	token, err := base64.StdEncoding.DecodeString(text)
+	return token, err == nil // or nobody of ours wrote it
+}
+
 func note(r *http.Request, stage, field string, dropped bool) {
 	if !middleware.Tracing(r.Context()) {
 		return

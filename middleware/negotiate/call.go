@@ -1,10 +1,8 @@
 package negotiate
 
 import (
-	"encoding/base64"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/leg"
@@ -125,22 +123,10 @@ func (c *call) leg(r *http.Request, tokens ...leg.Token) leg.Leg {
 // sideOf finds out who answers for a peer. A context in r counts if it signed r:
 // r may as well be made of an older request's context.
 func sideOf(r *http.Request, field string, sc middleware.SecurityContext) side {
-	if sc != nil {
-		if strings.HasPrefix(r.Header.Get(field), string(stages.SchemeOf(sc))+" ") {
-			return side{sc: sc, signed: true, bytes: len(tokenOf(r, field))}
-		}
+	if token, ok := stages.Signed(r, field, sc); ok {
+		return side{sc: sc, signed: true, bytes: len(token)}
 	}
 	return side{own: stages.Own(r, name, field)}
-}
-
-// tokenOf returns the token in a field of credentials.
-func tokenOf(r *http.Request, field string) []byte {
-	_, text, _ := strings.Cut(r.Header.Get(field), " ")
-	b, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil // nobody of ours wrote that
-	}
-	return b
 }
 
 // nextRequest returns the request with a fresh body.

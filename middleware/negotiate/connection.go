@@ -8,6 +8,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/internal/replay"
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 )
 
 // This file decides which connection the next request goes over: the one of the
@@ -48,8 +49,8 @@ func (c *call) sendBare(r *http.Request) (*http.Response, error) {
 // proxyToken returns the token for the proxy that the request came with, or when
 // that was sent a fresh one.
 func (c *call) proxyToken() (leg.Token, error) {
-	if c.sent == 1 {
-		return leg.Token{Context: c.proxy.sc, Bytes: tokenOf(c.r, "Proxy-Authorization")}, nil
+	if token, ok := stages.Signed(c.r, "Proxy-Authorization", c.proxy.sc); ok && c.sent == 1 {
+		return leg.Token{Context: c.proxy.sc, Bytes: token}, nil
 	}
 	return c.signer.First(c.r.Context(), c.proxy.sc.Target())
 }

@@ -3,7 +3,6 @@ package negotiate
 import (
 	"net"
 	"net/http"
-	"strings"
 	"sync/atomic"
 
 	"github.com/kerbchain/kerbchain/internal/connmark"
@@ -38,7 +37,7 @@ func (p *proven) remember(conn net.Conn, tokens []leg.Token, resp *http.Response
 	for _, t := range tokens {
 		target := t.Context.Target()
 		if id, ok := connmark.Of(conn); ok && t.Bytes != nil && !target.Proxy {
-			p.table.Put(id, signedFor{originOf(target), t.Context})
+			p.table.Put(id, signedFor{target.Origin(), t.Context})
 			p.any.Store(true)
 		}
 	}
@@ -58,18 +57,11 @@ func (p *proven) proved(conn net.Conn, origin string) (middleware.Scheme, bool) 
 	return last.sc.Target().Scheme, true
 }
 
-func originOf(t middleware.Target) string {
-	if t.Secure {
-		return "https://" + strings.ToLower(t.HostPort())
-	}
-	return "http://" + strings.ToLower(t.HostPort())
-}
-
 // unlessProven returns the token of a request that goes unsigned, unless the
 // connection that it gets is one on which the server proved itself.
 func (c *call) unlessProven() leg.Token {
 	target := middleware.TargetFor(c.r)
-	origin := originOf(target)
+	origin := target.Origin()
 	return c.signer.LaterIf(target, func(conn net.Conn) (middleware.Target, bool) {
 		scheme, ok := c.proven.proved(conn, origin)
 		target.Scheme = scheme
