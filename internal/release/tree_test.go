@@ -44,17 +44,24 @@ func files(t *testing.T) []string {
 		if name == "" {
 			continue
 		}
-		if _, err := os.Lstat(filepath.Join(root, name)); err != nil {
+		info, err := os.Lstat(filepath.Join(root, name))
+		if err != nil {
 			continue // deleted, and not committed yet
+		}
+		if !info.Mode().IsRegular() {
+			t.Errorf("%s is no regular file (%s): zips of modules leave such out", name, info.Mode())
+			continue
 		}
 		list = append(list, name)
 	}
 	if len(list) < 100 {
 		t.Fatalf("the tree has %d files only", len(list))
 	}
+	tested := "tested is the commit " + run(t, root, nil, "git", "describe", "--always", "--abbrev=12")
 	if changed := run(t, root, nil, "git", "status", "--porcelain"); changed != "" {
-		t.Logf("the tree as it stands is tested, with what is not committed yet:\n%s", changed)
+		tested += "and with it what is not committed yet:\n" + changed
 	}
+	t.Log(tested)
 	return list
 }
 

@@ -24,6 +24,12 @@ func TestZip(t *testing.T) {
 	if checked.SizeError != nil {
 		t.Error(checked.SizeError)
 	}
+	for _, left := range checked.Omitted {
+		// Modules within this one are not for those who import it.
+		if _, err := os.Stat(filepath.Join(left.Path, "go.mod")); err != nil {
+			t.Errorf("%s would be left out: %v", left.Path, left.Err)
+		}
+	}
 	if err := zip.CreateFromDir(io.Discard, xmodule.Version{Path: module, Version: "v0.0.1"}, dir); err != nil {
 		t.Error(err)
 	}
