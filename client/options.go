@@ -66,6 +66,9 @@ type Options struct {
 	SpillLimit int64
 	SpillDir   string
 	OneShot    negotiate.OneShot
+	// NoResend keeps signed requests that were lost with their connection from
+	// being sent once more; see [negotiate.Options].
+	NoResend bool
 
 	// Principal is the client principal wanted (principal): name@REALM, or with
 	// a password name@REALM:password. Empty means whoever the credentials are

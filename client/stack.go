@@ -70,7 +70,7 @@ func NewStack(o Options) (Stack, error) {
 		s = append(s, Stage{Preemptive, preemptive.New(in, o.Preemptive, preemptive.Options{Proxies: o.proxies(), Proxy: o.Proxy, AllowDowngrade: o.AllowDowngrade})})
 	}
 	return append(s, Stage{Negotiate, negotiate.New(in, negotiate.Options{
-		BodyLimit: o.BodyLimit, SpillLimit: o.SpillLimit, SpillDir: o.SpillDir, OneShot: o.OneShot, ReturnChallenge: o.ReturnChallenge, Proxy: o.Proxy, AllowDowngrade: o.AllowDowngrade,
+		BodyLimit: o.BodyLimit, SpillLimit: o.SpillLimit, SpillDir: o.SpillDir, OneShot: o.OneShot, NoResend: o.NoResend, ReturnChallenge: o.ReturnChallenge, Proxy: o.Proxy, AllowDowngrade: o.AllowDowngrade,
 		WaitForChallenge: o.TrustConnection, // the connection speaks for what follows on it
 	})}), nil
 }

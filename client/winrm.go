@@ -31,8 +31,8 @@ type WinRMOptions struct {
 	// most, and so how many messages are under way; 0 and less mean
 	// DefaultSessions. Each is one more log-on there. Further requests wait.
 	Sessions int
-	// MaxBody bounds encrypted messages, and NoResend keeps them from being sent
-	// twice; see [seal.Options].
+	// MaxBody bounds encrypted messages; see [seal.Options]. NoResend keeps messages
+	// from being sent twice, encrypted or not.
 	MaxBody  int64
 	NoResend bool
 }
@@ -65,6 +65,7 @@ func WinRM(o WinRMOptions) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Options.NoResend = o.Options.NoResend || o.NoResend
 	o.Initiator, o.Preemptive, o.TrustConnection = in, preemptive.Always(), true
 	var base http.RoundTripper
 	base, o.Proxy = o.transport()

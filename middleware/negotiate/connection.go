@@ -23,7 +23,7 @@ func (c *call) sendBare(r *http.Request) (*http.Response, error) {
 		sent = c.follow(r, false)
 	}
 	var tokens []leg.Token
-	if c.bare() && !c.WaitForChallenge && c.proven.any.Load() {
+	if c.bare() && c.proven.any.Load() {
 		tokens = append(tokens, c.unlessProven())
 	}
 	// A token that the request came with is sent once, by the leg of the stage that
@@ -123,7 +123,7 @@ func (c *call) spoilt(resp *http.Response) bool {
 // without a byte for this one. As a rule the server never saw it then. Who did, and
 // died of it, sees it twice; curl takes the same risk.
 func (c *call) lost(err error, tokens []leg.Token) bool {
-	return !c.resent && c.proto == 1 && c.watch != nil && c.watch.Lost(err) && c.body.Repeatable() &&
+	return !c.NoResend && !c.resent && c.proto == 1 && c.watch != nil && c.watch.Lost(err) && c.body.Repeatable() &&
 		!slices.ContainsFunc(tokens, continued) && c.r.Context().Err() == nil
 }
 

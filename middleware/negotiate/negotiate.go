@@ -69,6 +69,10 @@ type Options struct {
 	// context of the request alone ends it, as it does where the next token is
 	// of use on that connection only.
 	DrainTime time.Duration
+	// NoResend leaves a signed request that was lost with its connection to the
+	// caller, as an error, where a server must not see one twice that it may have
+	// carried out. Without it such a request is sent once more; see [New].
+	NoResend bool
 	// ReturnChallenge makes a 401 or 407, whole, the answer where there are no
 	// credentials for a token ([middleware.ErrCredentials]), in place of that
 	// error: for chains with another scheme outside.

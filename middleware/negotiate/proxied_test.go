@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"syscall"
 	"testing"
@@ -84,5 +85,59 @@ func TestSignedForProxyBefore(t *testing.T) {
 				t.Errorf("requests (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// On a connection on which the server proved itself the request is signed for it
+// too, and both tokens are made anew for another connection.
+func TestSignedForProxyOnProvenConnection(t *testing.T) {
+	in := new(stagetest.Initiator)
+	conn, again := new(net.TCPConn), 0
+	var got []string
+	var sends int
+	server := func(r *http.Request) (*http.Response, error) {
+		trace := httptrace.ContextClientTrace(r.Context())
+		for range again + 1 {
+			trace.GotConn(httptrace.GotConnInfo{Conn: conn, Reused: len(got) > 0})
+		}
+		token := func(field string) string {
+			_, text, _ := strings.Cut(r.Header.Get(field), " ")
+			return decoded(text)
+		}
+		got = append(got, token("Authorization")+", "+token("Proxy-Authorization"))
+		reply := stagetest.Respond(http.StatusOK, "ok")
+		if r.Header.Get("Authorization") == "" {
+			reply = stagetest.Challenge(http.StatusUnauthorized, "Negotiate")
+		}
+		resp, err := reply(r)
+		resp.ProtoMajor = 1
+		return resp, err
+	}
+	next := kerbchain.Chain(
+		preemptive.New(in, nil, preemptive.Options{Proxies: preemptive.Always(), Proxy: viaProxy}),
+		negotiate.New(in, negotiate.Options{Proxy: viaProxy}),
+	)(server)
+	call := func() {
+		t.Helper()
+		r := request(t, http.MethodGet, "http://origin.example/", "")
+		r = r.WithContext(middleware.WithTrace(r.Context(), func(e middleware.Event) {
+			if _, ok := e.(middleware.SendEvent); ok {
+				sends++
+			}
+		}))
+		resp, err := next(r)
+		finish(t, resp, err)
+	}
+	call()
+	if sends != 2 {
+		t.Errorf("%d events of sending for two requests", sends)
+	}
+	if _, err := in.Contexts()[1].Step(t.Context(), []byte(stagetest.ServerOK)); err != nil {
+		t.Fatal(err)
+	}
+	again = 1
+	call()
+	if d := cmp.Diff([]string{", client-1", "client-2, client-3", "client-6, client-7"}, got); d != "" {
+		t.Errorf("requests (-want +got):\n%s", d)
 	}
 }
