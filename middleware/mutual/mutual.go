@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kerbchain/kerbchain"
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -119,7 +120,7 @@ type verdict struct {
 func (c *call) verdict(resp *http.Response) verdict {
 	origin, proxy := c.Security(resp), c.ProxySecurity(resp)
 	if c.mode == Disabled {
-		return verdict{host: host(c.r), spn: spn(origin), verified: origin != nil && origin.Verified()}
+		return verdict{host: host(c.r), spn: stages.SPN(origin), verified: origin != nil && origin.Verified()}
 	}
 	v := check(c.r.Context(), origin, resp.Header.Values("WWW-Authenticate"))
 	v.host = host(c.r)
@@ -220,13 +221,4 @@ func host(r *http.Request) string {
 // it itself.
 func plain(r *http.Request) bool {
 	return r.URL != nil && !middleware.TargetOf(r.URL).Secure
-}
-
-// spn returns the service principal that sc was made for. Only the initiator
-// knows it; a context tells it by a method of that name.
-func spn(sc middleware.SecurityContext) string {
-	if s, ok := sc.(interface{ SPN() string }); ok {
-		return s.SPN()
-	}
-	return ""
 }

@@ -94,12 +94,14 @@ func (a *answer) verify(ctx context.Context) *middleware.Error {
 	}
 	var why error
 	if a.sc != nil {
+		var proved bool
 		var err error
-		if why, err = a.step(ctx); err != nil {
-			return a.unverified(err)
-		}
-		if a.sc.Verified() {
+		lines := slices.Concat(a.resp.Header.Values("Proxy-Authenticate"), a.resp.Header.Values("Proxy-Authentication-Info"))
+		switch proved, why, err = stages.Prove(ctx, a.sc, lines); {
+		case proved:
 			return nil
+		case err != nil && !errors.Is(err, stages.ErrUnproved):
+			return a.unverified(err)
 		}
 	}
 	if a.t.o.Proof == ProofOptional {
@@ -109,25 +111,6 @@ func (a *answer) verify(ctx context.Context) *middleware.Error {
 		why = &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.NoToken, Hint: a.missing()}
 	}
 	return a.unverified(why)
-}
-
-// step gives the context the proxy's token. A token without proof is no error
-// but a reason why there is none: whoever made it could have left it out.
-func (a *answer) step(ctx context.Context) (why, err error) {
-	ch, ok := stages.FindToken(slices.Concat(a.resp.Header.Values("Proxy-Authenticate"), a.resp.Header.Values("Proxy-Authentication-Info")), stages.SchemeOf(a.sc))
-	if !ok {
-		return nil, nil
-	}
-	token, err := ch.Token()
-	if err != nil {
-		return nil, &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.Malformed}
-	}
-	_, err = a.sc.Step(ctx, token)
-	var said *middleware.Error
-	if errors.As(err, &said) && said.Reason == middleware.NoToken {
-		return err, nil
-	}
-	return nil, err
 }
 
 func (a *answer) missing() string {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/challenge"
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -90,7 +91,7 @@ func (a *answer) refusal(cause error) *middleware.Error {
 	if e.Status == http.StatusProxyAuthRequired {
 		e.Schemes = offered(a.resp.Header.Values("Proxy-Authenticate"))
 	}
-	out := blame(cause, ErrTunnel, a.proxy, spnOf(a.sc))
+	out := blame(cause, ErrTunnel, a.proxy, stages.SPN(a.sc))
 	if out.Err == nil {
 		out.Err = e
 	} else {
@@ -111,7 +112,7 @@ func (a *answer) refused(cause error, hint string) *middleware.Error {
 
 // unverified makes the error of a tunnel whose proxy is not to be trusted.
 func (a *answer) unverified(cause error) *middleware.Error {
-	e := blame(cause, middleware.ErrNotVerified, a.proxy, spnOf(a.sc))
+	e := blame(cause, middleware.ErrNotVerified, a.proxy, stages.SPN(a.sc))
 	if e.Reason == middleware.ReasonNone {
 		e.Reason = middleware.Malformed
 	}
@@ -136,35 +137,8 @@ func noToken(err error, proxy middleware.Target) *middleware.Error {
 
 // blame makes an error of this package of what an initiator or a context said.
 func blame(err, kind error, proxy middleware.Target, spn string) *middleware.Error {
-	e := &middleware.Error{Stage: name, Kind: kind, Host: proxy.HostPort(), SPN: spn, Err: err}
-	var said *middleware.Error
-	if !errors.As(err, &said) {
-		return e
-	}
-	e.SPN, e.Principal, e.KDC = cmp.Or(said.SPN, spn), said.Principal, said.KDC
-	e.Code, e.Reason, e.Hint, e.Retryable = said.Code, said.Reason, said.Hint, said.Retryable
-	var parts []string
-	if said.Kind != nil && said.Kind != kind {
-		parts = append(parts, said.Kind.Error())
-	}
-	if said.Err != nil {
-		parts = append(parts, said.Err.Error())
-	}
-	e.Err = nil
-	if len(parts) > 0 {
-		e.Err = cause{strings.Join(parts, ": "), err}
-	}
-	return e
+	return stages.Blame(middleware.Error{Stage: name, Kind: kind, Host: proxy.HostPort(), SPN: spn}, err)
 }
-
-// A cause is an error without what the error around it says already.
-type cause struct {
-	text string
-	err  error
-}
-
-func (c cause) Error() string { return c.text }
-func (c cause) Unwrap() error { return c.err }
 
 // both is a proxy's answer, and what it means.
 type both struct {
@@ -174,14 +148,6 @@ type both struct {
 
 func (b *both) Error() string   { return b.answer.Error() + ": " + b.why.Error() }
 func (b *both) Unwrap() []error { return []error{b.answer, b.why} }
-
-// spnOf returns the service principal that sc was made for, if it tells.
-func spnOf(sc middleware.SecurityContext) string {
-	if s, ok := sc.(interface{ SPN() string }); ok {
-		return s.SPN()
-	}
-	return ""
-}
 
 var proofs = [...]string{ProofOptional: "optional", ProofRequired: "required", ProofDisabled: "disabled"}
 

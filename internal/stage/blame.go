@@ -1,0 +1,57 @@
+package stage
+
+import (
+	"cmp"
+	"errors"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// SPN returns the service principal that sc was made for. Only the initiator knows
+// it; a context tells it by a method of that name. It is empty for those that do not.
+func SPN(sc middleware.SecurityContext) string {
+	if s, ok := sc.(interface{ SPN() string }); ok {
+		return s.SPN()
+	}
+	return ""
+}
+
+// Blame makes e, which says what failed and for whom, the error of what an initiator
+// or a context said, nil for nothing. What that knows of principal, KDC, code, reason
+// and hint takes the place of what e has; nothing is said twice.
+func Blame(e middleware.Error, err error) *middleware.Error {
+	e.Err = err
+	var said *middleware.Error
+	if !errors.As(err, &said) {
+		return &e
+	}
+	e.SPN, e.Principal, e.KDC = cmp.Or(said.SPN, e.SPN), said.Principal, said.KDC
+	e.Code, e.Reason, e.Hint = said.Code, said.Reason, said.Hint
+	// Whoever proved nothing is not to be asked again.
+	e.Retryable = said.Retryable && e.Kind != middleware.ErrNotVerified
+	if e.Kind == middleware.ErrNotVerified && e.Reason == middleware.ReasonNone && said.Kind == middleware.ErrToken {
+		e.Reason = middleware.Malformed
+	}
+	var parts []string
+	if said.Kind != nil && said.Kind != e.Kind {
+		parts = append(parts, said.Kind.Error())
+	}
+	if said.Err != nil {
+		parts = append(parts, said.Err.Error())
+	}
+	e.Err = nil
+	if len(parts) > 0 {
+		e.Err = cause{strings.Join(parts, ": "), err}
+	}
+	return &e
+}
+
+// A cause is an error without what the error around it says already.
+type cause struct {
+	text string
+	err  error
+}
+
+func (c cause) Error() string { return c.text }
+func (c cause) Unwrap() error { return c.err }
