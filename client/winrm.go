@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/stage"
@@ -31,15 +32,20 @@ type WinRMOptions struct {
 	// most, and so how many messages are under way; 0 and less mean
 	// DefaultSessions. Each is one more log-on there. Further requests wait.
 	Sessions int
-	// MaxBody bounds encrypted messages; see [seal.Options]. NoResend keeps messages
-	// from being sent twice, encrypted or not.
-	MaxBody  int64
-	NoResend bool
+	// MaxBody bounds encrypted messages, and Idle is how long a connection may be idle
+	// before it is authenticated anew for the next one; see [seal.Options].
+	MaxBody int64
+	Idle    time.Duration
+	// Resend sends a message once more that may have been carried out: an encrypted
+	// one that was answered with 401, which nobody proves ([seal.Options]), and
+	// another that was lost with its connection ([negotiate.Options]). NoResend of
+	// Options has no say.
+	Resend bool
 }
 
 // Format writes what Options do, and the rest.
 func (o WinRMOptions) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "{Options:%v Encryption:%v Sessions:%d MaxBody:%d NoResend:%v}", o.Options, o.Encryption, o.Sessions, o.MaxBody, o.NoResend)
+	fmt.Fprintf(f, "{Options:%v Encryption:%v Sessions:%d MaxBody:%d Resend:%v Idle:%v}", o.Options, o.Encryption, o.Sessions, o.MaxBody, o.Resend, o.Idle)
 }
 
 // WinRM returns a client for WinRM (WS-Management) over HTTP/1.1: POST SOAP of type
@@ -49,7 +55,9 @@ func (o WinRMOptions) Format(f fmt.State, _ rune) {
 // authenticated once, by an empty request, messages go sealed over that very
 // connection, and an answer is verified when it opens. Faults, which come with
 // status 500, are sealed as well, and whole. A connection that the server has
-// forgotten is authenticated anew. Over https each request bears a token, and an
+// closed, or that was idle for a minute, is authenticated anew before a message goes
+// over it. A 401 to a message is the answer, and the message is not sent again unless
+// Resend is set: it may have been carried out. Over https each request bears a token, and an
 // answer without one is verified by its connection.
 //
 // Answers that were not verified are errors, and those of status 400 and above
@@ -65,7 +73,7 @@ func WinRM(o WinRMOptions) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Options.NoResend = o.Options.NoResend || o.NoResend
+	o.NoResend = !o.Resend
 	o.Initiator, o.Preemptive, o.TrustConnection = in, preemptive.Always(), true
 	var base http.RoundTripper
 	base, o.Proxy = o.transport()
@@ -83,12 +91,13 @@ func WinRM(o WinRMOptions) (*http.Client, error) {
 		return nil, err
 	}
 	o.TrustConnection = false // what is sealed proves itself
+	o.NoResend = false        // the empty request does no harm twice
 	strict, err := NewStack(o.Options)
 	if err != nil {
 		return nil, err
 	}
 	auth := strict.Without(Logging, Sanitize).Chain()
-	sealing := seal.New(auth, seal.Options{Mode: seal.Always, MaxBody: o.MaxBody, NoResend: o.NoResend})
+	sealing := seal.New(auth, seal.Options{Mode: seal.Always, MaxBody: o.MaxBody, Resend: o.Resend, Idle: o.Idle})
 	pool := &sessions{max: o.Sessions, open: func() *session {
 		rt := base
 		if ok {

@@ -233,7 +233,7 @@ func TestWinRMAgain(t *testing.T) {
 		noticed         bool // by the client, before it goes on
 	}{
 		"nothing":              {func(*winRM, *http.Client) {}, []int{3}, []int{200, 200, 200}, false},
-		"401":                  {func(w *winRM, _ *http.Client) { w.end.Forget() }, []int{5}, []int{200, 200, 401, 200, 200}, false},
+		"idle for too long":    {func(w *winRM, _ *http.Client) { w.end.Forget() }, []int{4}, []int{200, 200, 200, 200}, false},
 		"connections dropped":  {func(w *winRM, _ *http.Client) { w.server.DropConnections() }, []int{2, 2}, []int{200, 200, 200, 200}, true},
 		"idle ones are closed": {func(_ *winRM, c *http.Client) { c.CloseIdleConnections() }, []int{2, 2}, []int{200, 200, 200, 200}, true},
 	} {
@@ -241,6 +241,9 @@ func TestWinRMAgain(t *testing.T) {
 			w := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{})
 			var m meter
 			w.options.Transport = m.on(w.server.Transport())
+			if name == "idle for too long" {
+				w.options.Idle = 1 // nanosecond
+			}
 			c := w.client(t)
 			w.echo(t, c, "one")
 			tc.between(w, c)
@@ -256,11 +259,11 @@ func TestWinRMAgain(t *testing.T) {
 // A server that forgets every connection at once is asked twice and no more.
 func TestWinRM401ForEver(t *testing.T) {
 	for name, tc := range map[string]struct {
-		noResend bool
+		resend   bool
 		statuses []int
 	}{
-		"once again": {false, []int{200, 401, 200, 401}},
-		"no resend":  {true, []int{200, 401}},
+		"once again":     {true, []int{200, 401, 200, 401}},
+		"as nobody asks": {false, []int{200, 401}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w *winRM
@@ -272,7 +275,7 @@ func TestWinRM401ForEver(t *testing.T) {
 					return nil
 				}},
 			}, fakekdc.ServerOptions{})
-			w.options.NoResend = tc.noResend
+			w.options.Resend = tc.resend
 			resp, body, err := w.post(t, w.client(t), "one")
 			if err != nil || resp.StatusCode != 401 || body != "" {
 				t.Fatal(resp, body, err)
@@ -372,6 +375,7 @@ func TestWinRMTimeout(t *testing.T) {
 // Servers end a log-on after some requests, and others forget all at once.
 func TestWinRMSessionsEnd(t *testing.T) {
 	w := startWinRM(t, fakekdc.WinRMOptions{Web: fakekdc.WebOptions{SessionRequests: 2}}, fakekdc.ServerOptions{})
+	w.options.Resend = true
 	c := w.client(t)
 	for range 5 {
 		w.echo(t, c, "message")

@@ -10,6 +10,8 @@ import (
 	"net/http/httptrace"
 	"reflect"
 	"sync"
+
+	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // errMoved: the transport took another connection than the one that was
@@ -25,19 +27,20 @@ type watch struct {
 	mu    sync.Mutex
 	last  net.Conn
 	moved bool
+	dead  bool          // the last one had been used before, and no byte of an answer came
 	copy  *bytes.Reader // the body that is about to be written
 }
 
 // on returns a copy of r that is watched.
 func (w *watch) on(r *http.Request) *http.Request {
-	return r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: w.gotConn}))
+	return r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: w.gotConn, GotFirstResponseByte: w.gotFirstByte}))
 }
 
 // gotConn is called before anything is written to the connection.
 func (w *watch) gotConn(info httptrace.GotConnInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.last = info.Conn
+	w.last, w.dead = info.Conn, info.Reused
 	if w.want != nil && !same(w.want, info.Conn) {
 		w.moved = true
 		w.cancel(errMoved)
@@ -45,6 +48,24 @@ func (w *watch) gotConn(info httptrace.GotConnInfo) {
 			w.copy.Reset(nil)
 		}
 	}
+}
+
+func (w *watch) gotFirstByte() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead = false
+}
+
+// lost reports whether err came of a connection that had been closed at the other
+// end while nobody used it.
+func (w *watch) lost(err error) bool {
+	var known *middleware.Error
+	if err == nil || errors.As(err, &known) {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.dead
 }
 
 func (w *watch) conn() net.Conn {

@@ -8,11 +8,11 @@
 // its status, and is verified by that: [middleware.SecurityOf] of its request
 // tells, and so do the stages around. Sequence numbers are checked.
 //
-// When the connection is gone, or the server answers 401 because it has
-// forgotten it, the context is dropped, and all is done again, once. A request
-// that may have been carried out is never sent again after an error. A 401 says
-// that it was not; whoever can forge one can make the server carry out a message
-// twice, though not change it ([Options].NoResend).
+// When the connection is gone, or was idle for a minute ([Options].Idle), the
+// context is dropped and the connection authenticated anew before a message goes
+// over it. A message that may have been carried out is never sent again. A 401 says
+// that it was not, and proves nothing: it is the answer, unless [Options].Resend is
+// set, and the next message begins anew.
 //
 // An answer in clear is an error of reason [middleware.Unsealed], save 401, 407
 // and answers without a body, which pass and are not verified. An answer that

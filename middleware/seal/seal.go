@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/stage"
@@ -14,6 +15,10 @@ const name = "seal"
 
 // DefaultMaxBody is the default of [Options].MaxBody.
 const DefaultMaxBody = 64 << 20
+
+// DefaultIdle is the default of [Options].Idle: half of what http.sys gives an idle
+// connection, and WinRM with it.
+const DefaultIdle = time.Minute
 
 // A Mode says which requests are sealed.
 type Mode int
@@ -68,9 +73,17 @@ type Options struct {
 	// which is held in memory. 0 and less mean DefaultMaxBody. A longer one is
 	// an error.
 	MaxBody int64
-	// NoResend makes a 401 to a request on an authenticated connection the
-	// answer, rather than to authenticate anew and send it again.
-	NoResend bool
+	// Resend authenticates anew and sends a message once more where its answer is
+	// 401, or 407. Without it, that is the answer. Nothing protects a 401: whoever
+	// is on the way can put one in the place of the answer to a message that was
+	// carried out, and so have it carried out twice. Set it where messages do no
+	// harm then, and servers forget sessions that are not idle.
+	Resend bool
+	// Idle is how long a session may have been idle and still carry a message;
+	// after that the connection is authenticated anew first, with the empty
+	// request. 0 means DefaultIdle, less than 0 any time. It should be shorter than
+	// the time after which the server, or what is between, forgets a connection.
+	Idle time.Duration
 }
 
 // New returns the stage; auth are the stages that authenticate a connection,
@@ -87,6 +100,9 @@ func New(auth kerbchain.Middleware, o Options) kerbchain.Middleware {
 		o.MaxBody = DefaultMaxBody
 	}
 	o.MaxBody = min(o.MaxBody, math.MaxInt64-1)
+	if o.Idle == 0 {
+		o.Idle = DefaultIdle
+	}
 	auth = kerbchain.Chain(auth) // nil passes
 	return func(next kerbchain.Next) kerbchain.Next {
 		s := &session{Options: o, next: next, signed: auth(next), turn: make(chan struct{}, 1)}

@@ -412,7 +412,7 @@ func TestEvents(t *testing.T) {
 		}
 	}
 	forge := false
-	next := kerbchain.Chain(seal.New(auth(initiator()), seal.Options{}), func(next kerbchain.Next) kerbchain.Next {
+	next := kerbchain.Chain(seal.New(auth(initiator()), seal.Options{Resend: true}), func(next kerbchain.Next) kerbchain.Next {
 		return func(r *http.Request) (*http.Response, error) {
 			resp, err := next(r)
 			if err == nil && forge && r.ContentLength != 0 {

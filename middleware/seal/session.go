@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/ended"
@@ -34,6 +35,7 @@ type peer struct {
 	conn   net.Conn // nil when nobody tells
 	sc     middleware.SecurityContext
 	sealer middleware.Sealer // sc
+	used   time.Time         // when the last answer came
 }
 
 // A call is one request of the caller's and all that is sent for it.
@@ -73,6 +75,7 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 	for last := false; ; last = true {
 		resp, again, err := c.try()
 		if !again || last {
+			c.explain(resp)
 			return resp, err
 		}
 		closeAnswer(resp)
@@ -82,7 +85,7 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 // try sends the request on an authenticated connection. again says that it was
 // not carried out because the connection is not authenticated, or not any more.
 func (c *call) try() (resp *http.Response, again bool, err error) {
-	if c.peer.origin != origin(c.r) {
+	if c.peer.origin != origin(c.r) || c.Idle > 0 && time.Since(c.peer.used) >= c.Idle {
 		c.peer = peer{}
 	}
 	if c.peer.sc == nil {
@@ -92,6 +95,7 @@ func (c *call) try() (resp *http.Response, again bool, err error) {
 	}
 	p := c.peer
 	resp, keep, again, err := c.send(p)
+	c.peer.used = time.Now()
 	if !keep {
 		c.peer = peer{}
 	}
@@ -104,16 +108,12 @@ func origin(r *http.Request) string { return middleware.TargetOf(r.URL).Origin()
 // establish authenticates the connection with an empty request. What it returns
 // is the answer to the caller if there is no context.
 func (c *call) establish() (*http.Response, error) {
-	w := new(watch)
-	out := w.on(c.r)
-	out.Method, out.Body, out.GetBody, out.ContentLength = http.MethodPost, http.NoBody, nil, 0
-	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
-	out.Header = cloneHeader(c.r.Header)
-	out.Header.Set("Content-Type", winrm.SOAP)
-	for _, field := range []string{"Connection", "Content-Length", "Expect"} {
-		out.Header.Del(field)
+	w, resp, err := c.introduce()
+	if w.lost(err) && c.r.Context().Err() == nil {
+		// A server that was restarted, say, may have left a connection behind that
+		// looks alive. The request carries nothing that must not be done twice.
+		w, resp, err = c.introduce()
 	}
-	resp, err := c.signed(out)
 	if err != nil {
 		return nil, err
 	}
@@ -139,9 +139,37 @@ func (c *call) establish() (*http.Response, error) {
 	if _, err := replay.Drain(resp, drainLimit, replay.DefaultPatience); c.r.Context().Err() != nil {
 		return nil, ended.Because(c.r.Context(), "seal: reading the answer to the empty request", err)
 	}
-	c.peer = peer{origin(c.r), w.conn(), sc, sealer}
+	c.peer = peer{origin(c.r), w.conn(), sc, sealer, time.Now()}
 	return nil, nil
 }
+
+// introduce sends the empty request.
+func (c *call) introduce() (*watch, *http.Response, error) {
+	w := new(watch)
+	out := w.on(c.r)
+	out.Method, out.Body, out.GetBody, out.ContentLength = http.MethodPost, http.NoBody, nil, 0
+	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
+	out.Header = cloneHeader(c.r.Header)
+	out.Header.Set("Content-Type", winrm.SOAP)
+	for _, field := range []string{"Connection", "Content-Length", "Expect"} {
+		out.Header.Del(field)
+	}
+	resp, err := c.signed(out)
+	return w, resp, err
+}
+
+// explain tells of a message that was answered with a challenge.
+func (c *call) explain(resp *http.Response) {
+	if c.sent > 0 && resp != nil && challenges(resp.StatusCode) {
+		middleware.Emit(c.r.Context(), middleware.RefusedEvent{Host: host(c.r), Status: resp.StatusCode, Reason: middleware.Refused, Err: errForgotten})
+	}
+}
+
+func challenges(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusProxyAuthRequired
+}
+
+var errForgotten = errors.New("it answered an encrypted message so, without proof: it has forgotten the session, or somebody on the way answers in its place")
 
 // unproved is the error of a server that took the empty request and did not
 // prove itself.
@@ -177,12 +205,12 @@ func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
 	if err != nil {
 		return nil, false, false, err
 	}
-	if s := resp.StatusCode; s == http.StatusUnauthorized || s == http.StatusProxyAuthRequired {
+	if challenges(resp.StatusCode) {
 		if resp, err = c.settle(resp); err != nil {
 			return nil, false, false, err
 		}
 		resp.Request = c.r
-		return resp, false, !c.NoResend, nil
+		return resp, false, c.Resend, nil
 	}
 	status, closes := resp.StatusCode, resp.Close || c.r.Close
 	resp, err = c.open(p, resp)
