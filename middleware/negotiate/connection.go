@@ -124,7 +124,7 @@ func (c *call) spoilt(resp *http.Response) bool {
 // died of it, sees it twice; curl takes the same risk.
 func (c *call) lost(err error, tokens []leg.Token) bool {
 	return !c.NoResend && !c.resent && c.proto == 1 && c.watch != nil && c.watch.Lost(err) && c.body.Repeatable() &&
-		!slices.ContainsFunc(tokens, continued) && c.r.Context().Err() == nil
+		!slices.ContainsFunc(tokens, continued)
 }
 
 // resend sends a signed request once more, over a new connection and with new

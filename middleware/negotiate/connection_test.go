@@ -212,6 +212,44 @@ func TestSpoiltConnections(t *testing.T) {
 	}
 }
 
+// A request without a body keeps its connection, the signed one too.
+func TestNoBodyIsNotSpoilt(t *testing.T) {
+	var mu sync.Mutex
+	conns := 0
+	addr := raw(t, func(c net.Conn, br *bufio.Reader) {
+		mu.Lock()
+		conns++
+		mu.Unlock()
+		for {
+			r, err := http.ReadRequest(br)
+			switch {
+			case err != nil:
+				return
+			case r.Header.Get("Authorization") == "":
+				io.WriteString(c, "HTTP/1.1 401 No\r\nWWW-Authenticate: Negotiate\r\nContent-Length: 4\r\n\r\nnope")
+			case r.Header.Get("Proxy-Authorization") == "":
+				io.WriteString(c, "HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\nContent-Length: 4\r\n\r\nnope")
+			default:
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			}
+		}
+	})
+	u, err := url.Parse(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := func(*http.Request) (*url.URL, error) { return u, nil }
+	tr := &http.Transport{Proxy: proxy}
+	defer tr.CloseIdleConnections()
+	resp, err := negotiate.New(new(stagetest.Initiator), negotiate.Options{Proxy: proxy})(tr.RoundTrip)(request(t, http.MethodPost, "http://origin.example/", ""))
+	finish(t, resp, err)
+	mu.Lock()
+	defer mu.Unlock()
+	if resp.StatusCode != 200 || conns != 1 {
+		t.Errorf("status %d over %d connections", resp.StatusCode, conns)
+	}
+}
+
 // held is a body whose last byte waits.
 type held struct {
 	io.ReadCloser
@@ -267,6 +305,8 @@ func TestServerCloses(t *testing.T) {
 				}
 				s.mu.Unlock()
 			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			if failed > 0 {
 				t.Errorf("%d calls of %d", failed, calls)
 			}

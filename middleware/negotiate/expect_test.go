@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,7 +62,8 @@ func TestExpectationFailed(t *testing.T) {
 				defer mu.Unlock()
 				seen = append(seen, s)
 			}
-			breaks := tc.breaks
+			var breaks atomic.Bool
+			breaks.Store(tc.breaks)
 			addr := raw(t, func(c net.Conn, br *bufio.Reader) {
 				r, err := http.ReadRequest(br)
 				switch {
@@ -77,9 +79,8 @@ func TestExpectationFailed(t *testing.T) {
 					}
 					io.WriteString(c, "HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 					return
-				case breaks:
+				case breaks.Swap(false):
 					note("breaks")
-					breaks = false
 					_ = c.(*net.TCPConn).SetLinger(0)
 					return
 				}
