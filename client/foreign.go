@@ -58,7 +58,8 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 		if !ok {
 			return
 		}
-		if other, marked := f.marks.Get(id); marked && other != principal {
+		// It was not asked whose r is as long as nobody was authenticated.
+		if other, marked := f.marks.Get(id); marked && other != principal && (ask || other != f.of(r, true)) {
 			cancel(errOtherUser)
 			return
 		}

@@ -157,7 +157,7 @@ func (u *boundUser) testBindings(t *testing.T, alg x509.SignatureAlgorithm, hash
 					at, ca = tc.over(t, u, peer)
 				}
 				o := u.options(t, ca, tc.conf)
-				o.Bindings, o.Preemptive = tc.mode, signs
+				o.Bindings, o.Preemptive, o.KeepErrorBodies = tc.mode, signs, true
 				var refusal error
 				ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
 					if e, ok := e.(middleware.RefusedEvent); ok {
