@@ -15,7 +15,7 @@ func (panicking) Close() error             { return nil }
 
 // A body is read ahead in a goroutine that nobody else can recover in.
 func TestReaderThatPanics(t *testing.T) {
-	for name, o := range map[string]Options{"in memory": {}, "to disk": {Limit: -1, SpillLimit: 1 << 20, SpillDir: t.TempDir()}} {
+	for name, o := range map[string]Options{"in memory": {Ahead: true}, "to disk": {Limit: -1, SpillLimit: 1 << 20, SpillDir: t.TempDir(), Ahead: true}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost", io.NopCloser(panicking{}))
 		if err != nil {

@@ -9,12 +9,13 @@
 //   - a body that can be rewound: an *os.File of a regular file is read at the
 //     offset at which it stands, by every leg for itself; any other io.Seeker is
 //     set back to that offset for each leg, and closed at the end of all;
-//   - a buffer: the body is read ahead, when the first leg asks for it, and if
-//     all of it is within the limit every leg reads the buffer; above that a
-//     temporary file takes its place, if the options allow one;
-//   - otherwise the body can be sent once. A leg that ends without having read a
-//     byte of it, as with Expect: 100-continue (RFC 9110 section 10.1.1), leaves
-//     it to the next one; after that Next says ErrNotReplayable.
+//   - a record: the body is sent as it comes, and what has passed is kept, in
+//     memory or above that in a temporary file; the next leg sends the record and
+//     goes on with the rest. With Options.Ahead all is read before the first leg;
+//   - of a body that is longer than what is kept, what one leg began to read is
+//     no other leg's any more: Next says ErrNotReplayable. A leg that ends without
+//     having read a byte of it, as with Expect: 100-continue (RFC 9110 section
+//     10.1.1), leaves it to the next one.
 //
 // Nothing is ever sent short. A leg never reads what another one can still read:
 // a transport goes on with a body after the response has come, so it is left a
@@ -51,17 +52,17 @@ var errReleased = errors.New("request body was already released")
 
 // Options bound what is kept of a body.
 type Options struct {
-	// Limit is the size in bytes up to which a body without GetBody is held in
-	// memory: 0 means DefaultLimit, a negative limit that nothing is.
+	// Limit is up to how many bytes of a body without GetBody are kept in memory:
+	// 0 means DefaultLimit, a negative limit that none are.
 	Limit int64
-	// SpillLimit is the size in bytes up to which a body that exceeds Limit is
-	// held in a temporary file; up to Limit and below, there is none.
+	// SpillLimit is up to how many bytes of a body that exceeds Limit are kept in
+	// a temporary file; up to Limit and below, there is none.
 	SpillLimit int64
 	// SpillDir is the folder of that file, empty for that of os.TempDir.
 	SpillDir string
-	// Wait puts off the reading ahead until the first leg's body is read, so
-	// that nothing is read of a body that the server does not want yet.
-	Wait bool
+	// Ahead has a body without GetBody read before the first leg, until its end or
+	// beyond the limits, so that Once tells which it is.
+	Ahead bool
 }
 
 func (o *Options) normalize() {
@@ -74,9 +75,6 @@ func (o *Options) normalize() {
 		o.SpillLimit = -1
 	}
 }
-
-// most is how large a body can be that is kept.
-func (o *Options) most() int64 { return max(o.Limit, o.SpillLimit) }
 
 // A source makes the bodies of the legs.
 type source interface {
@@ -152,14 +150,7 @@ func choose(r *http.Request, o Options) source {
 			return s
 		}
 	}
-	if most := o.most(); most < 0 || r.ContentLength > most {
-		return newStream(original, nil, fmt.Sprintf("it has no Request.GetBody and more than the %d bytes kept of a body for another try", max(most, 0)))
-	}
-	a := &ahead{original: original, o: o, length: r.ContentLength}
-	if o.Wait {
-		return newStream(original, a, "")
-	}
-	return a
+	return newStream(original, o, r.ContentLength)
 }
 
 // Next returns a shallow copy of the request with the body of the next leg: the
@@ -168,11 +159,13 @@ func choose(r *http.Request, o Options) source {
 // is set where more copies can be had, for transports that resend by themselves,
 // and Trailer is a map of its own that is filled in when the body has been read.
 //
-// The first Next of a body that is kept reads ahead, and so waits for a body
-// that is being produced. It gives up when the request's context ends: the body
-// is closed, which by the rules of net/http unblocks its Read, and the context's
-// error is returned even if it does not. A body whose writer waits for the
-// response first needs a negative limit, or Options.Wait.
+// With Options.Ahead the first Next waits for a body that is being produced. It
+// gives up when the request's context ends: the body is closed, which by the rules
+// of net/http unblocks its Read, and the context's error is returned even if it
+// does not.
+//
+// A leg that shares its reader with the next one is first left a moment to come to
+// its end; see the package's text.
 //
 // Errors wrap ErrNotReplayable, when there is no fresh body to be had, the
 // context's error, or that of Body.Read or GetBody. There is nothing to close
@@ -196,7 +189,7 @@ func (b *Body) Next() (*http.Request, error) {
 		return nil, err
 	}
 	out.Body, out.GetBody = body, nil
-	if b.src.replayable() {
+	if b.src.replayable() || b.kept() {
 		trailer := out.Trailer
 		out.GetBody = func() (io.ReadCloser, error) { return b.open(trailer) }
 	}
@@ -225,10 +218,9 @@ func (b *Body) open(trailer http.Header) (io.ReadCloser, error) {
 		return nil, err
 	}
 	if len(b.announced) > 0 {
-		fill(trailer, b.r.Trailer) // where all was read ahead
 		l.end = func() { fill(trailer, b.r.Trailer) }
-	} else if _, own := b.src.(*ahead); own && b.src.replayable() {
-		return body, nil // nothing to watch over: the copy is ours
+	} else if _, watched := body.(*streamLeg); !watched && b.stream() != nil {
+		return body, nil // all in memory, and a copy of ours
 	}
 	l.body, b.last = body, l
 	return l, nil
@@ -241,19 +233,30 @@ func fill(to, from http.Header) {
 	}
 }
 
-// Replayable reports whether one more leg could be sent. Before the first Next
-// it is true of a body that may yet turn out to be too large; of one that can be
-// sent once it is true as long as nothing of it was read, if it was put off.
+// Replayable reports whether one more leg could be sent, as far as is known yet.
 func (b *Body) Replayable() bool {
 	if b.src == nil || b.err != nil {
 		return b.err == nil
 	}
-	s := b.stream()
-	return b.src.replayable() || s != nil && s.untouched()
+	if s := b.stream(); s != nil {
+		again, _ := s.repeats()
+		return again
+	}
+	return b.src.replayable()
 }
 
-// Repeatable reports whether any number of legs can be sent. Before the first
-// Next it is true of a body that may yet turn out to be too large.
+// kept reports whether one more leg could be sent of a body that has been read.
+func (b *Body) kept() bool {
+	s := b.stream()
+	if s == nil {
+		return false
+	}
+	again, kept := s.repeats()
+	return again && kept
+}
+
+// Repeatable reports whether any number of legs can be sent: whether that is the
+// kind of body, or all of it is kept already.
 func (b *Body) Repeatable() bool {
 	return b.err == nil && (b.src == nil || b.src.replayable())
 }
@@ -266,22 +269,22 @@ func (b *Body) Cut() bool {
 	return b.last != nil && b.last.cut(b.r.ContentLength)
 }
 
-// stream returns the body as one that can be sent once, nil if it is none.
+// stream returns the body as one that can be read once, nil if it is none.
 func (b *Body) stream() *stream {
-	src := b.src
-	if a, ok := src.(*ahead); ok {
-		src = a.inner
-	}
-	s, _ := src.(*stream)
+	s, _ := b.src.(*stream)
 	return s
 }
 
-// Once reports whether the body can be sent once only, to a server that reads
-// it. Of a body that is to be read ahead it is not known before the first Next,
-// or with Options.Wait before it was read, and false until then.
+// Once reports whether the body can be sent once only, to a server that reads it:
+// there is more of it than is kept. That may not be known before the body was read;
+// see Options.Ahead.
 func (b *Body) Once() bool {
 	s := b.stream()
-	return s != nil && (s.lazy == nil || !s.untouched() && !s.replayable())
+	if s == nil {
+		return false
+	}
+	_, kept := s.repeats()
+	return !kept
 }
 
 // Close ends the handing out, and closes the caller's body unless that was

@@ -187,7 +187,7 @@ func TestNotReplayable(t *testing.T) {
 			body := &counted{Reader: strings.NewReader(text)}
 			r := request(t, body)
 			r.ContentLength = tc.length
-			b, err := New(r, Options{Limit: tc.limit})
+			b, err := New(r, Options{Limit: tc.limit, Ahead: tc.ahead})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -277,7 +277,7 @@ func TestStalledReader(t *testing.T) {
 				if unblocks {
 					body.onClose = func() { pr.Close() }
 				}
-				b, err := New(request(t, body).WithContext(ctx), Options{})
+				b, err := New(request(t, body).WithContext(ctx), Options{Ahead: true})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -309,7 +309,7 @@ func TestReadAheadFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, ctx := range []context.Context{t.Context(), context.Background()} {
 				body := &counted{Reader: tc.reader}
-				b, err := New(request(t, body).WithContext(ctx), Options{})
+				b, err := New(request(t, body).WithContext(ctx), Options{Ahead: true})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -326,7 +326,7 @@ func TestReadAheadFails(t *testing.T) {
 		})
 	}
 	body := &counted{Reader: readerFunc(func(b []byte) (int, error) { return len(b) + 1, nil })}
-	b, err := New(request(t, body), Options{})
+	b, err := New(request(t, body), Options{Ahead: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -398,7 +398,7 @@ func TestGetBodyFails(t *testing.T) {
 func TestLegsAtOnce(t *testing.T) {
 	text := bytes.Repeat([]byte("abcdefgh"), 10000)
 	body := &counted{Reader: iotest.HalfReader(bytes.NewReader(text))}
-	b, err := New(request(t, body), Options{})
+	b, err := New(request(t, body), Options{Ahead: true})
 	if err != nil {
 		t.Fatal(err)
 	}

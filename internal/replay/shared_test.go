@@ -49,7 +49,7 @@ func TestSharedReader(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for range 20 {
+			for range 5 {
 				b, err := New(sharing(t, newSeekable(text)), Options{})
 				if err != nil {
 					t.Fatal(err)

@@ -345,8 +345,8 @@ func TestSpill(t *testing.T) {
 		"byte by byte":                {2000, -1, 1000, 1 << 20, true, true, true, true},
 		"limit of files below memory": {2000, -1, 1000, 999, false, false, false, false},
 	} {
-		for _, wait := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, wait %v", name, wait), func(t *testing.T) {
+		for _, ahead := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, ahead %v", name, ahead), func(t *testing.T) {
 				dir := t.TempDir()
 				want := whole[:tc.size]
 				var reader io.Reader = bytes.NewReader(want)
@@ -357,7 +357,7 @@ func TestSpill(t *testing.T) {
 				r := request(t, body)
 				r.ContentLength = tc.length
 				before := openFiles(t)
-				b, err := New(r, Options{Limit: tc.limit, SpillLimit: tc.spill, SpillDir: dir, Wait: wait})
+				b, err := New(r, Options{Limit: tc.limit, SpillLimit: tc.spill, SpillDir: dir, Ahead: ahead})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -377,7 +377,7 @@ func TestSpill(t *testing.T) {
 					if err != nil && err != io.EOF {
 						t.Fatal(err)
 					}
-					if now := openFiles(t); before >= 0 && (now > before) != tc.spilled {
+					if now := openFiles(t); (ahead || leg > 0) && before >= 0 && (now > before) != tc.spilled {
 						t.Errorf("%d files are open, before %d", now, before)
 					}
 					if got := string(head[:n]) + send(t, r.Body); got != string(want) {
@@ -386,8 +386,8 @@ func TestSpill(t *testing.T) {
 					if left, err := os.ReadDir(dir); err != nil || len(left) != 0 && runtime.GOOS != "windows" {
 						t.Errorf("files with a name: %v, %v", left, err)
 					}
-					// With Wait it is not known before the body is read.
-					if has := r.GetBody != nil; has != tc.getBodyOfLegs && (!wait || leg > 0) {
+					// It may not be known before the body is read.
+					if has := r.GetBody != nil; has != tc.getBodyOfLegs && (ahead || leg > 0) {
 						t.Errorf("leg %d has GetBody: %v", leg, has)
 					}
 					if b.Replayable() != tc.replayable {
@@ -432,7 +432,7 @@ func openFiles(t *testing.T) int {
 func TestSpillFails(t *testing.T) {
 	text := strings.Repeat("0123456789", 1000)
 	body := &counted{Reader: strings.NewReader(text)}
-	b, err := New(request(t, body), Options{Limit: 10, SpillLimit: 1 << 20, SpillDir: filepath.Join(t.TempDir(), "none")})
+	b, err := New(request(t, body), Options{Limit: 10, SpillLimit: 1 << 20, SpillDir: filepath.Join(t.TempDir(), "none"), Ahead: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -460,7 +460,7 @@ func TestSpillReadFails(t *testing.T) {
 	bad := errors.New("bad")
 	before := openFiles(t)
 	body := &counted{Reader: io.MultiReader(strings.NewReader(strings.Repeat("x", 1000)), iotest.ErrReader(bad))}
-	b, err := New(request(t, body), Options{Limit: 10, SpillLimit: 1 << 20, SpillDir: t.TempDir()})
+	b, err := New(request(t, body), Options{Limit: 10, SpillLimit: 1 << 20, SpillDir: t.TempDir(), Ahead: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -468,6 +468,7 @@ func TestSpillReadFails(t *testing.T) {
 	if _, err := next(b); !errors.Is(err, bad) {
 		t.Errorf("error %v", err)
 	}
+	b.Close()
 	if now := openFiles(t); now != before || body.closes.Load() != 1 {
 		t.Errorf("%d files are open, closed %d times", now-before, body.closes.Load())
 	}
@@ -481,7 +482,7 @@ func TestSpillCancelled(t *testing.T) {
 		defer cancel()
 		pr, pw := io.Pipe()
 		body := &counted{Reader: io.MultiReader(strings.NewReader(strings.Repeat("x", 1000)), pr), onClose: func() { pr.Close() }}
-		b, err := New(request(t, body).WithContext(ctx), Options{Limit: 10, SpillLimit: 1 << 20, SpillDir: t.TempDir()})
+		b, err := New(request(t, body).WithContext(ctx), Options{Limit: 10, SpillLimit: 1 << 20, SpillDir: t.TempDir(), Ahead: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -501,12 +502,12 @@ func TestSpillCancelled(t *testing.T) {
 func TestUntouched(t *testing.T) {
 	text := strings.Repeat("0123456789", 1000)
 	for name, o := range map[string]Options{
-		"no buffer":       {Limit: -1},
-		"too large":       {Limit: 100},
-		"wait":            {Limit: 1 << 20, Wait: true},
-		"wait, too large": {Limit: 100, Wait: true},
-		"wait, spill":     {Limit: 100, SpillLimit: 1 << 20, SpillDir: t.TempDir(), Wait: true},
-		"spill too large": {Limit: 100, SpillLimit: 200, SpillDir: t.TempDir()},
+		"no buffer":              {Limit: -1},
+		"kept":                   {Limit: 1 << 20},
+		"too large":              {Limit: 100},
+		"spill":                  {Limit: 100, SpillLimit: 1 << 20, SpillDir: t.TempDir()},
+		"too large, ahead":       {Limit: 100, Ahead: true},
+		"spill too large, ahead": {Limit: 100, SpillLimit: 200, SpillDir: t.TempDir(), Ahead: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := &counted{Reader: strings.NewReader(text)}
@@ -523,7 +524,7 @@ func TestUntouched(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !b.Replayable() || o.Wait && b.Once() {
+				if !b.Replayable() || o.Limit > 0 && b.Once() != o.Ahead {
 					t.Errorf("leg %d: replayable %v, once %v", i, b.Replayable(), b.Once())
 				}
 				if i%2 == 0 {
@@ -531,7 +532,7 @@ func TestUntouched(t *testing.T) {
 				}
 				legs = append(legs, leg)
 			}
-			if o.Wait && body.reads.Load() != 0 {
+			if !o.Ahead && body.reads.Load() != 0 {
 				t.Errorf("read %d times", body.reads.Load())
 			}
 			for _, leg := range legs[:3] {
@@ -558,13 +559,9 @@ func TestUntouched(t *testing.T) {
 // by the leg that has it, whichever comes last.
 func TestUntouchedIsClosed(t *testing.T) {
 	for _, order := range []string{"leg, Close", "Close, leg", "Close"} {
-		for _, wait := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, wait %v", order, wait), func(t *testing.T) {
+		for _, o := range []Options{{}, {Limit: -1}, {Limit: -1, SpillLimit: 10, SpillDir: t.TempDir()}} {
+			t.Run(fmt.Sprintf("%s, limit %v, %v", order, o.Limit, o.SpillLimit), func(t *testing.T) {
 				body := &counted{Reader: strings.NewReader("x")}
-				o := Options{Limit: -1}
-				if wait {
-					o = Options{Wait: true}
-				}
 				b, err := New(request(t, body), o)
 				if err != nil {
 					t.Fatal(err)
@@ -596,10 +593,10 @@ func TestUntouchedIsClosed(t *testing.T) {
 	}
 }
 
-// With Wait, a body that is read after all is kept like another.
-func TestWaitThenRead(t *testing.T) {
+// A leg that is closed in the middle leaves what it has read, and the rest.
+func TestClosedInTheMiddle(t *testing.T) {
 	body := &counted{Reader: strings.NewReader("the body")}
-	b, err := New(request(t, body), Options{Wait: true})
+	b, err := New(request(t, body), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -625,51 +622,6 @@ func TestWaitThenRead(t *testing.T) {
 	}
 }
 
-// A leg that waits for a body that does not come ends when it is closed, as
-// transports do, and Next when the context ends.
-func TestWaitStalls(t *testing.T) {
-	for name, byLeg := range map[string]bool{"leg closed": true, "context ends": false} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), 1e9)
-				defer cancel()
-				pr, pw := io.Pipe()
-				defer pw.Close()
-				body := &counted{Reader: pr, onClose: func() { pr.Close() }}
-				b, err := New(request(t, body).WithContext(ctx), Options{Wait: true})
-				if err != nil {
-					t.Fatal(err)
-				}
-				leg, err := next(b)
-				if err != nil {
-					t.Fatal(err)
-				}
-				var wg sync.WaitGroup
-				wg.Go(func() {
-					if n, err := leg.Read(make([]byte, 10)); n != 0 || err == nil || err == io.EOF {
-						t.Errorf("%d, %v", n, err)
-					}
-					leg.Close()
-				})
-				synctest.Wait()
-				want := context.DeadlineExceeded
-				if byLeg {
-					leg.Close()
-					want = ErrNotReplayable
-				}
-				if again, err := next(b); again != nil || !errors.Is(err, want) {
-					t.Errorf("%v, %v", again, err)
-				}
-				wg.Wait()
-				b.Close()
-				if n := body.closes.Load(); n != 1 {
-					t.Errorf("closed %d times", n)
-				}
-			})
-		})
-	}
-}
-
 // A caller fills in Trailer while its body is read, and each leg has its values
 // in a map of its own.
 func TestTrailer(t *testing.T) {
@@ -683,7 +635,7 @@ func TestTrailer(t *testing.T) {
 		"buffered": {Options{}, false, false, 3},
 		"spilled":  {Options{Limit: 1, SpillLimit: 1 << 20, SpillDir: t.TempDir()}, false, false, 3},
 		"streamed": {Options{Limit: -1}, false, false, 1},
-		"waiting":  {Options{Wait: true}, false, false, 3},
+		"ahead":    {Options{Ahead: true}, false, false, 3},
 		"GetBody":  {Options{}, true, false, 3},
 		"seeker":   {Options{}, false, true, 3},
 	} {

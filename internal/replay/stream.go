@@ -1,202 +1,232 @@
 package replay
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/kerbchain/kerbchain/internal/ended"
+	"github.com/kerbchain/kerbchain/internal/panics"
 )
 
-// stream is a body that can be sent once: by the first leg that reads from it.
+// stream is a body that can be read once. What passes is kept as far as the limits
+// allow, so that another leg can send that again and then go on with the rest.
 type stream struct {
 	original *onceCloser
-	head     io.Reader // what was read before; nil for nothing
-	spill    *spill    // what head reads from, nil for memory
-	why      string    // it can be sent once only
-
-	// lazy, when not nil, reads ahead when the first byte is wanted.
-	lazy *ahead
+	in       io.Reader // original, but for one that returns nothing for ever
+	ahead    bool      // to be read before the first leg
 
 	mu       sync.Mutex
-	cur      *streamLeg
-	touched  bool
+	kept     record
+	err      error         // what ended the body, io.EOF or another; nil before
+	fetching chan struct{} // closed when the Read under way is through; nil for none
+	cur      *streamLeg    // the leg that has the body
+	legs     int           // that are open
+	touched  bool          // a leg has read
 	released bool
-	filled   chan struct{} // closed when lazy has read; nil before it began
-	fillErr  error
-
-	closing  sync.Once
-	closeErr error
 }
 
-func newStream(original *onceCloser, lazy *ahead, why string) *stream {
-	return &stream{original: original, lazy: lazy, why: why}
-}
-
-// after puts before the stream what was read of it.
-func (s *stream) after(g gathered) *stream {
-	s.head, s.spill = io.MultiReader(g.reader(), s.original), g.spill
-	return s
+func newStream(original *onceCloser, o Options, length int64) *stream {
+	return &stream{original: original, in: &progress{r: original}, ahead: o.Ahead, kept: newRecord(o, length)}
 }
 
 func (s *stream) shares() bool { return false }
 
-// replayable reports whether all of it turned out to be kept.
+// replayable reports whether all of it is kept.
 func (s *stream) replayable() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	inner := s.inner()
-	return inner != nil && s.fillErr == nil && inner.replayable()
+	return s.complete()
 }
 
-// untouched reports whether another leg could have it.
-func (s *stream) untouched() bool {
+// complete is replayable for those who hold mu.
+func (s *stream) complete() bool { return s.err == io.EOF && !s.kept.over }
+
+// repeats reports whether another leg can be had, and whether so far that is due
+// to what is kept, and not to nothing having been read.
+func (s *stream) repeats() (again, kept bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.touched
+	return s.refusal() == nil, !s.kept.over
+}
+
+// refusal is why no other leg can be had. The caller holds mu.
+func (s *stream) refusal() error {
+	switch {
+	case s.err != nil && s.err != io.EOF:
+		return fmt.Errorf("%w: reading it failed: %w", ErrNotReplayable, s.err)
+	case s.kept.over && s.touched:
+		return fmt.Errorf("%w: %s; set Request.GetBody, raise the limit, send Expect: 100-continue, or authenticate preemptively", ErrNotReplayable, s.kept.why())
+	}
+	return nil
 }
 
 func (s *stream) open(ctx context.Context) (io.ReadCloser, error) {
-	s.mu.Lock()
-	if !s.touched {
-		defer s.mu.Unlock()
-		s.cur = &streamLeg{s: s}
-		return s.cur, nil
-	}
-	filled := s.filled
-	s.mu.Unlock()
-	if s.lazy == nil {
-		return nil, s.gone()
-	}
-	select {
-	case <-filled:
-	case <-ctx.Done():
-		_ = s.original.Close() // the context says why
-		return nil, fmt.Errorf("reading the request body ahead: %w", ctx.Err())
-	}
-	switch {
-	case s.fillErr != nil:
-		return nil, fmt.Errorf("%w: %w", ErrNotReplayable, s.fillErr)
-	case !s.lazy.replayable():
-		return nil, s.gone()
-	}
-	return s.lazy.inner.open(ctx)
-}
-
-func (s *stream) gone() error {
-	why := s.why
-	if s.lazy != nil {
-		if inner, ok := s.lazy.inner.(*stream); ok {
-			why = inner.why
+	if s.ahead {
+		s.ahead = false
+		if err := s.fill(ctx); err != nil {
+			return nil, err
 		}
 	}
-	return fmt.Errorf("%w: %s; set Request.GetBody, raise the limit, send Expect: 100-continue, or authenticate preemptively", ErrNotReplayable, why)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.refusal(); err != nil {
+		return nil, err
+	}
+	if s.complete() && s.kept.file == nil {
+		// A reader of its own, of a kind that net/http knows to be in memory.
+		return io.NopCloser(bytes.NewReader(s.kept.mem)), nil
+	}
+	if s.cur != nil {
+		s.cur.wake()
+	}
+	s.cur = &streamLeg{s: s, ctx: ctx, done: make(chan struct{})}
+	s.legs++
+	return s.cur, nil
 }
 
+// fill reads until all is kept, or more than can be.
+func (s *stream) fill(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		full, err, n := s.err != nil || !s.fetch(), s.err, s.kept.size()
+		fetching := s.fetching
+		s.mu.Unlock()
+		switch {
+		case err != nil && err != io.EOF:
+			return fmt.Errorf("reading the request body ahead, after %d bytes: %w", n, err)
+		case full:
+			return nil
+		}
+		select {
+		case <-fetching:
+		case <-ctx.Done():
+			_ = s.original.Close() // the context says why
+			return fmt.Errorf("reading the request body ahead: %w", ctx.Err())
+		}
+	}
+}
+
+// fetch sees to it that a Read is under way, in a goroutine of its own: a leg that
+// is closed or loses the body must not wait for whoever produces it, and what the
+// Read brings must not be lost with the leg. It reports whether there is one; there
+// is none where nothing more can be kept. The caller holds mu.
+func (s *stream) fetch() bool {
+	if s.fetching != nil {
+		return true
+	}
+	buf := s.kept.room()
+	if buf == nil {
+		return false
+	}
+	done := make(chan struct{})
+	s.fetching = done
+	go func() {
+		defer close(done)
+		n, err := read(s.in, buf)
+		s.mu.Lock()
+		s.fetching = nil
+		s.kept.add(buf[:n])
+		s.err = err
+		s.mu.Unlock()
+		if err != nil {
+			// The bytes are all there, or never will be: what Close has to say
+			// is of no matter to the request.
+			_ = s.original.Close()
+		}
+	}()
+	return true
+}
+
+func read(r io.Reader, p []byte) (n int, err error) {
+	defer panics.Into(&err)
+	return r.Read(p)
+}
+
+// release lets the leg that has the body finish it, and keeps nothing more.
 func (s *stream) release() error {
 	s.mu.Lock()
 	s.released = true
-	inner := s.inner()
-	mine := s.cur == nil || s.cur.closed
+	if s.err == nil {
+		s.kept.over = true
+	}
+	idle := s.err == nil && (s.cur == nil || s.cur.closed)
+	s.tidy()
 	s.mu.Unlock()
-	switch {
-	case inner != nil:
-		return inner.release()
-	case mine:
-		return s.close()
+	if idle {
+		return s.original.Close()
 	}
-	return nil // the leg closes it
+	return nil
 }
 
-// inner returns what lazy made of the body, nil if it did not yet. The caller
-// holds mu.
-func (s *stream) inner() source {
-	if s.lazy == nil || s.filled == nil {
-		return nil
+// tidy drops what nobody will read. The caller holds mu.
+func (s *stream) tidy() {
+	if s.released && s.legs == 0 {
+		s.kept.drop()
 	}
-	select {
-	case <-s.filled:
-		return s.lazy.inner
-	default:
-		return nil
-	}
-}
-
-func (s *stream) close() error {
-	s.closing.Do(func() {
-		s.closeErr = s.original.Close()
-		if s.spill != nil {
-			s.closeErr = errors.Join(s.closeErr, s.spill.release())
-		}
-	})
-	return s.closeErr
 }
 
 // A streamLeg has the stream, until it loses it to another, or closes it.
 type streamLeg struct {
-	s *stream
+	s    *stream
+	ctx  context.Context // of the request, which net/http waits for a Read beyond
+	once sync.Once
+	done chan struct{} // closed when it is not to wait any more
 	// Under s.mu:
-	from   io.ReadCloser // what it reads; nil before it began
+	pos    int64
 	closed bool
 }
 
-func (l *streamLeg) Read(p []byte) (int, error) {
-	from, err := l.begin()
-	if err != nil {
-		return 0, err
-	}
-	return from.Read(p)
-}
+func (l *streamLeg) wake() { l.once.Do(func() { close(l.done) }) }
 
-// begin takes the stream for this leg, and finds out what to read from.
-func (l *streamLeg) begin() (io.ReadCloser, error) {
+func (l *streamLeg) Read(p []byte) (int, error) {
 	s := l.s
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.cur != l:
-		return nil, errPassed
-	case l.closed:
-		return nil, errClosed
-	case l.from != nil:
-		return l.from, nil
-	case s.touched:
-		return nil, s.fillErr
-	}
-	s.touched = true
-	if s.lazy == nil {
-		var r io.Reader = s.original
-		if s.head != nil {
-			r = s.head
+	for {
+		switch {
+		case l.closed:
+			s.mu.Unlock()
+			return 0, errClosed
+		case s.cur != l && !s.complete():
+			s.mu.Unlock()
+			return 0, errPassed
+		case l.pos < s.kept.size():
+			s.touched = true
+			n, err := s.kept.readAt(p, l.pos)
+			l.pos += int64(n)
+			s.mu.Unlock()
+			return n, err
+		case s.err != nil:
+			err := s.err
+			s.mu.Unlock()
+			return 0, err
 		}
-		l.from = closing{r, s.close}
-		return l.from, nil
+		s.touched = true
+		if !s.fetch() {
+			// From here on the body is this leg's alone.
+			s.kept.drop()
+			s.mu.Unlock()
+			// By the rules of net/http this ends a Read.
+			stop := context.AfterFunc(l.ctx, func() { _ = s.original.Close() })
+			defer stop()
+			return s.in.Read(p)
+		}
+		fetching := s.fetching
+		s.mu.Unlock()
+		select {
+		case <-fetching:
+		case <-l.done:
+		case <-l.ctx.Done():
+			_ = s.original.Close() // the context says why
+			return 0, ended.Because(l.ctx, "reading the request body", nil)
+		}
+		s.mu.Lock()
 	}
-	filled := make(chan struct{})
-	s.filled = filled
-	s.mu.Unlock()
-	// Whoever wants to end the reading closes the body.
-	g, err := s.lazy.gather()
-	s.mu.Lock()
-	defer close(filled)
-	if err != nil {
-		s.fillErr = err
-		return nil, err
-	}
-	s.lazy.inner = s.lazy.settle(g)
-	l.from, err = s.lazy.inner.open(context.Background())
-	s.fillErr = err
-	if s.released {
-		err = errors.Join(err, s.lazy.inner.release())
-	}
-	if l.closed && l.from != nil {
-		err = errors.Join(err, errClosed, l.from.Close())
-	}
-	return l.from, err
 }
 
-// Close leaves a stream of which nothing was read to the next leg, until there
-// can be none.
+// Close leaves what another leg could send to that, until there can be none.
 func (l *streamLeg) Close() error {
 	s := l.s
 	s.mu.Lock()
@@ -205,22 +235,37 @@ func (l *streamLeg) Close() error {
 		return nil
 	}
 	l.closed = true
-	from := l.from
-	mine := s.cur == l && (s.touched || s.released)
+	l.wake()
+	s.legs--
+	last := s.cur == l && s.err == nil && (s.released || s.refusal() != nil)
+	s.tidy()
 	s.mu.Unlock()
-	switch {
-	case from != nil:
-		return from.Close()
-	case mine:
-		return s.close()
+	if last {
+		return s.original.Close()
 	}
 	return nil
 }
 
-// closing is a reader with a Close of its own.
-type closing struct {
-	io.Reader
-	close func() error
+// maxIdle is how often in a row a Read may return nothing at all.
+const maxIdle = 100
+
+// progress turns a reader that returns nothing for ever into an error.
+type progress struct {
+	r    io.Reader
+	idle int
 }
 
-func (c closing) Close() error { return c.close() }
+func (p *progress) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	if n < 0 || n > len(b) {
+		return 0, fmt.Errorf("reader returned a count of %d for %d bytes", n, len(b))
+	}
+	if n > 0 || err != nil || len(b) == 0 {
+		p.idle = 0
+		return n, err
+	}
+	if p.idle++; p.idle >= maxIdle {
+		return 0, io.ErrNoProgress
+	}
+	return 0, nil
+}

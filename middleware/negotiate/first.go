@@ -16,10 +16,12 @@ import (
 func (c *call) bare() bool { return c.origin.sc == nil && !c.origin.own }
 
 func (c *call) bodyOptions() replay.Options {
-	o := replay.Options{Limit: c.BodyLimit, SpillLimit: c.SpillLimit, SpillDir: c.SpillDir}
-	// A body that the server may not want is not touched before it is known.
-	o.Wait = expects(c.r)
-	return o
+	return replay.Options{
+		Limit: c.BodyLimit, SpillLimit: c.SpillLimit, SpillDir: c.SpillDir,
+		// Whether there is more of it than is kept is to be known first. But a
+		// body that the server may not want is not touched.
+		Ahead: c.bare() && c.OneShot != SendOnce && !expects(c.r),
+	}
 }
 
 func expects(r *http.Request) bool {
@@ -60,7 +62,7 @@ func (c *call) first() (*http.Response, error) {
 		r = closing(r)
 	}
 	resp, err := c.sendBare(r)
-	if err != nil && c.bare() && c.brokeOff(err) && c.body.Repeatable() {
+	if err != nil && c.bare() && c.brokeOff(err) && c.body.Replayable() {
 		return c.ask(err)
 	}
 	return resp, err

@@ -1,0 +1,271 @@
+package replay
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+)
+
+// A body that is being produced is passed on as it comes; a leg that is closed or
+// loses it while it waits ends at once, and what was read for it, and is read yet,
+// is the next one's.
+func TestStreamsOn(t *testing.T) {
+	for name, o := range map[string]Options{
+		"memory":           {},
+		"just the limit":   {Limit: int64(len("one two three four"))},
+		"spilled":          {Limit: 5, SpillLimit: 100, SpillDir: t.TempDir()},
+		"spilled at once":  {Limit: -1, SpillLimit: 100, SpillDir: t.TempDir()},
+		"spilled in parts": {Limit: 5, SpillLimit: int64(len("one two three four")), SpillDir: t.TempDir()},
+	} {
+		for _, closes := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, closed %v", name, closes), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					pr, pw := io.Pipe()
+					body := &counted{Reader: pr, onClose: func() { pr.Close() }}
+					r := request(t, body)
+					r.ContentLength = -1
+					b, err := New(r, o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer b.Close()
+					read := func(leg io.Reader, want string) {
+						t.Helper()
+						if got := make([]byte, len(want)); !reads(leg, got) || string(got) != want {
+							t.Errorf("read %q, want %q", got, want)
+						}
+					}
+					var legs []io.ReadCloser
+					leg := must(t, b)
+					for i, text := range []string{"one ", "two ", "three "} {
+						read(leg, "one two three "[:4*i])
+						go io.WriteString(pw, text)
+						read(leg, text)
+						ended := make(chan error)
+						go func() {
+							_, err := leg.Read(make([]byte, 10))
+							ended <- err
+						}()
+						synctest.Wait()
+						legs = append(legs, leg)
+						want := errPassed
+						if closes {
+							want = errClosed
+							leg.Close()
+						}
+						leg = must(t, b)
+						if err := <-ended; err != want {
+							t.Errorf("leg %d: %v, want %v", i, err, want)
+						}
+						if !b.Replayable() || b.Once() || b.Repeatable() {
+							t.Error("not so far replayable")
+						}
+					}
+					// A Read for the leg before is under way.
+					go func() {
+						io.WriteString(pw, "four")
+						pw.Close()
+					}()
+					if got := send(t, leg); got != "one two three four" {
+						t.Errorf("sent %q", got)
+					}
+					if !b.Repeatable() {
+						t.Error("not all is kept")
+					}
+					if got := send(t, must(t, b)); got != "one two three four" {
+						t.Errorf("sent %q", got)
+					}
+					for _, l := range legs {
+						l.Close()
+					}
+					if err := b.Close(); err != nil || body.closes.Load() != 1 {
+						t.Errorf("%v, closed %d times", err, body.closes.Load())
+					}
+					if n := openFiles(t); n > 0 {
+						t.Errorf("%d files are open", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+func must(t *testing.T, b *Body) io.ReadCloser {
+	t.Helper()
+	leg, err := next(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leg
+}
+
+// reads fills p.
+func reads(r io.Reader, p []byte) bool {
+	_, err := io.ReadFull(r, p)
+	return err == nil
+}
+
+// Whoever is the last to let go closes a body that is waited for, which ends the
+// waiting: the leg that has it, or Close where none has.
+func TestStreamIsClosed(t *testing.T) {
+	for _, order := range []string{"leg, Close", "Close, leg"} {
+		for _, o := range []Options{{}, {Limit: -1}, {Limit: 2}} {
+			t.Run(fmt.Sprintf("%s, limit %d", order, o.Limit), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					pr, pw := io.Pipe()
+					defer pw.Close()
+					body := &counted{Reader: io.MultiReader(strings.NewReader("head"), pr), onClose: func() { pr.Close() }}
+					r := request(t, body)
+					r.ContentLength = -1
+					b, err := New(r, o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					leg := must(t, b)
+					ended := make(chan error)
+					go func() {
+						_, err := io.ReadAll(leg)
+						ended <- err
+					}()
+					synctest.Wait()
+					again := false
+					for i, step := range strings.Split(order, ", ") {
+						if n := body.closes.Load(); n != 0 && (i == 0 || again) {
+							t.Errorf("closed before %s", step)
+						}
+						if step == "Close" {
+							b.Close()
+						} else {
+							leg.Close()
+						}
+						again = b.Replayable()
+					}
+					if err := <-ended; err == nil {
+						t.Error("no error")
+					}
+					synctest.Wait()
+					if n := body.closes.Load(); n != 1 {
+						t.Errorf("closed %d times", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Once there can be no other leg, nothing is kept for one.
+func TestKeepsNothingLonger(t *testing.T) {
+	text := strings.Repeat("0123456789", 1000)
+	dir := t.TempDir()
+	for name, o := range map[string]Options{"memory": {}, "file": {Limit: 10, SpillLimit: 1 << 20, SpillDir: dir}} {
+		t.Run(name, func(t *testing.T) {
+			body := &counted{Reader: iotest.OneByteReader(strings.NewReader(text))}
+			r := request(t, body)
+			r.ContentLength = -1
+			b, err := New(r, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, leg := must(t, b), must(t, b)
+			if !reads(leg, make([]byte, 100)) {
+				t.Fatal("cannot be read")
+			}
+			s := b.src.(*stream)
+			b.Close()
+			if got := send(t, leg); got != text[100:] {
+				t.Errorf("sent %d bytes more", len(got))
+			}
+			if n := s.kept.size(); n != 0 || openFiles(t) > 0 {
+				t.Errorf("%d bytes are kept, %d files are open", n, openFiles(t))
+			}
+			first.Close()
+			if n := body.closes.Load(); n != 1 {
+				t.Errorf("closed %d times", n)
+			}
+		})
+	}
+}
+
+// Transports that read on in random steps while one leg takes over from another,
+// until one comes to the end: it sends the whole, or there is an error if more has
+// passed than is kept.
+func TestStreamProperty(t *testing.T) {
+	for seed := range uint64(300) {
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		text := make([]byte, rnd.IntN(300_000))
+		_, _ = rand.NewChaCha8([32]byte{byte(seed)}).Read(text)
+		o := Options{Limit: int64(rnd.IntN(400_000)) - 50_000, SpillLimit: int64(rnd.IntN(400_000)) - 200_000, SpillDir: t.TempDir(), Ahead: rnd.IntN(4) == 0}
+		o.Limit = max(o.Limit, -1)
+		kept := max(o.Limit, o.SpillLimit)
+		if o.Limit == 0 {
+			kept = DefaultLimit
+		}
+		var reader io.Reader = bytes.NewReader(text)
+		if rnd.IntN(2) == 0 {
+			reader = iotest.DataErrReader(reader)
+		}
+		body := &counted{Reader: &ragged{reader, rnd.IntN(20_000) + 1}}
+		r := request(t, body)
+		r.ContentLength = -1
+		if rnd.IntN(2) == 0 {
+			r.ContentLength = int64(len(text))
+		}
+		b, err := New(r, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		most := int64(0)
+		for range 5 {
+			leg, err := next(b)
+			if err != nil {
+				if !errors.Is(err, ErrNotReplayable) || int64(len(text)) <= kept {
+					t.Errorf("seed %d: %d bytes, %d kept, %d were read: %v", seed, len(text), kept, most, err)
+				}
+				break
+			}
+			n, err := io.CopyN(io.Discard, leg, int64(rnd.IntN(len(text)+1)))
+			if err != nil {
+				t.Errorf("seed %d: %v after %d bytes", seed, err, n)
+			}
+			most = max(most, n)
+			wg.Go(func() { // the transport reads on
+				got, err := io.ReadAll(leg)
+				if err == nil && n+int64(len(got)) != int64(len(text)) {
+					t.Errorf("seed %d: ended after %d bytes, want %d", seed, n+int64(len(got)), len(text))
+				}
+				leg.Close()
+			})
+		}
+		if last, err := next(b); err == nil {
+			got, err := io.ReadAll(last)
+			if err != nil || !bytes.Equal(got, text) {
+				t.Errorf("seed %d: the last leg sent %d bytes, want %d; %v", seed, len(got), len(text), err)
+			}
+			last.Close()
+		}
+		b.Close()
+		wg.Wait()
+		if n := body.closes.Load(); n != 1 {
+			t.Errorf("seed %d: closed %d times", seed, n)
+		}
+		if n := openFiles(t); n > 0 {
+			t.Errorf("seed %d: %d files are open", seed, n)
+		}
+	}
+}
+
+// ragged reads no more than n bytes at once.
+type ragged struct {
+	r io.Reader
+	n int
+}
+
+func (r *ragged) Read(p []byte) (int, error) { return r.r.Read(p[:min(len(p), r.n)]) }
