@@ -141,11 +141,6 @@ func (c *call) resend(cause error, tokens []leg.Token) (*http.Response, error) {
 			closeRequest(r)
 			return nil, errors.Join(err, cause)
 		}
-		peer := &c.origin
-		if t.Context.Target().Proxy {
-			peer = &c.proxy
-		}
-		peer.sc = tokens[i].Context
 	}
 	return c.sendOnce(r, tokens, true)
 }

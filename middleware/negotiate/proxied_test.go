@@ -2,6 +2,7 @@ package negotiate_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -85,6 +86,52 @@ func TestSignedForProxyBefore(t *testing.T) {
 				t.Errorf("requests (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// What is signed for the server already, or is the caller's to sign, or can be sent
+// twice, is sent as it is whatever OneShot says.
+func TestOneShotIsForBareRequests(t *testing.T) {
+	for _, how := range []negotiate.OneShot{negotiate.SendOnce, negotiate.Expect, negotiate.Probe, negotiate.Refuse} {
+		for name, tc := range map[string]struct {
+			policy preemptive.Policy
+			own    bool
+			twice  bool
+			want   string
+		}{
+			"signed":            {policy: preemptive.Always(), want: "PUT, , Negotiate client-1"},
+			"the caller's own":  {own: true, want: "PUT, , Basic own"},
+			"can be sent twice": {twice: true, want: "PUT, , "},
+		} {
+			t.Run(fmt.Sprintf("%s, %v", name, how), func(t *testing.T) {
+				var got []string
+				server := func(r *http.Request) (*http.Response, error) {
+					scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+					got = append(got, r.Method+", "+r.Header.Get("Expect")+", "+strings.TrimSpace(scheme+" "+decoded(text)))
+					if _, err := io.Copy(io.Discard, r.Body); err != nil {
+						return nil, err
+					}
+					return stagetest.Respond(http.StatusOK, "ok")(r)
+				}
+				in := new(stagetest.Initiator)
+				next := kerbchain.Chain(
+					preemptive.New(in, tc.policy, preemptive.Options{}), negotiate.New(in, negotiate.Options{BodyLimit: -1, OneShot: how}),
+				)(server)
+				r := request(t, http.MethodPut, "http://origin.example/", "")
+				stream(false)(t, r, 100)
+				if tc.twice {
+					kinds["GetBody"].make(t, r, 100)
+				}
+				if tc.own {
+					r.Header.Set("Authorization", "Basic b3du")
+				}
+				resp, err := next(r)
+				finish(t, resp, err)
+				if d := cmp.Diff([]string{tc.want}, got); d != "" {
+					t.Errorf("requests (-want +got):\n%s", d)
+				}
+			})
+		}
 	}
 }
 
