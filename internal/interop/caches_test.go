@@ -86,6 +86,7 @@ func TestCaches(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Run("write back", p.testWriteBack)
 			t.Run("read only", p.testReadOnly)
+			t.Run("another user", p.testAnotherUser)
 			if p.collection {
 				t.Run("collection", p.testCollection)
 			}
