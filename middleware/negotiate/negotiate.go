@@ -47,12 +47,13 @@ type Options struct {
 	// sent again is counted once.
 	MaxLegs int
 	// BodyLimit is up to how many bytes of a request body without GetBody are
-	// held in memory to be sent again, 0 meaning DefaultBodyLimit and less
-	// than 0 none. Bodies that can be set back ([io.Seeker], files) are, and
-	// need no memory. OneShot says what becomes of a longer one.
+	// kept in memory to be sent again, 0 meaning DefaultBodyLimit and less than 0
+	// none. They are kept as they pass: the body is not held up. Bodies that can be
+	// set back ([io.Seeker], files) are, and need no memory. OneShot says what
+	// becomes of a longer one.
 	BodyLimit int64
 	// SpillLimit is up to how many bytes of a body that is longer than BodyLimit
-	// are held in a temporary file, in the clear, 0 meaning that none are. The
+	// are kept in a temporary file, in the clear, 0 meaning that none are. The
 	// file has mode 0600, and where the system allows it no name. One that
 	// cannot be written to is gone on without.
 	SpillLimit int64
@@ -103,11 +104,15 @@ type Options struct {
 // has no GetBody, cannot be set back, and is longer than what is kept of it. None
 // of this concerns requests that are signed at once, which is the best for them
 // (see package preemptive).
+//
+// With all but SendOnce, a body whose length is not told is read before anything is
+// sent, until its end or beyond what is kept, to know which it is; a negative
+// BodyLimit without a SpillLimit spares that.
 type OneShot int
 
 const (
-	// SendOnce sends it. If the server asks for a token after it began to read
-	// the body, the call fails with [middleware.ErrBodyNotReplayable].
+	// SendOnce sends it. If the server asks for a token when more of the body has
+	// passed than is kept, the call fails with [middleware.ErrBodyNotReplayable].
 	SendOnce OneShot = iota
 	// Expect sends it with Expect: 100-continue (RFC 9110 section 10.1.1). A
 	// server that asks for a token before it reads gets the body with the token;
@@ -142,10 +147,13 @@ const (
 // ([middleware.SecurityOf]), is not the caller's: its exchange is gone on with,
 // and if it was refused, tried once more with a fresh context.
 //
-// Each leg sends a fresh body: of GetBody, of a body that can be set back, of a
-// buffer or a file (see Options.BodyLimit), or the body itself as long as nothing
-// of it was read, as with Expect: 100-continue. It is whole, or the leg fails. Of
-// a request that comes with Expect: 100-continue nothing is read before the
+// Each leg sends a fresh body: of GetBody, of a body that can be set back, or of what
+// was kept as it passed (see Options.BodyLimit) and then the rest, as it comes. It is
+// whole, or the leg fails: no leg reads what another one can still read. A transport
+// that goes on with a body after the 401 is left a tenth of a second to come to the
+// end of it, and then it is taken away.
+//
+// Of a request that comes with Expect: 100-continue nothing is read before the
 // transport does. Where the connection breaks off while the body of an unsigned
 // request is written, as by a server that says 401 and hangs up, it is sent once
 // more with that field. A 417 to that field is answered by the request without it,

@@ -6,9 +6,11 @@
 // certain hosts ([Hosts]), or those to origins where a token was of use before
 // ([Learned]).
 //
-// A body that can be sent once only is best sent so. If the server refuses the
-// token after all, nothing is left to send with another; it can be asked to say
-// so first with Expect: 100-continue.
+// A body that can be sent once only, as a stream, is best sent so: it flows as it is
+// produced, in both directions at once over HTTP/2. If the server refuses the token
+// after all, negotiate sends again what it has kept of the body, and goes on with
+// the rest; where more had passed than is kept, the call fails. A server can be
+// asked to say so first with Expect: 100-continue.
 //
 // Leave it out where a round trip more does no harm; [Always] also where a
 // chain talks to servers that are not to be told who asks: a token names its
@@ -64,7 +66,7 @@ type Options struct {
 // A request with an Authorization header, whoever set it, is left alone in regard to
 // the server, save that what [http.Client] makes of user info in the URL is taken
 // off, and one with Proxy-Authorization in regard to a proxy. Its body is sent as it
-// is, and never held in memory.
+// is, and this stage keeps nothing of it.
 //
 // Where no token can be had, the call fails with the error of in, of type
 // [*middleware.Error], under Always and Hosts; under Learned the request is
