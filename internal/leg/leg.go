@@ -14,7 +14,6 @@ package leg
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"io"
 	"net"
@@ -173,21 +172,10 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 }
 
 // field returns the name of the header field for t.
-func field(t Token) string {
-	if t.Context.Target().Proxy {
-		return "Proxy-Authorization"
-	}
-	return "Authorization"
-}
+func field(t Token) string { return stage.Field(t.Context.Target()) }
 
-// value returns the field's value (RFC 4559 section 4.1).
-func value(t Token) string {
-	scheme := t.Context.Target().Scheme
-	if scheme == "" {
-		scheme = middleware.Negotiate
-	}
-	return string(scheme) + " " + base64.StdEncoding.EncodeToString(t.Bytes)
-}
+// value returns the field's value.
+func value(t Token) string { return stage.Value(t.Context, t.Bytes) }
 
 // answered returns what a response to signed should name as its request: a copy
 // of what it does name, with the values of its context, but without our tokens

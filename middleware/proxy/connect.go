@@ -3,11 +3,11 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/url"
 
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -75,7 +75,7 @@ func (t *Transport) token(ctx context.Context, c *call, proxy middleware.Target)
 	case err != nil:
 		return "", nil, noToken(err, proxy)
 	}
-	return string(proxy.Scheme) + " " + base64.StdEncoding.EncodeToString(token.Bytes), token.Context, nil
+	return stages.Value(token.Context, token.Bytes), token.Context, nil
 }
 
 // connectResponse is called with the answer to each CONNECT.

@@ -1,0 +1,300 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync/atomic"
+
+	"github.com/kerbchain/kerbchain/internal/challenge"
+	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/leg"
+	stages "github.com/kerbchain/kerbchain/internal/stage"
+	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/mutual"
+)
+
+// A Signer makes the Authorization header of single requests, and verifies the
+// answers, for those that are not sent through an [http.RoundTripper]: the handshake
+// of a WebSocket, metadata of gRPC, a login that wants the header as a value. It signs
+// beforehand, without waiting for a challenge, and sends nothing itself. Where a
+// RoundTripper fits in, [New] and [NewStack] do more: they sign each request, and
+// verify each answer, by themselves.
+//
+// It is safe for concurrent use, and for one identity, as a client is. What a server
+// authenticates is often the connection: one that a signed request went over belongs
+// to that principal, and no request in another's name may go over it.
+type Signer struct {
+	signer leg.Signer
+	mode   mutual.Mode // what is none acts as Required, as in mutual
+}
+
+// NewSigner returns a signer for o, of which credentials and names, delegation,
+// bindings, AllowedHosts and Mutual count; the rest is about what sends requests.
+func NewSigner(o Options) (*Signer, error) {
+	in, err := o.initiator()
+	if err != nil {
+		return nil, err
+	}
+	return &Signer{leg.Signer{Initiator: in, Stage: "client"}, o.Mutual}, nil
+}
+
+// Sign returns the header for one request to a URL with the scheme http, https, ws or
+// wss, of which the host matters and the port, if PortInSPN or a list says so. The
+// token is made for that host: send it to no other, in a redirect either. It is good
+// for a few minutes, by the server's clock (RFC 4120 section 3.2.3).
+//
+// The token is bound to no TLS connection, since none is known. For a server that
+// demands channel bindings use [Signer.SignOver]; with BindingsRequire, Sign of an
+// https URL is an error around [middleware.ErrNoBindings].
+//
+// It may wait for a KDC, and returns when ctx ends. Errors are of type
+// [*middleware.Error]: around [middleware.ErrNotAllowed] for a host that AllowedHosts
+// leaves out, [middleware.ErrHost] for what is no host, and
+// [middleware.ErrConfiguration] for a URL of another scheme.
+func (s *Signer) Sign(ctx context.Context, url string) (Authorization, error) {
+	t, err := signable(url, false)
+	if err != nil {
+		return Authorization{}, err
+	}
+	return s.sign(ctx, t)
+}
+
+// SignOver is [Signer.Sign] for a request that goes over a TLS connection which is up
+// already, and binds the token to that (RFC 5929) unless BindingsOff says no. conn is
+// the state of the connection to the server itself, after its handshake, not to a
+// proxy on the way. The URL's scheme is https or wss.
+func (s *Signer) SignOver(ctx context.Context, url string, conn tls.ConnectionState) (Authorization, error) {
+	t, err := signable(url, false)
+	if err != nil {
+		return Authorization{}, err
+	}
+	switch {
+	case !t.Secure:
+		return Authorization{}, misused(t, "a token for plain http cannot be bound to a TLS connection", "use an https or wss URL, or Sign")
+	case !conn.HandshakeComplete:
+		return Authorization{}, misused(t, "the handshake of the TLS connection is not complete, so there is nothing to bind to", "call HandshakeContext of the connection first, and ConnectionState after it")
+	}
+	t.TLS = &conn
+	return s.sign(ctx, t)
+}
+
+// SignProxy is [Signer.Sign] for a proxy with an http or https URL: for a CONNECT that
+// is sent by hand, or a request over plain http that goes through it. The header is
+// Proxy-Authorization, and ForProxy has the names. What a proxy proves says nothing
+// of the servers behind it.
+func (s *Signer) SignProxy(ctx context.Context, proxy string) (Authorization, error) {
+	t, err := signable(proxy, true)
+	if err != nil {
+		return Authorization{}, err
+	}
+	return s.sign(ctx, t)
+}
+
+func (s *Signer) sign(ctx context.Context, t middleware.Target) (Authorization, error) {
+	token, err := s.signer.First(ctx, t)
+	if err != nil {
+		if e, ok := errors.AsType[*middleware.Error](err); ok && errors.Is(err, middleware.ErrNoBindings) {
+			named := *e
+			named.Hint = "connect first, and give the connection's state to SignOver"
+			return Authorization{}, &named
+		}
+		return Authorization{}, err
+	}
+	value := stages.Value(token.Context, token.Bytes)
+	return Authorization{&authorization{mode: s.mode, sc: token.Context, field: stages.Field(t), value: &value}}, nil
+}
+
+// signable returns whom a URL names. Neither its user info nor its path or query
+// gets into an error.
+func signable(raw string, proxy bool) (middleware.Target, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		if parse, ok := errors.AsType[*url.Error](err); ok {
+			err = parse.Err
+		}
+		return middleware.Target{}, &middleware.Error{Stage: "client", Kind: middleware.ErrHost, Err: fmt.Errorf("the URL cannot be parsed: %w", err)}
+	}
+	schemes := map[string]string{"http": "http", "https": "https", "ws": "http", "wss": "https"}
+	hint := "use a URL such as https://host/path or wss://host:port/path"
+	if proxy {
+		schemes = map[string]string{"http": "http", "https": "https"}
+		hint = "use a URL such as http://proxy:3128"
+	}
+	scheme, ok := schemes[u.Scheme]
+	if !ok {
+		return middleware.Target{}, &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration, Err: fmt.Errorf("no tokens are known for URLs of the scheme %q", u.Scheme), Hint: hint}
+	}
+	t := middleware.TargetOf(&url.URL{Scheme: scheme, Host: u.Host})
+	t.Proxy = proxy
+	return t, nil
+}
+
+func misused(t middleware.Target, why, hint string) error {
+	return &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration, Host: t.HostPort(), Err: errors.New(why), Hint: hint}
+}
+
+// An Authorization is the header for one request, and what verifies its answer. It is
+// used once: a server takes a second request with the same token for a replay, and
+// refuses it, so a retry, a redirect and a reconnection are signed anew. Copies are
+// the same Authorization. It is safe for concurrent use, and prints without its token.
+type Authorization struct{ a *authorization }
+
+type authorization struct {
+	mode     mutual.Mode
+	sc       middleware.SecurityContext
+	field    string
+	value    *string     // fmt follows a pointer to a struct in a field that is not exported, and none to a string
+	asked    atomic.Bool // Verify was called
+	verified atomic.Bool
+}
+
+// Field returns the name of the header field: Authorization, or Proxy-Authorization.
+func (a Authorization) Field() string {
+	if a.a == nil {
+		return ""
+	}
+	return a.a.field
+}
+
+// Value returns the field's value, Negotiate and the token in base64 (RFC 4559 section
+// 4.1). It is a secret until the server has seen it.
+func (a Authorization) Value() string {
+	if a.a == nil {
+		return ""
+	}
+	return *a.a.value
+}
+
+// Header returns a new header with that field alone.
+func (a Authorization) Header() http.Header {
+	h := make(http.Header)
+	if a.a != nil {
+		h.Set(a.a.field, *a.a.value)
+	}
+	return h
+}
+
+// SPN returns the service principal that the token is for, empty if the initiator
+// does not tell.
+func (a Authorization) SPN() string {
+	if a.a == nil {
+		return ""
+	}
+	return stages.SPN(a.a.sc)
+}
+
+// Verify reports whether an answer proves that it is from the server, or proxy, that
+// the request was signed for, by the rules of package mutual: nil where it does, else
+// an error of type [*middleware.Error] around [middleware.ErrNotVerified], and whatever
+// else the answer says is a stranger's. With mutual.Optional an answer without a token
+// passes as well, and [Authorization.Verified] tells them apart; with mutual.Disabled
+// every one passes.
+//
+// answer is the header of the response, an [http.Header] or metadata of gRPC; names of
+// fields count in any case, and no other field than WWW-Authenticate is read, or those
+// of a proxy. Verify does not know the status. What it says is who answered, and not
+// whether the answer is yes: of a 401 it tells why the token was refused, if the server
+// gave a reason.
+//
+// An Authorization verifies one answer. Each further call is an error, whatever the
+// answer, since it belongs to another request, which was signed with a token that
+// was used before.
+//
+// A ticket that the server says it cannot use is dropped, so that the next Sign
+// fetches another.
+func (a Authorization) Verify(ctx context.Context, answer map[string][]string) error {
+	if a.a == nil {
+		return &middleware.Error{Stage: "client", Kind: middleware.ErrNotVerified,
+			Err: errors.New("nothing was signed, so no answer can be verified"), Hint: "verify with what Sign returned"}
+	}
+	err, reason := a.a.verify(ctx, answer)
+	if middleware.Tracing(ctx) {
+		e := middleware.VerdictEvent{
+			Host: a.a.sc.Target().HostPort(), SPN: a.SPN(), Mode: a.a.mode.String(), Verified: a.Verified(), Reason: reason,
+		}
+		if err != nil {
+			e.Err = err
+		}
+		middleware.Emit(ctx, e)
+	}
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+// Verified reports whether Verify found the proof of the server's identity.
+func (a Authorization) Verified() bool { return a.a != nil && a.a.verified.Load() }
+
+// Format writes for whom the header is, never its token.
+func (a Authorization) Format(f fmt.State, _ rune) {
+	if a.a == nil {
+		fmt.Fprint(f, "{no authorization}")
+		return
+	}
+	fmt.Fprintf(f, "{%s for %s, %d bytes}", a.a.field, a.a.sc.Target().HostPort(), len(*a.a.value))
+}
+
+const (
+	usedBefore = "this header's answer was looked at before: a token is good for one request, and a second request with it is a replay"
+	askedAgain = "the server asks for a token again: it did not take this one, and says no more (for a second request with the same token, too)"
+)
+
+// verify returns the error and the reason why an answer is not verified.
+func (a *authorization) verify(ctx context.Context, answer map[string][]string) (*middleware.Error, middleware.Reason) {
+	if a.mode == mutual.Disabled {
+		return nil, middleware.ReasonNone
+	}
+	e := middleware.Error{Stage: "client", Kind: middleware.ErrNotVerified, Host: a.sc.Target().HostPort(), SPN: stages.SPN(a.sc)}
+	if !a.asked.CompareAndSwap(false, true) {
+		e.Err, e.Hint = errors.New(usedBefore), "sign each request anew"
+		return &e, middleware.ReasonNone
+	}
+	lines := a.lines(answer)
+	proved, why, err := stages.Prove(ctx, a.sc, lines)
+	switch {
+	case err != nil:
+		refusal := stages.Blame(e, err)
+		a.discard(ctx, refusal)
+		return refusal, refusal.Reason
+	case proved:
+		a.verified.Store(true)
+		return nil, middleware.ReasonNone
+	case a.mode == mutual.Optional:
+		return nil, middleware.NoToken
+	}
+	e.Reason = middleware.NoToken
+	if _, ok := challenge.Find(lines, string(stages.SchemeOf(a.sc))); ok && why == nil {
+		e.Reason, why = middleware.Refused, errors.New(askedAgain)
+	}
+	refusal := stages.Blame(e, why)
+	return refusal, refusal.Reason
+}
+
+// lines returns the fields of an answer that may bear the peer's token.
+func (a *authorization) lines(answer map[string][]string) []string {
+	h := make(http.Header)
+	for _, name := range slices.Sorted(maps.Keys(answer)) {
+		key := http.CanonicalHeaderKey(name)
+		h[key] = append(h[key], answer[name]...)
+	}
+	if a.sc.Target().Proxy {
+		return slices.Concat(h.Values("Proxy-Authenticate"), h.Values("Proxy-Authentication-Info"))
+	}
+	return h.Values("WWW-Authenticate")
+}
+
+// discard drops the ticket if that is what the server could not use.
+func (a *authorization) discard(ctx context.Context, why *middleware.Error) {
+	d, ok := a.sc.(middleware.Discarder)
+	if !ok || !krb.TicketUnusable(why.Code) || !d.Discard() {
+		return
+	}
+	middleware.Emit(ctx, middleware.DiscardEvent{Host: why.Host, SPN: why.SPN, Code: why.Code})
+}
