@@ -3,37 +3,120 @@ package middleware
 import (
 	"context"
 	"net/http"
+	"strings"
 )
 
 // A Call is one request on its way through one stage. It tells which security
 // context may speak for the response: one that signed a request within this very
-// call, or that had signed the request when it came in and had verified nothing
-// by then. All others verified another response: a request may be made of an
-// earlier response's context, and a transport that keeps responses may name an
-// older request than the one that was sent.
+// call, or one that had signed this request when it came in, had verified nothing
+// by then, and is not asked about in another call at the same time. All others
+// belong to another response: a request may be made of an earlier response's
+// context, and a transport that keeps responses may name an older request than the
+// one that was sent.
 //
 // A Call is for the goroutine that runs the stage. The zero Call belongs to no
 // request, and knows of nothing.
 type Call struct {
-	mark *mark
-	// Slots that the request came with, nil where there was none, or one whose
-	// context had verified a response already.
-	origin, proxy *slot
+	mark          *mark
+	origin, proxy came
+}
+
+// came is a context that the request of a call came with, zero for none that may
+// speak for the response.
+type came struct {
+	slot   *slot
+	held   *SecurityContext // what the slot held then
+	before *mark            // of the call that had taken it
+	signed bool             // the request bore its token
 }
 
 // Begin opens a call: it returns a shallow copy of r to pass down, and what tells
-// later whose the response is. r is not changed.
+// later whose the response is. r is not changed. [Call.End] must follow.
 //
-// [Trusted] is false for the copy and for what is made of it, until a stage says
-// otherwise within the call.
+// A context that r carries and that verified a response already is nowhere in the
+// copy, and [Trusted] is false for it and for what is made of it, until a stage
+// says otherwise within the call.
 func Begin(r *http.Request) (*http.Request, Call) {
 	ctx := r.Context()
-	c := Call{
-		mark:   &mark{Context: ctx, outer: markOf(ctx)},
-		origin: slotOf(r, originKey{}).fresh(),
-		proxy:  slotOf(r, proxyKey{}).fresh(),
+	m := &mark{Context: ctx, outer: markOf(ctx)}
+	c := Call{mark: m}
+	c.origin, m.origin = m.take(slotOf(r, originKey{}), r.Header["Authorization"])
+	c.proxy, m.proxy = m.take(slotOf(r, proxyKey{}), r.Header["Proxy-Authorization"])
+	return r.WithContext(m), c
+}
+
+// take takes hold of the context that a request came with. It returns what the
+// call knows of it, and whether those below are to see none.
+func (m *mark) take(s *slot, fields []string) (c came, hide bool) {
+	if s == nil {
+		return came{}, false
 	}
-	return r.WithContext(c.mark), c
+	before := s.taken.Load()
+	if before != nil && !m.within(before) || !s.taken.CompareAndSwap(before, m) {
+		return came{}, false // another call, which is not around this one, has it
+	}
+	// Looked at once it is ours: what verified it before has let go of it since.
+	held := s.sc.Load()
+	if held != nil && (*held).Verified() {
+		s.taken.CompareAndSwap(m, before)
+		return came{}, true
+	}
+	return came{s, held, before, held != nil && bears(fields, (*held).Target().Scheme)}, false
+}
+
+// bears reports whether a request with such header fields is signed in a scheme.
+func bears(fields []string, s Scheme) bool {
+	if s == "" {
+		s = Negotiate
+	}
+	for _, f := range fields {
+		if n := len(s); len(f) > n && f[n] == ' ' && strings.EqualFold(f[:n], string(s)) {
+			return true
+		}
+	}
+	return false
+}
+
+// End closes the call; resp is what it led to, nil for an error. From here on
+// resp.Request, which may be replaced by a copy, carries no context but one that
+// may speak for resp, and [Trusted] is true of it only if a stage within the call
+// said so. So an application that asks [SecurityOf] is not told of another
+// response, whatever the transport named. The other methods can still be used.
+func (c Call) End(resp *http.Response) {
+	if c.mark == nil {
+		return
+	}
+	if resp != nil && resp.Request != nil {
+		c.settle(resp)
+	}
+	for _, came := range []came{c.origin, c.proxy} {
+		if came.slot != nil {
+			came.slot.taken.CompareAndSwap(c.mark, came.before)
+		}
+	}
+}
+
+// settle takes off what resp.Request carries and has no business with resp.
+func (c Call) settle(resp *http.Response) {
+	r := resp.Request
+	origin, proxy := slotOf(r, originKey{}), slotOf(r, proxyKey{})
+	trust, marked := trustOf(r)
+	trusted := c.Trusted(resp)
+	out := &mark{
+		Context: r.Context(),
+		outer:   c.mark.outer,
+		origin:  origin.load() != nil && !c.counts(origin, c.origin),
+		proxy:   proxy.load() != nil && !c.counts(proxy, c.proxy),
+	}
+	if !out.origin && !out.proxy && marked == trusted {
+		return
+	}
+	var ctx context.Context = out
+	if trusted {
+		trust.at = out
+		ctx = context.WithValue(out, trustKey{}, trust)
+	}
+	resp.Request = r.WithContext(ctx)
 }
 
 // Security returns the context that signed the request for its origin server, to
@@ -47,15 +130,23 @@ func (c Call) ProxySecurity(resp *http.Response) SecurityContext {
 	return c.find(resp, proxyKey{}, c.proxy)
 }
 
-func (c Call) find(resp *http.Response, key any, atHand *slot) SecurityContext {
+func (c Call) find(resp *http.Response, key any, came came) SecurityContext {
 	if resp == nil || resp.Request == nil {
 		return nil
 	}
-	s := slotOf(resp.Request, key)
-	if s == nil || s != atHand && !s.mark.within(c.mark) {
-		return nil
+	if s := slotOf(resp.Request, key); s != nil && c.counts(s, came) {
+		return s.load()
 	}
-	return s.load()
+	return nil
+}
+
+// counts reports whether the context in s may speak for the response. One that
+// came with the request and was replaced since signed it on its connection.
+func (c Call) counts(s *slot, came came) bool {
+	if s == came.slot {
+		return came.signed || s.sc.Load() != came.held
+	}
+	return s.mark.within(c.mark)
 }
 
 // Trust marks resp as one that counts as verified although the context that
@@ -81,14 +172,25 @@ func (c Call) Trusted(resp *http.Response) bool {
 // to save one more.
 type mark struct {
 	context.Context
-	outer *mark // of the call around this one
+	outer         *mark // of the call around this one
+	origin, proxy bool  // whether contexts of that side are hidden
+	none          slot  // what is found in their place
 }
 
 type markKey struct{}
 
 func (m *mark) Value(key any) any {
-	if _, ok := key.(markKey); ok {
+	switch key.(type) {
+	case markKey:
 		return m
+	case originKey:
+		if m.origin {
+			return &m.none
+		}
+	case proxyKey:
+		if m.proxy {
+			return &m.none
+		}
 	}
 	return m.Context.Value(key)
 }

@@ -112,40 +112,213 @@ func TestCall(t *testing.T) {
 	}
 }
 
-// A context that the request came with counts as long as it has verified nothing.
+// signed returns a request that bears a token of sc, as stages sign it.
+func signed(t *testing.T, r *http.Request, sc middleware.SecurityContext) *http.Request {
+	t.Helper()
+	r = r.Clone(r.Context())
+	field := "Authorization"
+	if sc.Target().Proxy {
+		field = "Proxy-Authorization"
+	}
+	r.Header.Set(field, "Negotiate AAAA")
+	return middleware.WithSecurity(r, sc)
+}
+
+// A side is one of the two peers, as tests ask for both.
+type side struct {
+	of    func(middleware.Call, *http.Response) middleware.SecurityContext
+	in    func(*http.Request) middleware.SecurityContext
+	proxy bool
+}
+
+var sides = []side{
+	{middleware.Call.Security, middleware.SecurityOf, false},
+	{middleware.Call.ProxySecurity, middleware.ProxySecurityOf, true},
+}
+
+func (s side) make(name string) made {
+	sc := newMade(name)
+	sc.proxy = s.proxy
+	return sc
+}
+
+// A context that the request came signed with counts as long as it has verified
+// nothing.
 func TestCallAtHand(t *testing.T) {
-	for _, proxy := range []bool{false, true} {
-		sc := newMade("came")
-		sc.proxy = proxy
-		r := middleware.WithSecurity(get(t), sc)
-		of := func(c middleware.Call, resp *http.Response) middleware.SecurityContext {
-			if proxy {
-				return c.ProxySecurity(resp)
-			}
-			return c.Security(resp)
-		}
+	for _, s := range sides {
+		sc := s.make("came")
+		r := signed(t, get(t), sc)
 		down, call := middleware.Begin(r)
 		resp := answer(down)
-		if name(of(call, resp)) != "came" {
-			t.Errorf("proxy %t: %q", proxy, name(of(call, resp)))
+		if name(s.of(call, resp)) != "came" {
+			t.Errorf("proxy %t: %q", s.proxy, name(s.of(call, resp)))
 		}
 		// This response verifies it. It still speaks for this one, and for no other
 		// that the same request, or one made of the response's, leads to.
 		*sc.verified = true
-		if name(of(call, resp)) != "came" {
-			t.Errorf("proxy %t: no longer for its own response", proxy)
+		if name(s.of(call, resp)) != "came" {
+			t.Errorf("proxy %t: no longer for its own response", s.proxy)
+		}
+		call.End(resp)
+		if name(s.in(resp.Request)) != "came" || name(s.of(call, resp)) != "came" {
+			t.Errorf("proxy %t: the application is not told", s.proxy)
 		}
 		for which, again := range map[string]*http.Request{"same request": r, "response's request": resp.Request} {
 			down, call := middleware.Begin(again)
-			if got := of(call, answer(down)); got != nil {
-				t.Errorf("proxy %t, %s: %q speaks for another response", proxy, which, name(got))
+			if s.in(down) != nil {
+				t.Errorf("proxy %t, %s: the old context goes down", s.proxy, which)
 			}
-			signed := newMade("new")
-			signed.proxy = proxy
-			if got := of(call, answer(middleware.WithSecurity(down, signed))); name(got) != "new" {
-				t.Errorf("proxy %t, %s: %q, want the new one", proxy, which, name(got))
+			// The transport may name the request of the caller, or the older one.
+			for _, named := range []*http.Request{down, again, resp.Request} {
+				resp := answer(named)
+				if got := s.of(call, resp); got != nil {
+					t.Errorf("proxy %t, %s: %q speaks for another response", s.proxy, which, name(got))
+				}
+				call.End(resp)
+				if got := s.in(resp.Request); got != nil {
+					t.Errorf("proxy %t, %s: the application is told of %q", s.proxy, which, name(got))
+				}
+			}
+			resp := answer(middleware.WithSecurity(down, s.make("new")))
+			if got := s.of(call, resp); name(got) != "new" {
+				t.Errorf("proxy %t, %s: %q, want the new one", s.proxy, which, name(got))
+			}
+			call.End(resp)
+			if got := s.in(resp.Request); name(got) != "new" {
+				t.Errorf("proxy %t, %s: %q, want the application told of the new one", s.proxy, which, name(got))
 			}
 		}
+	}
+}
+
+// One whose token the request does not bear signed an older one, and could verify
+// what a server said late. A place that was reserved, or whose context is made anew
+// for another connection, is signed in the course of the call.
+func TestCallUnsignedAtHand(t *testing.T) {
+	for _, s := range sides {
+		for what, tc := range map[string]struct {
+			r    func(*http.Request) *http.Request
+			want string
+		}{
+			"no header":      {func(r *http.Request) *http.Request { return middleware.WithSecurity(r, s.make("old")) }, ""},
+			"another scheme": {func(r *http.Request) *http.Request { return with(signed(t, r, s.make("old")), s, "Basic AAAA") }, ""},
+			"no token":       {func(r *http.Request) *http.Request { return with(signed(t, r, s.make("old")), s, "Negotiate") }, ""},
+			"no blank":       {func(r *http.Request) *http.Request { return with(signed(t, r, s.make("old")), s, "NegotiateX AAAA") }, ""},
+			"signed":         {func(r *http.Request) *http.Request { return signed(t, r, s.make("old")) }, "old"},
+			"in lower case":  {func(r *http.Request) *http.Request { return with(signed(t, r, s.make("old")), s, "negotiate AAAA") }, "old"},
+			"for the other side": {func(r *http.Request) *http.Request {
+				r = signed(t, r, s.make("old"))
+				r.Header.Del(map[bool]string{false: "Authorization", true: "Proxy-Authorization"}[s.proxy])
+				r.Header.Set(map[bool]string{true: "Authorization", false: "Proxy-Authorization"}[s.proxy], "Negotiate AAAA")
+				return r
+			}, ""},
+			"reserved": {func(r *http.Request) *http.Request { return middleware.ReserveSecurity(r, s.proxy) }, ""},
+		} {
+			r := tc.r(get(t))
+			down, call := middleware.Begin(r)
+			resp := answer(down)
+			if got := name(s.of(call, resp)); got != tc.want {
+				t.Errorf("proxy %t, %s: %q speaks for the response, want %q", s.proxy, what, got, tc.want)
+			}
+			middleware.ReplaceSecurity(r, s.make("on its connection"))
+			if got := name(s.of(call, resp)); got != "on its connection" {
+				t.Errorf("proxy %t, %s: %q, want the one that was made since", s.proxy, what, got)
+			}
+		}
+	}
+}
+
+func with(r *http.Request, s side, value string) *http.Request {
+	r.Header.Set(map[bool]string{false: "Authorization", true: "Proxy-Authorization"}[s.proxy], value)
+	return r
+}
+
+// Two calls at once that came with one context: it is the first one's, until that
+// ends, and those within share it with those around.
+func TestCallsShareNoContext(t *testing.T) {
+	for _, s := range sides {
+		sc := s.make("came")
+		r := signed(t, get(t), sc)
+		outer, outerCall := middleware.Begin(r)
+		down, call := middleware.Begin(outer)
+		beside, other := middleware.Begin(outer)
+		stranger, third := middleware.Begin(r)
+		for what, tc := range map[string]struct {
+			call middleware.Call
+			r    *http.Request
+			want string
+		}{
+			"around": {outerCall, down, "came"}, "first": {call, down, "came"},
+			"second": {other, beside, ""}, "second, of the first one's": {other, down, ""}, "outside": {third, stranger, ""},
+		} {
+			if got := name(s.of(tc.call, answer(tc.r))); got != tc.want {
+				t.Errorf("proxy %t, %s: %q, want %q", s.proxy, what, got, tc.want)
+			}
+		}
+		resp := answer(beside)
+		other.End(resp)
+		if s.in(resp.Request) != nil || s.of(outerCall, resp) != nil {
+			t.Errorf("proxy %t: stages around, or the application, are told of what the other call has", s.proxy)
+		}
+		third.End(nil)
+		call.End(nil)
+		again, next := middleware.Begin(outer)
+		if got := name(s.of(next, answer(again))); got != "came" {
+			t.Errorf("proxy %t: %q in the next try, want it free again", s.proxy, got)
+		}
+		if _, third := middleware.Begin(r); s.of(third, answer(r)) != nil {
+			t.Errorf("proxy %t: free for a call that is not within", s.proxy)
+		}
+		*sc.verified = true
+		next.End(nil)
+		outerCall.End(nil)
+		if down, last := middleware.Begin(r); s.in(down) != nil || s.of(last, answer(r)) != nil {
+			t.Errorf("proxy %t: speaks for a second response", s.proxy)
+		}
+	}
+}
+
+// What a response's request says is what an application believes.
+func TestEnd(t *testing.T) {
+	old, earlier := middleware.Begin(get(t))
+	kept := answer(middleware.WithSecurity(old, newMade("old")))
+	earlier.Trust(kept)
+	earlier.End(kept)
+	if !middleware.Trusted(kept.Request) || name(middleware.SecurityOf(kept.Request)) != "old" {
+		t.Fatal("taken off its own response")
+	}
+	toProxy := newMade("proxy")
+	toProxy.proxy = true
+
+	down, call := middleware.Begin(get(t))
+	call.End(nil)
+	call.End(answer(nil))
+	(middleware.Call{}).End(answer(kept.Request))
+	resp := answer(kept.Request)
+	call.End(resp)
+	if middleware.Trusted(resp.Request) || middleware.SecurityOf(resp.Request) != nil {
+		t.Error("an older response speaks for this one")
+	}
+	if resp.Request.URL != kept.Request.URL || !middleware.Trusted(kept.Request) {
+		t.Error("another request, or the one that was kept is changed")
+	}
+	// What is taken off for one side leaves the other as it is, and trust too.
+	resp = answer(middleware.WithSecurity(kept.Request, toProxy))
+	call.End(resp)
+	if middleware.ProxySecurityOf(resp.Request) != nil {
+		t.Error("signed outside of the call")
+	}
+	mixed := answer(down.WithContext(kept.Request.Context()))
+	call.Trust(mixed)
+	call.End(mixed)
+	if !middleware.Trusted(mixed.Request) || !call.Trusted(mixed) || middleware.SecurityOf(mixed.Request) != nil {
+		t.Error("not trusted any more, or told of an older context")
+	}
+	honest := answer(middleware.WithSecurity(down, toProxy))
+	sent := honest.Request
+	call.End(honest)
+	if honest.Request != sent {
+		t.Error("a copy where there is nothing to take off")
 	}
 }
 
@@ -177,28 +350,6 @@ func TestTrust(t *testing.T) {
 		later.Trust(resp)
 		if call.Trusted(resp) != true || outerCall.Trusted(resp) != true {
 			t.Error("a call within is not believed")
-		}
-	}
-}
-
-func TestSignedSince(t *testing.T) {
-	toProxy := newMade("proxy")
-	toProxy.proxy = true
-	then := middleware.WithSecurity(get(t), newMade("before"))
-	for name1, tc := range map[string]struct {
-		now           *http.Request
-		origin, proxy string
-	}{
-		"nil":         {nil, "", ""},
-		"the same":    {then, "", ""},
-		"a clone":     {then.Clone(then.Context()), "", ""},
-		"once more":   {middleware.WithSecurity(then, newMade("again")), "again", ""},
-		"for a proxy": {middleware.WithSecurity(then, toProxy), "", "proxy"},
-		"both":        {middleware.WithSecurity(middleware.WithSecurity(then, newMade("again")), toProxy), "again", "proxy"},
-	} {
-		origin, proxy := middleware.SignedSince(then, tc.now)
-		if name(origin) != tc.origin || name(proxy) != tc.proxy {
-			t.Errorf("%s: %q and %q, want %q and %q", name1, name(origin), name(proxy), tc.origin, tc.proxy)
 		}
 	}
 }

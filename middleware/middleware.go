@@ -200,8 +200,9 @@ type (
 	// another connection after a request was signed, and the stage that signed
 	// it then replaces the context within; readers may be other goroutines.
 	slot struct {
-		sc   atomic.Pointer[SecurityContext]
-		mark *mark // of the innermost call in which it was made
+		sc    atomic.Pointer[SecurityContext]
+		mark  *mark                // of the innermost call in which it was made
+		taken atomic.Pointer[mark] // of the innermost call under way that came with it
 	}
 )
 
@@ -221,14 +222,6 @@ func (s *slot) load() SecurityContext {
 		return *p
 	}
 	return nil
-}
-
-// fresh returns s, nil if its context has verified a response.
-func (s *slot) fresh() *slot {
-	if sc := s.load(); sc != nil && sc.Verified() {
-		return nil
-	}
-	return s
 }
 
 // WithSecurity returns a shallow copy of r that carries sc, in place of any
@@ -257,8 +250,8 @@ func ReserveSecurity(r *http.Request, proxy bool) *http.Request {
 
 // ReplaceSecurity puts sc in the place of the context that r carries for the
 // same side, for everyone who holds r or a response to it. It reports whether r
-// carried one, or had the place reserved. It is for stages that sign a request anew when the transport
-// takes another connection.
+// carried one, or had the place reserved. It is for stages that sign a request
+// anew when the transport takes another connection.
 func ReplaceSecurity(r *http.Request, sc SecurityContext) bool {
 	var key any = originKey{}
 	if sc.Target().Proxy {
@@ -280,17 +273,3 @@ func SecurityOf(r *http.Request) SecurityContext { return slotOf(r, originKey{})
 // ProxySecurityOf returns the context that signed r for an HTTP proxy, nil when
 // none did or r is nil.
 func ProxySecurityOf(r *http.Request) SecurityContext { return slotOf(r, proxyKey{}).load() }
-
-// SignedSince returns the contexts that signed now, a request that was made of
-// then, after it was then: for its origin server and for an HTTP proxy, each nil
-// if none did. It is for stages that go on with an exchange which another stage
-// began; whether a response is verified tells a [Call].
-func SignedSince(then, now *http.Request) (origin, proxy SecurityContext) {
-	if s := slotOf(now, originKey{}); s != slotOf(then, originKey{}) {
-		origin = s.load()
-	}
-	if s := slotOf(now, proxyKey{}); s != slotOf(then, proxyKey{}) {
-		proxy = s.load()
-	}
-	return origin, proxy
-}

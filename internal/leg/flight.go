@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -29,6 +30,8 @@ type flight struct {
 	number int
 	sent   *http.Request
 	cancel context.CancelCauseFunc // ends the context of sent
+	outer  *flight                 // of the leg that this one is part of
+	over   atomic.Bool             // Send has returned
 
 	mu     sync.Mutex
 	tokens []Token  // those that sent bears now
@@ -88,6 +91,34 @@ func (f *flight) land() (net.Conn, []Token, error) {
 	conn := f.conn
 	f.conn = nil
 	return conn, f.tokens, f.err
+}
+
+// end is called when Send returns. The request, and its body, are not to be kept by
+// those who make another one of the response's.
+func (f *flight) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over.Store(true)
+	f.landed, f.sent, f.tokens = true, nil, nil
+}
+
+// around returns the flight that a leg of r is part of. Those that are over are of
+// earlier requests, of whose context r was made.
+func around(r *http.Request) *flight {
+	f, _ := r.Context().Value(flightKey{}).(*flight)
+	for f != nil && f.over.Load() {
+		f = f.outer
+	}
+	return f
+}
+
+// carried reports whether r was made of what f sent.
+func (f *flight) carried(r *http.Request) bool {
+	g, _ := r.Context().Value(flightKey{}).(*flight)
+	for g != nil && g != f {
+		g = g.outer
+	}
+	return g != nil
 }
 
 func (f *flight) emit(again bool) {

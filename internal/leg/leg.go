@@ -115,7 +115,8 @@ func (s Signer) wrap(t middleware.Target, err error) error {
 func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Response, error) {
 	// One transport call at a time: the request of a leg around this one has
 	// been answered, or never will be, and is not to be signed any more.
-	if outer, ok := r.Context().Value(flightKey{}).(*flight); ok {
+	outer := around(r)
+	if outer != nil {
 		outer.land() // its own Send returns the error
 	}
 	signed := r
@@ -127,7 +128,8 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 		}
 	}
 	ctx, cancel := context.WithCancelCause(signed.Context())
-	f := &flight{signer: s, ctx: r.Context(), number: l.Number, tokens: l.Tokens, cancel: cancel}
+	f := &flight{signer: s, ctx: r.Context(), number: l.Number, tokens: l.Tokens, cancel: cancel, outer: outer}
+	defer f.end()
 	ctx = context.WithValue(ctx, flightKey{}, f)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: f.getConn, GotConn: f.gotConn})
 
@@ -165,7 +167,7 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 	if l.Sent != nil {
 		l.Sent(conn, tokens, resp)
 	}
-	resp.Request = answered(resp.Request, r, signed, l.Tokens)
+	resp.Request = f.answered(resp.Request, r, signed, l.Tokens)
 	// Until then ending the context would tear the body.
 	stage.OnClose(resp, sent.Body != nil && sent.Body != http.NoBody, func() { cancel(nil) })
 	return resp, nil
@@ -179,12 +181,27 @@ func value(t Token) string { return stage.Value(t.Context, t.Bytes) }
 
 // answered returns what a response to signed should name as its request: a copy
 // of what it does name, with the values of its context, but without our tokens
-// and without the end of our context.
-func answered(named, r, signed *http.Request, tokens []Token) *http.Request {
-	if named == nil {
-		named = signed
+// and without the end of our context. Where that is nothing that was made of what
+// we sent, such as an older request of a transport that keeps responses, its
+// context tells of another exchange than this one, and is left out.
+func (f *flight) answered(named, r, signed *http.Request, tokens []Token) *http.Request {
+	var out *http.Request
+	if named != nil && f.carried(named) {
+		out = named.WithContext(stage.Outlive(signed.Context(), named.Context()))
+	} else {
+		// What has verified a response by now, further down, verified another one:
+		// nobody there could tell who signed for this one.
+		if sc := middleware.SecurityOf(signed); sc != nil && sc.Verified() {
+			signed = middleware.ReserveSecurity(signed, false)
+		}
+		if sc := middleware.ProxySecurityOf(signed); sc != nil && sc.Verified() {
+			signed = middleware.ReserveSecurity(signed, true)
+		}
+		if named == nil {
+			named = signed
+		}
+		out = named.WithContext(signed.Context())
 	}
-	out := named.WithContext(stage.Outlive(signed.Context(), named.Context()))
 	out.Header = named.Header.Clone()
 	for _, t := range tokens {
 		name := field(t)

@@ -30,6 +30,8 @@ func ForCallers(next kerbchain.Next) kerbchain.Next {
 	}
 }
 
+type lentKey struct{}
+
 // errCancel is why the context of a request ends that is cancelled the old way.
 var errCancel = fmt.Errorf("Request.Cancel was closed: %w", context.Canceled)
 
@@ -37,6 +39,8 @@ var errCancel = fmt.Errorf("Request.Cancel was closed: %w", context.Canceled)
 // response's body is closed.
 func cancelable(next kerbchain.Next, r *http.Request) (*http.Response, error) {
 	ctx, end := context.WithCancelCause(r.Context())
+	lent := &ctx
+	ctx = context.WithValue(ctx, lentKey{}, lent)
 	out := r.WithContext(ctx)
 	//lint:ignore SA1019 see ForCallers
 	ch := r.Cancel
@@ -55,7 +59,11 @@ func cancelable(next kerbchain.Next, r *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	if resp.Request != nil {
-		named := resp.Request.WithContext(Outlive(r.Context(), resp.Request.Context()))
+		keep := r.Context()
+		if resp.Request.Context().Value(lentKey{}) == lent {
+			keep = Outlive(keep, resp.Request.Context())
+		} // else the transport named a request of somebody else's
+		named := resp.Request.WithContext(keep)
 		//lint:ignore SA1019 see ForCallers
 		named.Cancel = ch
 		resp.Request = named

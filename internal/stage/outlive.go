@@ -2,21 +2,40 @@ package stage
 
 import "context"
 
-// Outlive returns a context that lives as long as ctx and has the values of inner
-// before its own. A response's request has one: the context that it was sent with
-// ends with the response, and what it says of the request must not.
+// Outlive returns a context that lives as long as ctx and has the values of inner,
+// which was made of ctx. A response's request has one: the context that it was sent
+// with ends with the response, and what it says of the request must not.
+//
+// The values of ctx are not asked for besides: callers may make each request of the
+// response to the one before, and every such answer would double the work.
 func Outlive(ctx, inner context.Context) context.Context {
-	return values{ctx, context.WithoutCancel(inner)}
+	probe := probe{Context: context.Background()}
+	_ = context.Cause(&probe) // asks for it
+	return values{ctx, context.WithoutCancel(inner), probe.key}
 }
 
 type values struct {
 	context.Context
-	first context.Context // without cancel, so that it hides no cancellation
+	inner context.Context // without cancel
+	ends  any             // the key by which package context finds what a context ends with
 }
 
 func (v values) Value(key any) any {
-	if x := v.first.Value(key); x != nil {
-		return x
+	if key == v.ends {
+		return v.Context.Value(key)
 	}
-	return v.Context.Value(key)
+	return v.inner.Value(key)
+}
+
+// A probe is a context that has ended, and notes which value it is asked for.
+type probe struct {
+	context.Context
+	key any
+}
+
+func (p *probe) Err() error { return context.Canceled }
+
+func (p *probe) Value(key any) any {
+	p.key = key
+	return nil
 }

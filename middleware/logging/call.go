@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -21,8 +20,7 @@ type call struct {
 	r      *http.Request
 	number uint64
 	inside sink
-	// used is a context that had verified another response before this call.
-	used middleware.SecurityContext
+	signed middleware.Call
 
 	mu      sync.Mutex
 	legs    int
@@ -76,17 +74,8 @@ func (c *call) result(resp *http.Response) (legs int, verified bool) {
 	if c.judged {
 		return legs, c.verdict
 	}
-	sc := middleware.SecurityOf(resp.Request)
-	return legs, sc != nil && sc.Verified() && !same(sc, c.used)
-}
-
-// same reports whether a and b are one context; what cannot be compared is
-// taken for the same.
-func same(a, b middleware.SecurityContext) bool {
-	if a == nil || b == nil || reflect.TypeOf(a) != reflect.TypeOf(b) {
-		return false
-	}
-	return !reflect.ValueOf(a).Comparable() || a == b
+	sc := c.signed.Security(resp)
+	return legs, sc != nil && sc.Verified()
 }
 
 // note keeps what the summary tells.

@@ -53,12 +53,11 @@ func New(o Options) kerbchain.Middleware {
 			if !root.enabled(ctx, slog.LevelWarn) && !inside.enabled(ctx, slog.LevelWarn) {
 				return next(r)
 			}
-			c := &call{ctx: ctx, r: r, number: calls.Add(1), inside: inside}
-			if sc := middleware.SecurityOf(r); sc != nil && sc.Verified() {
-				c.used = sc
-			}
+			out, signed := middleware.Begin(r)
+			c := &call{ctx: ctx, r: r, number: calls.Add(1), inside: inside, signed: signed}
 			start := time.Now()
-			resp, err := next(r.WithContext(middleware.WithTrace(ctx, c.trace)))
+			resp, err := next(out.WithContext(middleware.WithTrace(out.Context(), c.trace)))
+			signed.End(resp)
 			c.summary(root, resp, err, time.Since(start))
 			return resp, err
 		}

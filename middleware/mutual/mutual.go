@@ -43,17 +43,19 @@ func New(o Options) kerbchain.Middleware {
 		}
 		return func(r *http.Request) (*http.Response, error) {
 			out, signed := middleware.Begin(r)
-			c := call{Call: signed, mode: mode, r: r, trust: trusted, proxies: o.TrustProxy}
-			c.conn.keep = trusted != nil
+			c := call{Call: signed, mode: mode, r: r, trust: trusted, proxies: o.TrustProxy, conn: &connection{keep: trusted != nil}}
 			defer c.conn.end()
 			if mode == Required || trusted != nil {
 				out = c.conn.watch(out)
 			}
 			resp, err := next(out)
 			if err != nil || resp == nil || resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusProxyAuthRequired {
+				c.End(resp)
 				return resp, err
 			}
-			if err := c.judge(resp); err != nil {
+			err = c.judge(resp)
+			c.End(resp)
+			if err != nil {
 				if resp.Body != nil {
 					resp.Body.Close() // of no more use, and err matters more
 				}
@@ -69,7 +71,7 @@ type call struct {
 	middleware.Call
 	mode Mode
 	r    *http.Request
-	conn connection
+	conn *connection // apart, since contexts that are made of the request's keep it
 	// trust is nil where connections are not trusted.
 	trust   *trust
 	proxies bool // a proxy's proof is good enough

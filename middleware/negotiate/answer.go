@@ -165,22 +165,17 @@ func (c *call) complete(peer *side, token leg.Token) ([]leg.Token, error) {
 // down may have, and a leg signs anew when the transport takes another
 // connection.
 func (c *call) look(resp *http.Response) {
-	origin, proxy := middleware.SignedSince(c.r, resp.Request)
-	c.origin.look(origin, middleware.SecurityOf(c.r))
-	c.proxy.look(proxy, middleware.ProxySecurityOf(c.r))
+	c.origin.look(c.Security(resp))
+	c.proxy.look(c.ProxySecurity(resp))
 }
 
-// look is given the context that signed for the peer within this call, if one did,
-// and the one that the caller's request came with.
-func (s *side) look(made, came middleware.SecurityContext) {
+// look is given the context that signed for the peer, if the response tells.
+func (s *side) look(sc middleware.SecurityContext) {
 	switch {
-	case made != nil:
-		s.sc = made
-	case s.mine: // resp does not name its request
-	case s.signed:
-		s.sc = came
-	default:
-		s.sc = nil
+	case sc != nil:
+		s.sc = sc
+	case !s.mine:
+		s.sc = s.came
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 // A call is one request of the caller's and all that is sent for it.
 type call struct {
 	*stage
+	middleware.Call
 	next      kerbchain.Next
 	r         *http.Request
 	body      *replay.Body
@@ -39,19 +40,26 @@ type side struct {
 	// mine is set when sc was started in this call, rather than by another
 	// stage before it was known what the server would say.
 	mine bool
-	// signed is set when the caller's request came signed for this peer.
-	signed bool
+	// came is the context that the caller's request came signed with for this peer.
+	came middleware.SecurityContext
 	// own is set when the caller answers for this peer.
 	own bool
 }
 
 func (s *stage) roundTrip(next kerbchain.Next, r *http.Request) (*http.Response, error) {
 	r = stages.DropUserInfo(r, name)
-	c := &call{stage: s, next: next, r: r}
+	c := &call{stage: s, next: next}
 	c.origin = sideOf(r, "Authorization", middleware.SecurityOf(r))
 	c.proxy = sideOf(r, "Proxy-Authorization", middleware.ProxySecurityOf(r))
+	c.r, c.Call = middleware.Begin(r)
+	resp, err := c.run()
+	c.End(resp)
+	return resp, err
+}
+
+func (c *call) run() (*http.Response, error) {
 	var err error
-	if c.body, err = replay.New(r, c.bodyOptions()); err != nil {
+	if c.body, err = replay.New(c.r, c.bodyOptions()); err != nil {
 		return nil, err
 	}
 	// What this closes was never sent, and so there is an error already.
@@ -124,7 +132,7 @@ func (c *call) leg(r *http.Request, tokens ...leg.Token) leg.Leg {
 // r may as well be made of an older request's context.
 func sideOf(r *http.Request, field string, sc middleware.SecurityContext) side {
 	if token, ok := stages.Signed(r, field, sc); ok {
-		return side{sc: sc, signed: true, bytes: len(token)}
+		return side{sc: sc, came: sc, bytes: len(token)}
 	}
 	return side{own: stages.Own(r, name, field)}
 }

@@ -28,7 +28,7 @@ func (c *call) sendBare(r *http.Request) (*http.Response, error) {
 	}
 	// A token that the request came with is sent once, by the leg of the stage that
 	// made it or in one of ours.
-	if c.proxy.signed && (c.sent > 1 || len(tokens) > 0) {
+	if c.proxy.came != nil && (c.sent > 1 || len(tokens) > 0) {
 		t, err := c.proxyToken()
 		if err != nil {
 			closeRequest(r)

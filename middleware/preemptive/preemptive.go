@@ -114,7 +114,13 @@ func (s *stage) roundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL == nil {
 		return s.next(r)
 	}
-	r = stages.DropUserInfo(r, name)
+	r, call := middleware.Begin(stages.DropUserInfo(r, name))
+	resp, err := s.send(r, call)
+	call.End(resp)
+	return resp, err
+}
+
+func (s *stage) send(r *http.Request, call middleware.Call) (*http.Response, error) {
 	peers := s.peers(r)
 	tokens, err := s.tokens(r, peers)
 	if err != nil {
@@ -131,7 +137,7 @@ func (s *stage) roundTrip(r *http.Request) (*http.Response, error) {
 		resp, err = s.signer.Send(s.next, r, leg.Leg{Number: 1, Body: r.Body, Tokens: tokens})
 	}
 	if err == nil && resp != nil {
-		learn(r, resp, peers)
+		learn(call, resp, peers)
 	}
 	return resp, err
 }
@@ -183,9 +189,9 @@ func (s *stage) tokens(r *http.Request, peers []peer) ([]leg.Token, error) {
 	return tokens, nil
 }
 
-// learn tells the rules what the peers said to r.
-func learn(r *http.Request, resp *http.Response, peers []peer) {
-	origin, proxy := middleware.SignedSince(r, resp.Request)
+// learn tells the rules what the peers said in the call.
+func learn(call middleware.Call, resp *http.Response, peers []peer) {
+	origin, proxy := call.Security(resp), call.ProxySecurity(resp)
 	for _, p := range peers {
 		sc := origin
 		switch {

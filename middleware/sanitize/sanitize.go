@@ -31,7 +31,9 @@ func New(o Options) kerbchain.Middleware {
 		return func(r *http.Request) (*http.Response, error) {
 			out, call := middleware.Begin(r)
 			resp, err := next(out)
-			if err != nil || resp == nil || resp.StatusCode < 400 || proved(call, resp) || o.Keep != nil && o.Keep(resp) {
+			verified := proved(call, resp)
+			call.End(resp)
+			if err != nil || resp == nil || resp.StatusCode < 400 || verified || o.Keep != nil && o.Keep(resp) {
 				return resp, err
 			}
 			middleware.Emit(r.Context(), middleware.SanitizedEvent{Host: host(r), Status: resp.StatusCode})

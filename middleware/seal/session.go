@@ -76,6 +76,7 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 		resp, again, err := c.try()
 		if !again || last {
 			c.explain(resp)
+			c.End(resp)
 			return resp, err
 		}
 		closeAnswer(resp)
