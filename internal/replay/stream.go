@@ -21,6 +21,7 @@ type stream struct {
 	mu       sync.Mutex
 	kept     record
 	err      error         // what ended the body, io.EOF or another; nil before
+	over     bool          // the body is closed
 	fetching chan struct{} // closed when the Read under way is through; nil for none
 	cur      *streamLeg    // the leg that has the body
 	legs     int           // that are open
@@ -103,7 +104,7 @@ func (s *stream) fill(ctx context.Context) error {
 		select {
 		case <-fetching:
 		case <-ctx.Done():
-			_ = s.original.Close() // the context says why
+			_ = s.shut() // the context says why
 			return fmt.Errorf("reading the request body ahead: %w", ctx.Err())
 		}
 	}
@@ -125,7 +126,13 @@ func (s *stream) fetch() bool {
 	s.fetching = done
 	go func() {
 		defer close(done)
-		n, err := read(s.in, buf)
+		s.mu.Lock()
+		over := s.over
+		s.mu.Unlock()
+		n, err := 0, errClosed
+		if !over {
+			n, err = read(s.in, buf)
+		}
 		s.mu.Lock()
 		s.fetching = nil
 		s.kept.add(buf[:n])
@@ -134,10 +141,18 @@ func (s *stream) fetch() bool {
 		if err != nil {
 			// The bytes are all there, or never will be: what Close has to say
 			// is of no matter to the request.
-			_ = s.original.Close()
+			_ = s.shut()
 		}
 	}()
 	return true
+}
+
+// shut closes the body. No Read of it begins any more.
+func (s *stream) shut() error {
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+	return s.original.Close()
 }
 
 func read(r io.Reader, p []byte) (n int, err error) {
@@ -156,7 +171,7 @@ func (s *stream) release() error {
 	s.tidy()
 	s.mu.Unlock()
 	if idle {
-		return s.original.Close()
+		return s.shut()
 	}
 	return nil
 }
@@ -207,9 +222,13 @@ func (l *streamLeg) Read(p []byte) (int, error) {
 		if !s.fetch() {
 			// From here on the body is this leg's alone.
 			s.kept.drop()
+			over := s.over
 			s.mu.Unlock()
+			if over {
+				return 0, errClosed
+			}
 			// By the rules of net/http this ends a Read.
-			stop := context.AfterFunc(l.ctx, func() { _ = s.original.Close() })
+			stop := context.AfterFunc(l.ctx, func() { _ = s.shut() })
 			defer stop()
 			return s.in.Read(p)
 		}
@@ -219,7 +238,7 @@ func (l *streamLeg) Read(p []byte) (int, error) {
 		case <-fetching:
 		case <-l.done:
 		case <-l.ctx.Done():
-			_ = s.original.Close() // the context says why
+			_ = s.shut() // the context says why
 			return 0, ended.Because(l.ctx, "reading the request body", nil)
 		}
 		s.mu.Lock()
@@ -241,7 +260,7 @@ func (l *streamLeg) Close() error {
 	s.tidy()
 	s.mu.Unlock()
 	if last {
-		return s.original.Close()
+		return s.shut()
 	}
 	return nil
 }
