@@ -44,9 +44,8 @@ func TestInto(t *testing.T) {
 	var rt runtime.Error
 	err := func() (err error) {
 		defer Into(&err)
-		var m map[string]int
-		m["x"] = 1
-		return nil
+		var none []int
+		return map[int]error{0: nil}[none[len(none)]]
 	}()
 	if !errors.As(err, &rt) {
 		t.Errorf("%v wraps no runtime.Error", err)
