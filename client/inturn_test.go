@@ -76,8 +76,8 @@ func TestOneConnectionOfAnotherTransport(t *testing.T) {
 	}
 }
 
-// TestRequiredBindingsAtOnce: the first request on the first connection is bound
-// to it, without a challenge.
+// TestRequiredBindingsAtOnce: the first request on each connection is bound to it,
+// without a challenge.
 func TestRequiredBindingsAtOnce(t *testing.T) {
 	for name, options := range map[string]fakekdc.ServerOptions{"HTTP/1.1": {TLS: true}, "HTTP/2": {TLS: true, HTTP2: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -87,14 +87,17 @@ func TestRequiredBindingsAtOnce(t *testing.T) {
 			o := kinit(t, realm, spn)
 			o.Transport, o.Bindings, o.Preemptive = server.Transport(), kerberos.BindingsRequire, preemptive.Always()
 			c := newClient(t, o)
-			for range 3 {
+			for n := range 4 {
+				if n == 2 {
+					c.CloseIdleConnections()
+				}
 				if status, _, err := get(t, c, server.URL()); err != nil || status != 200 {
 					t.Errorf("%d, %v", status, err)
 				}
 			}
-			wantBound(t, h, 3)
-			if n := len(h.Requests()); n != 3 {
-				t.Errorf("%d requests for three calls", n)
+			wantBound(t, h, 4)
+			if n := len(h.Requests()); n != 4 {
+				t.Errorf("%d requests for four calls", n)
 			}
 		})
 	}

@@ -38,6 +38,7 @@ type flight struct {
 	conns  int      // connections that sent was given to
 	conn   net.Conn // the last of them
 	hop    string   // host:port that the transport goes to first; empty if it does not tell
+	passed bool     // a proxy there would pass a token on to another host: none that may be left out is made
 	landed bool
 	err    error
 
@@ -140,13 +141,15 @@ func (f *flight) getConn(hop string) {
 	if f.landed || f.err != nil {
 		return
 	}
-	f.hop = hop
+	f.hop, f.passed = hop, false
 	for _, t := range f.tokens {
 		target := t.Context.Target()
 		if target.Proxy || target.Secure || hostname.Same(hop, target.Host, target.Port) {
 			continue
 		}
-		if asked, ok := passedOn(f.sent, target); !ok {
+		if asked, ok := passedOn(f.sent, target); !ok && t.optional() != nil {
+			f.passed = true
+		} else if !ok {
 			f.fail(&middleware.Error{
 				Stage: f.signer.Stage, Kind: middleware.ErrHost, Host: target.HostPort(),
 				Err:  fmt.Errorf("%s on the way would be asked for %q, and pass the token on to it", hop, asked),
@@ -210,6 +213,9 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 		}
 		target := t.Context.Target()
 		when := t.optional()
+		if when != nil && f.passed {
+			continue
+		}
 		if when != nil {
 			var ok bool
 			if target, ok = when(info.Conn); !ok {

@@ -648,8 +648,9 @@ func TestResponseNamesItsContext(t *testing.T) {
 	}
 }
 
-// The first request is sent as it is: nothing of it is copied but the request
-// itself, whose context the stage adds to.
+// The first request is sent as it is, where it does not depend on the connection that
+// it gets whether it is signed: nothing of it is copied but the request itself, whose
+// context the stage adds to.
 func TestNothingToDo(t *testing.T) {
 	r := request(t, "GET", "http://origin.example/", "")
 	var got *http.Request
@@ -657,11 +658,16 @@ func TestNothingToDo(t *testing.T) {
 		got = r
 		return stagetest.Respond(200, "ok")(r)
 	}
-	resp, err := negotiate.New(new(stagetest.Initiator), negotiate.Options{})(next)(r)
+	resp, err := negotiate.New(new(stagetest.Initiator), negotiate.Options{WaitForChallenge: true})(next)(r)
 	finish(t, resp, err)
 	r.Header.Set("X", "y")
 	if got.Header.Get("X") != "y" || got.URL != r.URL || got.Body != nil {
 		t.Error("the request was cloned for nothing")
+	}
+	resp, err = negotiate.New(new(stagetest.Initiator), negotiate.Options{})(next)(r)
+	finish(t, resp, err)
+	if got.URL != r.URL || got.Method != r.Method || got.Body != nil || got.Header.Get("X") != "y" || len(got.Header) != 1 {
+		t.Errorf("sent was %v", got)
 	}
 }
 

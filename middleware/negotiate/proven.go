@@ -3,7 +3,6 @@ package negotiate
 import (
 	"net"
 	"net/http"
-	"sync/atomic"
 
 	"github.com/kerbchain/kerbchain/internal/connmark"
 	"github.com/kerbchain/kerbchain/internal/leg"
@@ -19,7 +18,6 @@ import (
 // again.
 type proven struct {
 	table connmark.Table[signedFor]
-	any   atomic.Bool // there was one: until then nothing has to be looked up
 }
 
 // signedFor is an origin and the context that signed for it.
@@ -38,7 +36,6 @@ func (p *proven) remember(conn net.Conn, tokens []leg.Token, resp *http.Response
 		target := t.Context.Target()
 		if id, ok := connmark.Of(conn); ok && t.Bytes != nil && !target.Proxy {
 			p.table.Put(id, signedFor{target.Origin(), t.Context})
-			p.any.Store(true)
 		}
 	}
 }
@@ -58,7 +55,9 @@ func (p *proven) proved(conn net.Conn, origin string) (middleware.Scheme, bool) 
 }
 
 // unlessProven returns the token of a request that goes unsigned, unless the
-// connection that it gets is one on which the server proved itself.
+// connection that it gets is one on which the server proved itself. Before that is
+// known nothing can be said, not even of a first call: it may be given the connection
+// of another.
 func (c *call) unlessProven() leg.Token {
 	target := middleware.TargetFor(c.r)
 	origin := target.Origin()
