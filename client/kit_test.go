@@ -190,9 +190,6 @@ type counted struct {
 	once sync.Once
 }
 
-// NetConn is for those who tell connections apart.
-func (c *counted) NetConn() net.Conn { return c.Conn }
-
 func (c *counted) Close() error {
 	c.once.Do(func() { c.m.add(-1) })
 	return c.Conn.Close()

@@ -1,9 +1,11 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -35,12 +37,26 @@ func usersLab(t *testing.T, names []string, max int, next http.Handler) (*fakekd
 	u := NewUsers(max, func(principal string) (*http.Client, error) {
 		o := bare(realm)
 		o.CCache, o.Principal = caches[principal], principal
-		o.Transport = m.on(server.Transport())
+		tr := m.on(server.Transport())
+		dial := tr.DialContext
+		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := dial(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return told{c}, nil
+		}
+		o.Transport = tr
 		return client.New(o)
 	})
 	t.Cleanup(u.Close)
 	return server, u, m, principals
 }
+
+// told is a connection that can be told from others, whatever counts it.
+type told struct{ net.Conn }
+
+func (c told) NetConn() net.Conn { return c.Conn.(*counted).Conn }
 
 // In whatever order users come, each call is made as its own user, and no more
 // clients than allowed keep connections.
