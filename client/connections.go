@@ -3,11 +3,12 @@ package client
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/leg"
-	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -21,12 +22,17 @@ const maxPrincipals = 64
 // is carried out as that user. So a request gets connections of its own principal
 // alone: of the one who signed it, or of the one who would sign it now, which in
 // tells if it is a [middleware.Identifier], as those of package kerberos are. When
-// a credential cache becomes another user's, the connections of the former user are
-// closed, but for those with a request under way.
+// a credential cache becomes another user's, idle connections of the former user
+// are closed, and requests under way end as who they were.
+//
+// The same holds for proxies: of requests that go through one, as whom it knows
+// them counts too. Requests with an Authorization of the caller's own have
+// connections of their own, as have those of an initiator that tells nothing.
 //
 // Each principal has a clone of t, up to 64 of them; a nil t means one of
 // [kerbchain.NewTransport]. Bounds such as MaxConnsPerHost are each clone's. It is
-// safe for concurrent use. [New] has such a transport below its stack already.
+// safe for concurrent use. [New], [Retryable] and [WinRM] have such a transport
+// below their stages already.
 func Connections(in middleware.Initiator, t *http.Transport) http.RoundTripper {
 	if t == nil {
 		t = kerbchain.NewTransport()
@@ -34,147 +40,142 @@ func Connections(in middleware.Initiator, t *http.Transport) http.RoundTripper {
 	return newConnections(in, t.Proxy, func() http.RoundTripper { return t.Clone() })
 }
 
-// An identity tells whose a request is.
-type identity struct {
-	who middleware.Identifier // nil where nobody tells
-}
-
-func identityOf(in middleware.Initiator) identity {
-	who, _ := in.(middleware.Identifier)
-	return identity{who}
-}
-
-// of returns the principal that signed r, or with ask the one that would sign it
-// now, "" where nobody is known.
-func (i identity) of(r *http.Request, ask bool) string {
-	for field, sc := range map[string]middleware.SecurityContext{
-		"Authorization": middleware.SecurityOf(r), "Proxy-Authorization": middleware.ProxySecurityOf(r),
-	} {
-		id, ok := sc.(middleware.Identified)
-		if _, signed := stage.Signed(r, field, sc); ok && signed {
-			return id.Principal()
-		}
-	}
-	if !ask || i.who == nil || r.URL == nil {
-		return ""
-	}
-	principal, err := i.who.Identity(r.Context(), middleware.TargetFor(r))
-	if err != nil {
-		return "" // who has no credentials is nobody
-	}
-	return principal
-}
-
 // connections are those of each principal.
 type connections struct {
 	identity
-	proxy func(*http.Request) (*url.URL, error) // nil for none
-	open  func() http.RoundTripper
+	open func() http.RoundTripper
+	now  func() time.Time
 
 	mu    sync.Mutex
-	pools map[string]*pool // by principal; "" is nobody known
+	pools map[whose]*pool // the zero whose is nobody known
 	clock uint64
-	last  map[string]string // origin to the principal that it knew last
+	last  map[string]whose // origin to those that it knew last
 }
 
 type pool struct {
 	rt   http.RoundTripper
 	used uint64 // when, by the clock of uses
-	// taken is set when credentials went over its connections, be it those of
-	// somebody who is not known.
-	taken bool
+	busy int    // requests that may still take a connection
+	// taken is set when credentials may have gone over its connections.
+	taken  bool
+	closed time.Time // when its idle connections were closed because its user was gone
 }
 
 func newConnections(in middleware.Initiator, proxy func(*http.Request) (*url.URL, error), open func() http.RoundTripper) *connections {
-	return &connections{identity: identityOf(in), proxy: proxy, open: open, pools: make(map[string]*pool), last: make(map[string]string)}
+	return &connections{identity: identityOf(in, proxy), open: open, now: time.Now, pools: make(map[whose]*pool), last: make(map[string]whose)}
 }
 
 // RoundTrip sends r over a connection of its principal.
 func (c *connections) RoundTrip(r *http.Request) (*http.Response, error) {
-	principal := c.of(r, c.matters(r))
-	rt, former := c.pool(r, principal)
-	if former != nil {
-		closeIdle(former)
+	tunneled := r.URL != nil && strings.EqualFold(r.URL.Scheme, "https") && c.through(r) != nil
+	w := c.of(r, tunneled || c.matters(r))
+	p, former := c.pool(r, w, tunneled)
+	for _, rt := range former {
+		closeIdle(rt)
 	}
-	leg.Expect(r, principal)
-	return rt.RoundTrip(r)
+	defer c.leave(p)
+	sent := c.expect(r, w)
+	resp, err := p.rt.RoundTrip(sent)
+	if resp != nil && resp.Request == sent {
+		resp.Request = r
+	}
+	return resp, err
 }
 
 // matters reports whether it matters whose r is, though it is not signed: there
 // are connections that were authenticated for somebody, r is signed when it has one,
 // or it goes through a tunnel, which may be authenticated for it.
 func (c *connections) matters(r *http.Request) bool {
-	if leg.Unsigned(r) {
+	if pending, must := leg.Pending(r); pending && must {
 		return true
 	}
 	c.mu.Lock()
-	taken := len(c.pools) > 1 || len(c.pools) == 1 && (c.pools[""] == nil || c.pools[""].taken)
-	c.mu.Unlock()
-	if taken || c.proxy == nil || r.URL == nil || r.URL.Scheme != "https" {
-		return taken
-	}
-	at, err := c.proxy(r)
-	return at != nil || err != nil
+	defer c.mu.Unlock()
+	return len(c.pools) > 1 || len(c.pools) == 1 && (c.pools[whose{}] == nil || c.pools[whose{}].taken)
 }
 
-// pool returns the transport of a principal, and one to be closed that is of no
-// more use, if there is one.
-func (c *connections) pool(r *http.Request, principal string) (rt, former http.RoundTripper) {
+// pool returns the connections of w, and those that are of no more use, if there
+// are any.
+func (c *connections) pool(r *http.Request, w whose, tunneled bool) (p *pool, former []http.RoundTripper) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.pools[principal]
+	p = c.pools[w]
 	if p == nil {
-		if unknown := c.pools[""]; unknown != nil && !unknown.taken {
+		if unknown := c.pools[whose{}]; unknown != nil && !unknown.taken && unknown.busy == 0 {
 			// Nobody was authenticated on its connections, so that they may become
 			// anybody's: the 401 came over one.
-			delete(c.pools, "")
+			delete(c.pools, whose{})
 			p = unknown
 		} else {
 			p = &pool{rt: c.open()}
 			former = c.makeRoom()
 		}
-		c.pools[principal] = p
+		c.pools[w] = p
 	}
 	c.clock++
-	p.used = c.clock
-	p.taken = p.taken || principal != "" || stage.Has(r.Header, "Authorization") || stage.Has(r.Header, "Proxy-Authorization")
-	if principal == "" || r.URL == nil {
-		return p.rt, former
+	p.used, p.busy = c.clock, p.busy+1
+	p.taken = p.taken || w != whose{} || tunneled // which a proxy may ask for credentials
+	if gone := c.gone(r, w); gone != nil {
+		former = append(former, gone)
 	}
-	origin := middleware.TargetOf(r.URL).Origin()
-	if before, ok := c.last[origin]; ok && before != principal && former == nil {
-		if old := c.pools[before]; old != nil {
-			former = old.rt
-			delete(c.pools, before)
-		}
-	}
-	if _, ok := c.last[origin]; !ok && len(c.last) >= maxOrigins {
-		for other := range c.last {
-			delete(c.last, other)
-			break
-		}
-	}
-	c.last[origin] = principal
-	return p.rt, former
+	return p, former
+}
+
+func (c *connections) leave(p *pool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.busy--
 }
 
 // maxOrigins bounds of how many origins it is remembered whom they know.
 const maxOrigins = 1024
 
+// respite is how long the connections of somebody who seems to be gone are left
+// alone once they were closed: an initiator may as well sign for many users in turn.
+const respite = time.Minute
+
+// gone returns the connections of the one whom the origin of r knew before, if that
+// is another.
+func (c *connections) gone(r *http.Request, w whose) http.RoundTripper {
+	if r.URL == nil || !c.tells(w) {
+		return nil
+	}
+	origin := middleware.TargetOf(r.URL).Origin()
+	before, known := c.last[origin]
+	if !known {
+		if (w == whose{}) {
+			return nil
+		}
+		for other := range c.last {
+			if len(c.last) < maxOrigins {
+				break
+			}
+			delete(c.last, other)
+		}
+	}
+	c.last[origin] = w
+	old := c.pools[before]
+	if now := c.now(); known && before != w && old != nil && now.Sub(old.closed) >= respite {
+		old.closed = now
+		return old.rt
+	}
+	return nil
+}
+
 // makeRoom takes the pool that was used longest ago away, if there are too many.
-func (c *connections) makeRoom() http.RoundTripper {
+func (c *connections) makeRoom() []http.RoundTripper {
 	if len(c.pools) < maxPrincipals {
 		return nil
 	}
-	oldest := ""
-	for name, p := range c.pools {
-		if o := c.pools[oldest]; o == nil || p.used < o.used {
-			oldest = name
+	var oldest whose
+	var p *pool
+	for w, o := range c.pools {
+		if p == nil || o.used < p.used {
+			oldest, p = w, o
 		}
 	}
-	p := c.pools[oldest]
 	delete(c.pools, oldest)
-	return p.rt
+	return []http.RoundTripper{p.rt}
 }
 
 // CloseIdleConnections closes those of every principal.

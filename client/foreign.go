@@ -1,11 +1,12 @@
 package client
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"sync"
+	"sync/atomic"
 
 	"github.com/kerbchain/kerbchain/internal/connmark"
 	"github.com/kerbchain/kerbchain/internal/leg"
@@ -15,79 +16,89 @@ import (
 
 // foreign is a transport whose connections are not ours to keep apart. What can be
 // done is done: when the user changes, idle connections are closed, if the
-// transport does that; and a request that is given a connection over which another
-// user's credentials went is not sent, if the transport tells which one it is.
+// transport does that; and a connection of HTTP/1.1 over which another user's
+// credentials went is closed before a request is written to it, if the transport
+// tells which one it takes. It then takes another one, as after any dead
+// connection, or fails.
 type foreign struct {
 	identity
 	rt http.RoundTripper
 
-	marks connmark.Table[string] // connections over which credentials of a principal went
+	marks connmark.Table[whose] // connections over which credentials went
 
 	mu    sync.Mutex
-	last  string // the principal that was known last
-	taken bool   // credentials of somebody went over some connection
+	last  whose // who was known last
+	taken bool  // credentials of somebody may have gone over some connection
 }
 
-func newForeign(in middleware.Initiator, rt http.RoundTripper) *foreign {
-	return &foreign{identity: identityOf(in), rt: rt}
+func newForeign(in middleware.Initiator, proxy func(*http.Request) (*url.URL, error), rt http.RoundTripper) *foreign {
+	return &foreign{identity: identityOf(in, proxy), rt: rt}
 }
 
 var errOtherUser = errors.New("the transport took a connection over which another user was authenticated")
 
 // RoundTrip sends r, unless it would be carried out as another user.
 func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
-	if f.who == nil {
-		return f.rt.RoundTrip(r)
-	}
+	pending, must := leg.Pending(r)
 	f.mu.Lock()
-	ask := f.taken || leg.Unsigned(r)
+	ask := f.taken || must
 	f.mu.Unlock()
-	principal := f.of(r, ask)
-	signed := principal != "" && (stage.Has(r.Header, "Authorization") || stage.Has(r.Header, "Proxy-Authorization"))
+	w := f.of(r, ask)
+	marking := w != whose{} && w.apart != untold && (pending || stage.Has(r.Header, "Authorization") || stage.Has(r.Header, "Proxy-Authorization"))
 	f.mu.Lock()
-	changed := f.taken && principal != f.last
-	f.last, f.taken = principal, f.taken || signed
+	changed := f.taken && w != f.last && f.tells(w)
+	f.taken = f.taken || marking
+	if f.tells(w) {
+		f.last = w
+	}
 	f.mu.Unlock()
 	if changed {
 		closeIdle(f.rt)
 	}
-	leg.Expect(r, principal)
-	ctx, cancel := context.WithCancelCause(r.Context())
-	sent := r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+	var refused atomic.Bool
+	var over atomic.Pointer[connmark.ID]
+	sent := f.expect(r, w)
+	sent = sent.WithContext(httptrace.WithClientTrace(sent.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		id, ok := connmark.Of(info.Conn)
 		if !ok {
 			return
 		}
 		// It was not asked whose r is as long as nobody was authenticated.
-		if other, marked := f.marks.Get(id); marked && other != principal && (ask || other != f.of(r, true)) {
-			cancel(errOtherUser)
+		if other, marked := f.marks.Get(id); marked && other != w && (ask || other != f.of(r, true)) {
+			if stage.Refuse(info.Conn) {
+				refused.Store(true)
+			}
 			return
 		}
-		if signed {
-			f.marks.Put(id, principal)
+		switch over.Store(&id); {
+		case marking:
+			f.marks.Put(id, w)
+		case pending:
+			// As whom r will be signed nobody told; until it is known, the connection
+			// is for nobody else.
+			f.marks.Put(id, whose{apart: untold})
 		}
 	}}))
 	resp, err := f.rt.RoundTrip(sent)
-	if errors.Is(context.Cause(ctx), errOtherUser) {
-		if resp != nil && resp.Body != nil {
-			_ = resp.Body.Close() // it is not the answer to this user's request
+	if id := over.Load(); id != nil && pending && !marking {
+		if as := f.of(r, false); (as == whose{}) {
+			f.marks.Delete(*id) // it was not signed after all
+		} else {
+			f.marks.Put(*id, as)
 		}
-		e := &middleware.Error{Stage: "client", Kind: middleware.ErrConnection, Principal: principal, Retryable: true, Err: errOtherUser,
+	}
+	if resp != nil && resp.Request == sent {
+		resp.Request = r
+	}
+	if err != nil && refused.Load() && r.Context().Err() == nil {
+		e := &middleware.Error{Stage: "client", Kind: middleware.ErrConnection, Principal: w.origin, Retryable: true, Err: errors.Join(errOtherUser, err),
 			Hint: "send the request again; give New an *http.Transport to have connections kept apart by user"}
 		if r.URL != nil {
 			e.Host = middleware.TargetOf(r.URL).HostPort()
 		}
 		return nil, e
 	}
-	if resp == nil || err != nil {
-		cancel(nil)
-		return resp, err
-	}
-	if resp.Request == sent {
-		resp.Request = r
-	}
-	stage.OnClose(resp, r.Body != nil && r.Body != http.NoBody, func() { cancel(nil) })
-	return resp, nil
+	return resp, err
 }
 
 // CloseIdleConnections closes those of the transport.

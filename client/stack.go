@@ -169,7 +169,7 @@ func (o Options) transport() (http.RoundTripper, func(*http.Request) (*url.URL, 
 func (o Options) connections(base http.RoundTripper, wire func(*http.Transport) http.RoundTripper) http.RoundTripper {
 	t, ok := base.(*http.Transport)
 	if !ok {
-		return newForeign(o.Initiator, base)
+		return newForeign(o.Initiator, o.Proxy, base)
 	}
 	return newConnections(o.Initiator, t.Proxy, func() http.RoundTripper { return wire(t.Clone()) })
 }

@@ -98,22 +98,25 @@ func WinRM(o WinRMOptions) (*http.Client, error) {
 	}
 	auth := strict.Without(Logging, Sanitize).Chain()
 	sealing := seal.New(auth, seal.Options{Mode: seal.Always, MaxBody: o.MaxBody, Resend: o.Resend, Idle: o.Idle})
+	tunneled := func(t *http.Transport) http.RoundTripper { return o.tunneled(t) }
+	apart := o.connections(base, tunneled)
 	pool := &sessions{max: o.Sessions, open: func() *session {
-		rt := base
+		rt := apart
 		if ok {
-			rt = o.tunneled(pinned(t))
+			// Messages are as whoever would sign now: where that is another user than
+			// before, the stage finds a connection that nobody authenticated.
+			rt = o.connections(pinned(t), tunneled)
 		}
 		return &session{next: sealing(rt.RoundTrip), base: rt}
 	}}
 	if pool.max < 1 {
 		pool.max = DefaultSessions
 	}
-	direct := o.tunneled(base)
 	return &http.Client{Transport: &winrmTransport{
 		mode:   o.Encryption,
 		sealed: strict.Without(Preemptive, Negotiate).Chain()(pool.roundTrip),
-		plain:  stack.Chain()(direct.RoundTrip),
-		pool:   pool, direct: direct,
+		plain:  stack.Chain()(apart.RoundTrip),
+		pool:   pool, direct: apart,
 	}}, nil
 }
 

@@ -154,6 +154,13 @@ func (c *cacheCredentials) check(ctx context.Context, s *session, now time.Time)
 	if m == nil {
 		return c.epoch.Load(), true
 	}
+	c.look(ctx, m, now)
+	seen := m.seen.Load()
+	return c.epoch.Load(), seen != nil && *seen != s.state || m.destroyed(now)
+}
+
+// look sees in which state a cache is, once a second at most.
+func (c *cacheCredentials) look(ctx context.Context, m *member, now time.Time) {
 	m.look.due(ctx, c.s.o.Now, func(ctx context.Context) {
 		state, err := m.store.State(ctx)
 		if err == nil {
@@ -161,8 +168,6 @@ func (c *cacheCredentials) check(ctx context.Context, s *session, now time.Time)
 		}
 		m.missing(errors.Is(err, fs.ErrNotExist), now)
 	})
-	seen := m.seen.Load()
-	return c.epoch.Load(), seen != nil && *seen != s.state || m.destroyed(now)
 }
 
 // absence is for how long a cache may be gone before it counts as destroyed.

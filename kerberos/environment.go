@@ -88,19 +88,12 @@ func (c *environmentCredentials) open(ctx context.Context, name string) (*sessio
 		}
 		client = ""
 	}
-	kt := c.keytab()
-	if kt == nil {
+	if c.keytab() == nil {
 		return nil, err
 	}
-	if client != "" {
-		as := *kt
-		if as.want, err = krb.ParsePrincipal(client); err != nil {
-			return nil, kt.s.noCredentials(err, "")
-		}
-		if as.want.Equal(kt.want) {
-			as.want = kt.want // which is an enterprise name, perhaps
-		}
-		kt = &as
+	kt, err := c.keytabOf(client)
+	if err != nil {
+		return nil, err
 	}
 	return kt.open(ctx, "")
 }
@@ -114,6 +107,27 @@ func (c *environmentCredentials) refresh(ctx context.Context, s *session) (*sess
 		return c.open(ctx, name)
 	}
 	return c.cache.refresh(ctx, s)
+}
+
+// keytabOf returns the client keytab for the principal that a session's name tells,
+// "" for any. There is one.
+func (c *environmentCredentials) keytabOf(client string) (*keytabCredentials, error) {
+	kt := c.keytab()
+	if kt == nil {
+		return nil, c.cache.s.noCredentials(errors.New("the client keytab is gone"), "")
+	}
+	if client == "" {
+		return kt, nil
+	}
+	as := *kt
+	var err error
+	if as.want, err = krb.ParsePrincipal(client); err != nil {
+		return nil, kt.s.noCredentials(err, "")
+	}
+	if as.want.Equal(kt.want) {
+		as.want = kt.want // which is an enterprise name, perhaps
+	}
+	return &as, nil
 }
 
 // keytab returns the first client keytab that exists.

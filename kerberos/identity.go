@@ -2,6 +2,9 @@ package kerberos
 
 import (
 	"context"
+	"io/fs"
+	"strings"
+	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -18,9 +21,18 @@ type Identifier interface {
 	Identity(ctx context.Context, spn string) (principal string, err error)
 }
 
-// Identity returns as whom ServiceTicket would get a ticket for spn now. It looks
-// at caches as often as ServiceTicket does, once a second at most, and asks no KDC
-// unless nobody has logged in yet.
+// A choice is which session is for a service, and until when that is taken for
+// granted.
+type choice struct {
+	name  string
+	epoch uint64
+	until time.Time
+}
+
+// Identity returns as whom ServiceTicket would get a ticket for spn now, "" where
+// only a KDC can tell and has not been asked yet, as of an enterprise name. It
+// looks at caches as often as ServiceTicket does, once a second at most, and asks
+// no KDC.
 func (s *Source) Identity(ctx context.Context, spn string) (string, error) {
 	now := s.o.Now()
 	s.mu.RLock()
@@ -32,11 +44,7 @@ func (s *Source) Identity(ctx context.Context, spn string) (string, error) {
 			return t.client, nil
 		}
 	}
-	server, err := s.server(spn)
-	if err != nil {
-		return "", err
-	}
-	name, _, err := s.creds.choose(ctx, server)
+	name, err := s.choice(ctx, spn, now)
 	if err != nil {
 		return "", withSPN(err, spn)
 	}
@@ -49,11 +57,40 @@ func (s *Source) Identity(ctx context.Context, spn string) (string, error) {
 			return held.who, nil
 		}
 	}
-	opened, _, err := s.open(ctx, server)
+	client, err := s.creds.peek(ctx, name, now)
 	if err != nil {
 		return "", withSPN(err, spn)
 	}
-	return opened.who, nil
+	if client.IsZero() || client.Type == krb.NTEnterprise {
+		return "", nil
+	}
+	return client.String(), nil
+}
+
+// choice returns the name of the session that is for a service.
+func (s *Source) choice(ctx context.Context, spn string, now time.Time) (string, error) {
+	s.mu.RLock()
+	made, ok := s.chosen[spn]
+	held := s.sessions[made.name]
+	s.mu.RUnlock()
+	if ok && held != nil && now.Before(made.until) && !now.Before(made.until.Add(-interval)) {
+		if epoch, changed := s.creds.check(ctx, held, now); epoch == made.epoch && (held.state == "" || !changed) {
+			return made.name, nil
+		}
+	}
+	server, err := s.server(spn)
+	if err != nil {
+		return "", err
+	}
+	name, epoch, err := s.creds.choose(ctx, server)
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	makeRoom(s.chosen, maxTickets, func(old choice) bool { return !now.Before(old.until) })
+	s.chosen[spn] = choice{name, epoch, now.Add(interval)}
+	return name, nil
 }
 
 // server returns the service principal that spn names, in the realm that
@@ -69,6 +106,64 @@ func (s *Source) server(spn string) (krb.Principal, error) {
 		server.Realm, _ = s.conf.RealmOf(hostOf(server))
 	}
 	return server, nil
+}
+
+// peek tells whom a password is of.
+func (c *passwordCredentials) peek(context.Context, string, time.Time) (krb.Principal, error) {
+	return c.client, nil
+}
+
+// peek tells whom the keys are of that the keytab would be used with.
+func (c *keytabCredentials) peek(ctx context.Context, _ string, _ time.Time) (krb.Principal, error) {
+	if !c.want.IsZero() {
+		return c.want, nil
+	}
+	client, _, err := c.load(ctx)
+	return client, err
+}
+
+// peek opens a cache, which asks nobody, unless it is known to be gone.
+func (c *cacheCredentials) peek(ctx context.Context, name string, now time.Time) (krb.Principal, error) {
+	c.mu.Lock()
+	m := c.members[name]
+	c.mu.Unlock()
+	if m != nil {
+		c.look(ctx, m, now)
+		m.mu.Lock()
+		last := m.last
+		m.mu.Unlock()
+		if m.gone.Load() != 0 && (last == nil || m.destroyed(now)) {
+			return krb.Principal{}, c.unreadable(m, fs.ErrNotExist)
+		}
+	}
+	opened, err := c.s.logins.do(ctx, name, func(ctx context.Context) (*session, error) {
+		s, err := c.open(ctx, name)
+		if err == nil {
+			s.name = name
+			c.s.publish(s)
+		}
+		return s, err
+	})
+	if err != nil {
+		return krb.Principal{}, err
+	}
+	return opened.client, nil
+}
+
+func (c *environmentCredentials) peek(ctx context.Context, name string, now time.Time) (krb.Principal, error) {
+	client, fromFile := strings.CutPrefix(name, fromKeytab)
+	if !fromFile {
+		p, err := c.cache.peek(ctx, name, now)
+		if err == nil || c.keytab() == nil {
+			return p, err
+		}
+		client = ""
+	}
+	kt, err := c.keytabOf(client)
+	if err != nil {
+		return krb.Principal{}, err
+	}
+	return kt.peek(ctx, "", now)
 }
 
 // Identity returns the principal of the gokrb5 client.

@@ -23,6 +23,8 @@ type credentials interface {
 	// that it should be opened anew. The epoch changes when choose may name
 	// another session than it did before. It is asked on every lookup.
 	check(ctx context.Context, s *session, now time.Time) (epoch uint64, changed bool)
+	// peek tells whose session of a name would be opened, without asking a KDC.
+	peek(ctx context.Context, name string, now time.Time) (krb.Principal, error)
 	// refresh gets credentials that last longer, of the same client.
 	refresh(ctx context.Context, s *session) (*session, error)
 }

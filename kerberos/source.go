@@ -105,6 +105,7 @@ type Source struct {
 	mu       sync.RWMutex
 	sessions map[string]*session // by the name that credentials gave
 	tickets  map[string]Ticket   // by SPN as asked for
+	chosen   map[string]choice   // the same
 	cross    map[crossing]*krb.Ticket
 }
 
@@ -120,7 +121,7 @@ func newSource(o Options) (*Source, error) {
 		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, Principal: o.Principal,
 			Err: err, Hint: "mend the file, or name another in KRB5_CONFIG"}
 	}
-	s := &Source{o: o, conf: conf, after: time.After, ours: ours, sessions: make(map[string]*session), tickets: make(map[string]Ticket), cross: make(map[crossing]*krb.Ticket)}
+	s := &Source{o: o, conf: conf, after: time.After, ours: ours, sessions: make(map[string]*session), tickets: make(map[string]Ticket), chosen: make(map[string]choice), cross: make(map[crossing]*krb.Ticket)}
 	s.kdc = newKDCClient(o, conf)
 	return s, nil
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/kerbchain/kerbchain/internal/hostname"
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -44,43 +45,8 @@ type flight struct {
 
 	// Whose connections the request gets: a token that is made on one of them is
 	// that user's, or is not sent. Unless told, nobody minds.
-	told      bool
-	principal string
-}
-
-// errOther says that the user is another than the one whose connection it is.
-var errOther = errors.New("the credentials became another user's while the request was on its way")
-
-// Expect tells the leg whose request r is, if it is one, as whom the server knows
-// the connections that r may get: "" is nobody known. Tokens that are made when r
-// has its connection are then that principal's, or none.
-func Expect(r *http.Request, principal string) {
-	f, ok := r.Context().Value(flightKey{}).(*flight)
-	if !ok {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.told, f.principal = true, principal
-}
-
-// Unsigned reports whether r is the request of a leg that signs it when it has a
-// connection.
-func Unsigned(r *http.Request) bool {
-	f, ok := r.Context().Value(flightKey{}).(*flight)
-	if !ok {
-		return false
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return !f.landed && slices.ContainsFunc(f.tokens, Token.pending)
-}
-
-// minds reports whether a token of sc must not go over the connections that the
-// request gets.
-func (f *flight) minds(sc middleware.SecurityContext) bool {
-	id, ok := sc.(middleware.Identified)
-	return f.told && ok && !sc.Target().Proxy && id.Principal() != f.principal
+	told          bool
+	origin, proxy string
 }
 
 // land ends the watch over connections, of which it lets go. It returns why
@@ -194,7 +160,11 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 	defer f.mu.Unlock()
 	// A trace is handed down with the context, and may reach connections of
 	// requests that are not ours once ours is through.
-	if f.landed || f.err != nil {
+	if f.landed {
+		return
+	}
+	if f.err != nil { // before there was a connection
+		stage.Refuse(info.Conn)
 		return
 	}
 	second := f.conns > 0
@@ -223,15 +193,15 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 			}
 		}
 		again, err := f.again(t, target, state)
-		if err == nil && f.minds(again.Context) {
-			err = &middleware.Error{Stage: f.signer.Stage, Kind: middleware.ErrConnection, Host: target.HostPort(),
-				Retryable: true, Err: errOther, Hint: "send the request again"}
-		}
 		if err != nil && when != nil || t.pending() && errors.Is(err, middleware.ErrNoBindings) {
 			continue // the server is to ask, if it wants a token
 		}
+		if err == nil && f.minds(again.Context) {
+			err = other(f.signer.Stage, target)
+		}
 		if err != nil {
 			f.fail(err)
+			stage.Refuse(info.Conn)
 			return
 		}
 		fresh[i], changed = again, append(changed, i)

@@ -33,6 +33,8 @@ type fakeConn struct {
 	state *tls.ConnectionState
 }
 
+func (fakeConn) Close() error { return nil }
+
 func (c fakeConn) ConnectionState() tls.ConnectionState {
 	if c.state == nil {
 		return tls.ConnectionState{}

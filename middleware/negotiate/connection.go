@@ -23,7 +23,7 @@ func (c *call) sendBare(r *http.Request) (*http.Response, error) {
 		sent = c.follow(r, false)
 	}
 	var tokens []leg.Token
-	if !c.WaitForChallenge && c.bare() && !leg.Unsigned(r) { // else another stage signs it when it has a connection
+	if pending, _ := leg.Pending(r); !c.WaitForChallenge && c.bare() && !pending { // else another stage signs it when it has a connection
 		tokens = append(tokens, c.unlessProven())
 	}
 	// A token that the request came with is sent once, by the leg of the stage that

@@ -66,7 +66,7 @@ func (t *Transport) token(ctx context.Context, c *call, proxy middleware.Target)
 	proxy.Scheme = cmp.Or(scheme, middleware.Negotiate)
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
-	token, err := t.signer.First(ctx, proxy)
+	token, err := t.signer.ForProxy(ctx, proxy)
 	switch {
 	case errors.Is(err, middleware.ErrNotAllowed):
 		// What the proxy says without decides, as it does for servers.

@@ -1,0 +1,111 @@
+package client
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/stage"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// A whose names the users that peers know a connection by. It is comparable.
+type whose struct {
+	origin string // client principal, "" where nobody is known
+	proxy  string // the same for a proxy on the way
+	apart  string // why the connection is for others of that kind alone: caller or untold
+}
+
+const (
+	// caller: credentials of the caller's own go over it, for whomever.
+	caller = "caller"
+	// untold: nobody tells beforehand as whom a token is made, which is made once
+	// there is a connection.
+	untold = "untold"
+)
+
+// An identity tells whose a request is.
+type identity struct {
+	who   middleware.Identifier                 // nil where nobody tells
+	proxy func(*http.Request) (*url.URL, error) // nil for none
+}
+
+func identityOf(in middleware.Initiator, proxy func(*http.Request) (*url.URL, error)) identity {
+	who, _ := in.(middleware.Identifier)
+	return identity{who, proxy}
+}
+
+// of returns who signed r, or with ask who would sign it now.
+func (i identity) of(r *http.Request, ask bool) whose {
+	origin, theirs, own := signer(r, "Authorization", middleware.SecurityOf(r))
+	proxy, proxys, proxyOwn := signer(r, "Proxy-Authorization", middleware.ProxySecurityOf(r))
+	if own || proxyOwn {
+		return whose{apart: caller}
+	}
+	if (theirs && origin == "") || (proxys && proxy == "") {
+		return whose{apart: untold} // by somebody who does not tell
+	}
+	if !ask && !theirs && !proxys {
+		return whose{}
+	}
+	if !theirs && r.URL != nil {
+		origin = i.would(r, middleware.TargetFor(r))
+	}
+	if pending, must := leg.Pending(r); pending && must && origin == "" {
+		return whose{apart: untold}
+	}
+	if at := i.through(r); at != nil && !proxys {
+		t := middleware.TargetOf(at)
+		t.Proxy = true
+		proxy = i.would(r, t)
+	}
+	return whose{origin: origin, proxy: proxy}
+}
+
+// tells reports whether w says who is logged in now, be it nobody.
+func (i identity) tells(w whose) bool { return w.apart == "" && (i.who != nil || w != whose{}) }
+
+// expect returns r as one whose tokens are those of w, or are not sent.
+func (i identity) expect(r *http.Request, w whose) *http.Request {
+	if i.tells(w) {
+		leg.Expect(r, w.origin, w.proxy)
+	}
+	return leg.WithProxyPrincipal(r, w.proxy)
+}
+
+// signer returns the principal that signed r for one side, and whether a context
+// did, or the caller.
+func signer(r *http.Request, field string, sc middleware.SecurityContext) (principal string, signed, own bool) {
+	if _, signed = stage.Signed(r, field, sc); !signed {
+		return "", false, stage.Has(r.Header, field)
+	}
+	if id, ok := sc.(middleware.Identified); ok {
+		principal = id.Principal()
+	}
+	return principal, true, false
+}
+
+// would returns who would sign for t now; who has no credentials is nobody.
+func (i identity) would(r *http.Request, t middleware.Target) string {
+	if i.who == nil {
+		return ""
+	}
+	principal, err := i.who.Identity(r.Context(), t)
+	if err != nil {
+		return ""
+	}
+	return principal
+}
+
+// through returns the HTTP proxy that r goes through, nil for none.
+func (i identity) through(r *http.Request) *url.URL {
+	if i.proxy == nil || r.URL == nil {
+		return nil
+	}
+	at, err := i.proxy(r)
+	if err != nil || at == nil || strings.HasPrefix(at.Scheme, "socks") {
+		return nil
+	}
+	return at
+}

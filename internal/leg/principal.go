@@ -1,0 +1,88 @@
+package leg
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// errOther says that the user is another than the one whose connection it is.
+var errOther = errors.New("the credentials became another user's while the request was on its way")
+
+// Expect tells the leg whose request r is, if it is one, as whom the server and a
+// proxy know the connections that r may get: "" is nobody known. Tokens that are
+// made when r has its connection are then of these principals, or none.
+func Expect(r *http.Request, origin, proxy string) {
+	f, ok := r.Context().Value(flightKey{}).(*flight)
+	if !ok {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.told, f.origin, f.proxy = true, origin, proxy
+}
+
+// Pending reports whether r is the request of a leg that signs it for its origin
+// server when it has a connection, and whether it must.
+func Pending(r *http.Request) (pending, must bool) {
+	f, ok := r.Context().Value(flightKey{}).(*flight)
+	if !ok {
+		return false, false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.landed {
+		return false, false
+	}
+	for _, t := range f.tokens {
+		if t.pending() && !t.Context.Target().Proxy {
+			return true, t.optional() == nil
+		}
+	}
+	return false, false
+}
+
+// minds reports whether a token of sc must not go over the connections that the
+// request gets.
+func (f *flight) minds(sc middleware.SecurityContext) bool {
+	id, ok := sc.(middleware.Identified)
+	if !ok || !f.told {
+		return false
+	}
+	if sc.Target().Proxy {
+		return id.Principal() != f.proxy
+	}
+	return id.Principal() != f.origin
+}
+
+type proxyKey struct{}
+
+// WithProxyPrincipal returns a shallow copy of r whose tunnel is for connections
+// that a proxy knows as that principal's; "" is nobody known.
+func WithProxyPrincipal(r *http.Request, principal string) *http.Request {
+	if principal == "" {
+		return r
+	}
+	return r.WithContext(context.WithValue(r.Context(), proxyKey{}, principal))
+}
+
+// ForProxy makes the first token for a proxy, of the principal that the context
+// asks for, if it does.
+func (s Signer) ForProxy(ctx context.Context, proxy middleware.Target) (Token, error) {
+	t, err := s.First(ctx, proxy)
+	if err != nil {
+		return t, err
+	}
+	want, _ := ctx.Value(proxyKey{}).(string)
+	if id, ok := t.Context.(middleware.Identified); ok && want != "" && id.Principal() != want {
+		return Token{}, other(s.Stage, proxy)
+	}
+	return t, nil
+}
+
+func other(stage string, t middleware.Target) error {
+	return &middleware.Error{Stage: stage, Kind: middleware.ErrConnection, Host: t.HostPort(),
+		Retryable: true, Err: errOther, Hint: "send the request again"}
+}
