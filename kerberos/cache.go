@@ -260,13 +260,12 @@ func (c *cacheCredentials) refreshAt(tgt *krb.Ticket) time.Time {
 }
 
 // A cache that is being made is read again soon, and ever less often, unless it
-// changed meanwhile: somebody is at it then. One that is not there is most
-// likely not being made.
+// changed meanwhile: somebody is at it then. One that has been gone for a while is
+// not being made.
 const (
-	firstRetry     = time.Millisecond
-	retries        = 8 // within a quarter of a second
-	retriesMissing = 6 // within a sixteenth
-	retriesInAll   = 200
+	firstRetry   = time.Millisecond
+	retries      = 8 // within a quarter of a second
+	retriesInAll = 200
 )
 
 // read returns the cache as it is now or, while it is being written, as it was.
@@ -295,7 +294,7 @@ func (c *cacheCredentials) read(ctx context.Context, m *member) (*ccache.Cache, 
 			return cache, state, nil
 		case unfinished && last != nil && c.good(last) && !m.destroyed(now):
 			return last, lastState, nil
-		case unfinished && left > 0 && try < retries && (try < retriesMissing || !errors.Is(err, fs.ErrNotExist)):
+		case unfinished && left > 0 && try < retries && !m.destroyed(now):
 			select {
 			case <-ctx.Done():
 				return nil, "", c.unreadable(m, context.Cause(ctx))
