@@ -43,7 +43,7 @@ func TestWinRMServer(t *testing.T) {
 		}
 		addr := freePorts(t, 1)[0]
 		serve(t, env, nil, []string{addr}, path, filepath.Join("testdata", "winrm_server.py"), port(addr))
-		c, err := client.WinRM(client.WinRMOptions{Options: client.Options{
+		c, err := client.WinRM(client.WinRMOptions{Resend: true, Options: client.Options{
 			Principal: "alice", Password: kerberos.NewSecret("correct horse"), Krb5ConfText: realm.Config(), AllowRC4: etype == 23,
 		}})
 		if err != nil {

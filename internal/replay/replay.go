@@ -306,11 +306,21 @@ func (b *Body) Close() error {
 // net/http asks of request bodies.
 type onceCloser struct {
 	io.ReadCloser
-	once sync.Once
-	err  error
+	closed atomic.Bool
+	once   sync.Once
+	err    error
+}
+
+// Read begins no Read of a body that is closed.
+func (c *onceCloser) Read(p []byte) (int, error) {
+	if c.closed.Load() {
+		return 0, errClosed
+	}
+	return c.ReadCloser.Read(p)
 }
 
 func (c *onceCloser) Close() error {
+	c.closed.Store(true)
 	c.once.Do(func() { c.err = c.ReadCloser.Close() })
 	return c.err
 }
