@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/panics"
@@ -22,6 +23,7 @@ type stream struct {
 	kept     record
 	err      error         // what ended the body, io.EOF or another; nil before
 	over     bool          // the body is closed
+	reading  chan struct{} // like fetching, for a leg that has the body for itself
 	fetching chan struct{} // closed when the Read under way is through; nil for none
 	cur      *streamLeg    // the leg that has the body
 	legs     int           // that are open
@@ -147,13 +149,30 @@ func (s *stream) fetch() bool {
 	return true
 }
 
-// shut closes the body. No Read of it begins any more.
+// shut closes the body, of which no Read begins any more. One that is about to, or
+// returns at once, is waited for: whoever made the body need not expect it to be
+// read once it is closed. One that waits for its producer is ended by closing.
 func (s *stream) shut() error {
 	s.mu.Lock()
 	s.over = true
+	under := []chan struct{}{s.fetching, s.reading}
 	s.mu.Unlock()
+	for _, read := range under {
+		if read == nil {
+			continue
+		}
+		timer := time.NewTimer(beforeClose)
+		select {
+		case <-read:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
 	return s.original.Close()
 }
+
+// beforeClose is how long a Read that is under way holds up closing.
+const beforeClose = 20 * time.Millisecond
 
 func read(r io.Reader, p []byte) (n int, err error) {
 	defer panics.Into(&err)
@@ -222,11 +241,14 @@ func (l *streamLeg) Read(p []byte) (int, error) {
 		if !s.fetch() {
 			// From here on the body is this leg's alone.
 			s.kept.drop()
-			over := s.over
-			s.mu.Unlock()
-			if over {
+			if s.over {
+				s.mu.Unlock()
 				return 0, errClosed
 			}
+			reading := make(chan struct{})
+			defer close(reading)
+			s.reading = reading
+			s.mu.Unlock()
 			// By the rules of net/http this ends a Read.
 			stop := context.AfterFunc(l.ctx, func() { _ = s.shut() })
 			defer stop()
