@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -184,8 +185,11 @@ func (l *crossroads) check(u *url.URL) bool {
 		if len(v.spns) > 0 && len(v.dialed) > 0 {
 			l.tb.Errorf("%q: %q were asked for and no token sent: %v", u, v.spns, v.err)
 		}
-		// net/http has names of its own that it refuses, once it has dialed them.
-		if len(v.dialed) > 0 && v.err == nil || errors.Is(v.err, middleware.ErrHost) != (target.Check() != nil) && len(v.dialed) > 0 && !strings.Contains(v.err.Error(), "idna: ") {
+		// net/http has names of its own that it refuses, once it has dialed them. It
+		// says so, or that the connection is closed, which it then does.
+		refused := request().Write(io.Discard)
+		unwritten := refused != nil && strings.Contains(refused.Error(), "idna: ")
+		if len(v.dialed) > 0 && v.err == nil || errors.Is(v.err, middleware.ErrHost) != (target.Check() != nil) && len(v.dialed) > 0 && !unwritten {
 			l.tb.Errorf("%q: %q was dialed and got no token, error %v", u, v.dialed, v.err)
 		}
 		if p := l.visit(request(), true, victim, nil); p.signed > 0 {

@@ -166,11 +166,13 @@ func TestWalk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			realms := realmsOf(t, tc.services)
 			for from, to := range tc.refer {
-				realms[from].change = func(a *answer) {
-					if a.part.SName.PrincipalNameString() == "krbtgt/B.TEST" {
-						refer(a, to)
+				realms[from].edit(func() {
+					realms[from].change = func(a *answer) {
+						if a.part.SName.PrincipalNameString() == "krbtgt/B.TEST" {
+							refer(a, to)
+						}
 					}
-				}
+				})
 			}
 			c := client(Options{Path: tc.path}, all(realms)...)
 			tgt := login(t, c)
