@@ -1,7 +1,6 @@
 package leg
 
 import (
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -9,6 +8,8 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync"
+
+	"github.com/kerbchain/kerbchain/internal/stage"
 )
 
 // A Watch follows one request to its connection and back: which connection took
@@ -55,8 +56,8 @@ func (w *Watch) gotConn(info httptrace.GotConnInfo) {
 		return
 	}
 	w.conn, w.reused = info.Conn, info.Reused
-	if w.Fresh && w.reused && !shared(w.conn) {
-		hangUp(w.conn)
+	if w.Fresh && w.reused {
+		stage.Refuse(w.conn)
 	}
 }
 
@@ -77,7 +78,7 @@ func (w *Watch) Drop(resp *http.Response) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if resp.ProtoMajor == 1 && w.conn != nil {
-		hangUp(w.conn)
+		stage.HangUp(w.conn)
 	}
 }
 
@@ -86,7 +87,7 @@ func (w *Watch) Drop(resp *http.Response) {
 func (w *Watch) Lost(err error) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.reused && !w.begun && !shared(w.conn) && endedConnection(err)
+	return w.reused && !w.begun && !stage.Shared(w.conn) && endedConnection(err)
 }
 
 // endedConnection reports whether err says that a peer closed a connection, or
@@ -97,19 +98,4 @@ func endedConnection(err error) bool {
 	}
 	// The last is an error of net/http without a name.
 	return errors.Is(err, io.EOF) || strings.Contains(err.Error(), "http: server closed idle connection")
-}
-
-// shared reports whether c carries several requests at once.
-func shared(c net.Conn) bool {
-	t, ok := c.(interface{ ConnectionState() tls.ConnectionState })
-	return ok && t.ConnectionState().NegotiatedProtocol == "h2"
-}
-
-// hangUp closes c at once: [tls.Conn] would take leave of a peer that may not be
-// listening.
-func hangUp(c net.Conn) {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	_ = c.Close() // of no more use
 }

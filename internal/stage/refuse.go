@@ -11,11 +11,26 @@ import (
 // reports false for a connection of HTTP/2, which is left alone: it is shared, and
 // no server authenticates it.
 func Refuse(c net.Conn) bool {
-	if t, ok := c.(interface{ ConnectionState() tls.ConnectionState }); ok && t.ConnectionState().NegotiatedProtocol == "h2" {
+	if Shared(c) {
 		return false
 	}
 	if c != nil {
-		_ = c.Close() // which fails where it is closed already
+		HangUp(c)
 	}
 	return true
+}
+
+// Shared reports whether c carries several requests at once, as in HTTP/2.
+func Shared(c net.Conn) bool {
+	t, ok := c.(interface{ ConnectionState() tls.ConnectionState })
+	return ok && t.ConnectionState().NegotiatedProtocol == "h2"
+}
+
+// HangUp closes c at once: [tls.Conn] would take leave of a peer that may not be
+// listening.
+func HangUp(c net.Conn) {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	_ = c.Close() // which fails where it is closed already
 }

@@ -243,16 +243,8 @@ func (c *call) broken(err error) error {
 // fail makes the error of an answer that is not trusted.
 func (c *call) fail(reason middleware.Reason, err error) *middleware.Error {
 	return &middleware.Error{
-		Stage: name, Kind: middleware.ErrNotVerified, Host: host(c.r), SPN: spn(c.peer.sc), Reason: reason, Err: err,
+		Stage: name, Kind: middleware.ErrNotVerified, Host: host(c.r), SPN: stage.SPN(c.peer.sc), Reason: reason, Err: err,
 	}
-}
-
-// spn returns the service principal that sc was made for, if it tells.
-func spn(sc middleware.SecurityContext) string {
-	if s, ok := sc.(interface{ SPN() string }); ok {
-		return s.SPN()
-	}
-	return ""
 }
 
 func cloneHeader(h http.Header) http.Header {
