@@ -528,6 +528,15 @@ func TestTrustNotTold(t *testing.T) {
 			tr.TLSClientConfig.Renegotiation = tls.RenegotiateOnceAsClient
 			return hedging{tr, tr.Clone()}
 		}, map[bool]string{true: "no token"}},
+		"an answer that does not name its request": {func(tr *http.Transport) http.RoundTripper {
+			return kerbchain.Next(func(r *http.Request) (*http.Response, error) {
+				resp, err := tr.RoundTrip(r)
+				if resp != nil && r.Header.Get("X-Do") == plainly {
+					resp.Request = nil
+				}
+				return resp, err
+			})
+		}, both("trusted")},
 		"another's address": {func(tr *http.Transport) http.RoundTripper {
 			return kerbchain.Next(func(r *http.Request) (*http.Response, error) {
 				resp, err := tr.RoundTrip(r)
