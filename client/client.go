@@ -41,7 +41,7 @@ func NewTransport(o Options) (http.RoundTripper, error) {
 	}
 	rt := stack.Wrap(o.connections(base, func(t *http.Transport) http.RoundTripper { return withHTTP1(t, o.tunneled) }))
 	if o.OneConnection {
-		rt = &inTurn{next: rt, hosts: make(map[string]*turn)}
+		rt = &inTurn{next: rt}
 	}
 	return rt, nil
 }

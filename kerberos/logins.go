@@ -12,6 +12,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/turns"
 )
 
 // Logins is what KDCs said of logins, for the sources that share it: which keys
@@ -34,10 +35,11 @@ import (
 // The zero value is empty and ready. It is safe for concurrent use and holds 4096
 // refusals at most; when there are more, old ones are forgotten first.
 type Logins struct {
+	turns turns.Turns // by client, whose key is at a KDC
+
 	mu      sync.Mutex
 	secret  []byte // digests of keys are of no use to others
 	refused map[[sha256.Size]byte]refusedLogin
-	turns   map[string]*turn // by client
 	names   map[string]krb.Principal
 }
 
@@ -55,12 +57,6 @@ const (
 type refusedLogin struct {
 	err   *kdcclient.Error
 	until time.Time
-}
-
-// A turn is held by the login whose key is at a KDC.
-type turn struct {
-	held    chan struct{}
-	waiting int // or holding
 }
 
 // account are the logins of one client, as one source sees it.
@@ -141,34 +137,7 @@ func (a *account) refuse(of [sha256.Size]byte, why *kdcclient.Error) {
 
 // Begin, Refused and Refuse make an account a [kdcclient.Guard].
 func (a *account) Begin(ctx context.Context) (end func(), err error) {
-	a.in.mu.Lock()
-	t := a.in.turns[a.id]
-	if t == nil {
-		t = &turn{held: make(chan struct{}, 1)}
-		if a.in.turns == nil {
-			a.in.turns = make(map[string]*turn)
-		}
-		a.in.turns[a.id] = t
-	}
-	t.waiting++
-	a.in.mu.Unlock()
-	leave := func() {
-		a.in.mu.Lock()
-		defer a.in.mu.Unlock()
-		if t.waiting--; t.waiting == 0 {
-			delete(a.in.turns, a.id)
-		}
-	}
-	select {
-	case t.held <- struct{}{}:
-		return func() {
-			<-t.held
-			leave()
-		}, nil
-	case <-ctx.Done():
-		leave()
-		return nil, context.Cause(ctx)
-	}
+	return a.in.turns.Take(ctx, a.id)
 }
 
 func (a *account) Refused(key kdcclient.KeyEntry) *kdcclient.Error { return a.refusal(a.ofKeys(key)) }

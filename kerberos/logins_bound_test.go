@@ -107,12 +107,12 @@ func TestLoginsAreBounded(t *testing.T) {
 	if _, err := a.Begin(ctx); err != why {
 		t.Errorf("%v, want the cause", err)
 	}
-	if len(l.turns) != 1 {
-		t.Errorf("%d turns while one is held", len(l.turns))
+	if l.turns.Len() != 1 {
+		t.Errorf("%d turns while one is held", l.turns.Len())
 	}
 	end()
-	if len(l.turns) != 0 {
-		t.Errorf("%d turns that nobody holds", len(l.turns))
+	if l.turns.Len() != 0 {
+		t.Errorf("%d turns that nobody holds", l.turns.Len())
 	}
 	if end, err = a.Begin(t.Context()); err != nil {
 		t.Fatal(err)
