@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -55,6 +56,47 @@ func TestFirstCallsShareConnection(t *testing.T) {
 	wg.Go(call)
 	wg.Wait()
 	close(over)
+}
+
+// waits is a transport of somebody else's that lets requests to /waits begin late.
+type waits struct {
+	*http.Transport
+	begun, proceed chan struct{}
+}
+
+func (w *waits) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path == "/waits" {
+		close(w.begun)
+		<-w.proceed
+	}
+	return w.Transport.RoundTrip(r)
+}
+
+// The same over a transport that is not ours: the call began when nobody had been
+// authenticated, and gets a connection of the user whom it is from.
+func TestFirstCallsOfAnotherTransport(t *testing.T) {
+	for _, bound := range []bool{false, true} {
+		t.Run(fmt.Sprintf("server authenticates connections %v", bound), func(t *testing.T) {
+			realm := start(t)
+			server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: bound}), fakekdc.ServerOptions{TLS: true})
+			o := kinit(t, realm)
+			tr := &waits{server.Transport(), make(chan struct{}), make(chan struct{})}
+			o.Transport = tr
+			c := newClient(t, o)
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if status, _, err := get(t, c, server.URL()+"/waits"); err != nil || status != 200 {
+					t.Errorf("waited: %d %v", status, err)
+				}
+			})
+			<-tr.begun
+			if status, _, err := get(t, c, server.URL()); err != nil || status != 200 {
+				t.Errorf("%d %v", status, err)
+			}
+			close(tr.proceed)
+			wg.Wait()
+		})
+	}
 }
 
 // A request that names another host than its URL, as some load checks do, and goes

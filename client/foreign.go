@@ -55,18 +55,27 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 	if changed {
 		closeIdle(f.rt)
 	}
-	var refused atomic.Bool
+	var refused atomic.Pointer[whose]
 	var over atomic.Pointer[connmark.ID]
-	sent := f.expect(r, w)
+	sent := r
+	if ask {
+		sent = f.expect(r, w)
+	}
 	sent = sent.WithContext(httptrace.WithClientTrace(sent.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		id, ok := connmark.Of(info.Conn)
 		if !ok {
 			return
 		}
-		// It was not asked whose r is as long as nobody was authenticated.
-		if other, marked := f.marks.Get(id); marked && other != w && (ask || other != f.of(r, true)) {
+		other, marked := f.marks.Get(id)
+		now := w
+		if !ask && (marked || pending) {
+			// Whose r is nobody asked as long as nobody was authenticated.
+			now = f.of(r, true)
+			f.expect(r, now)
+		}
+		if marked && other != now {
 			if stage.Refuse(info.Conn) {
-				refused.Store(true)
+				refused.Store(&now)
 			}
 			return
 		}
@@ -90,8 +99,8 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 	if resp != nil && resp.Request == sent {
 		resp.Request = r
 	}
-	if err != nil && refused.Load() && r.Context().Err() == nil {
-		e := &middleware.Error{Stage: "client", Kind: middleware.ErrConnection, Principal: w.origin, Retryable: true, Err: errors.Join(errOtherUser, err),
+	if as := refused.Load(); err != nil && as != nil && r.Context().Err() == nil {
+		e := &middleware.Error{Stage: "client", Kind: middleware.ErrConnection, Principal: as.origin, Retryable: true, Err: errors.Join(errOtherUser, err),
 			Hint: "send the request again; give New an *http.Transport to have connections kept apart by user"}
 		if r.URL != nil {
 			e.Host = middleware.TargetOf(r.URL).HostPort()
