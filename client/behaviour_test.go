@@ -70,7 +70,7 @@ func (l *lab) serve(t *testing.T, h *fakekdc.Handler, so fakekdc.ServerOptions, 
 	for _, c := range changes {
 		c(&o)
 	}
-	if o.Password.IsZero() && o.Keytab == "" && o.CCache == "" && !strings.Contains(o.Principal, ":") {
+	if o.Initiator == nil && o.Password.IsZero() && o.Keytab == "" && o.CCache == "" && !strings.Contains(o.Principal, ":") {
 		o.CCache = l.cache
 	}
 	tr.client = newClient(t, o)
@@ -259,7 +259,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			tr.requests("bare")
 		},
 		"generate_request_header: step error": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.Initiator = stumbling{} })
+			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { *o = client.Options{Initiator: stumbling{}, Transport: o.Transport} })
 			tr.fails(tr.get(200), middleware.ErrToken, middleware.ReasonNone, 0)
 			tr.requests("bare")
 		},

@@ -32,14 +32,11 @@ func NewTransport(o Options) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Initiator = in
 	var base http.RoundTripper
 	base, o.Proxy = o.transport()
-	stack, err := NewStack(o)
-	if err != nil {
-		return nil, err
-	}
-	rt := stack.Wrap(o.connections(base, func(t *http.Transport) http.RoundTripper { return withHTTP1(t, o.tunneled) }))
+	rt := o.stack(in).Wrap(o.connections(in, base, func(t *http.Transport) http.RoundTripper {
+		return withHTTP1(t, func(rt http.RoundTripper) http.RoundTripper { return o.tunneled(in, rt) })
+	}))
 	if o.OneConnection {
 		rt = &inTurn{next: rt}
 	}

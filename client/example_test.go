@@ -200,7 +200,7 @@ func ExampleNewStack() {
 	if _, err := client.NewStack(o); errors.Is(err, middleware.ErrCredentials) {
 		fmt.Println("there is no such keytab here")
 	}
-	o.Initiator = middleware.InitiatorFunc(func(context.Context, middleware.Target) (middleware.SecurityContext, error) {
+	o.Keytab, o.Initiator = "", middleware.InitiatorFunc(func(context.Context, middleware.Target) (middleware.SecurityContext, error) {
 		return nil, errors.New("another mechanism")
 	})
 	o.Preemptive = preemptive.Learned()

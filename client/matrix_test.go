@@ -325,7 +325,7 @@ func (c *combination) stack(t *testing.T, tr *http.Transport) client.Stack {
 		Preemptive: preemptive.Always(),
 		Logging:    logging.Options{Handler: slog.NewJSONHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug})},
 		Proxy:      tr.Proxy,
-		TrustProxy: c.s.facts.trusted,
+		TrustProxy: c.s.facts.trusted && c.mode != mutual.Disabled, // where all is believed
 		Initiator: middleware.InitiatorFunc(func(ctx context.Context, target middleware.Target) (middleware.SecurityContext, error) {
 			c.contexts.Add(1)
 			return signer.Initiate(ctx, target)

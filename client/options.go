@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -29,7 +28,7 @@ type Options struct {
 	// TrustConnection takes a response without a token for verified when it came
 	// over the very connection of HTTP/1.1 on which the server proved itself
 	// before: for IIS, WinRM and others that authenticate connections. See
-	// [mutual.Options]. It is an error together with mutual.Disabled.
+	// [mutual.Options]. It is an error together with mutual.Disabled, as is TrustProxy.
 	TrustConnection bool
 	// TrustProxy takes a response over plain HTTP for verified when the proxy that
 	// asked for authentication proved itself and the server behind it did not ask:
@@ -87,8 +86,9 @@ type Options struct {
 	// ReadOnlyCache leaves credential caches as they are; see
 	// [kerberos.Options].
 	ReadOnlyCache bool
-	// Source, when not nil, is where tickets come from, in place of all of the
-	// above.
+	// Source, when not nil, is where tickets come from, in place of Principal and
+	// all that follows it, and of Krb5Conf and all that follows it but Now. Beside
+	// one of them it is an error.
 	Source kerberos.TicketSource
 
 	// Service is the service class of the SPN (service); empty means HTTP.
@@ -113,8 +113,9 @@ type Options struct {
 	DelegateTo []string
 	// Bindings is the mode of channel binding (send_cbt).
 	Bindings kerberos.Bindings
-	// Initiator, when not nil, makes the security contexts, in place of all of
-	// the above that concerns credentials and names.
+	// Initiator, when not nil, makes the security contexts, in place of Source and
+	// of all that concerns credentials, names, delegation and bindings. Beside one
+	// of them it is an error.
 	Initiator middleware.Initiator
 
 	// Krb5Conf and the next six are those of [kerberos.Options].
@@ -162,6 +163,9 @@ func (o Options) Format(f fmt.State, _ rune) {
 
 // initiator makes what signs requests.
 func (o Options) initiator() (middleware.Initiator, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	if o.Initiator != nil {
 		return o.Initiator, nil
 	}
@@ -187,24 +191,13 @@ func (o Options) source() (kerberos.TicketSource, error) {
 	}
 	principal, password, ok := kerberos.SplitPassword(o.Principal)
 	if ok {
-		if !o.Password.IsZero() {
-			return nil, ambiguous("the principal already bears a password")
-		}
 		o.Password = password
 	}
 	ko := kerberos.Options{
 		Principal: principal, Enterprise: o.Enterprise, ReadOnlyCache: o.ReadOnlyCache, Krb5Conf: o.Krb5Conf, Krb5ConfText: o.Krb5ConfText, AllowRC4: o.AllowRC4,
 		Forwardable: o.Delegation != kerberos.DelegationOff, Dial: o.Dial, Resolver: o.Resolver, Now: o.Now, Getenv: o.Getenv,
 	}
-	given := 0
-	for _, set := range []bool{!o.Password.IsZero(), o.Keytab != "", o.CCache != ""} {
-		if set {
-			given++
-		}
-	}
 	switch {
-	case given > 1:
-		return nil, ambiguous("password, keytab and credential cache exclude one another")
 	case !o.Password.IsZero():
 		return kerberos.Password(o.Password, ko)
 	case o.Keytab != "":
@@ -213,8 +206,4 @@ func (o Options) source() (kerberos.TicketSource, error) {
 		return kerberos.CCache(o.CCache, ko)
 	}
 	return kerberos.FromEnvironment(ko)
-}
-
-func ambiguous(why string) error {
-	return &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration, Err: errors.New(why), Hint: "give one of them"}
 }

@@ -45,14 +45,14 @@ func TestOptions(t *testing.T) {
 		"host override with a port":     {func(o *client.Options) { o.CCache, o.HostOverride = cache, "host:80" }, "host:80"},
 		"unknown bindings":              {func(o *client.Options) { o.CCache, o.Bindings = cache, 17 }, "17"},
 		"unknown delegation":            {func(o *client.Options) { o.CCache, o.Delegation = cache, 17 }, "17"},
-		"delegation, source cannot":     {func(o *client.Options) { o.Source, o.Delegation = source{}, kerberos.DelegationAlways }, "cannot delegate"},
+		"delegation, source cannot":     {func(o *client.Options) { *o = client.Options{Source: source{}, Delegation: kerberos.DelegationAlways} }, "cannot delegate"},
 		"delegation":                    {func(o *client.Options) { o.CCache, o.Delegation = cache, kerberos.DelegationAlways }, ""},
 		"krb5.conf that is none":        {func(o *client.Options) { o.CCache, o.Krb5ConfText = cache, "[libdefaults\n" }, "krb5.conf"},
 		"krb5.conf without the realm":   {func(o *client.Options) { o.CCache, o.Krb5ConfText = cache, "[libdefaults]\n" }, ""},
 		"a cache of an unknown type":    {func(o *client.Options) { o.CCache = "API:1" }, "API:1"},
 		"a cache that is not there yet": {func(o *client.Options) { o.CCache = filepath.Join(t.TempDir(), "none") }, ""},
-		"source and other credentials":  {func(o *client.Options) { o.Source, o.Keytab = source{}, keytab }, ""},
-		"initiator and what makes none": {func(o *client.Options) { o.Initiator, o.Delegation = stumbling{}, kerberos.DelegationAlways }, ""},
+		"a source":                      {func(o *client.Options) { *o = client.Options{Source: source{}, Now: o.Now} }, ""},
+		"an initiator":                  {func(o *client.Options) { *o = client.Options{Initiator: stumbling{}} }, ""},
 		"trust where nothing is proved": {func(o *client.Options) {
 			o.CCache, o.Mutual, o.TrustConnection = cache, mutual.Disabled, true
 		}, "cannot be trusted"},

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -43,20 +42,15 @@ const (
 // request signed at once, in the name of the proxy that Proxy tells. For https through a proxy that authenticates, wrap
 // what [proxy.New] makes of your transport.
 func NewStack(o Options) (Stack, error) {
-	if o.TrustConnection && o.Mutual == mutual.Disabled {
-		return nil, &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration,
-			Err:  errors.New("connections cannot be trusted where mutual authentication is disabled, since no server proves anything then"),
-			Hint: "leave TrustConnection out, or use mutual.Optional"}
-	}
-	if _, ok := o.Transport.(*http.Transport); o.OneConnection && o.Transport != nil && !ok {
-		return nil, &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration,
-			Err:  fmt.Errorf("one connection for each host is not to be had of a %T", o.Transport),
-			Hint: "give an *http.Transport, or leave OneConnection out"}
-	}
 	in, err := o.initiator()
 	if err != nil {
 		return nil, err
 	}
+	return o.stack(in), nil
+}
+
+// stack returns the standard stages, which sign with in.
+func (o Options) stack(in middleware.Initiator) Stack {
 	var s Stack
 	if o.Logging.Logger != nil || o.Logging.Handler != nil {
 		s = append(s, Stage{Logging, logging.New(o.Logging)})
@@ -72,7 +66,7 @@ func NewStack(o Options) (Stack, error) {
 	return append(s, Stage{Negotiate, negotiate.New(in, negotiate.Options{
 		BodyLimit: o.BodyLimit, SpillLimit: o.SpillLimit, SpillDir: o.SpillDir, OneShot: o.OneShot, NoResend: o.NoResend, ReturnChallenge: o.ReturnChallenge, Proxy: o.Proxy, AllowDowngrade: o.AllowDowngrade,
 		WaitForChallenge: o.TrustConnection, // the connection speaks for what follows on it
-	})}), nil
+	})})
 }
 
 // Without returns the stack without the stages of the given names; a name that
@@ -165,11 +159,11 @@ func (o Options) transport() (http.RoundTripper, func(*http.Request) (*url.URL, 
 }
 
 // connections returns a transport like base that keeps the connections of each
-// principal apart, made by wire of each clone. Initiator is set.
-func (o Options) connections(base http.RoundTripper, wire func(*http.Transport) http.RoundTripper) http.RoundTripper {
+// principal of in apart, made by wire of each clone.
+func (o Options) connections(in middleware.Initiator, base http.RoundTripper, wire func(*http.Transport) http.RoundTripper) http.RoundTripper {
 	t, ok := base.(*http.Transport)
 	if !ok {
-		return newForeign(o.Initiator, o.Proxy, base)
+		return newForeign(in, o.Proxy, base)
 	}
-	return newConnections(o.Initiator, t.Proxy, func() http.RoundTripper { return wire(t.Clone()) })
+	return newConnections(in, t.Proxy, func() http.RoundTripper { return wire(t.Clone()) })
 }

@@ -38,8 +38,8 @@ type WinRMOptions struct {
 	Idle    time.Duration
 	// Resend sends a message once more that may have been carried out: an encrypted
 	// one that was answered with 401, which nobody proves ([seal.Options]), and
-	// another that was lost with its connection ([negotiate.Options]). NoResend of
-	// Options has no say.
+	// another that was lost with its connection ([negotiate.Options]). Beside NoResend
+	// it is an error.
 	Resend bool
 }
 
@@ -69,12 +69,15 @@ func WinRM(o WinRMOptions) (*http.Client, error) {
 			Err:  fmt.Errorf("mutual authentication is %v", o.Mutual),
 			Hint: "leave Mutual at mutual.Required: WinRM's encryption rests on it"}
 	}
+	if o.Resend && o.NoResend {
+		return nil, wrong("leave out one or the other", "Resend and NoResend contradict each other")
+	}
 	in, err := o.initiator()
 	if err != nil {
 		return nil, err
 	}
 	o.NoResend = !o.Resend
-	o.Initiator, o.Preemptive, o.TrustConnection = in, preemptive.Always(), true
+	o.Preemptive, o.TrustConnection = preemptive.Always(), true
 	var base http.RoundTripper
 	base, o.Proxy = o.transport()
 	t, ok := base.(*http.Transport)
@@ -86,26 +89,20 @@ func WinRM(o WinRMOptions) (*http.Client, error) {
 	} else {
 		o.Sessions = 1
 	}
-	stack, err := NewStack(o.Options)
-	if err != nil {
-		return nil, err
-	}
+	stack := o.stack(in)
 	o.TrustConnection = false // what is sealed proves itself
 	o.NoResend = false        // the empty request does no harm twice
-	strict, err := NewStack(o.Options)
-	if err != nil {
-		return nil, err
-	}
+	strict := o.stack(in)
 	auth := strict.Without(Logging, Sanitize).Chain()
 	sealing := seal.New(auth, seal.Options{Mode: seal.Always, MaxBody: o.MaxBody, Resend: o.Resend, Idle: o.Idle})
-	tunneled := func(t *http.Transport) http.RoundTripper { return o.tunneled(t) }
-	apart := o.connections(base, tunneled)
+	tunneled := func(t *http.Transport) http.RoundTripper { return o.tunneled(in, t) }
+	apart := o.connections(in, base, tunneled)
 	pool := &sessions{max: o.Sessions, open: func() *session {
 		rt := apart
 		if ok {
 			// Messages are as whoever would sign now: where that is another user than
 			// before, the stage finds a connection that nobody authenticated.
-			rt = o.connections(pinned(t), tunneled)
+			rt = o.connections(in, pinned(t), tunneled)
 		}
 		return &session{next: sealing(rt.RoundTrip), base: rt}
 	}}

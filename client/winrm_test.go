@@ -612,6 +612,11 @@ func TestWinRMRefusesOptions(t *testing.T) {
 	if _, err := client.WinRM(o); !errors.Is(err, middleware.ErrConfiguration) {
 		t.Error(err)
 	}
+	o = w.options
+	o.Resend, o.NoResend = true, true
+	if _, err := client.WinRM(o); !errors.Is(err, middleware.ErrConfiguration) || !strings.Contains(err.Error(), "contradict") {
+		t.Error(err)
+	}
 }
 
 // Requests that cannot be sealed are errors, and their bodies closed.

@@ -31,9 +31,9 @@ func (r *Realm) Client(user string, o client.Options) *http.Client {
 	return c
 }
 
-// ClientOptions returns o with what leads to the realm: its clock, its krb5.conf,
-// and as Source the user's tickets. What o sets stays, so that a client can log in
-// by itself:
+// ClientOptions returns o with what leads to the realm: its clock, and as Source the
+// user's tickets. What o says of krb5.conf and of KDCs goes into that source. For no
+// user they are its clock and its krb5.conf, so that a client can log in by itself:
 //
 //	realm.ClientOptions("", client.Options{Principal: "alice", Password: secret})
 //
@@ -48,8 +48,17 @@ func (r *Realm) ClientOptions(user string, o client.Options) client.Options {
 }
 
 func (r *Realm) clientOptions(user string, o client.Options) (client.Options, error) {
+	if o.Initiator != nil {
+		if user != "" {
+			return o, fmt.Errorf("client for %s: the options have an initiator of their own", user)
+		}
+		return o, nil
+	}
 	if o.Now == nil {
 		o.Now = r.now
+	}
+	if o.Source != nil && user == "" {
+		return o, nil
 	}
 	if o.Krb5ConfText == "" && o.Krb5Conf == nil {
 		o.Krb5ConfText = r.Config()
@@ -57,7 +66,7 @@ func (r *Realm) clientOptions(user string, o client.Options) (client.Options, er
 	if o.Dial == nil && r.inMemory() {
 		o.Dial = r.Dial
 	}
-	credentials := o.Initiator != nil || o.Source != nil || !o.Password.IsZero() || o.Keytab != "" || o.CCache != ""
+	credentials := o.Source != nil || !o.Password.IsZero() || o.Keytab != "" || o.CCache != ""
 	switch _, _, password := kerberos.SplitPassword(o.Principal); {
 	case user == "" && (credentials || password):
 		return o, nil
@@ -72,6 +81,8 @@ func (r *Realm) clientOptions(user string, o client.Options) (client.Options, er
 		return o, err
 	}
 	o.Source = source
+	// The source has them.
+	o.Krb5Conf, o.Krb5ConfText, o.AllowRC4, o.Dial, o.Resolver, o.Getenv = nil, "", false, nil, nil, nil
 	return o, nil
 }
 

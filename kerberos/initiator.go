@@ -130,7 +130,7 @@ func NewInitiator(source TicketSource, o InitiatorOptions) (middleware.Initiator
 	} else {
 		proxy.HostOverride, proxy.HostOverrides, proxy.AllowedHosts = "", nil, nil
 	}
-	proxy.Delegation = DelegationOff
+	proxy.Delegation, proxy.DelegateTo = DelegationOff, nil
 	origin.proxy, err = newInitiator(source, proxy)
 	if err != nil {
 		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, Err: fmt.Errorf("options for proxies: %w", err)}
@@ -144,6 +144,9 @@ func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	}
 	if o.Delegation < DelegationOff || o.Delegation > DelegationAlways {
 		return nil, fmt.Errorf("unknown mode of delegation %d", o.Delegation)
+	}
+	if o.Delegation == DelegationOff && len(o.DelegateTo) > 0 {
+		return nil, errors.New("DelegateTo has hosts, and Delegation is off: set it to DelegationPolicy or DelegationAlways, or leave DelegateTo out")
 	}
 	identifier, _ := source.(Identifier)
 	delegator, ok := source.(Delegator)

@@ -116,6 +116,9 @@ func newSource(o Options) (*Source, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if wrong := o.check(); wrong != "" {
+		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, Principal: o.Principal, Err: errors.New(wrong)}
+	}
 	conf, err := loadConfig(o)
 	if err != nil {
 		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, Principal: o.Principal,
@@ -124,6 +127,18 @@ func newSource(o Options) (*Source, error) {
 	s := &Source{o: o, conf: conf, after: time.After, ours: ours, sessions: make(map[string]*session), tickets: make(map[string]Ticket), chosen: make(map[string]choice), cross: make(map[crossing]*krb.Ticket)}
 	s.kdc = newKDCClient(o, conf)
 	return s, nil
+}
+
+// check returns what is wrong with options of which one would be passed over without
+// a word, "" if nothing is.
+func (o Options) check() string {
+	switch {
+	case o.Enterprise && o.Principal == "":
+		return "Enterprise says that Principal is an alias, and Principal is empty"
+	case o.Krb5ConfText != "" && o.Krb5Conf != nil:
+		return "Krb5ConfText takes the place of Krb5Conf, which would have no effect: leave out one or the other"
+	}
+	return ""
 }
 
 func loadConfig(o Options) (*krb5conf.Config, error) {

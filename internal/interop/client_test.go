@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -62,15 +63,21 @@ type recorder struct {
 	next *http.Transport
 
 	mu       sync.Mutex
-	tokens   []string // Authorization headers, empty ones too
+	tokens   []string // Authorization headers as they were written
 	statuses []string // of the responses
 }
 
 func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	r.mu.Lock()
-	r.tokens = append(r.tokens, req.Header.Get("Authorization"))
-	r.mu.Unlock()
-	resp, err := r.next.RoundTrip(req)
+	// Some are signed when they have their connection.
+	resp, err := r.next.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		WroteHeaderField: func(key string, values []string) {
+			if strings.EqualFold(key, "Authorization") {
+				r.mu.Lock()
+				r.tokens = append(r.tokens, values...)
+				r.mu.Unlock()
+			}
+		},
+	})))
 	if err == nil {
 		r.mu.Lock()
 		r.statuses = append(r.statuses, fmt.Sprint(resp.StatusCode))
@@ -81,13 +88,12 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (r *recorder) CloseIdleConnections() { r.next.CloseIdleConnections() }
 
-// signed returns the headers that were not empty, and fails if one was sent
-// twice.
+// signed returns the tokens that were sent, and fails if one was sent twice.
 func (r *recorder) signed(t *testing.T) []string {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	tokens := slices.DeleteFunc(slices.Clone(r.tokens), func(s string) bool { return s == "" })
+	tokens := slices.Clone(r.tokens)
 	if n := len(slices.Compact(slices.Sorted(slices.Values(tokens)))); n != len(tokens) {
 		t.Errorf("%d tokens for %d signed requests", n, len(tokens))
 	}

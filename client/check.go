@@ -1,0 +1,99 @@
+package client
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/mutual"
+	"github.com/kerbchain/kerbchain/middleware/proxy"
+)
+
+// An option is one field of [Options], and whether it is set.
+type option struct {
+	name string
+	set  bool
+}
+
+// credentials are the options that say where tickets come from.
+func (o Options) credentials() []option {
+	return []option{
+		{"Principal", o.Principal != ""}, {"Enterprise", o.Enterprise}, {"Password", !o.Password.IsZero()},
+		{"Keytab", o.Keytab != ""}, {"CCache", o.CCache != ""}, {"ReadOnlyCache", o.ReadOnlyCache},
+		{"Krb5Conf", o.Krb5Conf != nil}, {"Krb5ConfText", o.Krb5ConfText != ""}, {"AllowRC4", o.AllowRC4},
+		{"Dial", o.Dial != nil}, {"Resolver", o.Resolver != nil}, {"Getenv", o.Getenv != nil},
+	}
+}
+
+// names are the options that say which tokens are made, for whom.
+func (o Options) names() []option {
+	return []option{
+		{"Source", o.Source != nil}, {"Service", o.Service != ""}, {"HostOverride", o.HostOverride != ""},
+		{"HostOverrides", o.HostOverrides != nil}, {"PortInSPN", o.PortInSPN}, {"Canonicalize", o.Canonicalize != 0},
+		{"AllowedHosts", o.AllowedHosts != nil}, {"ForProxy", o.ForProxy != nil}, {"Delegation", o.Delegation != 0},
+		{"DelegateTo", o.DelegateTo != nil}, {"Bindings", o.Bindings != 0}, {"Now", o.Now != nil},
+	}
+}
+
+// check refuses options of which one would be passed over without a word.
+func (o Options) check() error {
+	if o.Initiator != nil {
+		if err := replaced("Initiator", append(o.credentials(), o.names()...)); err != nil {
+			return err
+		}
+	}
+	if o.Source != nil {
+		if err := replaced("Source", o.credentials()); err != nil {
+			return err
+		}
+	}
+	_, _, password := kerberos.SplitPassword(o.Principal)
+	if password && !o.Password.IsZero() {
+		return wrong("give one of them", "the principal already bears a password")
+	}
+	given := 0
+	for _, set := range []bool{password || !o.Password.IsZero(), o.Keytab != "", o.CCache != ""} {
+		if set {
+			given++
+		}
+	}
+	if given > 1 {
+		return wrong("give one of them", "password, keytab and credential cache exclude one another")
+	}
+	if o.Mutual == mutual.Disabled && (o.TrustConnection || o.TrustProxy) {
+		return wrong("leave TrustConnection and TrustProxy out, or use mutual.Optional",
+			"connections and proxies cannot be trusted where mutual authentication is disabled, since nobody proves anything then")
+	}
+	if _, ours := o.Transport.(*http.Transport); ours || o.Transport == nil {
+		return nil
+	}
+	switch {
+	case o.OneConnection:
+		return wrong("give an *http.Transport, or leave OneConnection out", "one connection for each host is not to be had of a %T", o.Transport)
+	case o.Tunnel != proxy.Options{}:
+		return wrong("give an *http.Transport, or leave Tunnel out", "the tunnels of a %T are its own, so Tunnel has no say", o.Transport)
+	case o.PreemptiveProxy != nil && o.Proxy == nil:
+		return wrong("set Proxy to what the transport uses, or leave PreemptiveProxy out", "PreemptiveProxy is set, and which proxy a %T uses is not known", o.Transport)
+	}
+	return nil
+}
+
+// replaced refuses options beside one that takes their place.
+func replaced(by string, of []option) error {
+	var set []string
+	for _, field := range of {
+		if field.set {
+			set = append(set, field.name)
+		}
+	}
+	if len(set) == 0 {
+		return nil
+	}
+	return wrong("leave out one or the other", "%s takes the place of %s, which would have no effect", by, strings.Join(set, ", "))
+}
+
+func wrong(hint, format string, args ...any) error {
+	return &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration, Err: fmt.Errorf(format, args...), Hint: hint}
+}
