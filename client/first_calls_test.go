@@ -131,3 +131,44 @@ func TestUnsignedThroughProxy(t *testing.T) {
 		}
 	}
 }
+
+// holds is a transport of somebody else's that lets the answer to /held through late.
+type holds struct {
+	*http.Transport
+	answered, proceed chan struct{}
+}
+
+func (h *holds) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := h.Transport.RoundTrip(r)
+	if r.URL.Path == "/held" && r.Header.Get("Authorization") != "" {
+		close(h.answered)
+		<-h.proceed
+	}
+	return resp, err
+}
+
+// The connection of an answer without a body is free before anybody has looked at the
+// answer. A call that is given it then is signed, since the server may have
+// authenticated it.
+func TestConnectionBeforeItsVerdict(t *testing.T) {
+	realm := start(t)
+	server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})}), fakekdc.ServerOptions{})
+	o := kinit(t, realm)
+	tr := &holds{server.Transport(), make(chan struct{}), make(chan struct{})}
+	o.Transport = tr
+	c := newClient(t, o)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if status, _, err := get(t, c, server.URL()+"/held"); err != nil || status != http.StatusNoContent {
+			t.Errorf("held: %d %v", status, err)
+		}
+	})
+	<-tr.answered
+	if status, _, err := get(t, c, server.URL()); err != nil || status != http.StatusNoContent {
+		t.Errorf("%d %v", status, err)
+	}
+	close(tr.proceed)
+	wg.Wait()
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
+	"weak"
 )
 
 // A Call is one request on its way through one stage. It tells which security
@@ -86,6 +88,7 @@ func (c Call) End(resp *http.Response) {
 	if c.mark == nil {
 		return
 	}
+	defer c.mark.over.Store(true)
 	if resp != nil && resp.Request != nil {
 		c.settle(resp)
 	}
@@ -93,6 +96,21 @@ func (c Call) End(resp *http.Response) {
 		if came.slot != nil {
 			came.slot.taken.CompareAndSwap(c.mark, came.before)
 		}
+	}
+}
+
+// Over returns what reports whether c has ended, and with it every call around it, so
+// that all stages have said what they have to say of the response. It holds nothing of
+// the request.
+func (c Call) Over() func() bool {
+	m := c.mark
+	for m != nil && m.outer != nil && !m.outer.over.Load() { // not an earlier response's
+		m = m.outer
+	}
+	outermost := weak.Make(m)
+	return func() bool {
+		m := outermost.Value()
+		return m == nil || m.over.Load()
 	}
 }
 
@@ -173,8 +191,9 @@ func (c Call) Trusted(resp *http.Response) bool {
 type mark struct {
 	context.Context
 	outer         *mark // of the call around this one
-	origin, proxy bool  // whether contexts of that side are hidden
-	none          slot  // what is found in their place
+	over          atomic.Bool
+	origin, proxy bool // whether contexts of that side are hidden
+	none          slot // what is found in their place
 }
 
 type markKey struct{}

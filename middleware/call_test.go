@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -320,6 +322,41 @@ func TestEnd(t *testing.T) {
 	if honest.Request != sent {
 		t.Error("a copy where there is nothing to take off")
 	}
+}
+
+// A call is over when the outermost one around it is.
+func TestOver(t *testing.T) {
+	outer, outerCall := middleware.Begin(get(t))
+	inner, call := middleware.Begin(outer)
+	over, outerOver := call.Over(), outerCall.Over()
+	resp := answer(inner)
+	call.End(resp)
+	if over() || outerOver() {
+		t.Error("over before the stage around has returned")
+	}
+	outerCall.End(resp)
+	if !over() || !outerOver() {
+		t.Error("not over")
+	}
+	// A request that is made of that response's is one of a call of its own.
+	_, next := middleware.Begin(resp.Request)
+	if over := next.Over(); over() {
+		t.Error("over because an earlier call is")
+	} else if next.End(nil); !over() {
+		t.Error("not over")
+	}
+	if over := (middleware.Call{}).Over(); !over() {
+		t.Error("the call of nothing is not over")
+	}
+	// What reports it does not keep the request.
+	over = func() func() bool { _, call := middleware.Begin(get(t)); return call.Over() }()
+	for range 100 {
+		if runtime.GC(); over() {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Error("a call that nobody can end is kept")
 }
 
 func TestTrust(t *testing.T) {

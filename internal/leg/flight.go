@@ -26,20 +26,20 @@ type flightKey struct{}
 
 // A flight is a leg on its way.
 type flight struct {
-	signer Signer
-	ctx    context.Context // of the caller's request
-	number int
-	sent   *http.Request
-	cancel context.CancelCauseFunc // ends the context of sent
-	outer  *flight                 // of the leg that this one is part of
-	over   atomic.Bool             // Send has returned
+	signer  Signer
+	ctx     context.Context // of the caller's request
+	number  int
+	sent    *http.Request
+	cancel  context.CancelCauseFunc // ends the context of sent
+	sending func(net.Conn, []Token) // nil for nobody
+	outer   *flight                 // of the leg that this one is part of
+	over    atomic.Bool             // Send has returned
 
 	mu     sync.Mutex
-	tokens []Token  // those that sent bears now
-	conns  int      // connections that sent was given to
-	conn   net.Conn // the last of them
-	hop    string   // host:port that the transport goes to first; empty if it does not tell
-	passed bool     // a proxy there would pass a token on to another host: none that may be left out is made
+	tokens []Token // those that sent bears now
+	conns  int     // connections that sent was given to
+	hop    string  // host:port that the transport goes to first; empty if it does not tell
+	passed bool    // a proxy there would pass a token on to another host: none that may be left out is made
 	landed bool
 	err    error
 
@@ -49,15 +49,12 @@ type flight struct {
 	origin, proxy string
 }
 
-// land ends the watch over connections, of which it lets go. It returns why
-// signing anew failed, if it did.
-func (f *flight) land() (net.Conn, []Token, error) {
+// land ends the watch over connections. It returns why signing anew failed, if it did.
+func (f *flight) land() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.landed = true
-	conn := f.conn
-	f.conn = nil
-	return conn, f.tokens, f.err
+	return f.err
 }
 
 // end is called when Send returns. The request, and its body, are not to be kept by
@@ -66,7 +63,7 @@ func (f *flight) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.over.Store(true)
-	f.landed, f.sent, f.tokens = true, nil, nil
+	f.landed, f.sent, f.tokens, f.sending = true, nil, nil, nil
 }
 
 // around returns the flight that a leg of r is part of. Those that are over are of
@@ -169,7 +166,6 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 	}
 	second := f.conns > 0
 	f.conns++
-	f.conn = info.Conn
 	state := stateOf(info)
 	fresh := slices.Clone(f.tokens)
 	var changed []int
@@ -206,16 +202,18 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 		}
 		fresh[i], changed = again, append(changed, i)
 	}
-	if len(changed) == 0 {
-		return
+	if len(changed) > 0 {
+		for _, i := range changed {
+			f.sent.Header.Set(field(fresh[i]), value(fresh[i]))
+			middleware.ReplaceSecurity(f.sent, fresh[i].Context)
+		}
+		first := f.tokens[changed[0]].pending()
+		f.tokens = fresh
+		f.emit(!first)
 	}
-	for _, i := range changed {
-		f.sent.Header.Set(field(fresh[i]), value(fresh[i]))
-		middleware.ReplaceSecurity(f.sent, fresh[i].Context)
+	if f.sending != nil {
+		f.sending(info.Conn, f.tokens)
 	}
-	first := f.tokens[changed[0]].pending()
-	f.tokens = fresh
-	f.emit(!first)
 }
 
 // fail gives up: a hook has no way to return an error but to end the request.

@@ -48,10 +48,10 @@ type Leg struct {
 	// Tokens go with the request, one at most for each side. There is at least
 	// one.
 	Tokens []Token
-	// Sent, when not nil, is told over which connection the request went that resp
-	// answers, nil where the transport does not tell, and with which tokens; those
-	// that were not made have no Bytes. It must not keep the connection alive.
-	Sent func(conn net.Conn, tokens []Token, resp *http.Response)
+	// Sending, when not nil, is told each connection that the request gets, and the
+	// tokens that will go over it, before anything is written. Those that were not
+	// made have no Bytes. It must not keep the connection alive.
+	Sending func(conn net.Conn, tokens []Token)
 }
 
 // A Signer sends legs for one stage. It is safe for concurrent use.
@@ -128,7 +128,7 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 		}
 	}
 	ctx, cancel := context.WithCancelCause(signed.Context())
-	f := &flight{signer: s, ctx: r.Context(), number: l.Number, tokens: l.Tokens, cancel: cancel, outer: outer}
+	f := &flight{signer: s, ctx: r.Context(), number: l.Number, tokens: l.Tokens, sending: l.Sending, cancel: cancel, outer: outer}
 	defer f.end()
 	ctx = context.WithValue(ctx, flightKey{}, f)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: f.getConn, GotConn: f.gotConn})
@@ -152,7 +152,7 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 	}
 
 	resp, err := next(sent)
-	conn, tokens, ferr := f.land()
+	ferr := f.land()
 	if ferr != nil {
 		err = ferr
 	}
@@ -163,9 +163,6 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 		}
 		cancel(nil)
 		return nil, err
-	}
-	if l.Sent != nil {
-		l.Sent(conn, tokens, resp)
 	}
 	resp.Request = f.answered(resp.Request, r, signed, l.Tokens)
 	// Until then ending the context would tear the body.

@@ -123,7 +123,7 @@ func (c *call) sendOnce(r *http.Request, tokens []leg.Token, fresh bool) (*http.
 func (c *call) leg(r *http.Request, tokens ...leg.Token) leg.Leg {
 	l := leg.Leg{Number: c.sent, Body: r.Body, Tokens: tokens}
 	if !c.WaitForChallenge {
-		l.Sent = c.proven.remember
+		l.Sending = c.sending
 	}
 	return l
 }

@@ -2,10 +2,10 @@ package negotiate
 
 import (
 	"net"
-	"net/http"
 
 	"github.com/kerbchain/kerbchain/internal/connmark"
 	"github.com/kerbchain/kerbchain/internal/leg"
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -24,31 +24,33 @@ type proven struct {
 type signedFor struct {
 	origin string
 	sc     middleware.SecurityContext
+	// judged reports whether it is known if the server proved itself. When an answer
+	// has no body, another request may get the connection before that.
+	judged func() bool
 }
 
-// remember takes note of the tokens that went over conn with a request that resp
-// answers.
-func (p *proven) remember(conn net.Conn, tokens []leg.Token, resp *http.Response) {
-	if conn == nil || resp.ProtoMajor != 1 {
-		return // connections of HTTP/2 are shared, and never authenticated
+// sending takes note of the tokens that go over conn.
+func (c *call) sending(conn net.Conn, tokens []leg.Token) {
+	id, ok := connmark.Of(conn)
+	if !ok || stages.Shared(conn) { // connections of HTTP/2 are never authenticated
+		return
 	}
 	for _, t := range tokens {
-		target := t.Context.Target()
-		if id, ok := connmark.Of(conn); ok && t.Bytes != nil && !target.Proxy {
-			p.table.Put(id, signedFor{target.Origin(), t.Context})
+		if target := t.Context.Target(); t.Bytes != nil && !target.Proxy {
+			c.proven.table.Put(id, signedFor{target.Origin(), t.Context, c.Over()})
 		}
 	}
 }
 
-// proved reports whether the server at an origin proved itself on conn, and with
-// which scheme.
+// proved reports whether the server at an origin proved itself on conn, or may be
+// about to, and with which scheme.
 func (p *proven) proved(conn net.Conn, origin string) (middleware.Scheme, bool) {
 	id, ok := connmark.Of(conn)
 	if !ok {
 		return "", false
 	}
 	last, ok := p.table.Get(id)
-	if !ok || last.origin != origin || !last.sc.Verified() {
+	if !ok || last.origin != origin || last.judged() && !last.sc.Verified() {
 		return "", false
 	}
 	return last.sc.Target().Scheme, true
