@@ -97,6 +97,9 @@ func (s *Signer) SignProxy(ctx context.Context, proxy string) (Authorization, er
 }
 
 func (s *Signer) sign(ctx context.Context, t middleware.Target) (Authorization, error) {
+	if ctx == nil {
+		return Authorization{}, misused(t, "the context is nil", "use context.Background, or the one of the request")
+	}
 	token, err := s.signer.First(ctx, t)
 	if err != nil {
 		if e, ok := errors.AsType[*middleware.Error](err); ok && errors.Is(err, middleware.ErrNoBindings) {

@@ -591,7 +591,26 @@ func TestSignerErrors(t *testing.T) {
 	if e := refused(t, err, middleware.ErrKDC); e.SPN == "" || e.Host != "unknown.example:443" {
 		t.Errorf("%v", e)
 	}
+	//lint:ignore SA1012 as a caller may
+	_, err = s.Sign(nil, "https://localhost")
+	refused(t, err, middleware.ErrConfiguration)
 	o.Password = kerberos.NewSecret("x")
 	_, err = client.NewSigner(o)
 	refused(t, err, middleware.ErrConfiguration)
+}
+
+// A request whose context has ended ends as one of a plain client does.
+func TestContextHasEnded(t *testing.T) {
+	realm := start(t)
+	c := newClient(t, kinit(t, realm))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost:1/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, want := http.DefaultClient.Do(r)
+	if _, err := c.Do(r); err == nil || want == nil || err.Error() != want.Error() || !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want %v", err, want)
+	}
 }

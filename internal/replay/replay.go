@@ -38,6 +38,8 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"github.com/kerbchain/kerbchain/internal/ended"
 )
 
 // DefaultLimit is the most that is buffered of a body without GetBody, in
@@ -129,9 +131,9 @@ func New(r *http.Request, o Options) (*Body, error) {
 			b.gate = newGate()
 		}
 	}
-	if err := r.Context().Err(); err != nil {
+	if ctx := r.Context(); ctx.Err() != nil {
 		_ = b.Close() // the context says why
-		return nil, fmt.Errorf("request body not read: %w", err)
+		return nil, ended.Because(ctx, "", nil)
 	}
 	return b, nil
 }
