@@ -9,12 +9,15 @@ NESTED = examples/winrm examples/libraries
 # Where users are besides Linux on 64 bits.
 PORTS = linux/386 windows/amd64 darwin/arm64 freebsd/amd64
 
-.PHONY: help check fmt vet ports lint test race nested release interop fuzz bench bench-interop
+.PHONY: help check api fmt vet ports lint test race nested release interop fuzz bench bench-interop
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 check: fmt vet ports lint race nested release ## everything that must be clean before a commit
+
+api: ## write docs/api.txt, the listing of what packages export, which the tests compare
+	go test ./internal/arch -run '^TestAPI$$' -args -api
 
 fmt: ## fail on files that gofmt would change
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi

@@ -222,7 +222,8 @@ func exportedPart(t ast.Expr) ast.Expr {
 	shown := &ast.FieldList{}
 	for _, f := range s.Fields.List {
 		if len(f.Names) == 0 || slices.ContainsFunc(f.Names, (*ast.Ident).IsExported) {
-			shown.List = append(shown.List, &ast.Field{Names: f.Names, Type: exportedPart(f.Type)})
+			names := slices.DeleteFunc(slices.Clone(f.Names), func(n *ast.Ident) bool { return !n.IsExported() })
+			shown.List = append(shown.List, &ast.Field{Names: names, Type: exportedPart(f.Type)})
 		}
 	}
 	return &ast.StructType{Fields: shown}
