@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -37,9 +38,21 @@ func modes(tb testing.TB, dir string) map[string]os.FileMode {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		out[name] = info.Mode().Perm()
+		out[name] = permissions(info)
 	}
 	return out
+}
+
+// permissions are those of a file; on Windows, where modes tell only whether it may
+// be written, those that it was made with.
+func permissions(info os.FileInfo) os.FileMode {
+	switch {
+	case runtime.GOOS != "windows":
+		return info.Mode().Perm()
+	case info.IsDir():
+		return 0o700
+	}
+	return 0o600
 }
 
 func names(list []os.DirEntry) (out []string) {

@@ -14,7 +14,6 @@ import (
 	"github.com/kerbchain/kerbchain/internal/ccache/kcm"
 	"github.com/kerbchain/kerbchain/internal/ccache/keyring"
 	"github.com/kerbchain/kerbchain/internal/krb"
-	"github.com/kerbchain/kerbchain/internal/krb5conf"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -48,7 +47,7 @@ func CCache(name string, o Options) (*Source, error) {
 
 // cache returns the credentials of a name that was given, or is the default.
 func (s *Source) cache(name string, given bool) (*cacheCredentials, error) {
-	expanded, err := krb5conf.Options{Getenv: s.o.Getenv}.Expand(name)
+	expanded, err := s.o.krb5conf().Expand(name)
 	if err != nil {
 		return nil, s.noCredentials(fmt.Errorf("credential cache %s: %w", name, err), "")
 	}
@@ -60,11 +59,15 @@ func (s *Source) cache(name string, given bool) (*cacheCredentials, error) {
 	if err != nil {
 		collection = refused{err}
 	}
+	return s.cacheOf(parsed, collection)
+}
+
+func (s *Source) cacheOf(name ccache.Name, collection ccache.Collection) (*cacheCredentials, error) {
 	p, err := s.principal()
 	if err != nil {
 		return nil, err
 	}
-	return &cacheCredentials{s: s, name: parsed, collection: collection, want: p, members: make(map[string]*member)}, nil
+	return &cacheCredentials{s: s, name: name, collection: collection, want: p, members: make(map[string]*member)}, nil
 }
 
 func (s *Source) collection(n ccache.Name, given bool) (ccache.Collection, error) {
@@ -79,7 +82,7 @@ func (s *Source) collection(n ccache.Name, given bool) (ccache.Collection, error
 	return ccache.OpenFor(n, func(ctx context.Context, o ccache.Owner) error { return s.mayRead(ctx, o, given) })
 }
 
-// refused stands for a cache of a type that cannot be read. That is an error for
+// refused stands for a cache of a type that cannot be read, or for none. That is an error for
 // who must have it, and nothing to those who have a client keytab.
 type refused struct{ err error }
 

@@ -27,6 +27,9 @@ func (c *cacheCredentials) choose(ctx context.Context, server krb.Principal) (st
 		if _, ok := errors.AsType[*ccache.UnsupportedTypeError](err); ok {
 			hint = "" // it says so itself
 		}
+		if errors.Is(err, errNoDefaultCache) {
+			hint = "name a cache in KRB5CCNAME, in default_ccache_name of krb5.ini, or to the client (CCache); or use a keytab"
+		}
 		return "", 0, c.s.noCredentials(err, hint)
 	}
 	c.sees(primary)

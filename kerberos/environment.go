@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -16,17 +17,14 @@ import (
 // krb5.conf, else FILE:/tmp/krb5cc_<uid>; and where that holds nothing of use,
 // the client keytab of $KRB5_CLIENT_KTNAME or default_client_keytab_name.
 // Nothing is read before a ticket is asked for, save krb5.conf. A cache file that
-// has its name by default and belongs to another user is not used.
+// has its name by default and belongs to another user is not used. On Windows no
+// cache is the default.
 func FromEnvironment(o Options) (*Source, error) {
 	s, err := newSource(o)
 	if err != nil {
 		return nil, err
 	}
-	name, given := s.o.Getenv("KRB5CCNAME"), true
-	if name == "" {
-		name, given = s.conf.DefaultCCacheName, false
-	}
-	cache, err := s.cache(name, given)
+	cache, err := s.defaultCache()
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +43,22 @@ func FromEnvironment(o Options) (*Source, error) {
 	s.creds = creds
 	return s, nil
 }
+
+// defaultCache returns the credentials of the cache that the environment or krb5.conf
+// names, or of none.
+func (s *Source) defaultCache() (*cacheCredentials, error) {
+	if name := s.o.Getenv("KRB5CCNAME"); name != "" {
+		return s.cache(name, true)
+	}
+	if name := s.conf.DefaultCCacheName; name != "" {
+		return s.cache(name, false)
+	}
+	return s.cacheOf(ccache.Name{}, refused{errNoDefaultCache})
+}
+
+// errNoDefaultCache is about Windows, where MIT krb5 keeps the default cache in a
+// process of its own, and a file with a name that all can guess could be planted.
+var errNoDefaultCache = errors.New("no credential cache is named, and Windows has no default one")
 
 // environmentCredentials are a cache, or else a client keytab.
 type environmentCredentials struct {

@@ -25,3 +25,9 @@ func Getenv(name string, elevated bool) string { return getenv(name, elevated) }
 
 // Ours reports whether files of a user are the process's own.
 func Ours(uid int) bool { return ours(uid) }
+
+// On makes the rules of an operating system hold for a source.
+func On(goos string, o Options) Options {
+	o.goos = goos
+	return o
+}

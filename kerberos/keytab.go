@@ -12,7 +12,6 @@ import (
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/keytab"
 	"github.com/kerbchain/kerbchain/internal/krb"
-	"github.com/kerbchain/kerbchain/internal/krb5conf"
 )
 
 // Keytab returns a source that logs in with the keys in a keytab file, as
@@ -46,7 +45,7 @@ func Keytab(name string, o Options) (*Source, error) {
 }
 
 func (s *Source) keytab(name string) (*keytabCredentials, error) {
-	expanded, err := krb5conf.Options{Getenv: s.o.Getenv}.Expand(name)
+	expanded, err := s.o.krb5conf().Expand(name)
 	if err != nil {
 		return nil, s.noCredentials(fmt.Errorf("keytab %s: %w", name, err), "")
 	}

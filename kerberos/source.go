@@ -27,7 +27,9 @@ type Options struct {
 	// default realm.
 	Principal string
 	// Krb5Conf names configuration files, the first of which wins where
-	// several give a value. Nil means $KRB5_CONFIG, else /etc/krb5.conf. Files
+	// several give a value. Nil means $KRB5_CONFIG, else /etc/krb5.conf; on Windows
+	// MIT's krb5.ini in %APPDATA%\MIT\Kerberos5, %ProgramData%\MIT\Kerberos5 or
+	// %WINDIR%, of which the first that exists is read. Files
 	// that do not exist are passed over.
 	Krb5Conf []string
 	// Krb5ConfText, when not empty, is the configuration itself, in place of
@@ -73,6 +75,8 @@ type Options struct {
 	Now func() time.Time
 	// Getenv looks up environment variables; nil means [SecureGetenv].
 	Getenv func(string) string
+
+	goos string // whose rules hold, in tests; "" means the machine's
 }
 
 // maxTickets bounds the service tickets that a source keeps.
@@ -142,7 +146,7 @@ func (o Options) check() string {
 }
 
 func loadConfig(o Options) (*krb5conf.Config, error) {
-	ko := krb5conf.Options{Getenv: o.Getenv, AllowRC4: o.AllowRC4}
+	ko := o.krb5conf()
 	if o.Krb5ConfText != "" {
 		p, err := krb5conf.Parse("krb5.conf", []byte(o.Krb5ConfText))
 		if err != nil {
@@ -150,15 +154,15 @@ func loadConfig(o Options) (*krb5conf.Config, error) {
 		}
 		return krb5conf.New(p, ko), nil
 	}
-	files := o.Krb5Conf
-	if files == nil {
-		files = krb5conf.Default(o.Getenv)
+	if o.Krb5Conf == nil {
+		return krb5conf.LoadDefault(ko)
 	}
-	conf, err := krb5conf.Load(files, ko)
-	if err != nil {
-		return nil, fmt.Errorf("load %s: %w", strings.Join(files, ":"), err)
-	}
-	return conf, nil
+	return krb5conf.Load(o.Krb5Conf, ko)
+}
+
+// krb5conf returns what the configuration depends on beside its text.
+func (o Options) krb5conf() krb5conf.Options {
+	return krb5conf.Options{GOOS: o.goos, Getenv: o.Getenv, AllowRC4: o.AllowRC4}
 }
 
 // principal parses the client principal that was asked for, in its realm or the

@@ -3,9 +3,11 @@ package dnslookup
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +30,10 @@ type config struct {
 func (r *Resolver) load() (config, error) {
 	path := r.Config
 	if path == "" {
-		path = "/etc/resolv.conf"
+		path = defaultConfig(runtime.GOOS)
+	}
+	if path == "" {
+		return config{}, fmt.Errorf("find out the name servers: Windows has no resolv.conf: %w", fs.ErrNotExist)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -40,6 +45,15 @@ func (r *Resolver) load() (config, error) {
 		return config{}, fmt.Errorf("find out the name servers: %w", err)
 	}
 	return parseConfig(string(b)), nil
+}
+
+// defaultConfig returns where a system keeps resolv.conf. On Windows the name would
+// be in the root folder of the current drive, where others may put files.
+func defaultConfig(goos string) string {
+	if goos == "windows" {
+		return ""
+	}
+	return "/etc/resolv.conf"
 }
 
 // parseConfig reads nameserver and the options timeout and attempts, which can

@@ -46,6 +46,14 @@ func TestParseConfig(t *testing.T) {
 	}
 }
 
+func TestDefaultConfig(t *testing.T) {
+	for goos, want := range map[string]string{"linux": "/etc/resolv.conf", "darwin": "/etc/resolv.conf", "windows": ""} {
+		if got := defaultConfig(goos); got != want {
+			t.Errorf("%s: %q, want %q", goos, got, want)
+		}
+	}
+}
+
 func TestConfigIsBounded(t *testing.T) {
 	r := &Resolver{Config: write(t, strings.Repeat("#\n", maxConfig/2)+"nameserver 192.0.2.1\n")}
 	if c, err := r.load(); err != nil || c.servers[0] != "127.0.0.1:53" {

@@ -76,10 +76,10 @@ type Config struct {
 	DefaultTGSEnctypes []int32 // for session keys in the TGS exchange; default PermittedEnctypes
 
 	// Names as MIT spells them, tokens expanded.
-	DefaultCCacheName       string // default FILE:/tmp/krb5cc_<uid>
-	DefaultKeytabName       string // default FILE:/etc/krb5.keytab
+	DefaultCCacheName       string // default FILE:/tmp/krb5cc_<uid>; "" on Windows
+	DefaultKeytabName       string // default FILE:/etc/krb5.keytab; FILE:%{WINDOWS}\krb5kt on Windows
 	DefaultClientKeytabName string // "" when none is set: see ClientKeytabs
-	KCMSocket               string // path; "" when switched off with "-"
+	KCMSocket               string // path; "" when switched off with "-", and by default on Windows
 
 	EnforceOKAsDelegate        bool
 	ClientAwareChannelBindings bool
@@ -90,7 +90,8 @@ type Config struct {
 	sources map[string]Value
 	realms  map[string]*realm
 	domains map[string]string
-	euid    string
+
+	clientKeytabs []string // where there is one by default
 }
 
 // Empty returns the defaults.
@@ -120,14 +121,10 @@ func New(p *Profile, o Options) *Config {
 		ClockSkew:          5 * time.Minute,
 		KDCTimesync:        true,
 		UDPPreferenceLimit: 1465,
-		DefaultKeytabName:  "FILE:/etc/krb5.keytab",
-		KCMSocket:          "/var/run/.heim_org.h5l.kcm-socket",
 		Warnings:           p.Warnings(),
 		sources:            make(map[string]Value),
 	}
-	c.euid, _ = o.token("euid")
-	uid, _ := o.token("uid")
-	c.DefaultCCacheName = "FILE:/tmp/krb5cc_" + uid
+	o.names(c)
 	l := loader{c, []string{"libdefaults", ""}}
 
 	l.text("default_realm", &c.DefaultRealm)
@@ -210,11 +207,7 @@ func (c *Config) ClientKeytabs() []string {
 	if c.DefaultClientKeytabName != "" {
 		return []string{c.DefaultClientKeytabName}
 	}
-	var names []string
-	for _, dir := range []string{"/var/kerberos", "/etc", "/usr/local/var"} {
-		names = append(names, "FILE:"+dir+"/krb5/user/"+c.euid+"/client.keytab")
-	}
-	return names
+	return slices.Clone(c.clientKeytabs)
 }
 
 func (c *Config) warnf(v Value, format string, args ...any) {

@@ -2,6 +2,10 @@ package krb5conf
 
 import (
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -349,28 +353,46 @@ func TestRealmPath(t *testing.T) {
 	}
 }
 
+// unix is a machine with the rules of Unix.
+func unix(files fs.FS, env map[string]string) Options {
+	o := machine(files)
+	o.Getenv = func(name string) string { return env[name] }
+	return o
+}
+
 func TestDefaultFiles(t *testing.T) {
-	for value, want := range map[string][]string{
-		"":           {"/etc/krb5.conf"},
-		"/a":         {"/a"},
-		"/a:/b/c":    {"/a", "/b/c"},
-		":/a::/b:":   {"/a", "/b"},
-		":":          {"/etc/krb5.conf"},
-		"relative/x": {"relative/x"},
+	realm := func(name string) string { return settings("default_realm = " + name) }
+	files := tree(map[string]string{"etc/krb5.conf": realm("ETC"), "a": realm("A"), "b/c": settings("qualify_shortname = c"), "relative/x": realm("X"), "none;a": realm("ONE")})
+	for value, want := range map[string]string{
+		"":           "ETC",
+		"/a":         "A",
+		"/b/c:/a":    "A",
+		":/b/c::/a:": "A",
+		":":          "ETC",
+		"relative/x": "X",
+		"/none;a":    "ONE",
+		"/none":      "",
 	} {
-		got := Default(func(name string) string { return map[string]string{"KRB5_CONFIG": value}[name] })
-		if d := cmp.Diff(want, got); d != "" {
-			t.Errorf("%q: -want +got:\n%s", value, d)
+		c, err := LoadDefault(unix(files, map[string]string{"KRB5_CONFIG": value}))
+		if err != nil || c.DefaultRealm != want {
+			t.Errorf("%q: realm %q, want %q (%v)", value, c.DefaultRealm, want, err)
 		}
 	}
-	t.Setenv("KRB5_CONFIG", "/from/env")
-	if d := cmp.Diff([]string{"/from/env"}, Default(nil)); d != "" {
-		t.Errorf("-want +got:\n%s", d)
+	path := filepath.Join(t.TempDir(), "krb5.conf")
+	if err := os.WriteFile(path, []byte(realm("ENV")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KRB5_CONFIG", path)
+	if c, err := LoadDefault(Options{}); err != nil || c.DefaultRealm != "ENV" {
+		t.Errorf("%v, %v", c, err)
 	}
 }
 
 func TestExpandOnThisMachine(t *testing.T) {
 	t.Setenv("TMPDIR", "")
+	if runtime.GOOS == "windows" {
+		t.Skip("these are the folders of Unix; TestExpandOnWindows has those of Windows")
+	}
 	for text, want := range map[string]string{"": "", "plain": "plain", "%": "%", "a%{TEMP}b": "a/tmpb", "%{null}": "", "%{LIBDIR}%{BINDIR}%{SBINDIR}": "/usr/lib/usr/bin/usr/sbin", "%%{null}}": "%}"} {
 		if got, err := (Options{}).Expand(text); err != nil || got != want {
 			t.Errorf("Expand(%q) = %q, %v", text, got, err)

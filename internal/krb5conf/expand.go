@@ -3,6 +3,7 @@ package krb5conf
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"strconv"
@@ -12,13 +13,24 @@ import (
 // Options are what a configuration depends on beside its text. The zero value
 // is the machine and the process.
 type Options struct {
+	// GOOS is the system whose rules hold, as [runtime.GOOS] spells it; "" means
+	// that of the machine. Windows has rules of its own, all others have those of
+	// Unix.
+	GOOS string
 	// Open opens configuration files; nil means the machine's.
 	Open Opener
-	// Getenv looks up TMPDIR for %{TEMP}; nil means os.Getenv.
+	// Getenv looks up KRB5_CONFIG, TMPDIR for %{TEMP}, and the folders of Windows;
+	// nil means os.Getenv.
 	Getenv func(string) string
 	// UID and EUID are the real and the effective user id, for %{uid} and
 	// %{euid}; nil means the process's.
 	UID, EUID func() int
+	// SID is the user's security identifier, which %{uid} and %{euid} are on
+	// Windows; nil means the process's.
+	SID func() (string, error)
+	// Owner is the security identifier of who owns a file, on Windows; nil means
+	// what the machine says.
+	Owner func(fs.File) (string, error)
 	// Username returns the name of the effective user, for %{username}; nil
 	// means the machine's user database.
 	Username func() (string, error)
@@ -27,27 +39,11 @@ type Options struct {
 	AllowRC4 bool
 }
 
-// Default returns the files that make up the configuration: those named in
-// KRB5_CONFIG, else /etc/krb5.conf. A nil getenv means os.Getenv.
-func Default(getenv func(string) string) []string {
-	if getenv == nil {
-		getenv = os.Getenv
-	}
-	var paths []string
-	for _, path := range strings.Split(getenv("KRB5_CONFIG"), string(os.PathListSeparator)) {
-		if path != "" {
-			paths = append(paths, path)
-		}
-	}
-	if paths == nil {
-		paths = []string{"/etc/krb5.conf"}
-	}
-	return paths
-}
-
 // Expand replaces the tokens of MIT krb5 in the name of a cache, keytab or
-// file: %{uid} and %{USERID}, %{euid}, %{username}, %{TEMP}, %{null}, %{LIBDIR},
-// %{BINDIR} and %{SBINDIR}. A token that is none of these is an error.
+// file: %{uid} and %{USERID}, %{euid}, %{TEMP} and %{null}; on Unix %{username},
+// %{LIBDIR}, %{BINDIR} and %{SBINDIR}; on Windows %{APPDATA}, %{LOCAL_APPDATA},
+// %{COMMON_APPDATA}, %{WINDOWS}, %{SYSTEM}, %{USERCONFIG} and %{COMMONCONFIG}. A
+// token that is none of these is an error.
 func (o Options) Expand(text string) (string, error) {
 	var b strings.Builder
 	for {
@@ -72,6 +68,12 @@ func (o Options) Expand(text string) (string, error) {
 var errToken = errors.New("not a token that MIT krb5 knows")
 
 func (o Options) token(name string) (string, error) {
+	if name == "null" {
+		return "", nil
+	}
+	if o.windows() {
+		return o.windowsToken(name)
+	}
 	switch name {
 	case "uid", "USERID":
 		if o.UID != nil {
@@ -97,16 +99,10 @@ func (o Options) token(name string) (string, error) {
 		}
 		return u.Username, nil
 	case "TEMP":
-		getenv := o.Getenv
-		if getenv == nil {
-			getenv = os.Getenv
-		}
-		if dir := getenv("TMPDIR"); dir != "" {
+		if dir := o.getenv("TMPDIR"); dir != "" {
 			return dir, nil
 		}
 		return "/tmp", nil
-	case "null":
-		return "", nil
 	case "LIBDIR":
 		return "/usr/lib", nil
 	case "BINDIR":

@@ -11,6 +11,7 @@ import (
 // from the root, without the slash in front.
 func machine(files fs.FS) Options {
 	return Options{
+		GOOS:     "linux",
 		Open:     func(name string) (fs.File, error) { return files.Open(strings.Trim(name, "/")) },
 		Getenv:   func(name string) string { return map[string]string{"TMPDIR": "/var/tmp/t"}[name] },
 		UID:      func() int { return 1000 },
