@@ -2,15 +2,20 @@ package client_test
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 )
 
@@ -62,11 +67,12 @@ func TestFirstCallsShareConnection(t *testing.T) {
 type waits struct {
 	*http.Transport
 	begun, proceed chan struct{}
+	once           sync.Once
 }
 
 func (w *waits) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Path == "/waits" {
-		close(w.begun)
+		w.once.Do(func() { close(w.begun) })
 		<-w.proceed
 	}
 	return w.Transport.RoundTrip(r)
@@ -75,12 +81,16 @@ func (w *waits) RoundTrip(r *http.Request) (*http.Response, error) {
 // The same over a transport that is not ours: the call began when nobody had been
 // authenticated, and gets a connection of the user whom it is from.
 func TestFirstCallsOfAnotherTransport(t *testing.T) {
-	for _, bound := range []bool{false, true} {
-		t.Run(fmt.Sprintf("server authenticates connections %v", bound), func(t *testing.T) {
+	for name, tc := range map[string]struct{ bound, trust bool }{
+		"requests are authenticated": {}, "connections are authenticated": {bound: true},
+		"connections are authenticated, and trusted": {bound: true, trust: true},
+	} {
+		t.Run(name, func(t *testing.T) {
 			realm := start(t)
-			server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: bound}), fakekdc.ServerOptions{TLS: true})
+			server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: tc.bound}), fakekdc.ServerOptions{TLS: true})
 			o := kinit(t, realm)
-			tr := &waits{server.Transport(), make(chan struct{}), make(chan struct{})}
+			o.TrustConnection = tc.trust
+			tr := &waits{Transport: server.Transport(), begun: make(chan struct{}), proceed: make(chan struct{})}
 			o.Transport = tr
 			c := newClient(t, o)
 			var wg sync.WaitGroup
@@ -128,6 +138,56 @@ func TestUnsignedThroughProxy(t *testing.T) {
 		}
 		if status, _, err := get(t, c, "http://localhost/signed"); err != nil || status != 200 {
 			t.Errorf("signed %d: %d %v", n, status, err)
+		}
+	}
+}
+
+// changing makes contexts of another user than it tells, once it has changed: as when a
+// cache becomes another's in between.
+type changing struct {
+	middleware.Identifier
+	next    middleware.Initiator
+	changed atomic.Bool
+}
+
+func (c *changing) Initiate(ctx context.Context, t middleware.Target) (middleware.SecurityContext, error) {
+	if c.changed.Load() {
+		return c.next.Initiate(ctx, t)
+	}
+	return c.Identifier.Initiate(ctx, t)
+}
+
+// The token that is made for such a connection is its user's, or none is sent.
+func TestFirstCallsOfAnotherUser(t *testing.T) {
+	realm, _ := users(t, "alice", "bob")
+	h := realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true})
+	server := realm.Serve(h, fakekdc.ServerOptions{})
+	of := func(user string) middleware.Initiator {
+		in, err := kerberos.NewInitiator(realm.TicketSource(user), kerberos.InitiatorOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return in
+	}
+	in := &changing{Identifier: of("alice").(middleware.Identifier), next: of("bob")}
+	tr := &waits{Transport: server.Transport(), begun: make(chan struct{}), proceed: make(chan struct{})}
+	c := newClient(t, client.Options{Initiator: in, Transport: tr})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if status, _, err := get(t, c, server.URL()+"/waits"); !errors.Is(err, middleware.ErrConnection) {
+			t.Errorf("%d %v, want an error of the connection", status, err)
+		}
+	})
+	<-tr.begun
+	if status, _, err := get(t, c, server.URL()); err != nil || status != 200 {
+		t.Errorf("%d %v", status, err)
+	}
+	in.changed.Store(true)
+	close(tr.proceed)
+	wg.Wait()
+	for conn, names := range owners(h) {
+		if !slices.Equal(names, []string{"alice"}) {
+			t.Errorf("connection %d carried requests of %q", conn, names)
 		}
 	}
 }

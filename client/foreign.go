@@ -57,10 +57,7 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	var refused atomic.Pointer[whose]
 	var over atomic.Pointer[connmark.ID]
-	sent := r
-	if ask {
-		sent = f.expect(r, w)
-	}
+	sent := f.expect(r, w)
 	sent = sent.WithContext(httptrace.WithClientTrace(sent.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		id, ok := connmark.Of(info.Conn)
 		if !ok {
