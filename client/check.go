@@ -8,7 +8,7 @@ import (
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
-	"github.com/kerbchain/kerbchain/middleware/proxy"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // An option is one field of [Options], and whether it is set.
@@ -72,7 +72,7 @@ func (o Options) check() error {
 	switch {
 	case o.OneConnection:
 		return wrong("give an *http.Transport, or leave OneConnection out", "one connection for each host is not to be had of a %T", o.Transport)
-	case o.Tunnel != proxy.Options{}:
+	case o.Tunnel != tunnel.Options{}:
 		return wrong("give an *http.Transport, or leave Tunnel out", "the tunnels of a %T are its own, so Tunnel has no say", o.Transport)
 	case o.PreemptiveProxy != nil && o.Proxy == nil:
 		return wrong("set Proxy to what the transport uses, or leave PreemptiveProxy out", "PreemptiveProxy is set, and which proxy a %T uses is not known", o.Transport)

@@ -21,7 +21,7 @@ import (
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/negotiate"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
-	"github.com/kerbchain/kerbchain/middleware/proxy"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // A setting gives one field a value.
@@ -102,8 +102,8 @@ func TestOptionsTogether(t *testing.T) {
 		"other Transport":  {"Transport", http.RoundTripper(around{server.Transport()}), "", nil},
 		"OneConnection":    {"OneConnection", true, "", nil},
 		"Proxy":            {"Proxy", func(*http.Request) (*url.URL, error) { return nil, nil }, "", nil},
-		"Tunnel":           {"Tunnel", proxy.Options{Always: true}, "", nil},
-		"Tunnel, no proof": {"Tunnel", proxy.Options{Proof: proxy.Proof(1)}, "", nil},
+		"Tunnel":           {"Tunnel", tunnel.Options{Always: true}, "", nil},
+		"Tunnel, no proof": {"Tunnel", tunnel.Options{Proof: tunnel.Proof(1)}, "", nil},
 	}
 	fields := map[string]bool{}
 	for _, s := range settings {

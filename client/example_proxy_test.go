@@ -9,7 +9,7 @@ import (
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
-	"github.com/kerbchain/kerbchain/middleware/proxy"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // behindProxy is an intranet whose server is reached by https through a proxy
@@ -48,14 +48,14 @@ func ExampleOptions_proxy() {
 	defer in.close()
 	o := in.options
 	o.ForProxy = &kerberos.InitiatorOptions{AllowedHosts: []string{"proxy.corp.example"}}
-	o.Tunnel = proxy.Options{Proof: proxy.ProofRequired}
+	o.Tunnel = tunnel.Options{Proof: tunnel.ProofRequired}
 
 	c, err := client.New(o)
 	if err != nil {
 		log.Fatal(err)
 	}
 	_, err = c.Get(in.url)
-	if e, ok := errors.AsType[*proxy.ConnectError](err); ok {
+	if e, ok := errors.AsType[*tunnel.ConnectError](err); ok {
 		fmt.Println(e.Status, http.StatusText(e.Status), e.Signed)
 	}
 	fmt.Println(len(p.Connects()), p.Tunnels(), len(in.web.Requests()))

@@ -14,7 +14,7 @@ import (
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/negotiate"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
-	"github.com/kerbchain/kerbchain/middleware/proxy"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // Options choose credentials and behaviour. Where an argument of
@@ -151,7 +151,7 @@ type Options struct {
 	// proxy gets a token once it asked for one, and its own is verified if it
 	// sends one. A proxy proves nothing of the server behind it: Mutual is about
 	// that one.
-	Tunnel proxy.Options
+	Tunnel tunnel.Options
 }
 
 // Format writes which credentials are set, never a password.

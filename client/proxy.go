@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/kerbchain/kerbchain/middleware"
-	"github.com/kerbchain/kerbchain/middleware/proxy"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // tunneled returns rt with its proxies authenticated to for https, where net/http
@@ -14,5 +14,5 @@ func (o Options) tunneled(in middleware.Initiator, rt http.RoundTripper) http.Ro
 	if !ok || t.Proxy == nil {
 		return rt
 	}
-	return proxy.New(in, t, o.Tunnel)
+	return tunnel.New(in, t, o.Tunnel)
 }

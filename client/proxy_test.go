@@ -22,7 +22,7 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
-	"github.com/kerbchain/kerbchain/middleware/proxy"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // hops are a proxy and a server behind it, each of which authenticates.
@@ -119,7 +119,7 @@ func TestBothHops(t *testing.T) {
 			"[200 200] [200 200]", "[200] [200 200]", "",
 		},
 		"both required": {
-			func(o *client.Options) { o.Preemptive, o.Tunnel.Proof = preemptive.Always(), proxy.ProofRequired },
+			func(o *client.Options) { o.Preemptive, o.Tunnel.Proof = preemptive.Always(), tunnel.ProofRequired },
 			"[407 200 200] [200 200]", "[200] [200 200]", "",
 		},
 		"by a function": {
@@ -317,7 +317,7 @@ func TestProxyIsNotTheServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		base := proxy.New(in, o.Transport.(*http.Transport), proxy.Options{})
+		base := tunnel.New(in, o.Transport.(*http.Transport), tunnel.Options{})
 		defer base.CloseIdleConnections()
 		c := &http.Client{Transport: stack.Without(client.Mutual, client.Sanitize).Wrap(base)}
 		if _, body, err := get(t, c, h.origin.URL()); err != nil || body != "trust me" {
@@ -339,7 +339,7 @@ func TestTunnelOptions(t *testing.T) {
 	}{
 		"a proof is not demanded": {quirk(fakekdc.Quirks{Token: fakekdc.TokenNone}), func(*client.Options) {}, nil, []int{407, 200}},
 		"a proof is demanded": {
-			quirk(fakekdc.Quirks{Token: fakekdc.TokenNone}), func(o *client.Options) { o.Tunnel.Proof = proxy.ProofRequired },
+			quirk(fakekdc.Quirks{Token: fakekdc.TokenNone}), func(o *client.Options) { o.Tunnel.Proof = tunnel.ProofRequired },
 			middleware.ErrNotVerified, []int{200},
 		},
 		"a forged proof": {
@@ -347,14 +347,14 @@ func TestTunnelOptions(t *testing.T) {
 			middleware.ErrNotVerified, []int{407, 200},
 		},
 		"a forged proof, not looked at": {
-			quirk(fakekdc.Quirks{Token: fakekdc.TokenForged}), func(o *client.Options) { o.Tunnel.Proof = proxy.ProofDisabled }, nil, []int{407, 200},
+			quirk(fakekdc.Quirks{Token: fakekdc.TokenForged}), func(o *client.Options) { o.Tunnel.Proof = tunnel.ProofDisabled }, nil, []int{407, 200},
 		},
 		"no proof is asked for": {
 			fakekdc.WebOptions{}, func(o *client.Options) { o.ForProxy = &kerberos.InitiatorOptions{NoMutual: true} }, nil, []int{407, 200},
 		},
 		"no proof is asked for, and demanded": {
 			fakekdc.WebOptions{}, func(o *client.Options) {
-				o.ForProxy, o.Tunnel.Proof = &kerberos.InitiatorOptions{NoMutual: true}, proxy.ProofRequired
+				o.ForProxy, o.Tunnel.Proof = &kerberos.InitiatorOptions{NoMutual: true}, tunnel.ProofRequired
 			}, middleware.ErrNotVerified, []int{200},
 		},
 		"the server's list is not the proxy's": {fakekdc.WebOptions{}, func(o *client.Options) { o.AllowedHosts = []string{"app.example"} }, nil, []int{407, 200}},
@@ -371,7 +371,7 @@ func TestTunnelOptions(t *testing.T) {
 		"credentials are delegated to the server alone": {
 			fakekdc.WebOptions{}, func(o *client.Options) { o.Delegation = kerberos.DelegationAlways }, nil, []int{407, 200},
 		},
-		"refused": {quirk(fakekdc.Quirks{Reject: true}), func(*client.Options) {}, proxy.ErrTunnel, []int{407, 407}},
+		"refused": {quirk(fakekdc.Quirks{Reject: true}), func(*client.Options) {}, tunnel.ErrTunnel, []int{407, 407}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := startHops(t, tc.web, fromPage(), fakekdc.ServerOptions{TLS: true})
@@ -381,7 +381,7 @@ func TestTunnelOptions(t *testing.T) {
 			switch e, ok := errors.AsType[*middleware.Error](err); {
 			case tc.kind == nil && (err != nil || status != 200):
 				t.Errorf("%d, %v", status, err)
-			case tc.kind != nil && (!ok || !errors.Is(err, tc.kind) || e.Stage != "proxy" || !strings.HasPrefix(e.Host, "proxy.example:")):
+			case tc.kind != nil && (!ok || !errors.Is(err, tc.kind) || e.Stage != "tunnel" || !strings.HasPrefix(e.Host, "proxy.example:")):
 				t.Errorf("%v, want %v", err, tc.kind)
 			}
 			var got []int
@@ -413,9 +413,9 @@ func TestRetryThroughProxy(t *testing.T) {
 		wrong  int // passwords that the KDC saw
 	}{
 		"busy at first":      {busy: 2, want: []int{407, 503, 503, 200}},
-		"refused":            {quirks: fakekdc.Quirks{Reject: true}, want: []int{407, 407}, fails: proxy.ErrTunnel},
+		"refused":            {quirks: fakekdc.Quirks{Reject: true}, want: []int{407, 407}, fails: tunnel.ErrTunnel},
 		"forged":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, want: []int{407, 200}, fails: middleware.ErrNotVerified},
-		"another leg wanted": {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}, want: []int{407, 407}, fails: proxy.ErrTunnel},
+		"another leg wanted": {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}, want: []int{407, 407}, fails: tunnel.ErrTunnel},
 		"a wrong password": {
 			change: func(o *client.Options) { o.CCache, o.Principal, o.Password = "", "alice", kerberos.NewSecret("wrong") },
 			want:   []int{407}, fails: middleware.ErrCredentials, wrong: 1,

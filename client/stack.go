@@ -40,7 +40,7 @@ const (
 // preemptive without a policy and without a Proxy, logging without somewhere to write to. Transport,
 // Proxy and Tunnel do not matter here, save that a 407 is answered, and the next
 // request signed at once, in the name of the proxy that Proxy tells. For https through a proxy that authenticates, wrap
-// what [proxy.New] makes of your transport.
+// what [tunnel.New] makes of your transport.
 func NewStack(o Options) (Stack, error) {
 	in, err := o.initiator()
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
-	"github.com/kerbchain/kerbchain/middleware/proxy"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // TestProxy goes through Apache as a forward proxy that wants Negotiate, for
@@ -149,7 +149,7 @@ func (l *lab) testProxyProof(t *testing.T) {
 		}
 		return nil
 	}
-	for proof, ok := range map[proxy.Proof]bool{proxy.ProofOptional: true, proxy.ProofDisabled: true, proxy.ProofRequired: false} {
+	for proof, ok := range map[tunnel.Proof]bool{tunnel.ProofOptional: true, tunnel.ProofDisabled: true, tunnel.ProofRequired: false} {
 		o := l.proxied(t)
 		o.Tunnel.Proof = proof
 		o.Transport.(*http.Transport).OnProxyConnectResponse = watch
@@ -158,7 +158,7 @@ func (l *lab) testProxyProof(t *testing.T) {
 		switch {
 		case ok && (err != nil || status != http.StatusOK || !verified):
 			t.Errorf("%v: %d, verified %t, %v", proof, status, verified, err)
-		case !ok && (!failed || e.Stage != "proxy" || e.Reason != middleware.NoToken || !errors.Is(err, middleware.ErrNotVerified)):
+		case !ok && (!failed || e.Stage != "tunnel" || e.Reason != middleware.NoToken || !errors.Is(err, middleware.ErrNotVerified)):
 			t.Errorf("%v: %d, %v", proof, status, err)
 		}
 	}
@@ -175,7 +175,7 @@ func (l *lab) testProxyRefused(t *testing.T) {
 		kind  error
 		text  string
 	}{
-		"another's ticket": {kerberos.InitiatorOptions{HostOverride: "stranger.example"}, proxy.ErrTunnel, "HTTP/stranger.example"},
+		"another's ticket": {kerberos.InitiatorOptions{HostOverride: "stranger.example"}, tunnel.ErrTunnel, "HTTP/stranger.example"},
 		"not listed":       {kerberos.InitiatorOptions{AllowedHosts: []string{"proxy.example"}}, middleware.ErrNotAllowed, "offering Negotiate"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -183,7 +183,7 @@ func (l *lab) testProxyRefused(t *testing.T) {
 			o.ForProxy = &tc.names
 			_, _, _, err := fetch(newClient(t, o), l.url(t, "https", "/auth/hello"))
 			e, ok := errors.AsType[*middleware.Error](err)
-			if !ok || e.Stage != "proxy" || !errors.Is(err, tc.kind) || !strings.Contains(err.Error(), tc.text) {
+			if !ok || e.Stage != "tunnel" || !errors.Is(err, tc.kind) || !strings.Contains(err.Error(), tc.text) {
 				t.Errorf("%v, want %v", err, tc.kind)
 			}
 		})

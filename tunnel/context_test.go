@@ -1,4 +1,4 @@
-package proxy_test
+package tunnel_test
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
-	"github.com/kerbchain/kerbchain/middleware/proxy"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // slow is an initiator that waits for the end of its context.
@@ -37,7 +37,7 @@ func slow() (in middleware.Initiator, began, ended chan struct{}) {
 // The transport opens connections apart from the end of requests; the making of
 // tokens ends with them all the same.
 func TestCancel(t *testing.T) {
-	for name, o := range map[string]proxy.Options{"learned": {}, "always": {Always: true}} {
+	for name, o := range map[string]tunnel.Options{"learned": {}, "always": {Always: true}} {
 		t.Run(name, func(t *testing.T) {
 			l := start(t, setup{})
 			in, began, ended := slow()
@@ -63,7 +63,7 @@ func TestCancel(t *testing.T) {
 	t.Run("a pinned connection", func(t *testing.T) {
 		l := start(t, setup{})
 		in, began, ended := slow()
-		rt := l.with(t, in, proxy.Options{})
+		rt := l.with(t, in, tunnel.Options{})
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			<-began
@@ -80,7 +80,7 @@ func TestCancel(t *testing.T) {
 			asked <- struct{}{}
 			<-r.Context().Done()
 		})})})
-		rt := l.through(t, proxy.Options{Always: true})
+		rt := l.through(t, tunnel.Options{Always: true})
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			<-asked
@@ -100,15 +100,15 @@ func TestPatience(t *testing.T) {
 		in, _, ended := slow()
 		here, there := net.Pipe()
 		defer there.Close()
-		rt := proxy.New(in, &http.Transport{
+		rt := tunnel.New(in, &http.Transport{
 			Proxy:       http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.example:3128"}),
 			DialContext: func(context.Context, string, string) (net.Conn, error) { return here, nil },
-		}, proxy.Options{Always: true})
+		}, tunnel.Options{Always: true})
 		began := time.Now()
 		_, err := get(context.Background(), rt, "https://app.example/")
 		<-ended
 		e, ok := errors.AsType[*middleware.Error](err)
-		if !ok || e.Stage != "proxy" || e.Host != "proxy.example:3128" || !errors.Is(err, context.DeadlineExceeded) {
+		if !ok || e.Stage != "tunnel" || e.Host != "proxy.example:3128" || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v", err)
 		}
 		if took := time.Since(began); took != time.Minute {
@@ -143,7 +143,7 @@ func TestEvents(t *testing.T) {
 			got = append(got, e)
 		}
 	})
-	rt := l.through(t, proxy.Options{})
+	rt := l.through(t, tunnel.Options{})
 	at := l.proxy.URL().Host
 	full := spn + "@" + l.realm.Name()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, l.origin.URL(), nil)
@@ -171,7 +171,7 @@ func TestEvents(t *testing.T) {
 		got = nil
 	}
 	challenge := middleware.ChallengeEvent{Host: at, Status: 407, Schemes: []string{"Negotiate"}, Leg: 1}
-	send := middleware.SendEvent{Stage: "proxy", Host: at, Leg: 2}
+	send := middleware.SendEvent{Stage: "tunnel", Host: at, Leg: 2}
 	check(challenge, "ticket for "+full, "token for "+at, send)
 
 	send.Leg = 1
@@ -204,7 +204,7 @@ func TestEvents(t *testing.T) {
 	}
 	// Of a proxy that was sent nothing there is nothing to refuse.
 	l.proxy.SetQuirks(fakekdc.Quirks{Challenge: []string{"NTLM"}})
-	if _, err := get(ctx, l.through(t, proxy.Options{}), l.origin.URL()); err == nil {
+	if _, err := get(ctx, l.through(t, tunnel.Options{}), l.origin.URL()); err == nil {
 		t.Error("no error")
 	}
 	check(middleware.ChallengeEvent{Host: at, Status: 407, Schemes: []string{"NTLM"}, Leg: 1})
@@ -213,7 +213,7 @@ func TestEvents(t *testing.T) {
 // A ticket that the proxy's present key does not open is fetched anew, once.
 func TestStaleTicket(t *testing.T) {
 	for name, tc := range map[string]struct {
-		options  proxy.Options
+		options  tunnel.Options
 		code     int32
 		stale    int // contexts that are refused
 		keeps    bool
@@ -221,9 +221,9 @@ func TestStaleTicket(t *testing.T) {
 		contexts int
 	}{
 		"mended":             {code: 31, stale: 1, statuses: []int{407, 407, 200}, contexts: 2},
-		"mended, always":     {options: proxy.Options{Always: true}, code: 44, stale: 1, statuses: []int{407, 200}, contexts: 2},
+		"mended, always":     {options: tunnel.Options{Always: true}, code: 44, stale: 1, statuses: []int{407, 200}, contexts: 2},
 		"not mended":         {code: 41, stale: 9, statuses: []int{407, 407, 407}, contexts: 2},
-		"not mended, always": {options: proxy.Options{Always: true}, code: 32, stale: 9, statuses: []int{407, 407}, contexts: 2},
+		"not mended, always": {options: tunnel.Options{Always: true}, code: 32, stale: 9, statuses: []int{407, 407}, contexts: 2},
 		"not to be done":     {code: 31, stale: 1, keeps: true, statuses: []int{407, 407}, contexts: 1},
 		"another reason":     {code: 60, stale: 1, statuses: []int{407, 407}, contexts: 1},
 		"a replay":           {code: 34, stale: 1, statuses: []int{407, 407}, contexts: 1},
@@ -269,7 +269,7 @@ func TestTriesAreBounded(t *testing.T) {
 	})})})
 	for range 2 {
 		before := len(l.proxy.Connects())
-		if _, err := get(t.Context(), l.with(t, new(stagetest.Initiator), proxy.Options{}), l.origin.URL()); !errors.Is(err, proxy.ErrTunnel) {
+		if _, err := get(t.Context(), l.with(t, new(stagetest.Initiator), tunnel.Options{}), l.origin.URL()); !errors.Is(err, tunnel.ErrTunnel) {
 			t.Errorf("%v", err)
 		}
 		if n := len(l.proxy.Connects()) - before; n != 3 {
@@ -294,7 +294,7 @@ func (d dropping) Discard() bool {
 func TestClientConn(t *testing.T) {
 	for _, h2 := range []bool{false, true} {
 		l := start(t, setup{h2: h2})
-		rt := l.through(t, proxy.Options{Proof: proxy.ProofOptional})
+		rt := l.through(t, tunnel.Options{Proof: tunnel.ProofOptional})
 		for range 2 {
 			conn, err := rt.NewClientConn(t.Context(), "https", strings.TrimPrefix(l.origin.URL(), "https://"))
 			if err != nil {
@@ -324,7 +324,7 @@ func TestPassesBy(t *testing.T) {
 			t.Error(err)
 		}
 	}), fakekdc.ServerOptions{})
-	o := proxy.Options{Proof: proxy.ProofRequired}
+	o := tunnel.Options{Proof: tunnel.ProofRequired}
 
 	resp, err := l.with(t, in, o).RoundTrip(httpRequest(t, plain.URL()))
 	if err != nil || resp.StatusCode != http.StatusProxyAuthRequired {
@@ -366,7 +366,7 @@ func TestProxyFunction(t *testing.T) {
 	l := start(t, setup{})
 	second := l.realm.ServeProxy(spn, fakekdc.WebOptions{}, fakekdc.ServerOptions{Host: "proxy.example"})
 	var asked int
-	rt := l.through(t, proxy.Options{}, func(tr *http.Transport) {
+	rt := l.through(t, tunnel.Options{}, func(tr *http.Transport) {
 		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, network, strings.Replace(addr, "proxy.example", "127.0.0.1", 1))
@@ -389,7 +389,7 @@ func TestProxyFunction(t *testing.T) {
 	// One that changes its mind leads through a tunnel that is not signed for.
 	asked = 0
 	l.proxy.SetQuirks(fakekdc.Quirks{Before: fakekdc.ForwardProxy()})
-	rt = l.through(t, proxy.Options{Always: true}, func(tr *http.Transport) {
+	rt = l.through(t, tunnel.Options{Always: true}, func(tr *http.Transport) {
 		tr.Proxy = func(*http.Request) (*url.URL, error) {
 			if asked++; asked == 1 {
 				return nil, nil
@@ -403,7 +403,7 @@ func TestProxyFunction(t *testing.T) {
 	}
 	// One that fails is an error of the transport's.
 	fail := errors.New("no idea")
-	rt = l.through(t, proxy.Options{}, func(tr *http.Transport) {
+	rt = l.through(t, tunnel.Options{}, func(tr *http.Transport) {
 		tr.Proxy = func(*http.Request) (*url.URL, error) { return nil, fail }
 	})
 	if _, err := get(t.Context(), rt, l.origin.URL()); !errors.Is(err, fail) {
@@ -415,7 +415,7 @@ func TestProxyFunction(t *testing.T) {
 // transport knows its own calls alone.
 func TestNested(t *testing.T) {
 	l := start(t, setup{})
-	inner := l.through(t, proxy.Options{}, func(tr *http.Transport) {
+	inner := l.through(t, tunnel.Options{}, func(tr *http.Transport) {
 		tr.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 		tr.DialContext = nil
 	})
@@ -431,7 +431,7 @@ func TestNested(t *testing.T) {
 		}
 		return signer.Initiate(ctx, target)
 	})
-	wantHello(t, l.with(t, in, proxy.Options{Always: true}), l.origin.URL())
+	wantHello(t, l.with(t, in, tunnel.Options{Always: true}), l.origin.URL())
 	if n := len(l.proxy.Requests()); n != 1 {
 		t.Errorf("%d requests at the proxy", n)
 	}
@@ -515,7 +515,7 @@ func socks(c net.Conn, to string) error {
 
 // A wrong password is shown to the KDC once, by however many connections.
 func TestWrongPassword(t *testing.T) {
-	for name, o := range map[string]proxy.Options{"learned": {}, "always": {Always: true}} {
+	for name, o := range map[string]tunnel.Options{"learned": {}, "always": {Always: true}} {
 		t.Run(name, func(t *testing.T) {
 			l := start(t, setup{})
 			source, err := kerberos.Password(kerberos.NewSecret("wrong canary"), kerberos.Options{
@@ -534,7 +534,7 @@ func TestWrongPassword(t *testing.T) {
 				wg.Go(func() {
 					_, err := get(t.Context(), rt, l.origin.URL())
 					e, ok := errors.AsType[*middleware.Error](err)
-					if !ok || !errors.Is(err, middleware.ErrCredentials) || e.Stage != "proxy" || e.Temporary() ||
+					if !ok || !errors.Is(err, middleware.ErrCredentials) || e.Stage != "tunnel" || e.Temporary() ||
 						e.Host != l.proxy.URL().Host || !strings.HasPrefix(e.SPN, spn) || strings.Contains(err.Error(), "canary") {
 						t.Errorf("%v", err)
 					}

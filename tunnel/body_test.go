@@ -1,4 +1,4 @@
-package proxy_test
+package tunnel_test
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
-	"github.com/kerbchain/kerbchain/middleware/proxy"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // A stream is a body that can be had once.
@@ -59,7 +59,7 @@ func TestBodyIsUntouched(t *testing.T) {
 	payload := strings.Repeat("0123456789abcdef", 1<<16)
 	for name, tc := range map[string]struct {
 		quirks  fakekdc.Quirks
-		options proxy.Options
+		options tunnel.Options
 		h2      bool
 		length  int64
 		fails   bool
@@ -68,11 +68,11 @@ func TestBodyIsUntouched(t *testing.T) {
 		"learned, chunked":       {length: -1},
 		"learned over HTTP/2":    {length: -1, h2: true},
 		"closes after 407":       {length: -1, quirks: fakekdc.Quirks{EarlyChallenge: true}},
-		"always":                 {length: -1, options: proxy.Options{Always: true}},
+		"always":                 {length: -1, options: tunnel.Options{Always: true}},
 		"no tunnel":              {length: -1, quirks: fakekdc.Quirks{Reject: true}, fails: true},
 		"a forged proof":         {length: -1, quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, fails: true},
 		"hangs up":               {length: -1, quirks: fakekdc.Quirks{Hangup: true}, fails: true},
-		"always, and no tunnel":  {length: -1, quirks: fakekdc.Quirks{Reject: true}, options: proxy.Options{Always: true}, fails: true},
+		"always, and no tunnel":  {length: -1, quirks: fakekdc.Quirks{Reject: true}, options: tunnel.Options{Always: true}, fails: true},
 		"Negotiate not offered":  {length: -1, quirks: fakekdc.Quirks{Challenge: []string{"NTLM"}}, fails: true},
 		"another leg is refused": {length: -1, quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}, fails: true},
 	} {
@@ -156,7 +156,7 @@ func TestBodyOfDeadConnection(t *testing.T) {
 					}
 				}),
 			})
-			rt := l.through(t, proxy.Options{})
+			rt := l.through(t, tunnel.Options{})
 			wantHello(t, rt, l.origin.URL()+"/")
 			var bodies []*stream
 			fresh := func() *stream {
@@ -179,7 +179,7 @@ func TestBodyOfDeadConnection(t *testing.T) {
 			if tc.want == nil && (err != nil || body != "hello over HTTP/1") {
 				t.Errorf("%q, %v", body, err)
 			}
-			if tc.want != nil && (!errors.Is(err, tc.want) || !errors.Is(err, broken) || !errors.Is(err, proxy.ErrTunnel)) {
+			if tc.want != nil && (!errors.Is(err, tc.want) || !errors.Is(err, broken) || !errors.Is(err, tunnel.ErrTunnel)) {
 				t.Errorf("%v, want %v", err, tc.want)
 			}
 			if diff := cmp.Diff(tc.hits, l.seen()); diff != "" {
@@ -210,7 +210,7 @@ func TestBodyWithoutGetBody(t *testing.T) {
 			}
 		}),
 	})
-	rt := l.with(t, l.initiator(t, kerberos.InitiatorOptions{}), proxy.Options{})
+	rt := l.with(t, l.initiator(t, kerberos.InitiatorOptions{}), tunnel.Options{})
 	wantHello(t, rt, l.origin.URL())
 	s := &stream{r: strings.NewReader("payload"), first: func() {}}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, l.origin.URL(), s)

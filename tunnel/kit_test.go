@@ -1,4 +1,4 @@
-package proxy_test
+package tunnel_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
-	"github.com/kerbchain/kerbchain/middleware/proxy"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -94,18 +94,18 @@ func (l *lab) initiator(t *testing.T, o kerberos.InitiatorOptions) middleware.In
 }
 
 // through returns the transport that is under test.
-func (l *lab) through(t *testing.T, o proxy.Options, changes ...func(*http.Transport)) *proxy.Transport {
+func (l *lab) through(t *testing.T, o tunnel.Options, changes ...func(*http.Transport)) *tunnel.Transport {
 	t.Helper()
 	return l.with(t, l.initiator(t, kerberos.InitiatorOptions{}), o, changes...)
 }
 
-func (l *lab) with(t *testing.T, in middleware.Initiator, o proxy.Options, changes ...func(*http.Transport)) *proxy.Transport {
+func (l *lab) with(t *testing.T, in middleware.Initiator, o tunnel.Options, changes ...func(*http.Transport)) *tunnel.Transport {
 	t.Helper()
 	base := l.proxy.Transport(l.origin)
 	for _, c := range changes {
 		c(base)
 	}
-	rt := proxy.New(in, base, o)
+	rt := tunnel.New(in, base, o)
 	t.Cleanup(rt.CloseIdleConnections)
 	return rt
 }

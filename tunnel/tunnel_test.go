@@ -1,4 +1,4 @@
-package proxy_test
+package tunnel_test
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
-	"github.com/kerbchain/kerbchain/middleware/proxy"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // One CONNECT for each connection, none for each request, and a token of its own
@@ -28,23 +28,23 @@ func TestConnects(t *testing.T) {
 	for name, tc := range map[string]struct {
 		web     fakekdc.WebOptions
 		secure  bool
-		options proxy.Options
+		options tunnel.Options
 		want    []int // of a first request, of one more, and of one over a new connection
 	}{
 		"learned":             {want: []int{407, 200, 200}},
-		"always":              {options: proxy.Options{Always: true}, want: []int{200, 200}},
-		"required":            {options: proxy.Options{Proof: proxy.ProofRequired}, want: []int{200, 200}},
-		"unknown proof":       {options: proxy.Options{Proof: -1}, want: []int{200, 200}},
+		"always":              {options: tunnel.Options{Always: true}, want: []int{200, 200}},
+		"required":            {options: tunnel.Options{Proof: tunnel.ProofRequired}, want: []int{200, 200}},
+		"unknown proof":       {options: tunnel.Options{Proof: -1}, want: []int{200, 200}},
 		"an https proxy":      {secure: true, want: []int{407, 200, 200}},
 		"closes after 407":    {web: quirk(fakekdc.Quirks{EarlyChallenge: true}), want: []int{407, 200, 200}},
 		"long body of 407":    {web: quirk(fakekdc.Quirks{ChallengeBody: 1 << 20}), want: []int{407, 200, 200}},
 		"Basic offered first": {web: quirk(fakekdc.Quirks{Challenge: []string{`Basic realm="a, Kerberos b"`, "negotiate"}}), want: []int{407, 200, 200}},
 		"Kerberos alone":      {web: fakekdc.WebOptions{Schemes: []string{"Kerberos"}}, want: []int{407, 200, 200}},
 		"always, Kerberos alone": {
-			web: fakekdc.WebOptions{Schemes: []string{"Kerberos"}}, options: proxy.Options{Always: true}, want: []int{407, 200, 200},
+			web: fakekdc.WebOptions{Schemes: []string{"Kerberos"}}, options: tunnel.Options{Always: true}, want: []int{407, 200, 200},
 		},
 		"asks for nothing":         {web: quirk(fakekdc.Quirks{Before: fakekdc.ForwardProxy()}), want: []int{200, 200}},
-		"always, asks for nothing": {web: quirk(fakekdc.Quirks{Before: fakekdc.ForwardProxy()}), options: proxy.Options{Always: true}, want: []int{200, 200}},
+		"always, asks for nothing": {web: quirk(fakekdc.Quirks{Before: fakekdc.ForwardProxy()}), options: tunnel.Options{Always: true}, want: []int{200, 200}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := start(t, setup{web: tc.web, secure: tc.secure})
@@ -117,13 +117,13 @@ func TestProof(t *testing.T) {
 			l := start(t, setup{})
 			in := l.initiator(t, kerberos.InitiatorOptions{})
 			// One genuine answer, to have another to replay.
-			wantHello(t, l.with(t, in, proxy.Options{Always: true}), l.origin.URL())
+			wantHello(t, l.with(t, in, tunnel.Options{Always: true}), l.origin.URL())
 			l.proxy.SetQuirks(tc.quirks)
-			for proof, want := range map[proxy.Proof]middleware.Reason{
-				proxy.ProofOptional: tc.optional, proxy.ProofRequired: tc.required, proxy.ProofDisabled: none,
+			for proof, want := range map[tunnel.Proof]middleware.Reason{
+				tunnel.ProofOptional: tc.optional, tunnel.ProofRequired: tc.required, tunnel.ProofDisabled: none,
 			} {
 				before := len(l.seen())
-				_, err := get(t.Context(), l.with(t, in, proxy.Options{Always: true, Proof: proof}), l.origin.URL())
+				_, err := get(t.Context(), l.with(t, in, tunnel.Options{Always: true, Proof: proof}), l.origin.URL())
 				if want == none {
 					if err != nil || len(l.seen()) != before+1 {
 						t.Errorf("%v: %v", proof, err)
@@ -131,7 +131,7 @@ func TestProof(t *testing.T) {
 					continue
 				}
 				e, ok := errors.AsType[*middleware.Error](err)
-				if !ok || !errors.Is(err, middleware.ErrNotVerified) || e.Stage != "proxy" || e.Reason != want ||
+				if !ok || !errors.Is(err, middleware.ErrNotVerified) || e.Stage != "tunnel" || e.Reason != want ||
 					e.SPN != spn+"@"+l.realm.Name() || !strings.HasPrefix(e.Host, "proxy.example:") || e.Temporary() {
 					t.Errorf("%v: %v, want reason %v", proof, err, want)
 				}
@@ -147,7 +147,7 @@ func TestProof(t *testing.T) {
 func TestRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
 		web      fakekdc.WebOptions
-		options  proxy.Options
+		options  tunnel.Options
 		names    kerberos.InitiatorOptions
 		url      string
 		statuses []int
@@ -171,7 +171,7 @@ func TestRefused(t *testing.T) {
 			web: quirk(fakekdc.Quirks{Challenge: []string{}}), statuses: []int{407}, text: []string{"offering nothing"},
 		},
 		"always, NTLM alone": {
-			web: quirk(fakekdc.Quirks{Challenge: []string{"NTLM"}, Reject: true, Rejection: fakekdc.RejectPlain}), options: proxy.Options{Always: true},
+			web: quirk(fakekdc.Quirks{Challenge: []string{"NTLM"}, Reject: true, Rejection: fakekdc.RejectPlain}), options: tunnel.Options{Always: true},
 			statuses: []int{407}, schemes: []string{"NTLM"}, signed: true, text: []string{"offering NTLM"},
 		},
 		"refuses every token": {
@@ -250,7 +250,7 @@ func TestRefused(t *testing.T) {
 		},
 		"always, not to be authenticated to": {
 			names:   kerberos.InitiatorOptions{Proxy: &kerberos.InitiatorOptions{AllowedHosts: []string{"other.example"}}},
-			options: proxy.Options{Always: true}, statuses: []int{407}, schemes: []string{"Negotiate"}, kinds: []error{middleware.ErrNotAllowed},
+			options: tunnel.Options{Always: true}, statuses: []int{407}, schemes: []string{"Negotiate"}, kinds: []error{middleware.ErrNotAllowed},
 		},
 		"nobody there": {url: "https://app.example:1", statuses: []int{407, 502}, signed: true, again: true, text: []string{"502 Bad Gateway"}},
 	} {
@@ -283,10 +283,10 @@ func TestRefused(t *testing.T) {
 				return
 			}
 			e, ok := errors.AsType[*middleware.Error](err)
-			if !ok || e.Stage != "proxy" || !strings.HasPrefix(e.Host, "proxy.example:") {
+			if !ok || e.Stage != "tunnel" || !strings.HasPrefix(e.Host, "proxy.example:") {
 				t.Fatalf("%v (%T)", err, err)
 			}
-			for _, kind := range append(tc.kinds, proxy.ErrTunnel) {
+			for _, kind := range append(tc.kinds, tunnel.ErrTunnel) {
 				if !errors.Is(err, kind) {
 					t.Errorf("%v: is no %v", err, kind)
 				}
@@ -294,15 +294,15 @@ func TestRefused(t *testing.T) {
 			if e.Reason != tc.reason || e.Code != tc.code || e.Temporary() != tc.again {
 				t.Errorf("reason %v, code %d, temporary %t", e.Reason, e.Code, e.Temporary())
 			}
-			c, ok := errors.AsType[*proxy.ConnectError](err)
+			c, ok := errors.AsType[*tunnel.ConnectError](err)
 			if !ok {
 				t.Fatalf("%v: no answer in it", err)
 			}
-			want := &proxy.ConnectError{
+			want := &tunnel.ConnectError{
 				Proxy: l.proxy.URL().Host, Target: strings.TrimPrefix(target, "https://"),
 				Status: tc.statuses[len(tc.statuses)-1], Schemes: tc.schemes, Signed: tc.signed,
 			}
-			if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(proxy.ConnectError{})); diff != "" {
+			if diff := cmp.Diff(want, c, cmpopts.IgnoreUnexported(tunnel.ConnectError{})); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			for _, rec := range l.proxy.Connects() {
@@ -319,7 +319,7 @@ func TestProofNotAllowed(t *testing.T) {
 	l := start(t, setup{web: quirk(fakekdc.Quirks{Before: fakekdc.ForwardProxy()})})
 	for host, hint := range map[string]string{"other.example": "AllowedHosts", "proxy.example": "ProofOptional"} {
 		names := kerberos.InitiatorOptions{Proxy: &kerberos.InitiatorOptions{AllowedHosts: []string{host}}}
-		_, err := get(t.Context(), l.with(t, l.initiator(t, names), proxy.Options{Proof: proxy.ProofRequired}), l.origin.URL())
+		_, err := get(t.Context(), l.with(t, l.initiator(t, names), tunnel.Options{Proof: tunnel.ProofRequired}), l.origin.URL())
 		if !errors.Is(err, middleware.ErrNotVerified) || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%s allowed: %v, want %s in it", host, err, hint)
 		}
@@ -349,11 +349,11 @@ func TestNames(t *testing.T) {
 			}})
 			// Keys for all three.
 			l.proxy = l.realm.ServeProxy("", fakekdc.WebOptions{}, fakekdc.ServerOptions{Host: "proxy.example", TLS: true})
-			rt := l.with(t, l.initiator(t, tc.names), proxy.Options{})
+			rt := l.with(t, l.initiator(t, tc.names), tunnel.Options{})
 			_, err := get(t.Context(), rt, l.origin.URL())
 			if tc.text != "" {
 				e, ok := errors.AsType[*middleware.Error](err)
-				if !ok || e.Stage != "proxy" || !strings.HasPrefix(e.Host, "proxy.example:") || !strings.Contains(err.Error(), tc.text) {
+				if !ok || e.Stage != "tunnel" || !strings.HasPrefix(e.Host, "proxy.example:") || !strings.Contains(err.Error(), tc.text) {
 					t.Errorf("%v", err)
 				}
 				return
@@ -378,8 +378,8 @@ func TestNoBindings(t *testing.T) {
 		}
 		return &middleware.Error{Stage: "fake", Kind: middleware.ErrToken, Err: middleware.ErrNoBindings}
 	}}
-	_, err := get(t.Context(), l.with(t, in, proxy.Options{}), l.origin.URL())
-	if e, ok := errors.AsType[*middleware.Error](err); !ok || e.Stage != "proxy" || !errors.Is(err, middleware.ErrNoBindings) ||
+	_, err := get(t.Context(), l.with(t, in, tunnel.Options{}), l.origin.URL())
+	if e, ok := errors.AsType[*middleware.Error](err); !ok || e.Stage != "tunnel" || !errors.Is(err, middleware.ErrNoBindings) ||
 		!strings.Contains(e.Hint, "options of their own") {
 		t.Errorf("%v", err)
 	}
@@ -389,13 +389,13 @@ func TestNoBindings(t *testing.T) {
 func TestParallel(t *testing.T) {
 	const calls = 40
 	for name, tc := range map[string]struct {
-		options proxy.Options
+		options tunnel.Options
 		h2      bool
 	}{
 		"learned":              {},
-		"always":               {options: proxy.Options{Always: true}},
+		"always":               {options: tunnel.Options{Always: true}},
 		"learned over HTTP/2":  {h2: true},
-		"required over HTTP/2": {h2: true, options: proxy.Options{Proof: proxy.ProofRequired}},
+		"required over HTTP/2": {h2: true, options: tunnel.Options{Proof: tunnel.ProofRequired}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := start(t, setup{h2: tc.h2})
@@ -554,7 +554,7 @@ func TestCallersHooks(t *testing.T) {
 				return nil
 			}
 			header, static := base.GetProxyConnectHeader, base.ProxyConnectHeader.Clone()
-			rt := proxy.New(l.initiator(t, kerberos.InitiatorOptions{}), base, proxy.Options{})
+			rt := tunnel.New(l.initiator(t, kerberos.InitiatorOptions{}), base, tunnel.Options{})
 			defer rt.CloseIdleConnections()
 			ctx := context.WithValue(t.Context(), key{}, "of the request")
 			if _, err := get(ctx, rt, l.origin.URL()); err != nil {
@@ -584,7 +584,7 @@ func TestCallersHooks(t *testing.T) {
 	}
 	t.Run("a function that fails", func(t *testing.T) {
 		before := len(l.proxy.Connects())
-		rt := l.through(t, proxy.Options{Always: true}, func(tr *http.Transport) {
+		rt := l.through(t, tunnel.Options{Always: true}, func(tr *http.Transport) {
 			tr.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) { return nil, fail }
 		})
 		if _, err := get(t.Context(), rt, l.origin.URL()); !errors.Is(err, fail) || len(l.proxy.Connects()) != before {
@@ -610,12 +610,12 @@ func TestOwnCredentials(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, o := range []proxy.Options{{}, {Always: true}, {Proof: proxy.ProofRequired}} {
+			for _, o := range []tunnel.Options{{}, {Always: true}, {Proof: tunnel.ProofRequired}} {
 				l := start(t, setup{})
 				in := new(stagetest.Initiator)
 				rt := l.with(t, in, o, func(tr *http.Transport) { change(tr, l.proxy.URL()) })
 				_, err := get(t.Context(), rt, l.origin.URL())
-				if !errors.Is(err, proxy.ErrTunnel) || strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), "canary") {
+				if !errors.Is(err, tunnel.ErrTunnel) || strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), "canary") {
 					t.Errorf("%v", err)
 				}
 				if recs := l.proxy.Connects(); len(recs) != 1 || recs[0].Scheme != "Basic" {
@@ -624,7 +624,7 @@ func TestOwnCredentials(t *testing.T) {
 				// A proxy that takes them is one, but has proved nothing.
 				l.proxy.SetQuirks(fakekdc.Quirks{Before: fakekdc.ForwardProxy()})
 				_, err = get(t.Context(), rt, l.origin.URL())
-				if required := o.Proof == proxy.ProofRequired; required != errors.Is(err, middleware.ErrNotVerified) || !required && err != nil {
+				if required := o.Proof == tunnel.ProofRequired; required != errors.Is(err, middleware.ErrNotVerified) || !required && err != nil {
 					t.Errorf("%+v: %v", o, err)
 				}
 				if n := len(in.Contexts()); n != 0 {

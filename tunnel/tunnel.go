@@ -1,20 +1,4 @@
-// Package proxy authenticates to HTTP proxies that https goes through. There a
-// proxy is asked for a tunnel (CONNECT, RFC 9110 section 9.3.6) when a connection
-// is opened and sees nothing of the requests, so that no stage can answer its
-// 407: what net/http offers are two hooks of an [http.Transport]. [New] wires
-// them, and sees to it that a request whose CONNECT was refused for want of a
-// token is sent once more with one. What a proxy proves of itself is said of
-// its tunnel alone and never counts for the server behind it.
-//
-// It is no stage but a transport, to be put below all stages; package client
-// does. Plain HTTP passes through untouched: there a proxy's 407 is a response,
-// which the negotiate stage answers and the mutual stage judges. So do
-// connections without a proxy, and SOCKS proxies.
-//
-// Leave it out where no proxy asks for Negotiate (RFC 4559). A proxy whose URL
-// bears a user name gets that and no token, as does one for which the caller's
-// own ProxyConnectHeader or GetProxyConnectHeader sets Proxy-Authorization.
-package proxy
+package tunnel
 
 import (
 	"net/http"
@@ -24,7 +8,7 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-const name = "proxy"
+const name = "tunnel"
 
 // Proof says what becomes of tunnels whose proxy did not prove itself.
 type Proof int
@@ -59,8 +43,8 @@ type Options struct {
 // Hooks and headers for CONNECT that t has are kept; see [Transport].
 //
 // Each CONNECT, and so each connection, gets a token of its own, made while the
-// connection is opened. For whom, and whether at all, is in's to say: targets
-// have Proxy set, and the host and port of the proxy's URL. Of an https proxy
+// connection is opened. The initiator decides for whom and whether: targets have
+// Proxy set, and the host and port of the proxy's URL. Of an https proxy
 // the hooks do not show the TLS connection, so that its tokens bear no channel
 // bindings (RFC 5929), whatever is asked for.
 func New(in middleware.Initiator, t *http.Transport, o Options) *Transport {

@@ -1,4 +1,4 @@
-package proxy_test
+package tunnel_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
-	"github.com/kerbchain/kerbchain/middleware/proxy"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // An office is a proxy that wants Negotiate, and a server on the other side of
@@ -77,7 +77,7 @@ func ExampleNew() {
 	o := newOffice()
 	defer o.close()
 
-	rt := proxy.New(o.initiator, o.transport, proxy.Options{})
+	rt := tunnel.New(o.initiator, o.transport, tunnel.Options{})
 	defer rt.CloseIdleConnections()
 	o.fetch(rt)
 	o.fetch(rt) // over the same connection
@@ -95,7 +95,7 @@ func ExampleOptions() {
 	o := newOffice()
 	defer o.close()
 
-	rt := proxy.New(o.initiator, o.transport, proxy.Options{Always: true, Proof: proxy.ProofRequired})
+	rt := tunnel.New(o.initiator, o.transport, tunnel.Options{Always: true, Proof: tunnel.ProofRequired})
 	defer rt.CloseIdleConnections()
 	o.fetch(rt)
 	o.connects()
@@ -109,8 +109,8 @@ func ExampleProof() {
 	defer o.close()
 	o.proxy.SetQuirks(fakekdc.Quirks{Token: fakekdc.TokenForged})
 
-	for _, p := range []proxy.Proof{proxy.ProofOptional, proxy.ProofDisabled} {
-		rt := proxy.New(o.initiator, o.transport, proxy.Options{Proof: p})
+	for _, p := range []tunnel.Proof{tunnel.ProofOptional, tunnel.ProofDisabled} {
+		rt := tunnel.New(o.initiator, o.transport, tunnel.Options{Proof: p})
 		resp, err := rt.RoundTrip(&http.Request{URL: &url.URL{Scheme: "https", Host: strings.TrimPrefix(o.server.URL(), "https://")}, Header: http.Header{}})
 		fmt.Println(p, err == nil, errors.Is(err, middleware.ErrNotVerified))
 		if err == nil {
@@ -124,8 +124,8 @@ func ExampleProof() {
 }
 
 func ExampleProof_String() {
-	var zero proxy.Proof
-	fmt.Println(zero, proxy.ProofRequired, proxy.ProofDisabled)
+	var zero tunnel.Proof
+	fmt.Println(zero, tunnel.ProofRequired, tunnel.ProofDisabled)
 	// Output: optional required disabled
 }
 
@@ -134,20 +134,20 @@ func ExampleConnectError() {
 	defer o.close()
 	o.proxy.SetQuirks(fakekdc.Quirks{Challenge: []string{"NTLM", `Basic realm="office"`}})
 
-	rt := proxy.New(o.initiator, o.transport, proxy.Options{})
+	rt := tunnel.New(o.initiator, o.transport, tunnel.Options{})
 	r, err := http.NewRequest(http.MethodGet, o.server.URL(), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	_, err = rt.RoundTrip(r)
-	if e, ok := errors.AsType[*proxy.ConnectError](err); ok && errors.Is(err, proxy.ErrTunnel) {
+	if e, ok := errors.AsType[*tunnel.ConnectError](err); ok && errors.Is(err, tunnel.ErrTunnel) {
 		fmt.Println(e.Status, e.Schemes, e.Signed)
 	}
 	// Output: 407 [NTLM Basic] false
 }
 
 func ExampleConnectError_Error() {
-	err := &proxy.ConnectError{Target: "app.example:443", Status: 407, Schemes: []string{"NTLM"}}
+	err := &tunnel.ConnectError{Target: "app.example:443", Status: 407, Schemes: []string{"NTLM"}}
 	fmt.Println(err)
 	// Output: CONNECT app.example:443: 407 Proxy Authentication Required, offering NTLM
 }
@@ -163,7 +163,7 @@ func ExampleTransport_RoundTrip() {
 		return nil
 	}
 
-	rt := proxy.New(o.initiator, o.transport, proxy.Options{})
+	rt := tunnel.New(o.initiator, o.transport, tunnel.Options{})
 	defer rt.CloseIdleConnections()
 	r, err := http.NewRequest(http.MethodGet, o.server.URL(), nil)
 	if err != nil {
@@ -184,7 +184,7 @@ func ExampleTransport_NewClientConn() {
 	o := newOffice()
 	defer o.close()
 
-	rt := proxy.New(o.initiator, o.transport, proxy.Options{})
+	rt := tunnel.New(o.initiator, o.transport, tunnel.Options{})
 	conn, err := rt.NewClientConn(context.Background(), "https", strings.TrimPrefix(o.server.URL(), "https://"))
 	if err != nil {
 		log.Fatal(err)
@@ -201,7 +201,7 @@ func ExampleTransport_CloseIdleConnections() {
 	o := newOffice()
 	defer o.close()
 
-	rt := proxy.New(o.initiator, o.transport, proxy.Options{})
+	rt := tunnel.New(o.initiator, o.transport, tunnel.Options{})
 	o.fetch(rt)
 	rt.CloseIdleConnections()
 	o.fetch(rt)
