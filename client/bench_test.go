@@ -31,11 +31,11 @@ func BenchmarkChain(b *testing.B) {
 	}
 	stack = stack.Before(client.Mutual, client.Stage{Name: client.Sanitize, Middleware: sanitize.New(sanitize.Options{})})
 	if len(stack) != 5 {
-		b.Fatal(stack.Names())
+		b.Fatal(namesOf(stack))
 	}
 	chains := map[string]client.Stack{"bare": nil, "all five": stack}
 	names := []string{"bare", "all five"}
-	for i, name := range stack.Names() {
+	for i, name := range namesOf(stack) {
 		chains[name] = stack[i : i+1]
 		names = append(names, name)
 	}

@@ -116,7 +116,7 @@ func TestOtherRequestsOfTheProgram(t *testing.T) {
 				o := bare(realm)
 				o.Source = realm.TicketSource(user)
 				o.Krb5ConfText, o.Getenv = "", nil
-				r, err := client.Retryable(o)
+				r, err := client.NewRetryable(o)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -43,10 +43,10 @@ func NewTransport(o Options) (http.RoundTripper, error) {
 	return rt, nil
 }
 
-// Retryable returns a retrying client around [New]'s. Retries sit outside the
+// NewRetryable returns a retrying client around [New]'s. Retries sit outside the
 // chain, so every try is signed anew. [CheckRetry] decides which are made; the
 // client's own logger is off, since it writes URLs.
-func Retryable(o Options) (*retryablehttp.Client, error) {
+func NewRetryable(o Options) (*retryablehttp.Client, error) {
 	c, err := New(o)
 	if err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ const maxPrincipals = 64
 //
 // Each principal has a clone of t, up to 64 of them; a nil t means one of
 // [kerbchain.NewTransport]. Bounds such as MaxConnsPerHost are each clone's. It is
-// safe for concurrent use. [New], [Retryable] and [WinRM] have such a transport
+// safe for concurrent use. [New], [NewRetryable] and [NewWinRM] have such a transport
 // below their stages already.
 func Connections(in middleware.Initiator, t *http.Transport) http.RoundTripper {
 	if t == nil {

@@ -173,7 +173,7 @@ func TestDeadlines(t *testing.T) {
 			func(t *testing.T) *http.Client {
 				o := client.WinRMOptions{Options: kinit(t, realm, spn), Sessions: 1}
 				o.Transport = winrm.Transport()
-				c, err := client.WinRM(o)
+				c, err := client.NewWinRM(o)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -23,8 +23,8 @@ var makers = map[string]func(o client.Options) (*http.Client, error){
 		rt, err := client.NewTransport(o)
 		return &http.Client{Transport: rt}, err
 	},
-	"Retryable": func(o client.Options) (*http.Client, error) {
-		r, err := client.Retryable(o)
+	"NewRetryable": func(o client.Options) (*http.Client, error) {
+		r, err := client.NewRetryable(o)
 		if err != nil {
 			return nil, err
 		}
@@ -34,7 +34,7 @@ var makers = map[string]func(o client.Options) (*http.Client, error){
 		if o.Mutual != mutual.Required {
 			return nil, nil
 		}
-		return client.WinRM(client.WinRMOptions{Options: o, Encryption: seal.Never})
+		return client.NewWinRM(client.WinRMOptions{Options: o, Encryption: seal.Never})
 	},
 	"OneConnection": func(o client.Options) (*http.Client, error) {
 		o.OneConnection = true

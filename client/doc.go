@@ -1,5 +1,5 @@
 // Package client puts the stages together for those who want Kerberos and not
-// its parts: [New] returns an *http.Client, [Retryable] a client that retries,
+// its parts: [New] returns an *http.Client, [NewRetryable] a client that retries,
 // and [NewStack] the named stages themselves, to leave one out or to replace it.
 // [NewSigner] signs what is sent through no [net/http.RoundTripper], such as the
 // handshake of a WebSocket.

@@ -141,7 +141,7 @@ func ExampleNewTransport() {
 }
 
 // Every try is signed anew.
-func ExampleRetryable() {
+func ExampleNewRetryable() {
 	busy := true
 	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if busy {
@@ -156,7 +156,7 @@ func ExampleRetryable() {
 
 	o := intranet.options
 	o.Keytab = intranet.file("report.keytab", intranet.realm.Keytab("alice"))
-	c, err := client.Retryable(o)
+	c, err := client.NewRetryable(o)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func ExampleNewStack() {
 	})
 	o.Preemptive = preemptive.Learned()
 	stack, err := client.NewStack(o)
-	fmt.Println(stack.Names(), err)
+	fmt.Println(stack, err)
 	// Output:
 	// there is no such keytab here
 	// [logging sanitize mutual preemptive negotiate] <nil>
@@ -348,7 +348,7 @@ var nowhere = kerbchain.Next(func(r *http.Request) (*http.Response, error) {
 // A stage just outside negotiate sees one request per call.
 func ExampleStack_Before() {
 	stack := named("mutual", "negotiate")
-	fmt.Println(stack.Before("negotiate", client.Stage{Name: "requestID", Middleware: requestID}).Names())
+	fmt.Println(stack.Before("negotiate", client.Stage{Name: "requestID", Middleware: requestID}))
 	// Output:
 	// [mutual requestID negotiate]
 }
@@ -380,8 +380,8 @@ func ExampleStack_After() {
 	// 200 hello alice@EXAMPLE.COM
 }
 
-func ExampleStack_Names() {
-	fmt.Println(named("sanitize", "mutual", "negotiate").Without("sanitize").Names())
+func ExampleStack_String() {
+	fmt.Println(named("sanitize", "mutual", "negotiate").Without("sanitize"))
 	// Output:
 	// [mutual negotiate]
 }

@@ -126,7 +126,7 @@ func TestClientsShareNoConnection(t *testing.T) {
 	}
 	third := &http.Client{Transport: rt}
 	t.Cleanup(third.CloseIdleConnections)
-	retrying, err := client.Retryable(o)
+	retrying, err := client.NewRetryable(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -194,3 +194,12 @@ func (c *counted) Close() error {
 	c.once.Do(func() { c.m.add(-1) })
 	return c.Conn.Close()
 }
+
+// namesOf returns those of the stages, outermost first.
+func namesOf(s client.Stack) []string {
+	all := []string{}
+	for _, st := range s {
+		all = append(all, st.Name)
+	}
+	return all
+}

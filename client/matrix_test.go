@@ -341,7 +341,7 @@ func (c *combination) stack(t *testing.T, tr *http.Transport) client.Stack {
 	if c.mode != mutual.Required {
 		stack = stack.Before(client.Mutual, client.Stage{Name: client.Sanitize, Middleware: sanitize.New(sanitize.Options{})})
 	}
-	if diff := cmp.Diff([]string{"logging", "sanitize", "mutual", "preemptive", "negotiate"}, stack.Names()); diff != "" {
+	if diff := cmp.Diff([]string{"logging", "sanitize", "mutual", "preemptive", "negotiate"}, namesOf(stack)); diff != "" {
 		t.Fatalf("stages (-want +got):\n%s", diff)
 	}
 	for name, has := range map[string]bool{

@@ -69,7 +69,7 @@ func TestOptions(t *testing.T) {
 			o := bare(realm)
 			tc.change(&o)
 			c, err := client.New(o)
-			r, rerr := client.Retryable(o)
+			r, rerr := client.NewRetryable(o)
 			rt, terr := client.NewTransport(o)
 			stack, serr := client.NewStack(o)
 			if tc.want == "" {

@@ -115,7 +115,7 @@ func onWinRM(change func(*client.WinRMOptions)) func(*testing.T, *meeting) *http
 	return func(t *testing.T, m *meeting) *http.Client {
 		o := client.WinRMOptions{Options: m.options(m.winrm(t)), Sessions: 2}
 		change(&o)
-		c, err := client.WinRM(o)
+		c, err := client.NewWinRM(o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -435,7 +435,7 @@ func TestRetryThroughProxy(t *testing.T) {
 			if tc.change != nil {
 				tc.change(&o)
 			}
-			c, err := client.Retryable(o)
+			c, err := client.NewRetryable(o)
 			if err != nil {
 				t.Fatal(err)
 			}

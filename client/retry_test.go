@@ -28,7 +28,7 @@ import (
 // retrying makes a client that does not wait between tries.
 func retrying(tb testing.TB, o client.Options) *retryablehttp.Client {
 	tb.Helper()
-	c, err := client.Retryable(o)
+	c, err := client.NewRetryable(o)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func TestCheckRetry(t *testing.T) {
 
 // The client says nothing by itself: retryablehttp logs whole URLs.
 func TestRetryIsSilent(t *testing.T) {
-	c, err := client.Retryable(client.Options{Initiator: stumbling{}})
+	c, err := client.NewRetryable(client.Options{Initiator: stumbling{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func TestRetryAfterIsHeeded(t *testing.T) {
 				return stagetest.Bearing(stagetest.ServerOK, stagetest.Respond(200, ""))(r)
 			}
 			ask := stagetest.Challenge(401, "Negotiate")
-			c, err := client.Retryable(client.Options{
+			c, err := client.NewRetryable(client.Options{
 				Initiator: new(stagetest.Initiator),
 				Transport: kerbchain.Next(stagetest.NewServer(busy, ask, ok).Next),
 			})

@@ -99,18 +99,18 @@ func (s Stack) After(name string, stage Stage) Stack {
 func (s Stack) index(name string) int {
 	i := slices.IndexFunc(s, func(st Stage) bool { return st.Name == name })
 	if i < 0 {
-		panic(fmt.Sprintf("client: the stack %v has no stage %q", s.Names(), name))
+		panic(fmt.Sprintf("client: the stack %v has no stage %q", s, name))
 	}
 	return i
 }
 
-// Names returns the names of the stages, outermost first.
-func (s Stack) Names() []string {
+// String returns the names of the stages, outermost first.
+func (s Stack) String() string {
 	names := make([]string, len(s))
 	for i, st := range s {
 		names[i] = st.Name
 	}
-	return names
+	return fmt.Sprint(names)
 }
 
 // Chain joins the stages into one middleware.

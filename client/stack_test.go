@@ -38,7 +38,7 @@ func TestNewStack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, stack.Names()); diff != "" {
+			if diff := cmp.Diff(tc.want, namesOf(stack)); diff != "" {
 				t.Errorf("names (-want +got):\n%s", diff)
 			}
 		})
@@ -82,7 +82,7 @@ func TestStack(t *testing.T) {
 		"nil":                {client.Stack(nil), []string{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.names, tc.stack.Names()); diff != "" {
+			if diff := cmp.Diff(tc.names, namesOf(tc.stack)); diff != "" {
 				t.Errorf("names (-want +got):\n%s", diff)
 			}
 			base := kerbchain.Next(func(*http.Request) (*http.Response, error) { return nil, http.ErrNotSupported })
@@ -95,12 +95,12 @@ func TestStack(t *testing.T) {
 		})
 	}
 	// None of this changed the stack that it began with.
-	if diff := cmp.Diff([]string{"a", "b", "c"}, abc.Names()); diff != "" {
+	if diff := cmp.Diff([]string{"a", "b", "c"}, namesOf(abc)); diff != "" {
 		t.Errorf("changed (-want +got):\n%s", diff)
 	}
 	short := abc[:2]
 	_ = short.After("b", x) // must not write over c
-	if diff := cmp.Diff([]string{"a", "b", "c"}, abc.Names()); diff != "" {
+	if diff := cmp.Diff([]string{"a", "b", "c"}, namesOf(abc)); diff != "" {
 		t.Errorf("changed through a part of it (-want +got):\n%s", diff)
 	}
 }

@@ -347,7 +347,7 @@ func TestTrustRetryable(t *testing.T) {
 	server := realm.Serve(h, fakekdc.ServerOptions{})
 	o := kinit(t, realm, spn)
 	o.TrustConnection = true
-	c, err := client.Retryable(o)
+	c, err := client.NewRetryable(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func TestUploads(t *testing.T) {
 			co := kinit(t, realm, spn)
 			co.Transport = s.Transport()
 			plain := newClient(t, co)
-			retryable, err := client.Retryable(co)
+			retryable, err := client.NewRetryable(co)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -220,7 +220,7 @@ func TestWhoSignedIt(t *testing.T) {
 		}
 		rt := stack.Wrap(l)
 		strict := requires(t, n, stack)
-		signs := slices.Contains(stack.Names(), client.Preemptive) || slices.Contains(stack.Names(), client.Negotiate)
+		signs := slices.Contains(namesOf(stack), client.Preemptive) || slices.Contains(namesOf(stack), client.Negotiate)
 		var earlier context.Context
 		for call := 1; call <= 12; call++ {
 			l.lie, l.token = lies[rnd.IntN(len(lies))], tokens[rnd.IntN(len(tokens))]
@@ -234,7 +234,7 @@ func TestWhoSignedIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			r = r.WithContext(context.WithValue(r.Context(), callersKey{}, r))
-			what := fmt.Sprintf("%v, call %d, %q, status %d, token %s", stack.Names(), call, l.lie, l.status, l.token)
+			what := fmt.Sprintf("%v, call %d, %q, status %d, token %s", namesOf(stack), call, l.lie, l.status, l.token)
 			resp, err := rt.RoundTrip(r)
 			if err != nil {
 				refused++

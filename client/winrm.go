@@ -17,7 +17,7 @@ import (
 // DefaultSessions is the default of [WinRMOptions].Sessions.
 const DefaultSessions = 4
 
-// WinRMOptions choose how [WinRM] works. The zero value takes the credentials of
+// WinRMOptions choose how [NewWinRM] works. The zero value takes the credentials of
 // the environment, and encrypts messages that go over plain HTTP.
 type WinRMOptions struct {
 	// Options are those of [New]. Mutual must be mutual.Required, and Preemptive
@@ -48,7 +48,7 @@ func (o WinRMOptions) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "{Options:%v Encryption:%v Sessions:%d MaxBody:%d Resend:%v Idle:%v}", o.Options, o.Encryption, o.Sessions, o.MaxBody, o.Resend, o.Idle)
 }
 
-// WinRM returns a client for WinRM (WS-Management) over HTTP/1.1: POST SOAP of type
+// NewWinRM returns a client for NewWinRM (WS-Management) over HTTP/1.1: POST SOAP of type
 // application/soap+xml to http://host:5985/wsman or https://host:5986/wsman.
 //
 // Over plain HTTP messages are encrypted (package seal): each connection is
@@ -63,7 +63,7 @@ func (o WinRMOptions) Format(f fmt.State, _ rune) {
 // Answers that were not verified are errors, and those of status 400 and above
 // emptied. The client is safe for concurrent use, and keeps no goroutines but
 // those of idle connections, until CloseIdleConnections.
-func WinRM(o WinRMOptions) (*http.Client, error) {
+func NewWinRM(o WinRMOptions) (*http.Client, error) {
 	if o.Mutual != mutual.Required {
 		return nil, &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration,
 			Err:  fmt.Errorf("mutual authentication is %v", o.Mutual),

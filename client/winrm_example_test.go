@@ -31,11 +31,11 @@ func newWindows() (in *intranet, endpoint *fakekdc.WinRM) {
 const soapType = "application/soap+xml;charset=UTF-8"
 
 // Messages are encrypted, faults as well.
-func ExampleWinRM() {
+func ExampleNewWinRM() {
 	intranet, endpoint := newWindows() // http://server.example:5985/wsman in earnest
 	defer intranet.close()
 
-	c, err := client.WinRM(client.WinRMOptions{Options: intranet.options}) // client.WinRMOptions{} in earnest
+	c, err := client.NewWinRM(client.WinRMOptions{Options: intranet.options}) // client.WinRMOptions{} in earnest
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -53,11 +53,11 @@ func ExampleWinRM() {
 }
 
 // An answer that somebody on the way has changed is none.
-func ExampleWinRM_tampered() {
+func ExampleNewWinRM_tampered() {
 	intranet, endpoint := newWindows()
 	defer intranet.close()
 
-	c, err := client.WinRM(client.WinRMOptions{Options: intranet.options})
+	c, err := client.NewWinRM(client.WinRMOptions{Options: intranet.options})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func ExampleWinRMOptions() {
 
 	o := client.WinRMOptions{Options: intranet.options, Encryption: seal.Never}
 	o.Service = "HTTP" // or WSMAN
-	c, err := client.WinRM(o)
+	c, err := client.NewWinRM(o)
 	if err != nil {
 		log.Fatal(err)
 	}

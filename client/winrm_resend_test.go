@@ -182,7 +182,7 @@ func TestWinRMServerForgetsIdleSessions(t *testing.T) {
 					}})
 					server := realm.ServeMemory(end, fakekdc.ServerOptions{})
 					o := realm.ClientOptions("alice", client.Options{Transport: server.Transport()})
-					c, err := client.WinRM(client.WinRMOptions{Options: o, Idle: tc.idle})
+					c, err := client.NewWinRM(client.WinRMOptions{Options: o, Idle: tc.idle})
 					if err != nil {
 						t.Fatal(err)
 					}

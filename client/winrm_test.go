@@ -59,7 +59,7 @@ func startWinRM(tb testing.TB, o fakekdc.WinRMOptions, so fakekdc.ServerOptions,
 // client makes a client that is closed with the test.
 func (w *winRM) client(tb testing.TB) *http.Client {
 	tb.Helper()
-	c, err := client.WinRM(w.options)
+	c, err := client.NewWinRM(w.options)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -603,18 +603,18 @@ func TestWinRMRefusesOptions(t *testing.T) {
 	for _, m := range []mutual.Mode{mutual.Optional, mutual.Disabled} {
 		o := w.options
 		o.Mutual = m
-		if _, err := client.WinRM(o); !errors.Is(err, middleware.ErrConfiguration) {
+		if _, err := client.NewWinRM(o); !errors.Is(err, middleware.ErrConfiguration) {
 			t.Errorf("%v: %v", m, err)
 		}
 	}
 	o := w.options
 	o.Password, o.Keytab = kerberos.NewSecret("x"), "y"
-	if _, err := client.WinRM(o); !errors.Is(err, middleware.ErrConfiguration) {
+	if _, err := client.NewWinRM(o); !errors.Is(err, middleware.ErrConfiguration) {
 		t.Error(err)
 	}
 	o = w.options
 	o.Resend, o.NoResend = true, true
-	if _, err := client.WinRM(o); !errors.Is(err, middleware.ErrConfiguration) || !strings.Contains(err.Error(), "contradict") {
+	if _, err := client.NewWinRM(o); !errors.Is(err, middleware.ErrConfiguration) || !strings.Contains(err.Error(), "contradict") {
 		t.Error(err)
 	}
 }

@@ -58,7 +58,7 @@ func Example_retryable() {
 	})
 	server := realm.Serve(service, fakekdc.ServerOptions{})
 
-	retrying, err := client.Retryable(realm.ClientOptions("alice", client.Options{Preemptive: preemptive.Always()}))
+	retrying, err := client.NewRetryable(realm.ClientOptions("alice", client.Options{Preemptive: preemptive.Always()}))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func Example_retryable() {
 	fmt.Println(page(retrying.StandardClient(), server.URL()))
 	fmt.Println(service.Statuses())
 
-	locked, err := client.Retryable(realm.ClientOptions("", client.Options{
+	locked, err := client.NewRetryable(realm.ClientOptions("", client.Options{
 		Principal: "alice", Password: kerberos.NewSecret("wrong"),
 	}))
 	if err != nil {
@@ -223,7 +223,7 @@ func ExampleRealm_ClientOptions() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(stack.Names())
+	fmt.Println(stack)
 	transport := server.Transport()
 	fmt.Println(page(&http.Client{Transport: stack.Wrap(transport)}, server.URL()))
 	transport.CloseIdleConnections()

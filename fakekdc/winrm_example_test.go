@@ -20,7 +20,7 @@ func winRM(o fakekdc.WinRMOptions, between func(*fakekdc.WinRM)) {
 	defer realm.Close()
 	endpoint := realm.WinRM("HTTP/localhost", o)
 	server := realm.Serve(endpoint, fakekdc.ServerOptions{})
-	c, err := client.WinRM(client.WinRMOptions{Resend: true, Options: client.Options{Source: source(realm, "alice", "secret"), Transport: server.Transport()}})
+	c, err := client.NewWinRM(client.WinRMOptions{Resend: true, Options: client.Options{Source: source(realm, "alice", "secret"), Transport: server.Transport()}})
 	if err != nil {
 		log.Fatal(err)
 	}

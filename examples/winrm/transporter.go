@@ -61,7 +61,7 @@ func (t *Transporter) Transport(e *winrm.Endpoint) error {
 	if e.HTTPS {
 		u.Scheme = "https"
 	}
-	c, err := client.WinRM(o)
+	c, err := client.NewWinRM(o)
 	if err != nil {
 		return err
 	}

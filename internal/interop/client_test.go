@@ -128,7 +128,7 @@ func newClient(t *testing.T, o client.Options) *http.Client {
 // newRetryable returns a client that retries at once, a number of times.
 func newRetryable(t *testing.T, o client.Options, retries int) getter {
 	t.Helper()
-	c, err := client.Retryable(o)
+	c, err := client.NewRetryable(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func TestTomcat(t *testing.T) {
 	for _, swallow := range []string{"2097152", "-1"} {
 		t.Run("swallowing "+swallow, func(t *testing.T) {
 			url := startTomcat(t, r, swallow)
-			c, err := client.Retryable(client.Options{
+			c, err := client.NewRetryable(client.Options{
 				Krb5Conf:  []string{r.conf},
 				CCache:    r.kinit(t)["KRB5CCNAME"],
 				Getenv:    func(string) string { return "" },

@@ -28,7 +28,7 @@ func eachEtype(t *testing.T, test func(t *testing.T, etype int32)) {
 	}
 }
 
-// TestWinRMServer has client.WinRM talk to an endpoint on libgssapi that unwraps
+// TestWinRMServer has client.NewWinRM talk to an endpoint on libgssapi that unwraps
 // and wraps with pywinrm's own code.
 func TestWinRMServer(t *testing.T) {
 	eachEtype(t, func(t *testing.T, etype int32) {
@@ -43,7 +43,7 @@ func TestWinRMServer(t *testing.T) {
 		}
 		addr := freePorts(t, 1)[0]
 		serve(t, env, nil, []string{addr}, path, filepath.Join("testdata", "winrm_server.py"), port(addr))
-		c, err := client.WinRM(client.WinRMOptions{Resend: true, Options: client.Options{
+		c, err := client.NewWinRM(client.WinRMOptions{Resend: true, Options: client.Options{
 			Principal: "alice", Password: kerberos.NewSecret("correct horse"), Krb5ConfText: realm.Config(), AllowRC4: etype == 23,
 		}})
 		if err != nil {

@@ -36,7 +36,7 @@
 // should have one connection and one identity: an [http.Transport] with
 // MaxConnsPerHost 1 and HTTP/2 off, or an [http.ClientConn]. If it takes another
 // connection nonetheless, the stage notices before a message goes out on it.
-// Package client has sessions in parallel (client.WinRM).
+// Package client has sessions in parallel (client.NewWinRM).
 //
 // # Order
 //

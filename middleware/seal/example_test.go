@@ -56,7 +56,7 @@ func show(resp *http.Response, err error) {
 	fmt.Println(resp.StatusCode, string(b))
 }
 
-// A chain over a transport with one connection. What client.WinRM makes has
+// A chain over a transport with one connection. What client.NewWinRM makes has
 // several of them.
 func ExampleNew() {
 	realm, endpoint, server, in := newEndpoint()
