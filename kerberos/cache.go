@@ -227,6 +227,9 @@ func (c *cacheCredentials) open(ctx context.Context, name string) (*session, err
 		// Service tickets alone are enough for their services.
 	default:
 		e := c.s.noCredentials(fmt.Errorf("%s: %w", m.store.Name(), err), "")
+		if errors.Is(err, ccache.ErrNoTicket) && cache.Torn != nil {
+			e = c.unreadable(m, cache.Torn)
+		}
 		e.Principal = cache.Client.String()
 		return nil, e
 	}
@@ -273,7 +276,8 @@ const (
 
 // read returns the cache as it is now or, while it is being written, as it was.
 // kinit makes a cache anew in several steps, between which it is not there, is
-// empty, or ends too early.
+// empty, or ends too early. One that ends in the middle of an entry, and goes on
+// doing so, holds the entries before.
 func (c *cacheCredentials) read(ctx context.Context, m *member) (*ccache.Cache, string, error) {
 	try, seen := 0, ""
 	for left := retriesInAll; ; left-- {
@@ -283,7 +287,7 @@ func (c *cacheCredentials) read(ctx context.Context, m *member) (*ccache.Cache, 
 		}
 		now := c.s.o.Now()
 		m.missing(errors.Is(err, fs.ErrNotExist), now)
-		whole := err == nil && len(cache.Credentials) > 0
+		whole := err == nil && c.enough(cache)
 		m.mu.Lock()
 		if whole {
 			m.last, m.state = cache, state
@@ -305,11 +309,21 @@ func (c *cacheCredentials) read(ctx context.Context, m *member) (*ccache.Cache, 
 			}
 			try++
 		case err == nil:
-			return cache, state, nil // empty for good
+			return cache, state, nil // empty or torn for good
 		default:
 			return nil, "", c.unreadable(m, err)
 		}
 	}
+}
+
+// enough reports whether what was read of a cache will do: what is missing of a torn
+// one may be a ticket-granting ticket that is just being written.
+func (c *cacheCredentials) enough(cache *ccache.Cache) bool {
+	if cache.Torn != nil {
+		_, err := cache.TGT(c.query())
+		return err == nil
+	}
+	return len(cache.Credentials) > 0
 }
 
 // load reads a cache together with its state. A cache that changes meanwhile is
@@ -334,7 +348,7 @@ func (c *cacheCredentials) good(cache *ccache.Cache) bool {
 	return false
 }
 
-func (c *cacheCredentials) unreadable(m *member, err error) error {
+func (c *cacheCredentials) unreadable(m *member, err error) *middleware.Error {
 	hint := "run kinit"
 	var foreign *foreignCacheError
 	switch {
@@ -386,7 +400,8 @@ func (c *cacheCredentials) refresh(ctx context.Context, old *session) (*session,
 }
 
 // replace puts the renewed ticket where the old one was, unless another program
-// put one there meanwhile. Service tickets stay.
+// put one there meanwhile. All else stays that has not ended, what has no end
+// included.
 func (c *cacheCredentials) replace(ctx context.Context, m *member, old, renewed *krb.Ticket) error {
 	cache, err := m.store.Load(ctx)
 	if err != nil {
@@ -400,7 +415,7 @@ func (c *cacheCredentials) replace(ctx context.Context, m *member, old, renewed 
 		switch {
 		case string(cred.Raw) == string(old.Raw):
 			found = true
-		case now.Before(cred.EndTime):
+		case cred.EndTime.IsZero() || now.Before(cred.EndTime):
 			fresh.Credentials = append(fresh.Credentials, cred)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -510,6 +512,150 @@ func TestRenewalOnUse(t *testing.T) {
 	}
 }
 
+// TestRenewalKeepsTheRest: entries without times, as of gssproxy, and fields of the
+// header that mean nothing to us are not ours to drop; tickets that have ended are.
+func TestRenewalKeepsTheRest(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 10*time.Hour))
+	c, err := ccache.Parse(realm.CCache("alice", spn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := c.Credentials[1]
+	short.Server.Components = []string{"HTTP", "short"}
+	short.EndTime = clock.Now().Add(10 * time.Minute)
+	c.Credentials = append(c.Credentials, short, ccache.Credential{
+		Client: c.Client, Server: krb.NewPrincipal("X-GSSPROXY:", "Encrypted", "Credentials", "v1"), Raw: []byte("sealed"),
+	})
+	c.Config = append(c.Config, ccache.Config{Key: "proxy_impersonator", Value: []byte("web@" + realm.Name())})
+	c.Header = []ccache.Typed{{Type: 77, Data: []byte("a later version's")}}
+	b, err := c.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := write(t, "cc", b)
+	source, err := kerberos.CCache(path, environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(31 * time.Minute)
+	if _, err := source.ServiceTicket(t.Context(), spn); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ccache.Parse(read(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"krbtgt/" + realm.Name(), spn, "Encrypted/Credentials/v1"}; !slices.Equal(servers(t, read(t, path)), want) {
+		t.Errorf("tickets %v, want %v", servers(t, read(t, path)), want)
+	}
+	if sealed := got.Credentials[len(got.Credentials)-1]; string(sealed.Raw) != "sealed" || !sealed.EndTime.IsZero() {
+		t.Errorf("gssproxy's entry: %v, %q", sealed, sealed.Raw)
+	}
+	if diff := cmp.Diff([]any{c.Config, c.Header}, []any{got.Config, got.Header}); diff != "" {
+		t.Error(diff)
+	}
+	if tgt := got.Credentials[0]; !tgt.EndTime.After(c.Credentials[0].EndTime) {
+		t.Errorf("not renewed: %v", tgt)
+	}
+}
+
+// TestTornCache: a program was stopped, or the disk was full, while a service ticket
+// was appended. What is before it is used, nothing is put behind it, and a renewal
+// leaves a whole file.
+func TestTornCache(t *testing.T) {
+	const other = "HTTP/other"
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 10*time.Hour), fakekdc.WithService(other))
+	tgt, whole := len(realm.CCache("alice")), realm.CCache("alice", spn)
+	fastest := time.Hour
+	for _, cut := range []int{tgt + 1, tgt + 40, (tgt + len(whole)) / 2, len(whole) - 40, len(whole) - 1} {
+		t.Run(fmt.Sprint(cut-tgt), func(t *testing.T) {
+			whole := realm.CCache("alice", spn)
+			path := write(t, "cc", whole[:cut])
+			var told []error
+			ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
+				if e, ok := e.(middleware.CacheEvent); ok {
+					told = append(told, e.Err)
+				}
+			})
+			source, err := kerberos.CCache(path, environment(realm))
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := time.Now()
+			for _, name := range []string{spn, other} {
+				if _, err := source.ServiceTicket(ctx, name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			fastest = min(fastest, time.Since(before))
+			if !bytes.Equal(whole[:cut], read(t, path)) {
+				t.Errorf("the file was written to: %d bytes, before %d", len(read(t, path)), cut)
+			}
+			if len(told) != 2 || !errors.Is(told[0], ccache.ErrTruncated) || !errors.Is(told[1], ccache.ErrTruncated) {
+				t.Errorf("told %v", told)
+			}
+			clock.Advance(31 * time.Minute)
+			if _, err := source.ServiceTicket(ctx, spn); err != nil {
+				t.Fatal(err)
+			}
+			c, err := ccache.Parse(read(t, path))
+			if err != nil || c.Torn != nil || !c.Credentials[0].EndTime.After(clock.Now().Add(55*time.Minute)) {
+				t.Errorf("after the renewal: %v, %v", c, err)
+			}
+			if err := told[len(told)-1]; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if fastest > 200*time.Millisecond {
+		t.Errorf("it took %v at least, though the ticket-granting ticket is whole", fastest)
+	}
+}
+
+// TestTornBeforeTheTicket: what is missing may be on its way, and is waited for; when
+// it does not come, what there is serves.
+func TestTornBeforeTheTicket(t *testing.T) {
+	realm := start(t)
+	whole, err := ccache.Parse(realm.CCache("alice", spn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(whole.Credentials) // the ticket-granting one comes last
+	b, err := whole.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := write(t, "cc", b[:len(b)-1])
+	source, err := kerberos.CCache(path, environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ticket, err := source.ServiceTicket(t.Context(), spn); err != nil || ticket.SPN() != spn+"@"+realm.Name() {
+		t.Errorf("the service ticket before it: %v, %v", ticket, err)
+	}
+	if n := realm.Count(fakekdc.TGS); n != 0 {
+		t.Errorf("%d exchanges", n)
+	}
+	source, err = kerberos.CCache(path, environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mended := make(chan error, 1)
+	go func() {
+		time.Sleep(50 * time.Millisecond) // the reader is at it
+		mended <- os.WriteFile(path, b, 0o600)
+	}()
+	realm.AddService("HTTP/other")
+	if _, err := source.ServiceTicket(t.Context(), "HTTP/other"); err != nil {
+		t.Error(err)
+	}
+	if err := <-mended; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestKeepFresh runs for ten hours of the realm's clock.
 func TestKeepFresh(t *testing.T) {
 	for name, source := range map[string]func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error){
@@ -634,6 +780,9 @@ func TestMemoryCaches(t *testing.T) {
 	}
 	if err := caches.Put("vault", []byte("junk")); !errors.Is(err, middleware.ErrCredentials) {
 		t.Errorf("junk: %v", err)
+	}
+	if b := realm.CCache("alice", spn); !errors.Is(caches.Put("vault", b[:len(b)-1]), ccache.ErrTruncated) {
+		t.Error("half a ticket was taken")
 	}
 	if err := caches.Put("vault", realm.CCache("alice")); err != nil {
 		t.Fatal(err)

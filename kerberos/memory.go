@@ -28,7 +28,11 @@ type memoryCache struct {
 // place of what was there; nil contents remove it. They are copied.
 func (m *MemoryCaches) Put(name string, file []byte) error {
 	if file != nil {
-		if _, err := ccache.Parse(file); err != nil {
+		c, err := ccache.Parse(file)
+		if err == nil && c.Torn != nil {
+			err = c.Torn
+		}
+		if err != nil {
 			return &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Err: fmt.Errorf("MEMORY:%s: %w", name, err),
 				Hint: "give the bytes of a credential cache file, such as kinit -c FILE:/path makes"}
 		}

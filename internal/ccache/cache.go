@@ -21,6 +21,12 @@ type Cache struct {
 	Config []Config
 	// Credentials holds the others in file order, without removed ones.
 	Credentials []Credential
+	// Header holds the fields of a file's header that mean nothing here, in its
+	// order.
+	Header []Typed
+	// Torn says where reading stopped, in the middle of an entry: what is before it
+	// is whole. It is nil for a whole file.
+	Torn *ParseError
 }
 
 // Config is one configuration entry, such as fast_avail, pa_type or
@@ -62,7 +68,8 @@ type Credential struct {
 	key   secret
 }
 
-// Typed is an address or an element of authorization data.
+// Typed is an address, an element of authorization data or a field of a file's
+// header.
 type Typed struct {
 	Type uint16
 	Data []byte

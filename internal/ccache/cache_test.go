@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/jcmturner/gokrb5/v8/credentials"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -261,6 +263,34 @@ func TestHeader(t *testing.T) {
 			t.Errorf("%s: offset %v, want %v", name, got, tc.want)
 		}
 	}
+	long := strings.Repeat("x", math.MaxUint16-4)
+	for name, tc := range map[string]struct {
+		header string
+		want   []Typed
+	}{
+		"unknown tags around ours": {"\x00\x63\x00\x03abc\x00\x01\x00\x08\x00\x00\x00\x01\x00\x00\x00\x00\x00\x02\x00\x00", []Typed{{0x63, []byte("abc")}, {2, []byte{}}}},
+		"no room for ours":         {"\x00\x63\xff\xfb" + long, []Typed{{0x63, []byte(long)}}},
+	} {
+		c := parse(t, with(tc.header))
+		for range 2 {
+			if diff := cmp.Diff(tc.want, c.Header); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+			b, err := c.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c = parse(t, b)
+		}
+	}
+	for name, c := range map[string]*Cache{
+		"more than there is room for":      {Header: []Typed{{3, []byte(long + "x")}}},
+		"no room for an offset beside one": {Header: []Typed{{3, []byte(long)}}, KDCOffset: time.Second},
+	} {
+		if _, err := c.Marshal(); err == nil || !strings.Contains(err.Error(), "header of") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	for name, header := range map[string]string{
 		"half a tag":        "\x00",
 		"field too long":    "\x00\x01\x00\x09\x00\x00\x00\x0a\x00\x00\x00\x05",
@@ -275,26 +305,39 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-// A cut anywhere but between two credentials is ErrTruncated, and there the
-// credentials before it are whole.
+// A cut before the end of the principal is ErrTruncated. Behind it what is whole
+// counts, and a cut anywhere but between two entries is told.
 func TestEveryTruncation(t *testing.T) {
 	for version := 1; version <= 4; version++ {
 		b := testFile(t, version)
 		whole := parse(t, b)
-		clean := 0
+		if whole.Torn != nil {
+			t.Fatal(whole.Torn)
+		}
+		clean, entries := 0, 0
 		for n := range b {
 			// Without slack behind it, as os.ReadFile might leave.
 			c, err := Parse(append(make([]byte, 0, n), b[:n]...))
-			if err == nil {
-				clean++
-				if diff := cmp.Diff(whole.Credentials[:len(c.Credentials)], c.Credentials, append(compare, cmp.Transformer("nil", func(in []Credential) []Credential { return append([]Credential{}, in...) }))...); diff != "" {
-					t.Errorf("version %d cut at %d: %s", version, n, diff)
-				}
-				continue
-			}
 			pe, ok := errors.AsType[*ParseError](err)
-			if !ok || !errors.Is(err, ErrTruncated) || pe.Offset > n || pe.Want == "" {
-				t.Fatalf("version %d cut at %d: %v", version, n, err)
+			if err == nil {
+				if c.Torn == nil {
+					clean++
+					entries = len(c.Credentials) + len(c.Config)
+				}
+				if got := len(c.Credentials) + len(c.Config); got != entries {
+					t.Errorf("version %d cut at %d: %d entries, want the %d before", version, n, got, entries)
+				}
+				if c.Torn == nil || n%31 == 0 { // it takes its time
+					if diff := cmp.Diff(whole.Credentials[:len(c.Credentials)], c.Credentials, append(compare, cmpopts.EquateEmpty())...); diff != "" {
+						t.Errorf("version %d cut at %d: %s", version, n, diff)
+					}
+				}
+				pe, ok = c.Torn, c.Torn != nil
+			} else if clean > 0 {
+				t.Errorf("version %d cut at %d: %v", version, n, err)
+			}
+			if ok && (!errors.Is(pe, ErrTruncated) || pe.Offset > n || pe.Want == "") || !ok && err != nil {
+				t.Fatalf("version %d cut at %d: %v, %v", version, n, pe, err)
 			}
 		}
 		if want := 5; clean != want { // after the principal and each entry but the last
@@ -336,6 +379,38 @@ func TestHugeCounts(t *testing.T) {
 	}
 	if _, err := Parse(make([]byte, MaxSize+1)); !errors.Is(err, ErrMalformed) {
 		t.Errorf("too large: %v", err)
+	}
+}
+
+// More entries than a cache has are refused before they take memory, and as fast as
+// they are read.
+func TestManyEntries(t *testing.T) {
+	head, err := (&Cache{Client: alice}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty, err := new(Credential).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := append(head[:len(head):len(head)], bytes.Repeat(empty, MaxEntries)...)
+	if c := parse(t, most); len(c.Credentials) != MaxEntries {
+		t.Errorf("%d entries, want %d", len(c.Credentials), MaxEntries)
+	}
+	b := append(head[:len(head):len(head)], bytes.Repeat(empty, (60<<20)/len(empty))...)
+	n := allocated(16<<20, func() { _, err = Parse(b) })
+	if n > 16<<20 {
+		t.Errorf("%d bytes of memory", n)
+	}
+	for name, b := range map[string][]byte{"60 MiB": b, "one more": append(most[:len(most):len(most)], empty...)} {
+		_, err := Parse(b)
+		if pe, ok := errors.AsType[*ParseError](err); !ok || !errors.Is(err, ErrMalformed) || pe.Offset != len(most) || !strings.Contains(err.Error(), "at most 16384 entries") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// The most that there may be, and a torn one.
+	if c := parse(t, most[:len(most)-1]); len(c.Credentials) != MaxEntries-1 || c.Torn == nil {
+		t.Errorf("%d entries, torn: %v", len(c.Credentials), c.Torn)
 	}
 }
 

@@ -78,32 +78,35 @@ func (s *FileStore) State(context.Context) (string, error) {
 // attempts bounds how often a file is opened that was replaced meanwhile.
 const attempts = 1000
 
-// Load reads the file, opened anew each time since kinit replaces it.
+// Load reads the file, opened anew each time since kinit replaces it. Of one with
+// a torn tail it gives what is before ([Cache.Torn]).
 func (s *FileStore) Load(ctx context.Context) (*Cache, error) {
 	for i := 1; ; i++ {
 		c, replaced, err := s.load(ctx)
-		if err == nil {
-			return c, nil
+		if replaced && i < attempts && ctx.Err() == nil {
+			continue // what kdestroy takes away it overwrites first
 		}
-		if pe, ok := errors.AsType[*ParseError](err); ok {
-			// What kdestroy takes away it overwrites first.
-			if replaced && i < attempts && ctx.Err() == nil {
-				continue
-			}
+		switch pe, ok := errors.AsType[*ParseError](err); {
+		case ok:
 			pe.Name = s.name.String()
 			return nil, pe
+		case err != nil:
+			return nil, s.failed(err)
+		case c.Torn != nil:
+			c.Torn.Name = s.name.String()
 		}
-		return nil, s.failed(err)
+		return c, nil
 	}
 }
 
+// load reads the file once. What is not whole may have been replaced meanwhile.
 func (s *FileStore) load(ctx context.Context) (_ *Cache, replaced bool, _ error) {
 	b, info, err := s.read(ctx)
 	if err != nil {
 		return nil, false, err
 	}
 	c, err := Parse(b)
-	return c, err != nil && !isAt(info, s.path), err
+	return c, (err != nil || c.Torn != nil) && !isAt(info, s.path), err
 }
 
 func (s *FileStore) read(ctx context.Context) ([]byte, fs.FileInfo, error) {
@@ -124,7 +127,8 @@ func (s *FileStore) read(ctx context.Context) ([]byte, fs.FileInfo, error) {
 // Add appends in one write, in the format that the file has. Nothing is added
 // to a file of another principal ([ErrOtherClient]), nor behind half a
 // credential ([ErrTruncated]): whoever reads on would take the one for the rest
-// of the other. Of a write that fails nothing remains.
+// of the other. Nor is a file made so long that it would not be read. Of a write
+// that fails nothing remains.
 func (s *FileStore) Add(ctx context.Context, credentials ...Credential) error {
 	if len(credentials) == 0 {
 		return nil
@@ -166,11 +170,16 @@ func (s *FileStore) add(ctx context.Context, credentials []Credential) (replaced
 	if !isAt(info, s.path) {
 		return true, nil
 	}
-	c, layout, err := parseFile(b)
-	if err != nil {
+	c, p, err := parseFile(b)
+	switch {
+	case err != nil:
 		return false, err
+	case c.Torn != nil:
+		return false, c.Torn
+	case p.entries+len(credentials) > MaxEntries:
+		return false, fmt.Errorf("the file would have more than %d entries", MaxEntries)
 	}
-	w := &writer{layout: layout}
+	w := &writer{layout: p.layout}
 	for i := range credentials {
 		if client := credentials[i].Client; !client.Equal(c.Client) {
 			return false, fmt.Errorf("%w: %s, not %s", ErrOtherClient, c.Client, client)

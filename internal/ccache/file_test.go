@@ -49,10 +49,16 @@ func TestLoad(t *testing.T) {
 		t.Fatal(c, err)
 	}
 	// Opened anew each time.
-	write(t, path, testFile(t, 4)[:900])
+	b := testFile(t, 4)
+	write(t, path, b[:20])
 	_, err = s.Load(t.Context())
 	if !errors.Is(err, ErrTruncated) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "offset") {
-		t.Errorf("half a file: %v", err)
+		t.Errorf("half a principal: %v", err)
+	}
+	write(t, path, b[:len(b)-1])
+	torn, err := s.Load(t.Context())
+	if err != nil || len(torn.Credentials) != len(c.Credentials)-1 || torn.Torn == nil || torn.Torn.Name != s.name.String() {
+		t.Errorf("a torn tail: %v, %v", torn, err)
 	}
 	dir := filepath.Dir(path)
 	if _, err = OpenFile(filepath.Join(dir, "none")).Load(t.Context()); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "kinit") {

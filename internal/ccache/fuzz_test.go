@@ -102,18 +102,19 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		_, _ = c.TGT(Query{Now: start})
-		_, layout, err := parseFile(b)
+		_, read, err := parseFile(b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &writer{layout: layout}
+		c.Torn = nil // what is written is whole
+		w := &writer{layout: read.layout}
 		w.principal(c.Client)
 		for i := range c.Credentials {
 			w.credential(&c.Credentials[i])
 		}
 		p := newParser(w.b)
-		p.layout = layout
-		same := &Cache{Version: c.Version, Client: p.principal("client"), KDCOffset: c.KDCOffset, Config: c.Config}
+		p.layout = read.layout
+		same := &Cache{Version: c.Version, Client: p.principal("client"), KDCOffset: c.KDCOffset, Config: c.Config, Header: c.Header}
 		for p.off < len(p.b) {
 			p.entry(same, false)
 		}

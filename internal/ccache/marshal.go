@@ -10,20 +10,16 @@ import (
 )
 
 // Marshal returns the cache in format version 4, with the KDC offset in its
-// header and configuration entries first, as kinit writes them. Version is not
-// looked at. It is an error for a time to lie outside 1970 to 2106.
+// header and configuration entries first, as kinit writes them. Version and Torn
+// are not looked at. It is an error for a time to lie outside 1970 to 2106, and
+// for entries to be more than [MaxEntries].
 func (c *Cache) Marshal() ([]byte, error) {
+	if n := len(c.Config) + len(c.Credentials); n > MaxEntries {
+		return nil, fmt.Errorf("credential cache of %s: %d entries, more than %d", c.Client, n, MaxEntries)
+	}
 	w := &writer{layout: layout{version: 4}}
 	w.b = append(w.b, 5, 4)
-	w.u16(12)
-	w.u16(tagDelta)
-	w.u16(8)
-	s, us := c.KDCOffset/time.Second, c.KDCOffset%time.Second/time.Microsecond
-	if s < math.MinInt32 || s > math.MaxInt32 {
-		return nil, fmt.Errorf("credential cache: KDC offset %v exceeds 32 bits of seconds", c.KDCOffset)
-	}
-	w.u32(uint32(int32(s)))
-	w.u32(uint32(int32(us)))
+	w.header(c)
 	w.principal(c.Client)
 	for _, e := range c.Config {
 		cred := e.Credential(c.Client)
@@ -36,6 +32,40 @@ func (c *Cache) Marshal() ([]byte, error) {
 		return nil, fmt.Errorf("credential cache of %s: %w", c.Client, w.err)
 	}
 	return w.b, nil
+}
+
+// header writes the KDC offset, which may be left out if it is zero and there is no
+// room for it, and the fields that are not ours.
+func (w *writer) header(c *Cache) {
+	const most, offset = math.MaxUint16, 4 + 8
+	size := 0
+	for _, f := range c.Header {
+		size += 4 + len(f.Data)
+	}
+	with := c.KDCOffset != 0 || size+offset <= most
+	if with {
+		size += offset
+	}
+	if size > most {
+		w.err = fmt.Errorf("header of %d bytes, more than %d", size, most)
+		return
+	}
+	w.u16(uint16(size))
+	if with {
+		s, us := c.KDCOffset/time.Second, c.KDCOffset%time.Second/time.Microsecond
+		if s < math.MinInt32 || s > math.MaxInt32 {
+			w.err = fmt.Errorf("KDC offset %v exceeds 32 bits of seconds", c.KDCOffset)
+		}
+		w.u16(tagDelta)
+		w.u16(8)
+		w.u32(uint32(int32(s)))
+		w.u32(uint32(int32(us)))
+	}
+	for _, f := range c.Header {
+		w.u16(f.Type)
+		w.u16(uint16(len(f.Data)))
+		w.b = append(w.b, f.Data...)
+	}
 }
 
 // A writer appends in the encoding of one version.

@@ -44,6 +44,10 @@ func (e *ParseError) Unwrap() error { return e.Err }
 // MaxSize is the largest file that is read, in bytes.
 const MaxSize = 64 << 20
 
+// MaxEntries is how many entries of a cache are read, removed ones and
+// configuration included: some hundred times what a busy cache holds.
+const MaxEntries = 16384
+
 // maxComponents bounds a principal; real ones have two or three.
 const maxComponents = 64
 
@@ -53,7 +57,9 @@ const (
 	confName     = "krb5_ccache_conf_data"
 )
 
-// Parse reads a whole cache file. The result shares memory with b, and its
+// Parse reads a cache file. One that ends in the middle of an entry, as when a
+// program was stopped while it appended one, or in which an entry is damaged, gives
+// the entries before it, as to MIT's tools ([Cache.Torn]). The result shares memory with b, and its
 // principals share memory with one another. Errors are of type [*ParseError].
 // Memory use is bounded by a small multiple of len(b).
 func Parse(b []byte) (*Cache, error) {
@@ -68,16 +74,17 @@ type layout struct {
 	little  bool // integers of versions 1 and 2 have the byte order of a machine
 }
 
-func parseFile(b []byte) (*Cache, layout, error) {
+// parseFile is Parse, and returns the parser too, for what it saw of the file.
+func parseFile(b []byte) (*Cache, *parser, error) {
 	if len(b) > MaxSize {
-		return nil, layout{}, tooLarge("file")
+		return nil, nil, tooLarge("file")
 	}
 	p := newParser(b)
 	c := p.cache()
 	if p.err != nil {
-		return nil, layout{}, p.err
+		return nil, nil, p.err
 	}
-	return c, p.layout, nil
+	return c, p, nil
 }
 
 func tooLarge(what string) *ParseError {
@@ -94,6 +101,8 @@ type parser struct {
 	part  func(a, z int) []byte // of b, from a to z
 	known krb.Principal         // one that is likely to come again
 	names arena
+
+	entries int // read so far
 }
 
 func newParser(b []byte) *parser {
@@ -185,21 +194,29 @@ func (p *parser) cache() *Cache {
 	c := &Cache{Version: p.version}
 	switch p.version {
 	case 4:
-		c.KDCOffset = p.header()
+		p.header(c)
 	case 1, 2:
 		p.guessOrder()
 	}
 	c.Client = p.principal("default principal")
 	p.known = c.Client
+	if p.err != nil {
+		return nil
+	}
 	for p.off < len(p.b) {
+		if p.entries == MaxEntries {
+			p.fail(p.off, ErrMalformed, fmt.Sprintf("the end: a cache of at most %d entries", MaxEntries))
+			return nil
+		}
 		start, none := p.off, len(c.Credentials) == 0
 		p.entry(c, false)
 		if none && len(c.Credentials) == 1 {
 			// The others will be about as long.
 			n := (len(p.b) - p.off) / (p.off - start)
-			c.Credentials = slices.Grow(c.Credentials, n+n/8)
+			c.Credentials = slices.Grow(c.Credentials, min(n+n/8, MaxEntries))
 		}
 	}
+	c.Torn, p.err = p.err, nil
 	return c
 }
 
@@ -221,9 +238,8 @@ func (p *parser) guessOrder() {
 
 const tagDelta = 1
 
-// header reads the tagged fields of version 4 and returns the KDC offset.
-// Unknown tags are passed over.
-func (p *parser) header() (offset time.Duration) {
+// header reads the tagged fields of version 4. Unknown ones are kept as they are.
+func (p *parser) header(c *Cache) {
 	end := int(p.u16("header length"))
 	if end > len(p.b)-p.off {
 		p.short(end, "header")
@@ -237,21 +253,24 @@ func (p *parser) header() (offset time.Duration) {
 			p.fail(start, ErrMalformed, "header field that ends within the header")
 		}
 		value := p.take(n, "header field")
-		if p.err != nil || tag != tagDelta {
+		if p.err != nil {
+			return
+		}
+		if tag != tagDelta {
+			c.Header = append(c.Header, Typed{tag, value})
 			continue
 		}
 		if n != 8 {
 			p.fail(start, ErrMalformed, fmt.Sprintf("KDC offset of 8 bytes, not %d", n))
-			return 0
+			return
 		}
 		s, us := int32(binary.BigEndian.Uint32(value)), int32(binary.BigEndian.Uint32(value[4:]))
 		if us <= -1e6 || us >= 1e6 {
 			p.fail(start, ErrMalformed, "KDC offset with less than a million microseconds")
-			return 0
+			return
 		}
-		offset = time.Duration(s)*time.Second + time.Duration(us)*time.Microsecond
+		c.KDCOffset = time.Duration(s)*time.Second + time.Duration(us)*time.Microsecond
 	}
-	return offset
 }
 
 // principal reads one. Neither a realm nor a whole name that is known takes
@@ -335,6 +354,7 @@ func seconds(s uint32) time.Time {
 // entry reads one and adds it to c. As the last one it may not be followed by
 // anything.
 func (p *parser) entry(c *Cache, last bool) {
+	p.entries++
 	at := len(c.Credentials)
 	c.Credentials = slices.Grow(c.Credentials, 1)[:at+1]
 	cred := &c.Credentials[at]

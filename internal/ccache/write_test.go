@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,7 @@ import (
 func lastEntry(tb testing.TB, b []byte) int {
 	tb.Helper()
 	for n := len(b) - 1; n > 0; n-- {
-		if _, err := Parse(b[:n]); err == nil {
+		if c, err := Parse(b[:n]); err == nil && c.Torn == nil {
 			return n
 		}
 	}
@@ -118,6 +119,7 @@ func TestAddRefused(t *testing.T) {
 		"another client":    {whole, bobs, ErrOtherClient, "alice@EXAMPLE.TEST"},
 		"unfit":             {whole, old, nil, "32 bits"},
 		"half a credential": {whole[:len(whole)-3], good, ErrTruncated, "kinit"},
+		"one byte of one":   {append(whole[:len(whole):len(whole)], 0), good, ErrTruncated, "kinit"},
 		"empty":             {nil, good, ErrTruncated, "kinit"},
 		"no cache":          {[]byte("[libdefaults]\n"), good, ErrMalformed, "kinit"},
 		"junk at the end":   {append(whole[:len(whole):len(whole)], "junk"...), good, ErrTruncated, "kinit"},
@@ -169,6 +171,71 @@ func TestAddToTheLimit(t *testing.T) {
 	}
 	if after, err := s.State(t.Context()); err != nil || after != before {
 		t.Errorf("the file was changed: %v", err)
+	}
+}
+
+// Nor are more entries than would be read again; those that do not count as
+// tickets are among them.
+func TestAddToTheLastEntry(t *testing.T) {
+	good := parse(t, testFile(t, 4)).Credentials[1]
+	config := Config{Key: "k"}.Credential(alice)
+	removed := config
+	removed.Server.Realm = removedRealm
+	s := OpenFile(file(t, 4))
+	few := &Cache{Client: alice}
+	if err := s.Replace(t.Context(), few); err != nil {
+		t.Fatal(err)
+	}
+	for left := MaxEntries; left > 0; {
+		n := min(left, MaxEntries/4)
+		if err := s.Add(t.Context(), slices.Concat([]Credential{config, removed}, slices.Repeat([]Credential{good}, n-2))...); err != nil {
+			t.Fatal(err)
+		}
+		left -= n
+	}
+	if c, err := s.Load(t.Context()); err != nil || len(c.Credentials) != MaxEntries-8 || len(c.Config) != 4 {
+		t.Fatalf("%v", err)
+	}
+	before := read(t, s.path)
+	if err := s.Add(t.Context(), good); err == nil || !strings.Contains(err.Error(), "16384 entries") || !strings.Contains(err.Error(), s.path) {
+		t.Errorf("error %v", err)
+	}
+	if !bytes.Equal(before, read(t, s.path)) {
+		t.Error("the file was changed")
+	}
+	many := &Cache{Client: alice, Config: []Config{{Key: "k"}}, Credentials: slices.Repeat([]Credential{good}, MaxEntries)}
+	if err := s.Replace(t.Context(), many); err == nil || !strings.Contains(err.Error(), "16385 entries") {
+		t.Errorf("error %v", err)
+	}
+	many.Config = nil
+	if err := s.Replace(t.Context(), many); err != nil {
+		t.Error(err)
+	}
+	if c, err := s.Load(t.Context()); err != nil || len(c.Credentials) != MaxEntries {
+		t.Errorf("%v", err)
+	}
+}
+
+// A torn tail is left where it is, and gone when the file is written anew.
+func TestTornTailIsMended(t *testing.T) {
+	b := testFile(t, 4)
+	s := OpenFile(file(t, 4))
+	write(t, s.path, b[:len(b)-3])
+	torn, err := s.Load(t.Context())
+	if err != nil || torn.Torn == nil {
+		t.Fatal(torn, err)
+	}
+	if err := s.Replace(t.Context(), torn); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Load(t.Context())
+	if err != nil || got.Torn != nil {
+		t.Fatal(got, err)
+	}
+	want := parse(t, b)
+	want.Credentials = want.Credentials[:len(want.Credentials)-1]
+	if diff := cmp.Diff(want, got, compare...); diff != "" {
+		t.Error(diff)
 	}
 }
 
