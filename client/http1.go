@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/kerbchain/kerbchain/internal/replay"
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -69,7 +70,7 @@ func (f *http1Fallback) RoundTrip(r *http.Request) (*http.Response, error) {
 		return f.any.RoundTrip(r)
 	}
 	key := middleware.TargetOf(r.URL).Origin()
-	if middleware.HTTP1Wanted(r) {
+	if stage.HTTP1Wanted(r) {
 		resp, err := f.plain.RoundTrip(r)
 		if err == nil && resp.StatusCode != http.StatusUnauthorized {
 			f.remember(key)
@@ -114,7 +115,7 @@ func (f *http1Fallback) either(r *http.Request, key string) (*http.Response, err
 		resp.Request = r
 	}
 	if resp.ProtoMajor >= 2 && resp.Request != nil {
-		resp.Request = middleware.OfferHTTP1(resp.Request)
+		resp.Request = stage.OfferHTTP1(resp.Request)
 	}
 	return resp, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -136,7 +137,7 @@ func TestHTTP1Bodies(t *testing.T) {
 				if c := resp.Request.Context(); c == nil || resp.Request.Body != r.Body && !tc.getBody {
 					t.Errorf("the response names another request")
 				}
-				if !middleware.HTTP1Offered(resp) {
+				if !stage.HTTP1Offered(resp) {
 					t.Error("HTTP/1.1 is not offered")
 				}
 			}

@@ -375,27 +375,3 @@ func TestReasons(t *testing.T) {
 		}
 	}
 }
-
-// What a request says of HTTP/1.1 is the last word of it, and of the response
-// that a transport made of it.
-func TestHTTP1(t *testing.T) {
-	r := httptest.NewRequest(http.MethodGet, "https://a.test/", nil)
-	if middleware.HTTP1Wanted(r) || middleware.HTTP1Wanted(nil) || middleware.HTTP1Offered(nil) {
-		t.Error("wanted or offered by nobody")
-	}
-	over2 := func(r *http.Request) *http.Response { return &http.Response{ProtoMajor: 2, Request: r} }
-	if middleware.HTTP1Offered(over2(nil)) || middleware.HTTP1Offered(over2(r)) {
-		t.Error("offered by a transport that knows nothing of it")
-	}
-	offered := middleware.OfferHTTP1(r)
-	if !middleware.HTTP1Offered(over2(offered)) || middleware.HTTP1Wanted(offered) {
-		t.Error("not offered, or wanted")
-	}
-	if middleware.HTTP1Offered(&http.Response{ProtoMajor: 1, Request: offered}) {
-		t.Error("offered where it is what was used")
-	}
-	wanted := middleware.WantHTTP1(offered)
-	if !middleware.HTTP1Wanted(wanted) || middleware.HTTP1Offered(over2(wanted)) || middleware.HTTP1Wanted(r) {
-		t.Error("not wanted, or still offered, or wanted of the old request")
-	}
-}

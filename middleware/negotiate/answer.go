@@ -95,7 +95,7 @@ func (c *call) token(resp *http.Response, peer *side, target middleware.Target, 
 		// What is not mine was made before the server was asked: its connection,
 		// ticket or scheme may have been the wrong one.
 		return c.fresh(resp, peer, target)
-	case reason == nil && !c.http1 && !target.Proxy && middleware.HTTP1Offered(resp):
+	case reason == nil && !c.http1 && !target.Proxy && stages.HTTP1Offered(resp):
 		// Refused without a word over HTTP/2, as by servers that authenticate
 		// connections.
 		c.http1 = true

@@ -146,7 +146,7 @@ func (c *call) nextRequest() (*http.Request, error) {
 	case err != nil:
 		return nil, err
 	case c.http1:
-		return middleware.WantHTTP1(r), nil
+		return stages.WantHTTP1(r), nil
 	}
 	return r, nil
 }

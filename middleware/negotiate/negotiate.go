@@ -173,8 +173,8 @@ const (
 // A refusal is answered again, once in a call for each of these reasons: a server
 // that says that it cannot use the ticket at hand (KRB-ERROR 31, 32, 41 and 44)
 // gets a fresh one, if there is one ([middleware.Discarder]); one that refuses a
-// token without a word over HTTP/2 is asked over HTTP/1.1, if the transport does
-// that ([middleware.WantHTTP1]); and a request that another stage signed and that
+// token without a word over HTTP/2 is asked over HTTP/1.1, if the transport can, as
+// those that package client makes can; and a request that another stage signed and that
 // is answered 401 without a challenge or a body, as of a session that is over, is
 // signed anew.
 func New(in middleware.Initiator, o Options) kerbchain.Middleware {

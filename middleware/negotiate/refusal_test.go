@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/negotiate"
@@ -306,12 +307,12 @@ func TestSessionEnds(t *testing.T) {
 func overHTTP2(reply stagetest.Reply, heeds bool) stagetest.Reply {
 	return func(r *http.Request) (*http.Response, error) {
 		resp, err := reply(r)
-		if err != nil || middleware.HTTP1Wanted(r) && heeds {
+		if err != nil || stage.HTTP1Wanted(r) && heeds {
 			return resp, err
 		}
 		resp.Proto, resp.ProtoMajor, resp.ProtoMinor = "HTTP/2.0", 2, 0
 		if heeds {
-			resp.Request = middleware.OfferHTTP1(resp.Request)
+			resp.Request = stage.OfferHTTP1(resp.Request)
 		}
 		return resp, nil
 	}
@@ -353,7 +354,7 @@ func TestHTTP1(t *testing.T) {
 				resp, err := srv.Next(r)
 				all := srv.Requests()
 				s := strings.TrimPrefix(all[len(all)-1].Auth, "Negotiate ")
-				if middleware.HTTP1Wanted(r) {
+				if stage.HTTP1Wanted(r) {
 					s += " HTTP/1.1"
 				}
 				if b := all[len(all)-1].Body; b != "data" {
