@@ -22,8 +22,9 @@ type place struct {
 	lab        *lab
 	env        environment // KRB5CCNAME names the place
 	collection bool
-	steps      bool     // a cache is not replaced at once, but made anew in steps
+	steps      int      // how often kinit makes a cache anew in steps for a test; 0 where it is replaced at once
 	within     []string // the command that runs programs where they find it
+	daemon     *os.Process
 }
 
 func (p *place) run(t *testing.T, stdin, name string, args ...string) result {
@@ -78,7 +79,8 @@ func TestCaches(t *testing.T) {
 		"FILE":      {env: l.env.with("KRB5CCNAME", "FILE:"+filepath.Join(t.TempDir(), "ccache"))},
 		"bare path": {env: l.env.with("KRB5CCNAME", filepath.Join(t.TempDir(), "ccache"))},
 		"DIR":       {env: l.env.with("KRB5CCNAME", "DIR:"+t.TempDir()), collection: true},
-		"KCM":       kcmPlace(t, l),
+		"KCM":       heimdalKCM(t, l),
+		"KCM sssd":  sssdKCM(t, l),
 	}
 	maps.Copy(places, keyringPlaces(t, l))
 	for name, p := range places {
@@ -90,8 +92,11 @@ func TestCaches(t *testing.T) {
 			if p.collection {
 				t.Run("collection", p.testCollection)
 			}
-			if p.steps {
+			if p.steps > 0 {
 				t.Run("kinit meanwhile", p.testKinitMeanwhile)
+			}
+			if p.daemon != nil {
+				t.Run("hung daemon", p.testHungDaemon)
 			}
 		})
 	}
@@ -208,11 +213,10 @@ func (p *place) testCollection(t *testing.T) {
 // testKinitMeanwhile runs kinit over and over. While it is at it the cache is
 // gone, or empty, or has no tickets yet; nobody who asks for one may see that.
 func (p *place) testKinitMeanwhile(t *testing.T) {
-	const rounds = 200
 	p.kinit(t, "alice")
 	line := append(slices.Clone(p.within), tool(t, "sh"), "-ec",
 		`i=0; while [ $i -lt "$1" ]; do "$2" -k -t "$3" alice; i=$((i+1)); done`,
-		"sh", strconv.Itoa(rounds), tool(t, "kinit"), p.lab.path("alice.keytab"))
+		"sh", strconv.Itoa(p.steps), tool(t, "kinit"), p.lab.path("alice.keytab"))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	loop := exec.CommandContext(ctx, line[0], line[1:]...)

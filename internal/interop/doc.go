@@ -1,6 +1,6 @@
 // Package interop holds the tests against real peers: the KDCs of MIT krb5,
 // Heimdal and Samba's Active Directory, Apache httpd with mod_auth_gssapi, Squid, MIT's
-// tools and its GSS-API library, Heimdal's kcm daemon, the kernel's keyrings,
+// tools and its GSS-API library, the kcm daemons of Heimdal and sssd, the kernel's keyrings,
 // curl, pywinrm. Some run our client against these peers, others real clients
 // against fakekdc. They are built with the tag interop alone:
 //

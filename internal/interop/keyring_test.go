@@ -29,7 +29,7 @@ func keyringPlaces(t *testing.T, l *lab) map[string]*place {
 	}
 	within := []string{keyctl, "session", name}
 	at := func(ccname string, collection bool) *place {
-		return &place{env: l.env.with("KRB5CCNAME", "KEYRING:"+ccname), collection: collection, steps: true, within: within}
+		return &place{env: l.env.with("KRB5CCNAME", "KEYRING:"+ccname), collection: collection, steps: 200, within: within}
 	}
 	places := map[string]*place{
 		"KEYRING session": at("session:"+name, true),

@@ -144,7 +144,7 @@ func must(t *testing.T, env environment, stdin, name string, args ...string) res
 
 // serve starts a server that ends with the test, and returns when all its
 // addresses take connections.
-func serve(t *testing.T, env environment, as *syscall.Credential, addrs []string, name string, args ...string) {
+func serve(t *testing.T, env environment, as *syscall.Credential, addrs []string, name string, args ...string) *os.Process {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Env = env.list()
@@ -178,6 +178,7 @@ func serve(t *testing.T, env environment, as *syscall.Credential, addrs []string
 			t.Fatalf("%s does not listen at %s", name, addr)
 		}
 	}
+	return cmd.Process
 }
 
 func listening(addr string) bool {
