@@ -55,6 +55,14 @@ func ReplyError(code int32, edata []byte) Fault {
 	return Fault{fault{name: krb.ErrorName(code), code: code, edata: edata}}
 }
 
+// ReplyNTStatus answers with a KRB-ERROR of the code whose e-data is the reason that
+// Active Directory gives (MS-KILE 2.2.2), such as 0xC0000072 for an account that is
+// disabled.
+func ReplyNTStatus(code int32, status uint32) Fault {
+	s := krb.NTStatus(status)
+	return Fault{fault{name: krb.ErrorName(code) + ", " + s.String(), code: code, edata: krb.ExtendedError(s)}}
+}
+
 // GarbageEData answers that pre-authentication is required, with e-data that is
 // no METHOD-DATA.
 func GarbageEData() Fault {

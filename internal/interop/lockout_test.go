@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/kerberos"
 )
 
@@ -88,11 +89,7 @@ const adPassword = "new and long"
 
 // testLockOut does so with an Active Directory domain whose threshold is three.
 func (l *lab) testLockOut(t *testing.T) {
-	conf := filepath.Join(l.path("ad"), "smb.conf")
-	env := environment{"HOME": l.dir}
-	samba := func(args ...string) result {
-		return must(t, env, "", debianPython(t), append([]string{tool(t, "samba-tool")}, append(args, "--configfile="+conf)...)...)
-	}
+	samba := func(args ...string) { l.samba(t, args...) }
 	samba("domain", "passwordsettings", "set", "--account-lockout-threshold=3", "--account-lockout-duration=30", "--reset-account-lockout-after=30")
 	for _, user := range []string{"svc", "control"} {
 		samba("user", "create", user, adPassword)
@@ -112,6 +109,64 @@ func (l *lab) testLockOut(t *testing.T) {
 		if r := kinit("svc", adPassword); r.code != 0 {
 			t.Errorf("%s: the account is locked: %v", name, r)
 		}
+	}
+}
+
+// samba runs samba-tool on the domain.
+func (l *lab) samba(t *testing.T, args ...string) {
+	t.Helper()
+	conf := filepath.Join(l.path("ad"), "smb.conf")
+	must(t, environment{"HOME": l.dir}, "", debianPython(t), append([]string{tool(t, "samba-tool")}, append(args, "--configfile="+conf)...)...)
+}
+
+// testNTStatus has accounts that may not log on, of which the domain says why.
+func (l *lab) testNTStatus(t *testing.T) {
+	l.samba(t, "user", "create", "off", adPassword)
+	l.samba(t, "user", "disable", "off")
+	l.samba(t, "user", "create", "fresh", adPassword, "--must-change-at-next-login")
+	l.samba(t, "user", "create", "gone", adPassword)
+	l.samba(t, "user", "setexpiry", "gone", "--days=-1")
+	for user, want := range map[string][]string{
+		"off":   {"KDC_ERR_CLIENT_REVOKED, STATUS_ACCOUNT_DISABLED", "the account is disabled"},
+		"fresh": {"KDC_ERR_KEY_EXPIRED, STATUS_PASSWORD_MUST_CHANGE", "kpasswd"},
+		"gone":  {"STATUS_ACCOUNT_EXPIRED", "the account has expired"},
+	} {
+		t.Run(user, func(t *testing.T) {
+			r := l.get(t, l.env, "--principal", user, "--password-file", passwordFile(t, adPassword), l.url(t, "http", "/auth/hello"))
+			wantGet(t, r, exitCredentials, want...)
+		})
+	}
+}
+
+// TestNTStatusNames compares our names of NTSTATUS codes with those of Samba.
+func TestNTStatusNames(t *testing.T) {
+	t.Parallel()
+	script := "from samba import ntstatus\n" +
+		"for n in dir(ntstatus):\n" +
+		"    if n.startswith('NT_STATUS_'): print(n[3:], getattr(ntstatus, n))\n"
+	theirs := map[string]uint64{}
+	for line := range strings.Lines(must(t, nil, "", debianPython(t), "-c", script).stdout) {
+		var name string
+		var code uint64
+		if _, err := fmt.Sscan(line, &name, &code); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		theirs[name] = code
+	}
+	known := 0
+	for code := range uint64(0x1000) {
+		code |= 0xC0000000
+		name := krb.NTStatus(code).String()
+		if !strings.HasPrefix(name, "STATUS_") {
+			continue
+		}
+		known++
+		if theirs[name] != code {
+			t.Errorf("%s is %#x, and %#x for Samba", name, code, theirs[name])
+		}
+	}
+	if known == 0 {
+		t.Error("no code has a name")
 	}
 }
 

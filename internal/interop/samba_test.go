@@ -130,6 +130,7 @@ func TestSamba(t *testing.T) {
 		"client retry":         l.testRetryKDC,
 		"renewal":              l.testRenewal,
 		"lock-out":             l.testLockOut,
+		"NTSTATUS":             l.testNTStatus,
 	} {
 		t.Run(name, test)
 	}

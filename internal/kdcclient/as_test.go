@@ -16,6 +16,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/types"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/stagetest"
 )
 
 func TestASEtypes(t *testing.T) {
@@ -261,6 +262,33 @@ func TestASRefusals(t *testing.T) {
 				t.Errorf("%d requests after a skew, want one retry", k.count(0))
 			}
 		})
+	}
+}
+
+// A domain's reason takes the place of the guesses that its error code allows.
+func TestASStatus(t *testing.T) {
+	for status, hint := range statusHints {
+		for _, code := range []int32{krb.CodeClientRevoked, krb.CodePolicy, krb.CodePreauthFailed} {
+			t.Run(fmt.Sprintf("%v, %s", status, krb.ErrorName(code)), func(t *testing.T) {
+				k := newScripted(t, realmA)
+				k.before = func(r *request) ([][]byte, bool) {
+					b := k.refuse(r, code, krb.ExtendedError(status))
+					if r.network == "tcp" {
+						b = framed(b)
+					}
+					return [][]byte{b}, true
+				}
+				k.start()
+				_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, "x")})
+				e := failure(t, err)
+				if e.Hint != hint || e.Code != code || e.Temporary() || e.Credentials() != (code != krb.CodePolicy) || !strings.Contains(err.Error(), status.String()) {
+					t.Errorf("%+v", e)
+				}
+				for _, wrong := range stagetest.Prose(err.Error()) {
+					t.Errorf("%s: %v", wrong, err)
+				}
+			})
+		}
 	}
 }
 

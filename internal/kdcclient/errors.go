@@ -346,11 +346,30 @@ func (c *call) refused(r *reply) *Error {
 	case krb.CodeWrongRealm:
 		e.Hint = hintCapitals(c.realm)
 	}
+	if hint, ok := statusHints[ke.NTStatus()]; ok {
+		e.Hint = hint
+	}
 	if e.ClientRealm != "" {
 		e.Hint = join(fmt.Sprintf("the KDC says that the principal belongs to realm %s: ask for it there, or allow the KDC to say so (canonicalize = true in krb5.conf)",
 			printable.Text(shorten(e.ClientRealm))), e.Hint)
 	}
 	return e
+}
+
+// statusHints say what to do where the KDC of a domain gives its reason.
+var statusHints = map[krb.NTStatus]string{
+	krb.StatusAccountDisabled:        "the account is disabled: ask the domain's administrator",
+	krb.StatusAccountExpired:         "the account has expired: ask the domain's administrator",
+	krb.StatusAccountLockedOut:       "the account is locked after wrong passwords: wait, or have it unlocked, and look for who still uses an old password or a stale keytab",
+	krb.StatusPasswordExpired:        "the password has expired: change it with kpasswd",
+	krb.StatusPasswordMustChange:     "the password must be changed before it can be used: change it with kpasswd",
+	krb.StatusInvalidLogonHours:      "the account may not log on at this hour: ask the domain's administrator (logonHours)",
+	krb.StatusInvalidWorkstation:     "the account may not log on from this machine: ask the domain's administrator (userWorkstations)",
+	krb.StatusAccountRestriction:     "a restriction of the account forbids it, such as Protected Users, an authentication policy or an empty password: ask the domain's administrator",
+	krb.StatusLogonTypeNotGranted:    "the account has no right to this kind of logon: ask the domain's administrator",
+	krb.StatusSmartcardLogonRequired: "the account must log on with a smart card: log on with one, and use the system's credentials or a cache",
+	krb.StatusAuthenticationFirewall: "the service's domain trusts ours selectively: have the account allowed to authenticate to the service's computer there",
+	krb.StatusTimeDifferenceAtDC:     "set the clock of one of the two right (NTP)",
 }
 
 // clientRealm returns where a KDC says that a client is rather to be found (RFC

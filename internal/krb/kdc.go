@@ -74,11 +74,14 @@ type KRBError struct {
 	Data   []byte    // e-data
 }
 
-// Error returns the name of the code, and the peer's text.
+// Error returns the name of the code, the peer's text, and Active Directory's reason.
 func (e *KRBError) Error() string {
 	s := ErrorName(e.Code)
 	if e.Text != "" {
 		s += fmt.Sprintf(" (%s)", e.Text)
+	}
+	if status := e.NTStatus(); status != 0 {
+		s += ", " + status.String()
 	}
 	return s
 }
