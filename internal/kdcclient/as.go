@@ -183,7 +183,7 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 			case code == krb.CodePreauthFailed && !a.key.Key.IsZero():
 				e.Err = fmt.Errorf("%w with %s", r.err, a.key.named())
 			case code == krb.CodePreauthRequired:
-				e.Err = fmt.Errorf("%w of the types %s, though a timestamp was sent", r.err, listTypes(r.err.Data))
+				e.Err = fmt.Errorf("%w, though an encrypted timestamp was sent%s", r.err, offered(r.err.Data))
 			case code == krb.CodeEtypeNoSupport:
 				e.Err = fmt.Errorf("%w for keys of types %s", r.err, etypeNames(a.etypes))
 			}
@@ -303,10 +303,7 @@ func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 		others = others || p.Type != paEtypeInfo2 && p.Type != paEtypeInfo && p.Type != paPWSalt
 	}
 	if !timestamp && others {
-		e := a.refused(r)
-		e.Err = fmt.Errorf("%w of the types %s", r.err, listTypes(r.err.Data))
-		e.Hint = fmt.Sprintf("the KDC takes no encrypted timestamp from this client: it has no key for it of the types %s, or wants another kind of pre-authentication", etypeNames(a.etypes))
-		return e
+		return a.noTimestamp(r)
 	}
 	var why error
 	for _, etype := range a.etypes {
@@ -584,16 +581,4 @@ func etypeNames(etypes []int32) string {
 		names[i] = krb.EtypeName(e)
 	}
 	return strings.Join(names, " ")
-}
-
-func listTypes(methodData []byte) string {
-	padata, err := krb.ParsePADatas(methodData)
-	if err != nil || len(padata) == 0 {
-		return "none"
-	}
-	types := make([]string, len(padata))
-	for i, p := range padata {
-		types[i] = fmt.Sprint(p.Type)
-	}
-	return strings.Join(types, " ")
 }
