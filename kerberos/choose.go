@@ -21,7 +21,9 @@ import (
 // client is of the server's realm, or of the longest realm that the host's name
 // ends in; else the primary one.
 func (c *cacheCredentials) choose(ctx context.Context, server krb.Principal) (string, uint64, error) {
+	done := doing(ctx, "looking for the credential cache")
 	primary, err := c.collection.Primary(ctx)
+	done()
 	if err != nil {
 		hint := "run kinit"
 		if _, ok := errors.AsType[*ccache.UnsupportedTypeError](err); ok {

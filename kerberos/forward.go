@@ -31,7 +31,7 @@ func (s *Source) ForwardedTicket(ctx context.Context, service Ticket) (Ticket, e
 	t, err := s.services.do(ctx, key, func(ctx context.Context) (Ticket, error) { return s.forward(ctx, service, key) })
 	var known *middleware.Error
 	if err != nil && ctx.Err() != nil && !errors.As(err, &known) {
-		return Ticket{}, s.gaveUp(ctx, spn)
+		return Ticket{}, s.gaveUp(ctx, spn, err)
 	}
 	return t, err
 }

@@ -220,20 +220,25 @@ func (s *Source) ServiceTicket(ctx context.Context, spn string) (Ticket, error) 
 		}
 	}
 	if ctx.Err() != nil {
-		return Ticket{}, s.gaveUp(ctx, spn)
+		return Ticket{}, s.gaveUp(ctx, spn, nil)
 	}
 	t, err := s.services.do(ctx, spn, func(ctx context.Context) (Ticket, error) { return s.fetch(ctx, spn) })
 	var known *middleware.Error
 	if err != nil && ctx.Err() != nil && !errors.As(err, &known) {
-		return Ticket{}, s.gaveUp(ctx, spn)
+		return Ticket{}, s.gaveUp(ctx, spn, err)
 	}
 	return t, err
 }
 
 // gaveUp is the error of a caller whose context ended first. Whoever still
 // waits goes on waiting, so what came of it is not known; whom it is waited for
-// is.
-func (s *Source) gaveUp(ctx context.Context, spn string) error {
+// is, and mostly what the work was at.
+func (s *Source) gaveUp(ctx context.Context, spn string, err error) error {
+	if left, ok := errors.AsType[*gaveUpError](err); ok && left.doing != "" {
+		return &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: s.o.Principal, Retryable: true,
+			Err:  ended.Because(ctx, "gave up "+left.doing, nil),
+			Hint: "is it locked by another process, or does its file system or daemon not answer?"}
+	}
 	e := &middleware.Error{Stage: stage, Kind: middleware.ErrKDC, SPN: spn, Principal: s.o.Principal, KDC: s.conf.DefaultRealm,
 		Err:  ended.Because(ctx, "gave up waiting for a ticket", nil),
 		Hint: "allow more time, or check that the KDC can be reached"}
