@@ -232,6 +232,10 @@ func (l *streamLeg) Read(p []byte) (int, error) {
 			l.pos += int64(n)
 			s.mu.Unlock()
 			return n, err
+		case l.ctx.Err() != nil:
+			s.mu.Unlock()
+			_ = s.shut() // the context says why
+			return 0, ended.Because(l.ctx, "reading the request body", nil)
 		case s.err != nil:
 			err := s.err
 			s.mu.Unlock()
@@ -260,8 +264,6 @@ func (l *streamLeg) Read(p []byte) (int, error) {
 		case <-fetching:
 		case <-l.done:
 		case <-l.ctx.Done():
-			_ = s.shut() // the context says why
-			return 0, ended.Because(l.ctx, "reading the request body", nil)
 		}
 		s.mu.Lock()
 	}

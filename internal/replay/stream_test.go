@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -151,6 +152,46 @@ func TestStreamIsClosed(t *testing.T) {
 						t.Error("no error")
 					}
 					synctest.Wait()
+					if n := body.closes.Load(); n != 1 {
+						t.Errorf("closed %d times", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// No Read begins for a request whose context has ended: the body is closed then, which
+// must not meet a Read.
+func TestContextEndedBeforeRead(t *testing.T) {
+	for name, o := range map[string]Options{"kept": {}, "not kept": {Limit: -1}, "beyond the limit": {Limit: 2}} {
+		for _, began := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, began %v", name, began), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					cause := errors.New("cause")
+					ctx, cancel := context.WithCancelCause(t.Context())
+					body := &counted{Reader: iotest.OneByteReader(strings.NewReader("the body"))}
+					b, err := New(request(t, body).WithContext(ctx), o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					leg := must(t, b)
+					if began && !reads(leg, make([]byte, 4)) {
+						t.Error("cannot be read")
+					}
+					before := body.reads.Load()
+					cancel(cause)
+					for range 3 {
+						if n, err := leg.Read(make([]byte, 4)); n != 0 || !errors.Is(err, cause) {
+							t.Errorf("%d bytes, error %v", n, err)
+						}
+					}
+					synctest.Wait()
+					if n, m := body.closes.Load(), body.reads.Load()-before; n != 1 || m != 0 {
+						t.Errorf("closed %d times, read %d times", n, m)
+					}
+					leg.Close()
+					b.Close()
 					if n := body.closes.Load(); n != 1 {
 						t.Errorf("closed %d times", n)
 					}
