@@ -11,10 +11,9 @@ import (
 )
 
 const (
-	kind          = "KCM"
-	maxName       = 1024  // bytes
-	maxStores     = 4096  // caches of a collection
-	maxCredential = 16384 // entries of a cache
+	kind      = "KCM"
+	maxName   = 1024 // bytes
+	maxStores = 4096 // caches of a collection
 )
 
 // Options say how to reach the daemon.
@@ -116,7 +115,7 @@ func (c *collection) Stores(ctx context.Context) ([]ccache.Store, error) {
 		} else if ok {
 			out = append(out, c.store(primary))
 		}
-		for _, id := range uuids {
+		for _, id := range uuids[:min(len(uuids), maxStores)] {
 			if len(out) == maxStores {
 				break
 			}

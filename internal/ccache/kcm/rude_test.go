@@ -278,7 +278,7 @@ func TestReplies(t *testing.T) {
 		"short offset":             {[][]byte{ok, reply(0, 0, u32(0)[:3])}, ccache.ErrMalformed, "offset"},
 		"no number of credentials": {[][]byte{ok, offset, reply(0, 0, nil)}, ccache.ErrTruncated, "a number of credentials"},
 		"4 billion credentials":    {[][]byte{ok, offset, reply(0, 0, u32(1<<32-1))}, ccache.ErrTruncated, "4294967295"},
-		"too many credentials":     {[][]byte{ok, offset, reply(0, 0, append(u32(maxCredential+1), make([]byte, 4*maxCredential+4)...))}, ccache.ErrMalformed, "at most"},
+		"too many credentials":     {[][]byte{ok, offset, reply(0, 0, append(u32(ccache.MaxEntries+1), make([]byte, 4*ccache.MaxEntries+4)...))}, ccache.ErrMalformed, "at most"},
 		"credential beyond reply":  {[][]byte{ok, offset, reply(0, 0, slices.Concat(u32(1), u32(9), u32(0)))}, ccache.ErrTruncated, "9 bytes"},
 		"number beyond list":       {[][]byte{ok, offset, reply(0, 0, slices.Concat(u32(2), u32(4), u32(0)))}, ccache.ErrTruncated, "length of a credential"},
 		"empty credential":         {[][]byte{ok, offset, reply(0, 0, slices.Concat(u32(1), u32(0)))}, ccache.ErrTruncated, ""},
@@ -287,7 +287,7 @@ func TestReplies(t *testing.T) {
 		"list refused":             {[][]byte{ok, offset, reply(0, ccNoMem, nil)}, nil, "GET_CRED_LIST"},
 		"both lists refused":       {[][]byte{ok, offset, reply(0, fccInternal, nil), reply(0, fccInternal, nil)}, nil, "GET_CRED_UUID_LIST"},
 		"a UUID and a half":        {[][]byte{ok, offset, reply(0, ccNoSupp, nil), reply(0, 0, make([]byte, 24))}, ccache.ErrTruncated, "16 bytes"},
-		"too many UUIDs":           {[][]byte{ok, offset, reply(0, ccNoSupp, nil), reply(0, 0, make([]byte, 16*(maxCredential+1)))}, ccache.ErrMalformed, "at most"},
+		"too many UUIDs":           {[][]byte{ok, offset, reply(0, ccNoSupp, nil), reply(0, 0, make([]byte, 16*(ccache.MaxEntries+1)))}, ccache.ErrMalformed, "at most"},
 		"one refused":              {[][]byte{ok, offset, reply(0, ccNoSupp, nil), reply(0, 0, make([]byte, 16)), reply(0, ccNoMem, nil)}, nil, "GET_CRED_BY_UUID"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -131,7 +131,7 @@ func (s *session) credentials(name string) (list [][]byte, complete bool, err er
 	if err != nil {
 		return nil, false, err
 	}
-	if len(ids) > maxCredential {
+	if len(ids) > ccache.MaxEntries {
 		return nil, false, s.explain(tooMany(len(ids)))
 	}
 	complete = true

@@ -296,6 +296,33 @@ func TestManyStores(t *testing.T) {
 	}
 }
 
+// A daemon that lists more caches than it has keeps nobody waiting for long.
+func TestManyPhantoms(t *testing.T) {
+	f := start(t, dialects["sssd"])
+	asked := 0
+	f.locked(func() {
+		f.primary = "1000"
+		for n := range maxStores + 10 {
+			f.initialize(fmt.Sprintf("1000:%d", n), []byte{0})
+		}
+		f.before = func(op opcode, _ string) (status, result int32, answered bool) {
+			if op == opGetCacheByUUID {
+				asked++
+				return 0, ccEnd, true
+			}
+			return 0, 0, false
+		}
+	})
+	if list, err := f.open(t, "KCM:").Stores(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("%d caches, %v", len(list), err)
+	}
+	f.locked(func() {
+		if asked != maxStores {
+			t.Errorf("asked about %d caches", asked)
+		}
+	})
+}
+
 // sssd that cannot remove has two entries about one thing, the newer one first.
 func TestConfigTwice(t *testing.T) {
 	f := start(t, dialects["sssd, old"])

@@ -171,7 +171,7 @@ func parseList(b []byte) ([][]byte, error) {
 	if uint64(count)*4 > uint64(len(b)-off) {
 		return nil, truncated(0, fmt.Sprintf("a number of credentials that fits into %d bytes, not %d", len(b)-off, count))
 	}
-	if count > maxCredential {
+	if count > ccache.MaxEntries {
 		return nil, tooMany(count)
 	}
 	out := make([][]byte, 0, count)
@@ -195,7 +195,7 @@ func parseList(b []byte) ([][]byte, error) {
 }
 
 func tooMany[N int | uint32](n N) error {
-	return malformed(0, fmt.Sprintf("a cache of at most %d credentials, not %d", maxCredential, n))
+	return malformed(0, fmt.Sprintf("a cache of at most %d credentials, not %d", ccache.MaxEntries, n))
 }
 
 func truncated(off int, want string) error {

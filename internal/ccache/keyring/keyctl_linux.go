@@ -32,8 +32,8 @@ const (
 )
 
 const (
-	maxPayload = 1 << 20 // bytes of one key
-	maxKeys    = 1 << 16 // keys in one keyring
+	maxPayload = 1 << 20               // bytes of one key
+	maxKeys    = ccache.MaxEntries + 2 // keys in one keyring: principal and time offsets are no entries
 )
 
 var errChanging = errors.New("the key grows faster than it can be read")
@@ -83,6 +83,9 @@ func read(id serial) ([]byte, error) { return ask("keyctl_read", unix.KEYCTL_REA
 // list returns what a keyring holds.
 func list(ring serial) ([]serial, error) {
 	b, err := ask("keyctl_read", unix.KEYCTL_READ, ring, 4*maxKeys)
+	if pe, ok := errors.AsType[*ccache.ParseError](err); ok {
+		pe.Want = fmt.Sprintf("at most %d keys in a keyring", maxKeys)
+	}
 	return parseSerials(b), err
 }
 

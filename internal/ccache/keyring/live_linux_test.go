@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"regexp"
@@ -503,6 +504,32 @@ func TestLargePayload(t *testing.T) {
 	}
 	if id, err := search(threadRing, kindRing, scratch, 0); !absent(err) {
 		t.Errorf("keyring %d was left behind: %v", id, err)
+	}
+}
+
+// A cache of more keys than are read is refused, and so is a collection of as many.
+func TestManyKeys(t *testing.T) {
+	newSession(t)
+	s := openStore(t, "session:lab")
+	if err := s.Replace(t.Context(), current(t, "second", 1)); err != nil {
+		t.Fatal(err)
+	}
+	ring := must(s.at.findCache(t.Context(), s.at.cache))(t)
+	for i := len(must(list(ring))(t)); i < maxKeys; i++ {
+		if _, err := addKey(ring, kindRing, fmt.Sprint(i), nil); errors.Is(err, unix.EDQUOT) {
+			t.Skipf("the user may not have as many keys: %v", err)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Load(t.Context()); err != nil {
+		t.Errorf("%d keys: %v", maxKeys, err)
+	}
+	put(t, ring, kindRing, "one more", nil)
+	for name, err := range map[string]error{"load": errOf(s.Load(t.Context())), "state": errOf(s.State(t.Context()))} {
+		if pe, ok := errors.AsType[*ccache.ParseError](err); !ok || !errors.Is(err, ccache.ErrMalformed) || !strings.Contains(err.Error(), "at most 16386 keys in a keyring") || pe.Name != s.Name().String() {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
