@@ -114,6 +114,7 @@ type member struct {
 	mu    sync.Mutex
 	last  *ccache.Cache // the last that could be read whole
 	state string        // of last
+	held  holding       // what was seen of it to choose among several
 }
 
 // member returns the one of a store, which it makes at need.

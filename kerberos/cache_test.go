@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -286,6 +287,148 @@ func TestChoiceOfCache(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestValidCacheIsPreferred: of several caches of one client one that holds something
+// valid is used, however the client was chosen; and nobody else's in its place.
+func TestValidCacheIsPreferred(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithUser("bob", "x"), fakekdc.WithLifetime(time.Hour, time.Hour))
+	until := func(who string, end time.Duration, services ...string) []byte {
+		c, err := ccache.Parse(realm.CCache(who, services...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range c.Credentials {
+			c.Credentials[i].StartTime = clock.Now().Add(-time.Hour)
+			c.Credentials[i].EndTime = clock.Now().Add(end)
+		}
+		b, err := c.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	const over, good = -time.Minute, time.Hour
+	withoutTGT := func(end time.Duration) []byte {
+		c, err := ccache.Parse(until("alice", end, spn))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Credentials = c.Credentials[1:]
+		b, err := c.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	ahead := func(b []byte) []byte { // its KDC's clock is two hours ahead of ours
+		c, err := ccache.Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.KDCOffset = 2 * time.Hour
+		if b, err = c.Marshal(); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for name, tc := range map[string]struct {
+		caches    map[string][]byte
+		principal string
+		identity  string
+		spn       string
+		want      string // the cache
+		says      string
+	}{
+		"primary":                  {caches: map[string][]byte{"tktA": until("alice", over), "tktB": until("bob", good), "tktC": until("alice", good)}, want: "tktC"},
+		"primary is valid":         {caches: map[string][]byte{"tktA": until("alice", good), "tktC": until("alice", 2*good)}, want: "tktA"},
+		"principal":                {caches: map[string][]byte{"tktA": until("bob", over), "tktB": until("alice", over), "tktC": until("alice", good)}, principal: "alice", want: "tktC"},
+		"principal, in order":      {caches: map[string][]byte{"tktA": until("bob", over), "tktB": until("alice", good), "tktC": until("alice", 2*good)}, principal: "alice", want: "tktB"},
+		"identity":                 {caches: map[string][]byte{"tktA": until("bob", good), "tktB": until("alice", over), "tktC": until("alice", good)}, identity: "alice", want: "tktC"},
+		"realm":                    {caches: map[string][]byte{"tktA": until("alice", over), "tktB": until("bob", good), "tktC": until("alice", good)}, spn: spn + "@" + realm.Name(), want: "tktC"},
+		"a service ticket is left": {caches: map[string][]byte{"tktA": until("alice", over), "tktB": withoutTGT(over), "tktC": withoutTGT(good)}, want: "tktC"},
+		"too short a time is left": {caches: map[string][]byte{"tktA": until("alice", 20*time.Second), "tktC": until("alice", good)}, want: "tktC"},
+		"ended by the KDC's clock": {caches: map[string][]byte{"tktA": ahead(until("alice", good)), "tktC": until("alice", good)}, want: "tktC"},
+		"all are over":             {caches: map[string][]byte{"tktA": until("alice", over), "tktB": until("bob", good), "tktC": until("alice", over)}, says: "tktA"},
+		"all are over, principal":  {caches: map[string][]byte{"tktA": until("bob", good), "tktB": until("alice", over), "tktC": until("alice", over)}, principal: "alice", says: "tktB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, home := t.TempDir(), t.TempDir()
+			tc.caches["primary"] = []byte("tktA\n")
+			for file, b := range tc.caches {
+				if err := os.WriteFile(filepath.Join(dir, file), b, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.identity != "" {
+				if err := os.WriteFile(filepath.Join(home, ".k5identity"), []byte(tc.identity), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := environment(realm, "HOME="+home)
+			o.Principal, o.ReadOnlyCache = tc.principal, true
+			source, err := kerberos.CCache("DIR:"+dir, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.spn == "" {
+				tc.spn = spn
+			}
+			ticket, err := source.ServiceTicket(t.Context(), tc.spn)
+			switch {
+			case tc.says != "":
+				if !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), tc.says) {
+					t.Errorf("got %v, %v, want an error about %s", ticket, err, tc.says)
+				}
+			case err != nil:
+				t.Error(err)
+			case ticket.Client() != "alice@"+realm.Name() || !strings.HasSuffix(ticket.Source(), tc.want):
+				t.Errorf("ticket of %s from %s, want one from %s", ticket.Client(), ticket.Source(), tc.want)
+			}
+		})
+	}
+}
+
+// TestLargeCollection: caches that are looked at, to choose among them, are not kept.
+func TestLargeCollection(t *testing.T) {
+	realm := start(t)
+	dir := t.TempDir()
+	c, err := ccache.Parse(realm.CCache("alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Client.Components = []string{"somebody"}
+	c.Credentials[0].SecondTicket = make([]byte, 1<<20)
+	b, err := c.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const large = 64
+	for i := range large {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("tkt%02d", i)), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "tktlast"), realm.CCache("alice"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	source, err := kerberos.CCache("DIR:"+dir, as(environment(realm), "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	if ticket, err := source.ServiceTicket(t.Context(), spn); err != nil || ticket.Client() != "alice@"+realm.Name() {
+		t.Fatal(ticket, err)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if n := int64(after.HeapAlloc) - int64(before.HeapAlloc); n > large<<20/4 {
+		t.Errorf("%d bytes are kept of %d caches of a MiB", n, large)
+	}
+	runtime.KeepAlive(source)
 }
 
 // TestOneSourceManyIdentities: a source keeps the tickets of several clients

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/internal/k5identity"
@@ -19,7 +20,8 @@ import (
 // choose picks the cache for a server as krb5_cc_select does: that of the
 // principal who is asked for, or whom .k5identity names; else the one whose
 // client is of the server's realm, or of the longest realm that the host's name
-// ends in; else the primary one.
+// ends in; else the primary one. Where that one holds nothing valid, another cache of
+// the same client that does takes its place, which MIT's does not look for.
 func (c *cacheCredentials) choose(ctx context.Context, server krb.Principal) (string, uint64, error) {
 	done := doing(ctx, "looking for the credential cache")
 	primary, err := c.collection.Primary(ctx)
@@ -68,21 +70,47 @@ func (c *cacheCredentials) pick(ctx context.Context, primary ccache.Store, serve
 		if said == "asked for" && len(stores) == 1 {
 			return stores[0], nil // and so is this one, if it is another's
 		}
-		for _, store := range stores {
-			if client, ok := c.client(ctx, store); ok && c.is(want, client) {
-				return store, nil
-			}
+		if store := c.of(ctx, stores, func(client krb.Principal) bool { return c.is(want, client) }); store != nil {
+			return store, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 		e := c.s.noCredentials(&noCacheError{c.name, want, said}, kinit(want, ""))
 		e.Principal = want.String()
 		return nil, e
-	case server.IsZero() || len(stores) == 0 || len(stores) == 1 && stores[0].Name() == primary.Name():
+	case len(stores) == 0 || len(stores) == 1 && stores[0].Name() == primary.Name():
 		return primary, nil
 	}
-	if store := c.ofRealm(ctx, stores, server); store != nil {
-		return store, nil
+	chosen := primary
+	if !server.IsZero() {
+		if store := c.ofRealm(ctx, stores, server); store != nil {
+			chosen = store
+		}
 	}
-	return primary, nil
+	if h, ok := c.holding(ctx, chosen); ok && !c.valid(h) {
+		if store := c.of(ctx, stores, h.client.Equal); store != nil {
+			chosen = store
+		}
+	}
+	return chosen, nil
+}
+
+// of returns the first cache of a client that holds something valid, else the first
+// of the client, else nil.
+func (c *cacheCredentials) of(ctx context.Context, stores []ccache.Store, is func(krb.Principal) bool) ccache.Store {
+	var first ccache.Store
+	for _, store := range stores {
+		h, ok := c.holding(ctx, store)
+		switch {
+		case !ok || !is(h.client):
+		case c.valid(h):
+			return store
+		case first == nil:
+			first = store
+		}
+	}
+	return first
 }
 
 // A noCacheError is about a collection without a cache of a client.
@@ -111,43 +139,74 @@ func (c *cacheCredentials) ofRealm(ctx context.Context, stores []ccache.Store, s
 	var best ccache.Store
 	length := 0
 	for _, store := range stores {
-		client, ok := c.client(ctx, store)
+		h, ok := c.holding(ctx, store)
 		if !ok {
 			continue
 		}
-		if client.Realm == realm {
+		if h.client.Realm == realm {
 			return store
 		}
-		if n := len(client.Realm); n > length && strings.HasSuffix("."+host, "."+client.Realm) {
+		if n := len(h.client.Realm); n > length && strings.HasSuffix("."+host, "."+h.client.Realm) {
 			best, length = store, n
 		}
 	}
 	return best
 }
 
-// client returns whose a cache is. One that cannot be read is nobody's.
-func (c *cacheCredentials) client(ctx context.Context, store ccache.Store) (krb.Principal, bool) {
+// A holding is what is kept of a cache that was looked at to choose among several,
+// which may be many and large.
+type holding struct {
+	state  string // of the cache then
+	client krb.Principal
+	until  time.Time // when its ticket-granting ticket is over or, without one, the last of its tickets, by the local clock
+}
+
+func (c *cacheCredentials) valid(h holding) bool { return c.s.o.Now().Before(h.until) }
+
+// holding looks at a cache. One that cannot be read is nobody's.
+func (c *cacheCredentials) holding(ctx context.Context, store ccache.Store) (holding, bool) {
+	if ctx.Err() != nil {
+		return holding{}, false
+	}
 	m := c.member(store)
 	state, err := store.State(ctx)
 	if err != nil {
-		return krb.Principal{}, false
+		return holding{}, false
 	}
 	m.mu.Lock()
-	last, known := m.last, m.last != nil && m.state == state
+	known := m.held
 	m.mu.Unlock()
-	if known {
-		return last.Client, true
+	if known.state == state {
+		return known, true
 	}
 	cache, err := store.Load(ctx)
 	if err != nil {
-		return krb.Principal{}, false
+		return holding{}, false
 	}
-	if len(cache.Credentials) > 0 {
-		m.mu.Lock()
-		m.last, m.state = cache, state
-		m.mu.Unlock()
+	h := holding{state, cache.Client, c.until(cache)}
+	m.mu.Lock()
+	m.held = h
+	m.mu.Unlock()
+	return h, true
+}
+
+// until is zero if nothing in the cache is valid now.
+func (c *cacheCredentials) until(cache *ccache.Cache) (end time.Time) {
+	tgt, err := cache.TGT(c.query())
+	switch {
+	case err == nil:
+		end = tgt.EndTime.Add(-spare(tgt))
+	case errors.Is(err, ccache.ErrNoTicket):
+		for i := range cache.Credentials {
+			if t := cache.Credentials[i].EndTime; t.After(end) {
+				end = t
+			}
+		}
 	}
-	return cache.Client, true
+	if end.IsZero() {
+		return end
+	}
+	return end.Add(-cache.KDCOffset)
 }
 
 const identityFile = ".k5identity"

@@ -272,8 +272,11 @@ func usable(t *krb.Ticket, now time.Time) bool {
 	if t == nil {
 		return false
 	}
-	return t.ValidAt(now, min(margin, t.EndTime.Sub(t.StartTime)/10))
+	return t.ValidAt(now, spare(t))
 }
+
+// spare is how long before its end a ticket is no longer used.
+func spare(t *krb.Ticket) time.Duration { return min(margin, t.EndTime.Sub(t.StartTime)/10) }
 
 func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
 	server, err := s.server(spn)

@@ -101,6 +101,7 @@ func TestCaches(t *testing.T) {
 		})
 	}
 	t.Run("renewal", func(t *testing.T) { testRenewals(t, places) })
+	t.Run("expired twin", func(t *testing.T) { testExpiredTwin(t, l) })
 	t.Run("foreign FILE", func(t *testing.T) { testForeign(t, l) })
 	t.Run("KEYRING of one process", func(t *testing.T) { testProcessKeyring(t, l) })
 }
@@ -266,5 +267,26 @@ func testForeign(t *testing.T, l *lab) {
 	wantGet(t, l.get(t, env, l.url(t, "http", "/auth/hello")), exitOK, l.verdict())
 	if after := readAll(t, path); after != before {
 		t.Errorf("%s changed from %d bytes to %d", path, len(before), len(after))
+	}
+}
+
+// testExpiredTwin has a collection whose primary cache holds a ticket of alice that has
+// run out, beside one that has not. MIT takes the first, as it finds it; we the other.
+func testExpiredTwin(t *testing.T, l *lab) {
+	dir := t.TempDir()
+	p := &place{lab: l, env: l.env.with("KRB5CCNAME", "DIR:"+dir)}
+	p.kinit(t, "alice", "-c", "DIR::"+filepath.Join(dir, "tktA"), "-l", "1s")
+	p.kinit(t, "alice", "-c", "DIR::"+filepath.Join(dir, "tktB"))
+	p.must(t, "", "kswitch", "-c", "DIR::"+filepath.Join(dir, "tktA"))
+	over := time.Now().Add(2 * time.Second)
+	if !await(t, func() bool { return time.Now().After(over) }, nil) {
+		t.Fatal("time stands still")
+	}
+	url := l.url(t, "http", "/auth/hello")
+	if r := p.run(t, "", tool(t, "curl"), "-s", "-o", os.DevNull, "-w", "%{http_code}", "--negotiate", "-u", ":", url); r.stdout != "401" {
+		t.Errorf("MIT's library does not go by the first cache of a client any more: %v", r)
+	}
+	for _, args := range [][]string{{url}, {"--principal", "alice", url}} {
+		wantGet(t, p.get(t, args...), exitOK, l.verdict(), " as alice@"+l.name, "tktB")
 	}
 }

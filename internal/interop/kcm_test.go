@@ -120,6 +120,9 @@ func (p *place) testHungDaemon(t *testing.T) {
 		if err == nil && ticket.Client() != "alice@"+p.lab.name {
 			err = fmt.Errorf("a ticket of %s", ticket.Client())
 		}
+		if err == nil {
+			_, err = s.Identity(ctx, "HTTP/localhost")
+		}
 		return time.Since(start), err
 	}
 	if _, err := get(t.Context()); err != nil {
