@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kerbchain/kerbchain/internal/childtest"
 )
 
 // addToFull adds what does not fit under the limit that it sets to the size of
@@ -37,7 +39,7 @@ func addToFull(path string) error {
 
 func TestHalfAWriteIsTakenBack(t *testing.T) {
 	path := file(t, 4)
-	if got := startChild(t, "full", path).end(); got != "refused" {
+	if got := childtest.Start(t, "full", path).End(); got != "refused" {
 		t.Error(got)
 	}
 	if !bytes.Equal(read(t, path), testFile(t, 4)) {

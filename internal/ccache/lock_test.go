@@ -11,14 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/childtest"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
 func TestLockedCache(t *testing.T) {
 	s := OpenFile(file(t, 4))
 	cred := parse(t, testFile(t, 4)).Credentials[0]
-	c := startChild(t, "hold", "write", s.path)
-	if got := c.line(); got != "locked" {
+	c := childtest.Start(t, "hold", "write", s.path)
+	if got := c.Line(); got != "locked" {
 		t.Fatal(got)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -42,15 +43,15 @@ func TestLockedCache(t *testing.T) {
 	go func() { done <- s.Add(adds, cred) }()
 	<-loads.waits
 	<-adds.waits
-	c.end()
+	c.End()
 	for range 2 {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	}
 
-	c = startChild(t, "hold", "read", s.path)
-	if got := c.line(); got != "locked" {
+	c = childtest.Start(t, "hold", "read", s.path)
+	if got := c.Line(); got != "locked" {
 		t.Fatal(got)
 	}
 	if _, err := s.Load(t.Context()); err != nil {
@@ -61,7 +62,7 @@ func TestLockedCache(t *testing.T) {
 	if err := s.Add(ctx, cred); !errors.Is(err, context.Canceled) {
 		t.Errorf("add beside a reader: %v", err)
 	}
-	c.end()
+	c.End()
 }
 
 // A waiter is a context that tells when somebody first waits for it to end.
@@ -92,8 +93,8 @@ func TestReplacedWhileLocked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := OpenFile(file(t, 4))
-			c := startChild(t, "hold", "write", s.path)
-			if got := c.line(); got != "locked" {
+			c := childtest.Start(t, "hold", "write", s.path)
+			if got := c.Line(); got != "locked" {
 				t.Fatal(got)
 			}
 			old := open(t, s.path)
@@ -121,7 +122,7 @@ func TestReplacedWhileLocked(t *testing.T) {
 			if _, err := old.WriteAt(make([]byte, len(testFile(t, 4))), 0); err != nil {
 				t.Fatal(err)
 			}
-			c.end()
+			c.End()
 			if err := <-added; !errors.Is(err, tc.err) {
 				t.Errorf("add: %v, want %v", err, tc.err)
 			}

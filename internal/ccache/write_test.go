@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/kerbchain/kerbchain/internal/childtest"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/regularfile"
 )
@@ -429,7 +430,7 @@ func TestNothingIsLost(t *testing.T) {
 	const writers, each = 4, 40
 	path := file(t, 4)
 	model := parse(t, testFile(t, 4)).Credentials[1]
-	other := startChild(t, "add", path, "child", fmt.Sprint(each))
+	other := childtest.Start(t, "add", path, "child", fmt.Sprint(each))
 	var adding, loading sync.WaitGroup
 	for w := range writers {
 		adding.Go(func() {
@@ -460,7 +461,7 @@ func TestNothingIsLost(t *testing.T) {
 		})
 	}
 	adding.Wait()
-	other.end()
+	other.End()
 	done.Store(true)
 	loading.Wait()
 	c, err := OpenFile(path).Load(t.Context())
@@ -494,7 +495,7 @@ func TestReplacedMeanwhile(t *testing.T) {
 	path := file(t, 4)
 	fresh := parse(t, testFile(t, 4))
 	model := fresh.Credentials[1]
-	other := startChild(t, "add", path, "child", "40")
+	other := childtest.Start(t, "add", path, "child", "40")
 	var replaced, done atomic.Bool
 	var replacing, adding, loading sync.WaitGroup
 	replacing.Go(func() {
@@ -535,7 +536,7 @@ func TestReplacedMeanwhile(t *testing.T) {
 	})
 	replacing.Wait()
 	adding.Wait()
-	other.end()
+	other.End()
 	done.Store(true)
 	loading.Wait()
 	c, err := OpenFile(path).Load(t.Context())

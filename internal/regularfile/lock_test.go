@@ -68,7 +68,7 @@ func TestLocksAreThoseOfFcntl(t *testing.T) {
 			}
 		})
 		t.Run(name+", they first", func(t *testing.T) {
-			got, end := hold(t, "hold", lockKind(tc.theirs), path)
+			got, end := hold(t, lockKind(tc.theirs), path)
 			if got != "locked" {
 				t.Fatalf("nobody holds a lock, and the other process is %s", got)
 			}
@@ -107,7 +107,7 @@ func TestLocksWithinAProcess(t *testing.T) {
 // A wait ends with the context, whose cause is the error's.
 func TestLockWaitsForTheContext(t *testing.T) {
 	path := newFile(t, "x")
-	got, end := hold(t, "hold", "write", path)
+	got, end := hold(t, "write", path)
 	defer end()
 	if got != "locked" {
 		t.Fatal(got)
