@@ -29,6 +29,9 @@ func (r *Realm) ConfigWithPaths(lines ...string) string {
 	return r.config(true, listKDCs, lines)
 }
 
+// firstLine is that of every krb5.conf, by which [Realm.WriteFiles] knows its own.
+const firstLine = "# TEST ONLY: a realm inside a test, gone when the test ends."
+
 func listKDCs(b *strings.Builder, r *Realm) {
 	for _, k := range r.KDCs() {
 		fmt.Fprintf(b, "\t\tkdc = %s\n", k.addr)
@@ -53,7 +56,7 @@ func (r *Realm) config(paths bool, kdcs func(*strings.Builder, *Realm), lines []
 	}
 	list := strings.Join(names, " ")
 	var b strings.Builder
-	b.WriteString("# TEST ONLY: a realm inside a test, gone when the test ends.\n")
+	b.WriteString(firstLine + "\n")
 	fmt.Fprintf(&b, "[libdefaults]\n\tdefault_realm = %s\n", r.realm)
 	b.WriteString("\tdns_lookup_kdc = false\n\tdns_lookup_realm = false\n\tdns_canonicalize_hostname = false\n\trdns = false\n")
 	// permitted_enctypes is the default of the other two, though not everywhere.

@@ -3,9 +3,13 @@ package fakekdc
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/firstline"
 )
 
 // Files are what a realm wrote for processes that read files; see
@@ -72,10 +76,13 @@ func (r *Realm) environ(users []string) ([]string, error) {
 
 // WriteFiles writes krb5.conf, service.keytab, and for each user NAME.ccache and
 // NAME.keytab into a folder, which is made if it is not there. A slash in a name
-// becomes a plus sign. Files that are there are replaced, each at once, so that
-// no reader sees half of one. They hold keys: their mode is 0600, that of a folder
-// that is made 0700. Without users, nothing but krb5.conf and service.keytab is
-// written.
+// becomes a plus sign. They hold keys: their mode is 0600, that of a folder that
+// is made 0700. Without users, nothing but krb5.conf and service.keytab is written.
+//
+// Where a krb5.conf of an earlier realm is there, which its first line tells, the
+// files are replaced, each at once, so that no reader sees half of one. Any other
+// krb5.conf is an error, and without one so is a file that has the name of one of
+// ours: nothing is written then.
 //
 // It is for what the realm is now: what is added later, and keys that are rotated,
 // are not in the files. The caller removes them.
@@ -111,12 +118,34 @@ func (r *Realm) WriteFiles(dir string, users ...string) (Files, error) {
 		}
 		f.Users = append(f.Users, u)
 	}
+	if err := mayReplace(f.Config, content); err != nil {
+		return Files{}, fmt.Errorf("%w; name another folder, or remove it", err)
+	}
+	// krb5.conf comes first, since it tells whose the others are.
+	if err := writeFile(f.Config, content[f.Config]); err != nil {
+		return Files{}, err
+	}
+	delete(content, f.Config)
 	for path, b := range content {
 		if err := writeFile(path, b); err != nil {
 			return Files{}, err
 		}
 	}
 	return f, nil
+}
+
+// mayReplace returns an error if a file is in the way that no realm wrote.
+func mayReplace(config string, content map[string][]byte) error {
+	there, err := firstline.Check(config, firstLine)
+	if there || err != nil {
+		return err
+	}
+	for _, path := range slices.Sorted(maps.Keys(content)) {
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("%s is there, and no krb5.conf of a test realm beside it", path)
+		}
+	}
+	return nil
 }
 
 // fileName makes a file's name of a principal's.

@@ -126,8 +126,8 @@ func TestWriteFilesReplaces(t *testing.T) {
 	r := Start(t, WithUser("alice", "secret"))
 	dir := t.TempDir()
 	outside := filepath.Join(t.TempDir(), "outside")
-	for _, path := range []string{outside, filepath.Join(dir, "krb5.conf")} {
-		if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
+	for path, text := range map[string]string{outside: "old", filepath.Join(dir, "krb5.conf"): firstLine + "\nold"} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -144,6 +144,46 @@ func TestWriteFilesReplaces(t *testing.T) {
 	delete(got, ".") // not ours
 	if d := cmp.Diff(map[string]os.FileMode{"krb5.conf": 0o600, "service.keytab": 0o600}, got); d != "" {
 		t.Errorf("modes (-want +got)\n%s", d)
+	}
+}
+
+// TestWriteFilesOfOthers: a folder in which a file of another kind has one of our
+// names stays as it is.
+func TestWriteFilesOfOthers(t *testing.T) {
+	r := Start(t, WithUser("alice", "secret"))
+	for name, text := range map[string]string{
+		"krb5.conf":      "[libdefaults]\n\tdefault_realm = CORP.EXAMPLE\n",
+		"service.keytab": "\x05\x02",
+		"alice.ccache":   "",
+		"alice.keytab":   "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, name)
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := r.WriteFiles(dir, "alice")
+			if err == nil || strings.Count(err.Error(), path) != 1 || !strings.Contains(err.Error(), "name another folder") {
+				t.Errorf("error %v", err)
+			}
+			list, err := os.ReadDir(dir)
+			if d := cmp.Diff([]string{name}, names(list)); d != "" || err != nil {
+				t.Errorf("in the folder, error %v (-want +got)\n%s", err, d)
+			}
+			if got := string(readFile(t, path)); got != text {
+				t.Errorf("%s is %q now", name, got)
+			}
+		})
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "app.conf"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := r.WriteFiles(dir, "alice"); err != nil {
+			t.Errorf("beside a file of another name: %v", err)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/firstline"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -46,7 +47,7 @@ Into DIR it writes krb5.conf, service.keytab with the keys of all services, and
 NAME.keytab and NAME.ccache for each user, all of mode 0600. It prints lines for
 a shell that lead programs there, the same that it writes to DIR/env.sh, and
 "# ready" at the end. Keys are new each time. The files stay; with the realm gone
-they are good for nothing.
+they are good for nothing, and the next run replaces them. It replaces no others.
 
 `
 
@@ -66,7 +67,7 @@ func parseKDC(args []string, w world) (*kdcFlags, error) {
 	fs.BoolVar(&f.tls, "tls", false, "serve the page by https; DIR/ca.pem is what to trust")
 	fs.StringSliceVar(&f.etypes, "etypes", nil, "encryption `types` by name or number, the most wanted first")
 	fs.DurationVar(&f.lifetime, "lifetime", 10*time.Hour, "of tickets, such as 30s")
-	fs.StringVar(&f.readyFile, "ready-file", "", "`file` that is there while the realm is ready")
+	fs.StringVar(&f.readyFile, "ready-file", "", "`file` that is there while the realm is ready, with the KDC's address in its second line")
 	fs.BoolVar(&f.allowRemote, "allow-remote", false, "allow addresses that other machines can reach")
 	fs.StringVar(&f.advertise, "advertise", "", "`host` of the KDC in krb5.conf, if not that of --listen")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "at the end, print what the KDC was asked")
@@ -178,6 +179,9 @@ func (f *kdcFlags) serve(ctx context.Context, w world, opts []fakekdc.Option, us
 		return err
 	}
 	defer realm.Close()
+	if err := f.claim(realm); err != nil {
+		return err
+	}
 	files, err := realm.WriteFiles(f.dir, users...)
 	if err != nil {
 		return err
@@ -201,12 +205,12 @@ func (f *kdcFlags) serve(ctx context.Context, w world, opts []fakekdc.Option, us
 		env = append(env, more...)
 	}
 	script := exports(env)
-	if err := putFile(filepath.Join(filepath.Dir(files.Config), "env.sh"), script); err != nil {
+	if err := putFile(filepath.Join(filepath.Dir(files.Config), scriptName), script); err != nil {
 		return err
 	}
 	fmt.Fprintf(w.stderr, "kerbchain kdc: TEST ONLY: %v, whose keys and passwords are no secrets\n", realm)
 	if f.readyFile != "" {
-		if err := putFile(f.readyFile, realm.Addr()+"\n"); err != nil {
+		if err := putFile(f.readyFile, readyLine+"\n"+realm.Addr()+"\n"); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, f.notReady()) }()
@@ -234,8 +238,39 @@ func (f *kdcFlags) notReady() error {
 	if f.readyFile == "" {
 		return nil
 	}
+	if there, err := firstline.Check(f.readyFile, readyLine); err != nil {
+		return fmt.Errorf("--ready-file: %w; name another file, or remove it", err)
+	} else if !there {
+		return nil
+	}
 	return removeFile(f.readyFile)
 }
+
+// readyLine is the first one of a ready file, by which a later run knows it.
+const readyLine = "# TEST ONLY: kerbchain kdc is ready"
+
+// claim returns an error if the folder holds files of our names that no run before
+// this one wrote: those beside which there is no krb5.conf of a test realm. Of the
+// files that the realm writes, it makes sure itself.
+func (f *kdcFlags) claim(realm *fakekdc.Realm) error {
+	line, _, _ := strings.Cut(realm.Config(), "\n")
+	if there, _ := firstline.Check(filepath.Join(f.dir, "krb5.conf"), line); there {
+		return nil
+	}
+	for _, name := range []string{scriptName, caName} {
+		path := filepath.Join(f.dir, name)
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("%s is there, and no krb5.conf of a test realm beside it; name another folder, or remove it", path)
+		}
+	}
+	return nil
+}
+
+// What is written beside the realm's own files.
+const (
+	scriptName = "env.sh"
+	caName     = "ca.pem"
+)
 
 func removeFile(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -271,7 +306,7 @@ func (f *kdcFlags) servePage(page *fakekdc.Handler, dir string) (*fakekdc.Server
 	}
 	env := []string{"KERBCHAIN_URL=" + server.URL() + "/"}
 	if f.tls {
-		path := filepath.Join(dir, "ca.pem")
+		path := filepath.Join(dir, caName)
 		b := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 		if err := putFile(path, string(b)); err != nil {
 			server.Close()

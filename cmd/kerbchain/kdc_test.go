@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -28,8 +31,13 @@ type standalone struct {
 // startKDC runs the command until it is ready.
 func startKDC(t *testing.T, args ...string) *standalone {
 	t.Helper()
+	return startKDCIn(t, filepath.Join(t.TempDir(), "realm"), args...)
+}
+
+func startKDCIn(t *testing.T, dir string, args ...string) *standalone {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	k := &standalone{dir: filepath.Join(t.TempDir(), "realm"), env: map[string]string{}, ended: make(chan struct{}), cancel: cancel}
+	k := &standalone{dir: dir, env: map[string]string{}, ended: make(chan struct{}), cancel: cancel}
 	out, in := io.Pipe()
 	go func() {
 		defer close(k.ended)
@@ -117,11 +125,11 @@ func loopback6() bool {
 // TestKDCFiles: what is written, for whom to read, and what is left.
 func TestKDCFiles(t *testing.T) {
 	ready := filepath.Join(t.TempDir(), "ready")
-	if err := os.WriteFile(ready, []byte("of an earlier run"), 0o644); err != nil {
+	if err := os.WriteFile(ready, []byte(readyLine+"\nof an earlier run"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	k := startKDC(t, "--web", "--tls", "--ready-file", ready, "--verbose", "--lifetime", "1h")
-	if b, err := os.ReadFile(ready); err != nil || string(b) != k.env["KERBCHAIN_KDC"]+"\n" {
+	if b, err := os.ReadFile(ready); err != nil || string(b) != "# TEST ONLY: kerbchain kdc is ready\n"+k.env["KERBCHAIN_KDC"]+"\n" {
 		t.Errorf("ready file: %q, error %v", b, err)
 	}
 	want := map[string]os.FileMode{".": 0o700}
@@ -134,6 +142,9 @@ func TestKDCFiles(t *testing.T) {
 			if err == nil {
 				rel, _ := filepath.Rel(k.dir, path)
 				got[rel] = info.Mode().Perm()
+				if runtime.GOOS == "windows" {
+					got[rel] = want[rel] // modes tell only whether a file may be written there
+				}
 			}
 			return err
 		})
@@ -159,6 +170,72 @@ func TestKDCFiles(t *testing.T) {
 		if !strings.Contains(k.stderr.String(), says) {
 			t.Errorf("standard error does not say %q: %s", says, k.stderr.String())
 		}
+	}
+}
+
+// TestKDCKeepsOthers: what no earlier run wrote is neither replaced nor removed, and
+// what one wrote is.
+func TestKDCKeepsOthers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		file, text string // in the folder; "" is a folder in it
+		args       []string
+	}{
+		"krb5.conf":       {"krb5.conf", "[libdefaults]\n", nil},
+		"keytab":          {"alice.keytab", "\x05\x02", nil},
+		"script":          {"env.sh", "export PATH=/\n", nil},
+		"certificate":     {"ca.pem", "-----BEGIN CERTIFICATE-----\n", []string{"--web", "--tls"}},
+		"ready file":      {"x", "important", []string{"--ready-file", "$DIR/x"}},
+		"empty file":      {"x", " ", []string{"--ready-file", "$DIR/x"}},
+		"an empty folder": {"x", "", []string{"--ready-file", "$DIR/x"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, tc.file)
+			err := os.Mkdir(path, 0o700)
+			if tc.text != "" {
+				err = errors.Join(os.Remove(path), os.WriteFile(path, []byte(strings.TrimSpace(tc.text)), 0o600))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			args := []string{"kdc", "--dir", dir}
+			for _, a := range tc.args {
+				args = append(args, strings.ReplaceAll(a, "$DIR", dir))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // for a realm that starts after all
+			defer cancel()
+			code, stdout, stderr := runWith(ctx, nil, "", args...)
+			if code != exitFailed || strings.Count(stderr, path) != 1 || !strings.Contains(stderr, "name another") || stdout != "" {
+				t.Errorf("exit status %d: %s%s", code, stdout, stderr)
+			}
+			list, err := os.ReadDir(dir)
+			if err != nil || len(list) != 1 || list[0].Name() != tc.file {
+				t.Errorf("in the folder: %v, %v", list, err)
+			}
+			if b, err := os.ReadFile(path); tc.text != "" && (err != nil || string(b) != strings.TrimSpace(tc.text)) {
+				t.Errorf("%q now, %v", b, err)
+			}
+		})
+	}
+	first := startKDC(t, "--web", "--tls")
+	first.interrupt()
+	second := startKDCIn(t, first.dir, "--web", "--tls")
+	second.interrupt()
+	if second.code != exitOK {
+		t.Errorf("in the folder of an earlier run: exit status %d: %s", second.code, second.stderr.String())
+	}
+}
+
+// TestKDCReadyFileOfOthers: a ready file that somebody replaced stays.
+func TestKDCReadyFileOfOthers(t *testing.T) {
+	ready := filepath.Join(t.TempDir(), "ready")
+	k := startKDC(t, "--ready-file", ready)
+	if err := os.WriteFile(ready, []byte("another's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.interrupt()
+	if b, err := os.ReadFile(ready); err != nil || string(b) != "another's" || k.code != exitFailed || !strings.Contains(k.stderr.String(), ready) {
+		t.Errorf("%q, %v; exit status %d: %s", b, err, k.code, k.stderr.String())
 	}
 }
 
