@@ -72,8 +72,9 @@ func (k *KDC) down() bool { return k.paused.Load() || k.realm.paused.Load() }
 func (k *KDC) Close() {
 	k.closing.Do(func() {
 		close(k.done)
-		k.tcp.Close()
-		k.udp.Close()
+		for _, s := range k.sockets {
+			s.Close()
+		}
 		k.dropConns()
 	})
 	k.running.Wait()

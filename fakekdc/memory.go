@@ -3,9 +3,7 @@ package fakekdc
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"syscall"
@@ -47,11 +45,7 @@ func (r *Realm) memoryKDC() (*KDC, error) {
 	if _, err := rand.Read(at[memoryNet.Bits()/8:]); err != nil {
 		return nil, err
 	}
-	return &KDC{
-		realm: r, addr: netip.AddrPortFrom(netip.AddrFrom16(at), 88),
-		tcp: new(net.TCPListener), udp: new(net.UDPConn), // which take Close
-		done: make(chan struct{}), conns: make(map[net.Conn]bool),
-	}, nil
+	return r.newKDC(netip.AddrPortFrom(netip.AddrFrom16(at), 88), r.answerFrom), nil
 }
 
 // inMemory reports whether there are KDCs that Dial alone leads to.
@@ -103,130 +97,60 @@ func (r *Realm) dial(ctx context.Context, network, address string) (net.Conn, er
 	return nil, fmt.Errorf("no KDC of realm %s or its friends: %w", r.realm, syscall.EHOSTUNREACH)
 }
 
-// begin counts a goroutine of the KDC that is not started by another. It reports
-// false when the KDC is closed. The lock keeps Close from waiting before.
-func (k *KDC) begin() bool {
-	select {
-	case <-k.done:
-		return false
-	default:
-	}
-	k.running.Add(1)
-	return true
-}
+// memoryClient is where clients within the process are, as those of sockets are
+// that listen on a loopback address.
+const memoryClient memoryAddr = "127.0.0.1:0"
 
 // dialTCP makes a connection that the KDC may close at once, as it does with those
 // that it accepts.
 func (k *KDC) dialTCP() (net.Conn, error) {
-	near, far := memoryPair("client.invalid:0", memoryAddr(k.Addr()))
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !k.begin() {
+	near, far := memoryPair(memoryClient, memoryAddr(k.Addr()))
+	if !k.serve(far) {
 		return nil, syscall.ECONNREFUSED
 	}
-	if k.down() || len(k.conns) >= maxConns {
-		k.running.Done()
-		far.Close()
-		return near, nil
-	}
-	k.conns[far] = true
-	go func() {
-		defer k.running.Done()
-		defer k.forget(far)
-		for k.serveFrame(far) {
-		}
-	}()
 	return near, nil
-}
-
-// serveFrame answers one frame of a connection (RFC 4120 section 7.2.2).
-func (k *KDC) serveFrame(c net.Conn) (more bool) {
-	var head [4]byte
-	if _, err := io.ReadFull(c, head[:]); err != nil {
-		return false
-	}
-	n := binary.BigEndian.Uint32(head[:])
-	if n > maxRequest {
-		return false
-	}
-	packet := make([]byte, n)
-	if _, err := io.ReadFull(c, packet); err != nil {
-		return false
-	}
-	out := k.realm.answer(k, "tcp", packet)
-	frame := binary.BigEndian.AppendUint32(nil, uint32(len(out.reply)))
-	switch out.how {
-	case sendHang:
-		_, _ = io.Copy(io.Discard, c) // until either side closes
-		return false
-	case sendHalf:
-		_, _ = c.Write(append(frame, out.reply[:len(out.reply)/2]...))
-		return false
-	case sendHuge:
-		binary.BigEndian.PutUint32(frame, 1<<31-1)
-		_, _ = c.Write(append(frame, out.reply...))
-		return false
-	case sendWhole:
-		if out.reply == nil {
-			return false
-		}
-		_, err := c.Write(append(frame, out.reply...))
-		return err == nil
-	}
-	return false // there is no reset in memory
 }
 
 // dialUDP makes a connection of which each write is a datagram.
 func (k *KDC) dialUDP() (net.Conn, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.begin() {
+	select {
+	case <-k.done:
 		return nil, syscall.ECONNREFUSED
+	default:
 	}
 	near, far := net.Pipe()
 	ended := make(chan struct{})
-	go func() {
-		defer k.running.Done()
+	// The lock is held, so Close, which takes it too, does not wait yet.
+	k.running.Go(func() {
 		defer far.Close()
 		select {
 		case <-k.done:
 		case <-ended:
 		}
-	}()
-	// Begun by one that counts, or Close could be waiting already.
+	})
 	k.running.Go(func() {
 		defer close(ended)
-		k.serveDatagrams(far)
+		k.servePackets(memoryPackets{far})
 	})
 	return near, nil
 }
 
-func (k *KDC) serveDatagrams(c net.Conn) {
-	slots := make(chan struct{}, maxAtOnce)
-	buf := make([]byte, 1<<16)
-	for {
-		n, err := c.Read(buf)
-		if err != nil {
-			return
-		}
-		packet := append([]byte(nil), buf[:n]...)
-		select {
-		case slots <- struct{}{}:
-		case <-k.done:
-			return
-		}
-		k.running.Go(func() {
-			defer func() { <-slots }()
-			out := k.realm.answer(k, "udp", packet)
-			if out.how == sendHalf {
-				out.reply = out.reply[:len(out.reply)/2]
-			}
-			if out.reply != nil && (out.how == sendWhole || out.how == sendHalf || out.how == sendHuge) {
-				_, _ = c.Write(out.reply) // to a client that may be gone
-			}
-		})
+// memoryPackets are datagrams over a pipe, from one client.
+type memoryPackets struct{ net.Conn }
+
+// ReadFrom returns what the client wrote at once.
+func (c memoryPackets) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, err := c.Read(p)
+	if err != nil {
+		err = net.ErrClosed // either end of the pipe is
 	}
+	return n, memoryClient, err
 }
+
+// WriteTo writes to the client.
+func (c memoryPackets) WriteTo(p []byte, _ net.Addr) (int, error) { return c.Write(p) }
 
 // A memoryAddr is an address in memory, host:port.
 type memoryAddr string

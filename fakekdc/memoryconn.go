@@ -22,6 +22,7 @@ type memoryFlow struct {
 	buf     bytes.Buffer
 	ended   bool // the writer is gone
 	left    bool // the reader is gone
+	abort   bool // the end is a reset
 
 	reading, writing memoryDeadline
 }
@@ -68,6 +69,8 @@ func (f *memoryFlow) read(p []byte) (int, error) {
 			n, err := f.buf.Read(p)
 			f.changed.Broadcast()
 			return n, err
+		case f.ended && f.abort:
+			return 0, syscall.ECONNRESET
 		case f.ended:
 			return 0, io.EOF
 		}
@@ -107,6 +110,9 @@ func (f *memoryFlow) end(side *bool, d *memoryDeadline) (before bool) {
 	defer f.mu.Unlock()
 	before = *side
 	*side = true
+	if f.ended && f.abort {
+		f.buf.Reset()
+	}
 	f.set(d, time.Time{})
 	return before
 }
@@ -146,7 +152,17 @@ func (c *memoryConn) Write(p []byte) (int, error) {
 	return n, c.error("write", err)
 }
 
-// Close ends both directions. What was written before can still be read.
+// SetLinger makes Close a reset if the time is zero, as [net.TCPConn] has it; for any
+// other, Close is what it is without.
+func (c *memoryConn) SetLinger(seconds int) error {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	c.out.abort = seconds == 0
+	return nil
+}
+
+// Close ends both directions. What was written before can still be read, unless it is
+// a reset.
 func (c *memoryConn) Close() error {
 	c.out.end(&c.out.ended, &c.out.writing)
 	if c.in.end(&c.in.left, &c.in.reading) {

@@ -1,0 +1,220 @@
+package fakekdc
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// A message is what a client sends: a packet, or over TCP the bytes of a frame that
+// need not be a whole one.
+type message struct {
+	packet []byte
+	frame  []byte // in place of packet over TCP
+}
+
+// heard says what is read from a connection next.
+func heard(c net.Conn, network string) string {
+	b, err := received(c, network)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "silence"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "reset"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "broken off"
+	case err != nil:
+		return "end"
+	}
+	if e, err := krb.ParseKRBError(b); err == nil {
+		return fmt.Sprintf("error %d", e.Code)
+	}
+	for _, kind := range []uint8{krb.MsgASRep, krb.MsgTGSRep} {
+		if _, err := krb.ParseKDCRep(b, kind); err == nil {
+			return fmt.Sprintf("reply %d", kind)
+		}
+	}
+	return "junk"
+}
+
+func received(c net.Conn, network string) ([]byte, error) {
+	if network == "udp" {
+		b := make([]byte, 1<<16)
+		n, err := c.Read(b)
+		return b[:n], err
+	}
+	var head [4]byte
+	if _, err := io.ReadFull(c, head[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	b, err := io.ReadAll(io.LimitReader(c, int64(n)))
+	if err == nil && uint32(len(b)) != n {
+		err = io.ErrUnexpectedEOF
+	}
+	return b, err
+}
+
+// conversation sends the messages over one connection, and returns what each was
+// answered with, and the realm's records.
+func conversation(t *testing.T, r *Realm, c net.Conn, network string, quiet time.Duration, messages []message) (said []string) {
+	t.Helper()
+	defer c.Close()
+	for _, m := range messages {
+		b := m.packet
+		switch {
+		case network == "tcp" && m.frame != nil:
+			b = m.frame
+		case network == "tcp":
+			b = append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...)
+		}
+		if err := c.SetDeadline(time.Now().Add(quiet)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write(b); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Fatal(err)
+		}
+		said = append(said, heard(c, network))
+	}
+	for _, e := range r.Exchanges() {
+		said = append(said, fmt.Sprintf("%v %s from %s to %s %d %d %s", e.Kind, e.Network, e.Client, e.Server, e.Code, e.Etype, e.Fault))
+	}
+	return said
+}
+
+// TestOneServingLoop holds the same conversations over sockets and within the
+// process, and compares all that client and realm see of them.
+func TestOneServingLoop(t *testing.T) {
+	type world struct {
+		r       *Realm
+		as, tgs func(addresses []byte) []byte // requests, with a ticket for certain addresses
+	}
+	for name, tc := range map[string]struct {
+		say     func(w world) []message
+		prepare func(w world)
+		udp     []string // nil if it is not for datagrams
+		tcp     []string
+	}{
+		"login":                {say: func(w world) []message { return []message{{packet: w.as(nil)}} }, udp: []string{"reply 11"}, tcp: []string{"reply 11"}},
+		"ticket":               {say: func(w world) []message { return []message{{packet: w.tgs(nil)}} }, udp: []string{"reply 13"}, tcp: []string{"reply 13"}},
+		"ticket for this host": {say: func(w world) []message { return []message{{packet: w.tgs(hereV4)}} }, udp: []string{"reply 13"}, tcp: []string{"reply 13"}},
+		"ticket for another":   {say: func(w world) []message { return []message{{packet: w.tgs(there)}} }, udp: []string{"error 38"}, tcp: []string{"error 38"}},
+		"one after the other": {
+			say: func(w world) []message {
+				return []message{{packet: w.as(nil)}, {packet: w.tgs(there)}, {packet: w.tgs(nil)}}
+			},
+			udp: []string{"reply 11", "error 38", "reply 13"}, tcp: []string{"reply 11", "error 38", "reply 13"},
+		},
+		"paused": {
+			say: func(w world) []message { return []message{{packet: w.as(nil)}} }, prepare: func(w world) { w.r.Pause() },
+			udp: []string{"silence"}, tcp: []string{"end"},
+		},
+		"paused, before a word": {
+			say: func(world) []message { return []message{{frame: []byte{}}} }, prepare: func(w world) { w.r.Pause() }, tcp: []string{"end"},
+		},
+		"garbage":          {say: func(world) []message { return []message{{packet: []byte("GET / HTTP/1.1")}} }, udp: []string{"silence"}, tcp: []string{"end"}},
+		"nothing":          {say: func(world) []message { return []message{{frame: []byte{0, 0, 0, 0}}} }, tcp: []string{"end"}},
+		"too much":         {say: func(world) []message { return []message{{frame: []byte{0, 0x10, 0, 1}}} }, tcp: []string{"end"}},
+		"the reserved bit": {say: func(world) []message { return []message{{frame: []byte{0x80, 0, 0, 1}}} }, tcp: []string{"end"}},
+		"an unfinished frame": {
+			say: func(w world) []message { return []message{{frame: []byte{0, 0, 1, 0, 0x6a}}} }, tcp: []string{"silence"},
+		},
+		"faults": {
+			say: func(w world) []message {
+				return []message{{packet: w.as(nil)}, {packet: w.as(nil)}, {packet: w.as(nil)}}
+			},
+			prepare: func(w world) { w.r.FailNext(AS, ReplyError(krb.CodeGeneric, nil), WrongNonce(), Garbage()) },
+			udp:     []string{"error 60", "reply 11", "junk"}, tcp: []string{"error 60", "reply 11", "junk"},
+		},
+		"silence": {
+			say: func(w world) []message { return []message{{packet: w.as(nil)}} }, prepare: func(w world) { w.r.FailNext(AS, Silence()) },
+			udp: []string{"silence"}, tcp: []string{"silence"},
+		},
+		"reset": {
+			say: func(w world) []message { return []message{{packet: w.as(nil)}} }, prepare: func(w world) { w.r.FailNext(AS, Reset()) },
+			udp: []string{"silence"}, tcp: []string{"reset"},
+		},
+		"truncated": {
+			say: func(w world) []message { return []message{{packet: w.as(nil)}} }, prepare: func(w world) { w.r.FailNext(AS, Truncate()) },
+			udp: []string{"junk"}, tcp: []string{"broken off"},
+		},
+	} {
+		for network, want := range map[string][]string{"udp": tc.udp, "tcp": tc.tcp} {
+			if want == nil {
+				continue
+			}
+			t.Run(network+" "+name, func(t *testing.T) {
+				t.Parallel()
+				seen := map[string][]string{}
+				for kind, opts := range map[string][]Option{"sockets": nil, "memory": {WithoutSockets()}} {
+					r := Start(t, append(opts, WithRealm("A.EXAMPLE"), WithUser("alice", "secret", NoPreauth()), WithService("HTTP/localhost"), WithEtypes(AES128SHA1))...)
+					w := world{r, func([]byte) []byte { return marshalReq(t, krb.MsgASReq, nil, body(r, "alice", AES128SHA1)) },
+						func(addresses []byte) []byte {
+							tgt := minted(t, r, "alice", krb.TGS(r.Name(), r.Name()).Name())
+							if addresses != nil {
+								tgt = addressed(t, r, tgt, addresses)
+							}
+							req, _ := tgsReq(t, r, tgt, forService(r, "HTTP/localhost"), nil)
+							return req
+						}}
+					messages := tc.say(w)
+					if tc.prepare != nil {
+						tc.prepare(w)
+					}
+					dial := r.Dial
+					if kind == "sockets" {
+						dial = new(net.Dialer).DialContext
+					}
+					c, err := dial(t.Context(), network, r.Addr())
+					if err != nil {
+						t.Fatal(err)
+					}
+					quiet := 10 * time.Second
+					if want[0] == "silence" {
+						quiet = 300 * time.Millisecond
+					}
+					seen[kind] = conversation(t, r, c, network, quiet, messages)
+				}
+				if d := cmp.Diff(seen["sockets"], seen["memory"]); d != "" {
+					t.Errorf("-sockets +memory\n%s", d)
+				}
+				if got := seen["memory"]; len(got) < len(want) || !cmp.Equal(got[:len(want)], want) {
+					if runtime.GOOS == "windows" && strings.Contains(name, "reset") {
+						t.Skip("Windows has error numbers of its own")
+					}
+					t.Errorf("answers %q, want %q", got, want)
+				}
+			})
+		}
+	}
+}
+
+// TestMemoryReset: what was written before a reset is lost, as with sockets, and what
+// was before another end is not.
+func TestMemoryReset(t *testing.T) {
+	for seconds, want := range map[int]error{0: syscall.ECONNRESET, 1: nil, -1: nil} {
+		near, far := memoryPair(memoryClient, "127.0.0.1:88")
+		if err := far.(resetter).SetLinger(seconds); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := far.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		far.Close()
+		if n, err := near.Read(make([]byte, 1)); !errors.Is(err, want) || n != 1 && want == nil {
+			t.Errorf("linger %d: %d bytes, %v", seconds, n, err)
+		}
+	}
+}
