@@ -11,7 +11,7 @@ import (
 // key has changed, say. It is false where that would not help: the ticket was
 // fetched within the last minute, or comes from a source that cannot drop any.
 func (c *securityContext) Discard() bool {
-	s, ok := c.source.(interface{ discard(Ticket) bool })
+	s, ok := c.in.source.(interface{ discard(Ticket) bool })
 	return ok && s.discard(c.ticket)
 }
 

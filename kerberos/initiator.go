@@ -2,16 +2,19 @@ package kerberos
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/gss"
 	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/readmap"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -165,7 +168,8 @@ func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	}
 	o.BindingsAware = o.BindingsAware || tellsBindings(source)
 	return &initiator{
-		source: source, identifier: identifier, delegator: delegator, o: o, names: names,
+		endPoints: endPoints{readmap.New[weak.Pointer[x509.Certificate], []byte]()},
+		source:    source, identifier: identifier, delegator: delegator, o: o, names: names,
 		allowed: hostpattern.Parse(orAll(o.AllowedHosts)), delegateTo: hostpattern.Parse(orAll(o.DelegateTo)),
 	}, nil
 }
@@ -187,6 +191,7 @@ type initiator struct {
 	allowed    hostpattern.List
 	delegateTo hostpattern.List
 	proxy      *initiator // for targets that are proxies
+	endPoints  endPoints
 }
 
 func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middleware.SecurityContext, error) {
@@ -219,9 +224,10 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 			Etype: ticket.Etype(), Expires: ticket.EndTime(), Duration: i.o.Now().Sub(begin),
 		})
 	}
-	sc := &securityContext{o: &i.o, source: i.source, target: t, ticket: ticket, spn: spn}
+	sc := &securityContext{in: i, target: t, ticket: ticket, spn: spn}
 	if i.delegates(t, ticket) {
-		sc.forward, err = i.delegator.ForwardedTicket(ctx, ticket)
+		forwarded, err := i.delegator.ForwardedTicket(ctx, ticket)
+		sc.forward = forwarded.t
 		if err != nil && !(i.o.Delegation == DelegationPolicy && errors.Is(err, ErrNotForwardable)) {
 			return nil, i.blame(err, t, spn)
 		}
@@ -261,13 +267,13 @@ func (i *initiator) blame(err error, t middleware.Target, spn string) *middlewar
 }
 
 type securityContext struct {
-	o        *InitiatorOptions
-	source   TicketSource
+	in       *initiator
 	target   middleware.Target
 	ticket   Ticket
 	spn      string
-	forward  Ticket // what to delegate; zero: nothing
-	gss      *gss.Context
+	forward  *krb.Ticket // what to delegate; nil: nothing
+	gss      gss.Context
+	begun    bool // it is, by our first token
 	micSent  bool
 	bound    bool  // the token is, to its TLS connection
 	broken   error // why the context is of no more use
@@ -289,7 +295,7 @@ func (c *securityContext) Step(ctx context.Context, token []byte) ([]byte, error
 	if err := ended.Because(ctx, "", nil); err != nil {
 		return nil, err
 	}
-	if c.gss == nil {
+	if !c.begun {
 		if spnego.Classify(token) != spnego.Empty && spnego.Classify(token) != spnego.NegTokenInit {
 			return nil, c.refuse(token, errors.New("the server answered before it was asked"))
 		}
@@ -304,7 +310,7 @@ func (c *securityContext) Step(ctx context.Context, token []byte) ([]byte, error
 		// A forged answer is not to be followed by a better one.
 		c.broken = err
 		c.verified.Store(false)
-	case c.o.mutual() && c.gss.Established():
+	case c.in.o.mutual() && c.gss.Established():
 		c.verified.Store(true)
 	}
 	return out, err
@@ -313,35 +319,29 @@ func (c *securityContext) Step(ctx context.Context, token []byte) ([]byte, error
 func (o *InitiatorOptions) mutual() bool { return !o.NoMutual }
 
 func (c *securityContext) first(ctx context.Context) ([]byte, error) {
-	begin := c.o.Now()
+	begin := c.in.o.Now()
 	bindings, err := c.bindings()
 	if err != nil {
 		return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
 	}
 	// The flags that MIT's initiator sends; requests-kerberos asks for the same.
 	flags := gss.FlagConf | gss.FlagInteg | gss.FlagSequence | gss.FlagReplay
-	if c.o.mutual() {
+	if c.in.o.mutual() {
 		flags |= gss.FlagMutual
 	}
 	now := begin.Add(c.ticket.offset)
 	var cred []byte
-	if !c.forward.IsZero() {
+	if c.forward != nil {
 		flags |= gss.FlagDeleg
-		if cred, err = krb.MakeKRBCred(c.ticket.t.Key, c.forward.t, now); err != nil {
+		if cred, err = krb.MakeKRBCred(c.ticket.t.Key, c.forward, now); err != nil {
 			return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
 		}
 	}
-	g, req, err := gss.Init(c.ticket.t, gss.Options{Flags: flags, Bindings: bindings, BindingsAware: c.claims(bindings), Delegation: cred, Now: now})
+	token, err := c.begin(gss.Options{Flags: flags, Bindings: bindings, BindingsAware: c.claims(bindings), Delegation: cred, Now: now})
 	if err != nil {
 		return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
 	}
-	c.gss, c.bound = g, bindings != nil
-	var token []byte
-	if c.target.Scheme == middleware.Kerberos {
-		token = spnego.Frame(spnego.TokAPReq, req)
-	} else {
-		token = spnego.AppendInitFrame(nil, spnego.TokAPReq, req)
-	}
+	c.begun, c.bound = true, bindings != nil
 	if middleware.Tracing(ctx) {
 		scheme := c.target.Scheme
 		if scheme == "" {
@@ -349,10 +349,25 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 		}
 		middleware.Emit(ctx, middleware.TokenEvent{
 			Host: c.target.HostPort(), SPN: c.ticket.SPN(), Scheme: scheme, Bytes: len(token),
-			Mutual: c.o.mutual(), Bound: bindings != nil, Delegate: cred != nil, Duration: c.o.Now().Sub(begin),
+			Mutual: c.in.o.mutual(), Bound: bindings != nil, Delegate: cred != nil, Duration: c.in.o.Now().Sub(begin),
 		})
 	}
 	return token, nil
+}
+
+// begin starts the context of the mechanism, and returns its framed token.
+func (c *securityContext) begin(o gss.Options) ([]byte, error) {
+	w := krb.NewWriter(gss.Room(c.ticket.t, o) + spnego.MaxHead)
+	if err := c.gss.Init(&w, c.ticket.t, o); err != nil {
+		return nil, err
+	}
+	var head [spnego.MaxHead]byte
+	if c.target.Scheme == middleware.Kerberos {
+		w.Raw(spnego.AppendFrameHead(head[:0], spnego.TokAPReq, w.Len()))
+	} else {
+		w.Raw(spnego.AppendInitFrameHead(head[:0], spnego.TokAPReq, w.Len()))
+	}
+	return w.Result()
 }
 
 // mechList is what our NegTokenInit offers, and what a mechListMIC covers.

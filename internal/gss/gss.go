@@ -67,14 +67,28 @@ type Context struct {
 // SPNEGO). With FlagMutual the context is established by [Context.Accept], else
 // it is at once.
 func Init(t *krb.Ticket, o Options) (*Context, []byte, error) {
-	subkey, err := krb.GenerateKey(t.Key.Etype())
-	if err != nil {
+	c := &Context{}
+	w := krb.NewWriter(Room(t, o))
+	if err := c.Init(&w, t, o); err != nil {
 		return nil, nil, err
 	}
-	if len(o.Delegation) > 0xffff {
-		return nil, nil, fmt.Errorf("delegated credentials of %d bytes exceed 65535", len(o.Delegation))
+	return c, w.Bytes(), nil
+}
+
+// Room returns up to how many bytes an AP-REQ has, as a rule.
+func Room(t *krb.Ticket, o Options) int { return krb.RoomAPReq(t) + len(o.Delegation) }
+
+// Init makes c, the zero Context, what the function Init returns, and writes the
+// AP-REQ to w.
+func (c *Context) Init(w *krb.Writer, t *krb.Ticket, o Options) error {
+	subkey, err := krb.GenerateKey(t.Key.Etype())
+	if err != nil {
+		return err
 	}
-	c := &Context{ticket: t, flags: o.Flags, established: o.Flags&FlagMutual == 0}
+	if len(o.Delegation) > 0xffff {
+		return fmt.Errorf("delegated credentials of %d bytes exceed 65535", len(o.Delegation))
+	}
+	c.ticket, c.flags, c.established = t, o.Flags, o.Flags&FlagMutual == 0
 	c.ctime, c.cusec = krb.UniqueTime(o.Now)
 	var random [4]byte
 	rand.Read(random[:])
@@ -89,9 +103,10 @@ func Init(t *krb.Ticket, o Options) (*Context, []byte, error) {
 	if o.BindingsAware {
 		data = bindingsAware()
 	}
-	req, err := krb.MakeAPReq(t, &krb.Authenticator{
+	var room [28]byte
+	w.APReq(t, &krb.Authenticator{
 		Client:   t.Client,
-		Checksum: krb.Checksum{Type: checksumType, Value: checksum(o)},
+		Checksum: krb.Checksum{Type: checksumType, Value: appendChecksum(room[:0], o)},
 		CTime:    c.ctime,
 		Cusec:    c.cusec,
 		Subkey:   subkey,
@@ -99,16 +114,13 @@ func Init(t *krb.Ticket, o Options) (*Context, []byte, error) {
 		HasSeq:   true,
 		AuthData: data,
 	}, krb.UsageAPReqAuth, options)
-	if err != nil {
-		return nil, nil, err
-	}
-	return c, req, nil
+	_, err = w.Result()
+	return err
 }
 
-// checksum lays out RFC 4121 section 4.1.1: 16, bindings, flags and, when
+// appendChecksum lays out RFC 4121 section 4.1.1: 16, bindings, flags and, when
 // asked for, delegated credentials, all little-endian.
-func checksum(o Options) []byte {
-	b := make([]byte, 0, 28+len(o.Delegation))
+func appendChecksum(b []byte, o Options) []byte {
 	b = binary.LittleEndian.AppendUint32(b, 16)
 	var bnd [16]byte
 	if o.Bindings != nil {

@@ -30,6 +30,9 @@ const (
 // an error: no resolver knows it, and what others read into it is not what we
 // do. Normal of what Normal returned is the same.
 func Normal(host string) (string, error) {
+	if isNormalName(host) {
+		return host, nil // as most are, and each is asked about several times
+	}
 	if strings.Contains(host, ":") {
 		a, err := netip.ParseAddr(host)
 		if err != nil {
@@ -71,6 +74,25 @@ func Normal(host string) (string, error) {
 	return name, nil
 }
 
+// isNormalName reports whether Normal returns a name as it is.
+func isNormalName(host string) bool {
+	label := 0 // how long the one is that was begun
+	for i := range len(host) {
+		switch c := host[i]; {
+		case c == '.':
+			if label == 0 {
+				return false
+			}
+			label = 0
+		case odd(rune(c)) || label == maxLabel:
+			return false
+		default:
+			label++
+		}
+	}
+	return label > 0 && len(host) <= maxName
+}
+
 // NormalPort returns a port in decimals as numbers are compared, without zeros
 // in front.
 func NormalPort(port string) (string, error) {
@@ -78,13 +100,19 @@ func NormalPort(port string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%q is no port: want a number up to 65535", shown(port))
 	}
+	if port[0] != '0' || n == 0 && len(port) == 1 {
+		return port, nil
+	}
 	return strconv.FormatUint(n, 10), nil
 }
 
 // WithoutZone returns what Normal returned without the zone of an IPv6 address
 // (RFC 4007 section 11), which has a meaning on this machine alone.
 func WithoutZone(host string) string {
-	if a, err := netip.ParseAddr(host); strings.Contains(host, "%") && err == nil {
+	if !strings.Contains(host, "%") {
+		return host
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
 		return a.WithZone("").String()
 	}
 	return host

@@ -15,6 +15,7 @@ func TestNormal(t *testing.T) {
 	for host, want := range map[string]string{
 		"web.test":                      "web.test",
 		"WEB.Test.":                     "web.test",
+		"web.test.":                     "web.test",
 		"under_score":                   "under_score",
 		"az-09.AZ":                      "az-09.az",
 		"fe80::1%azAZ09":                "fe80::1%azAZ09",
@@ -52,7 +53,7 @@ func TestNormal(t *testing.T) {
 }
 
 func TestNormalPort(t *testing.T) {
-	for port, want := range map[string]string{"80": "80", "0080": "80", "65535": "65535", "0": "0"} {
+	for port, want := range map[string]string{"80": "80", "0080": "80", "65535": "65535", "0": "0", "00": "0", "01": "1"} {
 		if got, err := NormalPort(port); err != nil || got != want {
 			t.Errorf("%q: %q, %v", port, got, err)
 		}

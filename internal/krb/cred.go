@@ -14,36 +14,23 @@ import (
 // In a GSS-API token that is the session key of the service's ticket, never a
 // subkey (RFC 4121 section 4.1.1).
 func MakeKRBCred(session Key, t *Ticket, now time.Time) ([]byte, error) {
-	part := cryptobyte.NewBuilder(nil)
-	part.AddASN1(App(29), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1(Ctx(0), func(b *cryptobyte.Builder) {
-				b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) { addCredInfo(b, t) })
-			})
-			AddTime(b, 2, now)
-			AddInt(b, 3, int64(now.Nanosecond()/1000))
-		})
+	w := NewWriter(len(t.Raw) + 512)
+	w.App(22, func() {
+		w.Sealed(3, session, 0, UsageKRBCred, func() { t.writeCred(&w, now) })
+		w.Field(2, func() { w.Sequence(func() { w.Raw(t.Raw) }) })
+		w.Int(1, 22)
+		w.Int(0, 5)
 	})
-	plain, err := part.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	sealed, err := session.Seal(UsageKRBCred, plain)
-	if err != nil {
-		return nil, err
-	}
-	b := cryptobyte.NewBuilder(make([]byte, 0, len(t.Raw)+len(sealed)+64))
-	b.AddASN1(App(22), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			AddInt(b, 0, 5)
-			AddInt(b, 1, 22)
-			b.AddASN1(Ctx(2), func(b *cryptobyte.Builder) {
-				b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(t.Raw) })
-			})
-			AddEncrypted(b, 3, EncryptedData{Etype: session.Etype(), Cipher: sealed})
-		})
+	return w.Result()
+}
+
+// writeCred writes EncKrbCredPart.
+func (t *Ticket) writeCred(w *Writer, now time.Time) {
+	w.App(29, func() {
+		w.Int(3, int64(now.Nanosecond()/1000))
+		w.Time(2, now)
+		w.Field(0, func() { w.Sequence(func() { t.writeCredInfo(w) }) })
 	})
-	return b.Bytes()
 }
 
 // OpenKRBCred opens a KRB-CRED with one ticket, under the first of the keys that
@@ -134,22 +121,22 @@ func parseCredInfo(der []byte) (*Ticket, error) {
 	return t, nil
 }
 
-// addCredInfo writes KrbCredInfo with every field that MIT's acceptors ask for.
-func addCredInfo(b *cryptobyte.Builder, t *Ticket) {
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		AddKey(b, 0, t.Key)
-		AddString(b, 1, t.Client.Realm)
-		AddName(b, 2, t.Client)
-		AddFlags(b, 3, t.Flags)
-		AddTime(b, 4, t.AuthTime)
-		if !t.StartTime.IsZero() {
-			AddTime(b, 5, t.StartTime)
-		}
-		AddTime(b, 6, t.EndTime)
+// writeCredInfo writes KrbCredInfo with every field that MIT's acceptors ask for.
+func (t *Ticket) writeCredInfo(w *Writer) {
+	w.Sequence(func() {
+		w.Name(9, t.Server)
+		w.String(8, t.Server.Realm)
 		if !t.RenewTill.IsZero() {
-			AddTime(b, 7, t.RenewTill)
+			w.Time(7, t.RenewTill)
 		}
-		AddString(b, 8, t.Server.Realm)
-		AddName(b, 9, t.Server)
+		w.Time(6, t.EndTime)
+		if !t.StartTime.IsZero() {
+			w.Time(5, t.StartTime)
+		}
+		w.Time(4, t.AuthTime)
+		w.Flags(3, t.Flags)
+		w.Name(2, t.Client)
+		w.String(1, t.Client.Realm)
+		w.Key(0, t.Key)
 	})
 }

@@ -76,7 +76,7 @@ func AddKey(b *cryptobyte.Builder, n uint8, k Key) {
 	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) {
 		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			AddInt(b, 0, int64(k.Etype()))
-			AddOctets(b, 1, *k.m.value)
+			AddOctets(b, 1, k.m.bytes())
 		})
 	})
 }

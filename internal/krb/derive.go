@@ -28,10 +28,10 @@ type deriver struct {
 func (m *material) deriver() (*deriver, error) {
 	d := &deriver{info: &m.info}
 	if m.info.afterwards {
-		d.mac = hmac.New(m.info.hash, *m.value)
+		d.mac = hmac.New(m.info.hash, m.bytes())
 		return d, nil
 	}
-	block, err := aes.NewCipher(*m.value)
+	block, err := aes.NewCipher(m.bytes())
 	if err != nil {
 		return nil, fmt.Errorf("derive key: %w", err)
 	}

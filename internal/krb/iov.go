@@ -2,7 +2,6 @@ package krb
 
 import (
 	"crypto/aes"
-	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
 	"fmt"
@@ -39,25 +38,24 @@ func (k Key) SealPieces(usage uint32, p Pieces) error {
 	if err := k.checkPieces(p); err != nil {
 		return err
 	}
-	s, err := k.m.sealer(usage)
+	from, err := k.m.sealer(usage)
 	if err != nil {
 		return err
 	}
+	s := from.get()
+	defer from.put(s)
 	rand.Read(p.Confounder) // never fails since Go 1.24
-	h := s.macs.get()
-	defer s.macs.put(h)
-	var sum [64]byte
 	if k.m.info.afterwards {
-		h.Write(zeroBlock[:])
-		encryptPieces(s.block, p)
+		s.mac.Write(zeroBlock[:])
+		s.cts.encryptPieces(p)
 	}
-	h.Write(p.Confounder)
-	h.Write(p.Body)
-	h.Write(p.Trailer)
+	s.mac.Write(p.Confounder)
+	s.mac.Write(p.Body)
+	s.mac.Write(p.Trailer)
 	if !k.m.info.afterwards {
-		encryptPieces(s.block, p)
+		s.cts.encryptPieces(p)
 	}
-	copy(p.MAC, h.Sum(sum[:0]))
+	copy(p.MAC, s.mac.sum(len(p.MAC)))
 	return nil
 }
 
@@ -67,29 +65,28 @@ func (k Key) OpenPieces(usage uint32, p Pieces) error {
 	if err := k.checkPieces(p); err != nil {
 		return err
 	}
-	s, err := k.m.sealer(usage)
+	from, err := k.m.sealer(usage)
 	if err != nil {
 		return err
 	}
-	h := s.macs.get()
-	defer s.macs.put(h)
+	s := from.get()
+	defer from.put(s)
 	if k.m.info.afterwards {
-		h.Write(zeroBlock[:])
+		s.mac.Write(zeroBlock[:])
 	} else {
-		decryptPieces(s.block, p)
+		s.cts.decryptPieces(p)
 	}
-	h.Write(p.Confounder)
-	h.Write(p.Body)
-	h.Write(p.Trailer)
-	var sum [64]byte
-	if !hmac.Equal(h.Sum(sum[:0])[:len(p.MAC)], p.MAC) {
+	s.mac.Write(p.Confounder)
+	s.mac.Write(p.Body)
+	s.mac.Write(p.Trailer)
+	if !hmac.Equal(s.mac.sum(len(p.MAC)), p.MAC) {
 		clear(p.Confounder)
 		clear(p.Body)
 		clear(p.Trailer)
 		return ErrIntegrity
 	}
 	if k.m.info.afterwards {
-		decryptPieces(s.block, p)
+		s.cts.decryptPieces(p)
 	}
 	return nil
 }
@@ -103,10 +100,10 @@ func (p Pieces) beforeTrailer() []byte {
 	return p.Confounder
 }
 
-// encryptPieces is encryptCTS over confounder, body and trailer.
-func encryptPieces(b cipher.Block, p Pieces) {
+// encryptPieces is encrypt over confounder, body and trailer.
+func (c *cts) encryptPieces(p Pieces) {
 	const size = aes.BlockSize
-	cbc := cipher.NewCBCEncrypter(b, zeroBlock[:])
+	cbc := c.encrypter()
 	odd := len(p.Body) % size
 	whole := len(p.Body) - odd
 	cbc.CryptBlocks(p.Confounder, p.Confounder)
@@ -127,10 +124,10 @@ func encryptPieces(b cipher.Block, p Pieces) {
 	copy(p.Trailer, out[copy(p.Body[whole:], out[:]):])
 }
 
-// decryptPieces is decryptCTS over confounder, body and trailer.
-func decryptPieces(b cipher.Block, p Pieces) {
+// decryptPieces is decrypt over confounder, body and trailer.
+func (c *cts) decryptPieces(p Pieces) {
 	const size = aes.BlockSize
-	cbc := cipher.NewCBCDecrypter(b, zeroBlock[:])
+	cbc := c.decrypter()
 	odd := len(p.Body) % size
 	whole := len(p.Body) - odd
 	if odd == 0 {
@@ -148,7 +145,7 @@ func decryptPieces(b cipher.Block, p Pieces) {
 	copy(last, end[:size])
 	// The bytes that were not kept are those that decrypting the last block
 	// shows in place of the zeros.
-	b.Decrypt(prev, last)
+	c.block.Decrypt(prev, last)
 	copy(prev, end[size:size+odd])
 	cbc.CryptBlocks(blocks[:], blocks[:])
 	copy(p.Trailer, blocks[copy(p.Body[whole:], blocks[:]):])

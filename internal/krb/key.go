@@ -12,6 +12,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -147,10 +148,38 @@ type material struct {
 	info  etypeInfo
 	// Behind a second pointer: fmt follows the first one, past Format, when a
 	// Key in an unexported field meets a verb such as %s.
-	value *[]byte
-	// Key usages are small numbers; what lies beyond is derived each time.
-	seals     [64]atomic.Pointer[sealer]
-	checksums [64]atomic.Pointer[macs]
+	value   *[maxKey]byte
+	derived atomic.Pointer[derived]
+}
+
+// maxKey is the length of the longest key.
+const maxKey = 32
+
+// derived are the keys of a key that were in use, by key usage. Those are small
+// numbers; what lies beyond is derived each time.
+type derived struct {
+	seals     [maxUsage]atomic.Pointer[sealer]
+	checksums [maxUsage]atomic.Pointer[macs]
+}
+
+const maxUsage = 64
+
+// newMaterial returns that of a key whose value is still to be filled in.
+func newMaterial(etype int32, info etypeInfo) *material {
+	return &material{etype: etype, info: info, value: new([maxKey]byte)}
+}
+
+// bytes returns the key itself, not a copy.
+func (m *material) bytes() []byte { return m.value[:m.info.keyLen] }
+
+// keys returns what was derived so far. Many keys are never derived from: a subkey
+// of a context that protects no messages.
+func (m *material) keys() *derived {
+	if d := m.derived.Load(); d != nil {
+		return d
+	}
+	m.derived.CompareAndSwap(nil, new(derived))
+	return m.derived.Load()
 }
 
 // NewKey copies value, which must have the length that etype demands.
@@ -162,7 +191,9 @@ func NewKey(etype int32, value []byte) (Key, error) {
 	if len(value) != info.keyLen {
 		return Key{}, fmt.Errorf("key of %d bytes for %s, want %d", len(value), info.name, info.keyLen)
 	}
-	return Key{&material{etype: etype, info: info, value: new(bytes.Clone(value))}}, nil
+	m := newMaterial(etype, info)
+	copy(m.bytes(), value)
+	return Key{m}, nil
 }
 
 // GenerateKey returns a random key.
@@ -171,9 +202,9 @@ func GenerateKey(etype int32) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	value := make([]byte, info.keyLen)
-	rand.Read(value) // never fails since Go 1.24
-	return Key{&material{etype: etype, info: info, value: &value}}, nil
+	m := newMaterial(etype, info)
+	rand.Read(m.bytes()) // never fails since Go 1.24
+	return Key{m}, nil
 }
 
 // IsZero reports whether k holds no key.
@@ -192,7 +223,7 @@ func (k Key) Bytes() []byte {
 	if k.m == nil {
 		return nil
 	}
-	return bytes.Clone(*k.m.value)
+	return bytes.Clone(k.m.bytes())
 }
 
 // EncryptionKey returns k in gokrb5's form.
@@ -230,7 +261,7 @@ func (k Key) Equal(o Key) bool {
 	if k.m == nil || o.m == nil {
 		return k.m == o.m
 	}
-	return k.m.etype == o.m.etype && hmac.Equal(*k.m.value, *o.m.value)
+	return k.m.etype == o.m.etype && hmac.Equal(k.m.bytes(), o.m.bytes())
 }
 
 // Format writes the encryption type alone, whatever the verb.
@@ -248,28 +279,56 @@ func (k Key) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(k)), nil }
 // macs hands out keyed HMAC states: Reset brings one back to after its key.
 type macs struct{ pool sync.Pool }
 
+// A mac is one of them, with room for its sum.
+type mac struct {
+	hash.Hash
+	room [64]byte
+}
+
+// sum returns the first n bytes of the sum, which are good until m is used again.
+func (m *mac) sum(n int) []byte { return m.Sum(m.room[:0])[:n] }
+
 func newMACs(h func() hash.Hash, key []byte) *macs {
 	m := &macs{}
-	m.pool.New = func() any { return hmac.New(h, key) }
+	m.pool.New = func() any { return &mac{Hash: hmac.New(h, key)} }
 	return m
 }
 
-func (m *macs) get() hash.Hash {
-	h := m.pool.Get().(hash.Hash)
+func (m *macs) get() *mac {
+	h := m.pool.Get().(*mac)
 	h.Reset()
 	return h
 }
 
-func (m *macs) put(h hash.Hash) { m.pool.Put(h) }
+func (m *macs) put(h *mac) { m.pool.Put(h) }
 
-type sealer struct {
-	block cipher.Block
-	macs  *macs
+// A sealer hands out what a key encrypts and decrypts with, one for each who does at
+// the same time.
+type sealer struct{ pool sync.Pool }
+
+func newSealer(block cipher.Block, h func() hash.Hash, integrity []byte) *sealer {
+	s := &sealer{}
+	s.pool.New = func() any { return &seal{mac: mac{Hash: hmac.New(h, integrity)}, cts: cts{block: block}} }
+	return s
 }
 
+// A seal is ready for one message.
+type seal struct {
+	mac mac
+	cts cts
+}
+
+func (s *sealer) get() *seal {
+	one := s.pool.Get().(*seal)
+	one.mac.Reset()
+	return one
+}
+
+func (s *sealer) put(one *seal) { s.pool.Put(one) }
+
 func (m *material) sealer(usage uint32) (*sealer, error) {
-	if usage < uint32(len(m.seals)) {
-		if s := m.seals[usage].Load(); s != nil {
+	if usage < maxUsage {
+		if s := m.keys().seals[usage].Load(); s != nil {
 			return s, nil
 		}
 	}
@@ -281,16 +340,16 @@ func (m *material) sealer(usage uint32) (*sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive key: %w", err)
 	}
-	s := &sealer{block, newMACs(m.info.hash, d.key(usage, forIntegrity))}
-	if usage < uint32(len(m.seals)) {
-		m.seals[usage].Store(s)
+	s := newSealer(block, m.info.hash, d.key(usage, forIntegrity))
+	if usage < maxUsage {
+		m.keys().seals[usage].Store(s)
 	}
 	return s, nil
 }
 
 func (m *material) checksummer(usage uint32) (*macs, error) {
-	if usage < uint32(len(m.checksums)) {
-		if c := m.checksums[usage].Load(); c != nil {
+	if usage < maxUsage {
+		if c := m.keys().checksums[usage].Load(); c != nil {
 			return c, nil
 		}
 	}
@@ -299,8 +358,8 @@ func (m *material) checksummer(usage uint32) (*macs, error) {
 		return nil, err
 	}
 	c := newMACs(m.info.hash, d.key(usage, forChecksums))
-	if usage < uint32(len(m.checksums)) {
-		m.checksums[usage].Store(c)
+	if usage < maxUsage {
+		m.keys().checksums[usage].Store(c)
 	}
 	return c, nil
 }
@@ -327,68 +386,87 @@ func (k Key) AppendSeal(dst []byte, usage uint32, plain []byte) ([]byte, error) 
 		dst = grown
 	}
 	dst = dst[:start+total]
-	out := dst[start:]
-	if k.m.etype == RC4HMAC {
-		k.m.sealRC4(out, usage, plain)
-		return dst, nil
+	head, _ := k.room()
+	copy(dst[start+head:], plain)
+	return dst, k.seal(usage, dst[start:])
+}
+
+// room returns how many bytes of a sealed message stand before what is sealed, and
+// behind it.
+func (k Key) room() (head, tail int) {
+	switch {
+	case k.m == nil:
+		return 0, 0
+	case k.m.etype == RC4HMAC:
+		return k.Overhead(), 0
 	}
-	s, err := k.m.sealer(usage)
+	return k.m.info.confounder, k.m.info.mac
+}
+
+// seal encrypts, where it is, what stands in message with room around it.
+func (k Key) seal(usage uint32, message []byte) error {
+	switch {
+	case k.m == nil:
+		return errNoKey
+	case k.m.etype == RC4HMAC:
+		k.m.sealRC4(message, usage)
+		return nil
+	}
+	from, err := k.m.sealer(usage)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	body := out[:info.confounder+len(plain)]
-	copy(body[info.confounder:], plain)
+	s := from.get()
+	defer from.put(s)
+	info := &k.m.info
+	body, sum := message[:len(message)-info.mac], message[len(message)-info.mac:]
 	rand.Read(body[:info.confounder])
-	h := s.macs.get()
-	defer s.macs.put(h)
-	var sum [64]byte
 	if info.afterwards {
-		encryptCTS(s.block, body)
-		h.Write(zeroBlock[:])
-		h.Write(body)
+		s.cts.encrypt(body)
+		s.mac.Write(zeroBlock[:])
+		s.mac.Write(body)
 	} else {
-		h.Write(body)
-		encryptCTS(s.block, body)
+		s.mac.Write(body)
+		s.cts.encrypt(body)
 	}
-	copy(out[len(body):], h.Sum(sum[:0])[:info.mac])
-	return dst, nil
+	copy(sum, s.mac.sum(info.mac))
+	return nil
 }
 
 // Open decrypts what [Key.Seal] made. The result is new memory. It returns
 // [ErrTooShort] or [ErrIntegrity].
 func (k Key) Open(usage uint32, sealed []byte) ([]byte, error) {
+	return k.open(usage, bytes.Clone(sealed))
+}
+
+// open is Open where the message is. With an error nothing of the plaintext is left.
+func (k Key) open(usage uint32, message []byte) ([]byte, error) {
 	if k.m == nil {
 		return nil, errNoKey
 	}
 	info := &k.m.info
-	if len(sealed) < info.confounder+info.mac {
+	if len(message) < info.confounder+info.mac {
 		return nil, ErrTooShort
 	}
 	if k.m.etype == RC4HMAC {
-		plain, err := k.m.openRC4(usage, sealed)
-		if err != nil && usage == UsageTGSRepSubkey {
-			plain, err = k.m.openRC4(UsageTGSRepSessionKey, sealed) // as the RFC has it
-		}
-		return plain, err
+		return k.m.openRC4(usage, message)
 	}
-	s, err := k.m.sealer(usage)
+	from, err := k.m.sealer(usage)
 	if err != nil {
 		return nil, err
 	}
-	cut := len(sealed) - info.mac
-	body := append([]byte(nil), sealed[:cut]...)
-	h := s.macs.get()
-	defer s.macs.put(h)
+	s := from.get()
+	defer from.put(s)
+	body, sum := message[:len(message)-info.mac], message[len(message)-info.mac:]
 	if info.afterwards {
-		h.Write(zeroBlock[:])
-		h.Write(body)
-		decryptCTS(s.block, body)
+		s.mac.Write(zeroBlock[:])
+		s.mac.Write(body)
+		s.cts.decrypt(body)
 	} else {
-		decryptCTS(s.block, body)
-		h.Write(body)
+		s.cts.decrypt(body)
+		s.mac.Write(body)
 	}
-	var sum [64]byte
-	if !hmac.Equal(h.Sum(sum[:0])[:info.mac], sealed[cut:]) {
+	if !hmac.Equal(s.mac.sum(info.mac), sum) {
 		clear(body)
 		return nil, ErrIntegrity
 	}
@@ -415,7 +493,7 @@ func (k Key) Checksum(usage uint32, data ...[]byte) ([]byte, error) {
 		for _, d := range data {
 			inner.Write(d)
 		}
-		return hmacMD5(hmacMD5(*k.m.value, []byte("signaturekey\x00")), inner.Sum(nil)), nil
+		return hmacMD5(hmacMD5(k.m.bytes(), []byte("signaturekey\x00")), inner.Sum(nil)), nil
 	}
 	c, err := k.m.checksummer(usage)
 	if err != nil {
@@ -426,7 +504,7 @@ func (k Key) Checksum(usage uint32, data ...[]byte) ([]byte, error) {
 	for _, d := range data {
 		h.Write(d)
 	}
-	return h.Sum(nil)[:k.m.info.mac], nil
+	return bytes.Clone(h.sum(k.m.info.mac)), nil
 }
 
 // VerifyChecksum compares in constant time and returns [ErrIntegrity] when the
@@ -444,45 +522,71 @@ func (k Key) VerifyChecksum(usage uint32, sum []byte, data ...[]byte) error {
 
 var zeroBlock [aes.BlockSize]byte
 
-// encryptCTS encrypts b, at least one block, in place: CBC with ciphertext
-// stealing, zero IV and the last two blocks always swapped (RFC 3962 section 5).
-func encryptCTS(c cipher.Block, b []byte) {
+// A cts encrypts and decrypts with one key: CBC with ciphertext stealing, zero IV and
+// the last two blocks always swapped (RFC 3962 section 5).
+type cts struct {
+	block      cipher.Block
+	enc, dec   cipher.BlockMode // made at need
+	last, prev [aes.BlockSize]byte
+}
+
+// encrypt encrypts b, at least one block, in place.
+func (c *cts) encrypt(b []byte) {
 	const size = aes.BlockSize
 	if len(b) == size {
-		c.Encrypt(b, b)
+		c.block.Encrypt(b, b)
 		return
 	}
 	full := (len(b) - 1) / size * size // all but the last, maybe partial, block
 	d := len(b) - full
-	cipher.NewCBCEncrypter(c, zeroBlock[:]).CryptBlocks(b[:full], b[:full])
-	var last [size]byte
-	copy(last[:], b[full:])
+	c.encrypter().CryptBlocks(b[:full], b[:full])
+	clear(c.last[copy(c.last[:], b[full:]):])
 	prev := b[full-size : full]
-	for i := range last {
-		last[i] ^= prev[i]
-	}
-	c.Encrypt(last[:], last[:])
+	subtle.XORBytes(c.last[:], c.last[:], prev)
+	c.block.Encrypt(c.last[:], c.last[:])
 	copy(b[full:], prev[:d])
-	copy(prev, last[:])
+	copy(prev, c.last[:])
 }
 
-func decryptCTS(c cipher.Block, b []byte) {
+func (c *cts) decrypt(b []byte) {
 	const size = aes.BlockSize
 	if len(b) == size {
-		c.Decrypt(b, b)
+		c.block.Decrypt(b, b)
 		return
 	}
 	full := (len(b) - 1) / size * size
 	d := len(b) - full
-	var last, prev [size]byte
-	c.Decrypt(last[:], b[full-size:full])
-	copy(prev[:], b[full:])
-	copy(prev[d:], last[d:])
-	for i := range d {
-		b[full+i] ^= last[i]
+	c.block.Decrypt(c.last[:], b[full-size:full])
+	copy(c.prev[:], b[full:])
+	copy(c.prev[d:], c.last[d:])
+	subtle.XORBytes(b[full:], b[full:], c.last[:d])
+	copy(b[full-size:full], c.prev[:])
+	c.decrypter().CryptBlocks(b[:full], b[:full])
+	clear(c.last[:])
+}
+
+// encrypter returns CBC from its beginning. Most modes can be set back to that.
+func (c *cts) encrypter() cipher.BlockMode {
+	if !rewound(c.enc) {
+		c.enc = cipher.NewCBCEncrypter(c.block, zeroBlock[:])
 	}
-	copy(b[full-size:full], prev[:])
-	cipher.NewCBCDecrypter(c, zeroBlock[:]).CryptBlocks(b[:full], b[:full])
+	return c.enc
+}
+
+func (c *cts) decrypter() cipher.BlockMode {
+	if !rewound(c.dec) {
+		c.dec = cipher.NewCBCDecrypter(c.block, zeroBlock[:])
+	}
+	return c.dec
+}
+
+// rewound sets a mode back to its beginning, if it can be.
+func rewound(m cipher.BlockMode) bool {
+	r, ok := m.(interface{ SetIV([]byte) })
+	if ok {
+		r.SetIV(zeroBlock[:])
+	}
+	return ok
 }
 
 func le32(n uint32) []byte { return binary.LittleEndian.AppendUint32(nil, n) }
@@ -507,24 +611,30 @@ func usageRC4(usage uint32) uint32 {
 	return usage
 }
 
-func (m *material) sealRC4(out []byte, usage uint32, plain []byte) {
-	k1 := hmacMD5(*m.value, le32(usageRC4(usage)))
-	sum, body := out[:16], out[16:]
+func (m *material) sealRC4(message []byte, usage uint32) {
+	k1 := hmacMD5(m.bytes(), le32(usageRC4(usage)))
+	sum, body := message[:16], message[16:]
 	rand.Read(body[:8])
-	copy(body[8:], plain)
 	copy(sum, hmacMD5(k1, body))
 	xorRC4(hmacMD5(k1, sum), body)
 }
 
-func (m *material) openRC4(usage uint32, sealed []byte) ([]byte, error) {
-	k1 := hmacMD5(*m.value, le32(usageRC4(usage)))
-	body := append([]byte(nil), sealed[16:]...)
-	xorRC4(hmacMD5(k1, sealed[:16]), body)
-	if !hmac.Equal(hmacMD5(k1, body), sealed[:16]) {
-		clear(body)
-		return nil, ErrIntegrity
+func (m *material) openRC4(usage uint32, message []byte) ([]byte, error) {
+	try := func(usage uint32) bool {
+		k1 := hmacMD5(m.bytes(), le32(usageRC4(usage)))
+		key := hmacMD5(k1, message[:16])
+		xorRC4(key, message[16:])
+		if hmac.Equal(hmacMD5(k1, message[16:]), message[:16]) {
+			return true
+		}
+		xorRC4(key, message[16:]) // as it was
+		return false
 	}
-	return body[8:], nil
+	if try(usage) || usage == UsageTGSRepSubkey && try(UsageTGSRepSessionKey) { // as the RFC has it
+		return message[24:], nil
+	}
+	clear(message[16:])
+	return nil, ErrIntegrity
 }
 
 func xorRC4(key, b []byte) {

@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // Ticket flags (RFC 4120 section 5.3), bit 0 the most significant of 32.
@@ -95,34 +92,31 @@ type Authenticator struct {
 
 // Marshal returns [APPLICATION 2] Authenticator.
 func (a *Authenticator) Marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 512))
-	b.AddASN1(App(2), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			AddInt(b, 0, 5)
-			AddString(b, 1, a.Client.Realm)
-			AddName(b, 2, a.Client)
-			if a.Checksum.Value != nil {
-				b.AddASN1(Ctx(3), func(b *cryptobyte.Builder) {
-					b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-						AddInt(b, 0, int64(a.Checksum.Type))
-						AddOctets(b, 1, a.Checksum.Value)
-					})
-				})
-			}
-			AddInt(b, 4, int64(a.Cusec))
-			AddTime(b, 5, a.CTime)
-			if !a.Subkey.IsZero() {
-				AddKey(b, 6, a.Subkey)
-			}
-			if a.HasSeq {
-				AddInt(b, 7, int64(a.Seq))
-			}
-			if a.AuthData != nil {
-				b.AddASN1(Ctx(8), func(b *cryptobyte.Builder) { b.AddBytes(a.AuthData) })
-			}
-		})
+	var w Writer
+	a.write(&w)
+	return w.Result()
+}
+
+func (a *Authenticator) write(w *Writer) {
+	w.App(2, func() {
+		if a.AuthData != nil {
+			w.Field(8, func() { w.Raw(a.AuthData) })
+		}
+		if a.HasSeq {
+			w.Int(7, int64(a.Seq))
+		}
+		if !a.Subkey.IsZero() {
+			w.Key(6, a.Subkey)
+		}
+		w.Time(5, a.CTime)
+		w.Int(4, int64(a.Cusec))
+		if a.Checksum.Value != nil {
+			w.Checksum(3, a.Checksum)
+		}
+		w.Name(2, a.Client)
+		w.String(1, a.Client.Realm)
+		w.Int(0, 5)
 	})
-	return b.Bytes()
 }
 
 // ParseAuthenticator reads [APPLICATION 2] Authenticator.
@@ -171,25 +165,29 @@ const (
 // MakeAPReq seals a under the ticket's session key with the given key usage
 // and returns [APPLICATION 14] AP-REQ.
 func MakeAPReq(t *Ticket, a *Authenticator, usage, options uint32) ([]byte, error) {
-	plain, err := a.Marshal()
-	if err != nil {
-		return nil, err
+	w := NewWriter(RoomAPReq(t))
+	w.APReq(t, a, usage, options)
+	return w.Result()
+}
+
+// RoomAPReq returns up to how many bytes an AP-REQ of a ticket has, as a rule.
+func RoomAPReq(t *Ticket) int {
+	n := len(t.Raw) + len(t.Client.Realm) + 320
+	for _, c := range t.Client.Components {
+		n += len(c)
 	}
-	sealed, err := t.Key.Seal(usage, plain)
-	if err != nil {
-		return nil, err
-	}
-	b := cryptobyte.NewBuilder(make([]byte, 0, len(t.Raw)+len(sealed)+64))
-	b.AddASN1(App(14), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			AddInt(b, 0, 5)
-			AddInt(b, 1, 14)
-			AddFlags(b, 2, options)
-			b.AddASN1(Ctx(3), func(b *cryptobyte.Builder) { b.AddBytes(t.Raw) })
-			AddEncrypted(b, 4, EncryptedData{Etype: t.Key.Etype(), Cipher: sealed})
-		})
+	return n
+}
+
+// APReq writes what [MakeAPReq] returns.
+func (w *Writer) APReq(t *Ticket, a *Authenticator, usage, options uint32) {
+	w.App(14, func() {
+		w.Sealed(4, t.Key, 0, usage, func() { a.write(w) })
+		w.Field(3, func() { w.Raw(t.Raw) })
+		w.Flags(2, options)
+		w.Int(1, 14)
+		w.Int(0, 5)
 	})
-	return b.Bytes()
 }
 
 // APReq is a decoded AP-REQ.
@@ -231,36 +229,26 @@ type EncAPRepPart struct {
 
 // MakeAPRep seals p under the session key and returns [APPLICATION 15] AP-REP.
 func MakeAPRep(session Key, p *EncAPRepPart) ([]byte, error) {
-	b := cryptobyte.NewBuilder(nil)
-	b.AddASN1(App(27), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			AddTime(b, 0, p.CTime)
-			AddInt(b, 1, int64(p.Cusec))
-			if !p.Subkey.IsZero() {
-				AddKey(b, 2, p.Subkey)
-			}
-			if p.HasSeq {
-				AddInt(b, 3, int64(p.Seq))
-			}
-		})
+	var w Writer
+	w.App(15, func() {
+		w.Sealed(2, session, 0, UsageAPRepEncPart, func() { p.write(&w) })
+		w.Int(1, 15)
+		w.Int(0, 5)
 	})
-	plain, err := b.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	sealed, err := session.Seal(UsageAPRepEncPart, plain)
-	if err != nil {
-		return nil, err
-	}
-	b = cryptobyte.NewBuilder(nil)
-	b.AddASN1(App(15), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			AddInt(b, 0, 5)
-			AddInt(b, 1, 15)
-			AddEncrypted(b, 2, EncryptedData{Etype: session.Etype(), Cipher: sealed})
-		})
+	return w.Result()
+}
+
+func (p *EncAPRepPart) write(w *Writer) {
+	w.App(27, func() {
+		if p.HasSeq {
+			w.Int(3, int64(p.Seq))
+		}
+		if !p.Subkey.IsZero() {
+			w.Key(2, p.Subkey)
+		}
+		w.Int(1, int64(p.Cusec))
+		w.Time(0, p.CTime)
 	})
-	return b.Bytes()
 }
 
 // OpenAPRep decodes [APPLICATION 15] AP-REP and opens it with the ticket's

@@ -24,12 +24,15 @@ func Frame(tokID uint16, inner []byte) []byte {
 // AppendFrame appends what Frame returns to dst. It allocates once, and not at
 // all where dst has the room.
 func AppendFrame(dst []byte, tokID uint16, inner []byte) []byte {
-	n := tlvLen(len(KRB5)) + 2 + len(inner)
-	dst = grow(dst, tlvLen(n))
-	dst = appendHead(dst, tagFrame, n)
+	dst = grow(dst, frameLen(len(inner)))
+	return append(AppendFrameHead(dst, tokID, len(inner)), inner...)
+}
+
+// AppendFrameHead appends what AppendFrame puts in front of n bytes.
+func AppendFrameHead(dst []byte, tokID uint16, n int) []byte {
+	dst = appendHead(dst, tagFrame, tlvLen(len(KRB5))+2+n)
 	dst = appendOID(dst, KRB5)
-	dst = binary.BigEndian.AppendUint16(dst, tokID)
-	return append(dst, inner...)
+	return binary.BigEndian.AppendUint16(dst, tokID)
 }
 
 // frameLen is the length of a framed token with n bytes inside.

@@ -61,7 +61,7 @@ func (i Init) Append(dst []byte) []byte {
 	if i.MechListMIC != nil {
 		body += tlvLen(tlvLen(len(i.MechListMIC)))
 	}
-	dst = appendInitHead(dst, body)
+	dst = appendInitHead(grow(dst, initLen(body)), body)
 	if len(i.MechTypes) > 0 {
 		dst = appendHead(dst, field(0), tlvLen(mechs))
 		dst = appendMechList(dst, i.MechTypes, mechs)
@@ -90,15 +90,24 @@ func EncodeInit(mechs []OID, mechToken []byte) []byte {
 // token mechToken. A single mechanism needs no mechListMIC (RFC 4178 section
 // 5). It allocates once, and not at all where dst has the room.
 func AppendInit(dst, mechToken []byte) []byte {
-	dst = appendKRB5InitHead(dst, len(mechToken))
-	return append(dst, mechToken...)
+	dst = grow(dst, initLen(krb5InitLen(len(mechToken))))
+	return append(appendKRB5InitHead(dst, len(mechToken)), mechToken...)
 }
 
 // AppendInitFrame appends what AppendInit(dst, Frame(tokID, inner)) would,
 // without the copy in between.
 func AppendInitFrame(dst []byte, tokID uint16, inner []byte) []byte {
-	dst = appendKRB5InitHead(dst, frameLen(len(inner)))
-	return AppendFrame(dst, tokID, inner)
+	dst = grow(dst, initLen(krb5InitLen(frameLen(len(inner)))))
+	return append(AppendInitFrameHead(dst, tokID, len(inner)), inner...)
+}
+
+// MaxHead is how many bytes AppendInitFrameHead appends at most, to tokens of 64 KiB.
+const MaxHead = 80
+
+// AppendInitFrameHead appends what AppendInitFrame puts in front of n bytes.
+func AppendInitFrameHead(dst []byte, tokID uint16, n int) []byte {
+	dst = appendKRB5InitHead(dst, frameLen(n))
+	return AppendFrameHead(dst, tokID, n)
 }
 
 // AppendMechList appends the MechTypeList of mechs with its SEQUENCE header,
@@ -111,7 +120,7 @@ func AppendMechList(dst []byte, mechs []OID) []byte {
 // mechToken.
 func appendKRB5InitHead(dst []byte, n int) []byte {
 	mechs := tlvLen(len(KRB5))
-	dst = appendInitHead(dst, tlvLen(tlvLen(mechs))+tlvLen(tlvLen(n)))
+	dst = appendInitHead(dst, krb5InitLen(n))
 	dst = appendHead(dst, field(0), tlvLen(mechs))
 	dst = appendHead(dst, asn1.SEQUENCE, mechs)
 	dst = appendOID(dst, KRB5)
@@ -119,12 +128,21 @@ func appendKRB5InitHead(dst []byte, n int) []byte {
 	return appendHead(dst, asn1.OCTET_STRING, n)
 }
 
-// appendInitHead makes room for and writes what precedes the members of a
-// NegTokenInit, which take body bytes.
+// krb5InitLen is how many bytes the members of a NegTokenInit take that offers KRB5
+// alone, with a mechToken of n bytes.
+func krb5InitLen(n int) int {
+	return tlvLen(tlvLen(tlvLen(len(KRB5)))) + tlvLen(tlvLen(n))
+}
+
+// initLen is the length of a NegTokenInit whose members take body bytes.
+func initLen(body int) int { return tlvLen(framedLen(body)) }
+
+func framedLen(body int) int { return tlvLen(len(SPNEGO)) + tlvLen(tlvLen(body)) }
+
+// appendInitHead writes what precedes the members of a NegTokenInit, which take body
+// bytes.
 func appendInitHead(dst []byte, body int) []byte {
-	framed := tlvLen(len(SPNEGO)) + tlvLen(tlvLen(body))
-	dst = grow(dst, tlvLen(framed))
-	dst = appendHead(dst, tagFrame, framed)
+	dst = appendHead(dst, tagFrame, framedLen(body))
 	dst = appendOID(dst, SPNEGO)
 	dst = appendHead(dst, tagNegInit, tlvLen(body))
 	return appendHead(dst, asn1.SEQUENCE, body)

@@ -2,6 +2,8 @@ package stage
 
 import (
 	"encoding/base64"
+	"slices"
+	"strings"
 
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -17,5 +19,16 @@ func Field(t middleware.Target) string {
 // Value returns the value of the field in which a token of sc goes (RFC 4559 section
 // 4.1).
 func Value(sc middleware.SecurityContext, token []byte) string {
-	return string(SchemeOf(sc)) + " " + base64.StdEncoding.EncodeToString(token)
+	const part = 768 // a multiple of three, so that padding stands at the end alone
+	var text [part / 3 * 4]byte
+	var b strings.Builder
+	scheme := string(SchemeOf(sc))
+	b.Grow(len(scheme) + 1 + base64.StdEncoding.EncodedLen(len(token)))
+	b.WriteString(scheme)
+	b.WriteByte(' ')
+	for chunk := range slices.Chunk(token, part) {
+		base64.StdEncoding.Encode(text[:], chunk)
+		b.Write(text[:base64.StdEncoding.EncodedLen(len(chunk))])
+	}
+	return b.String()
 }

@@ -1,0 +1,41 @@
+//go:build !race
+
+package kerberos_test
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// The race detector lets pools forget what they hold, and so is no judge of
+// allocations.
+
+// bytesPerRun is what testing.AllocsPerRun is for allocations.
+func bytesPerRun(runs uint64, f func()) uint64 {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		f()
+	}
+	runtime.ReadMemStats(&after)
+	return (after.TotalAlloc - before.TotalAlloc) / runs
+}
+
+// One header with the ticket at hand: mutual flag, subkey and bindings.
+func TestHeaderAllocations(t *testing.T) {
+	const mostAllocations, mostBytes = 12, 4 << 10
+	for _, etype := range []int32{17, 18, 19, 20} {
+		t.Run(krb.EtypeName(etype), func(t *testing.T) {
+			in, target := warm(t, etype)
+			if n := testing.AllocsPerRun(100, func() { header(t, in, target) }); n > mostAllocations {
+				t.Errorf("%v allocations, want %d at most", n, mostAllocations)
+			}
+			if n := bytesPerRun(100, func() { header(t, in, target) }); n > mostBytes {
+				t.Errorf("%d bytes, want %d at most", n, mostBytes)
+			}
+		})
+	}
+}
