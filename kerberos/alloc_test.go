@@ -29,12 +29,28 @@ func TestHeaderAllocations(t *testing.T) {
 	const mostAllocations, mostBytes = 12, 4 << 10
 	for _, etype := range []int32{17, 18, 19, 20} {
 		t.Run(krb.EtypeName(etype), func(t *testing.T) {
-			in, target := warm(t, etype)
+			in, target, _ := warm(t, etype)
 			if n := testing.AllocsPerRun(100, func() { header(t, in, target) }); n > mostAllocations {
 				t.Errorf("%v allocations, want %d at most", n, mostAllocations)
 			}
 			if n := bytesPerRun(100, func() { header(t, in, target) }); n > mostBytes {
 				t.Errorf("%d bytes, want %d at most", n, mostBytes)
+			}
+		})
+	}
+}
+
+// The verification of one answer: challenge, NegTokenResp and AP-REP with a subkey.
+func TestVerifyAllocations(t *testing.T) {
+	const most, runs = 8, 100
+	for _, etype := range []int32{17, 18, 19, 20} {
+		t.Run(krb.EtypeName(etype), func(t *testing.T) {
+			in, target, server := warm(t, etype)
+			left := answers(t, runs+1, in, target, server)
+			if n := testing.AllocsPerRun(runs, func() { left[0].verify(t); left = left[1:] }); n > most {
+				t.Errorf("%v allocations, want %d at most", n, most)
+			} else {
+				t.Log(n)
 			}
 		})
 	}

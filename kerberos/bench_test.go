@@ -4,8 +4,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jcmturner/gokrb5/v8/client"
 	"github.com/jcmturner/gokrb5/v8/config"
@@ -33,9 +35,9 @@ func gokrb5Client(t testing.TB, realm *fakekdc.Realm) *client.Client {
 	return c
 }
 
-// warm returns an initiator with a ticket at hand, and a target with a certificate to
-// bind to.
-func warm(t testing.TB, etype int32) (middleware.Initiator, middleware.Target) {
+// warm returns an initiator with a ticket at hand, a target with a certificate to
+// bind to, and who accepts what it makes.
+func warm(t testing.TB, etype int32) (middleware.Initiator, middleware.Target, http.Handler) {
 	t.Helper()
 	realm := start(t, fakekdc.WithEtypes(etype))
 	o := environment(realm)
@@ -48,9 +50,37 @@ func warm(t testing.TB, etype int32) (middleware.Initiator, middleware.Target) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := realm.Serve(http.NotFoundHandler(), fakekdc.ServerOptions{TLS: true})
+	handler := realm.Handler(spn, fakekdc.WebOptions{})
+	server := realm.Serve(handler, fakekdc.ServerOptions{TLS: true})
 	state := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{server.Certificate()}}
-	return in, middleware.Target{Host: "localhost", Port: "8443", Secure: true, TLS: state}
+	return in, middleware.Target{Host: "localhost", Port: "8443", Secure: true, TLS: state}, handler
+}
+
+// An answer is what came back to a header, and is good for one verification.
+type answer struct {
+	sc    middleware.SecurityContext
+	lines []string
+}
+
+func answers(t testing.TB, n int, in middleware.Initiator, target middleware.Target, server http.Handler) []answer {
+	t.Helper()
+	all := make([]answer, n)
+	for i := range all {
+		sc, h := header(t, in, target)
+		r := httptest.NewRequest(http.MethodGet, "https://localhost:8443/", nil)
+		r.Header = h
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, r)
+		all[i] = answer{sc, w.Header()["Www-Authenticate"]}
+	}
+	return all
+}
+
+// verify takes an answer as the mutual stage does.
+func (a answer) verify(t testing.TB) {
+	if proved, why, err := stage.Prove(t.Context(), a.sc, a.lines); !proved || why != nil || err != nil {
+		t.Fatal(proved, why, err)
+	}
 }
 
 // header makes what an Authorization header takes.
@@ -76,7 +106,7 @@ func BenchmarkHeader(b *testing.B) {
 	for _, etype := range []int32{18, 17, 20, 19} {
 		realm := start(b, fakekdc.WithEtypes(etype))
 		b.Run(krb.EtypeName(etype)+"/kerbchain", func(b *testing.B) {
-			in, target := warm(b, etype)
+			in, target, _ := warm(b, etype)
 			b.ReportAllocs()
 			for b.Loop() {
 				header(b, in, target)
@@ -104,6 +134,52 @@ func BenchmarkHeader(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := key.Seal(krb.UsageAPReqAuth, plain); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkVerify is the verification of one answer: the challenge is parsed, then the
+// NegTokenResp and the AP-REP in it, which has a subkey; and what the decryption alone
+// costs.
+func BenchmarkVerify(b *testing.B) {
+	for _, etype := range []int32{18, 17, 20, 19} {
+		b.Run(krb.EtypeName(etype)+"/kerbchain", func(b *testing.B) {
+			in, target, server := warm(b, etype)
+			b.ReportAllocs()
+			var left []answer
+			for i := 0; i < b.N; i++ {
+				if len(left) == 0 {
+					b.StopTimer()
+					left = answers(b, min(1000, b.N-i), in, target, server)
+					b.StartTimer()
+				}
+				left[0].verify(b)
+				left = left[1:]
+			}
+		})
+		b.Run(krb.EtypeName(etype)+"/crypto", func(b *testing.B) {
+			key, err := krb.GenerateKey(etype)
+			if err != nil {
+				b.Fatal(err)
+			}
+			subkey, err := krb.GenerateKey(etype)
+			if err != nil {
+				b.Fatal(err)
+			}
+			rep, err := krb.MakeAPRep(key, &krb.EncAPRepPart{CTime: time.Now(), Cusec: 123456, Subkey: subkey, Seq: 1 << 29, HasSeq: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			f := krb.OpenApp("AP-REP", 15, rep)
+			f.Int32(0)
+			f.Int32(1)
+			sealed := f.Encrypted(2).Cipher
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := key.Open(krb.UsageAPRepEncPart, sealed); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -177,7 +177,8 @@ func openCred(b []byte, keys ...krb.Key) (*krb.Ticket, error) {
 	if err != nil {
 		return nil, err
 	}
-	infos := krb.OpenApp("EncKrbCredPart", 29, plain).Raw(0)
+	part := krb.OpenApp("EncKrbCredPart", 29, plain)
+	infos := part.Raw(0)
 	ticket, err := single(tickets)
 	if err != nil {
 		return nil, err

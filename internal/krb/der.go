@@ -111,34 +111,46 @@ func malformed(what string) error { return fmt.Errorf("%w: %s", ErrMalformed, wh
 type Fields struct {
 	rest cryptobyte.String
 	what string
+	part string // of what, for errors
 	err  error
 }
 
 // OpenFields enters the SEQUENCE that b must be, whole. The name is for errors.
-func OpenFields(what string, b []byte) *Fields {
-	s := cryptobyte.String(b)
-	f := &Fields{what: what}
-	if !s.ReadASN1(&f.rest, asn1.SEQUENCE) || !s.Empty() {
-		f.fail("no sequence")
-	}
+func OpenFields(what string, b []byte) Fields {
+	f := Fields{what: what}
+	f.enter(b)
 	return f
 }
 
 // OpenApp enters the SEQUENCE inside [APPLICATION n] that b must be, whole.
-func OpenApp(what string, n uint8, b []byte) *Fields {
+func OpenApp(what string, n uint8, b []byte) Fields {
+	f := Fields{what: what}
 	s := cryptobyte.String(b)
 	var inner cryptobyte.String
-	if !s.ReadASN1(&inner, App(n)) || !s.Empty() {
-		f := &Fields{what: what}
+	if s.ReadASN1(&inner, App(n)) && s.Empty() {
+		f.enter(inner)
+	} else {
 		f.fail(fmt.Sprintf("no [APPLICATION %d]", n))
-		return f
 	}
-	return OpenFields(what, inner)
+	return f
+}
+
+// open enters the SEQUENCE that field n must be.
+func (f *Fields) open(part string, n uint8) Fields {
+	in := Fields{what: f.what, part: part}
+	in.enter(f.Raw(n))
+	return in
+}
+
+func (f *Fields) enter(s cryptobyte.String) {
+	if !s.ReadASN1(&f.rest, asn1.SEQUENCE) || !s.Empty() {
+		f.fail("no sequence")
+	}
 }
 
 func (f *Fields) fail(why string) {
 	if f.err == nil {
-		f.err = malformed(f.what + ": " + why)
+		f.err = malformed(f.what + f.part + ": " + why)
 		f.rest = nil
 	}
 }
@@ -177,7 +189,7 @@ func (f *Fields) Optional(n uint8) cryptobyte.String {
 func (f *Fields) Int(n uint8) int64 {
 	s := f.Raw(n)
 	var v int64
-	if f.err == nil && (!s.ReadASN1Integer(&v) || !s.Empty()) {
+	if f.err == nil && (!s.ReadASN1Int64WithTag(&v, asn1.INTEGER) || !s.Empty()) {
 		f.fail(fmt.Sprintf("field %d is no integer", n))
 	}
 	return v
@@ -234,10 +246,28 @@ func readString(s *cryptobyte.String) (string, bool) {
 func (f *Fields) Time(n uint8) time.Time {
 	s := f.Raw(n)
 	var t time.Time
-	if f.err == nil && (!s.ReadASN1GeneralizedTime(&t) || !s.Empty()) {
+	if f.err == nil && !readTime(s, &t) {
 		f.fail(fmt.Sprintf("field %d is no time", n))
 	}
 	return t
+}
+
+// readTime reads GeneralizedTime, which must be all of s.
+func readTime(s cryptobyte.String, t *time.Time) bool {
+	if len(s) != 2+len("20060102150405Z") || s[0] != byte(asn1.GeneralizedTime) || s[1] != byte(len(s)-2) || s[len(s)-1] != 'Z' {
+		return s.ReadASN1GeneralizedTime(t) && s.Empty() // which tells what else is one, at its leisure
+	}
+	var v [7]int // year / 100, year % 100, month, day, hour, minute, second
+	for i := range v {
+		tens, ones := s[2+2*i]-'0', s[3+2*i]-'0'
+		if tens > 9 || ones > 9 {
+			return false
+		}
+		v[i] = 10*int(tens) + int(ones)
+	}
+	month, day := time.Month(v[2]), v[3]
+	*t = time.Date(100*v[0]+v[1], month, day, v[4], v[5], v[6], 0, time.UTC)
+	return t.Month() == month && t.Day() == day && v[4] < 24 && v[5] < 60 && v[6] < 60
 }
 
 // Flags reads [n] KerberosFlags; bits beyond 32 are dropped, missing ones are 0.
@@ -266,11 +296,10 @@ const maxComponents = 64
 
 // Name reads [n] PrincipalName, without a realm.
 func (f *Fields) Name(n uint8) Principal {
-	s := f.Raw(n)
+	in := f.open(" name", n)
 	if f.err != nil {
 		return Principal{}
 	}
-	in := OpenFields(f.what+" name", s)
 	p := Principal{Type: in.Int32(0)}
 	list := in.Raw(1)
 	var seq cryptobyte.String
@@ -295,11 +324,10 @@ func (f *Fields) Name(n uint8) Principal {
 
 // Key reads [n] EncryptionKey of a supported type.
 func (f *Fields) Key(n uint8) Key {
-	s := f.Raw(n)
+	in := f.open(" key", n)
 	if f.err != nil {
 		return Key{}
 	}
-	in := OpenFields(f.what+" key", s)
 	etype, value := in.Int32(0), in.Octets(1)
 	if err := in.Err(true); err != nil {
 		f.fail(err.Error())

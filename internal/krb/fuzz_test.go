@@ -3,6 +3,7 @@ package krb
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jcmturner/gofork/encoding/asn1"
@@ -521,4 +522,31 @@ func wrapKRBCred(session Key, ticket, plain []byte) []byte {
 		})
 	})
 	return b.BytesOrPanic()
+}
+
+// FuzzTime reads times as cryptobyte does, which knows more than one way to write
+// them.
+func FuzzTime(f *testing.F) {
+	for _, text := range []string{
+		"20261123212309Z", "20240229000000Z", "20230229000000Z", "20261123212309+0100", "20261123212309.5Z", "20261123216000Z",
+		"20261123240000Z", "20261123235960Z", "00000101000000Z", "20261300000000Z", "2026112321230:Z", "20261123212309z", "",
+	} {
+		f.Add([]byte(text), byte(0x18))
+	}
+	f.Fuzz(func(t *testing.T, text []byte, tag byte) {
+		b := cryptobyte.NewBuilder(nil)
+		b.AddASN1(cbasn1.Tag(tag), func(b *cryptobyte.Builder) { b.AddBytes(text) })
+		der, err := b.Bytes()
+		if err != nil {
+			return
+		}
+		for _, der := range [][]byte{der, append(der, 0), der[:len(der)-1]} {
+			var got, want time.Time
+			s := cryptobyte.String(der)
+			ok := readTime(der, &got)
+			if wanted := s.ReadASN1GeneralizedTime(&want) && s.Empty(); ok != wanted || ok && !got.Equal(want) {
+				t.Errorf("%x: %v, %t, want %v, %t", der, got, ok, want, wanted)
+			}
+		}
+	})
 }

@@ -268,6 +268,7 @@ func OpenAPRep(session Key, b []byte) (*EncAPRepPart, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer clear(plain) // the subkey is copied
 	f = OpenApp("AP-REP part", 27, plain)
 	p := &EncAPRepPart{CTime: f.Time(0), Cusec: int(f.Int32(1))}
 	if f.Has(2) {
