@@ -55,3 +55,26 @@ func TestVerifyAllocations(t *testing.T) {
 		})
 	}
 }
+
+// A ticket at hand costs no memory, and whoever looks for one waits for nobody, not
+// even for one who is putting another away.
+func TestLookupAllocations(t *testing.T) {
+	source, spns := manyTickets(t, 100)
+	i := 0
+	if n := testing.AllocsPerRun(1000, func() {
+		if _, err := source.ServiceTicket(t.Context(), spns[i%len(spns)]); err != nil {
+			t.Fatal(err)
+		}
+		i++
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	source.Locked(func() {
+		if _, err := source.ServiceTicket(t.Context(), spns[0]); err != nil {
+			t.Error(err)
+		}
+		if _, err := source.Identity(t.Context(), spns[0]); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package kerberos_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -187,19 +188,54 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkLookup is a ticket that is at hand.
-func BenchmarkLookup(b *testing.B) {
-	realm := start(b)
-	source, err := kerberos.CCache(write(b, "cc", realm.CCache("alice", spn)), environment(realm))
-	if err != nil {
-		b.Fatal(err)
+// manyTickets returns a source with tickets for that many services at hand, which it
+// has looked up, and their names.
+func manyTickets(t testing.TB, n int) (*kerberos.Source, []string) {
+	t.Helper()
+	spns := make([]string, n)
+	var services []fakekdc.Option
+	for i := range spns {
+		spns[i] = fmt.Sprintf("HTTP/host%d.example.test", i)
+		services = append(services, fakekdc.WithService(spns[i]))
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := source.ServiceTicket(b.Context(), spn); err != nil {
-			b.Fatal(err)
+	realm := start(t, services...)
+	o := environment(realm)
+	o.Now = nil
+	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spns...)), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spn := range spns {
+		if _, err := source.ServiceTicket(t.Context(), spn); err != nil {
+			t.Fatal(err)
 		}
 	}
+	return source, spns
+}
+
+// BenchmarkLookup is a ticket that is at hand among a thousand, for one goroutine and
+// for as many as run at the same time.
+func BenchmarkLookup(b *testing.B) {
+	source, spns := manyTickets(b, 1000)
+	lookup := func(i int) {
+		if _, err := source.ServiceTicket(b.Context(), spns[i%len(spns)]); err != nil {
+			b.Error(err)
+		}
+	}
+	b.Run("one", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			lookup(i)
+		}
+	})
+	b.Run("all", func(b *testing.B) {
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			for i := 0; pb.Next(); i++ {
+				lookup(i)
+			}
+		})
+	})
 }
 
 // BenchmarkFirstUse is 100 goroutines that want the same ticket of a cold

@@ -5,17 +5,16 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"weak"
 
 	"github.com/kerbchain/kerbchain/internal/cbt"
 	"github.com/kerbchain/kerbchain/internal/readmap"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// bindings returns the application data of the channel bindings that the token
-// is to have, nil for none. Whoever has no TLS connection to show yet will ask
+// bindings returns the hash of the channel bindings that the token is to have, nil for
+// none. Whoever has no TLS connection to show yet will ask
 // again for a token once there is one.
-func (c *securityContext) bindings() ([]byte, error) {
+func (c *securityContext) bindings() (*[16]byte, error) {
 	if c.in.o.Bindings == BindingsOff {
 		return nil, nil
 	}
@@ -31,43 +30,45 @@ func (c *securityContext) bindings() ([]byte, error) {
 		}
 		return nil, fmt.Errorf("%w: the TLS connection is not known yet", middleware.ErrNoBindings)
 	}
-	data, err := c.in.endPoints.of(c.target.TLS)
+	hash, err := c.in.endPoints.of(c.target.TLS)
 	if err != nil && c.in.o.Bindings == BindingsAuto && errors.Is(err, cbt.ErrUndefined) {
 		return nil, nil
 	}
-	return data, err
+	return hash, err
 }
 
-// endPoints remember what binds to certificates, as long as somebody else holds those.
-// A connection shows the same one again and again.
+// endPoints are the hashes of what binds to certificates. A connection shows the same
+// one for each request.
 type endPoints struct {
-	data *readmap.Map[weak.Pointer[x509.Certificate], []byte]
+	hashes *readmap.Map[*x509.Certificate, *[16]byte]
 }
 
-// maxEndPoints bounds how many are remembered.
-const maxEndPoints = 1024
+// maxEndPoints bounds how many certificates are remembered.
+const maxEndPoints = 256
 
-// of returns the application data that binds to a connection.
-func (e endPoints) of(state *tls.ConnectionState) ([]byte, error) {
-	if len(state.PeerCertificates) == 0 {
-		return cbt.ForConn(state)
-	}
-	cert := weak.Make(state.PeerCertificates[0])
-	if data, ok := e.data.Get(cert); ok {
-		return data, nil
+// of returns the hash of the channel bindings to a connection.
+func (e endPoints) of(state *tls.ConnectionState) (*[16]byte, error) {
+	var cert *x509.Certificate
+	if len(state.PeerCertificates) > 0 {
+		cert = state.PeerCertificates[0]
+		if hash, ok := e.hashes.Get(cert); ok {
+			return hash, nil
+		}
 	}
 	data, err := cbt.ForConn(state)
-	if err == nil {
-		e.data.MakeRoom(maxEndPoints, func(c weak.Pointer[x509.Certificate], _ []byte) bool { return c.Value() == nil })
-		e.data.Put(cert, data)
+	if err != nil {
+		return nil, err
 	}
-	return data, err
+	hash := cbt.Hash(data)
+	e.hashes.MakeRoom(maxEndPoints, func(*x509.Certificate, *[16]byte) bool { return false })
+	e.hashes.Put(cert, &hash)
+	return &hash, nil
 }
 
 // claims reports whether the token is to say that bindings are sent wherever
 // there is something to bind to. That would be a lie on a TLS connection that
 // we cannot bind to, and a server that believed it would refuse us.
-func (c *securityContext) claims(bindings []byte) bool {
+func (c *securityContext) claims(bindings *[16]byte) bool {
 	return c.in.o.BindingsAware && c.in.o.Bindings != BindingsOff && (bindings != nil || !c.target.Secure)
 }
 

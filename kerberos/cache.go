@@ -147,17 +147,12 @@ func (c *cacheCredentials) sees(primary ccache.Store) {
 // check looks once a second at most. A cache that is gone for a moment, as while
 // kinit replaces it, has not changed.
 func (c *cacheCredentials) check(ctx context.Context, s *session, now time.Time) (uint64, bool) {
-	c.primaries.due(ctx, c.s.o.Now, func(ctx context.Context) {
+	c.primaries.due(ctx, now, c.s.o.Now, func(ctx context.Context) {
 		if primary, err := c.collection.Primary(ctx); err == nil {
 			c.sees(primary)
 		}
 	})
-	c.mu.Lock()
-	m := c.members[s.name]
-	c.mu.Unlock()
-	if m == nil {
-		return c.epoch.Load(), true
-	}
+	m := s.cache
 	c.look(ctx, m, now)
 	seen := m.seen.Load()
 	return c.epoch.Load(), seen != nil && *seen != s.state || m.destroyed(now)
@@ -165,10 +160,10 @@ func (c *cacheCredentials) check(ctx context.Context, s *session, now time.Time)
 
 // look sees in which state a cache is, once a second at most.
 func (c *cacheCredentials) look(ctx context.Context, m *member, now time.Time) {
-	m.look.due(ctx, c.s.o.Now, func(ctx context.Context) {
+	m.look.due(ctx, now, c.s.o.Now, func(ctx context.Context) {
 		state, err := m.store.State(ctx)
-		if err == nil {
-			m.seen.Store(&state)
+		if last := m.seen.Load(); err == nil && (last == nil || *last != state) {
+			m.seen.Store(&state) // else what is there stays: equal strings in one memory are compared fast
 		}
 		m.missing(errors.Is(err, fs.ErrNotExist), now)
 	})
@@ -211,7 +206,7 @@ func (c *cacheCredentials) open(ctx context.Context, name string) (*session, err
 	if c.s.conf.KDCTimesync && cache.KDCOffset != 0 {
 		c.s.kdc.SetOffset(cache.Client.Realm, cache.KDCOffset)
 	}
-	s := &session{client: cache.Client, source: m.store.Name().String(), state: state}
+	s := &session{client: cache.Client, source: m.store.Name().String(), cache: m, state: state}
 	s.stored = func(server krb.Principal) (*krb.Ticket, bool) {
 		t, err := cache.Ticket(server, c.query())
 		return t, err == nil
@@ -389,10 +384,7 @@ func (c *cacheCredentials) refresh(ctx context.Context, old *session) (*session,
 	fresh := *old
 	fresh.tgt = t
 	fresh.refresh = c.refreshAt(t)
-	c.mu.Lock()
-	m := c.members[old.name]
-	c.mu.Unlock()
-	if m != nil && !c.s.o.ReadOnlyCache {
+	if m := old.cache; !c.s.o.ReadOnlyCache {
 		ctx, cancel := context.WithTimeout(ctx, lockPatience)
 		defer cancel()
 		err := c.replace(ctx, m, old.tgt, t)

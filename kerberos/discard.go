@@ -28,11 +28,7 @@ func (s *Source) discard(t Ticket) bool {
 	s.stale.add(t.t.Raw)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for spn, held := range s.tickets {
-		if held.t == t.t {
-			delete(s.tickets, spn)
-		}
-	}
+	s.tickets.Delete(func(_ string, h *held) bool { return h.t == t.t })
 	return true
 }
 

@@ -8,12 +8,10 @@ func (s *Source) SetAfter(after func(time.Duration) <-chan time.Time) { s.after 
 // ForgetRevival makes the source take a ticket that is found dead for the first
 // one in a minute.
 func (s *Source) ForgetRevival() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for name, old := range s.sessions {
-		fresh := *old
+	for _, p := range s.sessions.All() {
+		fresh := *p.session()
 		fresh.revived = time.Time{}
-		s.sessions[name] = &fresh
+		p.held.Store(&fresh)
 	}
 }
 
@@ -30,4 +28,15 @@ func Ours(uid int) bool { return ours(uid) }
 func On(goos string, o Options) Options {
 	o.goos = goos
 	return o
+}
+
+// Locked calls f while the source is being changed.
+func (s *Source) Locked(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c, ok := s.creds.(*cacheCredentials); ok {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+	}
+	f()
 }

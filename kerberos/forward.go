@@ -22,11 +22,8 @@ func (s *Source) ForwardedTicket(ctx context.Context, service Ticket) (Ticket, e
 	}
 	spn := service.SPN()
 	key := forwardedKey + spn
-	s.mu.RLock()
-	t, ok := s.tickets[key]
-	s.mu.RUnlock()
-	if ok && t.client == service.client && usable(t.t, s.o.Now().Add(t.offset)) {
-		return t, nil
+	if h, ok := s.tickets.Get(key); ok && h.client == service.client && s.o.Now().Before(h.until) {
+		return h.Ticket, nil
 	}
 	t, err := s.services.do(ctx, key, func(ctx context.Context) (Ticket, error) { return s.forward(ctx, service, key) })
 	var known *middleware.Error
@@ -71,7 +68,7 @@ func (s *Source) forward(ctx context.Context, service Ticket, key string) (Ticke
 	t := newTicket(got, have.source)
 	t.offset = s.offset(have)
 	s.mu.Lock()
-	s.keep(key, t, s.o.Now())
+	s.keep(key, t, nil, s.o.Now())
 	s.mu.Unlock()
 	return t, nil
 }

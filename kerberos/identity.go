@@ -35,23 +35,18 @@ type choice struct {
 // no KDC.
 func (s *Source) Identity(ctx context.Context, spn string) (string, error) {
 	now := s.o.Now()
-	s.mu.RLock()
-	t, ok := s.tickets[spn]
-	held := s.sessions[t.session]
-	s.mu.RUnlock()
-	if ok && held != nil && t.client == held.who {
-		if epoch, changed := s.creds.check(ctx, held, now); !changed && epoch == t.epoch {
-			return t.client, nil
+	if t, ok := s.tickets.Get(spn); ok {
+		if held := t.of.session(); held != nil && t.client == held.who {
+			if epoch, changed := s.creds.check(ctx, held, now); !changed && epoch == t.epoch {
+				return t.client, nil
+			}
 		}
 	}
 	name, err := s.choice(ctx, spn, now)
 	if err != nil {
 		return "", withSPN(err, spn)
 	}
-	s.mu.RLock()
-	held = s.sessions[name]
-	s.mu.RUnlock()
-	if held != nil {
+	if held := s.session(name); held != nil {
 		// Who logged in stays the same, when the ticket has run out too.
 		if _, changed := s.creds.check(ctx, held, now); held.state == "" || !changed {
 			return held.who, nil
@@ -69,10 +64,8 @@ func (s *Source) Identity(ctx context.Context, spn string) (string, error) {
 
 // choice returns the name of the session that is for a service.
 func (s *Source) choice(ctx context.Context, spn string, now time.Time) (string, error) {
-	s.mu.RLock()
-	made, ok := s.chosen[spn]
-	held := s.sessions[made.name]
-	s.mu.RUnlock()
+	made, ok := s.chosen.Get(spn)
+	held := s.session(made.name)
 	if ok && held != nil && now.Before(made.until) && !now.Before(made.until.Add(-interval)) {
 		if epoch, changed := s.creds.check(ctx, held, now); epoch == made.epoch && (held.state == "" || !changed) {
 			return made.name, nil
@@ -86,10 +79,10 @@ func (s *Source) choice(ctx context.Context, spn string, now time.Time) (string,
 	if err != nil {
 		return "", err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	makeRoom(s.chosen, maxTickets, func(old choice) bool { return !now.Before(old.until) })
-	s.chosen[spn] = choice{name, epoch, now.Add(interval)}
+	if !ok {
+		s.chosen.MakeRoom(maxTickets, func(_ string, old choice) bool { return !now.Before(old.until) })
+	}
+	s.chosen.Put(spn, choice{name, epoch, now.Add(interval)})
 	return name, nil
 }
 

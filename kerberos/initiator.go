@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"weak"
 
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/gss"
@@ -168,7 +167,7 @@ func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	}
 	o.BindingsAware = o.BindingsAware || tellsBindings(source)
 	return &initiator{
-		endPoints: endPoints{readmap.New[weak.Pointer[x509.Certificate], []byte]()},
+		endPoints: endPoints{readmap.New[*x509.Certificate, *[16]byte]()},
 		source:    source, identifier: identifier, delegator: delegator, o: o, names: names,
 		allowed: hostpattern.Parse(orAll(o.AllowedHosts)), delegateTo: hostpattern.Parse(orAll(o.DelegateTo)),
 	}, nil

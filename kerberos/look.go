@@ -28,11 +28,21 @@ type look struct {
 	running chan struct{} // closed at its end; nil if nobody looks
 }
 
-// due has see done if it is time to. now is the local clock.
-func (l *look) due(ctx context.Context, now func() time.Time, see func(context.Context)) {
-	if n := now().UnixNano(); n < l.next.Load() && n >= l.last.Load() {
-		return
+// due has see done if it is time to. clock is the local clock, and now what it showed a
+// moment ago.
+func (l *look) due(ctx context.Context, now time.Time, clock func() time.Time, see func(context.Context)) {
+	if !l.fresh(now) {
+		l.slowly(ctx, clock, see)
 	}
+}
+
+// fresh reports whether somebody looked just now.
+func (l *look) fresh(now time.Time) bool {
+	n := now.UnixNano()
+	return n < l.next.Load() && n >= l.last.Load()
+}
+
+func (l *look) slowly(ctx context.Context, clock func() time.Time, see func(context.Context)) {
 	l.mu.Lock()
 	if running := l.running; running != nil {
 		l.mu.Unlock()
@@ -45,9 +55,9 @@ func (l *look) due(ctx context.Context, now func() time.Time, see func(context.C
 		}
 		return
 	}
-	if n := now().UnixNano(); n < l.next.Load() && n >= l.last.Load() {
+	if l.fresh(clock()) {
 		l.mu.Unlock()
-		return // somebody looked just now
+		return
 	}
 	running := make(chan struct{})
 	l.running = running
@@ -60,7 +70,7 @@ func (l *look) due(ctx context.Context, now func() time.Time, see func(context.C
 		if bounded.Err() != nil {
 			pause = lookPause
 		}
-		end := now()
+		end := clock()
 		l.last.Store(end.UnixNano())
 		l.next.Store(end.Add(pause).UnixNano())
 		l.mu.Lock()

@@ -37,10 +37,7 @@ func (s *Source) dead(session *session, err error) bool {
 func (s *Source) revive(ctx context.Context, dead *session) (*session, error) {
 	// Not to be mixed up with a flight that finds the old session still good.
 	return s.logins.do(ctx, "\x00revive "+dead.name, func(ctx context.Context) (*session, error) {
-		s.mu.RLock()
-		now := s.sessions[dead.name]
-		s.mu.RUnlock()
-		if now != nil && now.tgt != dead.tgt {
+		if now := s.session(dead.name); now != nil && now.tgt != dead.tgt {
 			return now, nil
 		}
 		fresh, err := s.creds.refresh(ctx, dead)

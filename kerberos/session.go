@@ -3,6 +3,7 @@ package kerberos
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -39,7 +40,8 @@ type session struct {
 	stored func(server krb.Principal) (*krb.Ticket, bool) // service tickets at hand; may be nil
 	keep   func(ctx context.Context, t *krb.Ticket)       // writes a fetched ticket back; may be nil
 	source string
-	state  string // of the cache that it was read from
+	cache  *member // that it was read from; nil for none
+	state  string  // of it
 
 	// The number of the login that it came of, 0 for one from a cache, and when
 	// that was made because a KDC did not take the ticket before.
@@ -73,9 +75,7 @@ func (s *Source) open(ctx context.Context, server krb.Principal) (*session, uint
 	}
 	opened, err := s.logins.do(ctx, name, func(ctx context.Context) (*session, error) {
 		now := s.o.Now()
-		s.mu.RLock()
-		old := s.sessions[name]
-		s.mu.RUnlock()
+		old := s.session(name)
 		if old != nil && usable(old.tgt, now.Add(s.offset(old))) {
 			if _, changed := s.creds.check(ctx, old, now); !changed {
 				if old.due(now) {
@@ -115,13 +115,43 @@ func (s *Source) publish(fresh *session) {
 	fresh.who = fresh.client.String()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, there := s.sessions[fresh.name]; !there && len(s.sessions) >= maxSessions {
-		for name := range s.sessions {
-			delete(s.sessions, name)
-			break
-		}
+	p, there := s.sessions.Get(fresh.name)
+	if !there {
+		s.dropSessions(s.sessions.Len() + 1 - maxSessions)
+		p = new(place)
+		s.sessions.Put(fresh.name, p)
 	}
-	s.sessions[fresh.name] = fresh
+	p.held.Store(fresh)
+}
+
+// dropSessions drops n of them, and with them what tickets know of theirs.
+func (s *Source) dropSessions(n int) {
+	if n <= 0 {
+		return
+	}
+	s.sessions.Delete(func(_ string, p *place) bool {
+		if n--; n < 0 {
+			return false
+		}
+		p.held.Store(nil)
+		return true
+	})
+}
+
+// A place is where the session of a name is. Fresher ones of the name come there.
+type place struct{ held atomic.Pointer[session] }
+
+func (p *place) session() *session {
+	if p == nil {
+		return nil
+	}
+	return p.held.Load()
+}
+
+// session returns the one of a name, nil if there is none.
+func (s *Source) session(name string) *session {
+	p, _ := s.sessions.Get(name)
+	return p.session()
 }
 
 // maxSessions bounds the sessions that a source keeps.
@@ -192,18 +222,10 @@ func (s *Source) KeepFresh(ctx context.Context) error {
 // freshen brings every session up to date.
 func (s *Source) freshen(ctx context.Context) error {
 	_, _, failed := s.open(ctx, krb.Principal{})
-	s.mu.RLock()
-	names := make([]string, 0, len(s.sessions))
-	for name := range s.sessions {
-		names = append(names, name)
-	}
-	s.mu.RUnlock()
-	for _, name := range names {
+	for name := range s.sessions.All() {
 		_, err := s.logins.do(ctx, name, func(ctx context.Context) (*session, error) {
 			now := s.o.Now()
-			s.mu.RLock()
-			old := s.sessions[name]
-			s.mu.RUnlock()
+			old := s.session(name)
 			if old == nil || old.tgt == nil || now.Add(s.offset(old)).Before(halfway(old.tgt)) {
 				return old, nil
 			}
@@ -230,10 +252,8 @@ func (s *Source) untilNext(failed error) time.Duration {
 		return wait
 	}
 	now := s.o.Now()
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, session := range s.sessions {
-		if session.tgt != nil {
+	for _, p := range s.sessions.All() {
+		if session := p.session(); session != nil && session.tgt != nil {
 			wait = min(wait, halfway(session.tgt).Sub(now.Add(s.offset(session))))
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
+	"github.com/kerbchain/kerbchain/internal/readmap"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -106,11 +107,13 @@ type Source struct {
 	ours     func(uid int) bool                   // whether a file is the process's own
 	after    func(time.Duration) <-chan time.Time // time.After, but in tests
 
-	mu       sync.RWMutex
-	sessions map[string]*session // by the name that credentials gave
-	tickets  map[string]Ticket   // by SPN as asked for
-	chosen   map[string]choice   // the same
-	cross    map[crossing]*krb.Ticket
+	// Every request reads these, and takes no lock to do so.
+	sessions *readmap.Map[string, *place] // by the name that credentials gave
+	tickets  *readmap.Map[string, *held]  // by SPN as asked for
+	chosen   *readmap.Map[string, choice] // the same
+
+	mu    sync.RWMutex // held by those who change sessions and tickets
+	cross map[crossing]*krb.Ticket
 }
 
 func newSource(o Options) (*Source, error) {
@@ -128,7 +131,11 @@ func newSource(o Options) (*Source, error) {
 		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, Principal: o.Principal,
 			Err: err, Hint: "mend the file, or name another in KRB5_CONFIG"}
 	}
-	s := &Source{o: o, conf: conf, after: time.After, ours: ours, sessions: make(map[string]*session), tickets: make(map[string]Ticket), chosen: make(map[string]choice), cross: make(map[crossing]*krb.Ticket)}
+	s := &Source{
+		o: o, conf: conf, after: time.After, ours: ours,
+		sessions: readmap.New[string, *place](), tickets: readmap.New[string, *held](), chosen: readmap.New[string, choice](),
+		cross: make(map[crossing]*krb.Ticket),
+	}
 	s.kdc = newKDCClient(o, conf)
 	return s, nil
 }
@@ -204,19 +211,16 @@ func (s *Source) misconfigured(err error, hint string) *middleware.Error {
 // once for all who ask at the same time.
 func (s *Source) ServiceTicket(ctx context.Context, spn string) (Ticket, error) {
 	now := s.o.Now()
-	s.mu.RLock()
-	t, ok := s.tickets[spn]
-	session := s.sessions[t.session]
-	s.mu.RUnlock()
 	// Another cache may have taken the session's place under the same name, and been
 	// read for another service.
-	if ok && session != nil && t.client == session.who && usable(t.t, now.Add(t.offset)) {
-		if epoch, changed := s.creds.check(ctx, session, now); !changed && epoch == t.epoch {
-			if session.due(now) {
-				s.renewOnUse(ctx, t.t.Server)
+	if h, ok := s.tickets.Get(spn); ok && now.Before(h.until) {
+		if session := h.of.session(); session != nil && h.client == session.who {
+			if epoch, changed := s.creds.check(ctx, session, now); !changed && epoch == h.epoch {
+				if session.due(now) {
+					s.renewOnUse(ctx, h.t.Server)
+				}
+				return h.Ticket, nil
 			}
-			t.cached = true
-			return t, nil
 		}
 	}
 	if ctx.Err() != nil {
@@ -242,13 +246,13 @@ func (s *Source) gaveUp(ctx context.Context, spn string, err error) error {
 	e := &middleware.Error{Stage: stage, Kind: middleware.ErrKDC, SPN: spn, Principal: s.o.Principal, KDC: s.conf.DefaultRealm,
 		Err:  ended.Because(ctx, "gave up waiting for a ticket", nil),
 		Hint: "allow more time, or check that the KDC can be reached"}
-	s.mu.RLock()
-	if len(s.sessions) == 1 {
-		for _, session := range s.sessions {
-			e.Principal = session.client.String()
+	if s.sessions.Len() == 1 {
+		for _, p := range s.sessions.All() {
+			if session := p.session(); session != nil {
+				e.Principal = session.client.String()
+			}
 		}
 	}
-	s.mu.RUnlock()
 	if p, err := krb.ParsePrincipal(e.Principal); err == nil && p.Realm != "" {
 		e.KDC = p.Realm
 	}
@@ -266,16 +270,14 @@ func (s *Source) gaveUp(ctx context.Context, spn string, err error) error {
 // an exchange or the credential cache told (kdc_timesync).
 func (s *Source) offset(of *session) time.Duration { return s.kdc.Offset(of.client.Realm) }
 
-// usable reports whether t can be used at the given time, by the KDC's clock,
-// with room to spare: 30 seconds, or a tenth of a short life.
+// usable reports whether t can be used at the given time, by the KDC's clock, with
+// time to spare.
 func usable(t *krb.Ticket, now time.Time) bool {
-	if t == nil {
-		return false
-	}
-	return t.ValidAt(now, spare(t))
+	return t != nil && t.ValidAt(now, spare(t))
 }
 
-// spare is how long before its end a ticket is no longer used.
+// spare is how long before its end a ticket is no longer used: 30 seconds, or a tenth
+// of a short life.
 func spare(t *krb.Ticket) time.Duration { return min(margin, t.EndTime.Sub(t.StartTime)/10) }
 
 func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
@@ -289,17 +291,9 @@ func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
 		return Ticket{}, withSPN(err, spn)
 	}
 	now := s.o.Now()
-	s.mu.Lock()
-	held, ok := s.tickets[spn]
-	if ok && held.client == session.client.String() && usable(held.t, now.Add(held.offset)) {
-		// The credentials were replaced by fresher ones of the same client.
-		held.session, held.epoch = session.name, epoch
-		s.tickets[spn] = held
-		s.mu.Unlock()
-		held.cached = true
-		return held, nil
+	if t, ok := s.handOver(spn, session, epoch, now); ok {
+		return t, nil
 	}
-	s.mu.Unlock()
 	if err := s.unknown.about(session.name, spn, now); err != nil {
 		return Ticket{}, err
 	}
@@ -309,15 +303,30 @@ func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
 		return Ticket{}, err
 	}
 	t := newTicket(got, session.source)
-	t.offset, t.session, t.epoch = s.offset(session), session.name, epoch
+	t.offset, t.epoch = s.offset(session), epoch
 	if !cached {
 		t.fetched = now
 	}
 	s.mu.Lock()
-	s.keep(spn, t, now)
+	s.keep(spn, t, session, now)
 	s.mu.Unlock()
 	t.cached = cached
 	return t, nil
+}
+
+// handOver makes a ticket that is at hand one of a session, if it is: its credentials
+// were replaced by fresher ones of the same client.
+func (s *Source) handOver(spn string, to *session, epoch uint64, now time.Time) (Ticket, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, ok := s.tickets.Get(spn)
+	if !ok || h.client != to.client.String() || !now.Before(h.until) {
+		return Ticket{}, false
+	}
+	t := h.Ticket
+	t.epoch = epoch
+	s.keep(spn, t, to, now)
+	return t, true
 }
 
 // hostOf returns the host of a host-based service, without a port.
@@ -352,10 +361,31 @@ func (s *Source) obtain(ctx context.Context, have *session, before uint64, serve
 	return t, false, nil
 }
 
-// keep stores t, making room among what has run out first.
-func (s *Source) keep(spn string, t Ticket, now time.Time) {
-	makeRoom(s.tickets, maxTickets, func(old Ticket) bool { return !usable(old.t, now.Add(old.offset)) })
-	s.tickets[spn] = t
+// A held ticket is one at hand.
+type held struct {
+	Ticket
+	of    *place    // of the session that it was got with; nil for none
+	until time.Time // when it can be used no longer, by the local clock
+}
+
+// keep stores t, making room among what has run out first. It is called with the lock
+// held.
+func (s *Source) keep(spn string, t Ticket, of *session, now time.Time) {
+	h := &held{Ticket: t, until: t.t.EndTime.Add(-spare(t.t) - t.offset)}
+	if t.t.Flags&krb.FlagInvalid != 0 {
+		h.until = time.Time{}
+	}
+	if of != nil {
+		h.of, _ = s.sessions.Get(of.name)
+		if h.client == of.who {
+			h.client = of.who // in the same memory, which is faster to compare
+		}
+	}
+	h.cached = true // for those who find it here
+	if _, there := s.tickets.Get(spn); !there {
+		s.tickets.MakeRoom(maxTickets, func(_ string, old *held) bool { return !now.Before(old.until) })
+	}
+	s.tickets.Put(spn, h)
 }
 
 // makeRoom leaves fewer than most entries in m: what is over goes first, and then

@@ -28,8 +28,7 @@ type Ticket struct {
 	cached bool
 	offset time.Duration // KDC's clock minus ours
 
-	// Which credentials of a source it was got with, and when they were chosen.
-	session string
+	// When the credentials of a source were chosen that it was got with.
 	epoch   uint64
 	fetched time.Time // when the KDC was asked; zero if it came with the credentials
 }

@@ -68,7 +68,7 @@ func TestBindingsAware(t *testing.T) {
 			for _, aware := range []bool{true, false} {
 				o := Options{Flags: FlagInteg, BindingsAware: aware, Now: time.Now()}
 				if len(v.Bindings) > 0 {
-					o.Bindings = v.Bindings
+					o.Bindings = new(cbt.Hash(v.Bindings))
 				}
 				if v.Mutual {
 					o.Flags |= FlagMutual

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/cbt"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 )
@@ -30,7 +31,7 @@ func BenchmarkInit(b *testing.B) {
 				b.Fatal(err)
 			}
 			t := &krb.Ticket{Client: krb.NewPrincipal("MINI.TEST", "alice"), Raw: parsed.RawTicket, Key: key}
-			o := Options{Flags: FlagMutual | FlagInteg | FlagConf, Bindings: v.CBApplicationData}
+			o := Options{Flags: FlagMutual | FlagInteg | FlagConf, Bindings: new(cbt.Hash(v.CBApplicationData))}
 			b.ReportAllocs()
 			for b.Loop() {
 				o.Now = time.Now()

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/kerbchain/kerbchain/internal/cbt"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 )
@@ -37,9 +36,8 @@ var ErrTime = errors.New("the answer's time is not that of our authenticator")
 type Options struct {
 	// Flags are context flags; FlagMutual also sets the AP option.
 	Flags uint32
-	// Bindings is the application data of the channel bindings, such as
-	// "tls-server-end-point:" and a hash. Nil means none.
-	Bindings []byte
+	// Bindings is the hash of the channel bindings (RFC 4121 section 4.1.1.2); nil means none.
+	Bindings *[16]byte
 	// BindingsAware tells the acceptor that we send bindings wherever there is
 	// something to bind to ([MS-KILE] section 3.2.5.8, KERB_AP_OPTIONS_CBT), so
 	// that it can refuse a token that came to it without them by another way.
@@ -124,7 +122,7 @@ func appendChecksum(b []byte, o Options) []byte {
 	b = binary.LittleEndian.AppendUint32(b, 16)
 	var bnd [16]byte
 	if o.Bindings != nil {
-		bnd = cbt.Hash(o.Bindings)
+		bnd = *o.Bindings
 	}
 	b = append(b, bnd[:]...)
 	b = binary.LittleEndian.AppendUint32(b, o.Flags)

@@ -273,7 +273,7 @@ func TestInitSecondOpinion(t *testing.T) {
 			}
 			now := time.Date(2031, 5, 6, 7, 8, 9, 123456789, time.FixedZone("", 7200))
 			cred := []byte("a KRB-CRED")
-			c, req, err := Init(ticket, Options{Flags: FlagMutual | FlagDeleg | FlagInteg, Bindings: v.CBApplicationData, Delegation: cred, Now: now})
+			c, req, err := Init(ticket, Options{Flags: FlagMutual | FlagDeleg | FlagInteg, Bindings: new(cbt.Hash(v.CBApplicationData)), Delegation: cred, Now: now})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,6 +3,7 @@ package readmap
 
 import (
 	"hash/maphash"
+	"iter"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -62,6 +63,23 @@ func (m *Map[K, V]) MakeRoom(most int, drop func(K, V) bool) {
 		over--
 		return over >= -1
 	})
+}
+
+// All goes through the entries, in no order. What changes meanwhile may be met or not.
+func (m *Map[K, V]) All() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for i := range m.shards {
+			now := m.shards[i].now.Load()
+			if now == nil {
+				continue
+			}
+			for k, v := range *now {
+				if !yield(k, v) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Len returns how many keys have a value.

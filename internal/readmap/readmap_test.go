@@ -27,6 +27,18 @@ func TestMap(t *testing.T) {
 	if _, ok := m.Get("8"); ok || m.Len() != 250 {
 		t.Errorf("%t, %d entries after half of them went", ok, m.Len())
 	}
+	met := 0
+	for k, v := range m.All() {
+		if got, ok := m.Get(k); !ok || got != v {
+			t.Errorf("%q: %d, but %d, %t", k, v, got, ok)
+		}
+		if met++; met == 200 {
+			break
+		}
+	}
+	if met != 200 {
+		t.Errorf("met %d entries", met)
+	}
 }
 
 func TestMakeRoom(t *testing.T) {
