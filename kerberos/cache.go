@@ -59,7 +59,12 @@ func (s *Source) cache(name string, given bool) (*cacheCredentials, error) {
 	if err != nil {
 		collection = refused{err}
 	}
-	return s.cacheOf(parsed, collection)
+	c, err := s.cacheOf(parsed, collection)
+	if err != nil {
+		return nil, err
+	}
+	c.byDefault = !given
+	return c, nil
 }
 
 func (s *Source) cacheOf(name ccache.Name, collection ccache.Collection) (*cacheCredentials, error) {
@@ -95,6 +100,7 @@ type cacheCredentials struct {
 	name       ccache.Name
 	collection ccache.Collection
 	want       krb.Principal // zero: whoever suits the server
+	byDefault  bool          // nobody named it
 
 	primaries look          // at the primary cache of the collection
 	epoch     atomic.Uint64 // how often another cache became the primary one
@@ -201,7 +207,7 @@ func (c *cacheCredentials) open(ctx context.Context, name string) (*session, err
 	}
 	if !c.want.IsZero() && !c.is(c.want, cache.Client) {
 		return nil, c.s.noCredentials(fmt.Errorf("%s holds credentials of %s", m.store.Name(), cache.Client),
-			kinit(c.want, m.store.Name().String()))
+			said(kinit(c.want, m.store.Name().String()), c.s.likeRealms(c.want, "")))
 	}
 	if c.s.conf.KDCTimesync && cache.KDCOffset != 0 {
 		c.s.kdc.SetOffset(cache.Client.Realm, cache.KDCOffset)
@@ -355,6 +361,9 @@ func (c *cacheCredentials) unreadable(m *member, err error) *middleware.Error {
 		hint = "run kinit, or name the cache in KRB5CCNAME"
 	case errors.Is(err, fs.ErrPermission):
 		hint = "the cache belongs to another user: run kinit, or name another in KRB5CCNAME"
+	}
+	if look := c.s.warnings("default_ccache_name"); c.byDefault && look != "" {
+		hint = look
 	}
 	if _, ok := errors.AsType[*ccache.ParseError](err); ok || strings.Contains(err.Error(), m.store.Name().String()) {
 		return c.s.noCredentials(err, hint) // it names the cache

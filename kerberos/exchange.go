@@ -74,6 +74,7 @@ func (s *Source) kdcError(err error, principal, spn string) error {
 	if ke.Credentials() {
 		e.Kind = middleware.ErrCredentials
 	}
+	s.hints(e, ke)
 	if len(ke.KDCs) > 0 {
 		var at []string
 		for _, a := range ke.KDCs {

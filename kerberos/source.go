@@ -103,6 +103,7 @@ type Source struct {
 	unknown  unknowns
 	stale    ticketSet                            // that servers could not use
 	made     atomic.Uint64                        // logins
+	warned   atomic.Bool                          // of krb5.conf
 	renewing atomic.Bool                          // by a request that has a ticket already
 	ours     func(uid int) bool                   // whether a file is the process's own
 	after    func(time.Duration) <-chan time.Time // time.After, but in tests
@@ -281,6 +282,7 @@ func usable(t *krb.Ticket, now time.Time) bool {
 func spare(t *krb.Ticket) time.Duration { return min(margin, t.EndTime.Sub(t.StartTime)/10) }
 
 func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
+	s.warn(ctx)
 	server, err := s.server(spn)
 	if err != nil {
 		return Ticket{}, err

@@ -38,6 +38,21 @@ type WithheldEvent struct {
 	Err   error // around ErrNotAllowed, with what to set
 }
 
+// ConfigurationEvent: something in krb5.conf is not read, or probably not meant so.
+// A source of tickets tells it once, with the first ticket that it is asked for.
+type ConfigurationEvent struct {
+	Where string // file:line, where that is known
+	Text  string
+}
+
+// String returns "file:line: text".
+func (e ConfigurationEvent) String() string {
+	if e.Where == "" {
+		return e.Text
+	}
+	return e.Where + ": " + e.Text
+}
+
 // TicketEvent: a service ticket was found or fetched.
 type TicketEvent struct {
 	SPN      string        // service principal
@@ -138,20 +153,21 @@ type SanitizedEvent struct {
 	Status int
 }
 
-func (ChallengeEvent) event()    {}
-func (CredentialsEvent) event()  {}
-func (WithheldEvent) event()     {}
-func (TicketEvent) event()       {}
-func (ExchangeEvent) event()     {}
-func (CacheEvent) event()        {}
-func (ForeignCacheEvent) event() {}
-func (TokenEvent) event()        {}
-func (SendEvent) event()         {}
-func (RefusedEvent) event()      {}
-func (DiscardEvent) event()      {}
-func (FallbackEvent) event()     {}
-func (VerdictEvent) event()      {}
-func (SanitizedEvent) event()    {}
+func (ChallengeEvent) event()     {}
+func (CredentialsEvent) event()   {}
+func (WithheldEvent) event()      {}
+func (ConfigurationEvent) event() {}
+func (TicketEvent) event()        {}
+func (ExchangeEvent) event()      {}
+func (CacheEvent) event()         {}
+func (ForeignCacheEvent) event()  {}
+func (TokenEvent) event()         {}
+func (SendEvent) event()          {}
+func (RefusedEvent) event()       {}
+func (DiscardEvent) event()       {}
+func (FallbackEvent) event()      {}
+func (VerdictEvent) event()       {}
+func (SanitizedEvent) event()     {}
 
 // A Trace receives events, in the goroutine in which they happen. It must be
 // safe for concurrent use and should return soon.

@@ -56,6 +56,8 @@ func (t *timeline) trace(e middleware.Event) {
 			result = "answered " + krb.ErrorName(e.Code)
 		}
 		t.say("kdc", "%s exchange with %s/%s of %s %s in %s", e.Kind, e.Address, e.Network, e.Realm, result, millis(e.Duration))
+	case middleware.ConfigurationEvent:
+		t.say("kerberos", "%s", e)
 	case middleware.TicketEvent:
 		how := "fetched in " + millis(e.Duration)
 		if e.Cached {

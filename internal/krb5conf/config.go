@@ -210,8 +210,25 @@ func (c *Config) ClientKeytabs() []string {
 	return slices.Clone(c.clientKeytabs)
 }
 
-func (c *Config) warnf(v Value, format string, args ...any) {
+// warnf warns of a value of a relation or realm.
+func (c *Config) warnf(about string, v Value, format string, args ...any) {
+	n := len(c.Warnings)
 	c.Warnings = addWarning(c.Warnings, v.File, v.Line, format, args...)
+	for i := range c.Warnings[n:] {
+		c.Warnings[n+i].About = about
+	}
+}
+
+// Concerns returns the first warnings, three at most, about any of some relations
+// and realms.
+func (c *Config) Concerns(about ...string) []Warning {
+	var out []Warning
+	for _, w := range c.Warnings {
+		if w.About != "" && len(out) < 3 && slices.Contains(about, w.About) {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // A loader copies relations of one section into fields. A relation that is
@@ -230,7 +247,7 @@ func (l loader) value(key string) (Value, bool) {
 func (l loader) took(key string, v Value) { l.c.sources[key] = v }
 
 func (l loader) refused(key string, v Value, wanted string) {
-	l.c.warnf(v, "%s = %s: %s; the default stands", key, clip(v.Text), wanted)
+	l.c.warnf(key, v, "%s = %s: %s; the default stands", key, clip(v.Text), wanted)
 }
 
 func (l loader) tickets() {
@@ -273,7 +290,7 @@ func (l loader) boolean(key string, to *bool, strictly bool, once ...string) {
 		l.refused(key, v, wantedBool)
 		return
 	case !ok:
-		l.c.warnf(v, "%s = %s: %s; taken for false", key, clip(v.Text), wantedBool)
+		l.c.warnf(key, v, "%s = %s: %s; taken for false", key, clip(v.Text), wantedBool)
 	}
 	*to = b
 	l.took(key, v)
@@ -325,7 +342,7 @@ func (l loader) duration(key string, to *time.Duration) {
 		l.refused(key, v, "wanted a duration that is not negative")
 		return
 	case rest != "":
-		l.c.warnf(v, "%s = %s: %s is not read, which leaves %v", key, clip(v.Text), clip(rest), d)
+		l.c.warnf(key, v, "%s = %s: %s is not read, which leaves %v", key, clip(v.Text), clip(rest), d)
 	}
 	*to = d
 	l.took(key, v)
@@ -380,13 +397,13 @@ func (l loader) enctypes(key string, to *[]int32) {
 	}
 	list, unknown, held := enctypeList(v.Text, l.gate())
 	for _, name := range unknown {
-		l.c.warnf(v, "%s: no encryption type is called %s", key, clip(name))
+		l.c.warnf(key, v, "%s: no encryption type is called %s", key, clip(name))
 	}
 	for _, name := range held {
-		l.c.warnf(v, "%s: %s is left out: it is weak, and wants allow_rc4, allow_des3 or allow_weak_crypto = true", key, name)
+		l.c.warnf(key, v, "%s: %s is left out: it is weak, and wants allow_rc4, allow_des3 or allow_weak_crypto = true", key, name)
 	}
 	if list = usable(list); len(list) == 0 {
-		l.c.warnf(v, "%s = %s names no encryption type that can be used", key, clip(v.Text))
+		l.c.warnf(key, v, "%s = %s names no encryption type that can be used", key, clip(v.Text))
 	}
 	*to = list
 	l.took(key, v)

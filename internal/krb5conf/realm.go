@@ -21,10 +21,17 @@ func (c *Config) loadRealms() {
 			r.primaries = c.servers(name, "master_kdc", PortKDC)
 		}
 		c.realms[name] = r
+		if bare := strings.Trim(name, `"'`); bare != name {
+			var at Value
+			if len(r.kdcs) > 0 {
+				at = r.kdcs[0].Value // sections have no lines of their own
+			}
+			c.warnf(bare, at, "%s in [realms]: the quotes count as part of the name, write %s = {", clip(name), bare)
+		}
 	}
 	for _, name := range c.Profile.Keys("realms") {
 		for _, v := range c.Profile.values([]string{"realms", name}) {
-			c.warnf(v, "%s in [realms] wants { and relations, not a value", clip(name))
+			c.warnf(name, v, "%s in [realms] wants { and relations, not a value", clip(name))
 		}
 	}
 	c.domains = make(map[string]string)
@@ -32,7 +39,7 @@ func (c *Config) loadRealms() {
 		v, _ := c.Profile.Value("domain_realm", name)
 		c.domains[name] = v.Text
 		if lower := strings.ToLower(name); lower != name {
-			c.warnf(v, "%s in [domain_realm] matches nothing: host names are looked up in lower case", clip(name))
+			c.warnf("", v, "%s in [domain_realm] matches nothing: host names are looked up in lower case", clip(name))
 		}
 	}
 }

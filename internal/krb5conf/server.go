@@ -169,15 +169,17 @@ func (c *Config) servers(realm, name string, port int) []Server {
 			if strings.Contains(text, "@") {
 				text = "text with an @, which may hold a password"
 			}
-			c.warnf(v, "%s of %s left out: %s: %v", name, clip(realm), text, err)
+			c.warnf(realm, v, "%s of %s left out: %s: %v", name, clip(realm), text, err)
 			continue
 		}
 		s.Value = v
 		if s.Proto == "udp" || s.Proto == "tcp" {
-			c.warnf(v, "%s is Heimdal's spelling: MIT krb5 does not know it", clip(v.Text))
+			c.warnf(realm, v, "%s is Heimdal's spelling: MIT krb5 does not know it", clip(v.Text))
 		}
-		if i := strings.IndexFunc(v.Text, blank); i >= 0 {
-			c.warnf(v, "%s: what follows the blank is not read, a comment stands on a line of its own", clip(v.Text))
+		if strings.Contains(v.Text, ",") {
+			c.warnf(realm, v, "%s = %s: one server stands on a line, write %[1]s again for each", name, clip(v.Text))
+		} else if strings.ContainsFunc(v.Text, blank) {
+			c.warnf(realm, v, "%s: what follows the blank is not read, a comment stands on a line of its own", clip(v.Text))
 		}
 		list = append(list, s)
 	}

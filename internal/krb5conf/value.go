@@ -26,6 +26,8 @@ type Warning struct {
 	File string
 	Line int // 0 when it is about the whole file
 	Text string
+	// About is the relation or the realm that it concerns, "" for others.
+	About string
 }
 
 // String returns "file:line: text".
@@ -48,7 +50,7 @@ type SyntaxError struct {
 }
 
 func (e *SyntaxError) Error() string {
-	return Warning{e.File, e.Line, e.Text}.String()
+	return Warning{File: e.File, Line: e.Line, Text: e.Text}.String()
 }
 
 // maxWarnings bounds what a file full of mistakes can make us keep.
@@ -61,7 +63,7 @@ func addWarning(to []Warning, file string, line int, format string, args ...any)
 	case len(to) == maxWarnings:
 		return append(to, Warning{Text: "further warnings left out"})
 	}
-	return append(to, Warning{file, line, fmt.Sprintf(format, args...)})
+	return append(to, Warning{File: file, Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
 // clip quotes text for a message, shortened.

@@ -116,7 +116,7 @@ func wrong(e middleware.Event) bool {
 		return e.Err != nil
 	case middleware.VerdictEvent:
 		return e.Err != nil
-	case middleware.RefusedEvent, middleware.SanitizedEvent, middleware.WithheldEvent:
+	case middleware.RefusedEvent, middleware.SanitizedEvent, middleware.WithheldEvent, middleware.ConfigurationEvent:
 		return true
 	default:
 		return false
@@ -140,6 +140,8 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 		return message, []slog.Attr{slog.String("stage", e.Stage), slog.String("host", e.Host), slog.String("field", e.Field)}
 	case middleware.WithheldEvent:
 		return "token withheld", []slog.Attr{slog.String("stage", e.Stage), slog.String("host", e.Host), c.failure(e.Err)}
+	case middleware.ConfigurationEvent:
+		return "krb5.conf", []slog.Attr{optional("where", e.Where), slog.String("warning", e.Text)}
 	case middleware.TicketEvent:
 		return "ticket", []slog.Attr{
 			slog.String("spn", e.SPN), slog.String("client", e.Client), slog.String("source", e.Source),

@@ -108,6 +108,7 @@ var story = []middleware.Event{
 	middleware.ChallengeEvent{Host: "web.test:443", Status: 401, Schemes: []string{"Negotiate", "Basic", "YIIFake"}, Leg: 1},
 	middleware.ExchangeEvent{Kind: "TGS", Realm: "EXAMPLE.TEST", Address: "127.0.0.1:88", Network: "udp", Duration: 1500 * time.Microsecond},
 	middleware.ExchangeEvent{Kind: "TGS", Realm: "EXAMPLE.TEST", Address: "127.0.0.2:88", Network: "tcp", Err: errors.New("connection refused")},
+	middleware.ConfigurationEvent{Where: "/etc/krb5.conf:3", Text: "forwardable = \"maybe\": wanted true or false"},
 	middleware.TicketEvent{SPN: "HTTP/web.test@EXAMPLE.TEST", Client: "alice@EXAMPLE.TEST", Source: "FILE:/tmp/cc", Cached: true, Etype: 18, Expires: time.Unix(1e9, 0)},
 	middleware.TokenEvent{Host: "web.test:443", SPN: "HTTP/web.test@EXAMPLE.TEST", Bytes: 700, Mutual: true, Bound: true},
 	middleware.SendEvent{Stage: "negotiate", Host: "web.test:443", Leg: 2},
