@@ -3,35 +3,19 @@ package kerberos
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"fmt"
 
 	"github.com/kerbchain/kerbchain/internal/cbt"
 	"github.com/kerbchain/kerbchain/internal/readmap"
-	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // bindings returns the hash of the channel bindings that the token is to have, nil for
-// none. Whoever has no TLS connection to show yet will ask
-// again for a token once there is one.
+// none.
 func (c *securityContext) bindings() (*[16]byte, error) {
-	if c.in.o.Bindings == BindingsOff {
-		return nil, nil
-	}
-	if c.target.TLS == nil {
-		if c.in.o.Bindings != BindingsRequire {
-			return nil, nil
-		}
-		if c.target.Proxy {
-			return nil, errors.New("channel bindings are required, and there are none to this proxy: give proxies options of their own (InitiatorOptions.Proxy)")
-		}
-		if !c.target.Secure {
-			return nil, errors.New("channel bindings are required, and plain HTTP has none: use https, or BindingsAuto")
-		}
-		return nil, fmt.Errorf("%w: the TLS connection is not known yet", middleware.ErrNoBindings)
+	if wanted, err := c.in.o.Bindings.Wanted(c.target); !wanted {
+		return nil, err
 	}
 	hash, err := c.in.endPoints.of(c.target.TLS)
-	if err != nil && c.in.o.Bindings == BindingsAuto && errors.Is(err, cbt.ErrUndefined) {
+	if err != nil && c.in.o.Bindings.Spare(err) {
 		return nil, nil
 	}
 	return hash, err

@@ -173,10 +173,10 @@ func (i *initiator) Identity(ctx context.Context, t middleware.Target) (string, 
 	if t.Proxy && i.proxy != nil {
 		return i.proxy.Identity(ctx, t)
 	}
-	if i.identifier == nil || t.Check() != nil || !i.allowed.Match(t.Host, t.Port) {
+	if i.identifier == nil || t.Check() != nil || !i.hosts.Allow(t) {
 		return "", nil
 	}
-	spn, _ := i.names.spn(t)
+	spn, _ := i.names.For(t)
 	principal, err := i.identifier.Identity(ctx, spn)
 	if err != nil {
 		return "", i.blame(err, t, spn)

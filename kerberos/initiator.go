@@ -11,9 +11,11 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/gss"
-	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/negotiation"
+	"github.com/kerbchain/kerbchain/internal/policy"
 	"github.com/kerbchain/kerbchain/internal/readmap"
+	"github.com/kerbchain/kerbchain/internal/spn"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -21,35 +23,37 @@ import (
 const stage = "kerberos"
 
 // Bindings says whether tokens are bound to the TLS connection that carries
-// them (tls-server-end-point, RFC 5929 section 4).
-type Bindings int
+// them (tls-server-end-point, RFC 5929 section 4). All initiators of this module
+// share the type.
+type Bindings = policy.Bindings
 
 // The modes of channel binding.
 const (
 	// BindingsAuto binds wherever there is a TLS connection whose certificate
 	// defines bindings.
-	BindingsAuto Bindings = iota
+	BindingsAuto Bindings = policy.BindingsAuto
 	// BindingsRequire makes it an error when there is nothing to bind to.
-	BindingsRequire
+	BindingsRequire Bindings = policy.BindingsRequire
 	// BindingsOff never binds: for servers behind something that ends TLS.
-	BindingsOff
+	BindingsOff Bindings = policy.BindingsOff
 )
 
-// Delegation says when the user's credentials are forwarded to the server.
-type Delegation int
+// Delegation says when the user's credentials are forwarded to the server. All
+// initiators of this module share the type.
+type Delegation = policy.Delegation
 
 // The modes of delegation.
 const (
 	// DelegationOff never forwards.
-	DelegationOff Delegation = iota
+	DelegationOff Delegation = policy.DelegationOff
 	// DelegationPolicy forwards where the KDC of the user's realm marked the
 	// service ok-as-delegate (RFC 4120 section 2.8) and the user's credentials
 	// can be forwarded, and goes on without otherwise.
-	DelegationPolicy
+	DelegationPolicy Delegation = policy.DelegationPolicy
 	// DelegationAlways forwards to every server that is authenticated to, unless
 	// krb5.conf sets enforce_ok_as_delegate, which leaves it to the KDC. It is an
 	// error when the credentials cannot be forwarded.
-	DelegationAlways
+	DelegationAlways Delegation = policy.DelegationAlways
 )
 
 // ErrNotForwardable is wrapped, along with [middleware.ErrCredentials], where
@@ -144,21 +148,18 @@ func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	if source == nil {
 		return nil, errors.New("no ticket source given: use FromEnvironment, CCache, Keytab, Password or GoKRB5")
 	}
-	if o.Delegation < DelegationOff || o.Delegation > DelegationAlways {
-		return nil, fmt.Errorf("unknown mode of delegation %d", o.Delegation)
-	}
-	if o.Delegation == DelegationOff && len(o.DelegateTo) > 0 {
-		return nil, errors.New("DelegateTo has hosts, and Delegation is off: set it to DelegationPolicy or DelegationAlways, or leave DelegateTo out")
+	if err := o.Delegation.Check(o.DelegateTo); err != nil {
+		return nil, err
 	}
 	identifier, _ := source.(Identifier)
 	delegator, ok := source.(Delegator)
 	if o.Delegation != DelegationOff && !ok {
 		return nil, fmt.Errorf("the ticket source %T cannot delegate: use one of this package, or leave Delegation at DelegationOff", source)
 	}
-	if o.Bindings < BindingsAuto || o.Bindings > BindingsOff {
-		return nil, fmt.Errorf("unknown mode of channel binding %d", o.Bindings)
+	if err := o.Bindings.Check(); err != nil {
+		return nil, err
 	}
-	names, err := newSPNMaker(source, &o)
+	names, err := o.names(source)
 	if err != nil {
 		return nil, err
 	}
@@ -169,16 +170,8 @@ func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	return &initiator{
 		endPoints: endPoints{readmap.New[*x509.Certificate, *[16]byte]()},
 		source:    source, identifier: identifier, delegator: delegator, o: o, names: names,
-		allowed: hostpattern.Parse(orAll(o.AllowedHosts)), delegateTo: hostpattern.Parse(orAll(o.DelegateTo)),
+		hosts: policy.NewHosts(o.AllowedHosts, o.DelegateTo),
 	}, nil
-}
-
-// orAll is the list of all hosts where none are listed.
-func orAll(hosts []string) []string {
-	if len(hosts) == 0 {
-		return []string{"*"}
-	}
-	return hosts
 }
 
 type initiator struct {
@@ -186,9 +179,8 @@ type initiator struct {
 	identifier Identifier // nil where the source is none
 	delegator  Delegator  // nil where the source is none
 	o          InitiatorOptions
-	names      *spnMaker
-	allowed    hostpattern.List
-	delegateTo hostpattern.List
+	names      *spn.Maker
+	hosts      policy.Hosts
 	proxy      *initiator // for targets that are proxies
 	endPoints  endPoints
 }
@@ -201,10 +193,10 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 		wrong.Stage = stage
 		return nil, wrong
 	}
-	if !i.allowed.Match(t.Host, t.Port) {
+	if !i.hosts.Allow(t) {
 		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrNotAllowed, Host: t.HostPort(), Hint: "add it to AllowedHosts"}
 	}
-	spn, fixed := i.names.spn(t)
+	spn, fixed := i.names.For(t)
 	begin := i.o.Now()
 	ticket, err := i.source.ServiceTicket(ctx, spn)
 	if err != nil && !fixed && unknownService(err) {
@@ -236,7 +228,7 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 
 // delegates reports whether the server is to get the user's credentials.
 func (i *initiator) delegates(t middleware.Target, ticket Ticket) bool {
-	if i.o.Delegation == DelegationOff || t.Proxy || t.From != "" && len(i.o.DelegateTo) == 0 || !i.delegateTo.Match(t.Host, t.Port) {
+	if i.o.Delegation == DelegationOff || !i.hosts.Delegate(t) {
 		return false
 	}
 	return i.o.Delegation == DelegationAlways && !i.enforced() || ticket.okAsDelegate()
@@ -273,7 +265,7 @@ type securityContext struct {
 	forward  *krb.Ticket // what to delegate; nil: nothing
 	gss      gss.Context
 	begun    bool // it is, by our first token
-	micSent  bool
+	exchange negotiation.Exchange
 	bound    bool  // the token is, to its TLS connection
 	broken   error // why the context is of no more use
 	verified atomic.Bool
@@ -295,8 +287,8 @@ func (c *securityContext) Step(ctx context.Context, token []byte) ([]byte, error
 		return nil, err
 	}
 	if !c.begun {
-		if spnego.Classify(token) != spnego.Empty && spnego.Classify(token) != spnego.NegTokenInit {
-			return nil, c.refuse(token, errors.New("the server answered before it was asked"))
+		if !negotiation.Opens(token) {
+			return nil, negotiation.Refuse(mechanism{c}, token, errors.New("the server answered before it was asked"))
 		}
 		return c.first(ctx)
 	}
@@ -369,64 +361,21 @@ func (c *securityContext) begin(o gss.Options) ([]byte, error) {
 	return w.Result()
 }
 
-// mechList is what our NegTokenInit offers, and what a mechListMIC covers.
-var mechList = spnego.AppendMechList(nil, []spnego.OID{spnego.KRB5})
-
 // answer takes the acceptor's token, and returns ours if one is owed.
 func (c *securityContext) answer(token []byte) ([]byte, error) {
-	switch spnego.Classify(token) {
-	case spnego.NegTokenResp:
-	case spnego.APRep, spnego.KRBError:
-		return nil, c.accept(token)
-	default:
-		return nil, c.refuse(token, nil)
-	}
-	resp, err := spnego.ParseResp(token)
-	if err != nil {
-		return nil, c.fail(middleware.ErrToken, middleware.Malformed, err)
-	}
-	if resp.SupportedMech != "" && !resp.SupportedMech.IsKRB5() {
-		return nil, c.fail(middleware.ErrToken, middleware.WrongMechanism,
-			fmt.Errorf("the server selected %s", resp.SupportedMech))
-	}
-	if resp.State == spnego.Reject {
-		// A KRB-ERROR within says more than the rejection itself.
-		if spnego.Classify(resp.ResponseToken) == spnego.KRBError {
-			if err := c.accept(resp.ResponseToken); err != nil {
-				return nil, err
-			}
-		}
-		return nil, c.fail(middleware.ErrToken, middleware.Refused, errors.New("the server rejected the negotiation"))
-	}
-	if len(resp.ResponseToken) > 0 {
-		if err := c.accept(resp.ResponseToken); err != nil {
-			return nil, err
-		}
-	}
-	if !c.gss.Established() {
-		return nil, c.fail(middleware.ErrToken, middleware.NoToken,
-			fmt.Errorf("the server answered %s without proof of its identity", resp.State))
-	}
-	if len(resp.MechListMIC) > 0 {
-		if err := c.gss.VerifyMIC(mechList, resp.MechListMIC); err != nil {
-			return nil, c.fail(middleware.ErrToken, middleware.WrongKey, err)
-		}
-	}
-	unfinished := resp.State == spnego.RequestMIC || resp.State == spnego.AcceptIncomplete
-	if !unfinished || c.micSent {
-		return nil, nil
-	}
-	// RFC 4178 section 5: the acceptor wants the list of mechanisms protected.
-	c.micSent = true
-	mic, err := c.gss.MIC(mechList)
-	if err != nil {
-		return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
-	}
-	out := spnego.Resp{MechListMIC: mic}
-	if len(resp.MechListMIC) > 0 {
-		out.State = spnego.AcceptCompleted
-	}
-	return out.Append(nil), nil
+	return c.exchange.Answer(mechanism{c}, token)
+}
+
+// A mechanism is what [negotiation] sees of a context.
+type mechanism struct{ c *securityContext }
+
+func (m mechanism) Accept(token []byte) error       { return m.c.accept(token) }
+func (m mechanism) Established() bool               { return m.c.gss.Established() }
+func (m mechanism) MIC(msg []byte) ([]byte, error)  { return m.c.gss.MIC(msg) }
+func (m mechanism) VerifyMIC(msg, mic []byte) error { return m.c.gss.VerifyMIC(msg, mic) }
+
+func (m mechanism) Fail(reason middleware.Reason, err error) *middleware.Error {
+	return m.c.fail(middleware.ErrToken, reason, err)
 }
 
 // accept hands a framed krb5 token to the mechanism and names what is wrong.
@@ -437,9 +386,7 @@ func (c *securityContext) accept(token []byte) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &peer):
-		e := c.fail(middleware.ErrToken, middleware.KRBError, peer)
-		e.Code, e.Hint = peer.Code, serverHint(peer.Code, c.spn)
-		return e
+		return negotiation.ServerError(mechanism{c}, c.spn, peer)
 	case errors.Is(err, gss.ErrTime):
 		return c.fail(middleware.ErrToken, middleware.WrongTime, err)
 	case errors.Is(err, krb.ErrIntegrity), errors.Is(err, krb.ErrEtype):
@@ -450,43 +397,9 @@ func (c *securityContext) accept(token []byte) error {
 	return c.fail(middleware.ErrToken, middleware.Malformed, err)
 }
 
-// refuse names a token that cannot continue the exchange.
-func (c *securityContext) refuse(token []byte, err error) error {
-	kind := spnego.Classify(token)
-	if err == nil {
-		err = fmt.Errorf("the server sent %s", kind)
-	}
-	switch kind {
-	case spnego.Empty:
-		return c.fail(middleware.ErrToken, middleware.Refused, nil)
-	case spnego.NTLMSSP, spnego.NEGOEXTS:
-		return c.fail(middleware.ErrToken, middleware.WrongMechanism, err)
-	}
-	return c.fail(middleware.ErrToken, middleware.Malformed, err)
-}
-
 func (c *securityContext) fail(kind error, reason middleware.Reason, err error) *middleware.Error {
 	return &middleware.Error{
 		Stage: stage, Kind: kind, Host: c.target.HostPort(), SPN: c.ticket.SPN(), Principal: c.ticket.client,
 		Reason: reason, Err: err,
 	}
-}
-
-// serverHint says what to try when a server sends a KRB-ERROR.
-func serverHint(code int32, spn string) string {
-	switch code {
-	case krb.CodeBadIntegrity, krb.CodeModified, krb.CodeBadKvno, krb.CodeNoKey, krb.CodeNotUs:
-		return "the server cannot use a ticket for " + spn + ": its keytab is stale or holds another principal, or the name leads to another server"
-	case krb.CodeSkew, krb.CodeTicketNotYet:
-		return "the clocks of client and server are too far apart: check time synchronisation on both"
-	case krb.CodeTicketExpired:
-		return "the server takes the ticket for expired: check its clock, and renew with kinit"
-	case krb.CodeRepeat:
-		return "the server has seen this token before: something between sent the request twice"
-	case krb.CodeBadMatch:
-		return "the server finds that ticket and authenticator differ: get a fresh ticket with kinit"
-	case krb.CodeGeneric:
-		return "the server gave no reason"
-	}
-	return ""
 }

@@ -1,0 +1,141 @@
+// Package negotiation is the initiator's side of SPNEGO (RFC 4178) for Kerberos
+// alone: what becomes of the acceptor's tokens, whoever carries out the mechanism in
+// them.
+package negotiation
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/spnego"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// A Mechanism is a security context of Kerberos that an [Exchange] is about.
+type Mechanism interface {
+	// Accept takes the acceptor's framed AP-REP or KRB-ERROR. Its error is that of
+	// the exchange.
+	Accept(token []byte) error
+	// Established reports whether the acceptor has proved itself, or was not asked
+	// to.
+	Established() bool
+	// MIC returns a token over msg, and VerifyMIC checks the acceptor's.
+	MIC(msg []byte) ([]byte, error)
+	VerifyMIC(msg, mic []byte) error
+	// Fail returns the error of an exchange that failed for a reason, with the names
+	// of those concerned. err may be nil.
+	Fail(reason middleware.Reason, err error) *middleware.Error
+}
+
+// An Exchange is what SPNEGO remembers from one token to the next. The zero value is
+// one that has offered Kerberos ([spnego.AppendInit]).
+type Exchange struct{ micSent bool }
+
+// mechList is what our NegTokenInit offers, and what a mechListMIC covers.
+var mechList = spnego.AppendMechList(nil, []spnego.OID{spnego.KRB5})
+
+// Opens reports whether a token is one that may come before our first: none at all,
+// or the hints of some acceptors.
+func Opens(token []byte) bool {
+	kind := spnego.Classify(token)
+	return kind == spnego.Empty || kind == spnego.NegTokenInit
+}
+
+// Answer takes the acceptor's token, and returns ours if one is owed.
+func (e *Exchange) Answer(m Mechanism, token []byte) ([]byte, error) {
+	switch spnego.Classify(token) {
+	case spnego.NegTokenResp:
+	case spnego.APRep, spnego.KRBError:
+		return nil, m.Accept(token)
+	default:
+		return nil, Refuse(m, token, nil)
+	}
+	resp, err := spnego.ParseResp(token)
+	if err != nil {
+		return nil, m.Fail(middleware.Malformed, err)
+	}
+	if resp.SupportedMech != "" && !resp.SupportedMech.IsKRB5() {
+		return nil, m.Fail(middleware.WrongMechanism, fmt.Errorf("the server selected %s", resp.SupportedMech))
+	}
+	if resp.State == spnego.Reject {
+		// A KRB-ERROR within says more than the rejection itself.
+		if spnego.Classify(resp.ResponseToken) == spnego.KRBError {
+			if err := m.Accept(resp.ResponseToken); err != nil {
+				return nil, err
+			}
+		}
+		return nil, m.Fail(middleware.Refused, errors.New("the server rejected the negotiation"))
+	}
+	if len(resp.ResponseToken) > 0 {
+		if err := m.Accept(resp.ResponseToken); err != nil {
+			return nil, err
+		}
+	}
+	if !m.Established() {
+		return nil, m.Fail(middleware.NoToken, fmt.Errorf("the server answered %s without proof of its identity", resp.State))
+	}
+	if len(resp.MechListMIC) > 0 {
+		if err := m.VerifyMIC(mechList, resp.MechListMIC); err != nil {
+			return nil, m.Fail(middleware.WrongKey, err)
+		}
+	}
+	unfinished := resp.State == spnego.RequestMIC || resp.State == spnego.AcceptIncomplete
+	if !unfinished || e.micSent {
+		return nil, nil
+	}
+	// RFC 4178 section 5: the acceptor wants the list of mechanisms protected.
+	e.micSent = true
+	mic, err := m.MIC(mechList)
+	if err != nil {
+		return nil, m.Fail(middleware.ReasonNone, err)
+	}
+	out := spnego.Resp{MechListMIC: mic}
+	if len(resp.MechListMIC) > 0 {
+		out.State = spnego.AcceptCompleted
+	}
+	return out.Append(nil), nil
+}
+
+// Refuse returns the error of a token that cannot continue the exchange; err says
+// why, nil for what it is.
+func Refuse(m Mechanism, token []byte, err error) error {
+	kind := spnego.Classify(token)
+	if err == nil {
+		err = fmt.Errorf("the server sent %s", kind)
+	}
+	switch kind {
+	case spnego.Empty:
+		return m.Fail(middleware.Refused, nil)
+	case spnego.NTLMSSP, spnego.NEGOEXTS:
+		return m.Fail(middleware.WrongMechanism, err)
+	}
+	return m.Fail(middleware.Malformed, err)
+}
+
+// ServerError returns the error of a server that answered a token for spn with a
+// KRB-ERROR.
+func ServerError(m Mechanism, spn string, said *krb.KRBError) error {
+	e := m.Fail(middleware.KRBError, said)
+	e.Code, e.Hint = said.Code, serverHint(said.Code, spn)
+	return e
+}
+
+// serverHint says what to try when a server sends a KRB-ERROR.
+func serverHint(code int32, spn string) string {
+	switch code {
+	case krb.CodeBadIntegrity, krb.CodeModified, krb.CodeBadKvno, krb.CodeNoKey, krb.CodeNotUs:
+		return "the server cannot use a ticket for " + spn + ": its keytab is stale or holds another principal, or the name leads to another server"
+	case krb.CodeSkew, krb.CodeTicketNotYet:
+		return "the clocks of client and server are too far apart: check time synchronisation on both"
+	case krb.CodeTicketExpired:
+		return "the server takes the ticket for expired: check its clock, and renew with kinit"
+	case krb.CodeRepeat:
+		return "the server has seen this token before: something between sent the request twice"
+	case krb.CodeBadMatch:
+		return "the server finds that ticket and authenticator differ: get a fresh ticket with kinit"
+	case krb.CodeGeneric:
+		return "the server gave no reason"
+	}
+	return ""
+}
