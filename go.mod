@@ -3,6 +3,7 @@ module github.com/kerbchain/kerbchain
 go 1.26.0
 
 require (
+	github.com/ebitengine/purego v0.11.3
 	github.com/google/go-cmp v0.7.0
 	github.com/hashicorp/go-retryablehttp v0.7.8
 	github.com/jcmturner/gofork v1.7.6

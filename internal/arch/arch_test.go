@@ -82,6 +82,7 @@ func TestRules(t *testing.T) {
 		goCmp     = "github.com/google/go-cmp/cmp"
 		goleak    = "go.uber.org/goleak"
 		xnet      = "golang.org/x/net/http/httpguts"
+		purego    = "github.com/ebitengine/purego"
 	)
 	for name, tc := range map[string]struct {
 		files map[string]string
@@ -96,6 +97,7 @@ func TestRules(t *testing.T) {
 			"middleware/a.go":         src(module),
 			"middleware/mutual/a.go":  src(module, in("middleware"), in("internal/challenge"), in("middleware/mutual/sub")),
 			"kerberos/a.go":           src(module, in("middleware"), in("internal/krb"), types, gofork, xnet),
+			"gssapi/a.go":             src(module, in("middleware"), in("internal/spnego"), purego),
 			"client/a.go":             src(module, in("middleware"), in("middleware/mutual"), in("kerberos"), in("internal/leg"), retryable),
 			"cmd/kerbchain/a.go":      src(in("client"), in("fakekdc"), in("kerberos"), in("middleware/logging"), "github.com/spf13/pflag"),
 			"fakekdc/a.go":            src(in("internal/krb"), types, in("fakekdc/sub")),
@@ -136,7 +138,13 @@ func TestRules(t *testing.T) {
 		"stage imported for nothing":     {map[string]string{"middleware/mutual/a.go": src("_ " + in("middleware/logging"))}, []string{"middleware/mutual/a.go: imports middleware/logging: no stage"}},
 
 		// Those above and beside.
-		"kerberos imports a stage":     {map[string]string{"kerberos/a.go": src(in("middleware/mutual"))}, []string{"kerberos/a.go: imports middleware/mutual: kerberos imports"}},
+		"kerberos imports a stage": {map[string]string{"kerberos/a.go": src(in("middleware/mutual"))}, []string{"kerberos/a.go: imports middleware/mutual: kerberos imports"}},
+		"gssapi imports kerberos":  {map[string]string{"gssapi/a.go": src(in("kerberos"))}, []string{"gssapi/a.go: imports kerberos: gssapi imports"}},
+		"gssapi imported for others": {
+			map[string]string{"client/a.go": src(in("gssapi")), "cmd/a.go": src("_ " + in("gssapi")), "fakekdc/client.go": src(in("gssapi")), "examples/a.go": src(in("gssapi")), "client/a_test.go": src(in("gssapi"))},
+			[]string{"client/a.go: imports gssapi: whoever", "cmd/a.go: imports gssapi: whoever", "fakekdc/client.go: imports gssapi: whoever"},
+		},
+		"purego elsewhere":             {map[string]string{"kerberos/a.go": src(purego), "client/a.go": src(purego)}, []string{"client/a.go: imports " + purego, "kerberos/a.go: imports " + purego}},
 		"kerberos imports client":      {map[string]string{"kerberos/a.go": src(in("client"))}, []string{"kerberos/a.go: imports client: kerberos imports"}},
 		"internal imports kerberos":    {map[string]string{"internal/x/a.go": src(in("kerberos"))}, []string{"internal/x/a.go: imports kerberos: internal imports"}},
 		"internal imports a stage":     {map[string]string{"internal/x/a.go": src(in("middleware/mutual"))}, []string{"internal/x/a.go: imports middleware/mutual: internal imports"}},

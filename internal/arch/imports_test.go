@@ -19,6 +19,7 @@ var doors = []door{
 	{"github.com/hashicorp/go-retryablehttp", []string{"client"}},
 	{"github.com/jcmturner", []string{"kerberos", "fakekdc", "internal"}},
 	{"github.com/spf13/pflag", []string{"cmd"}},
+	{"github.com/ebitengine/purego", []string{"gssapi"}},
 	{"golang.org/x", []string{"kerberos", "client", "fakekdc", "internal", "cmd"}},
 	{"github.com/google/go-cmp", nil},
 	{"go.uber.org/goleak", nil},
@@ -46,7 +47,7 @@ func checkImports(files []*file) []string {
 		breach := func(format string, args ...any) {
 			out = append(out, f.path()+": "+fmt.Sprintf(format, args...))
 		}
-		if !within(f.dir, "", "middleware", "tunnel", "kerberos", "client", "fakekdc", "cmd", "examples", "internal") {
+		if !within(f.dir, "", "middleware", "tunnel", "kerberos", "gssapi", "client", "fakekdc", "cmd", "examples", "internal") {
 			breach("no rule says what %s may import", room(f.dir))
 		}
 		f.imports(func(p, name string) {
@@ -130,10 +131,12 @@ func mayNotImport(f *file, target string) string {
 		if !slices.Contains(leaves, to) {
 			return "a leaf imports leaves only"
 		}
-	case from == "kerberos":
+	case from == "kerberos", from == "gssapi":
 		if stage(to) || !within(to, "", "middleware", "internal") {
-			return "kerberos imports the root, middleware and internal only"
+			return from + " imports the root, middleware and internal only"
 		}
+	case to == "gssapi" && from != "examples":
+		return "whoever wants the system's library imports it, and nobody for them"
 	case from == "fakekdc":
 		if slices.Contains(clientSide, f.path()) && slices.Contains([]string{"middleware", "kerberos", "client"}, to) {
 			return ""

@@ -1,0 +1,77 @@
+package gssapi_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/gssapi"
+	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/mutual"
+	"github.com/kerbchain/kerbchain/middleware/negotiate"
+)
+
+// libraries are those that tests run with where they are installed.
+var libraries = map[string]string{"MIT": "libgssapi_krb5.so.2", "Heimdal": "libgssapi.so.3"}
+
+// each runs a test with each library that is installed, and skips it for the others.
+func each(t *testing.T, test func(t *testing.T, library string)) {
+	for name, file := range libraries {
+		t.Run(name, func(t *testing.T) {
+			if _, err := gssapi.New(gssapi.Options{Library: file}); err != nil {
+				t.Skipf("no GSS-API library to test with: %v", err)
+			}
+			test(t, file)
+		})
+	}
+}
+
+// realm starts one, and has libraries of this process use it as alice, who ran kinit.
+func realm(t *testing.T, o ...fakekdc.Option) *fakekdc.Realm {
+	t.Helper()
+	r := fakekdc.Start(t, append(o, fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/localhost"))...)
+	for _, line := range r.Environ("alice") {
+		name, value, _ := strings.Cut(line, "=")
+		t.Setenv(name, value)
+	}
+	return r
+}
+
+func initiator(t *testing.T, o gssapi.Options) middleware.Initiator {
+	t.Helper()
+	in, err := gssapi.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+// A request is answered, and the answer verified.
+func TestGet(t *testing.T) {
+	each(t, func(t *testing.T, library string) {
+		r := realm(t)
+		server := r.Serve(r.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+		transport := server.Transport()
+		defer transport.CloseIdleConnections()
+		rt := kerbchain.Wrap(transport, mutual.New(mutual.Options{}), negotiate.New(initiator(t, gssapi.Options{Library: library}), negotiate.Options{}))
+		resp, err := (&http.Client{Transport: rt}).Get(server.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc := middleware.SecurityOf(resp.Request)
+		if resp.StatusCode != 200 || string(body) != "hello alice@"+r.Name()+"\n" || sc == nil || !sc.Verified() {
+			t.Errorf("%s %q, verified %t", resp.Status, body, sc != nil && sc.Verified())
+		}
+		if got := middleware.PrincipalOf(resp.Request); got != "alice@"+r.Name() {
+			t.Errorf("made as %q", got)
+		}
+	})
+}

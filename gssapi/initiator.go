@@ -1,0 +1,118 @@
+package gssapi
+
+import (
+	"context"
+	"runtime"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/ended"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// An initiator makes contexts with one library.
+type initiator struct {
+	lib     library
+	o       Options
+	threads threads
+	origin  *side
+	proxy   *side
+}
+
+// Initiate finds the credentials and the service that a context needs. A KDC may be
+// asked, where a client keytab is used; for the ticket it is in the first Step.
+func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middleware.SecurityContext, error) {
+	s := i.origin
+	if t.Proxy {
+		s = i.proxy
+	}
+	if wrong := t.Check(); wrong != nil {
+		wrong.Stage = stage
+		return nil, wrong
+	}
+	if !s.hosts.Allow(t) {
+		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrNotAllowed, Host: t.HostPort(), Hint: "add it to AllowedHosts"}
+	}
+	spn, fixed := s.names.For(t)
+	c := &securityContext{in: i, side: s, target: t, spn: spn, fixed: fixed, principal: i.o.Principal}
+	if err := ended.Because(ctx, "", nil); err != nil {
+		return nil, c.fail(middleware.ErrCredentials, middleware.ReasonNone, err)
+	}
+	got, err := beside(ctx, i.threads, func() prepared { return i.prepare(spn) }, func(p prepared) { p.held.release() })
+	switch {
+	case err != nil:
+		return nil, c.fail(middleware.ErrCredentials, middleware.ReasonNone, err)
+	case got.err != nil:
+		got.held.release()
+		return nil, c.refused(got.err)
+	}
+	c.held, c.spn = got.held, got.spn
+	// For a context that is dropped before its exchange is over.
+	runtime.AddCleanup(c, (*held).release, c.held)
+	if i.o.Sealing {
+		return &sealer{securityContext: c}, nil
+	}
+	return c, nil
+}
+
+// prepared is what a context begins with.
+type prepared struct {
+	held *held
+	spn  string
+	err  *StatusError
+}
+
+// prepare asks the library for the name of a service and for credentials.
+func (i *initiator) prepare(spn string) (p prepared) {
+	p.held = &held{lib: i.lib}
+	if p.spn, p.err = i.inRealm(spn); p.err != nil {
+		return p
+	}
+	if p.held.name, p.err = i.lib.importName(p.spn, false); p.err != nil {
+		return p
+	}
+	p.spn = strings.TrimSuffix(p.spn, "@")
+	var client uintptr
+	if i.o.Principal != "" {
+		if client, p.err = i.lib.importName(i.o.Principal, false); p.err != nil {
+			return p
+		}
+		defer i.lib.releaseName(client)
+	}
+	p.held.cred, p.err = i.lib.acquire(client, i.stores())
+	return p
+}
+
+func (i *initiator) stores() []store {
+	var out []store
+	if i.o.CCache != "" {
+		out = append(out, store{"ccache", i.o.CCache})
+	}
+	if i.o.ClientKeytab != "" {
+		out = append(out, store{"client_keytab", i.o.ClientKeytab})
+	}
+	return out
+}
+
+// inRealm returns a service principal with the realm that the library's configuration
+// gives its host. It ends in @ where that says none: then the KDC of the client's realm
+// is asked, which may refer to another (RFC 6806 section 8).
+func (i *initiator) inRealm(spn string) (string, *StatusError) {
+	if strings.Contains(spn, "@") {
+		return spn, nil
+	}
+	service, host := hostBased(spn)
+	realm, err := i.lib.realmOf(service, host)
+	if err != nil {
+		return "", err
+	}
+	return spn + "@" + realm, nil
+}
+
+// hostBased takes a service principal without realm apart. The host has no port.
+func hostBased(spn string) (service, host string) {
+	service, host, _ = strings.Cut(spn, "/")
+	if name, _, ok := strings.Cut(host, ":"); ok && !strings.Contains(host[len(name)+1:], ":") {
+		host = name // and not an IPv6 address
+	}
+	return service, host
+}

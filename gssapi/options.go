@@ -1,0 +1,235 @@
+package gssapi
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/policy"
+	"github.com/kerbchain/kerbchain/internal/spn"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+const stage = "gssapi"
+
+// Bindings says whether tokens are bound to the TLS connection that carries
+// them (tls-server-end-point, RFC 5929 section 4). All initiators of this module
+// share the type.
+type Bindings = policy.Bindings
+
+// The modes of channel binding.
+const (
+	// BindingsAuto binds wherever there is a TLS connection whose certificate
+	// defines bindings.
+	BindingsAuto Bindings = policy.BindingsAuto
+	// BindingsRequire makes it an error when there is nothing to bind to.
+	BindingsRequire Bindings = policy.BindingsRequire
+	// BindingsOff never binds: for servers behind something that ends TLS.
+	BindingsOff Bindings = policy.BindingsOff
+)
+
+// Delegation says when the user's credentials are forwarded to the server. All
+// initiators of this module share the type.
+type Delegation = policy.Delegation
+
+// The modes of delegation.
+const (
+	// DelegationOff never forwards.
+	DelegationOff Delegation = policy.DelegationOff
+	// DelegationPolicy forwards where the KDC of the user's realm marked the service
+	// ok-as-delegate (GSS_C_DELEG_POLICY_FLAG, RFC 5896) and the credentials can be
+	// forwarded, and goes on without otherwise.
+	DelegationPolicy Delegation = policy.DelegationPolicy
+	// DelegationAlways forwards to every server that is authenticated to. It is an
+	// error when the library does not.
+	DelegationAlways Delegation = policy.DelegationAlways
+)
+
+// ErrNotForwardable is wrapped, along with [middleware.ErrCredentials], where
+// credentials are to be delegated and the library left them out.
+var ErrNotForwardable = errors.New("credentials were not forwarded")
+
+// DefaultCalls is the default of [Options].Calls.
+const DefaultCalls = 64
+
+// Options adjust [New]. The zero value takes the library that is found first, and the
+// credentials that it has by itself, asks for mutual authentication with HTTP/host,
+// binds to TLS and delegates nothing.
+type Options struct {
+	// Library is the file of the GSS-API library, a path or a name that the dynamic
+	// linker finds. Empty means MIT's, else Heimdal's, and on macOS Apple's:
+	// libgssapi_krb5.so.2, libgssapi.so.3, GSS.framework. The file is loaded into the
+	// process and its code run, so it must not be for others to choose.
+	Library string
+
+	// Principal is the client principal wanted, name@REALM or a name in the default
+	// realm. Empty means whoever the library chooses for the server.
+	Principal string
+	// CCache names a credential cache, such as FILE:/tmp/x or KCM:, in place of
+	// $KRB5CCNAME.
+	CCache string
+	// ClientKeytab names a keytab to log in with where the cache has no valid
+	// ticket, in place of $KRB5_CLIENT_KTNAME. The library keeps what it gets in the
+	// cache: name one with CCache, MEMORY: for one of its own.
+	//
+	// Both need gss_acquire_cred_from, which MIT's library has, and Heimdal's since
+	// version 8. Otherwise New returns an error, and the variables are the way.
+	ClientKeytab string
+
+	// Service, HostOverride, HostOverrides, Realm and PortInSPN say which service
+	// principal a host has, as in kerberos.InitiatorOptions.
+	Service       string
+	HostOverride  string
+	HostOverrides map[string]string
+	Realm         string
+	PortInSPN     bool
+	// Canonicalize leaves the name of a service that the KDC does not know by the host
+	// in the URL to the library, which asks DNS as krb5.conf says
+	// (dns_canonicalize_hostname, rdns). Whoever can forge DNS then chooses which
+	// server's key proves an answer, among those of the realms.
+	Canonicalize bool
+	// AllowedHosts limits authentication to these hosts, as the URL names them, in
+	// the notation of Chromium's AuthServerAllowlist. Others get no token, whatever
+	// they ask for. Empty means all hosts.
+	AllowedHosts []string
+	// Proxy, when not nil, are the options for HTTP proxies: names, lists, NoMutual
+	// and Bindings; the rest of it must be left out. Without it they get tokens as
+	// the other options say, without overrides, lists and delegation.
+	Proxy *Options
+
+	// NoMutual leaves out the request for mutual authentication. The server then
+	// proves nothing.
+	NoMutual bool
+	// Bindings is the mode of channel binding.
+	Bindings Bindings
+	// Delegation is the mode of delegation. Proxies never get credentials.
+	Delegation Delegation
+	// DelegateTo limits delegation to these hosts, as in kerberos.InitiatorOptions.
+	DelegateTo []string
+
+	// Sealing makes contexts that can seal messages ([middleware.Sealer]), for WinRM;
+	// it needs a library with gss_wrap_iov. They keep memory of C until the program
+	// lets go of them; without it all is released once the server has proved itself.
+	Sealing bool
+	// Calls bounds how many calls into the library run at once, each on a thread of
+	// its own; 0 means DefaultCalls.
+	Calls int
+}
+
+// New loads the library and returns an initiator that signs with it. The host in the
+// service principal is the one in the URL. An error is of kind
+// [middleware.ErrConfiguration]: no library is found, or it lacks what the options
+// ask for, or they contradict one another.
+//
+// Its contexts tell as whom they were made ([middleware.Identified]); nobody knows
+// beforehand, so the initiator is no [middleware.Identifier].
+//
+// The library stays loaded until the process ends.
+func New(o Options) (middleware.Initiator, error) {
+	in, err := newInitiator(o, open)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	return in, nil
+}
+
+func wrong(err error) *middleware.Error {
+	e := &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, Err: err}
+	var hinted *advice
+	if errors.As(err, &hinted) {
+		e.Hint = hinted.hint
+	}
+	return e
+}
+
+// An advice is an error about options or the machine, and what to try.
+type advice struct{ text, hint string }
+
+func (a *advice) Error() string { return a.text }
+
+// newInitiator makes an initiator of options and of a library that open returns.
+func newInitiator(o Options, open func(path string) (library, error)) (*initiator, error) {
+	origin, err := newSide(o)
+	if err != nil {
+		return nil, err
+	}
+	proxy := o
+	if o.Proxy != nil {
+		proxy = *o.Proxy
+		if what := proxy.beyond(); what != "" {
+			return nil, fmt.Errorf("options for proxies: %s is for all tokens alike, so set it outside of Proxy alone", what)
+		}
+		proxy.Principal, proxy.Realm = o.Principal, cmp.Or(proxy.Realm, o.Realm)
+	} else {
+		proxy.HostOverride, proxy.HostOverrides, proxy.AllowedHosts = "", nil, nil
+	}
+	proxy.Delegation, proxy.DelegateTo = DelegationOff, nil
+	forProxy, err := newSide(proxy)
+	if err != nil {
+		return nil, fmt.Errorf("options for proxies: %w", err)
+	}
+	if o.Calls < 0 {
+		return nil, fmt.Errorf("%d calls at once: want one or more, or 0 for %d", o.Calls, DefaultCalls)
+	}
+	if strings.ContainsRune(o.Principal+o.CCache+o.ClientKeytab+o.Library, 0) {
+		return nil, errors.New("a name with a zero byte in it")
+	}
+	lib, err := open(o.Library)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case (o.CCache != "" || o.ClientKeytab != "") && !lib.stores():
+		return nil, &advice{
+			fmt.Sprintf("%s cannot be told of a cache or keytab, since it has no gss_acquire_cred_from", lib),
+			"set KRB5CCNAME and KRB5_CLIENT_KTNAME in the environment instead, or use MIT's library",
+		}
+	case o.Sealing && !lib.seals():
+		return nil, &advice{
+			fmt.Sprintf("%s cannot seal messages, since it has no gss_wrap_iov", lib),
+			"use https, MIT's library, or package kerberos",
+		}
+	}
+	if o.Calls == 0 {
+		o.Calls = DefaultCalls
+	}
+	return &initiator{lib: lib, o: o, threads: make(threads, o.Calls), origin: origin, proxy: forProxy}, nil
+}
+
+// beyond names an option that is set and means nothing for proxies alone.
+func (o *Options) beyond() string {
+	for name, set := range map[string]bool{
+		"Library": o.Library != "", "Principal": o.Principal != "", "CCache": o.CCache != "", "ClientKeytab": o.ClientKeytab != "",
+		"Proxy": o.Proxy != nil, "Sealing": o.Sealing, "Calls": o.Calls != 0,
+		"Delegation": o.Delegation != DelegationOff, "DelegateTo": o.DelegateTo != nil,
+	} {
+		if set {
+			return name
+		}
+	}
+	return ""
+}
+
+// A side is how one kind of peer is authenticated to, origin servers or proxies.
+type side struct {
+	o     Options
+	names *spn.Maker
+	hosts policy.Hosts
+}
+
+func newSide(o Options) (*side, error) {
+	if err := o.Delegation.Check(o.DelegateTo); err != nil {
+		return nil, err
+	}
+	if err := o.Bindings.Check(); err != nil {
+		return nil, err
+	}
+	names, err := spn.New(spn.Options{
+		Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, Realm: o.Realm, PortInSPN: o.PortInSPN,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &side{o, names, policy.NewHosts(o.AllowedHosts, o.DelegateTo)}, nil
+}

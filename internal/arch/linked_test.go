@@ -1,0 +1,44 @@
+package arch
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestNobodyLinksForeignCode: who does not import gssapi himself has nothing of it in
+// his program, nor of what calls C for it.
+func TestNobodyLinksForeignCode(t *testing.T) {
+	unwanted := []string{"github.com/ebitengine/purego", module + "/gssapi", "runtime/cgo"}
+	for _, system := range []string{"linux", "darwin", "freebsd", "windows"} {
+		deps := linked(t, system, module, module+"/client", module+"/middleware/...", module+"/tunnel", module+"/kerberos", module+"/fakekdc", module+"/cmd/...")
+		if !slices.Contains(deps, module+"/kerberos") || !slices.Contains(deps, "net/http") {
+			t.Fatalf("%s: the listing is of something else: %q", system, deps)
+		}
+		for _, p := range deps {
+			if slices.ContainsFunc(unwanted, func(u string) bool { return within(p, u) }) {
+				t.Errorf("%s: %s is linked by somebody who did not ask for it", system, p)
+			}
+		}
+	}
+	if deps := linked(t, "linux", module+"/gssapi"); !slices.Contains(deps, unwanted[0]) {
+		t.Errorf("gssapi does without purego, or the listing is none: %q", deps)
+	}
+}
+
+// linked lists the packages that are linked into programs with those that match
+// patterns, without cgo.
+func linked(t *testing.T, system string, patterns ...string) []string {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-deps"}, patterns...)...)
+	cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH=amd64", "CGO_ENABLED=0", "GOPROXY=off", "GOFLAGS=-mod=readonly")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, stderr.String())
+	}
+	return strings.Fields(string(out))
+}
