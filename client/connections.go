@@ -56,7 +56,8 @@ type pool struct {
 	rt   http.RoundTripper
 	used uint64 // when, by the clock of uses
 	busy int    // requests that may still take a connection
-	// taken is set when credentials may have gone over its connections.
+	// taken is set when credentials may have gone over its connections, though they
+	// are those of nobody known.
 	taken  bool
 	closed time.Time // when its idle connections were closed because its user was gone
 }
@@ -86,12 +87,12 @@ func (c *connections) RoundTrip(r *http.Request) (*http.Response, error) {
 // are connections that were authenticated for somebody, r is signed when it has one,
 // or it goes through a tunnel, which may be authenticated for it.
 func (c *connections) matters(r *http.Request) bool {
-	if pending, must := leg.Pending(r); pending && must {
+	if _, must := leg.Pending(r); must {
 		return true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.pools) > 1 || len(c.pools) == 1 && (c.pools[whose{}] == nil || c.pools[whose{}].taken)
+	return len(c.pools) > 1 || len(c.pools) == 1 && c.pools[whose{}] == nil
 }
 
 // pool returns the connections of w, and those that are of no more use, if there
@@ -114,7 +115,7 @@ func (c *connections) pool(r *http.Request, w whose, tunneled bool) (p *pool, fo
 	}
 	c.clock++
 	p.used, p.busy = c.clock, p.busy+1
-	p.taken = p.taken || w != whose{} || tunneled // which a proxy may ask for credentials
+	p.taken = p.taken || tunneled // which a proxy may ask for credentials
 	if gone := c.gone(r, w); gone != nil {
 		former = append(former, gone)
 	}

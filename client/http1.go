@@ -122,11 +122,8 @@ func (f *http1Fallback) either(r *http.Request, key string) (*http.Response, err
 
 // CloseIdleConnections closes those of both protocols.
 func (f *http1Fallback) CloseIdleConnections() {
-	for _, rt := range []http.RoundTripper{f.any, f.plain} {
-		if c, ok := rt.(interface{ CloseIdleConnections() }); ok {
-			c.CloseIdleConnections()
-		}
-	}
+	closeIdle(f.any)
+	closeIdle(f.plain)
 }
 
 func (f *http1Fallback) remembers(key string) bool {

@@ -43,8 +43,4 @@ func (t *inTurn) roundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // CloseIdleConnections closes those of the transport.
-func (t *inTurn) CloseIdleConnections() {
-	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
-}
+func (t *inTurn) CloseIdleConnections() { closeIdle(t.next) }

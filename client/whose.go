@@ -52,7 +52,7 @@ func (i identity) of(r *http.Request, ask bool) whose {
 	if !theirs && r.URL != nil {
 		origin = i.would(r, middleware.TargetFor(r))
 	}
-	if pending, must := leg.Pending(r); pending && must && origin == "" {
+	if _, must := leg.Pending(r); must && origin == "" {
 		return whose{apart: untold}
 	}
 	if at := i.through(r); at != nil && !proxys {
