@@ -35,7 +35,7 @@ func NewTransport(o Options) (http.RoundTripper, error) {
 	var base http.RoundTripper
 	base, o.Proxy = o.transport()
 	rt := o.stack(in).Wrap(o.connections(in, base, func(t *http.Transport) http.RoundTripper {
-		return withHTTP1(t, func(rt http.RoundTripper) http.RoundTripper { return o.tunneled(in, rt) })
+		return withHTTP1(t, func(t *http.Transport) http.RoundTripper { return o.tunneled(in, t) })
 	}))
 	if o.OneConnection {
 		rt = &inTurn{next: rt}

@@ -28,13 +28,12 @@ type http1Fallback struct {
 	origins map[string]struct{} // scheme://host:port that need HTTP/1.1
 }
 
-// withHTTP1 returns rt, wired, with the fall-back to HTTP/1.1 where that
-// concerns it: for an *http.Transport that may choose HTTP/2 by itself. One with
+// withHTTP1 returns t, wired, with the fall-back to HTTP/1.1 where that
+// concerns it: where it may choose HTTP/2 by itself. One with
 // a TLS dialer of its own leaves that choice to the dialer.
-func withHTTP1(rt http.RoundTripper, wire func(http.RoundTripper) http.RoundTripper) http.RoundTripper {
-	t, ok := rt.(*http.Transport)
-	if !ok || !choosesHTTP2(t) {
-		return wire(rt)
+func withHTTP1(t *http.Transport, wire func(*http.Transport) http.RoundTripper) http.RoundTripper {
+	if !choosesHTTP2(t) {
+		return wire(t)
 	}
 	return &http1Fallback{any: wire(t), plain: wire(http1Only(t)), origins: make(map[string]struct{})}
 }
@@ -55,7 +54,6 @@ func http1Only(t *http.Transport) *http.Transport {
 	t = t.Clone()
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
-	t.ForceAttemptHTTP2 = false
 	// What somebody set up with another implementation of HTTP/2.
 	t.TLSNextProto = nil
 	if t.TLSClientConfig != nil {

@@ -7,12 +7,10 @@ import (
 	"github.com/kerbchain/kerbchain/tunnel"
 )
 
-// tunneled returns rt with its proxies authenticated to for https, where net/http
-// opens the connections, with tokens of in.
-func (o Options) tunneled(in middleware.Initiator, rt http.RoundTripper) http.RoundTripper {
-	t, ok := rt.(*http.Transport)
-	if !ok || t.Proxy == nil {
-		return rt
+// tunneled returns t with its proxies authenticated to for https, with tokens of in.
+func (o Options) tunneled(in middleware.Initiator, t *http.Transport) http.RoundTripper {
+	if t.Proxy == nil {
+		return t
 	}
 	return tunnel.New(in, t, o.Tunnel)
 }
