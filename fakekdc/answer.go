@@ -90,15 +90,13 @@ func (v *visit) token(a *acceptance) *answer {
 	return v.mech(framed, spnego.AcceptCompleted)
 }
 
-// proof returns the genuine AP-REP, framed.
+// proof returns the genuine AP-REP, framed, and keeps it for TokenReplayed.
 func (v *visit) proof(a *acceptance) ([]byte, error) {
-	rep, err := a.apRep(a.session, a.auth.CTime, a.auth.Cusec)
-	if err != nil {
-		return nil, err
+	framed, err := a.proof()
+	if err == nil {
+		v.h.remember(a.session, framed, true)
 	}
-	framed := spnego.Frame(spnego.TokAPRep, rep)
-	v.h.remember(a.session, framed, true)
-	return framed, nil
+	return framed, err
 }
 
 // lie returns an AP-REP that proves nothing, framed.
@@ -129,14 +127,9 @@ func (v *visit) lie(a *acceptance) ([]byte, error) {
 
 // krbError returns a KRB-ERROR of the service, framed.
 func (v *visit) krbError(no *refusal) ([]byte, error) {
-	now := v.h.realm.now()
-	e := krb.KRBError{Code: no.code, Text: no.text, STime: now, Susec: now.Nanosecond() / 1000, Server: v.h.service}
-	if e.Server.IsZero() {
-		e.Server = krb.NewPrincipal(v.h.realm.realm, "HTTP", v.r.Host)
+	service := v.h.service
+	if service.IsZero() {
+		service = krb.NewPrincipal(v.h.realm.realm, "HTTP", v.r.Host)
 	}
-	b, err := e.Marshal()
-	if err != nil {
-		return nil, err
-	}
-	return spnego.Frame(spnego.TokKRBError, b), nil
+	return v.h.realm.krbError(no, service)
 }

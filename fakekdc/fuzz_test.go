@@ -242,5 +242,8 @@ func FuzzAuthorization(f *testing.F) {
 		if w.Code != 200 && w.Code != 401 {
 			t.Errorf("status %d", w.Code)
 		}
+		if _, caller, err := r.Accept(token, AcceptOptions{}); (err == nil) != (caller.Name != "") {
+			t.Errorf("caller %q, error %v", caller.Name, err)
+		}
 	})
 }

@@ -97,40 +97,24 @@ func (v *visit) serve() {
 
 // negotiate takes one token of the client.
 func (v *visit) negotiate(token []byte) {
-	switch kind := spnego.Classify(token); kind {
-	case spnego.APReq:
-		v.raw = true
-		v.accept(token, &pending{})
-	case spnego.NegTokenInit:
-		v.first(token)
-	case spnego.NegTokenResp:
+	if spnego.Classify(token) == spnego.NegTokenResp {
 		v.next(token)
-	default:
-		v.reject(refuse(krb.CodeGeneric, "token is neither SPNEGO nor Kerberos: "+kind.String()), false)
-	}
-}
-
-// first takes a NegTokenInit.
-func (v *visit) first(token []byte) {
-	in, err := spnego.ParseInit(token)
-	if err != nil {
-		v.reject(refuse(krb.CodeGeneric, "malformed NegTokenInit"), false)
 		return
 	}
-	at := slices.IndexFunc(in.MechTypes, spnego.OID.IsKRB5)
-	if at < 0 {
-		v.reject(refuse(krb.CodeGeneric, "Kerberos is not among the mechanisms"), false)
+	in, no := openOffer(token)
+	if no != nil {
+		v.reject(no, false)
 		return
 	}
-	p := &pending{mechs: slices.Clone(in.MechTypesDER)}
-	if at > 0 || in.MechToken == nil || v.q.ExtraLeg == LegAgain {
-		// What came with another mechanism is of no use (RFC 4178 section 4.2.2).
+	v.raw = in.raw
+	p := &pending{mechs: in.mechs}
+	if in.framed == nil || !in.raw && v.q.ExtraLeg == LegAgain {
 		p.mic = true
 		v.conn.wait(v.h, p)
 		v.challenge(v.resp(spnego.Resp{State: spnego.RequestMIC, SupportedMech: v.oid()}))
 		return
 	}
-	v.accept(in.MechToken, p)
+	v.accept(in.framed, p)
 }
 
 // next takes a NegTokenResp, which goes on with what the connection began.
@@ -160,18 +144,13 @@ func (v *visit) next(token []byte) {
 
 // accept takes the mechanism's own token, framed.
 func (v *visit) accept(framed []byte, p *pending) {
-	_, id, inner, err := spnego.Unframe(framed)
-	if err != nil || id != spnego.TokAPReq {
-		v.reject(refuse(krb.CodeGeneric, "no AP-REQ in the token"), false)
-		return
-	}
 	d := demand{service: v.h.service, bindings: v.h.opts.Bindings, noSubkey: v.q.NoSubkey}
 	if cert := v.h.endPointCert(v.r, v.conn); cert != nil {
 		if data, err := cbt.EndPoint(cert); err == nil {
 			d.endPoint = data // else RFC 5929 defines none
 		}
 	}
-	a, no := v.h.realm.accept(inner, d)
+	a, no := v.h.realm.acceptFramed(framed, d)
 	if no == nil && v.q.Reject {
 		no = refuse(v.q.RejectCode, "as ordered")
 		if no.code == 0 {
@@ -179,7 +158,7 @@ func (v *visit) accept(framed []byte, p *pending) {
 		}
 	}
 	if no != nil {
-		v.reject(no, wantsMutual(inner))
+		v.reject(no, wantsMutual(framed))
 		return
 	}
 	p.a = a
@@ -204,12 +183,6 @@ func (v *visit) exchangeMICs(p *pending) {
 		return
 	}
 	v.established(p.a, v.resp(spnego.Resp{State: spnego.AcceptCompleted, MechListMIC: mic}))
-}
-
-// wantsMutual reads the option of an AP-REQ that may be of no good otherwise.
-func wantsMutual(b []byte) bool {
-	req, err := krb.ParseAPReq(b)
-	return err == nil && req.Options&krb.APMutualRequired != 0
 }
 
 // moreLegs answers a token that would do with the wish for another one.
