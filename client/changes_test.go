@@ -10,6 +10,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -108,13 +109,13 @@ func TestOtherRequestsOfTheProgram(t *testing.T) {
 		for name, open := range map[string]func(*testing.T, string) *http.Client{
 			"New": func(t *testing.T, user string) *http.Client {
 				o := bare(realm)
-				o.Source = realm.TicketSource(user)
+				o.Source = clienttest.TicketSource(t, realm, user)
 				o.Krb5ConfText, o.Getenv = "", nil
 				return newClient(t, o)
 			},
 			"Retryable": func(t *testing.T, user string) *http.Client {
 				o := bare(realm)
-				o.Source = realm.TicketSource(user)
+				o.Source = clienttest.TicketSource(t, realm, user)
 				o.Krb5ConfText, o.Getenv = "", nil
 				r, err := client.NewRetryable(o)
 				if err != nil {
@@ -123,14 +124,14 @@ func TestOtherRequestsOfTheProgram(t *testing.T) {
 				return r.StandardClient()
 			},
 			"a chain of one's own": func(t *testing.T, user string) *http.Client {
-				in, err := kerberos.NewInitiator(realm.TicketSource(user), kerberos.InitiatorOptions{})
+				in, err := kerberos.NewInitiator(clienttest.TicketSource(t, realm, user), kerberos.InitiatorOptions{})
 				if err != nil {
 					t.Fatal(err)
 				}
 				return &http.Client{Transport: kerbchain.Wrap(nil, mutual.New(mutual.Options{}), negotiate.New(in, negotiate.Options{}))}
 			},
 			"a chain over connections apart": func(t *testing.T, user string) *http.Client {
-				in, err := kerberos.NewInitiator(realm.TicketSource(user), kerberos.InitiatorOptions{})
+				in, err := kerberos.NewInitiator(clienttest.TicketSource(t, realm, user), kerberos.InitiatorOptions{})
 				if err != nil {
 					t.Fatal(err)
 				}

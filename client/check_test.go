@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -50,7 +51,7 @@ func TestOptionsTogether(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	os.Unsetenv("KRB5_CLIENT_KTNAME")
-	in, err := kerberos.NewInitiator(realm.TicketSource("alice"), kerberos.InitiatorOptions{})
+	in, err := kerberos.NewInitiator(clienttest.TicketSource(t, realm, "alice"), kerberos.InitiatorOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +79,7 @@ func TestOptionsTogether(t *testing.T) {
 		"Keytab":           {"Keytab", write(t, "keytab", realm.Keytab("alice")), "", nil},
 		"CCache":           {"CCache", cache, "", nil},
 		"ReadOnlyCache":    {"ReadOnlyCache", true, "", nil},
-		"Source":           {"Source", kerberos.TicketSource(realm.TicketSource("alice")), "", nil},
+		"Source":           {"Source", kerberos.TicketSource(clienttest.TicketSource(t, realm, "alice")), "", nil},
 		"Service":          {"Service", "HTTP", "", nil},
 		"HostOverride":     {"HostOverride", "localhost", "", nil},
 		"HostOverrides":    {"HostOverrides", map[string]string{"localhost": "localhost"}, "", nil},

@@ -16,7 +16,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/client"
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -68,7 +68,7 @@ func (p pipes) Close() error   { return nil }
 func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
 
 func newCrossroads(tb testing.TB) *crossroads {
-	l := &crossroads{tb: tb, ticket: fakekdc.Ticket(tb, "alice@A.EXAMPLE", "HTTP/any.example")}
+	l := &crossroads{tb: tb, ticket: clienttest.StrayTicket(tb, "alice@A.EXAMPLE", "HTTP/any.example")}
 	l.pipes = make(pipes)
 	l.server = &httptest.Server{Listener: l.pipes}
 	l.server.Config = &http.Server{Handler: (http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

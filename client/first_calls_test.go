@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -163,7 +164,7 @@ func TestFirstCallsOfAnotherUser(t *testing.T) {
 	h := realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true})
 	server := realm.Serve(h, fakekdc.ServerOptions{})
 	of := func(user string) middleware.Initiator {
-		in, err := kerberos.NewInitiator(realm.TicketSource(user), kerberos.InitiatorOptions{})
+		in, err := kerberos.NewInitiator(clienttest.TicketSource(t, realm, user), kerberos.InitiatorOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -301,13 +302,13 @@ func TestCallersOwnCredentialsAreApart(t *testing.T) {
 			server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: &seen}), fakekdc.ServerOptions{})
 			o := bare(realm)
 			o.Krb5ConfText, o.Getenv = "", nil
-			o.Source, o.Mutual, o.Transport = realm.TicketSource("alice"), mutual.Optional, server.Transport()
+			o.Source, o.Mutual, o.Transport = clienttest.TicketSource(t, realm, "alice"), mutual.Optional, server.Transport()
 			if foreign {
 				o.Transport = hidden{o.Transport}
 			}
 			c := newClient(t, o)
 			sign := func() string {
-				in, err := kerberos.NewInitiator(realm.TicketSource("bob"), kerberos.InitiatorOptions{})
+				in, err := kerberos.NewInitiator(clienttest.TicketSource(t, realm, "bob"), kerberos.InitiatorOptions{})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -39,7 +40,7 @@ func TestOrigin407(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := kerberos.NewInitiator(realm.TicketSource("alice"), kerberos.InitiatorOptions{})
+	in, err := kerberos.NewInitiator(clienttest.TicketSource(t, realm, "alice"), kerberos.InitiatorOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/middleware/seal"
 )
@@ -181,7 +182,7 @@ func TestWinRMServerForgetsIdleSessions(t *testing.T) {
 						return 200, b
 					}})
 					server := realm.ServeMemory(end, fakekdc.ServerOptions{})
-					o := realm.ClientOptions("alice", client.Options{Transport: server.Transport()})
+					o := clienttest.Options(t, realm, "alice", client.Options{Transport: server.Transport()})
 					c, err := client.NewWinRM(client.WinRMOptions{Options: o, Idle: tc.idle})
 					if err != nil {
 						t.Fatal(err)

@@ -79,3 +79,7 @@ func CallerOf(ctx context.Context) (caller Caller, ok bool) {
 func withCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
+
+// ContextWithCaller returns a context of which [CallerOf] says that the caller made
+// the request, for tests of a handler without a [Handler] around it.
+func ContextWithCaller(ctx context.Context, c Caller) context.Context { return withCaller(ctx, c) }

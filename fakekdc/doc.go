@@ -21,9 +21,9 @@
 // and [Realm.Keytab] or [Realm.CCache] for credentials. What they did is in
 // [Realm.Exchanges] and [Handler.Requests]. Nothing is written to disk unless
 // [Realm.Environ] or [Realm.WriteFiles] is asked to, nothing is shared between
-// realms, and a process may run hundreds of them. [Realm.Client] is a client of
-// ours that has logged in; [WithoutSockets] and [Realm.ServeMemory] do without a
-// network.
+// realms, and a process may run hundreds of them. Package client/clienttest makes
+// clients of ours that have logged in; [WithoutSockets] and [Realm.ServeMemory] do
+// without a network, and [Realm.Accept] without HTTP.
 //
 // TEST ONLY. The realm keeps passwords and keys in memory in clear, hands them
 // to anyone who asks its methods, and listens on the loopback interface alone

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -58,7 +59,7 @@ func Example_retryable() {
 	})
 	server := realm.Serve(service, fakekdc.ServerOptions{})
 
-	retrying, err := client.NewRetryable(realm.ClientOptions("alice", client.Options{Preemptive: preemptive.Always()}))
+	retrying, err := client.NewRetryable(clienttest.Options(nil, realm, "alice", client.Options{Preemptive: preemptive.Always()}))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func Example_retryable() {
 	fmt.Println(page(retrying.StandardClient(), server.URL()))
 	fmt.Println(service.Statuses())
 
-	locked, err := client.NewRetryable(realm.ClientOptions("", client.Options{
+	locked, err := client.NewRetryable(clienttest.Options(nil, realm, "", client.Options{
 		Principal: "alice", Password: kerberos.NewSecret("wrong"),
 	}))
 	if err != nil {
@@ -90,8 +91,8 @@ func Example_expiredTicket() {
 	defer realm.Close()
 	server := realm.Serve(realm.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
 
-	kinit := realm.Client("alice", client.Options{})
-	daemon := realm.Client("", client.Options{Principal: "alice", Password: kerberos.NewSecret("secret")})
+	kinit := clienttest.New(nil, realm, "alice", client.Options{})
+	daemon := clienttest.New(nil, realm, "", client.Options{Principal: "alice", Password: kerberos.NewSecret("secret")})
 	for range 2 {
 		fmt.Println("ran kinit:    ", page(kinit, server.URL()))
 		fmt.Println("has a password:", page(daemon, server.URL()))
@@ -110,7 +111,7 @@ func Example_expiredTicket() {
 func Example_outageOfKDCs() {
 	realm := newRealm(fakekdc.WithKDCs(2), fakekdc.WithService("HTTP/one.example"), fakekdc.WithService("HTTP/two.example"))
 	defer realm.Close()
-	tickets := realm.TicketSource("alice")
+	tickets := clienttest.TicketSource(nil, realm, "alice")
 	ask := func(spn string) string {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
@@ -148,7 +149,7 @@ func Example_crossRealm() {
 	service := services.Handler("HTTP/app.lab.example", fakekdc.WebOptions{})
 	server := services.Serve(service, fakekdc.ServerOptions{Host: "app.lab.example"})
 
-	c := users.Client("alice", client.Options{Transport: server.Transport()})
+	c := clienttest.New(nil, users, "alice", client.Options{Transport: server.Transport()})
 	fmt.Println(page(c, server.URL()))
 	c.CloseIdleConnections()
 	for _, e := range append(users.Exchanges(), services.Exchanges()...) {
@@ -190,7 +191,7 @@ func Example_delegation() {
 	})
 	server := realm.Serve(service, fakekdc.ServerOptions{})
 
-	c := realm.Client("alice", client.Options{Transport: server.Transport(), Delegation: kerberos.DelegationPolicy})
+	c := clienttest.New(nil, realm, "alice", client.Options{Transport: server.Transport(), Delegation: kerberos.DelegationPolicy})
 	fmt.Println(page(c, "http://localhost/"))
 	fmt.Println(page(c, "http://trusted.example/"))
 	c.CloseIdleConnections()
@@ -203,47 +204,6 @@ func ExampleCacheFile() {
 	var none fakekdc.CacheFile // a Caller's who delegated nothing
 	fmt.Println(none, none.IsZero(), len(none.Bytes()), none.Equal(fakekdc.CacheFile{}))
 	// Output: [no credentials] true 0 true
-}
-
-func ExampleRealm_Client() {
-	realm := newRealm() // in a test: fakekdc.Start(t, ...)
-	defer realm.Close()
-	server := realm.Serve(realm.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{TLS: true})
-	alice := realm.Client("alice", client.Options{Transport: server.Transport()})
-	fmt.Println(page(alice, server.URL()))
-	alice.CloseIdleConnections() // in a test this is done
-	// Output: 200 hello alice@A.EXAMPLE
-}
-
-func ExampleRealm_ClientOptions() {
-	realm := newRealm()
-	defer realm.Close()
-	server := realm.Serve(realm.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
-	stack, err := client.NewStack(realm.ClientOptions("alice", client.Options{}))
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(stack)
-	transport := server.Transport()
-	fmt.Println(page(&http.Client{Transport: stack.Wrap(transport)}, server.URL()))
-	transport.CloseIdleConnections()
-	// Output:
-	// [sanitize mutual negotiate]
-	// 200 hello alice@A.EXAMPLE
-}
-
-func ExampleRealm_TicketSource() {
-	realm := newRealm()
-	defer realm.Close()
-	ticket, err := realm.TicketSource("alice").ServiceTicket(context.Background(), "HTTP/localhost")
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(ticket.Client(), "at", ticket.SPN())
-	show(realm)
-	// Output:
-	// alice@A.EXAMPLE at HTTP/localhost@A.EXAMPLE
-	// TGS/udp alice@A.EXAMPLE for HTTP/localhost@A.EXAMPLE: aes256-cts-hmac-sha1-96
 }
 
 // t is what a test has; an example has none.

@@ -11,9 +11,9 @@ import (
 	"syscall"
 
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
-	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // A whole test without a socket: the KDC, the web service, its TLS and its channel
@@ -24,7 +24,7 @@ func ExampleWithoutSockets() {
 	service := realm.Handler("HTTP/app.example", fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired})
 	server := realm.ServeMemory(service, fakekdc.ServerOptions{Host: "app.example", TLS: true, HTTP2: true})
 
-	c := realm.Client("alice", client.Options{Transport: server.Transport()})
+	c := clienttest.New(nil, realm, "alice", client.Options{Transport: server.Transport()})
 	defer c.CloseIdleConnections()
 	fmt.Println(page(c, "https://app.example/"))
 	fmt.Println(service.Statuses())
@@ -52,7 +52,7 @@ func ExampleRealm_ServeMemory() {
 	realm := newRealm(fakekdc.WithoutSockets())
 	defer realm.Close()
 	server := realm.ServeMemory(realm.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
-	c := realm.Client("alice", client.Options{Transport: server.Transport()})
+	c := clienttest.New(nil, realm, "alice", client.Options{Transport: server.Transport()})
 	defer c.CloseIdleConnections()
 	fmt.Println(server.URL(), page(c, server.URL()))
 	// Output: http://localhost 200 hello alice@A.EXAMPLE
@@ -125,65 +125,6 @@ func ExampleNewServerOn() {
 	defer server.Close()
 	fmt.Println(server.Addr() == lis.Addr().String())
 	// Output: true
-}
-
-// Code that only hands tickets on needs no realm.
-func ExampleTicket() {
-	t := &t{}
-	defer t.end()
-	ticket := fakekdc.Ticket(t, "alice@A.EXAMPLE", "HTTP/app.example")
-	fmt.Println(ticket.Client(), "at", ticket.SPN())
-	// Output: alice@A.EXAMPLE at HTTP/app.example@A.EXAMPLE
-}
-
-// A source of tickets for a test of one's own.
-type drawer map[string]kerberos.Ticket
-
-func (d drawer) ServiceTicket(_ context.Context, spn string) (kerberos.Ticket, error) {
-	if ticket, ok := d[spn]; ok {
-		return ticket, nil
-	}
-	return kerberos.Ticket{}, &middleware.Error{Kind: middleware.ErrKDC, SPN: spn, Err: errors.New("not in the drawer")}
-}
-
-func ExampleRealm_Ticket() {
-	realm := newRealm(fakekdc.WithoutSockets())
-	defer realm.Close()
-	source := drawer{"HTTP/localhost": realm.Ticket("alice", "HTTP/localhost")}
-
-	server := realm.ServeMemory(realm.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
-	c, err := client.New(client.Options{Source: source, Transport: server.Transport()})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.CloseIdleConnections()
-	fmt.Println(page(c, "http://localhost/"))
-	fmt.Println(page(c, "http://elsewhere.example/"))
-	fmt.Println(len(realm.Exchanges()), "exchanges")
-	// Output:
-	// 200 hello alice@A.EXAMPLE
-	// no KDC
-	// 0 exchanges
-}
-
-// Code that looks at the security context of a response, without anything sent.
-func ExampleRealm_SecurityContext() {
-	realm := newRealm(fakekdc.WithoutSockets())
-	defer realm.Close()
-	from := func(resp *http.Response) string {
-		if sc := middleware.SecurityOf(resp.Request); sc != nil && sc.Verified() {
-			return "verified"
-		}
-		return "not verified"
-	}
-	for _, verified := range []bool{true, false} {
-		sc := realm.SecurityContext("alice", "http://localhost/", verified)
-		req := middleware.WithSecurity(httptest.NewRequest(http.MethodGet, "/", nil), sc)
-		fmt.Println(from(&http.Response{Request: req}))
-	}
-	// Output:
-	// verified
-	// not verified
 }
 
 func ExampleContextWithCaller() {

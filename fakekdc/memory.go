@@ -10,8 +10,8 @@ import (
 )
 
 // WithoutSockets makes the KDCs of the realm listen nowhere: [Realm.Dial] leads to
-// them, within the process. [Realm.Client] and [Realm.TicketSource] dial so by
-// themselves; others are given Dial, as kerberos.Options.Dial. All else is as it
+// them, within the process. What client/clienttest makes dials so by itself; others
+// are given Dial, as kerberos.Options.Dial. All else is as it
 // is with sockets, records, faults and outages included. With
 // [Realm.ServeMemory] the web service needs none either, and a whole test fits
 // into a bubble of testing/synctest, where waiting for a ticket to expire takes no
@@ -48,8 +48,9 @@ func (r *Realm) memoryKDC() (*KDC, error) {
 	return r.newKDC(netip.AddrPortFrom(netip.AddrFrom16(at), 88), r.answerFrom), nil
 }
 
-// inMemory reports whether there are KDCs that Dial alone leads to.
-func (r *Realm) inMemory() bool {
+// InMemory reports whether there are KDCs that [Realm.Dial] alone leads to, of this
+// realm or of those that [Realm.Trust] connects with it.
+func (r *Realm) InMemory() bool {
 	for _, p := range r.acquainted() {
 		for _, k := range p.KDCs() {
 			if memoryNet.Contains(k.addr.Addr()) {

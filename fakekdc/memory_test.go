@@ -36,7 +36,7 @@ func TestWithoutSockets(t *testing.T) {
 			r := Start(t, WithoutSockets(), WithUDPLimit(tc.limit), WithUser("alice", "secret"), WithService("HTTP/app.example"))
 			h := r.Handler("HTTP/app.example", WebOptions{})
 			s := r.ServeMemory(h, ServerOptions{Host: "app.example"})
-			c := r.Client("", client.Options{Principal: "alice", Password: kerberos.NewSecret("secret"), Transport: s.Transport()})
+			c := httpClient(t, r, "", client.Options{Principal: "alice", Password: kerberos.NewSecret("secret"), Transport: s.Transport()})
 			resp, err := c.Get("http://app.example/")
 			if err != nil {
 				t.Fatal(err)
@@ -210,7 +210,7 @@ func TestMemoryTrust(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ticket, err := a.TicketSource("alice").ServiceTicket(t.Context(), "HTTP/app.example")
+	ticket, err := sourceOf(t, a, "alice").ServiceTicket(t.Context(), "HTTP/app.example")
 	if err != nil || ticket.SPN() != "HTTP/app.example@"+c.Name() || ticket.Client() != "alice@"+a.Name() {
 		t.Errorf("ticket %v, error %v", ticket, err)
 	}
@@ -228,7 +228,7 @@ func TestBubble(t *testing.T) {
 		r := Start(t, WithoutSockets(), WithLifetime(time.Hour, 0), WithUser("alice", "secret"), WithService("HTTP/localhost"))
 		h := r.Handler("HTTP/localhost", WebOptions{Bindings: BindingsRequired})
 		s := r.ServeMemory(h, ServerOptions{TLS: true, HTTP2: true})
-		c := r.Client("alice", client.Options{Transport: s.Transport()})
+		c := httpClient(t, r, "alice", client.Options{Transport: s.Transport()})
 		get := func() error {
 			resp, err := c.Get(s.URL())
 			if err != nil {
@@ -250,7 +250,7 @@ func TestBubble(t *testing.T) {
 		}
 		r.Pause()
 		begun := time.Now()
-		_, err := r.TicketSource("alice").ServiceTicket(t.Context(), "HTTP/localhost")
+		_, err := sourceOf(t, r, "alice").ServiceTicket(t.Context(), "HTTP/localhost")
 		if !errors.Is(err, middleware.ErrKDC) || time.Since(begun) < time.Second {
 			t.Errorf("in an outage, after %s: %v", time.Since(begun), err)
 		}

@@ -89,7 +89,7 @@ func TestServeMemory(t *testing.T) {
 			if tc.web.ConnectionBound {
 				o.Mutual = mutual.Optional // there is but one proof per connection
 			}
-			c := r.Client("alice", o)
+			c := httpClient(t, r, "alice", o)
 			for range 2 {
 				resp, err := c.Post(s.URL(), "text/plain", strings.NewReader(body))
 				if err != nil {
@@ -120,7 +120,7 @@ func TestMemoryServerParallel(t *testing.T) {
 	r := Start(t, WithoutSockets(), WithUser("alice", "secret"), WithService("HTTP/localhost"))
 	h := r.Handler("HTTP/localhost", WebOptions{})
 	s := r.ServeMemory(h, ServerOptions{})
-	c := r.Client("alice", client.Options{Transport: s.Transport()})
+	c := httpClient(t, r, "alice", client.Options{Transport: s.Transport()})
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {

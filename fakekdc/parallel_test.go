@@ -45,8 +45,8 @@ func newTown(sockets bool) (*town, error) {
 		s := r.ServeMemory(w.service, ServerOptions{})
 		w.url, w.transport = s.URL(), s.Transport()
 	}
-	w.client = r.Client("", client.Options{Principal: "alice", Password: kerberos.NewSecret("secret"), Transport: w.transport})
-	return w, nil
+	w.client, err = newClient(r, "", client.Options{Principal: "alice", Password: kerberos.NewSecret("secret"), Transport: w.transport})
+	return w, err
 }
 
 // use logs in and fetches a page, and counts what that took.
@@ -167,7 +167,9 @@ func BenchmarkFirstPage(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				w.client = w.realm.Client("alice", client.Options{Transport: w.transport})
+				if w.client, err = newClient(w.realm, "alice", client.Options{Transport: w.transport}); err != nil {
+					b.Fatal(err)
+				}
 				resp, err := w.client.Get(w.url)
 				if err != nil {
 					b.Fatal(err)

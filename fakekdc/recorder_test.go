@@ -7,6 +7,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
 )
 
@@ -49,7 +50,7 @@ func TestRecorder(t *testing.T) {
 	}
 	// And whole calls can be made that way.
 	h := realm.Handler("HTTP/localhost", fakekdc.WebOptions{})
-	c := realm.Client("alice", client.Options{Transport: kerbchain.Next(func(r *http.Request) (*http.Response, error) {
+	c := clienttest.New(t, realm, "alice", client.Options{Transport: kerbchain.Next(func(r *http.Request) (*http.Response, error) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		return w.Result(), nil

@@ -1,4 +1,4 @@
-package fakekdc
+package clienttest
 
 import (
 	"encoding/base64"
@@ -9,38 +9,34 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-func TestTicket(t *testing.T) {
-	ticket := Ticket(t, "alice@A.EXAMPLE", "HTTP/app.example", WithLifetime(time.Hour, 0), WithEtypes(AES128SHA256))
-	if ticket.Client() != "alice@A.EXAMPLE" || ticket.SPN() != "HTTP/app.example@A.EXAMPLE" || ticket.Etype() != AES128SHA256 {
+func TestStrayTicket(t *testing.T) {
+	ticket := StrayTicket(t, "alice@A.EXAMPLE", "HTTP/app.example", fakekdc.WithLifetime(time.Hour, 0), fakekdc.WithEtypes(fakekdc.AES128SHA256))
+	if ticket.Client() != "alice@A.EXAMPLE" || ticket.SPN() != "HTTP/app.example@A.EXAMPLE" || ticket.Etype() != fakekdc.AES128SHA256 {
 		t.Errorf("ticket %v of etype %d", ticket, ticket.Etype())
 	}
 	if left := time.Until(ticket.EndTime()); left > time.Hour || left < 55*time.Minute {
 		t.Errorf("ends in %s", left)
 	}
-	if a, b := Ticket(t, "alice", "HTTP/localhost"), Ticket(t, "alice", "HTTP/localhost"); a.Client() == b.Client() {
+	if a, b := StrayTicket(t, "alice", "HTTP/localhost"), StrayTicket(t, "alice", "HTTP/localhost"); a.Client() == b.Client() {
 		t.Errorf("the same realm twice: %s", a.Client())
 	}
 	for _, bad := range [][2]string{{"", "HTTP/localhost"}, {"alice@A/B", "HTTP/localhost"}, {"alice@A.EXAMPLE", "HTTP/localhost@B.EXAMPLE"}, {"alice", "alice"}} {
 		b := &tb{}
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			Ticket(b, bad[0], bad[1])
-		}()
-		<-ended
-		if !strings.HasPrefix(b.failed, "fakekdc: ") {
+		b.run(func() { StrayTicket(b, bad[0], bad[1]) })
+		if !strings.HasPrefix(b.failed, "clienttest: ") {
 			t.Errorf("%q: failed with %q", bad, b.failed)
 		}
 	}
 }
 
-// TestRealmTicket: what was made without an exchange is taken by a service.
-func TestRealmTicket(t *testing.T) {
-	r := Start(t, WithoutSockets(), WithUser("alice", "secret"), WithService("HTTP/localhost"))
+// TestTicket: what was made without an exchange is taken by a service.
+func TestTicket(t *testing.T) {
+	r := fakekdc.Start(t, fakekdc.WithoutSockets(), fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/localhost"))
 	in, err := kerberos.NewInitiator(minter{r, "alice"}, kerberos.InitiatorOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +49,7 @@ func TestRealmTicket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := r.Handler("HTTP/localhost", WebOptions{})
+	h := r.Handler("HTTP/localhost", fakekdc.WebOptions{})
 	req := httptest.NewRequest(http.MethodGet, "/", nil)
 	req.Header.Set("Authorization", "Negotiate "+base64.StdEncoding.EncodeToString(token))
 	w := httptest.NewRecorder()
@@ -61,7 +57,7 @@ func TestRealmTicket(t *testing.T) {
 	if w.Code != http.StatusOK || w.Body.String() != "hello alice@"+r.Name()+"\n" {
 		t.Errorf("%d: %q", w.Code, w.Body)
 	}
-	if tgt := r.Ticket("alice", "krbtgt/"+r.Name()); tgt.SPN() != fmt.Sprintf("krbtgt/%[1]s@%[1]s", r.Name()) {
+	if tgt := Ticket(t, r, "alice", "krbtgt/"+r.Name()); tgt.SPN() != fmt.Sprintf("krbtgt/%[1]s@%[1]s", r.Name()) {
 		t.Errorf("ticket-granting ticket %v", tgt)
 	}
 	if n := len(r.Exchanges()); n != 0 {
@@ -70,9 +66,9 @@ func TestRealmTicket(t *testing.T) {
 }
 
 func TestSecurityContext(t *testing.T) {
-	r := Start(t, WithoutSockets(), WithUser("alice", "secret"), WithService("HTTP/app.example"))
+	r := fakekdc.Start(t, fakekdc.WithoutSockets(), fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/app.example"))
 	for _, verified := range []bool{false, true} {
-		sc := r.SecurityContext("alice", "https://app.example:8443/x", verified)
+		sc := SecurityContext(t, r, "alice", "https://app.example:8443/x", verified)
 		if sc.Verified() != verified || sc.Target().HostPort() != "app.example:8443" {
 			t.Errorf("verified %v: target %+v", sc.Verified(), sc.Target())
 		}
@@ -83,12 +79,5 @@ func TestSecurityContext(t *testing.T) {
 	}
 	if n := len(r.Exchanges()); n != 0 {
 		t.Errorf("%d exchanges", n)
-	}
-}
-
-func TestContextWithCaller(t *testing.T) {
-	want := Caller{Name: "alice@A.EXAMPLE"}
-	if got, ok := CallerOf(ContextWithCaller(t.Context(), want)); !ok || got != want {
-		t.Errorf("%+v, %v", got, ok)
 	}
 }
