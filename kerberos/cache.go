@@ -227,6 +227,7 @@ func (c *cacheCredentials) open(ctx context.Context, name string) (*session, err
 		s.refresh = c.refreshAt(tgt)
 	case errors.Is(err, ccache.ErrNoTicket) && len(cache.Credentials) > 0:
 		// Service tickets alone are enough for their services.
+		s.of = impersonator(cache)
 	default:
 		e := c.s.noCredentials(fmt.Errorf("%s: %w", m.store.Name(), err), "")
 		if errors.Is(err, ccache.ErrNoTicket) && cache.Torn != nil {
@@ -236,6 +237,14 @@ func (c *cacheCredentials) open(ctx context.Context, name string) (*session, err
 		return nil, e
 	}
 	return s, nil
+}
+
+// impersonator returns the service whose cache it is where that stands for another
+// user (MS-SFU), as mod_auth_gssapi leaves it, else "". The ticket-granting ticket in
+// it is the service's own.
+func impersonator(cache *ccache.Cache) string {
+	v, _ := cache.ConfigValue("proxy_impersonator", "")
+	return string(v)
 }
 
 // is reports whether the client of a cache is the principal that is wanted: by that

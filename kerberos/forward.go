@@ -33,6 +33,9 @@ func (s *Source) ForwardedTicket(ctx context.Context, service Ticket) (Ticket, e
 	return t, err
 }
 
+// EnforceOKAsDelegate reports whether krb5.conf sets enforce_ok_as_delegate.
+func (s *Source) EnforceOKAsDelegate() bool { return s.conf.EnforceOKAsDelegate }
+
 func (s *Source) forward(ctx context.Context, service Ticket, key string) (Ticket, error) {
 	before := s.made.Load()
 	have, _, err := s.open(ctx, service.t.Server)

@@ -1,7 +1,9 @@
 package kerberos_test
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +15,35 @@ import (
 // enforced leaves delegation to the KDC.
 func enforced(o *kerberos.Options) {
 	o.Krb5ConfText = "[libdefaults]\nenforce_ok_as_delegate = true\n" + o.Krb5ConfText
+}
+
+// forEachSource runs a test with a source as it is, and with one that a program has
+// embedded in a type of its own.
+func forEachSource(t *testing.T, name string, test func(*testing.T, func(*kerberos.Source) kerberos.TicketSource)) {
+	t.Run(name, func(t *testing.T) { test(t, func(s *kerberos.Source) kerberos.TicketSource { return s }) })
+	t.Run(name+", decorated", func(t *testing.T) {
+		test(t, func(s *kerberos.Source) kerberos.TicketSource { return struct{ *kerberos.Source }{s} })
+	})
+}
+
+// A source that cannot tell whether the KDC is to decide is none that delegates.
+func TestDelegatorTellsWhoDecides(t *testing.T) {
+	realm := start(t)
+	source, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	partly := struct {
+		kerberos.TicketSource
+		forwarder
+	}{source, source}
+	if _, err := kerberos.NewInitiator(partly, kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}); err == nil || !strings.Contains(err.Error(), "cannot delegate") {
+		t.Error(err)
+	}
+}
+
+type forwarder interface {
+	ForwardedTicket(context.Context, kerberos.Ticket) (kerberos.Ticket, error)
 }
 
 func TestDelegation(t *testing.T) {
@@ -42,7 +73,7 @@ func TestDelegation(t *testing.T) {
 		"not forwardable":              {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", user: []fakekdc.PrincipalOption{fakekdc.NotForwardable()}, err: kerberos.ErrNotForwardable},
 		"policy, but not forwardable":  {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, host: "trusted.example", user: []fakekdc.PrincipalOption{fakekdc.NotForwardable()}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		forEachSource(t, name, func(t *testing.T, decorate func(*kerberos.Source) kerberos.TicketSource) {
 			realm := start(t, fakekdc.WithService(trusted, fakekdc.OKAsDelegate()), fakekdc.WithUser("bob", password, tc.user...))
 			o := as(environment(realm), "bob")
 			o.Forwardable = true
@@ -53,7 +84,7 @@ func TestDelegation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			in, err := kerberos.NewInitiator(source, tc.o)
+			in, err := kerberos.NewInitiator(decorate(source), tc.o)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -69,6 +69,10 @@ type Delegator interface {
 	// client with. It may ask a KDC, and returns when ctx ends. Its errors are
 	// of type [*middleware.Error]; see [ErrNotForwardable].
 	ForwardedTicket(ctx context.Context, service Ticket) (Ticket, error)
+	// EnforceOKAsDelegate reports whether the configuration leaves it to the KDC which
+	// servers may get credentials (enforce_ok_as_delegate in krb5.conf), also where
+	// they are always to be forwarded.
+	EnforceOKAsDelegate() bool
 }
 
 // InitiatorOptions adjust [NewInitiator]. The zero value asks for mutual
@@ -231,14 +235,7 @@ func (i *initiator) delegates(t middleware.Target, ticket Ticket) bool {
 	if i.o.Delegation == DelegationOff || !i.hosts.Delegate(t) {
 		return false
 	}
-	return i.o.Delegation == DelegationAlways && !i.enforced() || ticket.okAsDelegate()
-}
-
-// enforced reports whether krb5.conf leaves it to the KDC which services may be
-// trusted with credentials (enforce_ok_as_delegate).
-func (i *initiator) enforced() bool {
-	s, ok := i.source.(*Source)
-	return ok && s.conf.EnforceOKAsDelegate
+	return i.o.Delegation == DelegationAlways && !i.delegator.EnforceOKAsDelegate() || ticket.okAsDelegate()
 }
 
 // blame makes sure that an error names the host and the SPN.

@@ -40,6 +40,7 @@ type session struct {
 	stored func(server krb.Principal) (*krb.Ticket, bool) // service tickets at hand; may be nil
 	keep   func(ctx context.Context, t *krb.Ticket)       // writes a fetched ticket back; may be nil
 	source string
+	of     string  // the service that got the tickets on behalf of the client, "" for none
 	cache  *member // that it was read from; nil for none
 	state  string  // of it
 

@@ -348,6 +348,11 @@ func (s *Source) obtain(ctx context.Context, have *session, before uint64, serve
 			return t, true, nil
 		}
 	}
+	if have.of != "" {
+		return nil, false, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: have.client.String(),
+			Err:  fmt.Errorf("%s holds what %s was given on behalf of the client (proxy_impersonator), to be used by constrained delegation (S4U2Proxy), which is not supported", have.source, have.of),
+			Hint: "have the client's credentials delegated to the service, or use the service's own"}
+	}
 	if have.tgt == nil {
 		return nil, false, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: have.client.String(),
 			Err:  fmt.Errorf("%s holds no valid ticket for it, and no ticket-granting ticket to get one with", have.source),

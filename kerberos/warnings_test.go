@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -111,5 +113,34 @@ func TestDidYouMean(t *testing.T) {
 				t.Errorf("%s: %v", d, err)
 			}
 		})
+	}
+}
+
+// A cache that a service keeps for its user is told for what it is.
+func TestImpersonatorsCache(t *testing.T) {
+	realm := fakekdc.Start(t, fakekdc.WithRealm("LAB.TEST"), fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/a"), fakekdc.WithService("HTTP/web"))
+	c, err := ccache.Parse(realm.CCache("alice", "HTTP/web"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Credentials[0].Client = krb.NewPrincipal("LAB.TEST", "HTTP", "web") // its own ticket-granting ticket
+	c.Config = append(c.Config, ccache.Config{Key: "proxy_impersonator", Value: []byte("HTTP/web@LAB.TEST")})
+	b, err := c.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := kerberos.CCache(write(t, "cc", b), kerberos.Options{Krb5ConfText: realm.Config(), Now: realm.Now, Getenv: func(string) string { return "" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ServiceTicket(t.Context(), "HTTP/web"); err != nil {
+		t.Errorf("the ticket to the service itself: %v", err)
+	}
+	_, err = s.ServiceTicket(t.Context(), "HTTP/a")
+	if !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), "holds what HTTP/web@LAB.TEST was given on behalf of the client (proxy_impersonator)") {
+		t.Error(err)
+	}
+	if d := cmp.Diff([]string(nil), stagetest.Prose(err.Error())); d != "" {
+		t.Errorf("%s: %v", d, err)
 	}
 }
