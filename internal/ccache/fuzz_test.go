@@ -45,6 +45,25 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
+// What is accepted spells itself so that it reads back as the same.
+func FuzzName(f *testing.F) {
+	for _, s := range []string{"/tmp/cc", "FILE:/tmp/cc", "DIR::/tmp/tkt", `C:\cc`, "KCM:", "KEYRING:", "a/b:c", ":", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n, err := ParseName(s)
+		if err != nil {
+			if n != (Name{}) {
+				t.Fatalf("%q: %v, error %v", s, n, err)
+			}
+			return
+		}
+		if again, err := ParseName(n.String()); err != nil || again != n {
+			t.Fatalf("%q: %v, again %v, error %v", s, n, again, err)
+		}
+	})
+}
+
 func FuzzPrimary(f *testing.F) {
 	for _, s := range primarySeeds {
 		f.Add([]byte(s))
@@ -105,6 +124,9 @@ func FuzzParse(f *testing.F) {
 		_, read, err := parseFile(b)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if torn := c.Torn; torn != nil && (torn.Offset > len(b) || torn.Want == "" || !errors.Is(torn, ErrTruncated) && !errors.Is(torn, ErrMalformed)) {
+			t.Fatal(torn)
 		}
 		c.Torn = nil // what is written is whole
 		w := &writer{layout: read.layout}
