@@ -590,3 +590,27 @@ func TestParseName(t *testing.T) {
 		}
 	}
 }
+
+// Of several entries about one thing the last counts, and none about another.
+func TestConfigValue(t *testing.T) {
+	c := &Cache{Config: []Config{
+		{"pa_type", "krbtgt/A@A", []byte("2")},
+		{"fast_avail", "krbtgt/A@A", []byte("yes")},
+		{"pa_type", "krbtgt/A@A", []byte("138")},
+		{"pa_type", "krbtgt/B@B", []byte("16")},
+		{"start_realm", "", []byte("A")},
+	}}
+	for name, tc := range map[string]struct{ key, principal, want string }{
+		"the last":            {"pa_type", "krbtgt/A@A", "138"},
+		"another's":           {"pa_type", "krbtgt/B@B", "16"},
+		"of the whole cache":  {"start_realm", "", "A"},
+		"of nobody's":         {"pa_type", "", ""},
+		"of another key":      {"start_realm", "krbtgt/A@A", ""},
+		"that is not there":   {"refresh_time", "", ""},
+		"whatever else it is": {"fast_avail", "krbtgt/A@A", "yes"},
+	} {
+		if v, ok := c.ConfigValue(tc.key, tc.principal); string(v) != tc.want || ok != (tc.want != "") {
+			t.Errorf("%s: %q, %v, want %q", name, v, ok, tc.want)
+		}
+	}
+}
