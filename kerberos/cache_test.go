@@ -781,21 +781,32 @@ func TestTornBeforeTheTicket(t *testing.T) {
 	if n := realm.Count(fakekdc.TGS); n != 0 {
 		t.Errorf("%d exchanges", n)
 	}
-	source, err = kerberos.CCache(path, environment(realm))
-	if err != nil {
-		t.Fatal(err)
-	}
-	mended := make(chan error, 1)
-	go func() {
-		time.Sleep(50 * time.Millisecond) // the reader is at it
-		mended <- os.WriteFile(path, b, 0o600)
-	}()
+	// The clock is looked at each time that the file was read: what is missing comes
+	// while the reader is at it.
 	realm.AddService("HTTP/other")
-	if _, err := source.ServiceTicket(t.Context(), "HTTP/other"); err != nil {
-		t.Error(err)
+	get := func(mend int) (looks int, err error) {
+		o := environment(realm)
+		o.Now = func() time.Time {
+			if looks++; looks == mend {
+				if err := os.WriteFile(path, b, 0o600); err != nil {
+					t.Error(err)
+				}
+			}
+			return time.Now()
+		}
+		source, err := kerberos.CCache(path, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = source.ServiceTicket(t.Context(), "HTTP/other")
+		return looks, err
 	}
-	if err := <-mended; err != nil {
-		t.Error(err)
+	looks, err := get(0)
+	if !errors.Is(err, middleware.ErrCredentials) || looks < 10 {
+		t.Errorf("nothing more came: looked %d times, %v", looks, err)
+	}
+	if _, err := get(looks - 8); err != nil {
+		t.Errorf("the rest came: %v", err)
 	}
 }
 

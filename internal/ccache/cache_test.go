@@ -425,6 +425,7 @@ func TestParseErrors(t *testing.T) {
 		"not a cache":         {"[libdefaults]\n", ErrMalformed, 0},
 		"keytab":              {"\x05\x02\x00\x00\x00\x3b\x00\x01\x00\x0b", ErrMalformed, 2 + 4},
 		"version 5":           {"\x05\x05", ErrMalformed, 0},
+		"version 0":           {"\x05\x00", ErrMalformed, 0},
 		"no principal":        {"\x05\x04\x00\x00", ErrTruncated, 4},
 		"too many components": {"\x05\x03\x00\x00\x00\x01\x00\x00\x00\x41" + strings.Repeat("\x00", 1000), ErrMalformed, 6},
 		"version 1 no realm":  {"\x05\x01\x00\x00\x00\x00\x00\x00\x00\x00", ErrMalformed, 2},
@@ -611,6 +612,58 @@ func TestConfigValue(t *testing.T) {
 	} {
 		if v, ok := c.ConfigValue(tc.key, tc.principal); string(v) != tc.want || ok != (tc.want != "") {
 			t.Errorf("%s: %q, %v, want %q", name, v, ok, tc.want)
+		}
+	}
+}
+
+// Errors say whose field is missing: there are many of a kind.
+func TestErrorsNameTheField(t *testing.T) {
+	b, err := (&Cache{Client: alice}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cred := Credential{Client: alice, Server: web, Addresses: []Typed{{2, []byte{127, 0, 0, 1}}}, AuthData: []Typed{{1, []byte("x")}}, Raw: []byte("ticket")}
+	entry, err := cred.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Parse(b[:len(b)-1]); err == nil || !strings.HasPrefix(err.Error(), "credential cache: file ends") || !strings.Contains(err.Error(), "default principal: component") {
+		t.Errorf("%v", err)
+	}
+	last := ""
+	var got []string
+	for n := 1; n < len(entry); n++ {
+		c := parse(t, append(b[:len(b):len(b)], entry[:n]...))
+		field, _, _ := strings.Cut(c.Torn.Want, ":")
+		field, _, _ = strings.Cut(field, " (")
+		field, _, _ = strings.Cut(field, " that fits")
+		if field != last {
+			got = append(got, field)
+			last = field
+		}
+	}
+	want := []string{"client", "server", "encryption type", "session key", "times and flags", "addresses", "authorization data", "ticket", "second ticket"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Versions 1 and 2 are in the order of the machine that wrote them, whatever the type
+// of the client's name is.
+func TestByteOrder(t *testing.T) {
+	for version := 1; version <= 2; version++ {
+		for _, little := range []bool{false, true} {
+			for _, kind := range []int32{0, 1, 1 << 24} {
+				w := &writer{layout: layout{version, little}, b: []byte{5, byte(version)}}
+				client := alice
+				client.Type = kind
+				w.principal(client)
+				w.credential(&Credential{Client: client, Server: web, Flags: 1})
+				c, err := Parse(w.b)
+				if err != nil || !c.Client.Equal(alice) || len(c.Credentials) != 1 || c.Credentials[0].Flags != 1 {
+					t.Errorf("version %d, little-endian %v, name type %d: %v, %v", version, little, kind, c, err)
+				}
+			}
 		}
 	}
 }

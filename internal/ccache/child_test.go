@@ -12,8 +12,9 @@ import (
 
 func TestMain(m *testing.M) {
 	childtest.Main(m, map[string]func([]string) error{
-		"add":  func(args []string) error { return addMany(args[0], args[1], args[2]) },
-		"full": func(args []string) error { return addToFull(args[0]) },
+		"add":          func(args []string) error { return addMany(args[0], args[1], args[2]) },
+		"full":         func(args []string) error { return addToFull(args[0]) },
+		"replace-full": func(args []string) error { return replaceFull(args[0]) },
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -35,6 +36,37 @@ func addToFull(path string) error {
 	}
 	fmt.Println("refused")
 	return nil
+}
+
+// replaceFull puts a cache in place of one under a limit that is too small for it.
+func replaceFull(path string) error {
+	c, err := OpenFile(path).Load(context.Background())
+	if err != nil {
+		return err
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 200, Max: 200}); err != nil {
+		return err
+	}
+	if err := OpenFile(path).Replace(context.Background(), c); !errors.Is(err, unix.EFBIG) {
+		return fmt.Errorf("replaced: %w", err)
+	}
+	fmt.Println("refused")
+	return nil
+}
+
+// What could not be written whole takes nothing's place, and is not left behind.
+func TestReplaceOnAFullDisk(t *testing.T) {
+	path := file(t, 4)
+	if got := childtest.Start(t, "replace-full", path).End(); got != "refused" {
+		t.Error(got)
+	}
+	if !bytes.Equal(read(t, path), testFile(t, 4)) {
+		t.Error("the file was changed")
+	}
+	left, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(left) != 1 {
+		t.Errorf("left in the folder: %v, %v", left, err)
+	}
 }
 
 func TestHalfAWriteIsTakenBack(t *testing.T) {

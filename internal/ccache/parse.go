@@ -205,7 +205,7 @@ func (p *parser) cache() *Cache {
 	}
 	for p.off < len(p.b) {
 		if p.entries == MaxEntries {
-			p.fail(p.off, ErrMalformed, fmt.Sprintf("the end: a cache of at most %d entries", MaxEntries))
+			p.fail(p.off, ErrMalformed, fmt.Sprintf("the end, since a cache has at most %d entries", MaxEntries))
 			return nil
 		}
 		start, none := p.off, len(c.Credentials) == 0
