@@ -580,6 +580,35 @@ func TestCacheWhileItIsMade(t *testing.T) {
 	wg.Wait()
 }
 
+// TestMissingCache: one that may be in the making is looked for again and again, and
+// one that has been missing for a while once.
+func TestMissingCache(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now))
+	looks := 0
+	o := environment(realm)
+	o.Now = func() time.Time {
+		looks++
+		return clock.Now()
+	}
+	source, err := kerberos.CCache(filepath.Join(t.TempDir(), "cc"), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func() int {
+		looks = 0
+		if _, err := source.ServiceTicket(t.Context(), spn); !errors.Is(err, os.ErrNotExist) {
+			t.Error(err)
+		}
+		return looks
+	}
+	first := get()
+	clock.Advance(11 * time.Second)
+	if later := get(); first < 9 || later > first/2 {
+		t.Errorf("the clock was looked at %d times at first, %d times later", first, later)
+	}
+}
+
 func TestRenewalOnUse(t *testing.T) {
 	for name, tc := range map[string]struct {
 		readOnly bool

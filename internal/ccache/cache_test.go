@@ -228,6 +228,8 @@ func TestRemovedAndUnknownEntries(t *testing.T) {
 		removed,
 		Credential{Server: krb.NewPrincipal(removedRealm, confName, "pa_type")},
 		Credential{Server: krb.NewPrincipal(confRealm, "something", "new")},
+		Credential{Server: krb.NewPrincipal(confRealm, confName)},
+		Credential{Server: krb.NewPrincipal(confRealm)},
 		Credential{Server: krb.NewPrincipal("X", "y"), Client: alice, etype: -1},
 	)
 	b, err := c.Marshal()
@@ -426,6 +428,8 @@ func TestParseErrors(t *testing.T) {
 		"keytab":              {"\x05\x02\x00\x00\x00\x3b\x00\x01\x00\x0b", ErrMalformed, 2 + 4},
 		"version 5":           {"\x05\x05", ErrMalformed, 0},
 		"version 0":           {"\x05\x00", ErrMalformed, 0},
+		"another format":      {"\x06\x04", ErrMalformed, 0},
+		"header cut off":      {"\x05\x04\x00\x0c\x00\x01\x00\x08", ErrTruncated, 4},
 		"no principal":        {"\x05\x04\x00\x00", ErrTruncated, 4},
 		"too many components": {"\x05\x03\x00\x00\x00\x01\x00\x00\x00\x41" + strings.Repeat("\x00", 1000), ErrMalformed, 6},
 		"version 1 no realm":  {"\x05\x01\x00\x00\x00\x00\x00\x00\x00\x00", ErrMalformed, 2},
@@ -535,8 +539,15 @@ func TestTGT(t *testing.T) {
 		t.Fatal(got, err)
 	}
 	c.Config = append(c.Config, Config{Key: "start_realm", Value: []byte("OTHER.TEST")})
-	if _, err := c.TGT(Query{Now: start}); !errors.Is(err, ErrNoTicket) || !strings.Contains(err.Error(), "krbtgt/OTHER.TEST@OTHER.TEST") {
+	if _, err := c.TGT(Query{Now: start}); !errors.Is(err, ErrNoTicket) || !strings.Contains(err.Error(), "krbtgt/OTHER.TEST@OTHER.TEST") || !strings.Contains(err.Error(), "kinit") {
 		t.Errorf("start_realm is not looked at: %v", err)
+	}
+	if _, err := c.Ticket(krb.NewPrincipal(realm, "HTTP", "none"), Query{Now: start}); !errors.Is(err, ErrNoTicket) || strings.Contains(err.Error(), "kinit") {
+		t.Errorf("a service ticket is missing, which a request brings: %v", err)
+	}
+	c.Config = append(c.Config, Config{Key: "start_realm"})
+	if got, err := c.TGT(Query{Now: start}); err != nil || !got.Server.Equal(tgs) {
+		t.Errorf("an empty start_realm: %v, %v", got, err)
 	}
 }
 
