@@ -158,6 +158,17 @@ func TestStores(t *testing.T) {
 	}
 }
 
+// A member may be a link to a cache elsewhere.
+func TestLinkedMember(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink(file(t, 4), filepath.Join(dir, "tktL")); err != nil {
+		t.Skip(err)
+	}
+	if diff := cmp.Diff([]string{"DIR tktL"}, names(t, Name{"DIR", dir})); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // However many files somebody puts there, the primary one is found.
 func TestManyMembers(t *testing.T) {
 	dir := t.TempDir()

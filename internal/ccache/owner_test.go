@@ -61,3 +61,30 @@ func TestOpenFor(t *testing.T) {
 		t.Errorf("nobody is particular: %v", err)
 	}
 }
+
+// Exposed is what is in a sticky folder that others may write to, by its own name or
+// by that of what a link leads to.
+func TestExposed(t *testing.T) {
+	for name, tc := range map[string]struct {
+		mode os.FileMode
+		want bool
+	}{
+		"as /tmp":               {os.ModeSticky | 0o777, true},
+		"for a group":           {os.ModeSticky | 0o770, true},
+		"sticky and one's own":  {os.ModeSticky | 0o755, false},
+		"not sticky":            {0o777, false},
+		"one's own, not sticky": {0o700, false},
+	} {
+		dir, own := t.TempDir(), t.TempDir()
+		path, link := filepath.Join(dir, "cc"), filepath.Join(own, "cc")
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Symlink(path, link), os.Chmod(dir, tc.mode)); err != nil {
+			t.Fatal(err)
+		}
+		if got := (Owner{Path: path}).Exposed(); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+		if got := (Owner{Path: link}).Exposed(); got != tc.want {
+			t.Errorf("%s, by a link: %v", name, got)
+		}
+	}
+}
