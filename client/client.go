@@ -34,7 +34,8 @@ func NewTransport(o Options) (http.RoundTripper, error) {
 	}
 	var base http.RoundTripper
 	base, o.Proxy = o.transport()
-	rt := o.stack(in).Wrap(o.connections(in, base, func(t *http.Transport) http.RoundTripper {
+	_, netHTTP := base.(*http.Transport)
+	rt := o.stack(in, netHTTP).Wrap(o.connections(in, base, func(t *http.Transport) http.RoundTripper {
 		return withHTTP1(t, func(t *http.Transport) http.RoundTripper { return o.tunneled(in, t) })
 	}))
 	if o.OneConnection {

@@ -46,11 +46,12 @@ func NewStack(o Options) (Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.stack(in), nil
+	return o.stack(in, false), nil
 }
 
-// stack returns the standard stages, which sign with in.
-func (o Options) stack(in middleware.Initiator) Stack {
+// stack returns the standard stages, which sign with in. netHTTP says that the
+// transport is one of net/http.
+func (o Options) stack(in middleware.Initiator, netHTTP bool) Stack {
 	var s Stack
 	if o.Logging.Logger != nil || o.Logging.Handler != nil {
 		s = append(s, Stage{Logging, logging.New(o.Logging)})
@@ -61,7 +62,7 @@ func (o Options) stack(in middleware.Initiator) Stack {
 	}
 	s = append(s, Stage{Mutual, mutual.New(mutual.Options{Mode: o.Mutual, TrustConnection: o.TrustConnection, TrustProxy: o.TrustProxy})})
 	if o.Preemptive != nil || o.Proxy != nil {
-		s = append(s, Stage{Preemptive, preemptive.New(in, o.Preemptive, preemptive.Options{Proxies: o.proxies(), Proxy: o.Proxy, AllowDowngrade: o.AllowDowngrade})})
+		s = append(s, Stage{Preemptive, preemptive.New(in, o.Preemptive, preemptive.Options{NetHTTP: netHTTP, Proxies: o.proxies(), Proxy: o.Proxy, AllowDowngrade: o.AllowDowngrade})})
 	}
 	return append(s, Stage{Negotiate, negotiate.New(in, negotiate.Options{
 		BodyLimit: o.BodyLimit, SpillLimit: o.SpillLimit, SpillDir: o.SpillDir, OneShot: o.OneShot, NoResend: o.NoResend, ReturnChallenge: o.ReturnChallenge, Proxy: o.Proxy, AllowDowngrade: o.AllowDowngrade,

@@ -89,10 +89,10 @@ func NewWinRM(o WinRMOptions) (*http.Client, error) {
 	} else {
 		o.Sessions = 1
 	}
-	stack := o.stack(in)
+	stack := o.stack(in, ok)
 	o.TrustConnection = false // what is sealed proves itself
 	o.NoResend = false        // the empty request does no harm twice
-	strict := o.stack(in)
+	strict := o.stack(in, ok)
 	auth := strict.Without(Logging, Sanitize).Chain()
 	sealing := seal.New(auth, seal.Options{Mode: seal.Always, MaxBody: o.MaxBody, Resend: o.Resend, Idle: o.Idle})
 	tunneled := func(t *http.Transport) http.RoundTripper { return o.tunneled(in, t) }

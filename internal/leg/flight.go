@@ -33,10 +33,12 @@ type flight struct {
 	cancel  context.CancelCauseFunc // ends the context of sent
 	sending func(net.Conn, []Token) // nil for nobody
 	outer   *flight                 // of the leg that this one is part of
+	sure    bool                    // the request will bear a token for its origin server
 	over    atomic.Bool             // Send has returned
 
 	mu     sync.Mutex
 	tokens []Token // those that sent bears now
+	made   [2]bool // which of them were made on a connection
 	conns  int     // connections that sent was given to
 	hop    string  // host:port that the transport goes to first; empty if it does not tell
 	passed bool    // a proxy there would pass a token on to another host: none that may be left out is made
@@ -201,6 +203,7 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 			return
 		}
 		fresh[i], changed = again, append(changed, i)
+		f.made[i] = true
 	}
 	if len(changed) > 0 {
 		for _, i := range changed {

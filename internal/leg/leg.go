@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/stage"
@@ -60,26 +61,17 @@ type Signer struct {
 	Stage     string // for events and errors
 	// AllowDowngrade signs for plain HTTP where a redirect led there from https.
 	AllowDowngrade bool
+	// Known is told what legs find out about the transport; nil where nobody cares.
+	Known *Known
 }
 
 // First starts a context for t and returns its first token. Errors are of type
 // [*middleware.Error]: for whom no initiator is to be asked, they are around
 // [middleware.ErrHost] and [middleware.ErrNotAllowed].
 func (s Signer) First(ctx context.Context, t middleware.Target) (Token, error) {
-	if wrong := t.Check(); wrong != nil {
-		wrong.Stage = s.Stage
-		return Token{}, wrong
-	}
-	if t.Downgraded && !t.Proxy && !s.AllowDowngrade {
-		return Token{}, &middleware.Error{
-			Stage: s.Stage, Kind: middleware.ErrNotAllowed, Host: t.HostPort(),
-			Err:  errors.New("a redirect led from https to plain http, where a token goes in clear"),
-			Hint: "ask for the https URL, or set AllowDowngrade",
-		}
-	}
-	sc, err := s.Initiator.Initiate(ctx, t)
+	sc, err := s.initiate(ctx, t)
 	if err != nil {
-		return Token{}, s.wrap(t, err)
+		return Token{}, err
 	}
 	b, err := sc.Step(ctx, nil)
 	if err == nil && len(b) == 0 {
@@ -89,6 +81,26 @@ func (s Signer) First(ctx context.Context, t middleware.Target) (Token, error) {
 		return Token{}, s.wrap(t, err)
 	}
 	return Token{Context: sc, Bytes: b}, nil
+}
+
+// initiate starts a context for t.
+func (s Signer) initiate(ctx context.Context, t middleware.Target) (middleware.SecurityContext, error) {
+	if wrong := t.Check(); wrong != nil {
+		wrong.Stage = s.Stage
+		return nil, wrong
+	}
+	if t.Downgraded && !t.Proxy && !s.AllowDowngrade {
+		return nil, &middleware.Error{
+			Stage: s.Stage, Kind: middleware.ErrNotAllowed, Host: t.HostPort(),
+			Err:  errors.New("a redirect led from https to plain http, where a token goes in clear"),
+			Hint: "ask for the https URL, or set AllowDowngrade",
+		}
+	}
+	sc, err := s.Initiator.Initiate(ctx, t)
+	if err != nil {
+		return nil, s.wrap(t, err)
+	}
+	return sc, nil
 }
 
 // wrap gives an error that is not an [*middleware.Error] yet that form.
@@ -129,6 +141,7 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 	}
 	ctx, cancel := context.WithCancelCause(signed.Context())
 	f := &flight{signer: s, ctx: r.Context(), number: l.Number, tokens: l.Tokens, sending: l.Sending, cancel: cancel, outer: outer}
+	f.sure = slices.ContainsFunc(l.Tokens, Token.surely)
 	defer f.end()
 	ctx = context.WithValue(ctx, flightKey{}, f)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: f.getConn, GotConn: f.gotConn})
@@ -164,6 +177,7 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 		cancel(nil)
 		return nil, err
 	}
+	f.heed(l.Tokens, resp)
 	resp.Request = f.answered(resp.Request, r, signed, l.Tokens)
 	// Until then ending the context would tear the body.
 	stage.OnClose(resp, sent.Body != nil && sent.Body != http.NoBody, func() { cancel(nil) })

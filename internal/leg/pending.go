@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
+	"sync/atomic"
 
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -18,13 +20,70 @@ func (s Signer) Later(t middleware.Target) Token { return Token{Context: pending
 // if the transport does not tell, the request goes unsigned. when is called with
 // each connection in turn, before anything is written to it.
 func (s Signer) LaterIf(t middleware.Target, when func(net.Conn) (middleware.Target, bool)) Token {
-	return Token{Context: pending{t, when}}
+	return Token{Context: pending{target: t, when: when}}
+}
+
+// A Known is what is known of a transport: whether it tells of a connection before it
+// writes to it, and writes what is put into the header then, as [http.Transport] does
+// with nothing in between that copies the header. It is safe for concurrent use.
+type Known struct{ tells atomic.Bool }
+
+// Tells says so beforehand.
+func (k *Known) Tells() { k.tells.Store(true) }
+
+func (k *Known) learn(t middleware.Target, tells bool) {
+	if k != nil && surely(t) {
+		k.tells.Store(tells)
+	}
+}
+
+// heed looks which tokens were sent with the request that resp answers, those that it
+// was given first or those that were made on the connection. A stage below may have
+// copied the header before there was one; then it is the first that signed.
+func (f *flight) heed(first []Token, resp *http.Response) {
+	var header http.Header
+	if resp.Request != nil {
+		header = resp.Request.Header
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, t := range first {
+		last, sent := f.tokens[i], header.Get(field(t))
+		f.signer.Known.learn(t.Context.Target(), f.made[i] && sent == value(last))
+		if f.made[i] && sent == value(t) {
+			middleware.ReplaceSecurity(f.sent, t.Context)
+		}
+	}
+}
+
+// surely reports whether a token for t waits for its connection where it can.
+func surely(t middleware.Target) bool { return t.Secure && !t.Proxy }
+
+// Surely is First, for a token that is made when the connection is known which will
+// carry it, if the transport is known to tell; else it is made at once, and over https
+// a second time for the connection. What can fail beforehand fails now.
+func (s Signer) Surely(ctx context.Context, t middleware.Target) (Token, error) {
+	if s.Known == nil || !s.Known.tells.Load() || !surely(t) {
+		return s.First(ctx, t)
+	}
+	if _, err := s.initiate(ctx, t); err != nil {
+		return Token{}, err
+	}
+	return Token{Context: pending{target: t, sure: true}}, nil
+}
+
+// Sure reports whether r is the request of a leg whose token for the origin server is
+// made by [Signer.Surely], and so will bear one.
+func Sure(r *http.Request) bool {
+	f, ok := r.Context().Value(flightKey{}).(*flight)
+	return ok && !f.over.Load() && f.sure
 }
 
 // pending stands for the context of a token that is still to be made.
 type pending struct {
 	target middleware.Target
 	when   func(net.Conn) (middleware.Target, bool) // nil: in any case
+	sure   bool                                     // the transport is known to tell
 }
 
 func (p pending) Target() middleware.Target { return p.target }
@@ -37,6 +96,11 @@ func (p pending) Step(context.Context, []byte) ([]byte, error) {
 func (t Token) pending() bool {
 	_, ok := t.Context.(pending)
 	return ok
+}
+
+func (t Token) surely() bool {
+	p, _ := t.Context.(pending)
+	return p.sure
 }
 
 // optional returns what decides on a token that may be left out, nil for others.

@@ -23,6 +23,7 @@ type call struct {
 	discarded bool       // a ticket was dropped because a server could not use it
 	http1     bool       // HTTP/1.1 is asked for
 	resent    bool       // a request was sent again because its connection was lost
+	sure      bool       // another stage signs the request on its connection
 	proto     int        // major version of HTTP that the last challenge came by
 	watch     *leg.Watch // follows the last request, nil where nothing depends on it
 	origin    side
@@ -48,7 +49,7 @@ type side struct {
 
 func (s *stage) roundTrip(next kerbchain.Next, r *http.Request) (*http.Response, error) {
 	r = stages.DropUserInfo(r, name)
-	c := &call{stage: s, next: next}
+	c := &call{stage: s, next: next, sure: leg.Sure(r)}
 	c.origin = sideOf(r, "Authorization", middleware.SecurityOf(r))
 	c.proxy = sideOf(r, "Proxy-Authorization", middleware.ProxySecurityOf(r))
 	c.r, c.Call = middleware.Begin(r)
@@ -66,6 +67,9 @@ func (c *call) run() (*http.Response, error) {
 	defer func() { _ = c.body.Close() }()
 	defer func() { c.watch.End() }()
 	resp, err := c.first()
+	if token, ok := stages.Signed(c.r, "Authorization", c.Security(resp)); ok && c.sure {
+		c.origin.bytes = len(token)
+	}
 	for err == nil && resp != nil {
 		var tokens []leg.Token
 		if tokens, err = c.answer(resp); err != nil {

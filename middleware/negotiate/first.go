@@ -13,7 +13,7 @@ import (
 
 // bare reports whether the caller's request bears no token for the server, and
 // will be asked for one if the server wants it.
-func (c *call) bare() bool { return c.origin.sc == nil && !c.origin.own }
+func (c *call) bare() bool { return c.origin.sc == nil && !c.origin.own && !c.sure }
 
 func (c *call) bodyOptions() replay.Options {
 	return replay.Options{

@@ -47,6 +47,11 @@ type Options struct {
 	// https. Without it they go unsigned, whatever the policy says: whoever is on
 	// the way could read and use a token.
 	AllowDowngrade bool
+	// NetHTTP says that an [http.Transport] is below, with nothing between that copies
+	// a request's header. A token for https, which is bound to its connection, is then
+	// made once there is one. Without it the first request tells whether that is so,
+	// and is signed twice: before there is a connection, and for it.
+	NetHTTP bool
 	// Proxies chooses the proxies that get a token beforehand, in the field
 	// Proxy-Authorization and with requests over plain http alone; nil chooses
 	// none. A host that Always or Hosts chooses is the proxy's, never the
@@ -87,6 +92,13 @@ func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
 	signer := leg.Signer{Initiator: in, Stage: name, AllowDowngrade: o.AllowDowngrade}
 	return func(next kerbchain.Next) kerbchain.Next {
 		s := &stage{signer: signer, origins: p.wire(o), proxy: o.Proxy, next: next}
+		if _, ok := in.(middleware.Identifier); ok {
+			// Whose connection it is has to be known before there is a token.
+			s.signer.Known = new(leg.Known)
+			if o.NetHTTP {
+				s.signer.Known.Tells()
+			}
+		}
 		if o.Proxies != nil && o.Proxy != nil {
 			s.proxies = o.Proxies.wire(o)
 		}
@@ -172,7 +184,7 @@ func (s *stage) tokens(r *http.Request, peers []peer) ([]leg.Token, error) {
 			continue
 		}
 		p.target.Scheme = scheme
-		token, err := s.signer.First(r.Context(), p.target)
+		token, err := s.signer.Surely(r.Context(), p.target)
 		switch {
 		case errors.Is(err, middleware.ErrNoBindings):
 			token = s.signer.Later(p.target)
