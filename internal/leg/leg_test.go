@@ -210,6 +210,7 @@ func TestSignAgain(t *testing.T) {
 	a, b := stateWith("a"), stateWith("b")
 	empty := &tls.ConnectionState{HandshakeComplete: true}
 	unfinished := &tls.ConnectionState{}
+	early := &tls.ConnectionState{PeerCertificates: a.PeerCertificates}
 	https := middleware.Target{Host: "origin.example", Port: "443", Secure: true}
 	on := func(state *tls.ConnectionState) middleware.Target {
 		t := https
@@ -239,6 +240,8 @@ func TestSignAgain(t *testing.T) {
 		"other on both":                   {[]middleware.Target{https}, []*tls.ConnectionState{a, b}, "client-3", "", b, 2},
 		"no certificate":                  {[]middleware.Target{https}, []*tls.ConnectionState{empty}, "client-1", "", nil, 0},
 		"no handshake":                    {[]middleware.Target{https}, []*tls.ConnectionState{unfinished}, "client-1", "", nil, 0},
+		"no handshake, a certificate":     {[]middleware.Target{https}, []*tls.ConnectionState{early}, "client-1", "", nil, 0},
+		"known without a certificate":     {[]middleware.Target{on(empty)}, []*tls.ConnectionState{a}, "client-2", "", a, 1},
 		"known, connection without TLS":   {[]middleware.Target{on(a)}, []*tls.ConnectionState{nil}, "client-1", "", a, 0},
 		"proxy, never bound":              {[]middleware.Target{proxy}, []*tls.ConnectionState{a}, "", "client-1", nil, 0},
 		"proxy, second connection":        {[]middleware.Target{proxy}, []*tls.ConnectionState{a, a}, "", "client-2", nil, 1},
@@ -417,7 +420,7 @@ func TestFirst(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := leg.Signer{Initiator: tc.in, Stage: "test"}.First(t.Context(), target)
 			var e *middleware.Error
-			if !errors.As(err, &e) || !errors.Is(err, tc.want) || !errors.Is(err, tc.kind) {
+			if !errors.As(err, &e) || !errors.Is(err, tc.want) || !errors.Is(err, tc.kind) || (e == known) != (tc.want == error(known)) {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -433,19 +436,26 @@ func (s stepper) Step(context.Context, []byte) ([]byte, error) { return s.out, s
 func (s stepper) Verified() bool                               { return false }
 func (s stepper) Target() middleware.Target                    { return middleware.Target{} }
 
+func empty(*http.Request) (*http.Response, error) { return &http.Response{Body: http.NoBody}, nil }
+
 // The context of the request that is sent lives as long as the response's body,
 // and no longer.
 func TestContextIsReleased(t *testing.T) {
 	for name, tc := range map[string]struct {
+		sent  io.ReadCloser
 		reply stagetest.Reply
 		live  bool // until the body is closed
 	}{
-		"body":    {stagetest.Respond(200, "ok"), true},
-		"no body": {func(r *http.Request) (*http.Response, error) { return &http.Response{Body: http.NoBody}, nil }, false},
+		"body":                                  {nil, stagetest.Respond(200, "ok"), true},
+		"no body":                               {nil, empty, false},
+		"no body, of a request without":         {http.NoBody, empty, false},
+		"no body, which the transport may send": {io.NopCloser(strings.NewReader("data")), empty, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := stagetest.NewServer(tc.reply)
-			resp, err := signing(new(stagetest.Initiator), false)(srv.Next)(request(t, "GET", "http://origin.example/", ""))
+			r := request(t, "PUT", "http://origin.example/", "")
+			r.Body = tc.sent
+			resp, err := signing(new(stagetest.Initiator), false)(srv.Next)(r)
 			if err != nil {
 				t.Fatal(err)
 			}

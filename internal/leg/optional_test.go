@@ -1,0 +1,338 @@
+package leg_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/stagetest"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// watched is a connection that counts how often it is closed.
+type watched struct {
+	net.Conn
+	closes *int
+}
+
+func (w watched) Close() error {
+	*w.closes++
+	return nil
+}
+
+// A token that is made when the connection is known: for which connections, and what
+// becomes of the request where there is none.
+func TestLater(t *testing.T) {
+	unbound := &middleware.Error{Stage: "fake", Kind: middleware.ErrNoBindings}
+	down := &middleware.Error{Stage: "fake", Kind: middleware.ErrKDC}
+	for name, tc := range map[string]struct {
+		must   bool
+		when   []bool  // for each connection
+		fails  []error // of making a token, in turn
+		host   string  // that the request names
+		hop    string  // that the transport goes to, if it tells
+		sent   string  // "-" for nothing at all
+		closed int     // connections
+		want   error
+		events []bool // whether a token was sent again
+		told   []int  // for each connection, how long the token is that goes over it
+	}{
+		"no connection is told":      {sent: ""},
+		"wanted":                     {when: []bool{true}, sent: "client-1", events: []bool{false}, told: []int{8}},
+		"not wanted":                 {when: []bool{false}, sent: "", told: []int{0}},
+		"wanted on the second":       {when: []bool{false, true}, sent: "client-1", events: []bool{false}, told: []int{0, 8}},
+		"wanted on both":             {when: []bool{true, true}, sent: "client-2", events: []bool{false, true}, told: []int{8, 8}},
+		"none to be had":             {when: []bool{true}, fails: []error{down}, sent: "", told: []int{0}},
+		"by a proxy, for its host":   {when: []bool{true}, hop: "proxy.example:3128", sent: "client-1", events: []bool{false}, told: []int{8}},
+		"by a proxy, for another":    {when: []bool{true}, hop: "proxy.example:3128", host: "other.example", sent: "", told: []int{0}},
+		"directly, for another":      {when: []bool{true}, hop: "origin.example:80", host: "other.example", sent: "client-1", events: []bool{false}, told: []int{8}},
+		"must":                       {must: true, when: []bool{true}, sent: "client-1", events: []bool{false}, told: []int{8}},
+		"must, none without binding": {must: true, when: []bool{true}, fails: []error{unbound}, sent: "", told: []int{0}},
+		"must, none to be had":       {must: true, when: []bool{true}, fails: []error{down}, sent: "-", closed: 1, want: middleware.ErrKDC},
+		"must, by a proxy":           {must: true, when: []bool{true}, hop: "proxy.example:3128", host: "other.example", sent: "-", closed: 1, want: middleware.ErrHost},
+		"must, by a proxy, twice":    {must: true, when: []bool{true, true}, hop: "proxy.example:3128", host: "other.example", sent: "-", closed: 2, want: middleware.ErrHost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := &stagetest.Initiator{Fail: func(n int, _ middleware.Target) error {
+				if n <= len(tc.fails) {
+					return tc.fails[n-1]
+				}
+				return nil
+			}}
+			s := leg.Signer{Initiator: in, Stage: "test"}
+			var events []bool
+			r := request(t, http.MethodGet, "http://origin.example/", "")
+			r.Host = tc.host
+			r = r.WithContext(middleware.WithTrace(r.Context(), func(e middleware.Event) {
+				if e, ok := e.(middleware.SendEvent); ok {
+					events = append(events, e.Again)
+				}
+			}))
+			target := middleware.TargetOf(r.URL)
+			conn, closed := 0, 0
+			token := s.Later(target)
+			if !tc.must {
+				token = s.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, tc.when[conn] })
+			}
+			var told []int
+			sent := "-"
+			resp, err := s.Send(func(r *http.Request) (*http.Response, error) {
+				trace := httptrace.ContextClientTrace(r.Context())
+				if tc.hop != "" {
+					trace.GetConn(tc.hop)
+				}
+				for conn = range tc.when {
+					trace.GotConn(httptrace.GotConnInfo{Conn: watched{closes: &closed}})
+				}
+				if err := context.Cause(r.Context()); err != nil {
+					return nil, err
+				}
+				srv := stagetest.NewServer()
+				defer func() { sent = srv.Requests()[0].Auth }()
+				return srv.Next(r)
+			}, r, leg.Leg{Number: 1, Tokens: []leg.Token{token}, Sending: func(_ net.Conn, tokens []leg.Token) {
+				told = append(told, len(tokens[0].Bytes))
+			}})
+			if resp != nil {
+				resp.Body.Close()
+			}
+			if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
+				t.Errorf("error %v, want %v", err, tc.want)
+			}
+			want := tc.sent
+			if want != "" && want != "-" {
+				want = "Negotiate " + want
+			}
+			if sent != want {
+				t.Errorf("sent %q, want %q", sent, want)
+			}
+			if closed != tc.closed {
+				t.Errorf("closed %d connections, want %d", closed, tc.closed)
+			}
+			if d := cmp.Diff(tc.events, events); d != "" {
+				t.Errorf("sent again (-want +got):\n%s", d)
+			}
+			if !slices.Equal(told, tc.told) {
+				t.Errorf("told of tokens of %v bytes, want %v", told, tc.told)
+			}
+		})
+	}
+}
+
+// A token for a proxy is of the user whom the proxy is to know, whichever way it goes.
+func TestPrincipalForProxy(t *testing.T) {
+	proxy := middleware.Target{Host: "proxy.example", Port: "3128", Proxy: true}
+	at := func(principal string) middleware.Initiator {
+		return middleware.InitiatorFunc(func(_ context.Context, t middleware.Target) (middleware.SecurityContext, error) {
+			if principal == "" {
+				return stepper{out: []byte("token")}, nil
+			}
+			return known{t, principal}, nil
+		})
+	}
+	for name, tc := range map[string]struct {
+		in   middleware.Initiator
+		told string
+		want error
+	}{
+		"the same":       {at("alice"), "alice", nil},
+		"another":        {at("bob"), "alice", middleware.ErrConnection},
+		"nobody told":    {at("bob"), "", nil},
+		"does not tell":  {at(""), "alice", nil},
+		"no credentials": {&stagetest.Initiator{Fail: func(int, middleware.Target) error { return &middleware.Error{Kind: middleware.ErrCredentials} }}, "alice", middleware.ErrCredentials},
+	} {
+		t.Run("tunnel, "+name, func(t *testing.T) {
+			r := leg.WithProxyPrincipal(request(t, http.MethodGet, "https://origin.example/", ""), tc.told)
+			token, err := leg.Signer{Initiator: tc.in, Stage: "test"}.ForProxy(r.Context(), proxy)
+			if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) || (len(token.Bytes) > 0) != (err == nil) {
+				t.Errorf("%d bytes, %v; want %v", len(token.Bytes), err, tc.want)
+			}
+		})
+	}
+	for name, tc := range map[string]struct {
+		as, expected string
+		want         error
+	}{"the same": {"alice", "alice", nil}, "another": {"alice", "bob", middleware.ErrConnection}, "does not tell": {"", "bob", nil}} {
+		t.Run("plain http, "+name, func(t *testing.T) {
+			s := leg.Signer{Initiator: at(tc.as), Stage: "test"}
+			r := request(t, http.MethodGet, "http://origin.example/", "")
+			resp, err := s.Send(func(r *http.Request) (*http.Response, error) {
+				if pending, _ := leg.Pending(r); pending {
+					t.Error("what is to be signed for a proxy is said to be for the server")
+				}
+				leg.Expect(r, "somebody", tc.expected)
+				httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
+				return stagetest.NewServer().Next(r)
+			}, r, leg.Leg{Number: 1, Tokens: []leg.Token{s.Later(proxy)}})
+			if resp != nil {
+				resp.Body.Close()
+			}
+			if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
+				t.Errorf("error %v, want %v", err, tc.want)
+			}
+		})
+	}
+	leg.Expect(request(t, http.MethodGet, "http://origin.example/", ""), "a request", "of no leg")
+}
+
+// What a transport names as the request of its answer, if it is nothing that was made
+// of what was sent, keeps its own headers, and bears nothing that another exchange
+// proved.
+func TestAnswerNamesAnotherRequest(t *testing.T) {
+	u, err := url.Parse("http://kept.example/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, proxy := range []bool{false, true} {
+		for name, verified := range map[string]bool{"verified meanwhile": true, "not verified": false} {
+			var sent *http.Request // by an earlier leg
+			resp, err := signing(new(stagetest.Initiator), proxy)(func(r *http.Request) (*http.Response, error) {
+				sent = r
+				return stagetest.NewServer().Next(r)
+			})(request(t, http.MethodGet, u.String(), ""))
+			finish(t, resp, err)
+			sent.URL, sent.Header = u, http.Header{}
+			for named, kept := range map[string]*http.Request{
+				"none": nil, "an older one": {URL: u, Header: http.Header{"X": {"y"}}}, "one without a header": {URL: u}, "one that was signed": sent,
+			} {
+				t.Run(named+", "+name, func(t *testing.T) {
+					in := new(stagetest.Initiator)
+					r := request(t, http.MethodGet, "http://origin.example/", "")
+					if kept == nil || kept.Header == nil {
+						r.Header.Set("Authorization", "Basic b3duOm93bg==")
+						r.Header.Set("Proxy-Authorization", "Basic b3duOm93bg==")
+					}
+					resp, err := signing(in, proxy)(func(r *http.Request) (*http.Response, error) {
+						if verified {
+							if _, err := in.Contexts()[0].Step(r.Context(), []byte(stagetest.ServerOK)); err != nil {
+								t.Error(err)
+							}
+						}
+						return &http.Response{StatusCode: 200, Body: http.NoBody, Request: kept}, nil
+					})(r)
+					finish(t, resp, err)
+					sc := middleware.SecurityOf(resp.Request)
+					if proxy {
+						sc = middleware.ProxySecurityOf(resp.Request)
+					}
+					if sc != nil && sc.Verified() {
+						t.Error("the answer is said to be verified")
+					}
+					if ours := in.Contexts()[0]; !verified && sc != ours {
+						t.Errorf("the answer carries %v", sc)
+					}
+					if kept != nil && (resp.Request.URL != u || !cmp.Equal(resp.Request.Header, kept.Header)) {
+						t.Errorf("the answer names %v with %v", resp.Request.URL, resp.Request.Header)
+					}
+				})
+			}
+		}
+	}
+}
+
+// With an error, what came with it is closed, and the context of what was sent ends.
+func TestNothingIsLeftOfAnError(t *testing.T) {
+	for name, resp := range map[string]*http.Response{
+		"no response": nil, "a response": {StatusCode: 200, Body: &closing{Reader: http.NoBody}}, "one without a body": {StatusCode: 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad := errors.New("bad")
+			var sent context.Context
+			got, err := signing(new(stagetest.Initiator), false)(func(r *http.Request) (*http.Response, error) {
+				sent = r.Context()
+				return resp, bad
+			})(request(t, http.MethodGet, "http://origin.example/", ""))
+			if got != nil || err != bad {
+				t.Errorf("%v, %v", got, err)
+			}
+			if sent.Err() == nil {
+				t.Error("the context of what was sent is alive")
+			}
+			if resp != nil && resp.Body != nil && resp.Body.(*closing).n != 1 {
+				t.Errorf("the body was closed %d times", resp.Body.(*closing).n)
+			}
+		})
+	}
+	if resp, err := signing(new(stagetest.Initiator), false)(func(*http.Request) (*http.Response, error) { return nil, nil })(
+		request(t, http.MethodGet, "http://origin.example/", "")); resp != nil || err != nil {
+		t.Errorf("of nothing came %v, %v", resp, err)
+	}
+}
+
+// A token is not sent a second time because there is none for the second connection.
+func TestNoBindingsForSecondConnection(t *testing.T) {
+	in := &stagetest.Initiator{Fail: func(n int, _ middleware.Target) error {
+		if n > 1 {
+			return &middleware.Error{Stage: "fake", Kind: middleware.ErrNoBindings}
+		}
+		return nil
+	}}
+	srv := stagetest.NewServer()
+	r := request(t, http.MethodGet, "http://origin.example/", "")
+	r.Body = http.NoBody
+	resp, err := signing(in, false)(hooked(srv, nil, nil))(r)
+	if resp != nil {
+		resp.Body.Close()
+	}
+	if !errors.Is(err, middleware.ErrNoBindings) || len(srv.Requests()) != 0 {
+		t.Errorf("sent %v, error %v", srv.Requests(), err)
+	}
+}
+
+// A request that is to be signed later, and is not, was signed by nobody; that of which
+// it was made may have been. One that is signed already is not to be.
+func TestNotSignedAfterAll(t *testing.T) {
+	s := leg.Signer{Initiator: new(stagetest.Initiator), Stage: "test"}
+	older := stepper{out: []byte("older")}
+	r := middleware.WithSecurity(request(t, http.MethodGet, "http://origin.example/", ""), older)
+	target := middleware.TargetOf(r.URL)
+	first, err := s.First(t.Context(), target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		token  leg.Token
+		signed bool
+	}{
+		"must be": {s.Later(target), false},
+		"may be":  {s.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, false }), false},
+		"is":      {first, true},
+	} {
+		resp, err := s.Send(func(r *http.Request) (*http.Response, error) {
+			if pending, must := leg.Pending(r); pending == tc.signed || must != (name == "must be") {
+				t.Errorf("%s: pending %v, must %v", name, pending, must)
+			}
+			return stagetest.NewServer().Next(r)
+		}, r, leg.Leg{Number: 1, Tokens: []leg.Token{tc.token}})
+		finish(t, resp, err)
+		if sc := middleware.SecurityOf(resp.Request); (sc != nil) != tc.signed || sc == middleware.SecurityContext(older) {
+			t.Errorf("%s: signed by %v", name, sc)
+		}
+	}
+}
+
+// A leg within which another one was sent watches connections no more, not even which
+// way they go.
+func TestOuterLegIsOver(t *testing.T) {
+	inner := signing(new(stagetest.Initiator), false)
+	srv := stagetest.NewServer()
+	r := request(t, http.MethodGet, "http://origin.example/", "")
+	r.Host = "other.example"
+	resp, err := signing(new(stagetest.Initiator), false)(func(r *http.Request) (*http.Response, error) {
+		again := r.Clone(r.Context())
+		again.Host = ""
+		return inner(func(r *http.Request) (*http.Response, error) {
+			httptrace.ContextClientTrace(r.Context()).GetConn("proxy.example:3128")
+			return srv.Next(r)
+		})(again)
+	})(r)
+	finish(t, resp, err)
+}
