@@ -8,6 +8,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/connmark"
 	"github.com/kerbchain/kerbchain/internal/hostname"
+	"github.com/kerbchain/kerbchain/internal/panics"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -57,14 +58,20 @@ func locate(resp *http.Response, p passage, origin middleware.Target) (id connma
 // response names. Keying material tells (RFC 9266); TLS 1.2 may have none, and
 // there it must be told by the order of events.
 func carries(conn tls.ConnectionState, named *tls.ConnectionState, alone bool) bool {
-	const label, length = "EXPORTER-Channel-Binding", 32
-	ours, err := conn.ExportKeyingMaterial(label, nil, length)
+	ours, err := material(&conn)
 	if err != nil {
 		return alone && len(conn.PeerCertificates) > 0 && len(named.PeerCertificates) > 0 &&
 			conn.PeerCertificates[0].Equal(named.PeerCertificates[0])
 	}
-	theirs, err := named.ExportKeyingMaterial(label, nil, length)
+	theirs, err := material(named)
 	return err == nil && bytes.Equal(ours, theirs)
+}
+
+// material returns the keying material of a connection. Of a state that package tls
+// did not make, as some transports name, it cannot be asked.
+func material(state *tls.ConnectionState) (b []byte, err error) {
+	defer panics.Into(&err)
+	return state.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
 }
 
 // origin returns the target that both the caller and the transport mean, and

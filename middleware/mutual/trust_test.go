@@ -3,6 +3,7 @@ package mutual_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -479,6 +480,25 @@ func dialing(tr *http.Transport, wrap func(net.Conn) net.Conn) *http.Transport {
 	return tr
 }
 
+// withoutMaterial makes connections that have no keying material to tell them by.
+func withoutMaterial(tr *http.Transport) *http.Transport {
+	tr.TLSClientConfig.MaxVersion = tls.VersionTLS12
+	tr.TLSClientConfig.Renegotiation = tls.RenegotiateOnceAsClient
+	return tr
+}
+
+// naming has answers name another TLS state than that of their connection.
+func naming(tr http.RoundTripper, change func(*tls.ConnectionState) *tls.ConnectionState) http.RoundTripper {
+	return kerbchain.Next(func(r *http.Request) (*http.Response, error) {
+		resp, err := tr.RoundTrip(r)
+		if err == nil && resp.TLS != nil {
+			state := *resp.TLS
+			resp.TLS = change(&state)
+		}
+		return resp, err
+	})
+}
+
 // Where the transport does not tell over which connection an answer came, or
 // tells it of several, nothing is trusted.
 func TestTrustNotTold(t *testing.T) {
@@ -504,6 +524,26 @@ func TestTrustNotTold(t *testing.T) {
 			tr.TLSClientConfig.Renegotiation = tls.RenegotiateOnceAsClient
 			return tr
 		}, map[bool]string{true: "trusted"}},
+		"another certificate, without keying material": {func(tr *http.Transport) http.RoundTripper {
+			return naming(withoutMaterial(tr), func(s *tls.ConnectionState) *tls.ConnectionState {
+				s.PeerCertificates = []*x509.Certificate{{Raw: []byte("another")}}
+				return s
+			})
+		}, map[bool]string{true: refused}},
+		"no certificate, without keying material": {func(tr *http.Transport) http.RoundTripper {
+			return naming(withoutMaterial(tr), func(s *tls.ConnectionState) *tls.ConnectionState {
+				s.PeerCertificates = nil
+				return s
+			})
+		}, map[bool]string{true: refused}},
+		"no TLS state": {func(tr *http.Transport) http.RoundTripper {
+			return naming(tr, func(*tls.ConnectionState) *tls.ConnectionState { return nil })
+		}, map[bool]string{true: refused}},
+		"a TLS state that the transport made": {func(tr *http.Transport) http.RoundTripper {
+			return naming(tr, func(s *tls.ConnectionState) *tls.ConnectionState {
+				return &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: s.PeerCertificates}
+			})
+		}, map[bool]string{true: refused}},
 		"a TLS connection of its own": {func(tr *http.Transport) http.RoundTripper {
 			config := tr.TLSClientConfig
 			tr.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
