@@ -472,6 +472,38 @@ func TestRequestOfAnEarlierResponse(t *testing.T) {
 	}
 }
 
+// Nor is the application told of it that asks whom a response is from, whatever its
+// status and whatever the transport names as its request.
+func TestEarlierProofIsNotTold(t *testing.T) {
+	for _, status := range []int{200, 401, 407, 500} {
+		for _, mode := range []mutual.Mode{mutual.Optional, mutual.Disabled, mutual.Required} {
+			stage := mutual.New(mutual.Options{Mode: mode})
+			first, err := kerbchain.Chain(stage, carry(&scripted{}))(kerbchain.Next(stagetest.Respond(200, "", wwwAuth, value("server-ok"))))(
+				httptest.NewRequest(http.MethodGet, "http://web.test/", nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sc := middleware.SecurityOf(first.Request); mode != mutual.Disabled && (sc == nil || !sc.Verified()) {
+				t.Fatal("the first response proves nothing")
+			}
+			resp, err := stage(func(r *http.Request) (*http.Response, error) {
+				resp, err := stagetest.Respond(status, "")(r)
+				resp.Request = first.Request
+				return resp, err
+			})(httptest.NewRequest(http.MethodGet, "http://web.test/", nil))
+			if err != nil {
+				if mode != mutual.Required || status != 200 {
+					t.Errorf("%v, status %d: %v", mode, status, err)
+				}
+				continue
+			}
+			if sc := middleware.SecurityOf(resp.Request); sc != nil {
+				t.Errorf("%v, status %d: the response is said to be of %v", mode, status, sc)
+			}
+		}
+	}
+}
+
 // The same goes for what it proved of a proxy.
 func TestRequestOfAnEarlierResponseOfAProxy(t *testing.T) {
 	stage := mutual.New(mutual.Options{TrustProxy: true})

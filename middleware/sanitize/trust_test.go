@@ -1,6 +1,7 @@
 package sanitize_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -38,5 +39,30 @@ func TestTrusted(t *testing.T) {
 	}
 	if _, err = kerbchain.Chain(stage, trusting)(reply)(again); err != nil || closed != 1 {
 		t.Errorf("sent again, and trusted: got error %v, body closed %d times, want it kept", err, closed)
+	}
+}
+
+// proven is a context that has verified a response.
+type proven struct{}
+
+func (proven) Step(context.Context, []byte) ([]byte, error) { return nil, nil }
+func (proven) Verified() bool                               { return true }
+func (proven) Target() middleware.Target                    { return middleware.Target{} }
+
+// What an earlier response proved is said of no other, whatever the transport names
+// as its request: it is emptied, and the application is not told that it is proved.
+func TestEarlierProof(t *testing.T) {
+	earlier := middleware.WithSecurity(httptest.NewRequest(http.MethodGet, "http://web.test/", nil), proven{})
+	for _, status := range []int{200, 500} {
+		closed := 0
+		resp, err := sanitize.New(sanitize.Options{})(func(*http.Request) (*http.Response, error) {
+			return evil(earlier, status, &closed), nil
+		})(httptest.NewRequest(http.MethodGet, "http://web.test/", nil))
+		if err != nil || (closed == 1) != (status == 500) {
+			t.Errorf("status %d: body closed %d times, %v", status, closed, err)
+		}
+		if sc := middleware.SecurityOf(resp.Request); sc != nil {
+			t.Errorf("status %d: said to be of %v", status, sc)
+		}
 	}
 }
