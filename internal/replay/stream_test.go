@@ -310,3 +310,103 @@ type ragged struct {
 }
 
 func (r *ragged) Read(p []byte) (int, error) { return r.r.Read(p[:min(len(p), r.n)]) }
+
+// A leg is cut if some of the body was read and some not, as far as that is known.
+func TestCut(t *testing.T) {
+	const text = "the body"
+	unknown := int64(-1)
+	for name, body := range map[string]func() (io.ReadCloser, func() (io.ReadCloser, error)){
+		"stream": func() (io.ReadCloser, func() (io.ReadCloser, error)) {
+			return &counted{Reader: strings.NewReader(text)}, nil
+		},
+		"GetBody": func() (io.ReadCloser, func() (io.ReadCloser, error)) {
+			get := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
+			b, _ := get()
+			return b, get
+		},
+	} {
+		for what, tc := range map[string]struct {
+			length int64
+			read   int // len(text)+1 is its end, too
+			want   bool
+		}{
+			"nothing":                     {int64(len(text)), 0, false},
+			"a part":                      {int64(len(text)), 1, true},
+			"all but a byte":              {int64(len(text)), len(text) - 1, true},
+			"all":                         {int64(len(text)), len(text), false},
+			"and the end":                 {int64(len(text)), len(text) + 1, false},
+			"nothing, length not known":   {unknown, 0, false},
+			"a part, length not known":    {unknown, 1, true},
+			"all, length not known":       {unknown, len(text), true},
+			"the end, length not known":   {unknown, len(text) + 1, false},
+			"a part, length not declared": {0, 1, true},
+		} {
+			t.Run(name+", "+what, func(t *testing.T) {
+				r := request(t, nil)
+				r.Body, r.GetBody = body()
+				r.ContentLength = tc.length
+				b, err := New(r, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer b.Close()
+				if b.Cut() {
+					t.Error("cut before there is a leg")
+				}
+				for range 2 { // a later one as well as the first
+					leg := must(t, b)
+					if b.Cut() {
+						t.Error("cut before it is read")
+					}
+					if tc.read > len(text) {
+						send(t, leg)
+					} else if !reads(leg, make([]byte, tc.read)) {
+						t.Error("cannot be read")
+					}
+					if b.Cut() != tc.want {
+						t.Errorf("cut: %v, want %v", b.Cut(), tc.want)
+					}
+					leg.Close()
+					if name == "stream" && tc.read > len(text) {
+						break // another leg is all in memory, and not watched
+					}
+				}
+			})
+		}
+	}
+	b, err := New(request(t, nil), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if _, err := b.Next(); err != nil || b.Cut() {
+		t.Errorf("no body: cut %v, %v", b.Cut(), err)
+	}
+}
+
+// A body that says it has read more than there was room for, or less than nothing, is
+// an error, whoever makes the legs; and a leg that is closed reads nothing.
+func TestImpossibleCounts(t *testing.T) {
+	for _, n := range []int{-1, 11} {
+		bad := func() io.ReadCloser {
+			return io.NopCloser(readerFunc(func([]byte) (int, error) { return n, nil }))
+		}
+		r := request(t, bad())
+		r.GetBody = func() (io.ReadCloser, error) { return bad(), nil }
+		b, err := New(r, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			leg := must(t, b)
+			if got, err := leg.Read(make([]byte, 10)); got != 0 || err == nil || !strings.Contains(err.Error(), "count") {
+				t.Errorf("a count of %d: %d, %v", n, got, err)
+			}
+			leg.Close()
+			if got, err := leg.Read(make([]byte, 10)); got != 0 || err != errClosed {
+				t.Errorf("after Close: %d, %v", got, err)
+			}
+		}
+		b.Close()
+	}
+}
