@@ -678,3 +678,18 @@ func TestByteOrder(t *testing.T) {
 		}
 	}
 }
+
+// A name that is the default principal's, but for its type, keeps its type.
+func TestNameTypesAreKept(t *testing.T) {
+	other := alice
+	other.Type = krb.NTEnterprise
+	c := &Cache{Client: alice, Credentials: []Credential{{Client: other, Server: web}, {Client: alice, Server: web}}}
+	b, err := c.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := parse(t, b)
+	if a, b := got.Credentials[0].Client.Type, got.Credentials[1].Client.Type; a != other.Type || b != alice.Type {
+		t.Errorf("types %d and %d, want %d and %d", a, b, other.Type, alice.Type)
+	}
+}

@@ -52,7 +52,7 @@ func TestLoad(t *testing.T) {
 	b := testFile(t, 4)
 	write(t, path, b[:20])
 	_, err = s.Load(t.Context())
-	if !errors.Is(err, ErrTruncated) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "offset") {
+	if !errors.Is(err, ErrTruncated) || !strings.HasPrefix(err.Error(), "credential cache FILE:"+path) || !strings.Contains(err.Error(), "offset") {
 		t.Errorf("half a principal: %v", err)
 	}
 	write(t, path, b[:len(b)-1])

@@ -132,6 +132,17 @@ func TestReadWrite(t *testing.T) {
 			t.Error("the state does not tell of the clock offset")
 		}
 
+		f.locked(func() { f.find("1000:work").offset = 0 })
+		ofAlice := state(t, st)
+		p, err := ccache.MarshalPrincipal(bob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.locked(func() { f.find("1000:work").principal = p })
+		if state(t, st) == ofAlice {
+			t.Error("the state does not tell of the principal")
+		}
+
 		empty := &ccache.Cache{Client: bob}
 		if err := st.Replace(t.Context(), empty); err != nil {
 			t.Fatal(err)
@@ -259,6 +270,13 @@ func TestCollection(t *testing.T) {
 		if st := primary(t, c); st.Name().String() != "KCM:1000:b" {
 			t.Errorf("primary %v", st.Name())
 		}
+
+		// A cache that is listed twice is one.
+		f.locked(func() { f.caches = append(f.caches, f.find("1000:a")) })
+		if diff := cmp.Diff([]string{"KCM:1000:b", "KCM:1000:a", "KCM:1000:c"}, stores(c)); diff != "" {
+			t.Errorf("listed twice: %s", diff)
+		}
+		f.locked(func() { f.caches = f.caches[:len(f.caches)-1] })
 
 		// One is destroyed while they are listed.
 		f.locked(func() {
