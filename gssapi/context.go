@@ -20,6 +20,7 @@ type securityContext struct {
 	side      *side
 	target    middleware.Target
 	spn       string
+	asked     string // the same without the realm that the library knows of
 	fixed     bool   // spn was configured
 	principal string // as configured, then as the library says
 	held      *held
@@ -99,15 +100,10 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 	if o.Delegation != DelegationOff && c.side.hosts.Delegate(c.target) {
 		flags |= map[Delegation]uint32{DelegationPolicy: flagDelegPolicy, DelegationAlways: flagDeleg}[o.Delegation]
 	}
-	got, err := c.step(ctx, step{flags: flags, binding: bindings})
-	if err == nil && got.err != nil && o.Canonicalize && !c.fixed && got.err.code() == krb.CodeServerUnknown {
-		got, err = c.byCanonicalName(ctx, step{flags: flags, binding: bindings}, got)
-	}
+	got, err := c.initial(ctx, step{flags: flags, binding: bindings})
 	switch {
 	case err != nil:
-		return nil, c.fail(middleware.ErrCredentials, middleware.ReasonNone, err)
-	case got.err != nil:
-		return nil, c.refused(got.err)
+		return nil, err
 	case spnego.Classify(got.token) != spnego.APReq:
 		return nil, c.fail(middleware.ErrToken, middleware.ReasonNone,
 			fmt.Errorf("%v made %v of %d bytes where a Kerberos token is due", c.in.lib, spnego.Classify(got.token), len(got.token)))
@@ -118,9 +114,6 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 	}
 	c.bound = bindings != nil
 	c.complete, c.mutual = got.complete, false // nobody has proved anything yet
-	if got.client != "" {
-		c.principal = got.client
-	}
 	token := got.token
 	scheme := c.target.Scheme
 	if scheme != middleware.Kerberos {
@@ -131,6 +124,24 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 		Mutual: !o.NoMutual, Bound: c.bound, Delegate: got.flags&flagDeleg != 0, Duration: time.Since(begin),
 	})
 	return token, nil
+}
+
+// initial has the library take the first step, and learns as whom it does.
+func (c *securityContext) initial(ctx context.Context, s step) (reply, error) {
+	got, err := c.step(ctx, s)
+	if err == nil && got.err != nil && c.side.o.Canonicalize && !c.fixed && got.err.code() == krb.CodeServerUnknown {
+		got, err = c.byCanonicalName(ctx, s, got)
+	}
+	switch {
+	case err != nil:
+		return got, c.fail(middleware.ErrCredentials, middleware.ReasonNone, err)
+	case got.err != nil:
+		return got, c.refused(got.err)
+	case got.client != "":
+		c.principal = got.client
+		c.in.told.put(c.asked, got.client, time.Now())
+	}
+	return got, nil
 }
 
 // bindings returns the application data of the channel bindings that the token is to

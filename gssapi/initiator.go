@@ -16,15 +16,33 @@ type initiator struct {
 	threads threads
 	origin  *side
 	proxy   *side
+	told    told
+}
+
+// side returns how a target is authenticated to.
+func (i *initiator) side(t middleware.Target) *side {
+	if t.Proxy {
+		return i.proxy
+	}
+	return i.origin
 }
 
 // Initiate finds the credentials and the service that a context needs. A KDC may be
 // asked, where a client keytab is used; for the ticket it is in the first Step.
 func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middleware.SecurityContext, error) {
-	s := i.origin
-	if t.Proxy {
-		s = i.proxy
+	c, err := i.begin(ctx, t)
+	switch {
+	case err != nil:
+		return nil, err
+	case i.o.Sealing:
+		return &sealer{securityContext: c}, nil
 	}
+	return c, nil
+}
+
+// begin returns a context whose first step is still to be taken.
+func (i *initiator) begin(ctx context.Context, t middleware.Target) (*securityContext, error) {
+	s := i.side(t)
 	if wrong := t.Check(); wrong != nil {
 		wrong.Stage = stage
 		return nil, wrong
@@ -33,7 +51,7 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrNotAllowed, Host: t.HostPort(), Hint: "add it to AllowedHosts"}
 	}
 	spn, fixed := s.names.For(t)
-	c := &securityContext{in: i, side: s, target: t, spn: spn, fixed: fixed, principal: i.o.Principal}
+	c := &securityContext{in: i, side: s, target: t, spn: spn, asked: spn, fixed: fixed, principal: i.o.Principal}
 	if err := ended.Because(ctx, "", nil); err != nil {
 		return nil, c.fail(middleware.ErrCredentials, middleware.ReasonNone, err)
 	}
@@ -48,9 +66,6 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 	c.held, c.spn = got.held, got.spn
 	// For a context that is dropped before its exchange is over.
 	runtime.AddCleanup(c, (*held).release, c.held)
-	if i.o.Sealing {
-		return &sealer{securityContext: c}, nil
-	}
 	return c, nil
 }
 

@@ -122,8 +122,8 @@ type Options struct {
 // [middleware.ErrConfiguration]: no library is found, or it lacks what the options
 // ask for, or they contradict one another.
 //
-// Its contexts tell as whom they were made ([middleware.Identified]); nobody knows
-// beforehand, so the initiator is no [middleware.Identifier].
+// It is a [middleware.Identifier], and its contexts tell as whom they were made
+// ([middleware.Identified]).
 //
 // The library stays loaded until the process ends.
 func New(o Options) (middleware.Initiator, error) {

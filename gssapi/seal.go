@@ -18,6 +18,7 @@ type sealer struct {
 var (
 	_ middleware.Sealer     = (*sealer)(nil)
 	_ middleware.Identified = (*securityContext)(nil)
+	_ middleware.Identifier = (*initiator)(nil)
 )
 
 // Seal carries out [middleware.Sealer] by gss_wrap_iov. With RC4 the data end with a

@@ -34,8 +34,9 @@ func (t *Ticket) writeCred(w *Writer, now time.Time) {
 }
 
 // OpenKRBCred opens a KRB-CRED with one ticket, under the first of the keys that
-// fits: initiators disagree whether it is the session key or their subkey. Keys
-// that are zero are passed over. What the ticket is said to be is believed;
+// fits: initiators disagree whether it is the session key or their subkey, and
+// Heimdal's send it in clear (encryption type 0, RFC 4120 section 5.8.1), since the
+// authenticator around it is sealed. Keys that are zero are passed over. What the ticket is said to be is believed;
 // whether it is so, its KDC tells.
 func OpenKRBCred(b []byte, keys ...Key) (*Ticket, error) {
 	f := OpenApp("KRB-CRED", 22, b)
@@ -53,6 +54,9 @@ func OpenKRBCred(b []byte, keys ...Key) (*Ticket, error) {
 	}
 	var plain []byte
 	err = errNoKey
+	if sealed.Etype == 0 {
+		plain, err, keys = bytes.Clone(sealed.Cipher), nil, nil
+	}
 	for _, k := range keys {
 		if k.IsZero() {
 			continue

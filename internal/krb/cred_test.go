@@ -46,6 +46,17 @@ func TestKRBCredSecondOpinion(t *testing.T) {
 				t.Errorf("cut at %d: %v", n, got)
 			}
 		}
+		f := OpenApp("KRB-CRED", 22, b)
+		f.Int32(0)
+		f.Int32(1)
+		f.Raw(2)
+		part, err := session.OpenData(UsageKRBCred, f.Encrypted(3))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if own, err := OpenKRBCred(inClear(b, part), inner); err != nil || !own.Key.Equal(inner) || !bytes.Equal(own.Raw, raw) {
+			t.Errorf("in clear, as Heimdal sends it, we open it to %+v, %v", own, err)
+		}
 		var cred messages.KRBCred
 		if err := cred.Unmarshal(b); err != nil {
 			t.Fatal(err)
@@ -69,4 +80,24 @@ func TestKRBCredSecondOpinion(t *testing.T) {
 			t.Errorf("time %v %d", cred.DecryptedEncPart.Timestamp, cred.DecryptedEncPart.Usec)
 		}
 	}
+}
+
+// inClear returns a KRB-CRED with its sealed part in clear (RFC 4120 section 5.8.1).
+func inClear(cred, part []byte) []byte {
+	f := OpenApp("KRB-CRED", 22, cred)
+	f.Int32(0)
+	f.Int32(1)
+	tickets := f.Raw(2)
+	w := NewWriter(len(cred))
+	w.App(22, func() {
+		w.Field(3, func() { w.Sequence(func() { w.Octets(2, part); w.Int(0, 0) }) })
+		w.Field(2, func() { w.Raw(tickets) })
+		w.Int(1, 22)
+		w.Int(0, 5)
+	})
+	b, err := w.Result()
+	if err != nil {
+		panic(err)
+	}
+	return b
 }

@@ -1,0 +1,67 @@
+package gssapi
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// interval is how long it is taken for granted as whom the library makes contexts for
+// a service.
+const interval = time.Second
+
+// maxTold bounds for how many services that is remembered.
+const maxTold = 1024
+
+// told remembers as whom the last context for each service was made.
+type told struct {
+	mu   sync.Mutex
+	last map[string]principalAt
+}
+
+type principalAt struct {
+	principal string
+	at        time.Time
+}
+
+func (t *told) get(spn string, now time.Time) (string, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p, ok := t.last[spn]
+	return p.principal, ok && now.Sub(p.at) < interval
+}
+
+func (t *told) put(spn, principal string, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil || len(t.last) >= maxTold {
+		t.last = make(map[string]principalAt)
+	}
+	t.last[spn] = principalAt{principal, now}
+}
+
+// Identity returns as whom a token for t would be made now. Only the library knows which
+// credentials it takes for which service, so that it has to make a token, which is
+// thrown away; its word holds for a second. Where the target gets no token, it is "".
+func (i *initiator) Identity(ctx context.Context, t middleware.Target) (string, error) {
+	s := i.side(t)
+	if t.Check() != nil || !s.hosts.Allow(t) {
+		return "", nil
+	}
+	spn, _ := s.names.For(t)
+	if principal, ok := i.told.get(spn, time.Now()); ok {
+		return principal, nil
+	}
+	made, err := i.begin(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	defer made.held.release()
+	// Nobody sees this token, so that it need not be bound, nor delegate anything.
+	if _, err := made.initial(ctx, step{flags: flagMutual | flagInteg}); err != nil {
+		return "", err
+	}
+	return made.principal, nil
+}

@@ -1,0 +1,505 @@
+// Package initiatortest is the conformance kit that every [middleware.Initiator]
+// passes, whoever carries out Kerberos below it: the same exchanges with the services
+// of a fakekdc realm, genuine and forged.
+package initiatortest
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/policy"
+	"github.com/kerbchain/kerbchain/internal/spnego"
+	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/mutual"
+	"github.com/kerbchain/kerbchain/middleware/negotiate"
+)
+
+// SPN is the service that is called. It may have credentials delegated to it
+// (ok-as-delegate), as [Plain] may not.
+const (
+	SPN   = "HTTP/localhost"
+	Plain = "HTTP/plain.example"
+)
+
+// Options are what initiators are made with.
+type Options struct {
+	NoMutual     bool
+	Bindings     policy.Bindings
+	Delegation   policy.Delegation
+	DelegateTo   []string
+	AllowedHosts []string
+	HostOverride string
+	Sealing      bool
+}
+
+// A Make returns an initiator for alice of the realm, who ran kinit.
+type Make func(t *testing.T, o Options) middleware.Initiator
+
+// Run holds initiators to the contract. setup prepares what they need of a realm, which
+// lasts as long as the test that it is given.
+func Run(t *testing.T, setup func(t *testing.T, r *fakekdc.Realm) Make) {
+	t.Helper()
+	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "secret"), fakekdc.WithService(SPN, fakekdc.OKAsDelegate()),
+		fakekdc.WithService(Plain), fakekdc.WithHosts("plain.example"))
+	k := kit{realm, setup(t, realm)}
+	t.Run("answers", k.answers)
+	t.Run("bad token is the end", k.badTokens)
+	t.Run("bindings", k.bindings)
+	t.Run("bindings, connection unknown", k.unbound)
+	t.Run("delegation", k.delegation)
+	t.Run("no mutual authentication", k.noMutual)
+	t.Run("names", k.names)
+	t.Run("contexts that end", k.ends)
+	t.Run("parallel requests", k.parallel)
+}
+
+type kit struct {
+	realm *fakekdc.Realm
+	make  Make
+}
+
+// A call is one exchange by hand.
+type call struct {
+	t      *testing.T
+	server *fakekdc.Server
+	client *http.Transport
+	target middleware.Target
+	scheme middleware.Scheme
+}
+
+func (k kit) call(t *testing.T, h http.Handler, o fakekdc.ServerOptions, scheme middleware.Scheme) *call {
+	t.Helper()
+	server := k.realm.Serve(h, o)
+	c := &call{t: t, server: server, client: server.Transport(), scheme: scheme}
+	t.Cleanup(c.client.CloseIdleConnections)
+	r := c.request()
+	c.target = middleware.TargetOf(r.URL)
+	c.target.Scheme = scheme
+	if o.TLS {
+		c.target.TLS = c.send(r).TLS
+	}
+	return c
+}
+
+func (c *call) request() *http.Request {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, c.server.URL()+"/", nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return r
+}
+
+// send sends a request, and reads the answer to its end.
+func (c *call) send(r *http.Request) *http.Response {
+	c.t.Helper()
+	resp, err := c.client.RoundTrip(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		c.t.Fatal(err)
+	}
+	return resp
+}
+
+// answer sends our token, and returns the answer with the token in it.
+func (c *call) answer(token []byte) (*http.Response, []byte) {
+	c.t.Helper()
+	r := c.request()
+	r.Header.Set("Authorization", string(c.scheme)+" "+base64.StdEncoding.EncodeToString(token))
+	resp := c.send(r)
+	_, text, _ := strings.Cut(resp.Header.Get("WWW-Authenticate"), " ")
+	theirs, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		c.t.Fatalf("answer %q: %v", text, err)
+	}
+	return resp, theirs
+}
+
+// begin makes a context and its first token.
+func (c *call) begin(in middleware.Initiator) (middleware.SecurityContext, []byte, error) {
+	c.t.Helper()
+	sc, err := in.Initiate(c.t.Context(), c.target)
+	if err != nil {
+		return nil, nil, err
+	}
+	if sc.Verified() || sc.Target() != c.target {
+		c.t.Errorf("a new context: verified %t, target %v", sc.Verified(), sc.Target())
+	}
+	token, err := sc.Step(c.t.Context(), nil)
+	if err == nil && sc.Verified() {
+		c.t.Error("verified before the server said anything")
+	}
+	return sc, token, err
+}
+
+// exchange goes on to the end of one.
+func (c *call) exchange(in middleware.Initiator) (middleware.SecurityContext, *http.Response, error) {
+	c.t.Helper()
+	sc, token, err := c.begin(in)
+	if err != nil {
+		return sc, nil, err
+	}
+	for range 4 {
+		resp, theirs := c.answer(token)
+		if len(theirs) == 0 && sc.Verified() {
+			return sc, resp, nil // by an earlier leg
+		}
+		if token, err = sc.Step(c.t.Context(), theirs); err != nil || token == nil || resp.StatusCode != http.StatusUnauthorized {
+			return sc, resp, err
+		}
+	}
+	c.t.Fatal("the exchange does not end")
+	return nil, nil, nil
+}
+
+func (k kit) answers(t *testing.T) {
+	in := k.make(t, Options{})
+	for name, tc := range map[string]struct {
+		quirks fakekdc.Quirks
+		scheme middleware.Scheme
+		status int
+		reason middleware.Reason // ReasonNone: verified
+		code   int32
+	}{
+		"genuine":             {status: 200},
+		"raw answer":          {quirks: fakekdc.Quirks{Raw: true}, status: 200},
+		"scheme Kerberos":     {scheme: middleware.Kerberos, status: 200},
+		"no state":            {quirks: fakekdc.Quirks{NoState: true}, status: 200},
+		"Microsoft's OID":     {quirks: fakekdc.Quirks{MicrosoftOID: true}, status: 200},
+		"no subkey":           {quirks: fakekdc.Quirks{NoSubkey: true}, status: 200},
+		"leg for the MIC":     {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}, status: 200},
+		"leg incomplete":      {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegIncomplete}, status: 200},
+		"completed, no proof": {quirks: fakekdc.Quirks{Token: fakekdc.TokenState}, status: 200, reason: middleware.NoToken},
+		"none":                {quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, status: 200, reason: middleware.Refused},
+		"forged":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, status: 200, reason: middleware.WrongKey},
+		"foreign":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenForeign}, status: 200, reason: middleware.WrongKey},
+		"KRB-ERROR":           {quirks: fakekdc.Quirks{Token: fakekdc.TokenKRBError}, status: 200, reason: middleware.KRBError, code: 41},
+		"reject":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenReject}, status: 200, reason: middleware.Refused},
+		"NTLM":                {quirks: fakekdc.Quirks{Token: fakekdc.TokenNTLM}, status: 200, reason: middleware.WrongMechanism},
+		"garbage":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenGarbage}, status: 200, reason: middleware.Malformed},
+		"empty":               {quirks: fakekdc.Quirks{Token: fakekdc.TokenEmpty}, status: 200, reason: middleware.Refused},
+		"refused, modified":   {quirks: fakekdc.Quirks{Reject: true, RejectCode: 41}, status: 401, reason: middleware.KRBError, code: 41},
+		"refused, no reason":  {quirks: fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, status: 401, reason: middleware.Refused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tc.scheme == "" {
+				tc.scheme = middleware.Negotiate
+			}
+			h := k.realm.Handler(SPN, fakekdc.WebOptions{Quirks: tc.quirks, Schemes: []string{string(tc.scheme)}})
+			c := k.call(t, h, fakekdc.ServerOptions{}, tc.scheme)
+			sc, resp, err := c.exchange(in)
+			if resp == nil {
+				t.Fatal(err)
+			}
+			if resp.StatusCode != tc.status {
+				t.Errorf("status %d, want %d: %v", resp.StatusCode, tc.status, h.Requests())
+			}
+			k.judge(t, sc, err, tc.reason, tc.code)
+		})
+	}
+	t.Run("replayed", func(t *testing.T) {
+		h := k.realm.Handler(SPN, fakekdc.WebOptions{})
+		c := k.call(t, h, fakekdc.ServerOptions{}, middleware.Negotiate)
+		if _, _, err := c.exchange(in); err != nil {
+			t.Fatal(err)
+		}
+		h.SetQuirks(fakekdc.Quirks{Token: fakekdc.TokenReplayed})
+		sc, resp, err := c.exchange(in)
+		if resp == nil {
+			t.Fatal(err)
+		}
+		var e *middleware.Error
+		if sc.Verified() || !errors.As(err, &e) || e.Reason != middleware.WrongTime && e.Reason != middleware.WrongKey {
+			t.Errorf("verified %t, %v", sc.Verified(), err)
+		}
+	})
+}
+
+// judge checks what became of an exchange.
+func (k kit) judge(t *testing.T, sc middleware.SecurityContext, err error, reason middleware.Reason, code int32) {
+	t.Helper()
+	if sc.Verified() != (reason == middleware.ReasonNone) {
+		t.Errorf("verified is %t: %v", sc.Verified(), err)
+	}
+	if id, ok := sc.(middleware.Identified); !ok || id.Principal() != "alice@"+k.realm.Name() {
+		t.Errorf("the context does not say that it is alice's")
+	}
+	if reason == middleware.ReasonNone {
+		if err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	var e *middleware.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("got %v", err)
+	}
+	if !errors.Is(err, middleware.ErrToken) || e.Reason != reason || e.Code != code || !strings.HasPrefix(e.SPN, SPN) || e.Host == "" || e.Principal == "" || e.Stage == "" {
+		t.Errorf("reason %v, code %d, SPN %s, want %v and %d: %v", e.Reason, e.Code, e.SPN, reason, code, err)
+	}
+}
+
+// A context that was given one bad token proves nothing any more: neither is a
+// forgery followed by a better one, nor a proof by a forgery.
+func (k kit) badTokens(t *testing.T) {
+	in := k.make(t, Options{})
+	c := k.call(t, k.realm.Handler(SPN, fakekdc.WebOptions{}), fakekdc.ServerOptions{}, middleware.Negotiate)
+	begin := func(t *testing.T) (middleware.SecurityContext, []byte) {
+		t.Helper()
+		sc, token, err := c.begin(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, theirs := c.answer(token)
+		return sc, theirs
+	}
+	_, foreign := begin(t)
+	bad := map[string]func(good []byte) []byte{
+		"empty":     func([]byte) []byte { return nil },
+		"garbage":   func([]byte) []byte { return []byte("garbage") },
+		"changed":   func(good []byte) []byte { b := append([]byte(nil), good...); b[len(b)-1] ^= 1; return b },
+		"longer":    func(good []byte) []byte { return append(append([]byte(nil), good...), 0) },
+		"foreign":   func([]byte) []byte { return foreign },
+		"NTLM":      func([]byte) []byte { return []byte("NTLMSSP\x00\x02\x00\x00\x00") },
+		"rejection": func([]byte) []byte { return spnego.Resp{State: spnego.Reject}.Append(nil) },
+	}
+	_, good := begin(t)
+	for n := 1; n < len(good); n += 13 {
+		bad[fmt.Sprintf("cut to %d bytes", n)] = func(good []byte) []byte { return good[:min(n, len(good)-1)] }
+	}
+	for name, spoil := range bad {
+		for _, order := range []string{"bad, good", "good, bad", "good, bad, good"} {
+			t.Run(name+": "+order, func(t *testing.T) {
+				sc, good := begin(t)
+				var first error
+				for _, which := range strings.Split(order, ", ") {
+					token := good
+					if which == "bad" {
+						token = spoil(good)
+					}
+					out, err := sc.Step(t.Context(), token)
+					switch {
+					case first != nil && !errors.Is(err, first):
+						t.Errorf("after %v: %v", first, err)
+					case which == "bad" && err == nil:
+						t.Error("a bad token was taken")
+					case which == "good" && first == nil && (err != nil || !sc.Verified()):
+						t.Fatalf("a genuine token: verified %t, %v", sc.Verified(), err)
+					}
+					if err != nil && (sc.Verified() || out != nil) {
+						t.Errorf("verified %t, %q after %v", sc.Verified(), out, err)
+					}
+					if first == nil {
+						first = err
+					}
+				}
+			})
+		}
+	}
+}
+
+func (k kit) bindings(t *testing.T) {
+	for name, tc := range map[string]struct {
+		mode    policy.Bindings
+		service fakekdc.Bindings
+		tls     bool
+		status  int
+		bound   bool
+	}{
+		"auto, when supported":  {tls: true, status: 200, bound: true},
+		"auto, required":        {service: fakekdc.BindingsRequired, tls: true, status: 200, bound: true},
+		"require, required":     {mode: policy.BindingsRequire, service: fakekdc.BindingsRequired, tls: true, status: 200, bound: true},
+		"off, required":         {mode: policy.BindingsOff, service: fakekdc.BindingsRequired, tls: true, status: 401},
+		"off, when supported":   {mode: policy.BindingsOff, tls: true, status: 200},
+		"auto, plain":           {status: 200},
+		"require, plain":        {mode: policy.BindingsRequire},
+		"auto, service ignores": {service: fakekdc.BindingsOff, tls: true, status: 200, bound: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := k.realm.Handler(SPN, fakekdc.WebOptions{Bindings: tc.service})
+			c := k.call(t, h, fakekdc.ServerOptions{TLS: tc.tls}, middleware.Negotiate)
+			sc, resp, err := c.exchange(k.make(t, Options{Bindings: tc.mode}))
+			if tc.status == 0 {
+				if !errors.Is(err, middleware.ErrToken) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if resp == nil {
+				t.Fatal(err)
+			}
+			all := h.Requests()
+			last := all[len(all)-1]
+			told := sc.(interface{ Bound() bool }).Bound()
+			if resp.StatusCode != tc.status || last.Caller.Bound != tc.bound || told != tc.bound {
+				t.Errorf("status %d, bound %t, told %t, want %d and %t: %s", resp.StatusCode, last.Caller.Bound, told, tc.status, tc.bound, last)
+			}
+		})
+	}
+}
+
+// unbound: where bindings are required and the connection is not known, there is
+// another try once it is.
+func (k kit) unbound(t *testing.T) {
+	c := k.call(t, k.realm.Handler(SPN, fakekdc.WebOptions{}), fakekdc.ServerOptions{TLS: true}, middleware.Negotiate)
+	state := c.target.TLS
+	c.target.TLS = nil
+	in := k.make(t, Options{Bindings: policy.BindingsRequire})
+	if _, _, err := c.begin(in); !errors.Is(err, middleware.ErrNoBindings) || !errors.Is(err, middleware.ErrToken) {
+		t.Errorf("got %v, want ErrNoBindings", err)
+	}
+	c.target.TLS = state
+	if sc, _, err := c.exchange(in); err != nil || !sc.Verified() {
+		t.Errorf("with the connection: %v", err)
+	}
+}
+
+func (k kit) delegation(t *testing.T) {
+	for name, tc := range map[string]struct {
+		o         Options
+		spn       string
+		from      string
+		delegated bool
+	}{
+		"off":                  {Options{}, SPN, "", false},
+		"policy":               {Options{Delegation: policy.DelegationPolicy}, SPN, "", true},
+		"policy, not marked":   {Options{Delegation: policy.DelegationPolicy, HostOverride: "plain.example"}, Plain, "", false},
+		"always":               {Options{Delegation: policy.DelegationAlways}, SPN, "", true},
+		"always, not marked":   {Options{Delegation: policy.DelegationAlways, HostOverride: "plain.example"}, Plain, "", true},
+		"always, listed":       {Options{Delegation: policy.DelegationAlways, DelegateTo: []string{"localhost"}}, SPN, "", true},
+		"always, another host": {Options{Delegation: policy.DelegationAlways, DelegateTo: []string{"other.example"}}, SPN, "", false},
+		"always, redirected":   {Options{Delegation: policy.DelegationAlways}, SPN, "other.example:80", false},
+		"listed, redirected":   {Options{Delegation: policy.DelegationAlways, DelegateTo: []string{"localhost"}}, SPN, "other.example:80", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := k.realm.Handler(tc.spn, fakekdc.WebOptions{})
+			c := k.call(t, h, fakekdc.ServerOptions{}, middleware.Negotiate)
+			c.target.From = tc.from
+			sc, _, err := c.exchange(k.make(t, tc.o))
+			if err != nil || !sc.Verified() {
+				t.Fatal(err)
+			}
+			all := h.Requests()
+			if got := !all[len(all)-1].Caller.Delegated.IsZero(); got != tc.delegated {
+				t.Errorf("delegated %t", got)
+			}
+		})
+	}
+}
+
+func (k kit) noMutual(t *testing.T) {
+	h := k.realm.Handler(SPN, fakekdc.WebOptions{})
+	c := k.call(t, h, fakekdc.ServerOptions{}, middleware.Negotiate)
+	sc, token, err := c.begin(k.make(t, Options{NoMutual: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, _ := c.answer(token)
+	if caller := h.Requests()[0].Caller; resp.StatusCode != 200 || caller.Mutual || sc.Verified() {
+		t.Errorf("%s, proof asked for %t, verified %t", resp.Status, caller.Mutual, sc.Verified())
+	}
+}
+
+func (k kit) names(t *testing.T) {
+	in := k.make(t, Options{AllowedHosts: []string{"localhost", "unknown.example", "a b"}})
+	for name, tc := range map[string]struct {
+		host string
+		kind error
+		code int32
+	}{
+		"not allowed":         {"other.example", middleware.ErrNotAllowed, 0},
+		"no host":             {"a b", middleware.ErrHost, 0},
+		"unknown to the KDC":  {"unknown.example", middleware.ErrKDC, 7},
+		"known":               {"localhost", nil, 0},
+		"known, in capitals":  {"LOCALHOST", nil, 0},
+		"known, with its dot": {"localhost.", nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sc, err := in.Initiate(t.Context(), middleware.Target{Host: tc.host, Port: "80"})
+			if err == nil {
+				_, err = sc.Step(t.Context(), nil)
+			}
+			var e *middleware.Error
+			switch {
+			case tc.kind == nil && err != nil:
+				t.Error(err)
+			case tc.kind != nil && (!errors.Is(err, tc.kind) || !errors.As(err, &e) || e.Code != tc.code || e.Host == ""):
+				t.Errorf("got %v, want %v", err, tc.kind)
+			}
+		})
+	}
+}
+
+// ends: whose context has ended gets nothing, and no proof any more.
+func (k kit) ends(t *testing.T) {
+	in := k.make(t, Options{})
+	c := k.call(t, k.realm.Handler(SPN, fakekdc.WebOptions{}), fakekdc.ServerOptions{}, middleware.Negotiate)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if sc, err := in.Initiate(ended, c.target); err == nil {
+		if _, err = sc.Step(ended, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("first step: %v", err)
+		}
+	} else if !errors.Is(err, context.Canceled) {
+		t.Errorf("initiate: %v", err)
+	}
+	sc, token, err := c.begin(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, theirs := c.answer(token)
+	if _, err := sc.Step(ended, theirs); !errors.Is(err, context.Canceled) || sc.Verified() {
+		t.Errorf("verified %t, %v", sc.Verified(), err)
+	}
+	for range 50 { // dropped half-way
+		if _, _, err := c.begin(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// parallel: 200 requests do not get in each other's way.
+func (k kit) parallel(t *testing.T) {
+	server := k.realm.Serve(k.realm.Handler(SPN, fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+	transport := server.Transport()
+	transport.MaxConnsPerHost = 20
+	t.Cleanup(transport.CloseIdleConnections)
+	rt := kerbchain.Wrap(transport, mutual.New(mutual.Options{}), negotiate.New(k.make(t, Options{}), negotiate.Options{}))
+	var all sync.WaitGroup
+	for range 200 {
+		all.Go(func() {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL(), nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			resp, err := rt.RoundTrip(r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+				t.Error(err)
+			}
+			if sc := middleware.SecurityOf(resp.Request); resp.StatusCode != 200 || sc == nil || !sc.Verified() {
+				t.Errorf("%s, verified %t", resp.Status, sc != nil && sc.Verified())
+			}
+		})
+	}
+	all.Wait()
+}
