@@ -445,6 +445,7 @@ func TestTimeout(t *testing.T) {
 	if !errors.As(err, &timeout) || !timeout.Timeout() || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
+	c.Timeout = 3 * time.Second // the head of the response comes in time
 	resp, err := c.Get(server.URL() + "/body")
 	if err != nil {
 		t.Fatal(err)

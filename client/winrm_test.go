@@ -357,7 +357,7 @@ func TestWinRMTimeout(t *testing.T) {
 		return 200, b
 	}}, fakekdc.ServerOptions{})
 	tr := w.server.Transport()
-	tr.ResponseHeaderTimeout = 200 * time.Millisecond
+	tr.ResponseHeaderTimeout = 3 * time.Second // which the set-up does not take
 	w.options.Transport = tr
 	c := w.client(t)
 	_, _, err := w.post(t, c, "one")

@@ -43,12 +43,13 @@ func kindOf(e Exchange) fakekdc.Kind {
 // The KDC must have seen what is counted, and nothing else.
 func TestRun(t *testing.T) {
 	for name, p := range map[string]Plan{
-		"AS, UDP":  {AS, "udp", 3, 50 * time.Millisecond},
-		"AS, TCP":  {AS, "tcp", 3, 50 * time.Millisecond},
-		"TGS, UDP": {TGS, "udp", 3, 50 * time.Millisecond},
-		"TGS, TCP": {TGS, "tcp", 3, 50 * time.Millisecond},
+		"AS, UDP":  {AS, "udp", 3, 2 * time.Second}, // time enough for one exchange on any machine
+		"AS, TCP":  {AS, "tcp", 3, 2 * time.Second},
+		"TGS, UDP": {TGS, "udp", 3, 2 * time.Second},
+		"TGS, TCP": {TGS, "tcp", 3, 2 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r, s := start(t)
 			got, err := s.Run(t.Context(), p)
 			if err != nil {

@@ -23,7 +23,7 @@ func TestErrorsAs(t *testing.T) {
 	}
 	down := KDC{Host: "127.0.0.1", Port: nobody.Addr().(*net.TCPAddr).Port, Network: "tcp"}
 	nobody.Close()
-	c := client(Options{Pacing: hasty, Locate: func(_ context.Context, realm string) ([]KDC, error) {
+	c := client(Options{Pacing: restless, Locate: func(_ context.Context, realm string) ([]KDC, error) {
 		if realm == "DOWN.TEST" {
 			return []KDC{down}, nil
 		}

@@ -332,7 +332,8 @@ func TestContext(t *testing.T) {
 			}
 		})
 		t.Run(fmt.Sprintf("deadline %d", limit), func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // enough for one to be asked
 			defer cancel()
 			_, err := c.AS(ctx, ASRequest{Client: alice, Keys: keys})
 			if e := failure(t, err); e.Kind != KindUnreachable || !e.Temporary() || !errors.Is(err, context.DeadlineExceeded) || len(e.KDCs) != 1 {
