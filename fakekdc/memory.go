@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+
+	"github.com/kerbchain/kerbchain/fakekdc/internal/memnet"
 )
 
 // WithoutSockets makes the KDCs of the realm listen nowhere: [Realm.Dial] leads to
@@ -68,7 +70,7 @@ func (r *Realm) InMemory() bool {
 func (r *Realm) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := r.dial(ctx, network, address)
 	if err != nil {
-		return nil, &net.OpError{Op: "dial", Net: network, Addr: memoryAddr(address), Err: err}
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: memnet.Addr(address), Err: err}
 	}
 	return c, nil
 }
@@ -100,12 +102,12 @@ func (r *Realm) dial(ctx context.Context, network, address string) (net.Conn, er
 
 // memoryClient is where clients within the process are, as those of sockets are
 // that listen on a loopback address.
-const memoryClient memoryAddr = "127.0.0.1:0"
+const memoryClient memnet.Addr = "127.0.0.1:0"
 
 // dialTCP makes a connection that the KDC may close at once, as it does with those
 // that it accepts.
 func (k *KDC) dialTCP() (net.Conn, error) {
-	near, far := memoryPair(memoryClient, memoryAddr(k.Addr()))
+	near, far := memnet.Pair(memoryClient, memnet.Addr(k.Addr()))
 	if !k.serve(far) {
 		return nil, syscall.ECONNREFUSED
 	}
@@ -152,12 +154,3 @@ func (c memoryPackets) ReadFrom(p []byte) (int, net.Addr, error) {
 
 // WriteTo writes to the client.
 func (c memoryPackets) WriteTo(p []byte, _ net.Addr) (int, error) { return c.Write(p) }
-
-// A memoryAddr is an address in memory, host:port.
-type memoryAddr string
-
-// Network returns "memory".
-func (memoryAddr) Network() string { return "memory" }
-
-// String returns host:port.
-func (a memoryAddr) String() string { return string(a) }

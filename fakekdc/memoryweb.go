@@ -9,6 +9,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+
+	"github.com/kerbchain/kerbchain/fakekdc/internal/memnet"
 )
 
 // NewServerOn is [NewServer] on a listener of the caller's, such as one at a
@@ -52,7 +54,7 @@ func NewServerOn(lis net.Listener, h http.Handler, o ServerOptions) (*Server, er
 // concurrent use.
 type MemoryServer struct {
 	*Server
-	lis *memoryListener
+	lis *memnet.Listener
 }
 
 // ServeMemory runs a handler without a socket until the realm is closed. Errors are
@@ -76,7 +78,7 @@ func NewMemoryServer(h http.Handler, o ServerOptions) (*MemoryServer, error) {
 	if host == "" {
 		host = "localhost"
 	}
-	lis := newMemoryListener(net.JoinHostPort(host, port))
+	lis := memnet.Listen(net.JoinHostPort(host, port))
 	s, err := NewServerOn(lis, h, o)
 	if err != nil {
 		return nil, err
@@ -95,7 +97,7 @@ func (s *MemoryServer) URL() string {
 
 // Dial connects to the server, whatever the address is.
 func (s *MemoryServer) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	return s.lis.dial(ctx)
+	return s.lis.Dial(ctx)
 }
 
 // Transport returns a new transport that trusts the certificate and connects to

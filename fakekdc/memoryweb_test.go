@@ -12,55 +12,15 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
-
-	"golang.org/x/net/nettest"
 
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/fakekdc/internal/memnet"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 )
 
-// TestMemoryConn lets the conformance test of Go's networking judge.
-func TestMemoryConn(t *testing.T) {
-	nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
-		a, b := memoryPair("a.invalid:1", "b.invalid:2")
-		return a, b, func() { a.Close(); b.Close() }, nil
-	})
-}
-
-func TestMemoryConnEnds(t *testing.T) {
-	a, b := memoryPair("a.invalid:1", "b.invalid:2")
-	if _, err := a.Write([]byte("last words")); err != nil {
-		t.Fatal(err)
-	}
-	if err := a.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := a.Close(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("closed twice: %v", err)
-	}
-	for name, err := range map[string]error{"deadline": a.SetDeadline(time.Now()), "read deadline": a.SetReadDeadline(time.Now()), "write deadline": a.SetWriteDeadline(time.Now())} {
-		if !errors.Is(err, net.ErrClosed) {
-			t.Errorf("%s after Close: %v", name, err)
-		}
-	}
-	if got, err := io.ReadAll(b); err != nil || string(got) != "last words" {
-		t.Errorf("%q, error %v", got, err)
-	}
-	if _, err := b.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
-		t.Errorf("write to nobody: %v", err)
-	}
-	if err := b.Close(); err != nil {
-		t.Error(err)
-	}
-	if a.LocalAddr().String() != "a.invalid:1" || a.RemoteAddr() != b.LocalAddr() || a.LocalAddr().Network() != "memory" {
-		t.Errorf("addresses %v, %v", a.LocalAddr(), a.RemoteAddr())
-	}
-}
-
 // TestServeMemory: what a service sees of a connection it sees without sockets.
 func TestServeMemory(t *testing.T) {
-	body := strings.Repeat("x", 5*memoryWindow)
+	body := strings.Repeat("x", 5*memnet.Window)
 	for name, tc := range map[string]struct {
 		server ServerOptions
 		web    WebOptions
@@ -165,7 +125,7 @@ func TestMemoryServerEnds(t *testing.T) {
 	readAll(t, resp)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.lis.dial(ended); err != nil && !errors.Is(err, context.Canceled) {
+	if _, err := s.lis.Dial(ended); err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("dialled too late: %v", err)
 	}
 	r.Close()

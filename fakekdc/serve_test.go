@@ -197,21 +197,3 @@ func TestOneServingLoop(t *testing.T) {
 		}
 	}
 }
-
-// TestMemoryReset: what was written before a reset is lost, as with sockets, and what
-// was before another end is not.
-func TestMemoryReset(t *testing.T) {
-	for seconds, want := range map[int]error{0: syscall.ECONNRESET, 1: nil, -1: nil} {
-		near, far := memoryPair(memoryClient, "127.0.0.1:88")
-		if err := far.(resetter).SetLinger(seconds); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := far.Write([]byte("x")); err != nil {
-			t.Fatal(err)
-		}
-		far.Close()
-		if n, err := near.Read(make([]byte, 1)); !errors.Is(err, want) || n != 1 && want == nil {
-			t.Errorf("linger %d: %d bytes, %v", seconds, n, err)
-		}
-	}
-}

@@ -1,4 +1,6 @@
-package fakekdc
+// Package memnet is connections within the process that behave as those of TCP do:
+// both ends have buffers, deadlines and an end that can be a reset.
+package memnet
 
 import (
 	"bytes"
@@ -11,12 +13,12 @@ import (
 	"time"
 )
 
-// memoryWindow is how many bytes a connection holds before a writer waits. Without
+// Window is how many bytes a connection holds before a writer waits. Without
 // any, as with net.Pipe, both sides of a TLS handshake write and nobody reads.
-const memoryWindow = 1 << 16
+const Window = 1 << 16
 
-// A memoryFlow is one direction of a connection.
-type memoryFlow struct {
+// A flow is one direction of a connection.
+type flow struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	buf     bytes.Buffer
@@ -24,19 +26,19 @@ type memoryFlow struct {
 	left    bool // the reader is gone
 	abort   bool // the end is a reset
 
-	reading, writing memoryDeadline
+	reading, writing deadline
 }
 
-// A memoryDeadline wakes those who wait on a flow.
-type memoryDeadline struct {
+// A deadline wakes those who wait on a flow.
+type deadline struct {
 	at    time.Time
 	timer *time.Timer
 }
 
-func (d *memoryDeadline) over() bool { return !d.at.IsZero() && !time.Now().Before(d.at) }
+func (d *deadline) over() bool { return !d.at.IsZero() && !time.Now().Before(d.at) }
 
 // set replaces the deadline; the flow's lock is held.
-func (f *memoryFlow) set(d *memoryDeadline, t time.Time) {
+func (f *flow) set(d *deadline, t time.Time) {
 	if d.timer != nil {
 		d.timer.Stop()
 		d.timer = nil
@@ -48,13 +50,13 @@ func (f *memoryFlow) set(d *memoryDeadline, t time.Time) {
 	f.changed.Broadcast()
 }
 
-func (f *memoryFlow) wake() {
+func (f *flow) wake() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.changed.Broadcast()
 }
 
-func (f *memoryFlow) read(p []byte) (int, error) {
+func (f *flow) read(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for {
@@ -78,7 +80,7 @@ func (f *memoryFlow) read(p []byte) (int, error) {
 	}
 }
 
-func (f *memoryFlow) write(p []byte) (n int, err error) {
+func (f *flow) write(p []byte) (n int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for {
@@ -92,7 +94,7 @@ func (f *memoryFlow) write(p []byte) (n int, err error) {
 		case len(p) == 0:
 			return n, nil
 		}
-		if room := min(memoryWindow-f.buf.Len(), len(p)); room > 0 {
+		if room := min(Window-f.buf.Len(), len(p)); room > 0 {
 			f.buf.Write(p[:room])
 			p = p[room:]
 			n += room
@@ -105,7 +107,7 @@ func (f *memoryFlow) write(p []byte) (n int, err error) {
 
 // end tells a flow that one of its sides is gone. It reports whether it was told
 // before.
-func (f *memoryFlow) end(side *bool, d *memoryDeadline) (before bool) {
+func (f *flow) end(side *bool, d *deadline) (before bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before = *side
@@ -117,23 +119,25 @@ func (f *memoryFlow) end(side *bool, d *memoryDeadline) (before bool) {
 	return before
 }
 
-// A memoryConn is one end of a connection within the process.
-type memoryConn struct {
-	in, out       *memoryFlow
-	local, remote memoryAddr
+// A conn is one end of a connection within the process.
+type conn struct {
+	in, out       *flow
+	local, remote Addr
 }
 
-func memoryPair(a, b memoryAddr) (net.Conn, net.Conn) {
-	var flows [2]*memoryFlow
+// Pair returns the two ends of a connection, at their addresses. Both are closed by the
+// caller.
+func Pair(a, b Addr) (net.Conn, net.Conn) {
+	var flows [2]*flow
 	for i := range flows {
-		flows[i] = new(memoryFlow)
+		flows[i] = new(flow)
 		flows[i].changed.L = &flows[i].mu
 	}
-	return &memoryConn{flows[0], flows[1], a, b}, &memoryConn{flows[1], flows[0], b, a}
+	return &conn{flows[0], flows[1], a, b}, &conn{flows[1], flows[0], b, a}
 }
 
 // error wraps an error as those of sockets are, save the end of the stream.
-func (c *memoryConn) error(op string, err error) error {
+func (c *conn) error(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
@@ -141,20 +145,20 @@ func (c *memoryConn) error(op string, err error) error {
 }
 
 // Read reads what the peer wrote.
-func (c *memoryConn) Read(p []byte) (int, error) {
+func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.in.read(p)
 	return n, c.error("read", err)
 }
 
 // Write writes to the peer, and waits when it does not read.
-func (c *memoryConn) Write(p []byte) (int, error) {
+func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.out.write(p)
 	return n, c.error("write", err)
 }
 
 // SetLinger makes Close a reset if the time is zero, as [net.TCPConn] has it; for any
 // other, Close is what it is without.
-func (c *memoryConn) SetLinger(seconds int) error {
+func (c *conn) SetLinger(seconds int) error {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
 	c.out.abort = seconds == 0
@@ -163,7 +167,7 @@ func (c *memoryConn) SetLinger(seconds int) error {
 
 // Close ends both directions. What was written before can still be read, unless it is
 // a reset.
-func (c *memoryConn) Close() error {
+func (c *conn) Close() error {
 	c.out.end(&c.out.ended, &c.out.writing)
 	if c.in.end(&c.in.left, &c.in.reading) {
 		return c.error("close", net.ErrClosed)
@@ -172,23 +176,23 @@ func (c *memoryConn) Close() error {
 }
 
 // LocalAddr returns the address of this end.
-func (c *memoryConn) LocalAddr() net.Addr { return c.local }
+func (c *conn) LocalAddr() net.Addr { return c.local }
 
 // RemoteAddr returns the address of the peer.
-func (c *memoryConn) RemoteAddr() net.Addr { return c.remote }
+func (c *conn) RemoteAddr() net.Addr { return c.remote }
 
 // SetDeadline sets both deadlines.
-func (c *memoryConn) SetDeadline(t time.Time) error {
+func (c *conn) SetDeadline(t time.Time) error {
 	return c.error("set", firstError(c.in.deadline(&c.in.reading, &c.in.left, t), c.out.deadline(&c.out.writing, &c.out.ended, t)))
 }
 
 // SetReadDeadline bounds reads, those under way too.
-func (c *memoryConn) SetReadDeadline(t time.Time) error {
+func (c *conn) SetReadDeadline(t time.Time) error {
 	return c.error("set", c.in.deadline(&c.in.reading, &c.in.left, t))
 }
 
 // SetWriteDeadline bounds writes, those under way too.
-func (c *memoryConn) SetWriteDeadline(t time.Time) error {
+func (c *conn) SetWriteDeadline(t time.Time) error {
 	return c.error("set", c.out.deadline(&c.out.writing, &c.out.ended, t))
 }
 
@@ -199,7 +203,7 @@ func firstError(a, b error) error {
 	return b
 }
 
-func (f *memoryFlow) deadline(d *memoryDeadline, closed *bool, t time.Time) error {
+func (f *flow) deadline(d *deadline, closed *bool, t time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if *closed {
@@ -209,20 +213,30 @@ func (f *memoryFlow) deadline(d *memoryDeadline, closed *bool, t time.Time) erro
 	return nil
 }
 
-// A memoryListener hands over connections within the process.
-type memoryListener struct {
-	addr    memoryAddr
+// An Addr is an address in memory, host:port.
+type Addr string
+
+// Network returns "memory".
+func (Addr) Network() string { return "memory" }
+
+// String returns host:port.
+func (a Addr) String() string { return string(a) }
+
+// A Listener hands over connections within the process.
+type Listener struct {
+	addr    Addr
 	conns   chan net.Conn
 	done    chan struct{}
 	closing sync.Once
 }
 
-func newMemoryListener(addr string) *memoryListener {
-	return &memoryListener{addr: memoryAddr(addr), conns: make(chan net.Conn), done: make(chan struct{})}
+// Listen returns a listener at an address, which need not be free.
+func Listen(addr string) *Listener {
+	return &Listener{addr: Addr(addr), conns: make(chan net.Conn), done: make(chan struct{})}
 }
 
 // Accept waits for somebody to dial.
-func (l *memoryListener) Accept() (net.Conn, error) {
+func (l *Listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.conns:
 		return c, nil
@@ -231,17 +245,18 @@ func (l *memoryListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends Accept and dial.
-func (l *memoryListener) Close() error {
+// Close ends Accept and Dial.
+func (l *Listener) Close() error {
 	l.closing.Do(func() { close(l.done) })
 	return nil
 }
 
 // Addr returns the address.
-func (l *memoryListener) Addr() net.Addr { return l.addr }
+func (l *Listener) Addr() net.Addr { return l.addr }
 
-func (l *memoryListener) dial(ctx context.Context) (net.Conn, error) {
-	near, far := memoryPair("client.invalid:0", l.addr)
+// Dial connects to whoever accepts next, and waits for it.
+func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
+	near, far := Pair("client.invalid:0", l.addr)
 	err := error(syscall.ECONNREFUSED)
 	select {
 	case <-l.done:
