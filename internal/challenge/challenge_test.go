@@ -227,3 +227,16 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// What a byte can be part of, as RFC 9110 writes it (sections 5.6.2 and 11.2).
+func TestBytes(t *testing.T) {
+	const alnum = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	for c := range 256 {
+		if got, want := isToken(byte(c)), strings.ContainsRune(alnum+"!#$%&'*+-.^_`|~", rune(c)); got != want {
+			t.Errorf("%q in a token: %t", byte(c), got)
+		}
+		if got, want := isToken68(byte(c)), strings.ContainsRune(alnum+"-._~+/", rune(c)); got != want {
+			t.Errorf("%q in a token68: %t", byte(c), got)
+		}
+	}
+}

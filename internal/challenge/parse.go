@@ -187,10 +187,27 @@ func isAlnum(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-func isToken(c byte) bool {
-	return isAlnum(c) || c != 0 && strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
-}
+func isToken(c byte) bool { return kinds[c]&token != 0 }
 
-func isToken68(c byte) bool {
-	return isAlnum(c) || c != 0 && strings.IndexByte("-._~+/", c) >= 0
-}
+func isToken68(c byte) bool { return kinds[c]&token68 != 0 }
+
+// What a byte can be part of (RFC 9110 sections 5.6.2 and 11.2).
+const (
+	token = 1 << iota
+	token68
+)
+
+var kinds = func() (kinds [256]uint8) {
+	for c := range kinds {
+		if isAlnum(byte(c)) {
+			kinds[c] = token | token68
+		}
+	}
+	for _, c := range []byte("!#$%&'*+-.^_`|~") {
+		kinds[c] |= token
+	}
+	for _, c := range []byte("-._~+/") {
+		kinds[c] |= token68
+	}
+	return kinds
+}()
