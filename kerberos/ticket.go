@@ -24,6 +24,7 @@ type TicketSource interface {
 type Ticket struct {
 	t      *krb.Ticket
 	client string
+	spn    string
 	source string
 	cached bool
 	offset time.Duration // KDC's clock minus ours
@@ -75,7 +76,7 @@ func NewTicket(p TicketParts) (Ticket, error) {
 }
 
 func newTicket(t *krb.Ticket, source string) Ticket {
-	return Ticket{t: t, client: t.Client.String(), source: source}
+	return Ticket{t: t, client: t.Client.String(), spn: t.Server.String(), source: source}
 }
 
 // IsZero reports whether t is no ticket.
@@ -85,12 +86,7 @@ func (t Ticket) IsZero() bool { return t.t == nil }
 func (t Ticket) Client() string { return t.client }
 
 // SPN returns the service principal that the ticket is for, with its realm.
-func (t Ticket) SPN() string {
-	if t.t == nil {
-		return ""
-	}
-	return t.t.Server.String()
-}
+func (t Ticket) SPN() string { return t.spn }
 
 // Source says where the credentials come from, such as
 // "FILE:/tmp/krb5cc_1000".

@@ -120,15 +120,12 @@ func (c Call) settle(resp *http.Response) {
 	origin, proxy := slotOf(r, originKey{}), slotOf(r, proxyKey{})
 	trust, marked := trustOf(r)
 	trusted := c.Trusted(resp)
-	out := &mark{
-		Context: r.Context(),
-		outer:   c.mark.outer,
-		origin:  origin.load() != nil && !c.counts(origin, c.origin),
-		proxy:   proxy.load() != nil && !c.counts(proxy, c.proxy),
-	}
-	if !out.origin && !out.proxy && marked == trusted {
+	hideOrigin := origin.load() != nil && !c.counts(origin, c.origin)
+	hideProxy := proxy.load() != nil && !c.counts(proxy, c.proxy)
+	if !hideOrigin && !hideProxy && marked == trusted {
 		return
 	}
+	out := &mark{Context: r.Context(), outer: c.mark.outer, origin: hideOrigin, proxy: hideProxy}
 	var ctx context.Context = out
 	if trusted {
 		trust.at = out

@@ -201,6 +201,7 @@ type (
 	// it then replaces the context within; readers may be other goroutines.
 	slot struct {
 		sc    atomic.Pointer[SecurityContext]
+		first SecurityContext      // what sc points to before it is replaced
 		mark  *mark                // of the innermost call in which it was made
 		taken atomic.Pointer[mark] // of the innermost call under way that came with it
 	}
@@ -228,8 +229,8 @@ func (s *slot) load() SecurityContext {
 // context that r carried for the same side (origin or proxy). r is not changed.
 // Headers are shared with r: clone them before setting one.
 func WithSecurity(r *http.Request, sc SecurityContext) *http.Request {
-	s := &slot{mark: markOf(r.Context())}
-	s.sc.Store(&sc)
+	s := &slot{mark: markOf(r.Context()), first: sc}
+	s.sc.Store(&s.first)
 	var key any = originKey{}
 	if sc.Target().Proxy {
 		key = proxyKey{}

@@ -30,6 +30,7 @@ type flight struct {
 	ctx     context.Context // of the caller's request
 	number  int
 	sent    *http.Request
+	trace   httptrace.ClientTrace
 	cancel  context.CancelCauseFunc // ends the context of sent
 	sending func(net.Conn, []Token) // nil for nobody
 	outer   *flight                 // of the leg that this one is part of
@@ -88,6 +89,9 @@ func (f *flight) carried(r *http.Request) bool {
 }
 
 func (f *flight) emit(again bool) {
+	if !middleware.Tracing(f.ctx) {
+		return
+	}
 	middleware.Emit(f.ctx, middleware.SendEvent{
 		Stage: f.signer.Stage,
 		Host:  f.tokens[0].Context.Target().HostPort(),

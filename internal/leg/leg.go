@@ -144,7 +144,8 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 	f.sure = slices.ContainsFunc(l.Tokens, Token.surely)
 	defer f.end()
 	ctx = context.WithValue(ctx, flightKey{}, f)
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: f.getConn, GotConn: f.gotConn})
+	f.trace = httptrace.ClientTrace{GetConn: f.getConn, GotConn: f.gotConn}
+	ctx = httptrace.WithClientTrace(ctx, &f.trace)
 
 	// Not Clone: a caller fills in Trailer while its body is read, and must
 	// not fill in another map than the one that is sent.

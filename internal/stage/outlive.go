@@ -8,24 +8,26 @@ import "context"
 //
 // The values of ctx are not asked for besides: callers may make each request of the
 // response to the one before, and every such answer would double the work.
-func Outlive(ctx, inner context.Context) context.Context {
-	probe := probe{Context: context.Background()}
-	_ = context.Cause(&probe) // asks for it
-	return values{ctx, context.WithoutCancel(inner), probe.key}
-}
+func Outlive(ctx, inner context.Context) context.Context { return values{ctx, inner} }
 
 type values struct {
 	context.Context
-	inner context.Context // without cancel
-	ends  any             // the key by which package context finds what a context ends with
+	inner context.Context // whose end is not asked for
 }
 
 func (v values) Value(key any) any {
-	if key == v.ends {
+	if key == ends {
 		return v.Context.Value(key)
 	}
 	return v.inner.Value(key)
 }
+
+// ends is the key by which package context finds what a context ends with.
+var ends = func() any {
+	probe := probe{Context: context.Background()}
+	_ = context.Cause(&probe) // asks for it
+	return probe.key
+}()
 
 // A probe is a context that has ended, and notes which value it is asked for.
 type probe struct {

@@ -124,7 +124,10 @@ func (c *call) verdict(resp *http.Response) verdict {
 	if c.mode == Disabled {
 		return verdict{host: host(c.r), spn: stages.SPN(origin), verified: origin != nil && origin.Verified()}
 	}
-	v := check(c.r.Context(), origin, resp.Header.Values("WWW-Authenticate"))
+	v := check(c.r.Context(), origin, resp.Header["Www-Authenticate"])
+	if v.verified && v.err == nil && proxy == nil && !middleware.Tracing(c.r.Context()) {
+		return v // nobody wants to know more
+	}
 	v.host = host(c.r)
 	if v.err != nil {
 		v.err.Host = v.host
@@ -174,7 +177,7 @@ func (c *call) missing(origin middleware.SecurityContext, resp *http.Response) (
 	switch {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.Header.Get("Location") != "":
 		return middleware.UnverifiedRedirect, ""
-	case origin == nil && hasToken(resp.Header.Values("WWW-Authenticate")):
+	case origin == nil && hasToken(resp.Header["Www-Authenticate"]):
 		return middleware.NoToken, foreign
 	case session != "" && c.conn.reused():
 		return middleware.ReusedConnection, session

@@ -17,7 +17,7 @@ func Learned() Policy { return learned{} }
 type learned struct{}
 
 func (learned) wire(o Options) rule {
-	return &memory{max: o.MaxOrigins, origins: make(map[string]*list.Element)}
+	return &memory{max: o.MaxOrigins, origins: make(map[key]*list.Element)}
 }
 
 // A memory is what one wiring has learned.
@@ -25,12 +25,20 @@ type memory struct {
 	max int
 
 	mu      sync.Mutex
-	origins map[string]*list.Element // of order
-	order   list.List                // of origin, the last used first
+	origins map[key]*list.Element // of order
+	order   list.List             // of *origin, the last used first
 }
 
+// A key names an origin, or a proxy.
+type key struct {
+	secure     bool
+	host, port string
+}
+
+func keyOf(t middleware.Target) key { return key{t.Secure, t.Host, t.Port} }
+
 type origin struct {
-	key    string
+	key    key
 	scheme middleware.Scheme
 }
 
@@ -39,46 +47,46 @@ func (m *memory) lenient() bool { return true }
 func (m *memory) choose(t middleware.Target) (middleware.Scheme, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e, ok := m.origins[t.Origin()]
+	e, ok := m.origins[keyOf(t)]
 	if !ok {
 		return "", false
 	}
 	m.order.MoveToFront(e)
-	return e.Value.(origin).scheme, true
+	return e.Value.(*origin).scheme, true
 }
 
 func (m *memory) learn(t middleware.Target, challenged bool, sc middleware.SecurityContext) {
-	key := t.Origin()
+	key := keyOf(t)
 	if challenged {
 		m.forget(key)
 		return
 	}
-	if sc == nil || sc.Target().Proxy != t.Proxy || sc.Target().Origin() != key {
+	if sc == nil || sc.Target().Proxy != t.Proxy || keyOf(sc.Target()) != key {
 		return
 	}
-	m.remember(origin{key, sc.Target().Scheme})
+	m.remember(key, sc.Target().Scheme)
 }
 
-func (m *memory) remember(o origin) {
+func (m *memory) remember(k key, s middleware.Scheme) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e, ok := m.origins[o.key]; ok {
-		e.Value = o
+	if e, ok := m.origins[k]; ok {
+		e.Value.(*origin).scheme = s
 		m.order.MoveToFront(e)
 		return
 	}
-	m.origins[o.key] = m.order.PushFront(o)
+	m.origins[k] = m.order.PushFront(&origin{k, s})
 	for m.order.Len() > m.max {
 		last := m.order.Back()
-		delete(m.origins, m.order.Remove(last).(origin).key)
+		delete(m.origins, m.order.Remove(last).(*origin).key)
 	}
 }
 
-func (m *memory) forget(key string) {
+func (m *memory) forget(k key) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e, ok := m.origins[key]; ok {
+	if e, ok := m.origins[k]; ok {
 		m.order.Remove(e)
-		delete(m.origins, key)
+		delete(m.origins, k)
 	}
 }
