@@ -20,7 +20,9 @@ const DefaultSessions = 4
 // WinRMOptions choose how [NewWinRM] works. The zero value takes the credentials of
 // the environment, and encrypts messages that go over plain HTTP.
 type WinRMOptions struct {
-	// Options are those of [New]. Mutual must be mutual.Required, and Preemptive
+	// Options are those of [New]. An Initiator of yours must be a
+	// [middleware.Identifier] where messages are encrypted, since a session is one
+	// user's. Mutual must be mutual.Required, and Preemptive
 	// and TrustConnection have no say. Service is HTTP as a rule; hosts register
 	// WSMAN too, which helps where HTTP belongs to another account. Transport must
 	// be an *http.Transport or one connection.
@@ -48,7 +50,7 @@ func (o WinRMOptions) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "{Options:%v Encryption:%v Sessions:%d MaxBody:%d Resend:%v Idle:%v}", o.Options, o.Encryption, o.Sessions, o.MaxBody, o.Resend, o.Idle)
 }
 
-// NewWinRM returns a client for NewWinRM (WS-Management) over HTTP/1.1: POST SOAP of type
+// NewWinRM returns a client for WinRM (WS-Management) over HTTP/1.1: POST SOAP of type
 // application/soap+xml to http://host:5985/wsman or https://host:5986/wsman.
 //
 // Over plain HTTP messages are encrypted (package seal): each connection is
