@@ -366,6 +366,8 @@ func (c *cacheCredentials) unreadable(m *member, err error) *middleware.Error {
 	switch {
 	case errors.As(err, &foreign):
 		hint = foreign.hint()
+	case noKeyrings(m.store.Name(), err):
+		hint = ""
 	case errors.Is(err, fs.ErrNotExist):
 		hint = "run kinit, or name the cache in KRB5CCNAME"
 	case errors.Is(err, fs.ErrPermission):

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
@@ -28,7 +29,7 @@ func (c *cacheCredentials) choose(ctx context.Context, server krb.Principal) (st
 	done()
 	if err != nil {
 		hint := "run kinit"
-		if _, ok := errors.AsType[*ccache.UnsupportedTypeError](err); ok {
+		if _, ok := errors.AsType[*ccache.UnsupportedTypeError](err); ok || noKeyrings(c.name, err) {
 			hint = "" // it says so itself
 		}
 		if errors.Is(err, errNoDefaultCache) {
@@ -60,7 +61,11 @@ func (c *cacheCredentials) pick(ctx context.Context, primary ccache.Store, serve
 	}
 	stores, err := c.collection.Stores(ctx)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, c.s.noCredentials(err, "run kinit")
+		hint := "run kinit"
+		if noKeyrings(c.name, err) {
+			hint = ""
+		}
+		return nil, c.s.noCredentials(err, hint)
 	}
 	switch {
 	case !want.IsZero():
@@ -111,6 +116,12 @@ func (c *cacheCredentials) of(ctx context.Context, stores []ccache.Store, is fun
 		}
 	}
 	return first
+}
+
+// noKeyrings reports whether the kernel refuses to handle keys, as it does in many
+// containers: the error says so, and kinit will not mend it.
+func noKeyrings(name ccache.Name, err error) bool {
+	return name.Type == "KEYRING" && (errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported))
 }
 
 // A noCacheError is about a collection without a cache of a client.

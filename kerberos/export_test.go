@@ -1,6 +1,10 @@
 package kerberos
 
-import "time"
+import (
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/ccache"
+)
 
 // SetAfter puts another timer in the place of KeepFresh's.
 func (s *Source) SetAfter(after func(time.Duration) <-chan time.Time) { s.after = after }
@@ -39,4 +43,11 @@ func (s *Source) Locked(f func()) {
 		defer c.mu.Unlock()
 	}
 	f()
+}
+
+// SetCollection puts a collection in the place of the one that the source's cache is
+// of.
+func (s *Source) SetCollection(name ccache.Name, c ccache.Collection) {
+	creds := s.creds.(*cacheCredentials)
+	creds.name, creds.collection = name, c
 }

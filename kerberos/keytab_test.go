@@ -1,6 +1,7 @@
 package kerberos_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -176,6 +177,38 @@ func TestKeytabErrors(t *testing.T) {
 			}
 			if e, ok := err.(*middleware.Error); !ok || e.Kind != middleware.ErrCredentials {
 				t.Errorf("%T %v", err, err)
+			}
+		})
+	}
+}
+
+// A keytab whose types are all known, and none of them allowed, names them.
+func TestKeytabOfTypesThatAreNotAllowed(t *testing.T) {
+	realm := fakekdc.Start(t, fakekdc.WithUser("svc", "pw"), fakekdc.WithService(spn))
+	for name, tc := range map[string]struct {
+		line string
+		says string
+	}{
+		"RC4":                {"", "keys are of types arcfour-hmac, allowed are aes256-cts-hmac-sha1-96 "},
+		"RC4 and a setting":  {"permitted_enctypes = aes256-sha2", "keys are of types arcfour-hmac, allowed are aes256-cts-hmac-sha384-192; "},
+		"and one is allowed": {"permitted_enctypes = rc4\nallow_rc4 = true", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := environment(realm)
+			o.Krb5ConfText = "[libdefaults]\n" + tc.line + "\n" + strings.Replace(tc.line, "permitted_enctypes", "default_tkt_enctypes", 1) + "\n" + o.Krb5ConfText
+			source, err := kerberos.Keytab(keytabFile(t, realm, "svc", key{"pw", 1, 23, 0}), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = source.ServiceTicket(t.Context(), spn)
+			if tc.says == "" {
+				if err != nil && strings.Contains(err.Error(), "allowed are") {
+					t.Error(err)
+				}
+				return
+			}
+			if !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), "add a key of an allowed type to the keytab") {
+				t.Errorf("%v", err)
 			}
 		})
 	}
