@@ -127,6 +127,7 @@ func TestRecords(t *testing.T) {
 		{"level": "debug", "logger": inside, "call": 1., "msg": "challenge", "host": "web.test:443", "status": 401., "schemes": "Negotiate, Basic, other", "leg": 1.},
 		{"level": "debug", "logger": inside, "call": 1., "msg": "kdc exchange", "kind": "TGS", "realm": "EXAMPLE.TEST", "kdc": "127.0.0.1:88", "network": "udp", "duration_ms": 1.5, "code": 0.},
 		{"level": "warning", "logger": inside, "call": 1., "msg": "kdc exchange", "kind": "TGS", "realm": "EXAMPLE.TEST", "kdc": "127.0.0.2:88", "network": "tcp", "duration_ms": 0., "code": 0., "error": "connection refused"},
+		{"level": "warning", "logger": inside, "call": 1., "msg": "krb5.conf", "where": "/etc/krb5.conf:3", "warning": `forwardable = "maybe": wanted true or false`},
 		{"level": "debug", "logger": inside, "call": 1., "msg": "ticket", "spn": "HTTP/web.test@EXAMPLE.TEST", "client": "alice@EXAMPLE.TEST", "source": "FILE:/tmp/cc", "cached": true, "etype": 18., "expires": "2001-09-09T01:46:40Z", "duration_ms": 0.},
 		{"level": "debug", "logger": inside, "call": 1., "msg": "token", "host": "web.test:443", "spn": "HTTP/web.test@EXAMPLE.TEST", "scheme": "Negotiate", "bytes": 700., "mutual": true, "bound": true, "duration_ms": 0.},
 		{"level": "debug", "logger": inside, "call": 1., "msg": "send", "stage": "negotiate", "host": "web.test:443", "leg": 2., "again": false},
