@@ -68,3 +68,27 @@ func TestLockedCache(t *testing.T) {
 		t.Errorf("free again: %v", err)
 	}
 }
+
+// Nor is a KDC blamed where somebody takes too long to say the password.
+func TestSlowPassword(t *testing.T) {
+	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/a"))
+	given := make(chan struct{})
+	s, err := kerberos.PasswordFunc(func(context.Context, string) (kerberos.Secret, error) {
+		<-given
+		return kerberos.NewSecret("secret"), nil
+	}, kerberos.Options{Principal: "alice", Krb5ConfText: realm.Config(), Now: realm.Now, Getenv: func(string) string { return "" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = s.ServiceTicket(ctx, "HTTP/a")
+	e, ok := errors.AsType[*middleware.Error](err)
+	if !ok || !errors.Is(err, middleware.ErrCredentials) || !e.Timeout() || e.KDC != "" || !strings.Contains(err.Error(), "gave up asking for the password of alice@"+realm.Name()) {
+		t.Error(err)
+	}
+	close(given)
+	if _, err := s.ServiceTicket(t.Context(), "HTTP/a"); err != nil {
+		t.Error(err)
+	}
+}

@@ -64,7 +64,9 @@ func (c *passwordCredentials) refresh(ctx context.Context, _ *session) (*session
 }
 
 func (c *passwordCredentials) open(ctx context.Context, _ string) (*session, error) {
+	done := doing(ctx, "asking for the password of "+c.client.String())
 	password, err := c.password(ctx, c.client.String())
+	done()
 	if err == nil && password.IsZero() {
 		err = errors.New("none was given")
 	}

@@ -242,7 +242,7 @@ func (s *Source) gaveUp(ctx context.Context, spn string, err error) error {
 	if left, ok := errors.AsType[*gaveUpError](err); ok && left.doing != "" {
 		return &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: s.o.Principal, Retryable: true,
 			Err:  ended.Because(ctx, "gave up "+left.doing, nil),
-			Hint: "is it locked by another process, or does its file system or daemon not answer?"}
+			Hint: "allow more time, or see whether it is locked by another process, or waits for a file system, a daemon or a person"}
 	}
 	e := &middleware.Error{Stage: stage, Kind: middleware.ErrKDC, SPN: spn, Principal: s.o.Principal, KDC: s.conf.DefaultRealm,
 		Err:  ended.Because(ctx, "gave up waiting for a ticket", nil),
