@@ -6,7 +6,6 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
-	"github.com/kerbchain/kerbchain/internal/krb5conf"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -16,16 +15,8 @@ func (s *Source) warn(ctx context.Context) {
 		return
 	}
 	for _, w := range s.conf.Warnings {
-		middleware.Emit(ctx, middleware.ConfigurationEvent{Where: where(w), Text: w.Text})
+		middleware.Emit(ctx, middleware.ConfigurationEvent{Where: w.Where(), Text: w.Text})
 	}
-}
-
-func where(w krb5conf.Warning) string {
-	where, _, found := strings.Cut(w.String(), ": "+w.Text)
-	if !found {
-		return ""
-	}
-	return where
 }
 
 // etypeRelations are those of krb5.conf that say which encryption types are used.

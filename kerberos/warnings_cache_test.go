@@ -4,8 +4,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/kerbchain/kerbchain/internal/krb5conf"
 )
 
 // The warning about the name of the default cache is for those who are without one,
@@ -31,16 +29,6 @@ func TestWarningOfDefaultCache(t *testing.T) {
 		_, err = s.ServiceTicket(t.Context(), "HTTP/a")
 		if err == nil || strings.Contains(err.Error(), "look at krb5.conf:3: default_ccache_name") == named {
 			t.Errorf("named %v: %v", named, err)
-		}
-	}
-}
-
-func TestWhere(t *testing.T) {
-	for want, w := range map[string]krb5conf.Warning{
-		"a:3": {File: "a", Line: 3, Text: "b: c"}, "a": {File: "a", Text: "b"}, "": {Text: "b: c"},
-	} {
-		if got := where(w); got != want {
-			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -214,8 +214,8 @@ func (c *Config) ClientKeytabs() []string {
 func (c *Config) warnf(about string, v Value, format string, args ...any) {
 	n := len(c.Warnings)
 	c.Warnings = addWarning(c.Warnings, v.File, v.Line, format, args...)
-	for i := range c.Warnings[n:] {
-		c.Warnings[n+i].About = about
+	if len(c.Warnings) > n {
+		c.Warnings[n].About = about
 	}
 }
 

@@ -30,15 +30,21 @@ type Warning struct {
 	About string
 }
 
+// Where returns "file:line", "file" when it is about the whole file, "" when about
+// none.
+func (w Warning) Where() string {
+	if w.Line == 0 {
+		return w.File
+	}
+	return w.File + ":" + strconv.Itoa(w.Line)
+}
+
 // String returns "file:line: text".
 func (w Warning) String() string {
-	switch {
-	case w.File == "":
+	if w.File == "" {
 		return w.Text
-	case w.Line == 0:
-		return w.File + ": " + w.Text
 	}
-	return w.File + ":" + strconv.Itoa(w.Line) + ": " + w.Text
+	return w.Where() + ": " + w.Text
 }
 
 // A SyntaxError is a line that MIT's parser refuses, or a file beyond the
