@@ -104,17 +104,31 @@ func (k *KDC) serve(c net.Conn) (open bool) {
 		return false
 	default:
 	}
-	if k.down() || len(k.conns) >= maxConns {
+	if len(k.conns) >= maxConns {
 		c.Close()
 		return true
 	}
+	down := k.down()
 	k.conns[c] = true
 	// The lock is held, so Close, which takes it too, does not wait yet.
 	k.running.Go(func() {
 		defer k.forget(c)
-		k.serveConn(c)
+		if !down {
+			k.serveConn(c)
+		}
+		hangUp(c)
 	})
 	return true
+}
+
+// hangUp ends a connection after all that was answered. A request that nobody reads
+// would make a plain close a reset, if it came before the close and not after it.
+func hangUp(c net.Conn) {
+	h, ok := c.(interface{ CloseWrite() error })
+	if !ok || h.CloseWrite() != nil || c.SetDeadline(time.Now().Add(idleTimeout)) != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, c)
 }
 
 func (k *KDC) forget(c net.Conn) {
@@ -179,6 +193,7 @@ func (k *KDC) answerFrame(c net.Conn, packet []byte) (more bool) {
 		if r, ok := c.(resetter); ok {
 			_ = r.SetLinger(0) // if it cannot, a plain close it is
 		}
+		c.Close()
 		return false
 	case sendHang:
 		// Until the client gives up or the realm closes the connection.

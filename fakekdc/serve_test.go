@@ -197,3 +197,41 @@ func TestOneServingLoop(t *testing.T) {
 		}
 	}
 }
+
+// TestRequestBeforeItsConnectionIsAccepted sends requests that nobody will read before
+// the KDC knows of the connection. The client hears the end of it, and no reset, as it
+// does if it is slower.
+func TestRequestBeforeItsConnectionIsAccepted(t *testing.T) {
+	for name, tc := range map[string]struct {
+		pause bool
+		frame []byte
+	}{
+		"paused":   {true, []byte{0, 0, 0, 1, 0}},
+		"too much": {false, append([]byte{0, 0x10, 0, 1}, make([]byte, 1<<10)...)},
+		"garbage":  {false, []byte{0, 0, 0, 1, 0, 0, 0, 0, 1, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := Start(t)
+			k := r.KDCs()[0]
+			if tc.pause {
+				r.Pause()
+			}
+			k.mu.Lock()
+			c, err := net.Dial("tcp", r.Addr())
+			if err == nil {
+				_, err = c.Write(tc.frame)
+			}
+			k.mu.Unlock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if err := c.SetDeadline(time.Now().Add(patience(false))); err != nil {
+				t.Fatal(err)
+			}
+			if got := heard(c, "tcp"); got != "end" {
+				t.Errorf("heard %q, want the end", got)
+			}
+		})
+	}
+}
