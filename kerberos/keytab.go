@@ -19,7 +19,8 @@ import (
 // "FILE:"; %{uid} and its like are expanded. The file is read at once, and
 // again for every login, so that new keys are found: under the lock that MIT's
 // tools take, for which a second is waited at most. It must be a regular file of
-// no more than 16 MiB, in MIT's format 1 or 2.
+// no more than 16 MiB, in MIT's format 1 or 2, with no more than 4096 keys of the
+// principal.
 //
 // A key that a KDC refused is not sent again for a minute, and neither is another
 // one of the keytab in its place; see [Logins].
@@ -97,6 +98,8 @@ func (c *keytabCredentials) load(ctx context.Context) (krb.Principal, []kdcclien
 	var found found
 	keys, err := found.keys(b, c.want)
 	switch {
+	case errors.Is(err, errManyKeys):
+		return fail(err, "remove those of old versions, with ktutil or kadmin ktremove")
 	case errors.Is(err, keytab.ErrFormat):
 		return fail(err, "make one with ktutil, kadmin or ktpass")
 	case len(keys) > 0:
@@ -110,6 +113,15 @@ func (c *keytabCredentials) load(ctx context.Context) (krb.Principal, []kdcclien
 	return fail(errors.Join(fmt.Errorf("no key of %s in it; it holds keys of %s", found.client, strings.Join(found.names, ", ")), err),
 		"name one of these principals, or get a keytab for this one")
 }
+
+// maxKeys is how many keys of one principal are read: two for every version that
+// eight bits hold, and every type that we know.
+const maxKeys = 4096
+
+var errManyKeys = fmt.Errorf("more than %d keys of one principal", maxKeys)
+
+// maxNamed bounds the names in an error.
+const maxNamed = 10
 
 // found is what a keytab holds, beside the keys that are looked for.
 type found struct {
@@ -129,7 +141,7 @@ func (f *found) keys(file []byte, want krb.Principal) (keys []kdcclient.KeyEntry
 		if f.client.IsZero() {
 			f.client = krb.NewPrincipal(e.Principal.Realm, e.Principal.Components...) // whatever type the file says
 		}
-		if name := e.Principal.String(); len(f.names) < 10 && !slices.Contains(f.names, name) {
+		if name := e.Principal.String(); len(f.names) < maxNamed && !slices.Contains(f.names, name) {
 			f.names = append(f.names, name)
 		}
 		if !e.Principal.Equal(f.client) {
@@ -137,10 +149,13 @@ func (f *found) keys(file []byte, want krb.Principal) (keys []kdcclient.KeyEntry
 		}
 		key, err := e.Key()
 		if err != nil {
-			if kind := krb.EtypeName(e.Etype); !slices.Contains(f.unusable, kind) {
+			if kind := krb.EtypeName(e.Etype); len(f.unusable) < maxNamed && !slices.Contains(f.unusable, kind) {
 				f.unusable = append(f.unusable, kind)
 			}
 			continue // a type that we cannot use, among others that we can
+		}
+		if len(keys) == maxKeys {
+			return nil, fmt.Errorf("%w: %s", errManyKeys, f.client)
 		}
 		keys = append(keys, kdcclient.KeyEntry{Key: key, Kvno: e.Kvno, Time: e.Time})
 	}

@@ -1,10 +1,13 @@
 package kerberos_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -242,6 +245,33 @@ func TestKeytabOfManyPrincipals(t *testing.T) {
 		if n := strings.Count(fmt.Sprint(err), fmt.Sprintf("p%02d@", i)); n != map[bool]int{true: 1, false: 0}[i < 10] {
 			t.Errorf("p%02d is named %d times: %v", i, n, err)
 		}
+	}
+}
+
+// Of one principal so many keys are read and no more, since each costs memory; and of
+// types that nobody knows the error names ten.
+func TestKeytabOfManyKeys(t *testing.T) {
+	realm := start(t)
+	one := keytabOf(t, realm, "alice", key{"pw", 1, 18, 0})
+	o := as(environment(realm), "alice")
+	if _, err := kerberos.Keytab(write(t, "keytab", slices.Concat(one[:2], bytes.Repeat(one[2:], 4096))), o); err != nil {
+		t.Errorf("4096 keys: %v", err)
+	}
+	_, err := kerberos.Keytab(write(t, "keytab", slices.Concat(one[:2], bytes.Repeat(one[2:], 4097))), o)
+	if err == nil || !strings.Contains(err.Error(), "more than 4096 keys of one principal: alice@") || !strings.Contains(err.Error(), "ktutil") {
+		t.Errorf("4097 keys: %v", err)
+	}
+
+	at := bytes.Index(one, []byte{1, 0, 18, 0, 32}) // version, type, length of the key
+	file := one[:2:2]
+	for etype := range uint16(20_000) {
+		entry := slices.Clone(one[2:])
+		binary.BigEndian.PutUint16(entry[at-2+1:], 1000+etype)
+		file = append(file, entry...)
+	}
+	_, err = kerberos.Keytab(write(t, "keytab", file), o)
+	if n := strings.Count(fmt.Sprint(err), "etype 1"); n != 10 {
+		t.Errorf("%d types are named: %v", n, err)
 	}
 }
 

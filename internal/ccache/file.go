@@ -176,8 +176,9 @@ func (s *FileStore) add(ctx context.Context, credentials []Credential) (replaced
 		return false, err
 	case c.Torn != nil:
 		return false, c.Torn
-	case p.entries+len(credentials) > MaxEntries:
-		return false, fmt.Errorf("the file would have more than %d entries", MaxEntries)
+	}
+	if err := Fits(p.entries + len(credentials)); err != nil {
+		return false, err
 	}
 	w := &writer{layout: p.layout}
 	for i := range credentials {

@@ -14,8 +14,8 @@ import (
 // are not looked at. It is an error for a time to lie outside 1970 to 2106, and
 // for entries to be more than [MaxEntries].
 func (c *Cache) Marshal() ([]byte, error) {
-	if n := len(c.Config) + len(c.Credentials); n > MaxEntries {
-		return nil, fmt.Errorf("credential cache of %s: %d entries, more than %d", c.Client, n, MaxEntries)
+	if err := Fits(len(c.Config) + len(c.Credentials)); err != nil {
+		return nil, fmt.Errorf("credential cache of %s: %w", c.Client, err)
 	}
 	w := &writer{layout: layout{version: 4}}
 	w.b = append(w.b, 5, 4)

@@ -48,6 +48,14 @@ const MaxSize = 64 << 20
 // configuration included: some hundred times what a busy cache holds.
 const MaxEntries = 16384
 
+// Fits is an error if a cache of so many entries would not be read again.
+func Fits(entries int) error {
+	if entries > MaxEntries {
+		return fmt.Errorf("the cache would have %d entries, more than %d entries are not read", entries, MaxEntries)
+	}
+	return nil
+}
+
 // maxComponents bounds a principal; real ones have two or three.
 const maxComponents = 64
 

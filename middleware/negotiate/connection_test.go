@@ -182,10 +182,16 @@ func TestSpoiltConnections(t *testing.T) {
 				kinds[tc.kind].make(t, r, tc.size)
 			}
 			if tc.early && r.Body != nil && !expects {
-				// The last byte is written when the answer is there.
+				// The last byte is written when the answer is there. Of what is not
+				// waited for, the last ones then come slowly, so that there are
+				// some left, whenever the stage looks.
 				answered := make(chan struct{})
 				rest, get := r.Body, r.GetBody
-				r.Body = &held{ReadCloser: rest, left: tc.size - 1, until: answered}
+				b := &held{ReadCloser: rest, left: tc.size - 1, until: answered}
+				if !tc.same {
+					b.left, b.slow = tc.size/2, true
+				}
+				r.Body = b
 				r.GetBody = get
 				inner := tr
 				next := func(r *http.Request) (*http.Response, error) {
@@ -255,11 +261,16 @@ type held struct {
 	io.ReadCloser
 	left  int64
 	until chan struct{}
+	slow  bool // a byte at a time from then on
 }
 
 func (h *held) Read(p []byte) (int, error) {
 	if h.left == 0 {
 		<-h.until
+		if h.slow && len(p) > 0 {
+			time.Sleep(time.Millisecond)
+			p = p[:1]
+		}
 		return h.ReadCloser.Read(p)
 	}
 	n, err := h.ReadCloser.Read(p[:min(int64(len(p)), h.left)])

@@ -286,7 +286,7 @@ func (f *fake) answer(b []byte) (status, result int32, body []byte) {
 		}
 		body = u32(uint32(len(c.creds)))
 		for _, cred := range c.creds {
-			body = slices.Concat(body, u32(uint32(len(cred.b))), cred.b)
+			body = append(append(body, u32(uint32(len(cred.b)))...), cred.b...)
 		}
 		return 0, 0, body
 	case op == opReplace && f.replace:

@@ -42,7 +42,7 @@ func Open(n ccache.Name, o Options) (ccache.Collection, error) {
 		d.dial = new(net.Dialer).DialContext
 	}
 	if n.Residual != "" {
-		return &single{&store{d, n}}, nil
+		return &single{&store{daemon: d, name: n}}, nil
 	}
 	return &collection{d, n}, nil
 }
@@ -90,7 +90,7 @@ func (c *collection) Primary(ctx context.Context) (ccache.Store, error) {
 }
 
 func (c *collection) store(name string) *store {
-	return &store{c.daemon, ccache.Name{Type: kind, Residual: name}}
+	return &store{daemon: c.daemon, name: ccache.Name{Type: kind, Residual: name}}
 }
 
 // Stores asks whether the primary cache holds a principal. The others are as the

@@ -9,6 +9,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
@@ -19,6 +20,10 @@ import (
 type store struct {
 	daemon *daemon
 	name   ccache.Name
+	// there is how many entries the cache had when it was last looked at, and
+	// those since added. Other programs add to it too, and a daemon has a limit
+	// of its own: this one keeps us from filling a cache beyond what is read.
+	there atomic.Int64
 }
 
 func (st *store) Name() ccache.Name { return st.name }
@@ -55,6 +60,7 @@ func (st *store) State(ctx context.Context) (string, error) {
 		for _, id := range ids {
 			sum.Write(id[:])
 		}
+		st.there.Store(int64(len(ids)))
 		return nil
 	})
 	if err != nil {
@@ -85,6 +91,7 @@ func (st *store) Load(ctx context.Context) (*ccache.Cache, error) {
 	if err != nil {
 		return nil, err
 	}
+	st.there.Store(int64(len(out.Config) + len(out.Credentials)))
 	return out, nil
 }
 
@@ -180,6 +187,7 @@ func (st *store) ours() error {
 }
 
 // Add stores one credential after the other. Those before an error are stored.
+// None is where the cache would have more of them than are read.
 func (st *store) Add(ctx context.Context, credentials ...ccache.Credential) error {
 	if err := st.ours(); err != nil || len(credentials) == 0 {
 		return err
@@ -188,16 +196,23 @@ func (st *store) Add(ctx context.Context, credentials ...ccache.Credential) erro
 	if err != nil {
 		return err
 	}
-	return st.talk(ctx, func(s *session) error { return s.store(st.name.Residual, list) })
+	if err := ccache.Fits(int(st.there.Load()) + len(list)); err != nil {
+		return fmt.Errorf("credential cache %s: %w", st.name, err)
+	}
+	return st.talk(ctx, func(s *session) error {
+		for _, b := range list {
+			if err := s.store(st.name.Residual, b); err != nil {
+				return err
+			}
+			st.there.Add(1)
+		}
+		return nil
+	})
 }
 
-func (s *session) store(name string, list [][]byte) error {
-	for _, b := range list {
-		if _, err := s.call(opStore, stringz(name), b); err != nil {
-			return err
-		}
-	}
-	return nil
+func (s *session) store(name string, b []byte) error {
+	_, err := s.call(opStore, stringz(name), b)
+	return err
 }
 
 func marshal(credentials []ccache.Credential) ([][]byte, error) {
@@ -228,7 +243,11 @@ func (st *store) Replace(ctx context.Context, c *ccache.Cache) error {
 	for _, e := range c.Config {
 		all = append(all, e.Credential(c.Client))
 	}
-	list, err := marshal(append(all, c.Credentials...))
+	all = append(all, c.Credentials...)
+	if err := ccache.Fits(len(all)); err != nil {
+		return fmt.Errorf("credential cache %s: %w", st.name, err)
+	}
+	list, err := marshal(all)
 	if err != nil {
 		return err
 	}
@@ -239,6 +258,7 @@ func (st *store) Replace(ctx context.Context, c *ccache.Cache) error {
 	name, offset := stringz(st.name.Residual), u32(uint32(int32(seconds)))
 
 	return st.talk(ctx, func(s *session) error {
+		st.there.Store(int64(len(list)))
 		params := [][]byte{name, offset, principal, u32(uint32(len(list)))}
 		for _, b := range list {
 			params = append(params, u32(uint32(len(b))), b)
@@ -253,6 +273,11 @@ func (st *store) Replace(ctx context.Context, c *ccache.Cache) error {
 		if _, err := s.call(opSetKDCOffset, name, offset); err != nil && !(refused(err) && seconds == 0) {
 			return err
 		}
-		return s.store(st.name.Residual, list)
+		for _, b := range list {
+			if err := s.store(st.name.Residual, b); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }

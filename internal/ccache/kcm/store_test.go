@@ -592,6 +592,62 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
+// What would not be read again is not written, once it is known how much is there.
+func TestFull(t *testing.T) {
+	f := start(t, dialects["all extensions"])
+	web := credential(alice, "HTTP/web")
+	b, err := web.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := func(n int) {
+		f.locked(func() {
+			c := f.find("1000")
+			for c.creds = nil; len(c.creds) < n; {
+				c.creds = append(c.creds, keptCred{f.newID(), b})
+			}
+		})
+	}
+	for name, look := range map[string]func(st ccache.Store) error{
+		"state": func(st ccache.Store) error { _, err := st.State(t.Context()); return err },
+		"load":  func(st ccache.Store) error { _, err := st.Load(t.Context()); return err },
+		"replace": func(st ccache.Store) error {
+			return st.Replace(t.Context(), &ccache.Cache{Client: alice, Credentials: slices.Repeat([]ccache.Credential{web}, ccache.MaxEntries-1)})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := f.store(t, "KCM:1000")
+			if err := st.Replace(t.Context(), cacheOf(alice, "krbtgt/R")); err != nil {
+				t.Fatal(err)
+			}
+			fill(ccache.MaxEntries - 1)
+			if err := look(st); err != nil {
+				t.Fatal(err)
+			}
+			full := func(what string, err error) {
+				if err == nil || !strings.Contains(err.Error(), "16385 entries") || !strings.Contains(err.Error(), "KCM:1000") {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			full("two where one has room", st.Add(t.Context(), web, web))
+			if err := st.Add(t.Context(), web); err != nil {
+				t.Errorf("the last one: %v", err)
+			}
+			full("one more", st.Add(t.Context(), web))
+			full("a cache of too many", st.Replace(t.Context(), &ccache.Cache{Client: alice, Credentials: slices.Repeat([]ccache.Credential{web}, ccache.MaxEntries+1)}))
+			f.locked(func() {
+				if n := len(f.find("1000").creds); n != ccache.MaxEntries {
+					t.Errorf("%d entries were stored", n)
+				}
+			})
+			fill(1)
+			if err := look(st); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
 // Heimdal hangs up on a REPLACE that is too long for it.
 func TestLarge(t *testing.T) {
 	forEach(t, func(t *testing.T, f *fake) {

@@ -525,6 +525,13 @@ func TestManyKeys(t *testing.T) {
 	if _, err := s.Load(t.Context()); err != nil {
 		t.Errorf("%d keys: %v", maxKeys, err)
 	}
+	before := must(list(ring))(t)
+	if err := s.Add(t.Context(), another(current(t, "second", 1), "one-more")); err == nil || !strings.Contains(err.Error(), "16384 entries") || !strings.Contains(err.Error(), s.Name().String()) {
+		t.Errorf("added to a full cache: %v", err)
+	}
+	if after := must(list(ring))(t); !slices.Equal(before, after) {
+		t.Error("the full cache was changed")
+	}
 	put(t, ring, kindRing, "one more", nil)
 	for name, err := range map[string]error{"load": errOf(s.Load(t.Context())), "state": errOf(s.State(t.Context()))} {
 		if pe, ok := errors.AsType[*ccache.ParseError](err); !ok || !errors.Is(err, ccache.ErrMalformed) || !strings.Contains(err.Error(), "at most 16386 keys in a keyring") || pe.Name != s.Name().String() {

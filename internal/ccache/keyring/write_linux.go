@@ -33,6 +33,14 @@ func (s *store) Add(ctx context.Context, credentials ...ccache.Credential) error
 // add puts entries into a keyring, those of the credentials among them the last,
 // and lets all end in time.
 func (s *store) add(ctx context.Context, ring serial, entries []entry, credentials []ccache.Credential) error {
+	there, err := list(ring)
+	if err != nil {
+		return err
+	}
+	// Time offsets of a cache are not among the entries that are counted.
+	if err := ccache.Fits(len(there) + len(entries) - (maxKeys - ccache.MaxEntries)); err != nil {
+		return err
+	}
 	ids := make([]serial, len(entries))
 	for i, e := range entries {
 		var err error
