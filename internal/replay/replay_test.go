@@ -13,11 +13,7 @@ import (
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
-
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A counted body counts what is done to it.
 type counted struct {
