@@ -65,6 +65,95 @@ func TestCancelIsLent(t *testing.T) {
 	}
 }
 
+// However a call ends, nothing is left of the context that Cancel was lent to; and while
+// it is under way, Cancel ends it.
+func TestCancelEndsWithTheCall(t *testing.T) {
+	bad := errors.New("bad")
+	type key struct{}
+	other := request(t)
+	other = other.WithContext(context.WithValue(other.Context(), key{}, "another's"))
+	for name, tc := range map[string]struct {
+		body  io.ReadCloser // of the request
+		next  func(r *http.Request) (*http.Response, error)
+		ended bool // before the body is closed
+	}{
+		"an error": {nil, func(*http.Request) (*http.Response, error) { return nil, bad }, true},
+		"an error and a response": {nil, func(r *http.Request) (*http.Response, error) {
+			return &http.Response{Request: r, Body: http.NoBody}, bad
+		}, true},
+		"nothing": {nil, func(*http.Request) (*http.Response, error) { return nil, nil }, true},
+		"no body": {nil, func(r *http.Request) (*http.Response, error) {
+			return &http.Response{Request: r, Body: http.NoBody}, nil
+		}, true},
+		"no body for none": {http.NoBody, func(r *http.Request) (*http.Response, error) {
+			return &http.Response{Request: r, Body: http.NoBody}, nil
+		}, true},
+		"no body yet for one": {io.NopCloser(strings.NewReader("x")), func(r *http.Request) (*http.Response, error) {
+			return &http.Response{Request: r, Body: http.NoBody}, nil
+		}, false},
+		"no request named": {nil, func(*http.Request) (*http.Response, error) { return &http.Response{Body: http.NoBody}, nil }, true},
+		"another's request named": {nil, func(*http.Request) (*http.Response, error) {
+			return &http.Response{Request: other, Body: http.NoBody}, nil
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var sent *http.Request
+			r := request(t)
+			r.Body = tc.body
+			ch := make(chan struct{})
+			r.Cancel = ch //lint:ignore SA1019 callers still set it
+			resp, err := ForCallers(func(r *http.Request) (*http.Response, error) {
+				sent = r
+				//lint:ignore SA1019 callers still set it
+				if canceled := r.Cancel; canceled != nil || r.Context().Err() != nil {
+					t.Errorf("sent with Cancel %v, %v", canceled, r.Context().Err())
+				}
+				return tc.next(r)
+			})(r)
+			if want, wantErr := tc.next(sent); (resp == nil) != (want == nil) || !errors.Is(err, wantErr) {
+				t.Fatalf("%v, %v", resp, err)
+			}
+			if (sent.Context().Err() != nil) != tc.ended {
+				t.Errorf("the context: %v", sent.Context().Err())
+			}
+			if resp != nil && err == nil && resp.Request != nil {
+				//lint:ignore SA1019 callers still set it
+				if resp.Request == sent || resp.Request.Context().Value(key{}) != nil || resp.Request.Cancel == nil || resp.Request.Context().Err() != nil {
+					t.Error("the response's request is the one that was sent")
+				}
+			}
+			if resp != nil {
+				resp.Body.Close()
+			}
+			if sent.Context().Err() == nil {
+				t.Error("the context has no end")
+			}
+		})
+	}
+
+	r := request(t)
+	ch := make(chan struct{})
+	r.Cancel = ch //lint:ignore SA1019 callers still set it
+	_, err := ForCallers(func(r *http.Request) (*http.Response, error) {
+		close(ch)
+		<-r.Context().Done()
+		return nil, context.Cause(r.Context())
+	})(r)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "Request.Cancel") {
+		t.Errorf("cancelled: %v", err)
+	}
+	// One that nobody can cancel is passed on as it is.
+	r = request(t)
+	if _, err := ForCallers(func(got *http.Request) (*http.Response, error) {
+		if got != r {
+			t.Error("the request is another")
+		}
+		return nil, bad
+	})(r); err != bad {
+		t.Errorf("%v", err)
+	}
+}
+
 type slow struct{ late bool }
 
 func (slow) Error() string   { return "slow" }
@@ -87,6 +176,9 @@ func TestTimeouts(t *testing.T) {
 	} {
 		_, err := ForCallers(func(*http.Request) (*http.Response, error) { return nil, tc.err })(request(t))
 		late, ok := err.(interface{ Timeout() bool })
+		if _, tells := tc.err.(interface{ Timeout() bool }); (tells || !tc.want) && err != tc.err {
+			t.Errorf("%s: another error, %T", name, err)
+		}
 		if got := ok && late.Timeout(); got != tc.want || !errors.Is(err, tc.err) || err != nil && err.Error() != tc.err.Error() {
 			t.Errorf("%s: %v, timeout %v", name, err, got)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"io"
 	"testing"
 
 	"github.com/kerbchain/kerbchain/internal/stagetest"
@@ -30,6 +31,7 @@ func TestProve(t *testing.T) {
 	token := "Negotiate " + base64.StdEncoding.EncodeToString([]byte("token"))
 	lost := errors.New("lost")
 	none := &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.NoToken}
+	forged := &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.WrongKey}
 	for name, tc := range map[string]struct {
 		lines  []string
 		sc     scripted
@@ -45,6 +47,7 @@ func TestProve(t *testing.T) {
 		"a token of another scheme":   {[]string{"Kerberos dG9rZW4="}, scripted{verifies: true}, false, nil, 0, nil},
 		"no base64":                   {[]string{"Negotiate !!"}, scripted{verifies: true}, false, nil, middleware.Malformed, nil},
 		"refused by the context":      {[]string{token}, scripted{err: lost}, false, nil, 0, lost},
+		"forged":                      {[]string{token}, scripted{err: forged}, false, nil, middleware.WrongKey, forged},
 		"verified, and yet refused":   {[]string{token}, scripted{err: lost, verifies: true}, false, nil, 0, lost},
 		"taken, and nothing proved":   {[]string{token}, scripted{}, false, nil, middleware.Malformed, ErrUnproved},
 		"completed without any proof": {[]string{token}, scripted{err: none}, false, none, 0, nil},
@@ -83,7 +86,35 @@ func TestBlame(t *testing.T) {
 	if e.Temporary() {
 		t.Error("an unverified peer is not worth a retry")
 	}
+	for name, tc := range map[string]struct {
+		said middleware.Error
+		want string // of Err; "" for none
+	}{
+		"nothing":                {middleware.Error{}, ""},
+		"what the outer says":    {middleware.Error{Kind: middleware.ErrNotVerified}, ""},
+		"a kind alone":           {middleware.Error{Kind: middleware.ErrToken}, "bad security token"},
+		"a cause alone":          {middleware.Error{Err: io.EOF}, "EOF"},
+		"a cause of that kind":   {middleware.Error{Kind: middleware.ErrNotVerified, Err: io.EOF}, "EOF"},
+		"a cause and its kind":   {middleware.Error{Kind: middleware.ErrToken, Err: io.EOF}, "bad security token: EOF"},
+		"is not asked for again": {middleware.Error{Kind: middleware.ErrToken, Retryable: true}, "bad security token"},
+	} {
+		e := Blame(outer, &tc.said)
+		if got := e.Err; tc.want == "" && got != nil || tc.want != "" && (got == nil || got.Error() != tc.want) || e.Temporary() {
+			t.Errorf("%s: %v, temporary %v", name, got, e.Temporary())
+		}
+		if e.SPN != "HTTP/a.example" {
+			t.Errorf("%s: SPN %q", name, e.SPN)
+		}
+		if wantReason := map[bool]middleware.Reason{true: middleware.Malformed}[tc.said.Kind == middleware.ErrToken]; e.Reason != wantReason {
+			t.Errorf("%s: reason %v", name, e.Reason)
+		}
+	}
 	outer.Kind = middleware.ErrToken
+	inner.Retryable = false
+	if e := Blame(outer, inner); e.Temporary() {
+		t.Error("worth a retry, though nobody said so")
+	}
+	inner.Retryable = true
 	if e := Blame(outer, inner); !e.Temporary() || e.Err.Error() != "cause" {
 		t.Errorf("of the same kind: %v", e)
 	}
