@@ -631,3 +631,66 @@ func TestNoKDC(t *testing.T) {
 		}
 	}
 }
+
+// Which names a reply may bear is decided for every combination of them: those that were
+// asked for, and with canonicalization another client of the realm that was asked, or
+// the TGT of another realm for a client of that. The TGT of one realm that another
+// issued for its own client is the key to neither.
+func TestASReplyNames(t *testing.T) {
+	type names struct{ service, serviceRealm, client, clientRealm string }
+	service := func(name, realm string) krb.Principal { return krb.NewPrincipal(realm, strings.Split(name, "/")...) }
+	var next names
+	k := newScripted(t, realmA)
+	k.services["HTTP/"+realmA] = true
+	k.change = func(a *answer) {
+		sname := types.PrincipalName{NameType: 2, NameString: strings.Split(next.service, "/")}
+		a.fields.CName.NameString = []string{next.client}
+		a.fields.CRealm, a.part.SRealm, a.fields.Ticket.Realm = next.clientRealm, next.serviceRealm, next.serviceRealm
+		a.part.SName, a.fields.Ticket.SName = sname, sname
+	}
+	k.start()
+	services := []string{"krbtgt/" + realmA, "krbtgt/" + realmB, "HTTP/" + realmA, "HTTP/" + realmB}
+	realms := []string{realmA, realmB}
+	granted := 0
+	for _, asked := range []string{"krbtgt/" + realmA, "krbtgt/" + realmB, "HTTP/" + realmA} {
+		k.services[asked] = true
+		for _, canonicalize := range []bool{false, true} {
+			for _, s := range services {
+				for _, sr := range realms {
+					for _, cr := range realms {
+						for _, name := range []string{"alice", "mallory"} {
+							n := names{s, sr, name, cr}
+							k.hooks.Lock()
+							next = n
+							k.hooks.Unlock()
+							same := s == asked && sr == realmA
+							want := same && cr == realmA && name == "alice"
+							if canonicalize {
+								moved := strings.HasPrefix(asked, "krbtgt/") && s == "krbtgt/"+sr && cr == sr
+								want = same && cr == realmA || moved
+							}
+							got, err := client(Options{}, k).AS(t.Context(), ASRequest{
+								Client: alice, Server: service(asked, realmA), Keys: Password(alice, k.password), Canonicalize: canonicalize,
+							})
+							switch {
+							case (err == nil) != want:
+								t.Errorf("asked for %s, canonicalize %v, got %+v: %v", asked, canonicalize, n, err)
+							case err != nil:
+								if e := failure(t, err); e.Kind != KindReply {
+									t.Errorf("%+v: kind %v", n, e.Kind)
+								}
+							case !got.Server.Equal(service(s, sr)) || !got.Client.Equal(krb.NewPrincipal(cr, name)):
+								t.Errorf("%+v: the ticket is %v", n, got)
+							default:
+								granted++
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	if granted == 0 {
+		t.Error("nothing was granted")
+	}
+}
