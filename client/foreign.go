@@ -86,11 +86,21 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}}))
 	resp, err := f.rt.RoundTrip(sent)
-	if id := over.Load(); id != nil && pending && !marking {
-		if as := f.of(r, false); (as == whose{}) {
+	if pending && !marking {
+		as, id := f.of(r, false), over.Load()
+		switch {
+		case as != whose{}:
+			f.mu.Lock()
+			f.taken = true
+			if f.tells(as) {
+				f.last = as
+			}
+			f.mu.Unlock()
+			if id != nil {
+				f.marks.Put(*id, as)
+			}
+		case id != nil:
 			f.marks.Delete(*id) // it was not signed after all
-		} else {
-			f.marks.Put(*id, as)
 		}
 	}
 	if resp != nil && resp.Request == sent {
