@@ -19,6 +19,9 @@ type Cache struct {
 	KDCOffset time.Duration
 	// Config holds the X-CACHECONF: entries in file order.
 	Config []Config
+	// Unknown holds those among them of a shape that nobody gave a meaning yet, to
+	// be kept.
+	Unknown []Credential
 	// Credentials holds the others in file order, without removed ones.
 	Credentials []Credential
 	// Header holds the fields of a file's header that mean nothing here, in its

@@ -227,9 +227,11 @@ func TestRemovedAndUnknownEntries(t *testing.T) {
 	c.Credentials = append(c.Credentials,
 		removed,
 		Credential{Server: krb.NewPrincipal(removedRealm, confName, "pa_type")},
-		Credential{Server: krb.NewPrincipal(confRealm, "something", "new")},
+		Credential{Server: krb.NewPrincipal(confRealm, "something", "new"), Raw: []byte("value")},
 		Credential{Server: krb.NewPrincipal(confRealm, confName)},
 		Credential{Server: krb.NewPrincipal(confRealm)},
+		Credential{Server: krb.NewPrincipal(confRealm, confName, "a", "b", "c")},
+		Credential{Server: krb.NewPrincipal(confRealm, confName+"s", "key")},
 		Credential{Server: krb.NewPrincipal("X", "y"), Client: alice, etype: -1},
 	)
 	b, err := c.Marshal()
@@ -242,6 +244,22 @@ func TestRemovedAndUnknownEntries(t *testing.T) {
 	}
 	if diff := cmp.Diff(c.Config, got.Config); diff != "" {
 		t.Error(diff)
+	}
+	names := func(c *Cache) (out []string) {
+		for _, cred := range c.Unknown {
+			out = append(out, strings.Join(cred.Server.Components, " ")+"="+string(cred.Raw))
+		}
+		return out
+	}
+	want := []string{"something new=value", confName + "=", "=", confName + " a b c=", confName + "s key="}
+	if diff := cmp.Diff(want, names(got)); diff != "" {
+		t.Error(diff)
+	}
+	if b, err = got.Marshal(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, names(parse(t, b))); diff != "" {
+		t.Errorf("written anew: %s", diff)
 	}
 }
 

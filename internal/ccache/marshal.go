@@ -14,19 +14,16 @@ import (
 // are not looked at. It is an error for a time to lie outside 1970 to 2106, and
 // for entries to be more than [MaxEntries].
 func (c *Cache) Marshal() ([]byte, error) {
-	if err := Fits(len(c.Config) + len(c.Credentials)); err != nil {
+	all := c.Entries()
+	if err := Fits(len(all)); err != nil {
 		return nil, fmt.Errorf("credential cache of %s: %w", c.Client, err)
 	}
 	w := &writer{layout: layout{version: 4}}
 	w.b = append(w.b, 5, 4)
 	w.header(c)
 	w.principal(c.Client)
-	for _, e := range c.Config {
-		cred := e.Credential(c.Client)
-		w.credential(&cred)
-	}
-	for i := range c.Credentials {
-		w.credential(&c.Credentials[i])
+	for i := range all {
+		w.credential(&all[i])
 	}
 	if w.err != nil {
 		return nil, fmt.Errorf("credential cache of %s: %w", c.Client, w.err)

@@ -50,6 +50,16 @@ func (c *Credential) Marshal() ([]byte, error) {
 	return w.b, nil
 }
 
+// Entries returns all that a cache holds in the shape that caches keep it in, the
+// tickets last.
+func (c *Cache) Entries() []Credential {
+	out := make([]Credential, 0, len(c.Config)+len(c.Unknown)+len(c.Credentials))
+	for _, e := range c.Config {
+		out = append(out, e.Credential(c.Client))
+	}
+	return append(append(out, c.Unknown...), c.Credentials...)
+}
+
 // Credential returns the entry in the shape that caches keep it in.
 func (e Config) Credential(client krb.Principal) Credential {
 	server := krb.Principal{Type: krb.NTPrincipal, Realm: confRealm, Components: []string{confName, e.Key}}
@@ -78,18 +88,20 @@ func (p *parser) done(what string) error {
 }
 
 // keep reports whether an entry is a ticket. If it is configuration, it is kept
-// as such; what a later version may put there is nobody's to know.
+// as such.
 func (c *Cache) keep(cred *Credential) bool {
 	name := cred.Server.Components
 	switch cred.Server.Realm {
 	case confRealm:
-		if len(name) >= 2 && name[0] == confName {
-			entry := Config{Key: name[1], Value: cred.Raw}
-			if len(name) > 2 {
-				entry.Principal = name[2]
-			}
-			c.Config = append(c.Config, entry)
+		if len(name) < 2 || len(name) > 3 || name[0] != confName {
+			c.Unknown = append(c.Unknown, *cred)
+			return false
 		}
+		entry := Config{Key: name[1], Value: cred.Raw}
+		if len(name) == 3 {
+			entry.Principal = name[2]
+		}
+		c.Config = append(c.Config, entry)
 		return false
 	case removedRealm:
 		return false

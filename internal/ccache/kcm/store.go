@@ -91,7 +91,7 @@ func (st *store) Load(ctx context.Context) (*ccache.Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	st.there.Store(int64(len(out.Config) + len(out.Credentials)))
+	st.there.Store(int64(len(out.Config) + len(out.Unknown) + len(out.Credentials)))
 	return out, nil
 }
 
@@ -239,11 +239,7 @@ func (st *store) Replace(ctx context.Context, c *ccache.Cache) error {
 	if err != nil {
 		return err
 	}
-	var all []ccache.Credential
-	for _, e := range c.Config {
-		all = append(all, e.Credential(c.Client))
-	}
-	all = append(all, c.Credentials...)
+	all := c.Entries()
 	if err := ccache.Fits(len(all)); err != nil {
 		return fmt.Errorf("credential cache %s: %w", st.name, err)
 	}

@@ -102,14 +102,9 @@ func disassemble(c *ccache.Cache, oldStyle bool) ([]entry, error) {
 		}
 		out = append(out, entry{offsetsKey, b})
 	}
-	for _, e := range c.Config {
-		cred := e.Credential(c.Client)
-		if out, err = appendCredential(out, &cred); err != nil {
-			return nil, err
-		}
-	}
-	for i := range c.Credentials {
-		if out, err = appendCredential(out, &c.Credentials[i]); err != nil {
+	all := c.Entries()
+	for i := range all {
+		if out, err = appendCredential(out, &all[i]); err != nil {
 			return nil, err
 		}
 	}
