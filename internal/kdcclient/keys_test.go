@@ -1,6 +1,7 @@
 package kdcclient
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 	"time"
@@ -72,5 +73,61 @@ func TestKeyTableOrder(t *testing.T) {
 	b.Kvno = 0
 	if got, want := b.named(), "the key of type aes128-cts-hmac-sha1-96"; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Whatever a KDC says of the client's keys, and in whatever order, the key is the one
+// that the type's derivation makes of password, salt and parameters; and the one made
+// last is not derived again.
+func TestPasswordKeys(t *testing.T) {
+	params := []byte{0, 0, 0x10, 0}
+	infos := []krb.EtypeInfo{
+		{Etype: 18}, {Etype: 18, HasSalt: true}, {Etype: 18, Salt: "S", HasSalt: true}, {Etype: 18, Salt: "S", HasSalt: true, Params: params},
+		{Etype: 18, Salt: "S", HasSalt: true, Params: []byte{0, 0, 0x10, 1}}, {Etype: 17, Salt: "S", HasSalt: true}, {Etype: 17, Salt: "T", HasSalt: true}, {Etype: 23},
+	}
+	keys := Password(alice, "pw")
+	for _, first := range infos {
+		for _, second := range infos {
+			for _, info := range []krb.EtypeInfo{first, second, second, first} {
+				salt := info.Salt
+				if !info.HasSalt {
+					salt = "A.TESTalice"
+				}
+				want, err := krb.StringToKey(info.Etype, "pw", salt, info.Params)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := keys.Key(t.Context(), info, 7)
+				if err != nil || !bytes.Equal(got.Key.EncryptionKey().KeyValue, want.EncryptionKey().KeyValue) || got.Key.Etype() != info.Etype || got.Kvno != 0 {
+					t.Fatalf("%+v after %+v: %v, %v", info, first, got, err)
+				}
+			}
+		}
+	}
+	// Parameters may be part of a message that is overwritten.
+	mine := bytes.Clone(params)
+	if _, err := keys.Key(t.Context(), krb.EtypeInfo{Etype: 18, Params: mine}, 0); err != nil {
+		t.Fatal(err)
+	}
+	mine[3] = 1
+	want, err := krb.StringToKey(18, "pw", "A.TESTalice", mine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := keys.Key(t.Context(), krb.EtypeInfo{Etype: 18, Params: mine}, 0); err != nil || !bytes.Equal(got.Key.EncryptionKey().KeyValue, want.EncryptionKey().KeyValue) {
+		t.Errorf("a key of parameters that were overwritten: %v", err)
+	}
+	if n := testing.AllocsPerRun(10, func() {
+		if _, err := keys.Key(t.Context(), krb.EtypeInfo{Etype: 18, Params: mine}, 0); err != nil {
+			t.Error(err)
+		}
+	}); n > 10 {
+		t.Errorf("%v allocations for the key that is there", n)
+	}
+	if _, err := keys.Key(t.Context(), krb.EtypeInfo{Etype: 18, Salt: "x", HasSalt: true, Params: []byte{1}}, 0); err == nil {
+		t.Error("parameters of one byte")
+	}
+	if got, err := keys.Key(t.Context(), krb.EtypeInfo{Etype: 18, Params: mine}, 0); err != nil || got.Key.IsZero() {
+		t.Errorf("after one that failed: %v", err)
 	}
 }

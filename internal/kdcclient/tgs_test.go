@@ -488,3 +488,48 @@ func TestParallel(t *testing.T) {
 		t.Errorf("%d distinct authenticators of 8", len(seen))
 	}
 }
+
+// A TGS-REP is for what was asked for, by the realm that was asked; or where a referral
+// was asked for, a TGT of that realm for another one. All combinations are tried of
+// the service's name and realm.
+func TestTGSReplyNames(t *testing.T) {
+	for _, refer := range []bool{false, true} {
+		for _, name := range []string{"HTTP/www.a.test", "HTTP/other.a.test", "krbtgt/" + realmA, "krbtgt/" + realmB, "krbtgt/B.TEST/x"} {
+			for _, realm := range []string{realmA, realmB} {
+				a, b := newScripted(t, realmA), newScripted(t, realmB)
+				share(a, b)
+				a.start()
+				b.services["HTTP/www.a.test"] = true
+				b.start()
+				c := client(Options{}, a, b)
+				tgt := login(t, c)
+				a.edit(func() {
+					if !refer { // whoever is not asked for a referral gives the ticket
+						a.before = func(r *request) ([][]byte, bool) {
+							if r.option(15) {
+								return [][]byte{a.refuse(r, krb.CodeServerUnknown, nil)}, true
+							}
+							return nil, false
+						}
+					}
+					a.change = func(an *answer) {
+						sname := types.PrincipalName{NameType: 2, NameString: strings.Split(name, "/")}
+						an.part.SName, an.fields.Ticket.SName = sname, sname
+						an.part.SRealm, an.fields.Ticket.Realm = realm, realm
+					}
+				})
+				got, err := c.TGS(t.Context(), tgt, web, TGSOptions{})
+				exact := name == "HTTP/www.a.test" && realm == realmA
+				referral := refer && name == "krbtgt/"+realmB && realm == realmA
+				if (err == nil) != (exact || referral) || (b.count(0) > 0) != referral {
+					t.Errorf("referrals %v, a ticket for %s@%s: %v, %d requests to the other realm; %v", refer, name, realm, got, b.count(0), err)
+				}
+				if err != nil {
+					if e := failure(t, err); e.Kind != KindReply {
+						t.Errorf("referrals %v, a ticket for %s@%s: kind %v", refer, name, realm, e.Kind)
+					}
+				}
+			}
+		}
+	}
+}
