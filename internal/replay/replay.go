@@ -96,9 +96,8 @@ type source interface {
 // other, so that a transport may go on reading one leg's body while the next leg
 // is being sent.
 type Body struct {
-	r    *http.Request
-	legs int
-	err  error // answers every further Next
+	r   *http.Request
+	err error // answers every further Next
 
 	src source // nil when there is no body
 	// announced are the trailers, without values. The caller fills in the
@@ -176,7 +175,6 @@ func (b *Body) Next() (*http.Request, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	b.legs++
 	if b.src == nil {
 		return b.r, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -344,6 +345,9 @@ func TestSpill(t *testing.T) {
 		"nothing in memory, empty":    {0, -1, -1, 1 << 20, false, true, true, true},
 		"byte by byte":                {2000, -1, 1000, 1 << 20, true, true, true, true},
 		"limit of files below memory": {2000, -1, 1000, 999, false, false, false, false},
+		"limits that are equal":       {2000, -1, 1000, 1000, false, false, false, false},
+		"the largest limit of files":  {300 << 10, -1, 1000, math.MaxInt64, false, true, true, true},
+		"the largest limits":          {2000, -1, math.MaxInt64, math.MaxInt64, false, true, false, true},
 	} {
 		for _, ahead := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, ahead %v", name, ahead), func(t *testing.T) {
