@@ -36,8 +36,8 @@ func (t *Ticket) writeCred(w *Writer, now time.Time) {
 // OpenKRBCred opens a KRB-CRED with one ticket, under the first of the keys that
 // fits: initiators disagree whether it is the session key or their subkey, and
 // Heimdal's send it in clear (encryption type 0, RFC 4120 section 5.8.1), since the
-// authenticator around it is sealed. Keys that are zero are passed over. What the ticket is said to be is believed;
-// whether it is so, its KDC tells.
+// authenticator around it is sealed. Keys that are zero are passed over. What the
+// ticket is said to be is believed; whether it is so, its KDC tells.
 func OpenKRBCred(b []byte, keys ...Key) (*Ticket, error) {
 	f := OpenApp("KRB-CRED", 22, b)
 	version, kind := f.Int32(0), f.Int32(1)
@@ -51,6 +51,9 @@ func OpenKRBCred(b []byte, keys ...Key) (*Ticket, error) {
 	raw, err := onlyOne("tickets", tickets)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := ParseTicket(raw); err != nil {
+		return nil, fmt.Errorf("KRB-CRED: %w", err)
 	}
 	var plain []byte
 	err = errNoKey
