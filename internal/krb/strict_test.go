@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -237,5 +238,86 @@ func TestVersionsAndTypes(t *testing.T) {
 	}
 	if tried == 0 {
 		t.Error("nothing was tried")
+	}
+}
+
+// Only times that there are can be read.
+func TestTimesThatAreNone(t *testing.T) {
+	read := func(tag byte, text string) bool {
+		var at time.Time
+		return readTime(append([]byte{tag, byte(len(text))}, text...), &at)
+	}
+	for _, text := range []string{"20260228235959Z", "20240229000000Z", "19700101000000Z", "20260101000000Z"} {
+		if !read(0x18, text) {
+			t.Errorf("%s is no time", text)
+		}
+		if read(0x17, text) || read(0x16, text) {
+			t.Errorf("%s is a time in another type", text)
+		}
+	}
+	for _, text := range []string{
+		"20260229000000Z", "20260431000000Z", "20261301000000Z", "20260001000000Z", "20260100000000Z", "20260132000000Z",
+		"20260101240000Z", "20260101236000Z", "20260101235960Z", "2026010100000:Z", "20260101000:00Z", "2026010100000/Z", "20260101000/00Z",
+		"20260101000000z", "2026010100000Z", "202601010000000Z", "", "Z",
+	} {
+		if read(0x18, text) {
+			t.Errorf("%s is a time", text)
+		}
+	}
+	for _, b := range []string{"\x18\x0e20260101000000Z", "\x18\x1020260101000000Z", "\x18\x0f20260101000000ZZ"} {
+		var at time.Time
+		if readTime([]byte(b), &at) {
+			t.Errorf("%q is a time", b)
+		}
+	}
+}
+
+// Credentials are opened under the first key that fits, of those that are there.
+func TestKeysOfKRBCred(t *testing.T) {
+	right, wrong := testKey(AES256SHA384), testKey(AES128SHA1)
+	other := must(GenerateKey(AES256SHA384))
+	cred := messageParsers()["KRB-CRED"].good[0]
+	for name, tc := range map[string]struct {
+		keys []Key
+		want error
+	}{
+		"the first":              {[]Key{right, wrong}, nil},
+		"the last":               {[]Key{{}, wrong, other, right}, nil},
+		"before one that is not": {[]Key{right, other, {}}, nil},
+		"another type":           {[]Key{wrong}, ErrEtype},
+		"another key":            {[]Key{other}, ErrIntegrity},
+		"no key":                 {[]Key{{}}, errNoKey},
+		"none at all":            {nil, errNoKey},
+	} {
+		got, err := OpenKRBCred(cred, tc.keys...)
+		if !errors.Is(err, tc.want) || (got == nil) != (tc.want != nil) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+// More elements than any KDC sends are refused, however small they are.
+func TestManyPADatas(t *testing.T) {
+	many := func(n int) error {
+		list := make([]PAData, n)
+		_, err := ParsePADatas(must(MarshalPADatas(list)))
+		return err
+	}
+	if err := many(maxPAData); err != nil {
+		t.Error(err)
+	}
+	if err := many(maxPAData + 1); !errors.Is(err, ErrMalformed) {
+		t.Errorf("one more than %d: %v", maxPAData, err)
+	}
+	infos := func(n int) error {
+		list := make([]EtypeInfo, n)
+		_, err := ParseEtypeInfo2(must(MarshalEtypeInfo2(list)))
+		return err
+	}
+	if err := infos(maxPAData); err != nil {
+		t.Error(err)
+	}
+	if err := infos(maxPAData + 1); !errors.Is(err, ErrMalformed) {
+		t.Errorf("one more than %d keys: %v", maxPAData, err)
 	}
 }
