@@ -66,10 +66,8 @@ func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 		return nil, errTooLong
 	}
 	var b bytes.Buffer
-	if length > 0 {
-		// ReadFrom wants room for the end as well.
-		b.Grow(int(min(length, firstChunk)) + bytes.MinRead)
-	}
+	// ReadFrom wants room for the end as well.
+	b.Grow(int(min(max(length, 0), firstChunk)) + bytes.MinRead)
 	if _, err := b.ReadFrom(io.LimitReader(r, limit+1)); err != nil {
 		return nil, err
 	}
