@@ -2,6 +2,7 @@ package seal_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
@@ -116,6 +118,142 @@ func TestConnections(t *testing.T) {
 				t.Errorf("sent %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// A value is a connection that is no pointer.
+type value struct{ net.Conn }
+
+// An incomparable is one that the operator == panics with.
+type incomparable struct {
+	net.Conn
+	_ []byte
+}
+
+// A transport that takes another connection, rude or not, keeps no message, and the
+// error is the caller's end where that came first.
+func TestMoved(t *testing.T) {
+	a, b := &named{}, &named{}
+	for name, tc := range map[string]struct {
+		conns  []net.Conn // of the requests in turn
+		method string
+		rude   bool // it answers all the same
+		leaves bool // the caller, in the meantime
+		sent   string
+		want   error
+	}{
+		"a message":                  {conns: []net.Conn{a, b, b, b}, method: "POST", sent: "session moved session message"},
+		"no body":                    {conns: []net.Conn{a, b, b, b}, method: "GET", sent: "session moved session message"},
+		"answered all the same":      {conns: []net.Conn{a, b, b, b}, method: "POST", rude: true, sent: "session moved session message"},
+		"always":                     {conns: []net.Conn{a, b, a, b}, method: "POST", rude: true, sent: "session moved session moved", want: middleware.ErrConnection},
+		"the caller leaves":          {conns: []net.Conn{a, b, a, a}, method: "POST", leaves: true, sent: "session moved", want: context.Canceled},
+		"the caller leaves, no body": {conns: []net.Conn{a, b, a, a}, method: "GET", rude: true, leaves: true, sent: "session moved", want: context.Canceled},
+		"another of a kind":          {conns: []net.Conn{value{a}, value{b}, value{b}, value{b}}, method: "POST", sent: "session moved session message"},
+		"the same of a kind":         {conns: []net.Conn{value{a}, value{a}}, method: "POST", sent: "session message"},
+		"another kind":               {conns: []net.Conn{a, value{a}, value{a}, value{a}}, method: "POST", sent: "session moved session message"},
+		"told of none":               {conns: []net.Conn{a, nil, a, a}, method: "POST", sent: "session moved session message"},
+		// Nothing tells whether it is the one that was authenticated.
+		"no comparing": {conns: []net.Conn{incomparable{Conn: a}, incomparable{Conn: a}, incomparable{Conn: a}, incomparable{Conn: a}}, method: "POST", sent: "session moved session moved", want: middleware.ErrConnection},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, leave := context.WithCancelCause(t.Context())
+			defer leave(nil)
+			var sent []string
+			answers, closes := 0, 0
+			next := kerbchain.Chain(seal.New(auth(initiator()), seal.Options{}), func(next kerbchain.Next) kerbchain.Next {
+				return func(r *http.Request) (*http.Response, error) {
+					conn := tc.conns[len(sent)]
+					httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{Conn: conn})
+					switch {
+					case r.Header.Get("Authorization") != "":
+						sent = append(sent, "session")
+						return next(r)
+					case r.Context().Err() == nil:
+						sent = append(sent, "message")
+						return next(r)
+					}
+					sent = append(sent, "moved")
+					if r.Body != nil {
+						if b, err := io.ReadAll(r.Body); len(b) > 0 || err != nil {
+							t.Errorf("%q goes to another connection, %v", b, err)
+						}
+					}
+					if tc.leaves {
+						leave(errors.New("I have left"))
+					}
+					if !tc.rude {
+						return nil, context.Cause(r.Context())
+					}
+					answers++
+					resp, err := stagetest.Respond(200, "")(r)
+					resp.Body = closer{strings.NewReader("to nothing"), &closes}
+					return resp, err
+				}
+			}, server)(stagetest.NewServer(stagetest.Respond(200, "answer")).Next)
+			r := request(t, "http://a.example/", "message").WithContext(ctx)
+			if r.Method = tc.method; r.Method == "GET" {
+				r.Body, r.GetBody, r.ContentLength = nil, nil, 0
+			}
+			resp, err := next(r)
+			if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
+				t.Errorf("error %v, want %v", err, tc.want)
+			}
+			var e *middleware.Error
+			if known := errors.As(err, &e); known != (tc.want == middleware.ErrConnection) || known && (!e.Temporary() || e.Hint == "") {
+				t.Errorf("error %v", err)
+			}
+			if err == nil {
+				if b, err := io.ReadAll(resp.Body); string(b) != "answer" || err != nil {
+					t.Errorf("%q, %v", b, err)
+				}
+			}
+			if got := strings.Join(sent, " "); got != tc.sent || closes != answers {
+				t.Errorf("sent %q, want %q; closed %d answers of %d", got, tc.sent, closes, answers)
+			}
+			if !tc.leaves {
+				return
+			}
+			// The session has counted a message that the server never got.
+			if _, err := next(request(t, "http://a.example/", "message")); err != nil || len(sent) != 4 {
+				t.Errorf("the next message: error %v, sent %q", err, sent)
+			}
+		})
+	}
+}
+
+// A transport that tells of something when the call has ended, as one does that goes
+// on dialling, is not kept waiting.
+func TestToldLate(t *testing.T) {
+	var traces []*httptrace.ClientTrace
+	next := kerbchain.Chain(seal.New(auth(initiator()), seal.Options{}), func(next kerbchain.Next) kerbchain.Next {
+		return func(r *http.Request) (*http.Response, error) {
+			traces = append(traces, httptrace.ContextClientTrace(r.Context()))
+			if len(traces) == 1 {
+				return nil, errors.New("no connection")
+			}
+			return next(r)
+		}
+	}, server)(stagetest.NewServer().Next)
+	for i := range 2 {
+		if _, err := next(request(t, "http://a.example/", "message")); (err != nil) != (i == 0) {
+			t.Fatal(i, err)
+		}
+	}
+	if len(traces) != 3 {
+		t.Fatalf("%d requests, want an empty one that failed, another and the message", len(traces))
+	}
+	for i, trace := range traces {
+		told := make(chan struct{})
+		go func() {
+			trace.GotConn(httptrace.GotConnInfo{Conn: &named{}})
+			trace.GotFirstResponseByte()
+			close(told)
+		}()
+		select {
+		case <-told:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("request %d: the hooks wait", i+1)
+		}
 	}
 }
 

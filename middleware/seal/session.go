@@ -198,7 +198,10 @@ func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
 	resp, err = c.next(out)
 	if w.gone() {
 		closeAnswer(resp)
-		return nil, false, c.r.Context().Err() == nil, &middleware.Error{
+		if ctx := c.r.Context(); ctx.Err() != nil {
+			return nil, false, false, ended.Because(ctx, "seal: sending the message", err)
+		}
+		return nil, false, true, &middleware.Error{
 			Stage: name, Kind: middleware.ErrConnection, Host: host(c.r), Retryable: true, Err: errMoved,
 			Hint: "the server, or a proxy on the way, does not keep connections open, without which there is no session",
 		}
