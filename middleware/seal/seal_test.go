@@ -247,6 +247,76 @@ func TestModes(t *testing.T) {
 	if _, err := seal.ParseMode("sometimes"); err == nil {
 		t.Error("a mode that there is not was taken")
 	}
+	for mode, want := range map[seal.Mode]string{seal.Auto: "auto", seal.Always: "always", seal.Never: "never", -1: "mode -1", 3: "mode 3", 7: "mode 7"} {
+		if got := mode.String(); got != want {
+			t.Errorf("mode %d: %q, want %q", int(mode), got, want)
+		}
+	}
+}
+
+// A request without a URL is for the transport to refuse.
+func TestNoURL(t *testing.T) {
+	refuse := errors.New("no URL")
+	for _, mode := range []seal.Mode{seal.Auto, seal.Always, seal.Never} {
+		r := request(t, "http://a.example/", "message")
+		r.URL = nil
+		_, err := seal.New(nil, seal.Options{Mode: mode})(func(got *http.Request) (*http.Response, error) {
+			if got != r {
+				t.Errorf("%v: another request was sent", mode)
+			}
+			return nil, refuse
+		})(r)
+		if !errors.Is(err, refuse) {
+			t.Errorf("%v: error %v", mode, err)
+		}
+	}
+}
+
+// User info in the URL is no reason not to seal; credentials of the caller's are.
+func TestCredentialsInRequest(t *testing.T) {
+	for name, tc := range map[string]struct {
+		url   string
+		field string
+		want  error
+		says  middleware.CredentialsEvent
+	}{
+		"user info":               {"http://alice:pw@a.example/", "", nil, middleware.CredentialsEvent{Dropped: true}},
+		"own":                     {"http://a.example/", "Authorization", middleware.ErrConfiguration, middleware.CredentialsEvent{}},
+		"own, in lower case":      {"http://a.example/", "authorization", middleware.ErrConfiguration, middleware.CredentialsEvent{}},
+		"own, beside a user info": {"http://alice:pw@a.example/", "Authorization", middleware.ErrConfiguration, middleware.CredentialsEvent{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := stagetest.NewServer(stagetest.Respond(200, "answer"))
+			var said []middleware.CredentialsEvent
+			r := request(t, tc.url, "message")
+			r = r.WithContext(middleware.WithTrace(r.Context(), func(e middleware.Event) {
+				if e, ok := e.(middleware.CredentialsEvent); ok {
+					said = append(said, e)
+				}
+			}))
+			if tc.field != "" {
+				r.Header[tc.field] = []string{"Basic bWU6bWU="}
+			}
+			resp, err := (&http.Client{Transport: kerbchain.Chain(seal.New(auth(initiator()), seal.Options{}), server)(srv.Next)}).Do(r)
+			if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
+				t.Fatalf("error %v", err)
+			}
+			if err == nil {
+				if err := resp.Body.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, r := range srv.Requests() {
+				if r.Auth != "" || tc.want != nil {
+					t.Errorf("sent %+v", r)
+				}
+			}
+			tc.says.Stage, tc.says.Host, tc.says.Field = "seal", "a.example:80", "Authorization"
+			if d := cmp.Diff([]middleware.CredentialsEvent{tc.says}, said); d != "" {
+				t.Errorf("said (-want +got):\n%s", d)
+			}
+		})
+	}
 }
 
 // What the stages that authenticate must bring about, or no message is sent.
@@ -263,30 +333,52 @@ func TestNoSession(t *testing.T) {
 	}
 	ok := stagetest.Bearing(stagetest.ServerOK, stagetest.Respond(200, ""))
 	boom := errors.New("boom")
+	const (
+		nobody = "put preemptive or negotiate, and mutual outside them, into the first argument of seal.New"
+		h1     = "switch HTTP/2 off in the transport"
+		unlike = "security contexts of type *stagetest.Context cannot seal messages"
+	)
 	for name, tc := range map[string]struct {
 		auth   kerbchain.Middleware
 		reply  stagetest.Reply
 		kind   error
 		reason middleware.Reason
 		status int
+		says   string
+		spn    string
 	}{
-		"no stages":                 {nil, ok, middleware.ErrNotVerified, middleware.NoToken, 0},
-		"no mutual stage":           {preemptive.New(initiator(), preemptive.Always(), preemptive.Options{}), ok, middleware.ErrNotVerified, middleware.NoToken, 0},
-		"nobody asked":              {kerbchain.Chain(mutual.New(mutual.Options{Mode: mutual.Optional}), negotiate.New(initiator(), negotiate.Options{})), ok, middleware.ErrNotVerified, middleware.NoToken, 0},
-		"no proof":                  {auth(initiator()), stagetest.Respond(200, ""), middleware.ErrNotVerified, middleware.NoToken, 0},
-		"a wrong token":             {auth(initiator()), stagetest.Bearing("forged", stagetest.Respond(200, "")), middleware.ErrNotVerified, middleware.WrongKey, 0},
-		"contexts that do not seal": {auth(plain), ok, middleware.ErrConfiguration, middleware.ReasonNone, 0},
-		"HTTP/2":                    {kerbchain.Chain(auth(initiator()), h2), ok, middleware.ErrConfiguration, middleware.ReasonNone, 0},
-		"an error":                  {auth(initiator()), stagetest.Fail(boom), boom, middleware.ReasonNone, 0},
-		"401":                       {auth(initiator()), stagetest.Challenge(401, "Negotiate"), nil, middleware.ReasonNone, 401},
-		"a failure":                 {auth(initiator()), stagetest.Respond(503, "busy"), nil, middleware.ReasonNone, 503},
+		"no stages":                 {nil, ok, middleware.ErrNotVerified, middleware.NoToken, 0, nobody, ""},
+		"no mutual stage":           {preemptive.New(initiator(), preemptive.Always(), preemptive.Options{}), ok, middleware.ErrNotVerified, middleware.NoToken, 0, "status 200 to the request that sets up a session", "HTTP/a.example"},
+		"nobody asked":              {kerbchain.Chain(mutual.New(mutual.Options{Mode: mutual.Optional}), negotiate.New(initiator(), negotiate.Options{})), ok, middleware.ErrNotVerified, middleware.NoToken, 0, nobody, ""},
+		"a status below 400":        {nil, stagetest.Respond(399, ""), middleware.ErrNotVerified, middleware.NoToken, 0, nobody, ""},
+		"no proof":                  {auth(initiator()), stagetest.Respond(200, ""), middleware.ErrNotVerified, middleware.NoToken, 0, "", "HTTP/a.example"},
+		"a wrong token":             {auth(initiator()), stagetest.Bearing("forged", stagetest.Respond(200, "")), middleware.ErrNotVerified, middleware.WrongKey, 0, "", "HTTP/a.example"},
+		"contexts that do not seal": {auth(plain), ok, middleware.ErrConfiguration, middleware.ReasonNone, 0, unlike, ""},
+		"HTTP/2":                    {kerbchain.Chain(auth(initiator()), h2), ok, middleware.ErrConfiguration, middleware.ReasonNone, 0, h1, ""},
+		"an error":                  {auth(initiator()), stagetest.Fail(boom), boom, middleware.ReasonNone, 0, "", ""},
+		"400":                       {nil, stagetest.Respond(400, "bad"), nil, middleware.ReasonNone, 400, "", ""},
+		"401":                       {auth(initiator()), stagetest.Challenge(401, "Negotiate"), nil, middleware.ReasonNone, 401, "", ""},
+		"a failure":                 {auth(initiator()), stagetest.Respond(503, "busy"), nil, middleware.ReasonNone, 503, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := stagetest.NewServer(tc.reply)
-			resp, err := seal.New(tc.auth, seal.Options{})(srv.Next)(request(t, "http://a.example/wsman", "message"))
+			var closes []*int
+			resp, err := seal.New(tc.auth, seal.Options{})(func(r *http.Request) (*http.Response, error) {
+				resp, err := srv.Next(r)
+				if err == nil {
+					closes = append(closes, new(int))
+					resp.Body = closer{resp.Body, closes[len(closes)-1]}
+				}
+				return resp, err
+			})(request(t, "http://a.example/wsman", "message"))
 			for _, r := range srv.Requests() {
 				if r.Body != "" {
 					t.Errorf("%q was sent", r.Body)
+				}
+			}
+			for i, n := range closes {
+				if *n == 0 {
+					t.Errorf("answer %d of %d was not closed", i+1, len(closes))
 				}
 			}
 			if tc.status != 0 {
@@ -299,10 +391,33 @@ func TestNoSession(t *testing.T) {
 				return
 			}
 			var e *middleware.Error
-			if !errors.Is(err, tc.kind) || errors.As(err, &e) && e.Reason != tc.reason {
-				t.Errorf("error %v, want %v, reason %v", err, tc.kind, tc.reason)
+			if !errors.Is(err, tc.kind) || errors.As(err, &e) && (e.Reason != tc.reason || e.SPN != tc.spn) || !strings.Contains(fmt.Sprint(err), tc.says) {
+				t.Errorf("error %v, want %v, reason %v, %q, for %q", err, tc.kind, tc.reason, tc.says, tc.spn)
+			}
+			if tc.says != nobody && strings.Contains(fmt.Sprint(err), nobody) {
+				t.Errorf("error %v blames who did sign", err)
 			}
 		})
+	}
+}
+
+// The caller may leave while the answer to the empty request is read, whose
+// connection is then of no use to a message.
+func TestLeavesEarly(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	srv := stagetest.NewServer()
+	next := kerbchain.Chain(seal.New(auth(initiator()), seal.Options{}), onMessage(func(*http.Request) { t.Error("a message was sent") }), func(next kerbchain.Next) kerbchain.Next {
+		return func(r *http.Request) (*http.Response, error) {
+			resp, err := next(r)
+			if err == nil {
+				resp.Body, resp.ContentLength = io.NopCloser(reading(leave)), -1
+			}
+			return resp, err
+		}
+	}, server)(srv.Next)
+	if _, err := next(request(t, "http://a.example/", "message").WithContext(ctx)); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "answer to the empty request") {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -320,6 +435,13 @@ func TestOldContext(t *testing.T) {
 	var e *middleware.Error
 	if !errors.As(err, &e) || e.Reason != middleware.NoToken {
 		t.Errorf("error %v", err)
+	}
+	// Nor does one that the transport names.
+	failed, err := seal.New(nil, seal.Options{})(func(*http.Request) (*http.Response, error) {
+		return stagetest.Respond(503, "busy")(resp.Request)
+	})(request(t, "http://a.example/", "message"))
+	if err != nil || middleware.SecurityOf(failed.Request) != nil {
+		t.Errorf("error %v, or an older context speaks for the answer", err)
 	}
 }
 

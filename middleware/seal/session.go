@@ -79,7 +79,7 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 			c.End(resp)
 			return resp, err
 		}
-		closeAnswer(resp)
+		// The answer, if there is one, has been read.
 	}
 }
 
@@ -176,6 +176,7 @@ var errForgotten = errors.New("it answered an encrypted message so, without proo
 // prove itself.
 func (c *call) unproved(sc middleware.SecurityContext, status int) error {
 	e := c.fail(middleware.NoToken, fmt.Errorf("status %d to the request that sets up a session", status))
+	e.SPN = stage.SPN(sc)
 	if sc == nil {
 		e.Hint = "the server asked for no authentication, or no stage answered it: " +
 			"put preemptive or negotiate, and mutual outside them, into the first argument of seal.New"

@@ -167,27 +167,37 @@ func TestChallengeToTheEmptyRequest(t *testing.T) {
 	}
 }
 
-// After an answer that did not open, or could not be read, nothing more is sent
-// with the context that it should have been sealed with.
+// After an answer that did not open, could not be read, or never came, nothing more
+// is sent with the context that it should have been sealed with, and the message is
+// not sent again.
 func TestBrokenSessionEnds(t *testing.T) {
-	for name, spoil := range map[string]func(*http.Response){
-		"in clear": func(resp *http.Response) { resp.Header.Set("Content-Type", "text/plain") },
-		"breaks off": func(resp *http.Response) {
+	lost := errors.New("lost")
+	for name, spoil := range map[string]func(*http.Response) error{
+		"in clear": func(resp *http.Response) error {
+			resp.Header.Set("Content-Type", "text/plain")
+			return nil
+		},
+		"breaks off": func(resp *http.Response) error {
 			resp.Body = io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))
+			return nil
 		},
-		"a redirect": func(resp *http.Response) {
+		"a redirect": func(resp *http.Response) error {
 			resp.StatusCode, resp.Body, resp.ContentLength = 302, http.NoBody, 0
+			return nil
 		},
+		"lost": func(*http.Response) error { return lost },
 	} {
 		t.Run(name, func(t *testing.T) {
 			sessions, answers := 0, 0
-			next := kerbchain.Chain(seal.New(auth(initiator()), seal.Options{}), func(next kerbchain.Next) kerbchain.Next {
+			next := kerbchain.Chain(seal.New(auth(initiator()), seal.Options{Resend: true}), func(next kerbchain.Next) kerbchain.Next {
 				return func(r *http.Request) (*http.Response, error) {
 					resp, err := next(r)
 					if r.ContentLength == 0 {
 						sessions++
 					} else if answers++; err == nil && answers == 1 {
-						spoil(resp)
+						if err := spoil(resp); err != nil {
+							return nil, err
+						}
 					}
 					return resp, err
 				}
@@ -198,8 +208,8 @@ func TestBrokenSessionEnds(t *testing.T) {
 					t.Fatal(i, resp, err)
 				}
 			}
-			if sessions != 2 {
-				t.Errorf("%d sessions, want 2", sessions)
+			if sessions != 2 || answers != 3 {
+				t.Errorf("%d sessions, want 2; %d messages, want 3", sessions, answers)
 			}
 		})
 	}
