@@ -61,7 +61,7 @@ func (m *memory) learn(t middleware.Target, challenged bool, sc middleware.Secur
 		m.forget(key)
 		return
 	}
-	if sc == nil || sc.Target().Proxy != t.Proxy || keyOf(sc.Target()) != key {
+	if sc == nil || keyOf(sc.Target()) != key {
 		return
 	}
 	m.remember(key, sc.Target().Scheme)
@@ -71,8 +71,7 @@ func (m *memory) remember(k key, s middleware.Scheme) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if e, ok := m.origins[k]; ok {
-		e.Value.(*origin).scheme = s
-		m.order.MoveToFront(e)
+		e.Value.(*origin).scheme = s // choose has moved it
 		return
 	}
 	m.origins[k] = m.order.PushFront(&origin{k, s})

@@ -50,7 +50,8 @@ type Options struct {
 	// NetHTTP says that an [http.Transport] is below, with nothing between that copies
 	// a request's header. A token for https, which is bound to its connection, is then
 	// made once there is one. Without it the first request tells whether that is so,
-	// and is signed twice: before there is a connection, and for it.
+	// and is signed twice: before there is a connection, and for it. So is every
+	// request where the initiator is no [middleware.Identifier].
 	NetHTTP bool
 	// Proxies chooses the proxies that get a token beforehand, in the field
 	// Proxy-Authorization and with requests over plain http alone; nil chooses
@@ -148,7 +149,7 @@ func (s *stage) send(r *http.Request, call middleware.Call) (*http.Response, err
 	} else {
 		resp, err = s.signer.Send(s.next, r, leg.Leg{Number: 1, Body: r.Body, Tokens: tokens})
 	}
-	if err == nil && resp != nil {
+	if resp != nil {
 		learn(call, resp, peers)
 	}
 	return resp, err

@@ -261,6 +261,14 @@ func TestLearned(t *testing.T) {
 			[]stagetest.Reply{stagetest.Challenge(401, "Kerberos"), ok}, []string{a, a},
 			[]string{"", "Kerberos client-1", "Kerberos client-2"},
 		},
+		"another scheme takes its place": {
+			[]stagetest.Reply{stagetest.Challenge(401, "Kerberos"), ok, bare, ok}, []string{a, a, a},
+			[]string{"", "Kerberos client-1", "Kerberos client-2", "client-3", "client-4"},
+		},
+		"a proxy's 407 tells nothing of the server": {
+			[]stagetest.Reply{bare, stagetest.Challenge(407, "Basic realm=x"), ok}, []string{a, a},
+			[]string{"", "client-1", ""},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := stagetest.NewServer(tc.replies...)
@@ -277,20 +285,111 @@ func TestLearned(t *testing.T) {
 	}
 }
 
+// The origin that was used longest ago is forgotten first: signed for, whatever came
+// of it. One that refused counts for nothing.
 func TestLearnedIsCapped(t *testing.T) {
-	srv := stagetest.NewNegotiating()
-	next := stack(new(stagetest.Initiator), preemptive.Learned(), preemptive.Options{MaxOrigins: 2})(srv.Next)
-	// Two requests for an origin that is new or forgotten, else one.
-	for _, step := range []struct {
-		host string
-		want int
-	}{{"a", 2}, {"b", 2}, {"a", 1}, {"c", 2}, {"a", 1}, {"b", 2}, {"c", 2}} {
-		before := len(srv.Requests())
-		if _, err := call(t, next, "http://"+step.host+".example/"); err != nil {
+	type step struct {
+		host, fate string
+		want       int // two requests for an origin that is new or forgotten, else one
+	}
+	for name, tc := range map[string]struct {
+		max   int
+		steps []step
+	}{
+		"one":     {1, []step{{"a", "", 2}, {"a", "", 1}, {"b", "", 2}, {"b", "", 1}, {"a", "", 2}}},
+		"two":     {2, []step{{"a", "", 2}, {"b", "", 2}, {"a", "", 1}, {"c", "", 2}, {"a", "", 1}, {"b", "", 2}, {"c", "", 2}}},
+		"lost":    {2, []step{{"a", "", 2}, {"b", "", 2}, {"a", "lost", 1}, {"c", "", 2}, {"a", "", 1}, {"b", "", 2}}},
+		"refused": {2, []step{{"a", "", 2}, {"a", "refused", 2}, {"b", "", 2}, {"a", "", 2}, {"a", "", 1}, {"b", "", 1}}},
+		"default": {0, []step{{"a", "", 2}, {"b", "", 2}, {"c", "", 2}, {"a", "", 1}, {"b", "", 1}, {"c", "", 1}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lost, fate := errors.New("lost"), ""
+			ok, ask := stagetest.NewNegotiating(), stagetest.Challenge(401, "Negotiate")
+			srv := stagetest.NewServer(func(r *http.Request) (*http.Response, error) {
+				switch fate {
+				case "lost":
+					return nil, lost
+				case "refused":
+					return ask(r)
+				}
+				r = r.Clone(r.Context())
+				r.Body = nil
+				return ok.Next(r)
+			})
+			next := stack(new(stagetest.Initiator), preemptive.Learned(), preemptive.Options{MaxOrigins: tc.max})(srv.Next)
+			for i, step := range tc.steps {
+				before := len(srv.Requests())
+				fate = step.fate
+				if _, err := call(t, next, "http://"+step.host+".example/"); err != nil && !errors.Is(err, lost) {
+					t.Fatal(err)
+				}
+				if got := len(srv.Requests()) - before; got != step.want {
+					t.Errorf("step %d, %s: %d requests, want %d", i+1, step.host, got, step.want)
+				}
+			}
+		})
+	}
+}
+
+// What was signed for another origin, as behind a stage that goes elsewhere, tells
+// nothing of the one that was asked.
+func TestLearnedElsewhere(t *testing.T) {
+	in, srv := new(stagetest.Initiator), stagetest.NewNegotiating()
+	next := kerbchain.Chain(preemptive.New(in, preemptive.Learned(), preemptive.Options{}), func(next kerbchain.Next) kerbchain.Next {
+		return func(r *http.Request) (*http.Response, error) {
+			there := r.Clone(r.Context())
+			there.URL.Host = "b.example"
+			return next(there)
+		}
+	}, negotiate.New(in, negotiate.Options{}))(srv.Next)
+	for range 2 {
+		if _, err := call(t, next, "http://a.example/"); err != nil {
 			t.Fatal(err)
 		}
-		if got := len(srv.Requests()) - before; got != step.want {
-			t.Errorf("%s: %d requests, want %d", step.host, got, step.want)
+	}
+	if d := cmp.Diff([]string{"", "client-1", "", "client-2"}, auths(srv)); d != "" {
+		t.Errorf("tokens (-want +got):\n%s", d)
+	}
+}
+
+// What is no request, and what is no response, are left to those who made them.
+func TestNothingThere(t *testing.T) {
+	for name, p := range map[string]preemptive.Policy{"always": preemptive.Always(), "learned": preemptive.Learned(), "nil": nil} {
+		reached := 0
+		next := preemptive.New(new(stagetest.Initiator), p, preemptive.Options{Proxies: p, Proxy: via("http://proxy.example:3128")})(func(*http.Request) (*http.Response, error) {
+			reached++
+			return nil, nil
+		})
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://a.example/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if resp, err := next(r); resp != nil || err != nil {
+				t.Errorf("%s: %v, %v", name, resp, err)
+			}
+			r = r.Clone(r.Context())
+			r.URL = nil
+		}
+		if reached != 2 {
+			t.Errorf("%s: the transport was asked %d times", name, reached)
+		}
+	}
+}
+
+// An older context that the transport names does not speak for a response.
+func TestOldContext(t *testing.T) {
+	next := stack(new(stagetest.Initiator), preemptive.Always(), preemptive.Options{})(stagetest.NewNegotiating().Next)
+	old, err := call(t, next, "http://a.example/")
+	if err != nil || middleware.SecurityOf(old.Request) == nil {
+		t.Fatal(old, err)
+	}
+	for name, p := range map[string]preemptive.Policy{"learned": preemptive.Learned(), "nil": nil} {
+		resp, err := call(t, preemptive.New(new(stagetest.Initiator), p, preemptive.Options{})(func(r *http.Request) (*http.Response, error) {
+			return stagetest.Respond(200, "ok")(old.Request)
+		}), "http://a.example/")
+		if err != nil || middleware.SecurityOf(resp.Request) != nil {
+			t.Errorf("%s: error %v, signed by %v", name, err, middleware.SecurityOf(resp.Request))
 		}
 	}
 }

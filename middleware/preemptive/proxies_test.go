@@ -27,6 +27,9 @@ func TestProxies(t *testing.T) {
 	always, none := preemptive.Always(), preemptive.Hosts()
 	direct := func(*http.Request) (*url.URL, error) { return nil, nil }
 	failing := func(*http.Request) (*url.URL, error) { return nil, errors.New("no idea") }
+	unsure := func(*http.Request) (*url.URL, error) {
+		return &url.URL{Scheme: "http", Host: "proxy.example:3128"}, errors.New("no idea")
+	}
 	for name, tc := range map[string]struct {
 		origins preemptive.Policy
 		o       preemptive.Options
@@ -44,6 +47,7 @@ func TestProxies(t *testing.T) {
 		"no function":       {nil, preemptive.Options{Proxies: always}, "http://origin.example/", nil, stagetest.Request{}, nil},
 		"direct":            {nil, preemptive.Options{Proxies: always, Proxy: direct}, "http://origin.example/", nil, stagetest.Request{}, nil},
 		"not known":         {nil, preemptive.Options{Proxies: always, Proxy: failing}, "http://origin.example/", nil, stagetest.Request{}, nil},
+		"not sure":          {nil, preemptive.Options{Proxies: always, Proxy: unsure}, "http://origin.example/", nil, stagetest.Request{}, nil},
 		"https":             {nil, preemptive.Options{Proxies: always, Proxy: via(proxy)}, "https://origin.example/", nil, stagetest.Request{}, nil},
 		"https, a proxy of https": {nil, preemptive.Options{Proxies: always, Proxy: via("https://proxy.example")}, "http://origin.example/", nil, stagetest.Request{Proxy: "Negotiate client-1"}, []middleware.Target{
 			{Scheme: middleware.Negotiate, Host: "proxy.example", Port: "443", Secure: true, Proxy: true},
