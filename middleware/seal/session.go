@@ -155,8 +155,17 @@ func (c *call) introduce() (*watch, *http.Response, error) {
 	for _, field := range []string{"Connection", "Content-Length", "Expect"} {
 		out.Header.Del(field)
 	}
-	resp, err := c.signed(out)
+	resp, err := answered(c.signed, out)
 	return w, resp, err
+}
+
+// answered returns what next makes of r, which is an error if it is nothing.
+func answered(next kerbchain.Next, r *http.Request) (*http.Response, error) {
+	resp, err := next(r)
+	if resp == nil && err == nil {
+		err = errors.New("seal: the transport returned neither a response nor an error")
+	}
+	return resp, err
 }
 
 // explain tells of a message that was answered with a challenge.
@@ -196,7 +205,7 @@ func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
 	}
 	c.sent++
 	middleware.Emit(c.r.Context(), middleware.SendEvent{Stage: name, Host: host(c.r), Leg: c.sent, Again: c.sent > 1})
-	resp, err = c.next(out)
+	resp, err = answered(c.next, out)
 	if w.gone() {
 		closeAnswer(resp)
 		if ctx := c.r.Context(); ctx.Err() != nil {

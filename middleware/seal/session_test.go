@@ -214,3 +214,31 @@ func TestBrokenSessionEnds(t *testing.T) {
 		})
 	}
 }
+
+// A transport, or a stage below, that returns neither a response nor an error makes
+// an error, and the session is over.
+func TestNothingReturned(t *testing.T) {
+	for _, what := range []string{"the empty request", "a message"} {
+		t.Run(what, func(t *testing.T) {
+			sessions, messages := 0, 0
+			next := kerbchain.Chain(seal.New(auth(initiator()), seal.Options{Resend: true}), func(next kerbchain.Next) kerbchain.Next {
+				return func(r *http.Request) (*http.Response, error) {
+					n := &messages
+					if r.ContentLength == 0 {
+						n = &sessions
+					}
+					if *n++; *n == 1 && (n == &sessions) == (what == "the empty request") {
+						return nil, nil
+					}
+					return next(r)
+				}
+			}, server)(stagetest.NewServer(stagetest.Respond(200, "answer")).Next)
+			if resp, err := next(request(t, "http://a.example/", "message")); resp != nil || err == nil {
+				t.Errorf("%v, %v", resp, err)
+			}
+			if _, err := next(request(t, "http://a.example/", "message")); err != nil || sessions != 2 {
+				t.Errorf("the next message: error %v, %d sessions", err, sessions)
+			}
+		})
+	}
+}
