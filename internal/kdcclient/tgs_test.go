@@ -533,3 +533,46 @@ func TestTGSReplyNames(t *testing.T) {
 		}
 	}
 }
+
+// What to try after a refusal depends on what was asked for, and on who can log in anew:
+// to run kinit is for caches alone.
+func TestTGSHints(t *testing.T) {
+	k := newScripted(t, realmA).start()
+	c := client(Options{}, k)
+	tgt, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password), RenewLife: 20 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := map[int32]string{ // and what is said of each in any case
+		krb.CodePolicy: "policy", krb.CodeBadOption: "renew", krb.CodeTicketExpired: "expired", krb.CodeBadIntegrity: "cannot open our ticket-granting ticket",
+		krb.CodeNotUs: "cannot open our ticket-granting ticket", krb.CodeTicketNotYet: "clock", krb.CodeServerUnknown: "no service principal", krb.CodeGeneric: "",
+	}
+	for code, says := range codes {
+		k.edit(func() {
+			k.before = func(r *request) ([][]byte, bool) { return [][]byte{k.refuse(r, code, nil)}, true }
+		})
+		for _, o := range []TGSOptions{{}, {Login: true}, {Renew: true}, {Renew: true, Login: true}} {
+			server := web
+			if o.Renew {
+				server = krb.Principal{}
+			}
+			_, err := c.TGS(t.Context(), tgt, server, o)
+			e := failure(t, err)
+			dead := code == krb.CodeTicketExpired || code == krb.CodeBadIntegrity || code == krb.CodeNotUs
+			kinit := dead && !o.Login
+			if o.Renew && (code == krb.CodeBadOption || code == krb.CodeTicketExpired) {
+				kinit = true
+			}
+			if n := strings.Count(e.Hint, "run kinit"); n != map[bool]int{true: 1}[kinit] || !strings.Contains(e.Hint, says) {
+				t.Errorf("%s, renew %v, login %v: %q", krb.ErrorName(code), o.Renew, o.Login, e.Hint)
+			}
+		}
+	}
+	k.edit(func() {
+		k.before = func(r *request) ([][]byte, bool) { return [][]byte{k.refuse(r, krb.CodeEtypeNoSupport, nil)}, true }
+	})
+	_, err = c.TGS(t.Context(), tgt, web, TGSOptions{Etypes: []int32{17, 20}})
+	if !strings.Contains(err.Error(), "for session keys of types aes128-cts-hmac-sha1-96 aes256-cts-hmac-sha384-192") {
+		t.Errorf("%v", err)
+	}
+}
