@@ -25,6 +25,7 @@ type watch struct {
 	cancel context.CancelCauseFunc // with want
 
 	mu    sync.Mutex
+	over  bool
 	last  net.Conn
 	moved bool
 	dead  bool          // the last one had been used before, and no byte of an answer came
@@ -40,6 +41,9 @@ func (w *watch) on(r *http.Request) *http.Request {
 func (w *watch) gotConn(info httptrace.GotConnInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.over {
+		return
+	}
 	w.last, w.dead = info.Conn, info.Reused
 	if w.want != nil && !same(w.want, info.Conn) {
 		w.moved = true
@@ -68,10 +72,14 @@ func (w *watch) lost(err error) bool {
 	return w.dead
 }
 
-func (w *watch) conn() net.Conn {
+// end ends the watch, and returns the last connection. A trace lives as long as the
+// request that an answer names, and must not keep a connection alive.
+func (w *watch) end() net.Conn {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.last
+	last := w.last
+	w.over, w.last = true, nil
+	return last
 }
 
 func (w *watch) gone() bool {

@@ -8,10 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
@@ -253,6 +255,43 @@ func TestToldLate(t *testing.T) {
 		case <-told:
 		case <-time.After(20 * time.Second):
 			t.Fatalf("request %d: the hooks wait", i+1)
+		}
+	}
+}
+
+// An answer that an application keeps does not keep the connection alive that it came
+// on, even if the transport tells of it again.
+func TestAnswerKeepsNoConnection(t *testing.T) {
+	for _, status := range []int{401, 503} {
+		for _, late := range []bool{false, true} {
+			var made weak.Pointer[named]
+			var trace *httptrace.ClientTrace
+			tell := func() {
+				conn := &named{}
+				made = weak.Make(conn)
+				trace.GotConn(httptrace.GotConnInfo{Conn: conn})
+			}
+			resp, err := seal.New(auth(initiator()), seal.Options{})(func(r *http.Request) (*http.Response, error) {
+				trace = httptrace.ContextClientTrace(r.Context())
+				tell()
+				return stagetest.Respond(status, "no")(r)
+			})(request(t, "http://a.example/", "message"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if late {
+				tell()
+			}
+			for range 100 {
+				if runtime.GC(); made.Value() == nil {
+					break
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			if made.Value() != nil {
+				t.Errorf("status %d, told late %t: the connection is kept", status, late)
+			}
+			runtime.KeepAlive(resp)
 		}
 	}
 }

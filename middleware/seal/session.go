@@ -115,6 +115,7 @@ func (c *call) establish() (*http.Response, error) {
 		// looks alive. The request carries nothing that must not be done twice.
 		w, resp, err = c.introduce()
 	}
+	conn := w.end()
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +141,7 @@ func (c *call) establish() (*http.Response, error) {
 	if _, err := replay.Drain(resp, drainLimit, replay.DefaultPatience); c.r.Context().Err() != nil {
 		return nil, ended.Because(c.r.Context(), "seal: reading the answer to the empty request", err)
 	}
-	c.peer = peer{origin(c.r), w.conn(), sc, sealer, time.Now()}
+	c.peer = peer{origin(c.r), conn, sc, sealer, time.Now()}
 	return nil, nil
 }
 
