@@ -248,11 +248,21 @@ func (m *matrix) service(t *testing.T, s service) {
 			for _, status := range s.statuses {
 				number++
 				name := strconv.Itoa(number)
-				c := &combination{m: m, s: s, sub: sub, mode: mode, status: status, handler: m.realm.Handler(spn, s.web),
-					url: fmt.Sprintf("%s/%s/%d", server.URL(), name, status)}
-				all.Store(name, c)
-				c.run(t, server)
-				all.Delete(name)
+				for tries := 3; ; {
+					tries--
+					c := &combination{m: m, s: s, sub: sub, mode: mode, status: status, handler: m.realm.Handler(spn, s.web),
+						url: fmt.Sprintf("%s/%s/%d", server.URL(), name, status)}
+					all.Store(name, c)
+					diff, late := c.run(t, server)
+					all.Delete(name)
+					if late && tries > 0 {
+						continue
+					}
+					if diff != "" {
+						t.Errorf("%+v, mutual %v, status %d, %s", sub, mode, status, diff)
+					}
+					break
+				}
 			}
 		}
 	}
@@ -284,7 +294,11 @@ func (c *combination) serve(w http.ResponseWriter, r *http.Request) {
 	c.handler.ServeHTTP(w, r)
 }
 
-func (c *combination) run(t *testing.T, server *fakekdc.Server) {
+// run returns where the oracle was wrong. Late says that there were more connections
+// than by the oracle. That may not be the stages' doing: net/http gives a connection up
+// of which it has not heard within 50 ms that the request was written, as on a machine
+// that is busy with other things. Whatever stages do they do again.
+func (c *combination) run(t *testing.T, server *fakekdc.Server) (diff string, late bool) {
 	var conns meter
 	tr := conns.on(server.Transport())
 	if c.s.facts.proxy {
@@ -307,14 +321,16 @@ func (c *combination) run(t *testing.T, server *fakekdc.Server) {
 		got.Conns = conns.total() - before
 		got.Contexts, got.Requests, got.Tokens = int(c.contexts.Load()), int(c.requests.Load()), int(c.signed.Load())
 		want := oracle(c.sub, c.mode, c.s.facts, c.status, used, proved)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%+v, mutual %v, status %d, call %d (-want +got):\n%s", c.sub, c.mode, c.status, call+1, diff)
+		if d := cmp.Diff(want, got); d != "" {
+			diff += fmt.Sprintf("call %d (-want +got):\n%s", call+1, d)
+			late = late || got.Conns > want.Conns
 		}
 		// A response that is refused costs a connection, but for HTTP/2.
 		used = c.s.server.HTTP2 || want.Body == "whole" || want.Body == "empty"
 		proved = used && c.s.facts.bound && (c.sub.preemptive || c.sub.negotiate)
 	}
 	conns.drained(t, tr.CloseIdleConnections)
+	return diff, late
 }
 
 // stack is the standard one, without the stages that the subset does not have.
