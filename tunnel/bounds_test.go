@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"testing"
@@ -27,8 +28,16 @@ func TestMemory(t *testing.T) {
 	at := func(host string) middleware.Target {
 		return middleware.TargetOf(&url.URL{Scheme: "http", Host: host + ":3128"})
 	}
-	for i := range 3 * maxProxies {
+	for i := range maxProxies {
 		m.put(at(fmt.Sprint("p", i)), middleware.Negotiate)
+	}
+	for i := range maxProxies {
+		if _, ok := m.get(at(fmt.Sprint("p", i))); !ok {
+			t.Fatalf("proxy %d of %d is forgotten", i, maxProxies)
+		}
+	}
+	for i := range 3 * maxProxies {
+		m.put(at(fmt.Sprint("q", i)), middleware.Negotiate)
 	}
 	if n := len(m.schemes); n > maxProxies {
 		t.Errorf("%d proxies", n)
@@ -41,5 +50,53 @@ func TestMemory(t *testing.T) {
 	secure.Secure = true
 	if _, ok := m.get(secure); ok {
 		t.Error("an https proxy is another one")
+	}
+}
+
+// What an error says of a proxy's answer.
+func TestConnectErrorText(t *testing.T) {
+	for want, e := range map[string]*ConnectError{
+		"CONNECT a:443: 403 Forbidden": {Target: "a:443", Status: 403},
+		"CONNECT a:443: 599":           {Target: "a:443", Status: 599},
+		"CONNECT a:443: 407 Proxy Authentication Required, offering nothing":                 {Target: "a:443", Status: 407},
+		"CONNECT a:443: 407 Proxy Authentication Required, offering Basic, Negotiate, other": {Target: "a:443", Status: 407, Schemes: offered([]string{`basic realm="x"`, "Negotiate, BASIC", "X y, Negotiate", "Z"})},
+	} {
+		if e.Error() != want {
+			t.Errorf("got  %s\nwant %s", e, want)
+		}
+	}
+	for p, want := range map[Proof]string{ProofOptional: "optional", ProofRequired: "required", ProofDisabled: "disabled", -1: "proof -1", 3: "proof 3"} {
+		if got := p.String(); got != want {
+			t.Errorf("%d: %s, want %s", int(p), got, want)
+		}
+	}
+}
+
+// A token that could not be made is of the kind that its maker says, and for the proxy.
+func TestNoTokenFromInitiator(t *testing.T) {
+	proxy := targetOf(&url.URL{Scheme: "http", Host: "proxy.example:3128"})
+	plain := errors.New("plain")
+	for name, tc := range map[string]struct {
+		err  error
+		kind error
+		hint string
+	}{
+		"an error of somebody's":   {plain, middleware.ErrToken, ""},
+		"of a kind":                {&middleware.Error{Kind: middleware.ErrCredentials, Err: plain, Hint: "theirs"}, middleware.ErrCredentials, "theirs"},
+		"of none":                  {&middleware.Error{Err: plain, Hint: "theirs"}, middleware.ErrToken, "theirs"},
+		"no bindings":              {middleware.ErrNoBindings, middleware.ErrToken, hintBindings},
+		"no bindings, with a hint": {&middleware.Error{Kind: middleware.ErrConfiguration, Err: middleware.ErrNoBindings, Hint: "theirs"}, middleware.ErrConfiguration, hintBindings},
+	} {
+		e := noToken(tc.err, proxy)
+		if e.Kind != tc.kind || e.Hint != tc.hint || !errors.Is(e, tc.err) || e.Host != "proxy.example:3128" || e.Stage != "tunnel" {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+}
+
+// Without a transport there is one, whose proxy is the environment's.
+func TestNoTransport(t *testing.T) {
+	if got := New(nil, nil, Options{}); got.base == nil || got.proxy == nil || got.base.Proxy == nil {
+		t.Errorf("%+v", got)
 	}
 }
