@@ -113,7 +113,7 @@ func (c *call) spoilt(resp *http.Response) bool {
 	if c.watch == nil || !hasBody(c.r) {
 		return false
 	}
-	long := c.r.ContentLength < 0 || c.r.ContentLength > readAnyway
+	long := c.r.ContentLength <= 0 || c.r.ContentLength > readAnyway
 	return resp.StatusCode == http.StatusProxyAuthRequired || expects(c.r) || long && c.body.Cut()
 }
 

@@ -122,9 +122,11 @@ func TestSpoiltConnections(t *testing.T) {
 		"401, early, short":          {64<<10 - 1, "GetBody", true, 401, true},
 		"401, early, long":           {64 << 10, "GetBody", true, 401, false},
 		"401, early, unknown length": {64 << 10, "GetBody of unknown length", true, 401, false},
+		"401, early, length not set": {64 << 10, "length not set", true, 401, false},
 		"401, Expect":                {1, "Expect", true, 401, false},
 		"407, late":                  {1, "GetBody", false, 407, false},
 		"407, late, no body":         {0, "", false, 407, true},
+		"407, late, NoBody":          {0, "NoBody", false, 407, true},
 		"401, early, no body":        {0, "", true, 401, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -174,11 +176,18 @@ func TestSpoiltConnections(t *testing.T) {
 			defer tr.CloseIdleConnections()
 			r := request(t, http.MethodPost, addr, "")
 			expects := tc.kind == "Expect"
-			if expects {
+			switch tc.kind {
+			case "Expect":
 				tr.ExpectContinueTimeout = time.Minute
 				kinds["GetBody"].make(t, r, tc.size)
 				r.Header.Set("Expect", "100-continue")
-			} else if tc.kind != "" {
+			case "length not set": // as http.NewRequest leaves it for a reader that it does not know
+				kinds["GetBody"].make(t, r, tc.size)
+				r.ContentLength = 0
+			case "NoBody":
+				r.Body = http.NoBody
+			case "":
+			default:
 				kinds[tc.kind].make(t, r, tc.size)
 			}
 			if tc.early && r.Body != nil && !expects {
