@@ -34,12 +34,14 @@ type flight struct {
 	cancel  context.CancelCauseFunc // ends the context of sent
 	sending func(net.Conn, []Token) // nil for nobody
 	outer   *flight                 // of the leg that this one is part of
+	first   []Token                 // those that Send was given
 	sure    bool                    // the request will bear a token for its origin server
 	over    atomic.Bool             // Send has returned
 
 	mu     sync.Mutex
 	tokens []Token // those that sent bears now
 	made   [2]bool // which of them were made on a connection
+	undone [2]bool // which were, and then taken off for another one
 	conns  int     // connections that sent was given to
 	hop    string  // host:port that the transport goes to first; empty if it does not tell
 	passed bool    // a proxy there would pass a token on to another host: none that may be left out is made
@@ -66,7 +68,7 @@ func (f *flight) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.over.Store(true)
-	f.landed, f.sent, f.tokens, f.sending = true, nil, nil, nil
+	f.landed, f.sent, f.first, f.tokens, f.sending = true, nil, nil, nil, nil
 }
 
 // around returns the flight that a leg of r is part of. Those that are over are of
@@ -111,12 +113,12 @@ func (f *flight) getConn(hop string) {
 		return
 	}
 	f.hop, f.passed = hop, false
-	for _, t := range f.tokens {
+	for i, t := range f.tokens {
 		target := t.Context.Target()
 		if target.Proxy || target.Secure || hostname.Same(hop, target.Host, target.Port) {
 			continue
 		}
-		if asked, ok := passedOn(f.sent, target); !ok && t.optional() != nil {
+		if asked, ok := passedOn(f.sent, target); !ok && f.first[i].optional() != nil {
 			f.passed = true
 		} else if !ok {
 			f.fail(&middleware.Error{
@@ -184,19 +186,21 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 			continue
 		}
 		target := t.Context.Target()
-		when := t.optional()
-		if when != nil && f.passed {
-			continue
-		}
+		when := f.first[i].optional()
 		if when != nil {
-			var ok bool
-			if target, ok = when(info.Conn); !ok {
+			ok := !f.passed
+			if ok && t.pending() {
+				target, ok = when(info.Conn)
+			}
+			if !ok {
+				fresh[i] = f.undo(i)
 				continue
 			}
 		}
 		again, err := f.again(t, target, state)
 		if err != nil && when != nil || t.pending() && errors.Is(err, middleware.ErrNoBindings) {
-			continue // the server is to ask, if it wants a token
+			fresh[i] = f.undo(i) // the server is to ask, if it wants a token
+			continue
 		}
 		if err == nil && f.minds(again.Context) {
 			err = other(f.signer.Stage, target)
@@ -207,20 +211,30 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 			return
 		}
 		fresh[i], changed = again, append(changed, i)
-		f.made[i] = true
+		f.made[i], f.undone[i] = true, false
 	}
+	first := len(changed) > 0 && f.tokens[changed[0]].pending()
+	f.tokens = fresh
 	if len(changed) > 0 {
 		for _, i := range changed {
 			f.sent.Header.Set(field(fresh[i]), value(fresh[i]))
 			middleware.ReplaceSecurity(f.sent, fresh[i].Context)
 		}
-		first := f.tokens[changed[0]].pending()
-		f.tokens = fresh
 		f.emit(!first)
 	}
 	if f.sending != nil {
 		f.sending(info.Conn, f.tokens)
 	}
+}
+
+// undo takes a token that need not be off again, if it was made for the connection
+// before, and returns what stands for it.
+func (f *flight) undo(i int) Token {
+	if t := f.tokens[i]; !t.pending() {
+		f.sent.Header.Del(field(t))
+		f.made[i], f.undone[i] = false, true
+	}
+	return f.first[i]
 }
 
 // fail gives up: a hook has no way to return an error but to end the request.

@@ -140,7 +140,7 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 		}
 	}
 	ctx, cancel := context.WithCancelCause(signed.Context())
-	f := &flight{signer: s, ctx: r.Context(), number: l.Number, tokens: l.Tokens, sending: l.Sending, cancel: cancel, outer: outer}
+	f := &flight{signer: s, ctx: r.Context(), number: l.Number, first: l.Tokens, tokens: l.Tokens, sending: l.Sending, cancel: cancel, outer: outer}
 	f.sure = slices.ContainsFunc(l.Tokens, Token.surely)
 	defer f.end()
 	ctx = context.WithValue(ctx, flightKey{}, f)
@@ -178,8 +178,8 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 		cancel(nil)
 		return nil, err
 	}
-	f.heed(l.Tokens, resp)
-	resp.Request = f.answered(resp.Request, r, signed, l.Tokens)
+	f.heed(resp)
+	resp.Request = f.answered(resp.Request, r, signed)
 	// Until then ending the context would tear the body.
 	stage.OnClose(resp, sent.Body != nil && sent.Body != http.NoBody, func() { cancel(nil) })
 	return resp, nil
@@ -196,7 +196,7 @@ func value(t Token) string { return stage.Value(t.Context, t.Bytes) }
 // and without the end of our context. Where that is nothing that was made of what
 // we sent, such as an older request of a transport that keeps responses, its
 // context tells of another exchange than this one, and is left out.
-func (f *flight) answered(named, r, signed *http.Request, tokens []Token) *http.Request {
+func (f *flight) answered(named, r, signed *http.Request) *http.Request {
 	var out *http.Request
 	if named != nil && f.carried(named) {
 		out = named.WithContext(stage.Outlive(signed.Context(), named.Context()))
@@ -215,7 +215,10 @@ func (f *flight) answered(named, r, signed *http.Request, tokens []Token) *http.
 		out = named.WithContext(signed.Context())
 	}
 	out.Header = named.Header.Clone()
-	for _, t := range tokens {
+	for i, t := range f.first {
+		if f.undone[i] { // then it did not sign what was sent
+			out = middleware.ReserveSecurity(out, t.Context.Target().Proxy)
+		}
 		name := field(t)
 		if own, ok := r.Header[name]; ok && out.Header != nil {
 			out.Header[name] = append([]string(nil), own...)

@@ -243,6 +243,7 @@ func TestSignAgain(t *testing.T) {
 		"no handshake, a certificate":     {[]middleware.Target{https}, []*tls.ConnectionState{early}, "client-1", "", nil, 0},
 		"known without a certificate":     {[]middleware.Target{on(empty)}, []*tls.ConnectionState{a}, "client-2", "", a, 1},
 		"known, connection without TLS":   {[]middleware.Target{on(a)}, []*tls.ConnectionState{nil}, "client-1", "", a, 0},
+		"known, then without TLS":         {[]middleware.Target{on(a)}, []*tls.ConnectionState{a, nil}, "client-2", "", a, 1},
 		"proxy, never bound":              {[]middleware.Target{proxy}, []*tls.ConnectionState{a}, "", "client-1", nil, 0},
 		"proxy, second connection":        {[]middleware.Target{proxy}, []*tls.ConnectionState{a, a}, "", "client-2", nil, 1},
 		"both, one bound":                 {[]middleware.Target{https, proxy}, []*tls.ConnectionState{a}, "client-3", "client-2", a, 1},

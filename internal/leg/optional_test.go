@@ -3,15 +3,20 @@ package leg_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -33,12 +38,14 @@ func (w watched) Close() error {
 func TestLater(t *testing.T) {
 	unbound := &middleware.Error{Stage: "fake", Kind: middleware.ErrNoBindings}
 	down := &middleware.Error{Stage: "fake", Kind: middleware.ErrKDC}
+	const proxy = "proxy.example:3128"
 	for name, tc := range map[string]struct {
 		must   bool
 		when   []bool  // for each connection
 		fails  []error // of making a token, in turn
 		host   string  // that the request names
 		hop    string  // that the transport goes to, if it tells
+		next   string  // that it goes to thereafter
 		sent   string  // "-" for nothing at all
 		closed int     // connections
 		want   error
@@ -50,6 +57,13 @@ func TestLater(t *testing.T) {
 		"not wanted":                 {when: []bool{false}, sent: "", told: []int{0}},
 		"wanted on the second":       {when: []bool{false, true}, sent: "client-1", events: []bool{false}, told: []int{0, 8}},
 		"wanted on both":             {when: []bool{true, true}, sent: "client-2", events: []bool{false, true}, told: []int{8, 8}},
+		"not asked of the second":    {when: []bool{true, false}, sent: "client-2", events: []bool{false, true}, told: []int{8, 8}},
+		"none, then wanted again":    {when: []bool{true, true, true}, fails: []error{nil, down}, sent: "client-3", events: []bool{false, false}, told: []int{8, 0, 8}},
+		"none, then not wanted":      {when: []bool{true, true, false}, fails: []error{nil, down}, sent: "", events: []bool{false}, told: []int{8, 0, 0}},
+		"none for the second":        {when: []bool{true, true}, fails: []error{nil, down}, sent: "", events: []bool{false}, told: []int{8, 0}},
+		"none bound for the second":  {when: []bool{true, true}, fails: []error{nil, unbound}, sent: "", events: []bool{false}, told: []int{8, 0}},
+		"then by a proxy":            {when: []bool{true, true}, hop: "origin.example:80", next: proxy, host: "other.example", sent: "", events: []bool{false}, told: []int{8, 0}},
+		"then not by a proxy":        {when: []bool{true, true}, hop: proxy, next: "origin.example:80", host: "other.example", sent: "client-1", events: []bool{false}, told: []int{0, 8}},
 		"none to be had":             {when: []bool{true}, fails: []error{down}, sent: "", told: []int{0}},
 		"by a proxy, for its host":   {when: []bool{true}, hop: "proxy.example:3128", sent: "client-1", events: []bool{false}, told: []int{8}},
 		"by a proxy, for another":    {when: []bool{true}, hop: "proxy.example:3128", host: "other.example", sent: "", told: []int{0}},
@@ -58,6 +72,8 @@ func TestLater(t *testing.T) {
 		"must, none without binding": {must: true, when: []bool{true}, fails: []error{unbound}, sent: "", told: []int{0}},
 		"must, none to be had":       {must: true, when: []bool{true}, fails: []error{down}, sent: "-", closed: 1, want: middleware.ErrKDC},
 		"must, by a proxy":           {must: true, when: []bool{true}, hop: "proxy.example:3128", host: "other.example", sent: "-", closed: 1, want: middleware.ErrHost},
+		"must, none for the second":  {must: true, when: []bool{true, true}, fails: []error{nil, down}, sent: "-", closed: 1, want: middleware.ErrKDC, events: []bool{false}, told: []int{8}},
+		"must, none, then a proxy":   {must: true, when: []bool{true, true}, fails: []error{down}, hop: "origin.example:80", next: proxy, host: "other.example", sent: "-", closed: 2, want: middleware.ErrKDC},
 		"must, by a proxy, twice":    {must: true, when: []bool{true, true}, hop: "proxy.example:3128", host: "other.example", sent: "-", closed: 2, want: middleware.ErrHost},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,6 +106,9 @@ func TestLater(t *testing.T) {
 					trace.GetConn(tc.hop)
 				}
 				for conn = range tc.when {
+					if conn == 1 && tc.next != "" {
+						trace.GetConn(tc.next)
+					}
 					trace.GotConn(httptrace.GotConnInfo{Conn: watched{closes: &closed}})
 				}
 				if err := context.Cause(r.Context()); err != nil {
@@ -100,9 +119,16 @@ func TestLater(t *testing.T) {
 				return srv.Next(r)
 			}, r, leg.Leg{Number: 1, Tokens: []leg.Token{token}, Sending: func(_ net.Conn, tokens []leg.Token) {
 				told = append(told, len(tokens[0].Bytes))
+				if tokens[0].Context.Verified() {
+					t.Error("what was not sent yet is verified")
+				}
 			}})
 			if resp != nil {
 				resp.Body.Close()
+				sc, _ := middleware.SecurityOf(resp.Request).(*stagetest.Context)
+				if sc == nil != (tc.sent == "") || sc != nil && sc.Name() != tc.sent {
+					t.Errorf("the answer is said to be to what %v signed", sc)
+				}
 			}
 			if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
 				t.Errorf("error %v, want %v", err, tc.want)
@@ -320,19 +346,207 @@ func TestNotSignedAfterAll(t *testing.T) {
 }
 
 // A leg within which another one was sent watches connections no more, not even which
-// way they go.
+// way they go; nor does one within which a response of another one was followed by a
+// third.
 func TestOuterLegIsOver(t *testing.T) {
-	inner := signing(new(stagetest.Initiator), false)
-	srv := stagetest.NewServer()
+	for name, legs := range map[string]int{"one within": 1, "two within": 2} {
+		for _, later := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, signed later %t", name, later), func(t *testing.T) {
+				out := new(stagetest.Initiator)
+				outer := leg.Signer{Initiator: out, Stage: "outer"}
+				inner := signing(new(stagetest.Initiator), false)
+				r := request(t, http.MethodGet, "http://origin.example/", "")
+				r.Host = "other.example"
+				target := middleware.TargetOf(r.URL)
+				token := outer.Later(target)
+				if !later {
+					var err error
+					if token, err = outer.First(t.Context(), target); err != nil {
+						t.Fatal(err)
+					}
+				}
+				resp, err := outer.Send(func(r *http.Request) (*http.Response, error) {
+					again := r.Clone(r.Context())
+					again.Host = ""
+					for n := 1; ; n++ {
+						resp, err := inner(func(sent *http.Request) (*http.Response, error) {
+							if pending, must := leg.Pending(r); pending || must {
+								t.Error("the outer leg is said to be going to sign")
+							}
+							if n == legs {
+								trace := httptrace.ContextClientTrace(sent.Context())
+								trace.GetConn("proxy.example:3128")
+								trace.GotConn(httptrace.GotConnInfo{})
+								trace.GotConn(httptrace.GotConnInfo{})
+							}
+							return stagetest.NewServer().Next(sent)
+						})(again)
+						if n == legs || err != nil {
+							return resp, err
+						}
+						finish(t, resp, nil)
+						again = resp.Request
+					}
+				}, r, leg.Leg{Number: 1, Tokens: []leg.Token{token}})
+				finish(t, resp, err)
+				if n := len(out.Contexts()); later && n != 0 || !later && n != 1 {
+					t.Errorf("the outer leg signed %d times", n)
+				}
+			})
+		}
+	}
+}
+
+// Whether a transport tells of its connections in time, and whose header it sends, is
+// learnt from what was made anew on one; the answer names what signed the request that
+// was sent.
+func TestWhatWasSent(t *testing.T) {
+	secure := middleware.Target{Host: "origin.example", Port: "443", Secure: true}
+	plain := middleware.Target{Host: "origin.example", Port: "80"}
+	proxy := middleware.Target{Host: "proxy.example", Port: "443", Secure: true, Proxy: true}
+	for name, tc := range map[string]struct {
+		target   middleware.Target
+		before   bool // it was known to tell
+		told     int  // connections
+		copies   bool // the header, before there is a connection
+		nameless bool // the answer does not name its request
+		tells    bool
+		by       string // which token the answer is said to be to
+	}{
+		"told":                 {target: secure, told: 1, tells: true, by: "client-2"},
+		"told twice":           {target: secure, told: 2, tells: true, by: "client-3"},
+		"not told":             {target: secure, before: true, by: "client-1"},
+		"copied":               {target: secure, before: true, told: 1, copies: true, by: "client-1"},
+		"not named":            {target: secure, before: true, told: 1, nameless: true, by: "client-2"},
+		"plain http, not told": {target: plain, before: true, tells: true, by: "client-1"},
+		"plain http, told":     {target: plain, told: 2, by: "client-2"},
+		"a proxy, not told":    {target: proxy, before: true, tells: true, by: "client-1"},
+		"a proxy, told":        {target: proxy, told: 2, by: "client-2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := new(stagetest.Initiator)
+			s := leg.Signer{Initiator: in, Stage: "test", Known: new(leg.Known)}
+			if tc.before {
+				s.Known.Tells()
+			}
+			token, err := s.First(t.Context(), tc.target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := request(t, http.MethodGet, "https://origin.example/", "")
+			resp, err := s.Send(func(r *http.Request) (*http.Response, error) {
+				sent := r
+				if tc.copies {
+					sent = r.Clone(r.Context())
+				}
+				for range tc.told {
+					httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{Conn: fakeConn{state: stateWith("a")}})
+				}
+				resp, err := stagetest.NewServer().Next(sent)
+				if tc.nameless {
+					resp.Request = nil
+				}
+				return resp, err
+			}, r, leg.Leg{Number: 1, Tokens: []leg.Token{token}})
+			finish(t, resp, err)
+			sc := middleware.SecurityOf(resp.Request)
+			if tc.target.Proxy {
+				sc = middleware.ProxySecurityOf(resp.Request)
+			}
+			if sc, ok := sc.(*stagetest.Context); !ok || sc.Name() != tc.by {
+				t.Errorf("the answer is said to be to what %v signed, want %s", sc, tc.by)
+			}
+			// What is known shows in whether the next token waits for its connection.
+			if token, err = s.Surely(t.Context(), secure); err != nil || (token.Bytes == nil) != tc.tells {
+				t.Errorf("a token of %d bytes, %v; want it to wait: %t", len(token.Bytes), err, tc.tells)
+			}
+		})
+	}
+}
+
+// Only tokens for origin servers over https wait, and where it is known that they can.
+func TestSurelyWaits(t *testing.T) {
+	known := new(leg.Known)
+	known.Tells()
+	for _, secure := range []bool{false, true} {
+		for _, proxy := range []bool{false, true} {
+			for name, k := range map[string]*leg.Known{"known": known, "not known": new(leg.Known), "nobody cares": nil} {
+				s := leg.Signer{Initiator: new(stagetest.Initiator), Stage: "test", Known: k}
+				token, err := s.Surely(t.Context(), middleware.Target{Host: "web.test", Port: "443", Secure: secure, Proxy: proxy})
+				if want := secure && !proxy && k == known; err != nil || (token.Bytes == nil) != want {
+					t.Errorf("%s, secure %t, proxy %t: a token of %d bytes, %v; want it to wait: %t", name, secure, proxy, len(token.Bytes), err, want)
+				}
+			}
+		}
+	}
+}
+
+// A token for the server that is left out leaves that for the proxy where it is.
+func TestProxyTokenStays(t *testing.T) {
+	s := leg.Signer{Initiator: new(stagetest.Initiator), Stage: "test"}
 	r := request(t, http.MethodGet, "http://origin.example/", "")
 	r.Host = "other.example"
-	resp, err := signing(new(stagetest.Initiator), false)(func(r *http.Request) (*http.Response, error) {
-		again := r.Clone(r.Context())
-		again.Host = ""
-		return inner(func(r *http.Request) (*http.Response, error) {
-			httptrace.ContextClientTrace(r.Context()).GetConn("proxy.example:3128")
-			return srv.Next(r)
-		})(again)
-	})(r)
+	forProxy, err := s.First(t.Context(), middleware.Target{Host: "proxy.example", Port: "3128", Proxy: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := middleware.TargetOf(r.URL)
+	maybe := s.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, true })
+	srv := stagetest.NewServer()
+	resp, err := s.Send(func(r *http.Request) (*http.Response, error) {
+		trace := httptrace.ContextClientTrace(r.Context())
+		for range 2 { // the second time what was made for the first is made anew
+			trace.GetConn("proxy.example:3128")
+			trace.GotConn(httptrace.GotConnInfo{})
+		}
+		return srv.Next(r)
+	}, r, leg.Leg{Number: 1, Tokens: []leg.Token{maybe, forProxy}})
 	finish(t, resp, err)
+	if got := srv.Requests()[0]; got.Auth != "" || got.Proxy != "Negotiate client-2" {
+		t.Errorf("sent %q for the server, %q for the proxy", got.Auth, got.Proxy)
+	}
+}
+
+// When a leg is over, connections are no business of its own any more, whatever came of
+// it, and nothing keeps what it sent.
+func TestOverIsOver(t *testing.T) {
+	down := &middleware.Error{Stage: "fake", Kind: middleware.ErrKDC}
+	s := leg.Signer{Initiator: &stagetest.Initiator{Fail: func(int, middleware.Target) error { return down }}, Stage: "test"}
+	var trace *httptrace.ClientTrace
+	r := request(t, http.MethodGet, "http://origin.example/", "")
+	_, err := s.Send(func(r *http.Request) (*http.Response, error) {
+		trace = httptrace.ContextClientTrace(r.Context())
+		trace.GotConn(httptrace.GotConnInfo{})
+		return nil, context.Cause(r.Context())
+	}, r, leg.Leg{Number: 1, Tokens: []leg.Token{s.Later(middleware.TargetOf(r.URL))}})
+	if !errors.Is(err, down) {
+		t.Errorf("error %v", err)
+	}
+	closed := 0
+	trace.GotConn(httptrace.GotConnInfo{Conn: watched{closes: &closed}})
+	if closed > 0 {
+		t.Error("a connection of somebody else's was closed")
+	}
+
+	var body weak.Pointer[closing]
+	resp, err := signing(new(stagetest.Initiator), false)(func() kerbchain.Next {
+		return func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r.WithContext(r.Context())}, nil
+		}
+	}())(func() *http.Request {
+		b := &closing{Reader: strings.NewReader("large")}
+		body = weak.Make(b)
+		r := request(t, http.MethodPut, "http://origin.example/", "")
+		r.Body = b
+		return r
+	}())
+	finish(t, resp, err)
+	resp.Request.Body = nil // it names the body by itself
+	for range 10 {
+		runtime.GC()
+	}
+	if body.Value() != nil {
+		t.Error("the body is kept with the response")
+	}
+	runtime.KeepAlive(resp)
 }

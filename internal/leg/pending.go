@@ -18,7 +18,9 @@ func (s Signer) Later(t middleware.Target) Token { return Token{Context: pending
 // LaterIf returns a token that is made when the connection is known, if when says
 // so and for the target that it returns. If it does not, if no token can be had, or
 // if the transport does not tell, the request goes unsigned. when is called with
-// each connection in turn, before anything is written to it.
+// each connection in turn, before anything is written to it, until it says so: a
+// request that was signed for one connection is signed for the next one too, if a
+// token can be had for that.
 func (s Signer) LaterIf(t middleware.Target, when func(net.Conn) (middleware.Target, bool)) Token {
 	return Token{Context: pending{target: t, when: when}}
 }
@@ -37,17 +39,17 @@ func (k *Known) learn(t middleware.Target, tells bool) {
 	}
 }
 
-// heed looks which tokens were sent with the request that resp answers, those that it
-// was given first or those that were made on the connection. A stage below may have
+// heed looks which tokens were sent with the request that resp answers, those that Send
+// was given or those that were made on the connection. A stage below may have
 // copied the header before there was one; then it is the first that signed.
-func (f *flight) heed(first []Token, resp *http.Response) {
+func (f *flight) heed(resp *http.Response) {
 	var header http.Header
 	if resp.Request != nil {
 		header = resp.Request.Header
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i, t := range first {
+	for i, t := range f.first {
 		last, sent := f.tokens[i], header.Get(field(t))
 		f.signer.Known.learn(t.Context.Target(), f.made[i] && sent == value(last))
 		if f.made[i] && sent == value(t) {

@@ -60,7 +60,7 @@ func TestExpect(t *testing.T) {
 			if tc.optional {
 				token = s.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, true })
 			}
-			if pending, _ := leg.Pending(r); pending {
+			if pending, must := leg.Pending(r); pending || must {
 				t.Error("a request of no leg is to be signed")
 			}
 			var passed *http.Request
@@ -80,7 +80,7 @@ func TestExpect(t *testing.T) {
 			if !errors.Is(err, tc.err) || (err == nil) != (tc.err == nil) || sent != tc.sent {
 				t.Errorf("sent %q, error %v; want %q and %v", sent, err, tc.sent, tc.err)
 			}
-			if pending, _ := leg.Pending(passed); pending {
+			if pending, must := leg.Pending(passed); pending || must {
 				t.Error("a request that was answered is still to be signed")
 			}
 			var e *middleware.Error

@@ -1,6 +1,7 @@
 package leg_test
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -61,7 +62,7 @@ func TestHostThroughProxy(t *testing.T) {
 	asked := make(chan string, 1)
 	proxy := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "" || r.Header.Get("Proxy-Authorization") != "" {
-			asked <- r.URL.Host
+			asked <- cmp.Or(r.URL.Host, "none")
 		}
 	}))
 	defer proxy.Close()
@@ -87,7 +88,8 @@ func TestHostThroughProxy(t *testing.T) {
 		"an opaque URL":         {url: "http://a.example/", opaque: "//evil.example/"},
 		"an opaque URI":         {url: "http://a.example/", opaque: "http://evil.example/"},
 		"the same, opaque":      {url: "http://a.example/", opaque: "//a.example/x%2fy", want: "a.example"},
-		"an opaque path":        {url: "http://a.example/", opaque: "/x%2fy", want: ""},
+		"an opaque path":        {url: "http://a.example/", opaque: "/x%2fy", want: "none"},
+		"a path like a host":    {url: "http://a.example//evil.example/", want: "a.example"},
 		"an opaque thing":       {url: "http://a.example/", opaque: "http://%zz/"},
 		"not ASCII":             {url: "http://b\u00fccher.example/", want: "xn--bcher-kva.example"},
 		"another line for both": {url: "http://stra\u1e9ee.example/"}, // net/http makes another name of it here than where it dials

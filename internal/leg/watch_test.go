@@ -100,6 +100,7 @@ func TestWatchLost(t *testing.T) {
 			if got := w.Lost(tc.err); got != tc.want {
 				t.Errorf("%v: lost %t", tc.err, got)
 			}
+			w.End()
 			for _, c := range tc.conns {
 				if h, ok := c.Conn.(*hung); ok && h.closes.Load() > 0 {
 					t.Error("a connection was closed")
