@@ -381,8 +381,9 @@ func TestProbeHeader(t *testing.T) {
 	r.Body, r.ContentLength = io.NopCloser(strings.NewReader("the body")), 8
 	r.Header = http.Header{
 		"Content-Type": {"text/plain"}, "Content-Md5": {"x"}, "If-Match": {`"x"`}, "X-Http-Method-Override": {"DELETE"},
-		"Cookie": {"a=b"}, "Accept": {"*/*"},
+		"Cookie": {"a=b"}, "Accept": {"*/*"}, "Expect": {"100-continue"},
 	}
+	before := r.Header.Clone()
 	resp, err := negotiate.New(new(stagetest.Initiator), negotiate.Options{BodyLimit: -1, OneShot: negotiate.Probe})(next)(r)
 	finish(t, resp, err)
 	want := []stagetest.Request{
@@ -394,6 +395,9 @@ func TestProbeHeader(t *testing.T) {
 	}
 	if d := cmp.Diff(http.Header{"Cookie": {"a=b"}, "Accept": {"*/*"}}, seen[0].Header); d != "" {
 		t.Errorf("header of the probe (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(before, r.Header); d != "" {
+		t.Errorf("the caller's header changed (-before +after):\n%s", d)
 	}
 	if n := seen[0].ContentLength; n != 0 || seen[0].GetBody != nil || seen[0].Trailer != nil {
 		t.Errorf("the probe has a length of %d, GetBody %v, Trailer %v", n, seen[0].GetBody != nil, seen[0].Trailer)
@@ -428,7 +432,22 @@ func TestProbeAnswers(t *testing.T) {
 			closed := &closing{Reader: strings.NewReader("the body")}
 			r.Body, r.ContentLength = closed, 8
 			o := negotiate.Options{BodyLimit: -1, OneShot: negotiate.Probe, Proxy: viaProxy}
-			resp, err := negotiate.New(&stagetest.Initiator{Fail: tc.fail}, o)(srv.Next)(r)
+			var answers []*closing
+			resp, err := negotiate.New(&stagetest.Initiator{Fail: tc.fail}, o)(func(r *http.Request) (*http.Response, error) {
+				resp, err := srv.Next(r)
+				if err == nil {
+					answers = append(answers, &closing{Reader: resp.Body})
+					resp.Body = answers[len(answers)-1]
+				}
+				return resp, err
+			})(r)
+			defer func() {
+				for i, a := range answers {
+					if a.n == 0 {
+						t.Errorf("the body of answer %d is open", i+1)
+					}
+				}
+			}()
 			if !errors.Is(err, tc.err) || (err == nil) != (tc.err == nil) {
 				t.Fatalf("error %v, want %v", err, tc.err)
 			}

@@ -55,8 +55,16 @@ func (c *call) unbindable(cause error) error {
 		return cause
 	}
 	named := *e
-	named.Hint = cmp.Or(e.Hint, e.Reason.Hint()) + "; " + errBound.Error()
+	named.Hint = also(cmp.Or(e.Hint, e.Reason.Hint()), errBound.Error())
 	return &named
+}
+
+// also returns a hint with another one added.
+func also(hint, add string) string {
+	if hint != "" {
+		hint += "; "
+	}
+	return hint + add
 }
 
 // errKnown is why no other token is sent to a server that took the last one.
@@ -76,18 +84,13 @@ func (c *call) more(cause error) error {
 		return cause
 	}
 	named := *e
-	add := func(hint string) {
-		if named.Hint != "" {
-			named.Hint += "; "
-		}
-		named.Hint += hint
-	}
 	peer, ok := errors.AsType[*krb.KRBError](cause)
 	if ok && (e.Code == krb.CodeSkew || e.Code == krb.CodeTicketNotYet) && !peer.STime.IsZero() {
-		add(fmt.Sprintf("the server's clock says %s, ours %s", peer.STime.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339)))
+		named.Hint = also(named.Hint, fmt.Sprintf("the server's clock says %s, ours %s",
+			peer.STime.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339)))
 	}
 	if c.discarded {
-		add("a fresh ticket was asked for already")
+		named.Hint = also(named.Hint, "a fresh ticket was asked for already")
 	}
 	return &named
 }
