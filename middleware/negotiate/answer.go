@@ -35,8 +35,7 @@ func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
 	ch, scheme, ok := stages.Choose(lines, peer.sc)
 	switch {
 	case peer.sc != nil && !peer.mine && sessionOver(resp, lines):
-		scheme = stages.SchemeOf(peer.sc)
-		ch = challenge.Challenge{Scheme: string(scheme)}
+		scheme = stages.SchemeOf(peer.sc) // there is no challenge, and so no token
 	case !ok && peer.sc != nil:
 		c.refused(resp, target, elsewhere(lines))
 		return nil, nil

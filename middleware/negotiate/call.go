@@ -115,8 +115,6 @@ func (c *call) send(r *http.Request, tokens []leg.Token) (*http.Response, error)
 func (c *call) sendOnce(r *http.Request, tokens []leg.Token, fresh bool) (*http.Response, error) {
 	c.sent++
 	r = c.cookies.on(r)
-	c.watch.End()
-	c.watch = nil
 	if hasBody(r) || !sentAgain(r.Method) {
 		r = c.follow(r, fresh)
 	}
@@ -167,7 +165,7 @@ func (c *call) unrepeatable(err error) error {
 
 // closeBody closes a response's body where what matters is decided already.
 func closeBody(resp *http.Response) {
-	if resp != nil && resp.Body != nil {
+	if resp.Body != nil {
 		_ = resp.Body.Close()
 	}
 }

@@ -238,6 +238,8 @@ func TestCookiesByName(t *testing.T) {
 		"secure over https":        {url: "https://origin.example/", lines: []string{"a=1; Secure"}, want: []string{"a=1"}},
 		"the longer path first":    {url: "http://origin.example/x/y", lines: []string{"a=1; Path=/", "b=2; Path=/x/"}, want: []string{"b=2; a=1"}},
 		"by the Host header":       {host: "front.example", lines: []string{"a=1; Domain=front.example"}, want: []string{"a=1"}},
+		"by the URL":               {lines: []string{"a=1; Domain=origin.example"}, want: []string{"a=1"}},
+		"each in its place":        {header: []string{"b=1; x=0; a=1"}, lines: []string{"n=1", "a=2", "b=2"}, want: []string{"b=2; x=0; a=2; n=1"}},
 		"not by the URL then":      {host: "front.example", lines: []string{"a=1; Domain=origin.example"}, want: nil},
 		"an address":               {url: "http://[::1]:8080/", lines: []string{"a=1; Domain=else.example", "b=1"}, want: []string{"b=1"}},
 		"a name in a longer one":   {header: []string{"ab=1; a=2"}, lines: []string{"a=3"}, want: []string{"ab=1; a=3"}},
@@ -255,10 +257,14 @@ func TestCookiesByName(t *testing.T) {
 			if tc.header != nil {
 				r.Header["Cookie"] = tc.header
 			}
+			r.Header.Set("X", "y")
 			before := r.Header.Clone()
 			resp, err := negotiate.New(new(stagetest.Initiator), negotiate.Options{})(server.Next)(r)
 			finish(t, resp, err)
 			raw := server.Raw()
+			if got := raw[len(raw)-1].Header.Get("X"); got != "y" {
+				t.Errorf("another field of the signed leg is %q", got)
+			}
 			if d := cmp.Diff(tc.want, raw[len(raw)-1].Header["Cookie"]); d != "" {
 				t.Error(d)
 			}
@@ -358,5 +364,33 @@ func TestCookiesSharedHeader(t *testing.T) {
 		if len(shared) != 1 || len(resp.Header["Set-Cookie"]) != 1 {
 			t.Errorf("shared header is %v, that of the answer %v", shared, resp.Header)
 		}
+	}
+}
+
+// TestCookiesOfAnswers: an answer gets what challenges set, if it has a header or not,
+// and is as it was where they set nothing.
+func TestCookiesOfAnswers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		lines  []string
+		header http.Header // of the answer
+		want   http.Header
+	}{
+		"no header":    {[]string{"a=1"}, nil, http.Header{"Set-Cookie": {"a=1"}}},
+		"one more":     {[]string{"a=1"}, http.Header{"Set-Cookie": {"b=1"}, "X": {"y"}}, http.Header{"Set-Cookie": {"a=1", "b=1"}, "X": {"y"}}},
+		"nothing set":  {nil, http.Header{"X": {"y"}}, http.Header{"X": {"y"}}},
+		"none of both": {nil, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := stagetest.NewServer(setting(401, tc.lines, "WWW-Authenticate", "Negotiate"), func(r *http.Request) (*http.Response, error) {
+				resp, err := stagetest.Respond(200, "")(r)
+				resp.Header = tc.header
+				return resp, err
+			})
+			resp, err := negotiate.New(new(stagetest.Initiator), negotiate.Options{})(server.Next)(request(t, http.MethodGet, "http://origin.example/", ""))
+			finish(t, resp, err)
+			if d := cmp.Diff(tc.want, resp.Header); d != "" {
+				t.Errorf("header (-want +got):\n%s", d)
+			}
+		})
 	}
 }

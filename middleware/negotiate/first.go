@@ -56,7 +56,7 @@ func (c *call) first() (*http.Response, error) {
 	case once && c.bare() && c.OneShot == Expect:
 		return c.heard(r)
 	}
-	if r.Body != nil && !c.body.Repeatable() && expects(r) {
+	if !c.body.Repeatable() && expects(r) {
 		// net/http sends a body that the server did not want, so as to keep the
 		// connection, but for a request that ends it.
 		r = closing(r)
