@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,3 +93,33 @@ func TestDrainTime(t *testing.T) {
 		})
 	}
 }
+
+// A challenge whose body breaks off, or cannot be closed, is answered all the same.
+func TestChallengeBreaksOff(t *testing.T) {
+	for name, body := range map[string]io.ReadCloser{
+		"read":  io.NopCloser(io.MultiReader(strings.NewReader("nope"), failing{io.ErrUnexpectedEOF})),
+		"close": notClosing{strings.NewReader("nope")},
+	} {
+		for _, unbounded := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				o := negotiate.Options{}
+				if unbounded {
+					o.DrainTime = -1
+				}
+				srv := stagetest.NewServer(func(r *http.Request) (*http.Response, error) {
+					resp, err := stagetest.Challenge(401, "Negotiate")(r)
+					resp.Body = body
+					return resp, err
+				}, stagetest.Respond(200, "ok"))
+				resp, err := negotiate.New(new(stagetest.Initiator), o)(srv.Next)(request(t, http.MethodGet, "http://origin.example/", ""))
+				if got := finish(t, resp, err); got != "ok" {
+					t.Errorf("the answer is %q", got)
+				}
+			})
+		}
+	}
+}
+
+type notClosing struct{ io.Reader }
+
+func (notClosing) Close() error { return errors.New("closed already") }
