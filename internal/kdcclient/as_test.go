@@ -653,16 +653,14 @@ func TestASReplyNames(t *testing.T) {
 	realms := []string{realmA, realmB}
 	granted := 0
 	for _, asked := range []string{"krbtgt/" + realmA, "krbtgt/" + realmB, "HTTP/" + realmA} {
-		k.services[asked] = true
+		k.edit(func() { k.services[asked] = true })
 		for _, canonicalize := range []bool{false, true} {
 			for _, s := range services {
 				for _, sr := range realms {
 					for _, cr := range realms {
 						for _, name := range []string{"alice", "mallory"} {
 							n := names{s, sr, name, cr}
-							k.hooks.Lock()
-							next = n
-							k.hooks.Unlock()
+							k.edit(func() { next = n })
 							same := s == asked && sr == realmA
 							want := same && cr == realmA && name == "alice"
 							if canonicalize {

@@ -101,8 +101,8 @@ func TestGuard(t *testing.T) {
 			o := Options{}
 			if tc.primary != nil {
 				kdcs = append(kdcs, newScripted(t, realmA))
-				tc.primary(kdcs[1].start())
-				o.LocatePrimary = at(kdcs[1].addr)
+				tc.primary(kdcs[1])
+				o.LocatePrimary = at(kdcs[1].start().addr)
 			}
 			o.Locate = at(kdcs[0].start().addr)
 			g := tc.guard
