@@ -265,7 +265,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 		},
 		"generate_request_header: step error of the server's token": func(t *testing.T, l *lab) {
 			tr := l.try(t, quirk(fakekdc.Quirks{Token: fakekdc.TokenGarbage}))
-			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.Malformed, 0)
+			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.ReasonMalformed, 0)
 		},
 
 		// 401.
@@ -346,7 +346,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 		// 407.
 		"handle_407: a proxy's proof is not the server's (ours)": func(t *testing.T, l *lab) {
 			tr := l.proxy(t, fakekdc.Quirks{})
-			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.NoToken, 0)
+			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.ReasonNoToken, 0)
 			tr.requests("bare", "token")
 		},
 		"handle_407: 200 after a 407": func(t *testing.T, l *lab) {
@@ -388,19 +388,19 @@ func behaviours() map[string]func(*testing.T, *lab) {
 		},
 		"authenticate_server: error": func(t *testing.T, l *lab) {
 			tr := l.try(t, quirk(fakekdc.Quirks{Token: fakekdc.TokenForged}))
-			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.WrongKey, 0)
+			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.ReasonWrongKey, 0)
 		},
 		"authenticate_server: missing": func(t *testing.T, l *lab) {
 			tr := l.try(t, quirk(fakekdc.Quirks{Token: fakekdc.TokenNone}))
-			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.NoToken, 0)
+			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.ReasonNoToken, 0)
 		},
 		"authenticate_server: KRB-ERROR": func(t *testing.T, l *lab) {
 			tr := l.try(t, quirk(fakekdc.Quirks{Token: fakekdc.TokenKRBError}))
-			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.KRBError, 41)
+			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.ReasonKRBError, 41)
 		},
 		"handle_other: a server that asks for nothing is not verified": func(t *testing.T, l *lab) {
 			tr := l.try(t, quirk(fakekdc.Quirks{Before: page(200)}))
-			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.NoToken, 0)
+			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.ReasonNoToken, 0)
 			tr.requests("bare")
 		},
 		"handle_other: a server that asks for nothing passes when optional": func(t *testing.T, l *lab) {
@@ -522,7 +522,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			if tc.found {
 				tr.ok()
 			} else {
-				tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.NoToken, 0)
+				tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.ReasonNoToken, 0)
 			}
 		}
 	}
@@ -585,9 +585,9 @@ func behaviours() map[string]func(*testing.T, *lab) {
 		"auto, off":               {kerberos.BindingsAuto, fakekdc.BindingsOff, true, 200, true, nil},
 		"auto, when supported":    {kerberos.BindingsAuto, fakekdc.BindingsWhenSupported, true, 200, true, nil},
 		"auto, required":          {kerberos.BindingsAuto, fakekdc.BindingsRequired, true, 200, true, nil},
-		"require, required":       {kerberos.BindingsRequire, fakekdc.BindingsRequired, true, 200, true, nil},
+		"require, required":       {kerberos.BindingsRequired, fakekdc.BindingsRequired, true, 200, true, nil},
 		"auto, plain HTTP":        {kerberos.BindingsAuto, fakekdc.BindingsWhenSupported, false, 200, false, nil},
-		"require over plain HTTP": {kerberos.BindingsRequire, fakekdc.BindingsWhenSupported, false, 0, false, middleware.ErrToken},
+		"require over plain HTTP": {kerberos.BindingsRequired, fakekdc.BindingsWhenSupported, false, 0, false, middleware.ErrToken},
 	} {
 		all["send_cbt: "+name] = func(t *testing.T, l *lab) {
 			h := l.realm.Handler(spn, fakekdc.WebOptions{Bindings: tc.server, Next: page(0)})
@@ -611,11 +611,11 @@ func (tr *trial) response(status int, mode mutual.Mode, token fakekdc.Token, kee
 	switch {
 	case mode == mutual.Disabled, token == fakekdc.TokenGenuine:
 	case token == fakekdc.TokenForged:
-		reason = middleware.WrongKey
+		reason = middleware.ReasonWrongKey
 	case mode == mutual.Required && redirect: // the page has a Location for all of them
-		reason = middleware.UnverifiedRedirect
+		reason = middleware.ReasonUnverifiedRedirect
 	case mode == mutual.Required && status < 400:
-		reason = middleware.NoToken
+		reason = middleware.ReasonNoToken
 	}
 	if reason != middleware.ReasonNone {
 		tr.fails(a, middleware.ErrNotVerified, reason, 0)
@@ -692,7 +692,7 @@ func (l *lab) bindings(t *testing.T, name string, hash crypto.Hash) {
 	o := bare(l.realm)
 	o.CCache = l.cache
 	if hash == 0 {
-		o.Bindings, o.Transport = kerberos.BindingsRequire, presenting(h, cert)
+		o.Bindings, o.Transport = kerberos.BindingsRequired, presenting(h, cert)
 		if _, _, err := get(t, newClient(t, o), "https://localhost/200"); !errors.Is(err, middleware.ErrToken) || !errors.Is(err, cbt.ErrUndefined) {
 			t.Errorf("required: %v", err)
 		}

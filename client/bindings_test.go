@@ -138,7 +138,7 @@ func TestBindingsThroughTunnel(t *testing.T) {
 					t.Fatal(err)
 				}
 				o := kinit(t, realm, spn)
-				o.Preemptive, o.Bindings = policy, kerberos.BindingsRequire
+				o.Preemptive, o.Bindings = policy, kerberos.BindingsRequired
 				tr := server.Transport()
 				tr.DialContext, tr.Proxy = nil, http.ProxyURL(at)
 				if secure {
@@ -165,7 +165,7 @@ func TestBindingsThroughTunnel(t *testing.T) {
 func TestBindingsFollowTheConnection(t *testing.T) {
 	realm := start(t)
 	for name, policy := range policies() {
-		for _, mode := range []kerberos.Bindings{kerberos.BindingsAuto, kerberos.BindingsRequire} {
+		for _, mode := range []kerberos.Bindings{kerberos.BindingsAuto, kerberos.BindingsRequired} {
 			t.Run(fmt.Sprintf("%s, mode %d", name, mode), func(t *testing.T) {
 				var handlers []*fakekdc.Handler
 				var servers []*fakekdc.Server

@@ -20,7 +20,7 @@ import (
 
 // A login is a place for credentials that becomes another user's.
 type login struct {
-	options kerberos.Options
+	options kerberos.SourceOptions
 	name    string                          // of the cache
 	config  string                          // more of krb5.conf
 	leaves  bool                            // nobody may be logged in
@@ -60,7 +60,7 @@ func logins(t *testing.T, realm *fakekdc.Realm) map[string]*login {
 		"DIR": {name: "DIR:" + dir, become: func(t *testing.T, user string) { // as kswitch does
 			put(t, filepath.Join(dir, "primary"), []byte("tkt"+user+"\n"))
 		}},
-		"MEMORY": {name: "MEMORY:x", leaves: true, options: kerberos.Options{MemoryCaches: memory}, become: func(t *testing.T, user string) {
+		"MEMORY": {name: "MEMORY:x", leaves: true, options: kerberos.SourceOptions{MemoryCaches: memory}, become: func(t *testing.T, user string) {
 			var b []byte
 			if user != "" {
 				b = cache(user)
@@ -81,7 +81,7 @@ func (l *login) source(t *testing.T, realm *fakekdc.Realm) *kerberos.Source {
 	t.Helper()
 	o := l.options
 	o.Krb5ConfText, o.Now, o.Getenv = realm.Config()+l.config, realm.Now, func(string) string { return "" }
-	s, err := kerberos.CCache(l.name, o)
+	s, err := kerberos.FromCCache(l.name, o)
 	if err != nil {
 		t.Fatal(err)
 	}

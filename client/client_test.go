@@ -315,7 +315,7 @@ func TestRedirects(t *testing.T) {
 	o.Transport = server.Transport()
 	_, _, err := get(t, newClient(t, o), server.URL())
 	var known *middleware.Error
-	if !errors.As(err, &known) || known.Reason != middleware.UnverifiedRedirect || !errors.Is(err, middleware.ErrNotVerified) {
+	if !errors.As(err, &known) || known.Reason != middleware.ReasonUnverifiedRedirect || !errors.Is(err, middleware.ErrNotVerified) {
 		t.Errorf("unverified redirect: %v", err)
 	}
 }

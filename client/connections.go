@@ -141,7 +141,7 @@ func (c *connections) gone(r *http.Request, w whose) http.RoundTripper {
 	if r.URL == nil || !c.tells(w) {
 		return nil
 	}
-	origin := middleware.TargetOf(r.URL).Origin()
+	origin := middleware.TargetOfURL(r.URL).Origin()
 	before, known := c.last[origin]
 	if !known {
 		if (w == whose{}) {

@@ -180,7 +180,7 @@ func (l *crossroads) check(u *url.URL) bool {
 	if early.signed != v.signed {
 		l.tb.Errorf("%q: signed %d times when asked, %d times before: %v, %v", u, v.signed, early.signed, v.err, early.err)
 	}
-	target := middleware.TargetOf(u)
+	target := middleware.TargetOfURL(u)
 	if v.signed == 0 {
 		if len(v.spns) > 0 && len(v.dialed) > 0 {
 			l.tb.Errorf("%q: %q were asked for and no token sent: %v", u, v.spns, v.err)
@@ -246,7 +246,7 @@ func (l *crossroads) check(u *url.URL) bool {
 	// A proxy is asked for the same host, or gets no token.
 	p := l.visit(request(), true, victim, nil)
 	for i, line := range p.lines {
-		if got := reference(l.tb, middleware.TargetOf(&url.URL{Scheme: "http", Host: line}).HostPort()); got != want || p.spns[i] != spn {
+		if got := reference(l.tb, middleware.TargetOfURL(&url.URL{Scheme: "http", Host: line}).HostPort()); got != want || p.spns[i] != spn {
 			l.tb.Errorf("%q: a proxy is asked for %q with a token for %q", u, line, p.spns[i])
 		}
 	}

@@ -48,7 +48,7 @@ var makers = map[string]func(o client.Options) (*http.Client, error){
 		return &http.Client{Transport: stack.Wrap(nil)}, nil
 	},
 	"a chain of one's own": func(o client.Options) (*http.Client, error) { // as README has it
-		source, err := kerberos.CCache(o.CCache, kerberos.Options{Krb5ConfText: o.Krb5ConfText, Now: o.Now, Getenv: o.Getenv})
+		source, err := kerberos.FromCCache(o.CCache, kerberos.SourceOptions{Krb5ConfText: o.Krb5ConfText, Now: o.Now, Getenv: o.Getenv})
 		if err != nil {
 			return nil, err
 		}

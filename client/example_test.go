@@ -227,7 +227,7 @@ func ExampleNewStack_customChain() {
 	})})
 	defer intranet.close()
 
-	source, err := kerberos.FromEnvironment(kerberos.Options{
+	source, err := kerberos.FromEnvironment(kerberos.SourceOptions{
 		Krb5ConfText: intranet.options.Krb5ConfText, Getenv: intranet.options.Getenv, // neither in earnest
 	})
 	if err != nil {

@@ -110,7 +110,7 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 		e := &middleware.Error{Stage: "client", Kind: middleware.ErrConnection, Principal: as.origin, Retryable: true, Err: errors.Join(errOtherUser, err),
 			Hint: "send the request again; give New an *http.Transport to have connections kept apart by user"}
 		if r.URL != nil {
-			e.Host = middleware.TargetOf(r.URL).HostPort()
+			e.Host = middleware.TargetOfURL(r.URL).HostPort()
 		}
 		return nil, e
 	}

@@ -252,7 +252,7 @@ func TestForeignPending(t *testing.T) {
 			r := get(t, siteA)
 			signer := leg.Signer{Initiator: in, Stage: "test"}
 			resp, err := signer.Send(newForeign(in, nil, s).RoundTrip, r, leg.Leg{Number: 1, Tokens: []leg.Token{
-				signer.LaterIf(middleware.TargetOf(r.URL), func(net.Conn) (middleware.Target, bool) { return middleware.TargetOf(r.URL), true })}})
+				signer.LaterIf(middleware.TargetOfURL(r.URL), func(net.Conn) (middleware.Target, bool) { return middleware.TargetOfURL(r.URL), true })}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -278,7 +278,7 @@ func TestForeignPending(t *testing.T) {
 				}
 				r := get(t, siteA)
 				signer := leg.Signer{Initiator: in, Stage: "test"}
-				target := middleware.TargetOf(r.URL)
+				target := middleware.TargetOfURL(r.URL)
 				token := signer.Later(target)
 				if !tc.must {
 					token = signer.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, tc.signs })

@@ -66,12 +66,12 @@ func ofLines(reason middleware.Reason, lines func(v *visitor, genuine string) []
 func forgeries() map[string]forgery {
 	const (
 		none      = middleware.ReasonNone
-		noToken   = middleware.NoToken
-		malformed = middleware.Malformed
-		wrongKey  = middleware.WrongKey
-		wrongTime = middleware.WrongTime
-		wrongMech = middleware.WrongMechanism
-		refused   = middleware.Refused
+		noToken   = middleware.ReasonNoToken
+		malformed = middleware.ReasonMalformed
+		wrongKey  = middleware.ReasonWrongKey
+		wrongTime = middleware.ReasonWrongTime
+		wrongMech = middleware.ReasonWrongMechanism
+		refused   = middleware.ReasonRefused
 	)
 	flip := func(at int) func([]byte) []byte {
 		return func(b []byte) []byte {
@@ -319,8 +319,8 @@ func forgeries() map[string]forgery {
 		"error, empty":           {lines: func(v *visitor) []string { return v.with(spnego.Frame(spnego.TokKRBError, nil)) }, reason: malformed},
 		"error called an AP-REP": {lines: func(v *visitor) []string { return v.with(spnego.Frame(spnego.TokAPRep, inner(v.krbError(41)))) }, reason: malformed},
 		"error without a frame":  {lines: func(v *visitor) []string { return line(inner(v.krbError(41))) }, reason: malformed},
-		"error, not SPNEGO's":    {lines: func(v *visitor) []string { return line(v.krbError(41)) }, reason: middleware.KRBError, code: 41},
-		"error and proof":        {lines: func(v *visitor) []string { return append(v.with(v.krbError(41)), line(v.resp())...) }, reason: middleware.KRBError, code: 41},
+		"error, not SPNEGO's":    {lines: func(v *visitor) []string { return line(v.krbError(41)) }, reason: middleware.ReasonKRBError, code: 41},
+		"error and proof":        {lines: func(v *visitor) []string { return append(v.with(v.krbError(41)), line(v.resp())...) }, reason: middleware.ReasonKRBError, code: 41},
 		"error, then more of it": {lines: func(v *visitor) []string { return v.with(append(v.krbError(41), 0)) }, reason: malformed},
 
 		// The header.
@@ -373,7 +373,7 @@ func forgeries() map[string]forgery {
 	}
 	// Every code that a peer may name (RFC 4120 section 7.5.9), and some beyond.
 	for code := range int32(94) {
-		f := forgery{reason: middleware.KRBError, code: code}
+		f := forgery{reason: middleware.ReasonKRBError, code: code}
 		f.lines = func(v *visitor) []string { return v.with(v.krbError(code)) }
 		if code%2 == 1 {
 			f.lines = func(v *visitor) []string {
@@ -399,9 +399,9 @@ func (tr attempt) want(f forgery) string {
 		return fmt.Sprintf("%d whole", tr.status)
 	case f.reason == middleware.ReasonNone:
 		return fmt.Sprintf("%d whole verified", tr.status)
-	case f.reason == middleware.NoToken && tr.mode == mutual.Optional:
+	case f.reason == middleware.ReasonNoToken && tr.mode == mutual.Optional:
 		return fmt.Sprintf("%d whole", tr.status)
-	case f.reason == middleware.NoToken && tr.status >= 400:
+	case f.reason == middleware.ReasonNoToken && tr.status >= 400:
 		return fmt.Sprintf("%d empty", tr.status)
 	}
 	return fmt.Sprintf("%v %d", f.reason, f.code)
@@ -421,7 +421,7 @@ func (tr attempt) got(t *testing.T, c *http.Client, url string) string {
 		if !errors.As(err, &known) {
 			return err.Error()
 		}
-		if !errors.Is(err, middleware.ErrNotVerified) || known.Stage != "mutual" || known.SPN == "" || known.Hint == "" && known.Reason.Hint() == "" && known.Reason != middleware.KRBError {
+		if !errors.Is(err, middleware.ErrNotVerified) || known.Stage != "mutual" || known.SPN == "" || known.Hint == "" && known.Reason.Hint() == "" && known.Reason != middleware.ReasonKRBError {
 			t.Errorf("the error does not say what it should: %#v", known)
 		}
 		return fmt.Sprintf("%v %d", known.Reason, known.Code)

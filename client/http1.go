@@ -67,7 +67,7 @@ func (f *http1Fallback) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL == nil || !strings.EqualFold(r.URL.Scheme, "https") {
 		return f.any.RoundTrip(r)
 	}
-	key := middleware.TargetOf(r.URL).Origin()
+	key := middleware.TargetOfURL(r.URL).Origin()
 	if stage.HTTP1Wanted(r) {
 		resp, err := f.plain.RoundTrip(r)
 		if err == nil && resp.StatusCode != http.StatusUnauthorized {
@@ -97,12 +97,12 @@ func (f *http1Fallback) either(r *http.Request, key string) (*http.Response, err
 		again, berr := bodies.Next()
 		if berr != nil {
 			return nil, &middleware.Error{
-				Stage: "client", Kind: middleware.ErrBodyNotReplayable, Host: middleware.TargetOf(r.URL).HostPort(),
+				Stage: "client", Kind: middleware.ErrBodyNotReplayable, Host: middleware.TargetOfURL(r.URL).HostPort(),
 				Err: errors.Join(err, berr), Hint: "the server wants HTTP/1.1: set Request.GetBody, or Protocols of the transport",
 			}
 		}
 		f.remember(key)
-		middleware.Emit(r.Context(), middleware.FallbackEvent{Host: middleware.TargetOf(r.URL).HostPort(), Err: err})
+		middleware.Emit(r.Context(), middleware.FallbackEvent{Host: middleware.TargetOfURL(r.URL).HostPort(), Err: err})
 		sent = again
 		resp, err = f.plain.RoundTrip(again)
 	}

@@ -44,7 +44,7 @@ func TestOriginOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := middleware.TargetOf(u).Origin(); got != want {
+		if got := middleware.TargetOfURL(u).Origin(); got != want {
 			t.Errorf("%s: %s, want %s", raw, got, want)
 		}
 	}

@@ -24,7 +24,7 @@ func (t *inTurn) RoundTrip(r *http.Request) (*http.Response, error) {
 func (t *inTurn) roundTrip(r *http.Request) (*http.Response, error) {
 	host := ""
 	if r.URL != nil {
-		host = middleware.TargetOf(r.URL).HostPort()
+		host = middleware.TargetOfURL(r.URL).HostPort()
 	}
 	release, err := t.hosts.Take(r.Context(), host)
 	if err != nil {

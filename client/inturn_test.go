@@ -85,7 +85,7 @@ func TestRequiredBindingsAtOnce(t *testing.T) {
 			h := realm.Handler(spn, fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired})
 			server := realm.Serve(h, options)
 			o := kinit(t, realm, spn)
-			o.Transport, o.Bindings, o.Preemptive = server.Transport(), kerberos.BindingsRequire, preemptive.Always()
+			o.Transport, o.Bindings, o.Preemptive = server.Transport(), kerberos.BindingsRequired, preemptive.Always()
 			c := newClient(t, o)
 			for n := range 4 {
 				if n == 2 {

@@ -116,14 +116,14 @@ func services() map[string]service {
 		"genuine":    {fakekdc.TokenGenuine, proof{}},
 		"none":       {fakekdc.TokenNone, proof{none: true}},
 		"state":      {fakekdc.TokenState, proof{hollow: true}},
-		"forged":     {fakekdc.TokenForged, proof{reason: middleware.WrongKey}},
-		"foreign":    {fakekdc.TokenForeign, proof{reason: middleware.WrongKey}},
-		"replayed":   {fakekdc.TokenReplayed, proof{reason: middleware.WrongTime}},
-		"KRB-ERROR":  {fakekdc.TokenKRBError, proof{reason: middleware.KRBError, code: 41}},
-		"reject":     {fakekdc.TokenReject, proof{reason: middleware.Refused}},
-		"NTLM":       {fakekdc.TokenNTLM, proof{reason: middleware.WrongMechanism}},
-		"garbage":    {fakekdc.TokenGarbage, proof{reason: middleware.Malformed}},
-		"not base64": {fakekdc.TokenNotBase64, proof{reason: middleware.Malformed}},
+		"forged":     {fakekdc.TokenForged, proof{reason: middleware.ReasonWrongKey}},
+		"foreign":    {fakekdc.TokenForeign, proof{reason: middleware.ReasonWrongKey}},
+		"replayed":   {fakekdc.TokenReplayed, proof{reason: middleware.ReasonWrongTime}},
+		"KRB-ERROR":  {fakekdc.TokenKRBError, proof{reason: middleware.ReasonKRBError, code: 41}},
+		"reject":     {fakekdc.TokenReject, proof{reason: middleware.ReasonRefused}},
+		"NTLM":       {fakekdc.TokenNTLM, proof{reason: middleware.ReasonWrongMechanism}},
+		"garbage":    {fakekdc.TokenGarbage, proof{reason: middleware.ReasonMalformed}},
+		"not base64": {fakekdc.TokenNotBase64, proof{reason: middleware.ReasonMalformed}},
 		"empty":      {fakekdc.TokenEmpty, proof{none: true}},
 	} {
 		q := fakekdc.Quirks{Token: tc.token}
@@ -135,11 +135,11 @@ func services() map[string]service {
 	}
 	all["raw, forged"] = service{
 		web:   quirk(fakekdc.Quirks{Raw: true, Token: fakekdc.TokenForged}),
-		facts: facts{proof: proof{reason: middleware.WrongKey}},
+		facts: facts{proof: proof{reason: middleware.ReasonWrongKey}},
 	}
 	all["raw, KRB-ERROR"] = service{
 		web:   quirk(fakekdc.Quirks{Raw: true, Token: fakekdc.TokenKRBError}),
-		facts: facts{proof: proof{reason: middleware.KRBError, code: 41}},
+		facts: facts{proof: proof{reason: middleware.ReasonKRBError, code: 41}},
 	}
 	return all
 }
@@ -177,7 +177,7 @@ func page(status int) http.Handler {
 func TestMatrix(t *testing.T) {
 	realm := start(t)
 	o := kinit(t, realm) // a ticket-granting ticket and no other
-	source, err := kerberos.CCache(o.CCache, kerberos.Options{Krb5ConfText: o.Krb5ConfText, Now: o.Now, Getenv: o.Getenv})
+	source, err := kerberos.FromCCache(o.CCache, kerberos.SourceOptions{Krb5ConfText: o.Krb5ConfText, Now: o.Now, Getenv: o.Getenv})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -504,7 +504,7 @@ func TestOracle(t *testing.T) {
 	if good.Err != "" || !good.Verified || good.Body != "whole" {
 		t.Errorf("good server: %+v", good)
 	}
-	forged := oracle(all, mutual.Required, facts{proof: proof{reason: middleware.WrongKey}}, 200, false, false)
+	forged := oracle(all, mutual.Required, facts{proof: proof{reason: middleware.ReasonWrongKey}}, 200, false, false)
 	if !strings.Contains(forged.Err, "wrong key") {
 		t.Errorf("forged: %+v", forged)
 	}

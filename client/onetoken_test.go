@@ -154,7 +154,7 @@ func TestOneTokenTooLarge(t *testing.T) {
 		case middleware.TokenEvent:
 			sent = e.Bytes
 		case middleware.RefusedEvent:
-			if refused = e.Bytes; e.Reason != middleware.TokenTooLarge {
+			if refused = e.Bytes; e.Reason != middleware.ReasonTokenTooLarge {
 				t.Errorf("reason %s", e.Reason)
 			}
 		}

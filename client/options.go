@@ -74,7 +74,7 @@ type Options struct {
 	// for.
 	Principal string
 	// Enterprise says that Principal is an alias, such as the user principal
-	// name of an Active Directory account; see [kerberos.Options].
+	// name of an Active Directory account; see [kerberos.SourceOptions].
 	Enterprise bool
 	// Password logs in as Principal (password).
 	Password kerberos.Secret
@@ -84,7 +84,7 @@ type Options struct {
 	// CCache names a credential cache, in place of $KRB5CCNAME.
 	CCache string
 	// ReadOnlyCache leaves credential caches as they are; see
-	// [kerberos.Options].
+	// [kerberos.SourceOptions].
 	ReadOnlyCache bool
 	// Source, when not nil, is where tickets come from, in place of Principal and
 	// all that follows it, and of Krb5Conf and all that follows it but Now. Beside
@@ -100,7 +100,7 @@ type Options struct {
 	// [kerberos.InitiatorOptions].
 	HostOverrides map[string]string
 	PortInSPN     bool
-	Canonicalize  kerberos.Canonicalize
+	Canonicalize  kerberos.HostCanonicalization
 	AllowedHosts  []string
 	// ForProxy, when not nil, are the options for proxies that ask for
 	// authentication, in place of these.
@@ -118,7 +118,7 @@ type Options struct {
 	// of them it is an error.
 	Initiator middleware.Initiator
 
-	// Krb5Conf and the next six are those of [kerberos.Options].
+	// Krb5Conf and the next six are those of [kerberos.SourceOptions].
 	Krb5Conf     []string
 	Krb5ConfText string
 	AllowRC4     bool
@@ -193,17 +193,17 @@ func (o Options) source() (kerberos.TicketSource, error) {
 	if ok {
 		o.Password = password
 	}
-	ko := kerberos.Options{
+	ko := kerberos.SourceOptions{
 		Principal: principal, Enterprise: o.Enterprise, ReadOnlyCache: o.ReadOnlyCache, Krb5Conf: o.Krb5Conf, Krb5ConfText: o.Krb5ConfText, AllowRC4: o.AllowRC4,
 		Forwardable: o.Delegation != kerberos.DelegationOff, Dial: o.Dial, Resolver: o.Resolver, Now: o.Now, Getenv: o.Getenv,
 	}
 	switch {
 	case !o.Password.IsZero():
-		return kerberos.Password(o.Password, ko)
+		return kerberos.FromPassword(o.Password, ko)
 	case o.Keytab != "":
-		return kerberos.Keytab(o.Keytab, ko)
+		return kerberos.FromKeytab(o.Keytab, ko)
 	case o.CCache != "":
-		return kerberos.CCache(o.CCache, ko)
+		return kerberos.FromCCache(o.CCache, ko)
 	}
 	return kerberos.FromEnvironment(ko)
 }

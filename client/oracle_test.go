@@ -127,7 +127,7 @@ func judge(s subset, mode mutual.Mode, f facts, w *world, out *outcome, status i
 	concerned := w.signed && (!f.proxy || f.trusted && !w.signedOrigin)
 	token := w.answered && !f.proof.none && (f.proofOn == nil || f.proofOn(status))
 	hollow := token && w.signed && f.proof.hollow
-	reason, code := middleware.NoToken, int32(0)
+	reason, code := middleware.ReasonNoToken, int32(0)
 	bad := false
 	if s.mutual && mode != mutual.Disabled && !out.Verified && w.signed && token {
 		switch {
@@ -142,9 +142,9 @@ func judge(s subset, mode mutual.Mode, f facts, w *world, out *outcome, status i
 	switch {
 	case bad, hollow:
 	case redirect:
-		reason = middleware.UnverifiedRedirect
+		reason = middleware.ReasonUnverifiedRedirect
 	case w.used && w.out.Requests == 1:
-		reason = middleware.ReusedConnection
+		reason = middleware.ReasonReusedConnection
 	}
 	if bad || s.mutual && mode == mutual.Required && !out.Verified && status < 400 {
 		out.Err = describe(middleware.ErrNotVerified, reason, code)

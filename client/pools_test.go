@@ -118,7 +118,7 @@ func TestPoolOfPending(t *testing.T) {
 			p.in.origin = "alice"
 			r := get(t, siteA)
 			s := leg.Signer{Initiator: p.in, Stage: "test"}
-			target := middleware.TargetOf(r.URL)
+			target := middleware.TargetOfURL(r.URL)
 			token := s.Later(target)
 			if !must {
 				token = s.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, false })

@@ -137,12 +137,12 @@ var ways = map[string]way{
 	"trusting, optional":   {false, standard(func(o *client.Options) { o.TrustConnection, o.Mutual = true, mutual.Optional })},
 	"at once":              {false, standard(func(o *client.Options) { o.Preemptive = preemptive.Always() })},
 	"learned":              {false, standard(func(o *client.Options) { o.Preemptive = preemptive.Learned() })},
-	"at once, bound":       {true, standard(func(o *client.Options) { o.Preemptive, o.Bindings = preemptive.Always(), kerberos.BindingsRequire })},
+	"at once, bound":       {true, standard(func(o *client.Options) { o.Preemptive, o.Bindings = preemptive.Always(), kerberos.BindingsRequired })},
 	"one connection":       {false, standard(func(o *client.Options) { o.OneConnection = true })},
 	"a foreign transport":  {false, standard(func(o *client.Options) { o.Mutual, o.Transport = mutual.Optional, hidden{o.Transport} })},
 	"foreign and trusting": {true, standard(func(o *client.Options) { o.TrustConnection, o.Transport = true, hidden{o.Transport} })},
 	"foreign, bound": {true, standard(func(o *client.Options) {
-		o.Preemptive, o.Bindings, o.Transport = preemptive.Always(), kerberos.BindingsRequire, hidden{o.Transport}
+		o.Preemptive, o.Bindings, o.Transport = preemptive.Always(), kerberos.BindingsRequired, hidden{o.Transport}
 	})},
 	"foreign, never closes": {false, standard(func(o *client.Options) {
 		o.Mutual, o.Transport = mutual.Optional, kerbchain.Next(o.Transport.RoundTrip)
@@ -154,7 +154,7 @@ var ways = map[string]way{
 		return newClient(t, client.Options{Initiator: telltale{m.initiator(t)}, Transport: hidden{m.web(t)}, Mutual: mutual.Optional})
 	}},
 	"silent and bound": {true, func(t *testing.T, m *meeting) *http.Client {
-		in, err := kerberos.NewInitiator(m.source, kerberos.InitiatorOptions{Now: m.realm.Now, Bindings: kerberos.BindingsRequire})
+		in, err := kerberos.NewInitiator(m.source, kerberos.InitiatorOptions{Now: m.realm.Now, Bindings: kerberos.BindingsRequired})
 		if err != nil {
 			t.Fatal(err)
 		}

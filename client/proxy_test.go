@@ -276,7 +276,7 @@ func TestProxyIsNotTheServer(t *testing.T) {
 			switch {
 			case m != mutual.Required && (err != nil || body != "trust me"):
 				t.Errorf("%q, %v", body, err)
-			case m == mutual.Required && (!ok || e.Stage != "mutual" || e.Reason != middleware.NoToken || !strings.HasPrefix(e.Host, "app.example:")):
+			case m == mutual.Required && (!ok || e.Stage != "mutual" || e.Reason != middleware.ReasonNoToken || !strings.HasPrefix(e.Host, "app.example:")):
 				t.Errorf("%v", err)
 			}
 			recs := h.proxy.Connects()
@@ -309,7 +309,7 @@ func TestProxyIsNotTheServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		source, err := kerberos.CCache(o.CCache, kerberos.Options{Krb5ConfText: o.Krb5ConfText, Now: o.Now})
+		source, err := kerberos.FromCCache(o.CCache, kerberos.SourceOptions{Krb5ConfText: o.Krb5ConfText, Now: o.Now})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -41,18 +41,18 @@ func TestRefusalsExplained(t *testing.T) {
 		reason middleware.Reason
 		words  []string // that the event's error has
 	}{
-		"wrong key":           {code(31), "alice", 401, middleware.KRBError, []string{"KRB_AP_ERR_BAD_INTEGRITY", "keytab is stale", spn, "a fresh ticket was asked for already"}},
-		"key version":         {code(44), "alice", 401, middleware.KRBError, []string{"KRB_AP_ERR_BADKEYVER", "keytab is stale"}},
-		"wrong SPN":           {code(35), "alice", 401, middleware.KRBError, []string{"KRB_AP_ERR_NOT_US", "another principal"}},
-		"skew":                {code(37), "alice", 401, middleware.KRBError, []string{"KRB_AP_ERR_SKEW", "time synchronisation", "the server's clock says 2", "ours 2"}},
-		"replay":              {code(34), "alice", 401, middleware.KRBError, []string{"KRB_AP_ERR_REPEAT", "sent the request twice"}},
-		"no reason":           {code(60), "alice", 401, middleware.KRBError, []string{"gave no reason"}},
-		"NTLM":                {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNTLM}, "alice", 401, middleware.WrongMechanism, []string{"NTLM", "SPN is not registered", "another account", "address in place of its name"}},
-		"a state":             {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, "alice", 401, middleware.Refused, []string{"rejected the negotiation"}},
-		"large token, 400":    {limited(400), "crowded", 400, middleware.TokenTooLarge, []string{"bad request", "large_client_header_buffers", "LimitRequestFieldSize"}},
-		"large token, 431":    {limited(431), "crowded", 431, middleware.TokenTooLarge, []string{"request header fields too large", "groups"}},
-		"large token, 413":    {limited(413), "crowded", 413, middleware.TokenTooLarge, []string{"MaxRequestBytes"}},
-		"small token, no 431": {limited(431), "alice", 401, middleware.Refused, nil},
+		"wrong key":           {code(31), "alice", 401, middleware.ReasonKRBError, []string{"KRB_AP_ERR_BAD_INTEGRITY", "keytab is stale", spn, "a fresh ticket was asked for already"}},
+		"key version":         {code(44), "alice", 401, middleware.ReasonKRBError, []string{"KRB_AP_ERR_BADKEYVER", "keytab is stale"}},
+		"wrong SPN":           {code(35), "alice", 401, middleware.ReasonKRBError, []string{"KRB_AP_ERR_NOT_US", "another principal"}},
+		"skew":                {code(37), "alice", 401, middleware.ReasonKRBError, []string{"KRB_AP_ERR_SKEW", "time synchronisation", "the server's clock says 2", "ours 2"}},
+		"replay":              {code(34), "alice", 401, middleware.ReasonKRBError, []string{"KRB_AP_ERR_REPEAT", "sent the request twice"}},
+		"no reason":           {code(60), "alice", 401, middleware.ReasonKRBError, []string{"gave no reason"}},
+		"NTLM":                {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNTLM}, "alice", 401, middleware.ReasonWrongMechanism, []string{"NTLM", "SPN is not registered", "another account", "address in place of its name"}},
+		"a state":             {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, "alice", 401, middleware.ReasonRefused, []string{"rejected the negotiation"}},
+		"large token, 400":    {limited(400), "crowded", 400, middleware.ReasonTokenTooLarge, []string{"bad request", "large_client_header_buffers", "LimitRequestFieldSize"}},
+		"large token, 431":    {limited(431), "crowded", 431, middleware.ReasonTokenTooLarge, []string{"request header fields too large", "groups"}},
+		"large token, 413":    {limited(413), "crowded", 413, middleware.ReasonTokenTooLarge, []string{"MaxRequestBytes"}},
+		"small token, no 431": {limited(431), "alice", 401, middleware.ReasonRefused, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			handler := realm.Handler(spn, fakekdc.WebOptions{Quirks: tc.quirks})
@@ -81,7 +81,7 @@ func TestRefusalsExplained(t *testing.T) {
 			}
 			reads(t, got[0].Err)
 			words := tc.words
-			if tc.reason == middleware.TokenTooLarge {
+			if tc.reason == middleware.ReasonTokenTooLarge {
 				words = append(words, fmt.Sprintf("a token of %d bytes", sent))
 			}
 			for _, word := range words {
@@ -166,9 +166,9 @@ func TestKnownAndRefused(t *testing.T) {
 		reason middleware.Reason
 		sent   int // tokens for two calls, the second of which is signed before it is asked
 	}{
-		"proved":          {fakekdc.TokenGenuine, middleware.NotAuthorized, 2},
-		"completed":       {fakekdc.TokenState, middleware.NotAuthorized, 2},
-		"somebody else's": {fakekdc.TokenForged, middleware.WrongKey, 3},
+		"proved":          {fakekdc.TokenGenuine, middleware.ReasonNotAuthorized, 2},
+		"completed":       {fakekdc.TokenState, middleware.ReasonNotAuthorized, 2},
+		"somebody else's": {fakekdc.TokenForged, middleware.ReasonWrongKey, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := realm.Handler(spn, fakekdc.WebOptions{Quirks: fakekdc.Quirks{Token: tc.token}, Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

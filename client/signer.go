@@ -50,7 +50,7 @@ func NewSigner(o Options) (*Signer, error) {
 // for a few minutes, by the server's clock (RFC 4120 section 3.2.3).
 //
 // The token is bound to no TLS connection, since none is known. For a server that
-// demands channel bindings use [Signer.SignOver]; with BindingsRequire, Sign of an
+// demands channel bindings use [Signer.SignOver]; with BindingsRequired, Sign of an
 // https URL is an error around [middleware.ErrNoBindings].
 //
 // It may wait for a KDC, and returns when ctx ends. Errors are of type
@@ -133,7 +133,7 @@ func signable(raw string, proxy bool) (middleware.Target, error) {
 	if !ok {
 		return middleware.Target{}, &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration, Err: fmt.Errorf("no tokens are known for URLs of the scheme %q", u.Scheme), Hint: hint}
 	}
-	t := middleware.TargetOf(&url.URL{Scheme: scheme, Host: u.Host})
+	t := middleware.TargetOfURL(&url.URL{Scheme: scheme, Host: u.Host})
 	t.Proxy = proxy
 	return t, nil
 }
@@ -270,11 +270,11 @@ func (a *authorization) verify(ctx context.Context, answer map[string][]string) 
 		a.verified.Store(true)
 		return nil, middleware.ReasonNone
 	case a.mode == mutual.Optional:
-		return nil, middleware.NoToken
+		return nil, middleware.ReasonNoToken
 	}
-	e.Reason = middleware.NoToken
+	e.Reason = middleware.ReasonNoToken
 	if _, ok := challenge.Find(lines, string(stages.SchemeOf(a.sc))); ok && why == nil {
-		e.Reason, why = middleware.Refused, errors.New(askedAgain)
+		e.Reason, why = middleware.ReasonRefused, errors.New(askedAgain)
 	}
 	refusal := stages.Blame(e, why)
 	return refusal, refusal.Reason

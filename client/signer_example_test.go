@@ -168,7 +168,7 @@ func ExampleSigner_SignOver() {
 	ctx := context.Background()
 
 	o := intranet.options
-	o.Bindings = kerberos.BindingsRequire
+	o.Bindings = kerberos.BindingsRequired
 	s, err := client.NewSigner(o)
 	if err != nil {
 		log.Fatal(err)

@@ -37,7 +37,7 @@ func TestSignerForgeries(t *testing.T) {
 				t.Fatalf("%s: status %d", name, status)
 			}
 			want := tr.want(f) // what the stack makes of it
-			if f.reason == middleware.NoToken && tr.mode == mutual.Required {
+			if f.reason == middleware.ReasonNoToken && tr.mode == mutual.Required {
 				want = "no token 0" // whatever the status: nothing was proved
 			}
 			if ch, ok := challenges.Find(header.Values("WWW-Authenticate"), "Negotiate"); ok && ch.Token68 == "" && want == "no token 0" {
@@ -81,7 +81,7 @@ func judged(t *testing.T, a client.Authorization, header http.Header) string {
 	if !errors.As(err, &known) || a.Verified() {
 		return err.Error()
 	}
-	if !errors.Is(err, middleware.ErrNotVerified) || known.SPN == "" || known.Host == "" || known.Hint == "" && known.Reason.Hint() == "" && known.Reason != middleware.KRBError {
+	if !errors.Is(err, middleware.ErrNotVerified) || known.SPN == "" || known.Host == "" || known.Hint == "" && known.Reason.Hint() == "" && known.Reason != middleware.ReasonKRBError {
 		t.Errorf("the error does not say what it should: %#v", known)
 	}
 	return fmt.Sprintf("%v %d", known.Reason, known.Code)

@@ -181,7 +181,7 @@ func TestSignerHeaderIsUsedOnce(t *testing.T) {
 		t.Error("two signatures are the same")
 	}
 	_, answer := ask(t, dial(t, server), server.URL(), a.Header())
-	if e := refused(t, b.Verify(t.Context(), answer), middleware.ErrNotVerified); e.Reason != middleware.WrongTime && e.Reason != middleware.WrongKey {
+	if e := refused(t, b.Verify(t.Context(), answer), middleware.ErrNotVerified); e.Reason != middleware.ReasonWrongTime && e.Reason != middleware.ReasonWrongKey {
 		t.Errorf("of another request's answer: %v", e)
 	}
 
@@ -335,7 +335,7 @@ func TestSignerBindings(t *testing.T) {
 		return a
 	}
 	o := kinit(t, realm)
-	for name, mode := range map[string]kerberos.Bindings{"auto": kerberos.BindingsAuto, "require": kerberos.BindingsRequire} {
+	for name, mode := range map[string]kerberos.Bindings{"auto": kerberos.BindingsAuto, "require": kerberos.BindingsRequired} {
 		t.Run(name, func(t *testing.T) {
 			o := o
 			o.Bindings = mode
@@ -351,7 +351,7 @@ func TestSignerBindings(t *testing.T) {
 				t.Errorf("a token that is bound to another connection: %d", status)
 			}
 			a, err := s.Sign(t.Context(), server.URL())
-			if mode == kerberos.BindingsRequire {
+			if mode == kerberos.BindingsRequired {
 				if e := refused(t, err, middleware.ErrNoBindings); !strings.Contains(e.Hint, "SignOver") {
 					t.Errorf("%v", e)
 				}
@@ -454,7 +454,7 @@ func TestSignerProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := refused(t, a.Verify(t.Context(), http.Header{"Www-Authenticate": resp.Header["Www-Authenticate"]}), middleware.ErrNotVerified)
-	if e.Reason != middleware.NoToken {
+	if e.Reason != middleware.ReasonNoToken {
 		t.Errorf("%v", e)
 	}
 }
@@ -471,10 +471,10 @@ func TestSignerRefused(t *testing.T) {
 		reason middleware.Reason
 		code   int32
 	}{
-		"with a KRB-ERROR": {fakekdc.Quirks{Reject: true, RejectCode: 37}, middleware.KRBError, 37},
-		"bare":             {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectPlain}, middleware.Refused, 0},
-		"rejected":         {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, middleware.Refused, 0},
-		"nothing":          {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNothing}, middleware.NoToken, 0},
+		"with a KRB-ERROR": {fakekdc.Quirks{Reject: true, RejectCode: 37}, middleware.ReasonKRBError, 37},
+		"bare":             {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectPlain}, middleware.ReasonRefused, 0},
+		"rejected":         {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, middleware.ReasonRefused, 0},
+		"nothing":          {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNothing}, middleware.ReasonNoToken, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			web.SetQuirks(tc.quirks)

@@ -50,13 +50,13 @@ func (i identity) of(r *http.Request, ask bool) whose {
 		return whose{}
 	}
 	if !theirs && r.URL != nil {
-		origin = i.would(r, middleware.TargetFor(r))
+		origin = i.would(r, middleware.TargetOf(r))
 	}
 	if _, must := leg.Pending(r); must && origin == "" {
 		return whose{apart: untold}
 	}
 	if at := i.through(r); at != nil && !proxys {
-		t := middleware.TargetOf(at)
+		t := middleware.TargetOfURL(at)
 		t.Proxy = true
 		proxy = i.would(r, t)
 	}

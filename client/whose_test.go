@@ -172,7 +172,7 @@ func TestWhosePending(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := get(t, "http://a.example/")
 			s := leg.Signer{Initiator: tc.in, Stage: "test"}
-			target := middleware.TargetOf(r.URL)
+			target := middleware.TargetOfURL(r.URL)
 			token := s.Later(target)
 			if !tc.must {
 				token = s.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, true })

@@ -63,7 +63,7 @@ func (d *deed) Step(ctx context.Context, token []byte) ([]byte, error) {
 	}
 	name, response, _ := strings.Cut(string(token), "/")
 	if name != d.name || d.Verified() {
-		return nil, &middleware.Error{Stage: "deed", Kind: middleware.ErrNotVerified, Reason: middleware.WrongTime}
+		return nil, &middleware.Error{Stage: "deed", Kind: middleware.ErrNotVerified, Reason: middleware.ReasonWrongTime}
 	}
 	d.mu.Lock()
 	d.checked[response], _ = ctx.Value(callKey{}).(int)

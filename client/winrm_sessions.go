@@ -61,7 +61,7 @@ func (p *sessions) roundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (p *sessions) enter(r *http.Request) *hostSessions {
-	key := middleware.TargetOf(r.URL).Origin()
+	key := middleware.TargetOfURL(r.URL).Origin()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := p.hosts[key]

@@ -545,18 +545,18 @@ func TestWinRMUnproved(t *testing.T) {
 		reason middleware.Reason
 		status int // of the answer, where there is one
 	}{
-		"no token":    {fakekdc.Quirks{Token: fakekdc.TokenNone}, middleware.NoToken, 0},
-		"state alone": {fakekdc.Quirks{Token: fakekdc.TokenState}, middleware.NoToken, 0},
-		"forged":      {fakekdc.Quirks{Token: fakekdc.TokenForged}, middleware.WrongKey, 0},
-		"foreign":     {fakekdc.Quirks{Token: fakekdc.TokenForeign}, middleware.WrongKey, 0},
-		"replayed":    {fakekdc.Quirks{Token: fakekdc.TokenReplayed}, middleware.WrongTime, 0},
-		"KRB-ERROR":   {fakekdc.Quirks{Token: fakekdc.TokenKRBError}, middleware.KRBError, 0},
-		"NTLM":        {fakekdc.Quirks{Token: fakekdc.TokenNTLM}, middleware.WrongMechanism, 0},
-		"garbage":     {fakekdc.Quirks{Token: fakekdc.TokenGarbage}, middleware.Malformed, 0},
+		"no token":    {fakekdc.Quirks{Token: fakekdc.TokenNone}, middleware.ReasonNoToken, 0},
+		"state alone": {fakekdc.Quirks{Token: fakekdc.TokenState}, middleware.ReasonNoToken, 0},
+		"forged":      {fakekdc.Quirks{Token: fakekdc.TokenForged}, middleware.ReasonWrongKey, 0},
+		"foreign":     {fakekdc.Quirks{Token: fakekdc.TokenForeign}, middleware.ReasonWrongKey, 0},
+		"replayed":    {fakekdc.Quirks{Token: fakekdc.TokenReplayed}, middleware.ReasonWrongTime, 0},
+		"KRB-ERROR":   {fakekdc.Quirks{Token: fakekdc.TokenKRBError}, middleware.ReasonKRBError, 0},
+		"NTLM":        {fakekdc.Quirks{Token: fakekdc.TokenNTLM}, middleware.ReasonWrongMechanism, 0},
+		"garbage":     {fakekdc.Quirks{Token: fakekdc.TokenGarbage}, middleware.ReasonMalformed, 0},
 		"rejects":     {fakekdc.Quirks{Reject: true}, 0, 401},
 		"a page":      {fakekdc.Quirks{Before: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "busy", http.StatusServiceUnavailable) })}, 0, 503},
-		"a redirect":  {fakekdc.Quirks{Before: http.RedirectHandler("/login", http.StatusFound)}, middleware.UnverifiedRedirect, 0},
-		"a welcome":   {fakekdc.Quirks{Before: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}, middleware.NoToken, 0},
+		"a redirect":  {fakekdc.Quirks{Before: http.RedirectHandler("/login", http.StatusFound)}, middleware.ReasonUnverifiedRedirect, 0},
+		"a welcome":   {fakekdc.Quirks{Before: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}, middleware.ReasonNoToken, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := startWinRM(t, fakekdc.WinRMOptions{Web: fakekdc.WebOptions{Quirks: tc.q}}, fakekdc.ServerOptions{})
@@ -660,7 +660,7 @@ func TestWinRMMaxBody(t *testing.T) {
 	w.options.MaxBody = 4000
 	_, _, err := w.post(t, w.client(t), "hello")
 	var e *middleware.Error
-	if !errors.As(err, &e) || e.Reason != middleware.Malformed || !strings.Contains(err.Error(), "MaxBody") {
+	if !errors.As(err, &e) || e.Reason != middleware.ReasonMalformed || !strings.Contains(err.Error(), "MaxBody") {
 		t.Error(err)
 	}
 }

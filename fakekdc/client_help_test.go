@@ -35,11 +35,11 @@ func newSource(r *Realm, user string) (*kerberos.Source, error) {
 	if err := caches.Put("x", r.CCache(user)); err != nil {
 		return nil, err
 	}
-	o := kerberos.Options{Krb5ConfText: r.Config(), Now: r.Now, MemoryCaches: caches, Getenv: func(string) string { return "" }}
+	o := kerberos.SourceOptions{Krb5ConfText: r.Config(), Now: r.Now, MemoryCaches: caches, Getenv: func(string) string { return "" }}
 	if r.InMemory() {
 		o.Dial = r.Dial
 	}
-	return kerberos.CCache("MEMORY:x", o)
+	return kerberos.FromCCache("MEMORY:x", o)
 }
 
 func httpClient(tb testing.TB, r *Realm, user string, o client.Options) *http.Client {

@@ -234,7 +234,7 @@ func TestEnviron(t *testing.T) {
 		dir = filepath.Dir(env["KRB5_CONFIG"])
 		for _, without := range []string{"", "KRB5CCNAME"} {
 			delete(env, without)
-			s, err := kerberos.FromEnvironment(kerberos.Options{Getenv: func(name string) string { return env[name] }, ReadOnlyCache: true})
+			s, err := kerberos.FromEnvironment(kerberos.SourceOptions{Getenv: func(name string) string { return env[name] }, ReadOnlyCache: true})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -178,7 +178,7 @@ func Example_delegation() {
 			if err := caches.Put("caller", caller.Delegated.Bytes()); err != nil {
 				log.Fatal(err)
 			}
-			source, err := kerberos.CCache("MEMORY:caller", kerberos.Options{Krb5ConfText: realm.Config(), MemoryCaches: &caches})
+			source, err := kerberos.FromCCache("MEMORY:caller", kerberos.SourceOptions{Krb5ConfText: realm.Config(), MemoryCaches: &caches})
 			if err != nil {
 				log.Fatal(err)
 			}

@@ -36,7 +36,7 @@ func ExampleWithoutSockets() {
 func ExampleRealm_Dial() {
 	realm := newRealm(fakekdc.WithoutSockets())
 	defer realm.Close()
-	tickets, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+	tickets, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice", Krb5ConfText: realm.Config(), Now: realm.Now,
 		Dial: realm.Dial,
 	})

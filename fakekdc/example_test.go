@@ -30,7 +30,7 @@ func newRealm(opts ...fakekdc.Option) *fakekdc.Realm {
 
 // source logs in with a password when it is first asked for a ticket.
 func source(realm *fakekdc.Realm, user, password string, lines ...string) kerberos.TicketSource {
-	s, err := kerberos.Password(kerberos.NewSecret(password), kerberos.Options{
+	s, err := kerberos.FromPassword(kerberos.NewSecret(password), kerberos.SourceOptions{
 		Principal: user, Krb5ConfText: realm.Config(lines...), Now: realm.Now,
 		Logins: new(kerberos.Logins), // what one source was refused, another may be granted
 	})

@@ -13,7 +13,7 @@ import (
 
 // WithoutSockets makes the KDCs of the realm listen nowhere: [Realm.Dial] leads to
 // them, within the process. What client/clienttest makes dials so by itself; others
-// are given Dial, as kerberos.Options.Dial. All else is as it
+// are given Dial, as kerberos.SourceOptions.Dial. All else is as it
 // is with sockets, records, faults and outages included. With
 // [Realm.ServeMemory] the web service needs none either, and a whole test fits
 // into a bubble of testing/synctest, where waiting for a ticket to expire takes no

@@ -225,11 +225,11 @@ func (m mechanism) Accept(token []byte) error {
 		// It proves nothing, so that the library need not see it.
 		_, _, inner, err := spnego.Unframe(token)
 		if err != nil {
-			return m.Fail(middleware.Malformed, err)
+			return m.Fail(middleware.ReasonMalformed, err)
 		}
 		said, err := krb.ParseKRBError(inner)
 		if err != nil {
-			return m.Fail(middleware.Malformed, err)
+			return m.Fail(middleware.ReasonMalformed, err)
 		}
 		return negotiation.ServerError(m, c.spn, said)
 	}
@@ -237,7 +237,7 @@ func (m mechanism) Accept(token []byte) error {
 		return negotiation.Refuse(m, token, nil)
 	}
 	if c.complete {
-		return m.Fail(middleware.Malformed, errors.New("an AP-REP that was not asked for, or a second one"))
+		return m.Fail(middleware.ReasonMalformed, errors.New("an AP-REP that was not asked for, or a second one"))
 	}
 	got, err := c.step(m.ctx, step{flags: 0, token: token})
 	switch {
@@ -246,7 +246,7 @@ func (m mechanism) Accept(token []byte) error {
 	case got.err != nil:
 		return m.Fail(got.err.reason(), got.err)
 	case !got.complete || got.flags&flagMutual == 0 || len(got.token) > 0:
-		return m.Fail(middleware.NoToken, errors.New("the library does not say that the server has proved itself"))
+		return m.Fail(middleware.ReasonNoToken, errors.New("the library does not say that the server has proved itself"))
 	}
 	c.complete, c.mutual = true, true
 	return nil

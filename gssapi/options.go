@@ -23,8 +23,8 @@ const (
 	// BindingsAuto binds wherever there is a TLS connection whose certificate
 	// defines bindings.
 	BindingsAuto Bindings = policy.BindingsAuto
-	// BindingsRequire makes it an error when there is nothing to bind to.
-	BindingsRequire Bindings = policy.BindingsRequire
+	// BindingsRequired makes it an error when there is nothing to bind to.
+	BindingsRequired Bindings = policy.BindingsRequired
 	// BindingsOff never binds: for servers behind something that ends TLS.
 	BindingsOff Bindings = policy.BindingsOff
 )

@@ -51,7 +51,7 @@ func (s *sealer) Open(header, data []byte) (plain []byte, err error) {
 	case errors.As(err, &fault):
 		err = s.fail(middleware.ErrNotVerified, fault.openReason(header), fault)
 	case err == nil && !sealed:
-		err = s.fail(middleware.ErrNotVerified, middleware.Unsealed, errors.New("the message is signed and not sealed"))
+		err = s.fail(middleware.ErrNotVerified, middleware.ReasonUnsealed, errors.New("the message is signed and not sealed"))
 	}
 	if err != nil {
 		clear(data)
@@ -64,7 +64,7 @@ func (s *sealer) Open(header, data []byte) (plain []byte, err error) {
 // call makes a call with an established context.
 func (s *sealer) call(f func(*held) *StatusError) error {
 	if !s.verified.Load() {
-		return s.fail(middleware.ErrToken, middleware.NoToken, errors.New("messages can be sealed once the server has proved itself, not before"))
+		return s.fail(middleware.ErrToken, middleware.ReasonNoToken, errors.New("messages can be sealed once the server has proved itself, not before"))
 	}
 	if s.refused != nil {
 		return s.refused
@@ -80,14 +80,14 @@ func (s *sealer) call(f func(*held) *StatusError) error {
 func (s *StatusError) openReason(header []byte) middleware.Reason {
 	switch {
 	case s.Major&duplicateToken != 0:
-		return middleware.Replayed
+		return middleware.ReasonReplayed
 	case s.Major&(oldToken|unseqToken|gapToken) != 0:
-		return middleware.OutOfOrder
+		return middleware.ReasonOutOfOrder
 	// A token of RFC 4121 section 4.2.6.2 whose flags say that an initiator sent it.
 	case len(header) > 2 && header[0] == 5 && header[1] == 4 && header[2]&1 == 0:
-		return middleware.Reflected
+		return middleware.ReasonReflected
 	case s.Major&routineErrors == badMIC:
-		return middleware.Tampered
+		return middleware.ReasonTampered
 	}
-	return middleware.Malformed
+	return middleware.ReasonMalformed
 }

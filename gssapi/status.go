@@ -128,11 +128,11 @@ func (s *StatusError) explain() (hint string, kind error) {
 func (s *StatusError) reason() middleware.Reason {
 	switch {
 	case int32(s.Minor) == mutualFailed, s.code() == codeMutualFailed:
-		return middleware.WrongTime
+		return middleware.ReasonWrongTime
 	case s.code() == krb.CodeBadIntegrity, s.code() == krb.CodeModified:
-		return middleware.WrongKey
+		return middleware.ReasonWrongKey
 	case s.Major&routineErrors == badMIC:
-		return middleware.WrongKey
+		return middleware.ReasonWrongKey
 	}
-	return middleware.Malformed
+	return middleware.ReasonMalformed
 }

@@ -43,11 +43,11 @@ func warm(t testing.TB, etype int32) (middleware.Initiator, middleware.Target, h
 	realm := start(t, fakekdc.WithEtypes(etype))
 	o := environment(realm)
 	o.Now = nil
-	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spn)), o)
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spn)), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequire})
+	in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequired})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func manyTickets(t testing.TB, n int) (*kerberos.Source, []string) {
 	realm := start(t, services...)
 	o := environment(realm)
 	o.Now = nil
-	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spns...)), o)
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spns...)), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func BenchmarkFirstUse(b *testing.B) {
 	runs := 0
 	for b.Loop() {
 		runs++
-		source, err := kerberos.CCache(path, environment(realm))
+		source, err := kerberos.FromCCache(path, environment(realm))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -53,7 +53,7 @@ func (e endPoints) of(state *tls.ConnectionState) (*[16]byte, error) {
 // there is something to bind to. That would be a lie on a TLS connection that
 // we cannot bind to, and a server that believed it would refuse us.
 func (c *securityContext) claims(bindings *[16]byte) bool {
-	return c.in.o.BindingsAware && c.in.o.Bindings != BindingsOff && (bindings != nil || !c.target.Secure)
+	return c.in.o.ClientAwareBindings && c.in.o.Bindings != BindingsOff && (bindings != nil || !c.target.Secure)
 }
 
 // bindingsAware reports whether krb5.conf wants client_aware_channel_bindings.

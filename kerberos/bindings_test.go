@@ -26,21 +26,21 @@ func TestBindingsAware(t *testing.T) {
 		"not asked for":               {server: fakekdc.ServerOptions{TLS: true}, bound: true},
 		"said no":                     {line: "client_aware_channel_bindings = false", server: fakekdc.ServerOptions{TLS: true}, bound: true},
 		"krb5.conf":                   {line: conf, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true},
-		"krb5.conf, required":         {line: conf, o: kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequire}, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true},
+		"krb5.conf, required":         {line: conf, o: kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequired}, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true},
 		"krb5.conf, plain HTTP":       {line: conf, aware: true},
 		"krb5.conf, off":              {line: conf, o: kerberos.InitiatorOptions{Bindings: kerberos.BindingsOff}, server: fakekdc.ServerOptions{TLS: true}},
 		"krb5.conf, none are defined": {line: conf, server: fakekdc.ServerOptions{TLS: true, Signature: x509.PureEd25519}},
 		"krb5.conf, other source":     {line: conf, server: fakekdc.ServerOptions{TLS: true}, bound: true, elsewhere: true},
-		"options":                     {o: kerberos.InitiatorOptions{BindingsAware: true}, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true, elsewhere: true},
-		"options, off":                {o: kerberos.InitiatorOptions{BindingsAware: true, Bindings: kerberos.BindingsOff}, server: fakekdc.ServerOptions{TLS: true}},
-		"options, mutual off":         {o: kerberos.InitiatorOptions{BindingsAware: true, NoMutual: true}, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true},
+		"options":                     {o: kerberos.InitiatorOptions{ClientAwareBindings: true}, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true, elsewhere: true},
+		"options, off":                {o: kerberos.InitiatorOptions{ClientAwareBindings: true, Bindings: kerberos.BindingsOff}, server: fakekdc.ServerOptions{TLS: true}},
+		"options, mutual off":         {o: kerberos.InitiatorOptions{ClientAwareBindings: true, NoMutual: true}, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t, fakekdc.WithEtypes(fakekdc.AES256SHA1))
 			ko := environment(realm)
 			ko.Krb5ConfText = realm.Config(tc.line)
 			var source kerberos.TicketSource
-			source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spn)), ko)
+			source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spn)), ko)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,12 +68,12 @@ func TestBindingsAware(t *testing.T) {
 // clients tell that they know of bindings.
 func TestBindingsAwareAgainstRelay(t *testing.T) {
 	realm := start(t, fakekdc.WithEtypes(fakekdc.AES256SHA1))
-	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, aware := range []bool{false, true} {
-		in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{BindingsAware: aware})
+		in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{ClientAwareBindings: aware})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func TestBindingsAwareAgainstRelay(t *testing.T) {
 // What cannot be bound is told as what it is.
 func TestBindingsOfProxy(t *testing.T) {
 	realm := start(t, fakekdc.WithEtypes(fakekdc.AES256SHA1), fakekdc.WithService("HTTP/proxy.example"))
-	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +107,8 @@ func TestBindingsOfProxy(t *testing.T) {
 		o  kerberos.InitiatorOptions
 		ok bool
 	}{
-		"required of all": {kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequire}, false},
-		"of its own":      {kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequire, Proxy: &kerberos.InitiatorOptions{}}, true},
+		"required of all": {kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequired}, false},
+		"of its own":      {kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequired, Proxy: &kerberos.InitiatorOptions{}}, true},
 		"auto":            {kerberos.InitiatorOptions{}, true},
 	} {
 		in, err := kerberos.NewInitiator(source, tc.o)

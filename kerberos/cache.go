@@ -17,7 +17,7 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// CCache returns a source that uses the credential cache of a name as MIT krb5
+// FromCCache returns a source that uses the credential cache of a name as MIT krb5
 // spells it: "FILE:/tmp/krb5cc_1000" or a bare path, "DIR:/run/user/1000/krb5cc",
 // "KCM:", "KEYRING:persistent:1000" (on Linux), or a "MEMORY:name" of
 // o.MemoryCaches. %{uid} and its like are expanded. Where the name stands for a
@@ -27,9 +27,9 @@ import (
 //
 // Caches are read when a ticket is first asked for, and again when they changed,
 // which is seen within a second, or what was read has run out. While kinit
-// replaces one, what was read last stays in use. See Options.ReadOnlyCache for
+// replaces one, what was read last stays in use. See SourceOptions.ReadOnlyCache for
 // what is written.
-func CCache(name string, o Options) (*Source, error) {
+func FromCCache(name string, o SourceOptions) (*Source, error) {
 	s, err := newSource(o)
 	if err != nil {
 		return nil, err

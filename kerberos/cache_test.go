@@ -29,7 +29,7 @@ func TestCacheIsReadAgain(t *testing.T) {
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithUser("bob", "x"))
 	path := write(t, "cc", realm.CCache("alice"))
-	source, err := kerberos.CCache(path, environment(realm))
+	source, err := kerberos.FromCCache(path, environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestDirCollection(t *testing.T) {
 		t.Fatal(err)
 	}
 	client(alice, "alice")
-	one, err := kerberos.CCache("DIR::"+filepath.Join(dir, "tktA"), environment(realm))
+	one, err := kerberos.FromCCache("DIR::"+filepath.Join(dir, "tktA"), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestDirCollection(t *testing.T) {
 	put("primary", []byte("tktA\n")) // kswitch
 	clock.Advance(2 * time.Second)
 	client(primary, "alice")
-	nobody, err := kerberos.CCache("DIR:"+dir, as(environment(realm), "carol"))
+	nobody, err := kerberos.FromCCache("DIR:"+dir, as(environment(realm), "carol"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestTicketsAreWrittenBack(t *testing.T) {
 				}
 			})
 			for i, name := range []string{spn, "HTTP/other", spn} {
-				source, err := kerberos.CCache(path, o)
+				source, err := kerberos.FromCCache(path, o)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -202,7 +202,7 @@ func TestTicketsAreWrittenBack(t *testing.T) {
 func TestUnwritableCache(t *testing.T) {
 	realm := start(t)
 	path := write(t, "cc", realm.CCache("alice"))
-	source, err := kerberos.CCache(path, environment(realm))
+	source, err := kerberos.FromCCache(path, environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestChoiceOfCache(t *testing.T) {
 			}
 			o := environment(realm, "HOME="+home)
 			o.Krb5ConfText, o.Principal = config, tc.principal
-			source, err := kerberos.CCache("DIR:"+dir, o)
+			source, err := kerberos.FromCCache("DIR:"+dir, o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -368,7 +368,7 @@ func TestValidCacheIsPreferred(t *testing.T) {
 			}
 			o := environment(realm, "HOME="+home)
 			o.Principal, o.ReadOnlyCache = tc.principal, true
-			source, err := kerberos.CCache("DIR:"+dir, o)
+			source, err := kerberos.FromCCache("DIR:"+dir, o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -413,7 +413,7 @@ func TestLargeCollection(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "tktlast"), realm.CCache("alice"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	source, err := kerberos.CCache("DIR:"+dir, as(environment(realm), "alice"))
+	source, err := kerberos.FromCCache("DIR:"+dir, as(environment(realm), "alice"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -450,7 +450,7 @@ func TestOneSourceManyIdentities(t *testing.T) {
 	put("primary", []byte("tkt1\n"))
 	o := environment(one)
 	o.Krb5ConfText += "[realms]\nTWO.TEST = {\n kdc = " + two.Addr() + "\n}\n"
-	source, err := kerberos.CCache("DIR:"+dir, o)
+	source, err := kerberos.FromCCache("DIR:"+dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -498,7 +498,7 @@ func TestIdentityFromKeytab(t *testing.T) {
 func TestDiscard(t *testing.T) {
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now))
-	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -534,7 +534,7 @@ func TestCacheWhileItIsMade(t *testing.T) {
 	path := write(t, "cc", realm.CCache("alice", spn))
 	var fresh atomic.Pointer[kerberos.Source]
 	renew := func() {
-		source, err := kerberos.CCache(path, environment(realm))
+		source, err := kerberos.FromCCache(path, environment(realm))
 		if err != nil {
 			t.Error(err)
 		}
@@ -591,7 +591,7 @@ func TestMissingCache(t *testing.T) {
 		looks++
 		return clock.Now()
 	}
-	source, err := kerberos.CCache(filepath.Join(t.TempDir(), "cc"), o)
+	source, err := kerberos.FromCCache(filepath.Join(t.TempDir(), "cc"), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -626,7 +626,7 @@ func TestRenewalOnUse(t *testing.T) {
 			before := read(t, path)
 			o := environment(realm)
 			o.ReadOnlyCache = tc.readOnly
-			source, err := kerberos.CCache(path, o)
+			source, err := kerberos.FromCCache(path, o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -706,7 +706,7 @@ func TestRenewalKeepsTheRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := write(t, "cc", b)
-	source, err := kerberos.CCache(path, environment(realm))
+	source, err := kerberos.FromCCache(path, environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -751,7 +751,7 @@ func TestTornCache(t *testing.T) {
 					told = append(told, e.Err)
 				}
 			})
-			source, err := kerberos.CCache(path, environment(realm))
+			source, err := kerberos.FromCCache(path, environment(realm))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -800,7 +800,7 @@ func TestTornBeforeTheTicket(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := write(t, "cc", b[:len(b)-1])
-	source, err := kerberos.CCache(path, environment(realm))
+	source, err := kerberos.FromCCache(path, environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -823,7 +823,7 @@ func TestTornBeforeTheTicket(t *testing.T) {
 			}
 			return time.Now()
 		}
-		source, err := kerberos.CCache(path, o)
+		source, err := kerberos.FromCCache(path, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -843,10 +843,10 @@ func TestTornBeforeTheTicket(t *testing.T) {
 func TestKeepFresh(t *testing.T) {
 	for name, source := range map[string]func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error){
 		"cache": func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error) {
-			return kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+			return kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
 		},
 		"password": func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error) {
-			return kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+			return kerberos.FromPassword(kerberos.NewSecret(password), as(environment(realm), "alice"))
 		},
 		"keytab": func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error) {
 			return kerberos.FromEnvironment(environment(realm, "KRB5CCNAME=/nonexistent/cc", "KRB5_CLIENT_KTNAME="+write(t, "kt", realm.Keytab("alice"))))
@@ -896,7 +896,7 @@ func TestKeepFresh(t *testing.T) {
 
 func TestKeepFreshGivesUp(t *testing.T) {
 	realm := start(t)
-	s, err := kerberos.Password(kerberos.NewSecret("wrong"), as(environment(realm), "alice"))
+	s, err := kerberos.FromPassword(kerberos.NewSecret("wrong"), as(environment(realm), "alice"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -913,7 +913,7 @@ func TestPasswordFunc(t *testing.T) {
 	realm := start(t, fakekdc.WithClock(clock.Now))
 	answer, asked := password, 0
 	var failure error
-	s, err := kerberos.PasswordFunc(func(_ context.Context, principal string) (kerberos.Secret, error) {
+	s, err := kerberos.FromPasswordFunc(func(_ context.Context, principal string) (kerberos.Secret, error) {
 		if asked++; principal != "alice@"+realm.Name() {
 			t.Errorf("asked for the password of %s", principal)
 		}
@@ -944,7 +944,7 @@ func TestPasswordFunc(t *testing.T) {
 	}
 	answer = password // another than the one that was refused is tried at once
 	get(nil, 5)
-	if _, err := kerberos.PasswordFunc(nil, as(environment(realm), "alice")); !errors.Is(err, middleware.ErrConfiguration) {
+	if _, err := kerberos.FromPasswordFunc(nil, as(environment(realm), "alice")); !errors.Is(err, middleware.ErrConfiguration) {
 		t.Errorf("no function: %v", err)
 	}
 }
@@ -954,7 +954,7 @@ func TestMemoryCaches(t *testing.T) {
 	var caches kerberos.MemoryCaches
 	o := environment(realm)
 	o.MemoryCaches = &caches
-	s, err := kerberos.CCache("MEMORY:vault", o)
+	s, err := kerberos.FromCCache("MEMORY:vault", o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -999,7 +999,7 @@ func TestCrowd(t *testing.T) {
 	for i := range 50 {
 		realm.AddService(fmt.Sprintf("HTTP/host%d", i))
 	}
-	s, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	s, err := kerberos.FromPassword(kerberos.NewSecret(password), as(environment(realm), "alice"))
 	if err != nil {
 		t.Fatal(err)
 	}

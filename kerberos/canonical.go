@@ -22,7 +22,7 @@ type NameResolver interface {
 // CanonicalHost makes a Source a [Canonicalizer]. What counts in krb5.conf is
 // qualify_shortname, for a host without a domain, for which DNS is not asked then;
 // dns_canonicalize_hostname, where it is set at all; and rdns, where it is set to
-// true, for the name that the host's address leads back to. Options.Resolver is
+// true, for the name that the host's address leads back to. SourceOptions.Resolver is
 // asked, which must be a [NameResolver] then; nil means [net.DefaultResolver].
 func (s *Source) CanonicalHost(ctx context.Context, host string, asConfigured bool) (string, error) {
 	host, err := hostname.Normal(host)

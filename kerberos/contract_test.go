@@ -14,7 +14,7 @@ func TestContract(t *testing.T) {
 	initiatortest.Run(t, func(t *testing.T, r *fakekdc.Realm) initiatortest.Make {
 		cache := write(t, "cc", r.CCache("alice"))
 		return func(t *testing.T, o initiatortest.Options) middleware.Initiator {
-			source, err := kerberos.CCache(cache, environment(r))
+			source, err := kerberos.FromCCache(cache, environment(r))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -42,7 +42,7 @@ func TestOtherRealms(t *testing.T) {
 			o.Krb5ConfText = config(a)
 			visit := func() {
 				t.Helper()
-				source, err := kerberos.CCache(path, o)
+				source, err := kerberos.FromCCache(path, o)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -120,7 +120,7 @@ func TestForeignPrincipal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := environment(front)
 			o.Principal, o.Enterprise = tc.principal, tc.enterprise
-			source, err := kerberos.Password(kerberos.NewSecret(password), o)
+			source, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +148,7 @@ func TestDeadKDC(t *testing.T) {
 	o := environment(realm)
 	o.Krb5ConfText = realm.Config()
 	dead.Pause()
-	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), o)
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), o)
 	if err != nil {
 		t.Fatal(err)
 	}

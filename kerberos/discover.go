@@ -130,7 +130,7 @@ func kdcOf(s krb5conf.Server) kdcclient.KDC {
 // inDNS asks for URI records, and where they name nobody for SRV records.
 func (d *discovery) inDNS(ctx context.Context, what wanted) ([]kdcclient.KDC, error) {
 	realm := what.realm
-	now := time.Now() // not Options.Now, which may stand still
+	now := time.Now() // not SourceOptions.Now, which may stand still
 	d.mu.Lock()
 	known := d.found[what]
 	d.mu.Unlock()

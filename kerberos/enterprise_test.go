@@ -51,7 +51,7 @@ func TestEnterpriseNameIsNotAnybody(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer realm.AddUser(escaped, "e")
-				s, err := kerberos.Password(kerberos.NewSecret("a"), o)
+				s, err := kerberos.FromPassword(kerberos.NewSecret("a"), o)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -60,7 +60,7 @@ func TestEnterpriseNameIsNotAnybody(t *testing.T) {
 				}
 			}
 			for kind, source := range map[string]func() (*kerberos.Source, error){
-				"cache":       func() (*kerberos.Source, error) { return kerberos.CCache(cache, o) },
+				"cache":       func() (*kerberos.Source, error) { return kerberos.FromCCache(cache, o) },
 				"environment": func() (*kerberos.Source, error) { return kerberos.FromEnvironment(o) },
 			} {
 				s, err := source()

@@ -19,7 +19,7 @@ import (
 // Nothing is read before a ticket is asked for, save krb5.conf. A cache file that
 // has its name by default and belongs to another user is not used. On Windows no
 // cache is the default.
-func FromEnvironment(o Options) (*Source, error) {
+func FromEnvironment(o SourceOptions) (*Source, error) {
 	s, err := newSource(o)
 	if err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ func Example() {
 	realm := exampleRealm()
 	defer realm.Close()
 
-	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal:    "alice@EXAMPLE.TEST",
 		Krb5ConfText: realm.Config(), // a program leaves this to /etc/krb5.conf
 	})
@@ -68,11 +68,11 @@ func Example() {
 	// Output: true false <nil>
 }
 
-func ExamplePassword() {
+func ExampleFromPassword() {
 	realm := exampleRealm()
 	defer realm.Close()
 
-	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(),
 	})
 	if err != nil {
@@ -83,13 +83,13 @@ func ExamplePassword() {
 	// Output: alice@EXAMPLE.TEST HTTP/localhost@EXAMPLE.TEST <nil>
 }
 
-func ExampleKeytab() {
+func ExampleFromKeytab() {
 	realm := exampleRealm()
 	defer realm.Close()
 	path, remove := put("alice.keytab", realm.Keytab("alice"))
 	defer remove()
 
-	source, err := kerberos.Keytab(path, kerberos.Options{Krb5ConfText: realm.Config()})
+	source, err := kerberos.FromKeytab(path, kerberos.SourceOptions{Krb5ConfText: realm.Config()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -98,13 +98,13 @@ func ExampleKeytab() {
 	// Output: alice@EXAMPLE.TEST <nil>
 }
 
-func ExampleCCache() {
+func ExampleFromCCache() {
 	realm := exampleRealm()
 	defer realm.Close()
 	path, remove := put("krb5cc", realm.CCache("alice")) // as kinit leaves it
 	defer remove()
 
-	source, err := kerberos.CCache("FILE:"+path, kerberos.Options{Krb5ConfText: realm.Config()})
+	source, err := kerberos.FromCCache("FILE:"+path, kerberos.SourceOptions{Krb5ConfText: realm.Config()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func ExampleFromEnvironment() {
 	path, remove := put("krb5cc", realm.CCache("alice"))
 	defer remove()
 
-	source, err := kerberos.FromEnvironment(kerberos.Options{
+	source, err := kerberos.FromEnvironment(kerberos.SourceOptions{
 		Krb5ConfText: realm.Config(),
 		Getenv: func(name string) string { // default: os.Getenv
 			return map[string]string{"KRB5CCNAME": path}[name]
@@ -133,7 +133,7 @@ func ExampleFromEnvironment() {
 	// Output: alice@EXAMPLE.TEST <nil>
 }
 
-func ExampleGoKRB5() {
+func ExampleFromGoKRB5() {
 	realm := exampleRealm()
 	defer realm.Close()
 
@@ -144,7 +144,7 @@ func ExampleGoKRB5() {
 	c := client.NewWithPassword("alice", "EXAMPLE.TEST", "secret", conf, client.DisablePAFXFAST(true))
 	defer c.Destroy()
 
-	ticket, err := kerberos.GoKRB5(c).ServiceTicket(context.Background(), "HTTP/localhost")
+	ticket, err := kerberos.FromGoKRB5(c).ServiceTicket(context.Background(), "HTTP/localhost")
 	fmt.Println(ticket.Client(), ticket.Source(), err)
 	// Output: alice@EXAMPLE.TEST gokrb5 client <nil>
 }
@@ -152,7 +152,7 @@ func ExampleGoKRB5() {
 func ExampleSource_ServiceTicket() {
 	realm := exampleRealm()
 	defer realm.Close()
-	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(),
 	})
 	if err != nil {
@@ -198,7 +198,7 @@ func ExampleNewTicket() {
 func ExampleTicket() {
 	realm := exampleRealm()
 	defer realm.Close()
-	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(),
 	})
 	if err != nil {
@@ -225,7 +225,7 @@ func (f sourceFunc) ServiceTicket(_ context.Context, spn string) (kerberos.Ticke
 func ExampleSource_ForwardedTicket() {
 	realm := exampleRealm()
 	defer realm.Close()
-	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(), Forwardable: true,
 	})
 	if err != nil {
@@ -241,14 +241,14 @@ func ExampleSource_ForwardedTicket() {
 	// Output: alice@EXAMPLE.TEST krbtgt/EXAMPLE.TEST@EXAMPLE.TEST <nil>
 }
 
-func ExamplePasswordFunc() {
+func ExampleFromPasswordFunc() {
 	realm := exampleRealm()
 	defer realm.Close()
 
-	source, err := kerberos.PasswordFunc(func(ctx context.Context, principal string) (kerberos.Secret, error) {
+	source, err := kerberos.FromPasswordFunc(func(ctx context.Context, principal string) (kerberos.Secret, error) {
 		fmt.Println("the password of", principal, "is fetched")
 		return kerberos.NewSecret("secret"), nil
-	}, kerberos.Options{Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config()})
+	}, kerberos.SourceOptions{Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func ExampleMemoryCaches() {
 	if err := caches.Put("job", realm.CCache("alice")); err != nil {
 		log.Fatal(err)
 	}
-	source, err := kerberos.CCache("MEMORY:job", kerberos.Options{MemoryCaches: &caches, Krb5ConfText: realm.Config()})
+	source, err := kerberos.FromCCache("MEMORY:job", kerberos.SourceOptions{MemoryCaches: &caches, Krb5ConfText: realm.Config()})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -311,7 +311,7 @@ func ExampleSource_KeepFresh() {
 	realm := exampleRealm()
 	defer realm.Close()
 
-	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(),
 	})
 	if err != nil {
@@ -335,7 +335,7 @@ func (exampleDNS) LookupCNAME(context.Context, string) (string, error) {
 	return "node7.example.test.", nil
 }
 
-func ExampleCanonicalize() {
+func ExampleHostCanonicalization() {
 	realm, err := fakekdc.New(
 		fakekdc.WithRealm("EXAMPLE.TEST"),
 		fakekdc.WithUser("alice", "secret"),
@@ -345,7 +345,7 @@ func ExampleCanonicalize() {
 	}
 	defer realm.Close()
 
-	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(), Resolver: exampleDNS{},
 	})
 	if err != nil {
@@ -370,7 +370,7 @@ func ExampleSource_CanonicalHost() {
 	realm := exampleRealm()
 	defer realm.Close()
 
-	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(), Resolver: exampleDNS{},
 	})
 	if err != nil {

@@ -29,7 +29,7 @@ func Getenv(name string, elevated bool) string { return getenv(name, elevated) }
 func Ours(uid int) bool { return ours(uid) }
 
 // On makes the rules of an operating system hold for a source.
-func On(goos string, o Options) Options {
+func On(goos string, o SourceOptions) SourceOptions {
 	o.goos = goos
 	return o
 }

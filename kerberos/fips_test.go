@@ -64,7 +64,7 @@ func fipsSources(t *testing.T, realm *fakekdc.Realm, conf string) map[string]fun
 			t.Fatal(err)
 		}
 	}
-	o := kerberos.Options{
+	o := kerberos.SourceOptions{
 		Principal: "alice@" + realm.Name(), Krb5ConfText: conf, MemoryCaches: caches,
 		Getenv: func(name string) string {
 			return map[string]string{"KRB5CCNAME": filepath.Join(dir, "ccache")}[name]
@@ -72,13 +72,15 @@ func fipsSources(t *testing.T, realm *fakekdc.Realm, conf string) map[string]fun
 	}
 	secret := kerberos.NewSecret("secret")
 	return map[string]func() (kerberos.TicketSource, error){
-		"password": func() (kerberos.TicketSource, error) { return kerberos.Password(secret, o) },
+		"password": func() (kerberos.TicketSource, error) { return kerberos.FromPassword(secret, o) },
 		"password func": func() (kerberos.TicketSource, error) {
-			return kerberos.PasswordFunc(func(context.Context, string) (kerberos.Secret, error) { return secret, nil }, o)
+			return kerberos.FromPasswordFunc(func(context.Context, string) (kerberos.Secret, error) { return secret, nil }, o)
 		},
-		"keytab":      func() (kerberos.TicketSource, error) { return kerberos.Keytab(filepath.Join(dir, "keytab"), o) },
-		"file":        func() (kerberos.TicketSource, error) { return kerberos.CCache("FILE:"+filepath.Join(dir, "ccache"), o) },
-		"memory":      func() (kerberos.TicketSource, error) { return kerberos.CCache("MEMORY:alice", o) },
+		"keytab": func() (kerberos.TicketSource, error) { return kerberos.FromKeytab(filepath.Join(dir, "keytab"), o) },
+		"file": func() (kerberos.TicketSource, error) {
+			return kerberos.FromCCache("FILE:"+filepath.Join(dir, "ccache"), o)
+		},
+		"memory":      func() (kerberos.TicketSource, error) { return kerberos.FromCCache("MEMORY:alice", o) },
 		"environment": func() (kerberos.TicketSource, error) { return kerberos.FromEnvironment(o) },
 	}
 }
@@ -117,7 +119,7 @@ func TestFIPSCache(t *testing.T) {
 		return
 	}
 	inChild(t)
-	source, err := kerberos.CCache(name, kerberos.Options{Krb5ConfText: realm.Config()})
+	source, err := kerberos.FromCCache(name, kerberos.SourceOptions{Krb5ConfText: realm.Config()})
 	if err == nil {
 		_, err = source.ServiceTicket(t.Context(), "HTTP/localhost")
 	}

@@ -110,7 +110,7 @@ func byEnvironment(realm *fakekdc.Realm, kind string) func(string) (*kerberos.So
 
 func byName(realm *fakekdc.Realm, kind string) func(string) (*kerberos.Source, error) {
 	return func(path string) (*kerberos.Source, error) {
-		return kerberos.CCache(named(kind, path), environment(realm))
+		return kerberos.FromCCache(named(kind, path), environment(realm))
 	}
 }
 
@@ -137,7 +137,7 @@ func TestForeignCacheBehindALink(t *testing.T) {
 		if err := errors.Join(os.WriteFile(file, realm.CCache("alice"), 0o600), os.Symlink(file, link)); err != nil {
 			t.Fatal(err)
 		}
-		s, err := kerberos.CCache(link, environment(realm))
+		s, err := kerberos.FromCCache(link, environment(realm))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 // enforced leaves delegation to the KDC.
-func enforced(o *kerberos.Options) {
+func enforced(o *kerberos.SourceOptions) {
 	o.Krb5ConfText = "[libdefaults]\nenforce_ok_as_delegate = true\n" + o.Krb5ConfText
 }
 
@@ -29,7 +29,7 @@ func forEachSource(t *testing.T, name string, test func(*testing.T, func(*kerber
 // A source that cannot tell whether the KDC is to decide is none that delegates.
 func TestDelegatorTellsWhoDecides(t *testing.T) {
 	realm := start(t)
-	source, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	source, err := kerberos.FromPassword(kerberos.NewSecret(password), as(environment(realm), "alice"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestDelegation(t *testing.T) {
 	for name, tc := range map[string]struct {
 		o         kerberos.InitiatorOptions
 		host      string
-		options   func(*kerberos.Options)
+		options   func(*kerberos.SourceOptions)
 		user      []fakekdc.PrincipalOption
 		delegated bool
 		proxy     bool
@@ -69,7 +69,7 @@ func TestDelegation(t *testing.T) {
 		"enforced, trusted":            {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "trusted.example", options: enforced, delegated: true},
 		"a redirect led there":         {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", from: "first.example:80"},
 		"a redirect led there, listed": {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways, DelegateTo: []string{"localhost"}}, host: "localhost", from: "first.example:80", delegated: true},
-		"not asked for":                {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", options: func(o *kerberos.Options) { o.Forwardable = false }, err: kerberos.ErrNotForwardable},
+		"not asked for":                {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", options: func(o *kerberos.SourceOptions) { o.Forwardable = false }, err: kerberos.ErrNotForwardable},
 		"not forwardable":              {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways}, host: "localhost", user: []fakekdc.PrincipalOption{fakekdc.NotForwardable()}, err: kerberos.ErrNotForwardable},
 		"policy, but not forwardable":  {o: kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy}, host: "trusted.example", user: []fakekdc.PrincipalOption{fakekdc.NotForwardable()}},
 	} {
@@ -80,7 +80,7 @@ func TestDelegation(t *testing.T) {
 			if tc.options != nil {
 				tc.options(&o)
 			}
-			source, err := kerberos.Password(kerberos.NewSecret(password), o)
+			source, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +88,7 @@ func TestDelegation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			target := middleware.Target{Host: tc.host, Port: "80", Proxy: tc.proxy, From: tc.from}
+			target := middleware.Target{Host: tc.host, Port: "80", Proxy: tc.proxy, RedirectedFrom: tc.from}
 			for range 3 {
 				var event middleware.TokenEvent
 				ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
@@ -129,7 +129,7 @@ func TestDelegation(t *testing.T) {
 func TestDelegationArrives(t *testing.T) {
 	for _, etype := range []int32{17, 18, 19, 20, 23} {
 		realm := start(t, fakekdc.WithEtypes(etype))
-		source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+		source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +154,7 @@ func TestForwardedTicketRunsOut(t *testing.T) {
 	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 0))
 	o := as(environment(realm), "alice")
 	o.Forwardable = true
-	source, err := kerberos.Password(kerberos.NewSecret(password), o)
+	source, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
 	if err != nil {
 		t.Fatal(err)
 	}

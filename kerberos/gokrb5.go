@@ -12,11 +12,11 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// GoKRB5 returns a source that asks a gokrb5 client that the program already
+// FromGoKRB5 returns a source that asks a gokrb5 client that the program already
 // has. Its limits stay: it knows no contexts, so a call that outlives its
 // caller's goes on behind, and it fetches tickets through its own
 // configuration. The client remains the caller's, to be destroyed by it.
-func GoKRB5(c *client.Client) TicketSource { return &gokrb5Source{c: c} }
+func FromGoKRB5(c *client.Client) TicketSource { return &gokrb5Source{c: c} }
 
 type gokrb5Source struct {
 	c     *client.Client

@@ -93,7 +93,7 @@ func TestConfiguredNames(t *testing.T) {
 }
 
 func TestModesOfCanonicalNames(t *testing.T) {
-	for mode, good := range map[kerberos.Canonicalize]bool{
+	for mode, good := range map[kerberos.HostCanonicalization]bool{
 		-1: false, kerberos.CanonicalizeAsConfigured: true, kerberos.CanonicalizeNever: true,
 		kerberos.CanonicalizeFallback:     false, // the recorder knows no DNS
 		kerberos.CanonicalizeFallback + 1: false,
@@ -123,7 +123,7 @@ func TestCanonicalNamesOfStrangers(t *testing.T) {
 		realm := start(t, fakekdc.WithService("HTTP/real.example"), fakekdc.WithService("HTTP/secret.example"), fakekdc.WithService("HTTP/app.example"))
 		o := environment(realm)
 		o.Resolver = &hosts{canonical: map[string]string{"alias.example": cname}}
-		source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), o)
+		source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ func TestCanonicalNamesOfStrangers(t *testing.T) {
 	dns := &hosts{}
 	o := environment(realm)
 	o.Resolver = dns
-	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), o)
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestReverseNames(t *testing.T) {
 			tc.dns.canonical = map[string]string{"alias.example": "front.example."}
 			o.Resolver = tc.dns
 			o.Krb5ConfText = "[libdefaults]\nrdns = true\n" + strings.ReplaceAll(o.Krb5ConfText, "rdns", "#rdns")
-			source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), o)
+			source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -245,7 +245,7 @@ func TestDNSIsNotAsked(t *testing.T) {
 			dns := &hosts{canonical: map[string]string{"alias.example": "localhost."}}
 			o := environment(realm)
 			o.Resolver = dns
-			source, err := kerberos.CCache(tc.cache, o)
+			source, err := kerberos.FromCCache(tc.cache, o)
 			if err != nil {
 				t.Fatal(err)
 			}

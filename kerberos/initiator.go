@@ -32,8 +32,8 @@ const (
 	// BindingsAuto binds wherever there is a TLS connection whose certificate
 	// defines bindings.
 	BindingsAuto Bindings = policy.BindingsAuto
-	// BindingsRequire makes it an error when there is nothing to bind to.
-	BindingsRequire Bindings = policy.BindingsRequire
+	// BindingsRequired makes it an error when there is nothing to bind to.
+	BindingsRequired Bindings = policy.BindingsRequired
 	// BindingsOff never binds: for servers behind something that ends TLS.
 	BindingsOff Bindings = policy.BindingsOff
 )
@@ -97,7 +97,7 @@ type InitiatorOptions struct {
 	PortInSPN bool
 	// Canonicalize says what to do where the KDC does not know the host by the
 	// name in the URL.
-	Canonicalize Canonicalize
+	Canonicalize HostCanonicalization
 	// AllowedHosts limits authentication to these hosts, as the URL names them,
 	// in the notation of Chromium's AuthServerAllowlist. Others get no token,
 	// whatever they ask for. Empty means all hosts.
@@ -111,11 +111,11 @@ type InitiatorOptions struct {
 	NoMutual bool
 	// Bindings is the mode of channel binding.
 	Bindings Bindings
-	// BindingsAware tells servers in the token that bindings are sent wherever
+	// ClientAwareBindings tells servers in the token that bindings are sent wherever
 	// there is a TLS connection to bind to, so that they can refuse one that was
 	// made for plain HTTP and passed on. A [Source] sets it where krb5.conf has
 	// client_aware_channel_bindings. It means nothing with BindingsOff.
-	BindingsAware bool
+	ClientAwareBindings bool
 	// Delegation is the mode of delegation. Proxies never get credentials.
 	Delegation Delegation
 	// DelegateTo limits delegation to these hosts, as the URL names them, in
@@ -128,7 +128,7 @@ type InitiatorOptions struct {
 }
 
 // NewInitiator returns an initiator that signs with tickets of source. The host
-// in the SPN is the one in the URL; see [Canonicalize] for when DNS is asked.
+// in the SPN is the one in the URL; see [HostCanonicalization] for when DNS is asked.
 func NewInitiator(source TicketSource, o InitiatorOptions) (middleware.Initiator, error) {
 	origin, err := newInitiator(source, o)
 	if err != nil {
@@ -170,7 +170,7 @@ func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	o.BindingsAware = o.BindingsAware || tellsBindings(source)
+	o.ClientAwareBindings = o.ClientAwareBindings || tellsBindings(source)
 	return &initiator{
 		endPoints: endPoints{readmap.New[*x509.Certificate, *[16]byte]()},
 		source:    source, identifier: identifier, delegator: delegator, o: o, names: names,
@@ -385,13 +385,13 @@ func (c *securityContext) accept(token []byte) error {
 	case errors.As(err, &peer):
 		return negotiation.ServerError(mechanism{c}, c.spn, peer)
 	case errors.Is(err, gss.ErrTime):
-		return c.fail(middleware.ErrToken, middleware.WrongTime, err)
+		return c.fail(middleware.ErrToken, middleware.ReasonWrongTime, err)
 	case errors.Is(err, krb.ErrIntegrity), errors.Is(err, krb.ErrEtype):
-		return c.fail(middleware.ErrToken, middleware.WrongKey, err)
+		return c.fail(middleware.ErrToken, middleware.ReasonWrongKey, err)
 	case errors.Is(err, spnego.ErrMechanism):
-		return c.fail(middleware.ErrToken, middleware.WrongMechanism, err)
+		return c.fail(middleware.ErrToken, middleware.ReasonWrongMechanism, err)
 	}
-	return c.fail(middleware.ErrToken, middleware.Malformed, err)
+	return c.fail(middleware.ErrToken, middleware.ReasonMalformed, err)
 }
 
 func (c *securityContext) fail(kind error, reason middleware.Reason, err error) *middleware.Error {

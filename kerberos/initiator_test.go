@@ -81,7 +81,7 @@ func TestSPN(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = in.Initiate(t.Context(), middleware.Target{Host: tc.host, Port: "8443", From: tc.from})
+			_, err = in.Initiate(t.Context(), middleware.Target{Host: tc.host, Port: "8443", RedirectedFrom: tc.from})
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -129,7 +129,7 @@ func exchange(t *testing.T, in middleware.Initiator, server *fakekdc.Server, sch
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := middleware.TargetOf(req.URL)
+	target := middleware.TargetOfURL(req.URL)
 	target.Scheme = scheme
 	transport := server.Transport()
 	defer transport.CloseIdleConnections()
@@ -196,20 +196,20 @@ func TestContextAgainstService(t *testing.T) {
 		"no subkey":           {quirks: fakekdc.Quirks{NoSubkey: true}, status: 200},
 		"leg for the MIC":     {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}, status: 200},
 		"leg incomplete":      {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegIncomplete}, status: 200},
-		"completed, no proof": {quirks: fakekdc.Quirks{Token: fakekdc.TokenState}, status: 200, reason: middleware.NoToken},
-		"forged":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, status: 200, reason: middleware.WrongKey},
-		"foreign":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenForeign}, status: 200, reason: middleware.WrongKey},
-		"KRB-ERROR":           {quirks: fakekdc.Quirks{Token: fakekdc.TokenKRBError}, status: 200, reason: middleware.KRBError, code: 41},
-		"reject":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenReject}, status: 200, reason: middleware.Refused},
-		"NTLM":                {quirks: fakekdc.Quirks{Token: fakekdc.TokenNTLM}, status: 200, reason: middleware.WrongMechanism},
-		"garbage":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenGarbage}, status: 200, reason: middleware.Malformed},
-		"empty":               {quirks: fakekdc.Quirks{Token: fakekdc.TokenEmpty}, status: 200, reason: middleware.Refused},
-		"refused, modified":   {quirks: fakekdc.Quirks{Reject: true, RejectCode: 41}, status: 401, reason: middleware.KRBError, code: 41},
-		"refused, no reason":  {quirks: fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, status: 401, reason: middleware.Refused},
+		"completed, no proof": {quirks: fakekdc.Quirks{Token: fakekdc.TokenState}, status: 200, reason: middleware.ReasonNoToken},
+		"forged":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, status: 200, reason: middleware.ReasonWrongKey},
+		"foreign":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenForeign}, status: 200, reason: middleware.ReasonWrongKey},
+		"KRB-ERROR":           {quirks: fakekdc.Quirks{Token: fakekdc.TokenKRBError}, status: 200, reason: middleware.ReasonKRBError, code: 41},
+		"reject":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenReject}, status: 200, reason: middleware.ReasonRefused},
+		"NTLM":                {quirks: fakekdc.Quirks{Token: fakekdc.TokenNTLM}, status: 200, reason: middleware.ReasonWrongMechanism},
+		"garbage":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenGarbage}, status: 200, reason: middleware.ReasonMalformed},
+		"empty":               {quirks: fakekdc.Quirks{Token: fakekdc.TokenEmpty}, status: 200, reason: middleware.ReasonRefused},
+		"refused, modified":   {quirks: fakekdc.Quirks{Reject: true, RejectCode: 41}, status: 401, reason: middleware.ReasonKRBError, code: 41},
+		"refused, no reason":  {quirks: fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, status: 401, reason: middleware.ReasonRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t)
-			source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+			source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -259,16 +259,16 @@ func TestBindings(t *testing.T) {
 	}{
 		"auto, when supported":  {tls: true, status: 200, bound: true},
 		"auto, required":        {service: fakekdc.BindingsRequired, tls: true, status: 200, bound: true},
-		"require, required":     {mode: kerberos.BindingsRequire, service: fakekdc.BindingsRequired, tls: true, status: 200, bound: true},
+		"require, required":     {mode: kerberos.BindingsRequired, service: fakekdc.BindingsRequired, tls: true, status: 200, bound: true},
 		"off, required":         {mode: kerberos.BindingsOff, service: fakekdc.BindingsRequired, tls: true, status: 401},
 		"off, when supported":   {mode: kerberos.BindingsOff, tls: true, status: 200},
 		"auto, plain":           {status: 200},
-		"require, plain":        {mode: kerberos.BindingsRequire, errorIs: middleware.ErrToken},
+		"require, plain":        {mode: kerberos.BindingsRequired, errorIs: middleware.ErrToken},
 		"auto, service ignores": {service: fakekdc.BindingsOff, tls: true, status: 200, bound: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t)
-			source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
+			source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -295,11 +295,11 @@ func TestBindings(t *testing.T) {
 	}
 	t.Run("require, connection unknown", func(t *testing.T) {
 		realm := start(t)
-		source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
+		source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
 		if err != nil {
 			t.Fatal(err)
 		}
-		in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequire})
+		in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequired})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -315,7 +315,7 @@ func TestBindings(t *testing.T) {
 
 func TestInitiatorEvents(t *testing.T) {
 	realm := start(t)
-	source, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	source, err := kerberos.FromPassword(kerberos.NewSecret(password), as(environment(realm), "alice"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,7 +365,7 @@ func TestSkewIsFollowed(t *testing.T) {
 		realm := start(t)
 		o := as(environment(realm), "alice")
 		o.Now = func() time.Time { return realm.Now().Add(skew) }
-		source, err := kerberos.Password(kerberos.NewSecret(password), o)
+		source, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
 		if err != nil {
 			t.Fatal(err)
 		}

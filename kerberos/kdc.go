@@ -10,7 +10,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
 )
 
-func newKDCClient(o Options, conf *krb5conf.Config) *kdcclient.Client {
+func newKDCClient(o SourceOptions, conf *krb5conf.Config) *kdcclient.Client {
 	d := newDiscovery(o.Resolver, conf)
 	return kdcclient.New(kdcclient.Options{
 		Locate:             d.locate,
@@ -46,7 +46,7 @@ func supported(etypes []int32) []int32 {
 // has the method for it, and of nobody if it has not: URI records by that of
 // [URIResolver], and the realm of a host (dns_lookup_realm) by LookupTXT of
 // [net.Resolver]. Its LookupNetIP, if it has one, finds the addresses of KDCs,
-// where Options.Dial does not, else [net.DefaultResolver].
+// where SourceOptions.Dial does not, else [net.DefaultResolver].
 type Resolver interface {
 	// LookupSRV is that of [net.Resolver]: records by priority, and by weight
 	// at random within one.
@@ -75,7 +75,7 @@ type URI struct {
 
 // lookup returns what finds the addresses of KDCs; nil leaves it to
 // [kdcclient.Options].
-func lookup(o Options) func(context.Context, string) ([]netip.Addr, error) {
+func lookup(o SourceOptions) func(context.Context, string) ([]netip.Addr, error) {
 	r, ok := o.Resolver.(interface {
 		LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 	})

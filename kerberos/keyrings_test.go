@@ -48,7 +48,7 @@ func (r refusing) Replace(ctx context.Context, _ *ccache.Cache) (err error) { re
 
 func refusedBy(t *testing.T, realm *fakekdc.Realm, r refusing, patience time.Duration) error {
 	t.Helper()
-	source, err := kerberos.CCache("FILE:/nonexistent", environment(realm))
+	source, err := kerberos.FromCCache("FILE:/nonexistent", environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}

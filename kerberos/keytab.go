@@ -14,7 +14,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
-// Keytab returns a source that logs in with the keys in a keytab file, as
+// FromKeytab returns a source that logs in with the keys in a keytab file, as
 // o.Principal or as the first principal in the file. The name may begin with
 // "FILE:"; %{uid} and its like are expanded. The file is read at once, and
 // again for every login, so that new keys are found: under the lock that MIT's
@@ -29,7 +29,7 @@ import (
 // version are offered to the KDC first, and of the type that the KDC chooses the
 // newest key is taken. A version below 128 is newer than one above 240 unless it
 // was written earlier, since versions in eight bits begin anew.
-func Keytab(name string, o Options) (*Source, error) {
+func FromKeytab(name string, o SourceOptions) (*Source, error) {
 	s, err := newSource(o)
 	if err != nil {
 		return nil, err

@@ -80,7 +80,7 @@ func TestKeytabChoice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			realm.ResetExchanges()
-			s, err := kerberos.Keytab(keytabFile(t, realm, "svc", tc.keys...), kerberos.Options{
+			s, err := kerberos.FromKeytab(keytabFile(t, realm, "svc", tc.keys...), kerberos.SourceOptions{
 				Krb5ConfText: realm.Config("permitted_enctypes = aes256-cts aes128-cts aes128-sha2"), Principal: "svc"})
 			if err != nil {
 				t.Fatal(err)
@@ -109,7 +109,7 @@ func TestKeytabWithATornTail(t *testing.T) {
 		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := kerberos.Keytab(path, environment(realm))
+		s, err := kerberos.FromKeytab(path, environment(realm))
 		if err != nil {
 			t.Fatalf("%d bytes: %v", cut, err)
 		}
@@ -123,7 +123,7 @@ func TestKeytabWithATornTail(t *testing.T) {
 		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := kerberos.Keytab(path, environment(realm))
+		_, err := kerberos.FromKeytab(path, environment(realm))
 		want := "ends in the middle of an entry"
 		if cut < 6 {
 			want = "it holds no keys"
@@ -169,7 +169,7 @@ func TestKeytabErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := environment(realm)
 			o.Principal = tc.principal
-			_, err := kerberos.Keytab(tc.path, o)
+			_, err := kerberos.FromKeytab(tc.path, o)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -199,7 +199,7 @@ func TestKeytabOfTypesThatAreNotAllowed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := environment(realm)
 			o.Krb5ConfText = "[libdefaults]\n" + tc.line + "\n" + strings.Replace(tc.line, "permitted_enctypes", "default_tkt_enctypes", 1) + "\n" + o.Krb5ConfText
-			source, err := kerberos.Keytab(keytabFile(t, realm, "svc", key{"pw", 1, 23, 0}), o)
+			source, err := kerberos.FromKeytab(keytabFile(t, realm, "svc", key{"pw", 1, 23, 0}), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -222,11 +222,11 @@ func TestKeytabWithoutConfiguration(t *testing.T) {
 	realm := start(t)
 	o := environment(realm)
 	o.Krb5ConfText = "[realms\nR = {\n"
-	if _, err := kerberos.Keytab("/nonexistent/keytab", o); err == nil || !strings.Contains(err.Error(), "krb5.conf") {
+	if _, err := kerberos.FromKeytab("/nonexistent/keytab", o); err == nil || !strings.Contains(err.Error(), "krb5.conf") {
 		t.Errorf("%v", err)
 	}
 	o = as(environment(realm), "a@B@C")
-	if _, err := kerberos.Keytab(keytabFile(t, realm, "svc", key{"pw", 1, 18, 0}), o); err == nil || !strings.Contains(err.Error(), "two realms") {
+	if _, err := kerberos.FromKeytab(keytabFile(t, realm, "svc", key{"pw", 1, 18, 0}), o); err == nil || !strings.Contains(err.Error(), "two realms") {
 		t.Errorf("%v", err)
 	}
 }
@@ -240,7 +240,7 @@ func TestKeytabOfManyPrincipals(t *testing.T) {
 			file = append(file, keytabOf(t, realm, fmt.Sprintf("p%02d", i), key{"pw", kvno, 17, 0})[2:]...)
 		}
 	}
-	_, err := kerberos.Keytab(write(t, "keytab", file), as(environment(realm), "alice"))
+	_, err := kerberos.FromKeytab(write(t, "keytab", file), as(environment(realm), "alice"))
 	for i := range 12 {
 		if n := strings.Count(fmt.Sprint(err), fmt.Sprintf("p%02d@", i)); n != map[bool]int{true: 1, false: 0}[i < 10] {
 			t.Errorf("p%02d is named %d times: %v", i, n, err)
@@ -254,10 +254,10 @@ func TestKeytabOfManyKeys(t *testing.T) {
 	realm := start(t)
 	one := keytabOf(t, realm, "alice", key{"pw", 1, 18, 0})
 	o := as(environment(realm), "alice")
-	if _, err := kerberos.Keytab(write(t, "keytab", slices.Concat(one[:2], bytes.Repeat(one[2:], 4096))), o); err != nil {
+	if _, err := kerberos.FromKeytab(write(t, "keytab", slices.Concat(one[:2], bytes.Repeat(one[2:], 4096))), o); err != nil {
 		t.Errorf("4096 keys: %v", err)
 	}
-	_, err := kerberos.Keytab(write(t, "keytab", slices.Concat(one[:2], bytes.Repeat(one[2:], 4097))), o)
+	_, err := kerberos.FromKeytab(write(t, "keytab", slices.Concat(one[:2], bytes.Repeat(one[2:], 4097))), o)
 	if err == nil || !strings.Contains(err.Error(), "more than 4096 keys of one principal: alice@") || !strings.Contains(err.Error(), "ktutil") {
 		t.Errorf("4097 keys: %v", err)
 	}
@@ -269,7 +269,7 @@ func TestKeytabOfManyKeys(t *testing.T) {
 		binary.BigEndian.PutUint16(entry[at-2+1:], 1000+etype)
 		file = append(file, entry...)
 	}
-	_, err = kerberos.Keytab(write(t, "keytab", file), o)
+	_, err = kerberos.FromKeytab(write(t, "keytab", file), o)
 	if n := strings.Count(fmt.Sprint(err), "etype 1"); n != 10 {
 		t.Errorf("%d types are named: %v", n, err)
 	}

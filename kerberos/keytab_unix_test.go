@@ -24,7 +24,7 @@ func TestKeytabIsNoPipe(t *testing.T) {
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := kerberos.Keytab(fifo, environment(realm)); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := kerberos.FromKeytab(fifo, environment(realm)); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("%v", err)
 	}
 	s, err := kerberos.FromEnvironment(environment(realm, "KRB5CCNAME=FILE:"+fifo+".none", "KRB5_CLIENT_KTNAME="+fifo))
@@ -41,7 +41,7 @@ func TestKeytabIsNoPipe(t *testing.T) {
 func TestKeytabIsLocked(t *testing.T) {
 	realm := start(t)
 	path := keytabFile(t, realm, "alice", key{password, 1, 18, 0})
-	s, err := kerberos.Keytab(path, environment(realm))
+	s, err := kerberos.FromKeytab(path, environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestKeytabIsLocked(t *testing.T) {
 	if err := regularfile.Lock(t.Context(), writer, true); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := kerberos.Keytab(path, environment(realm)); err == nil || !strings.Contains(err.Error(), "locked by another process") {
+	if _, err := kerberos.FromKeytab(path, environment(realm)); err == nil || !strings.Contains(err.Error(), "locked by another process") {
 		t.Errorf("locked for longer than a second: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

@@ -25,9 +25,9 @@ var (
 )
 
 // proxyTLS returns what tells how to speak TLS with the proxies of a realm: as
-// Options.ProxyTLS says, and if that does not say whom to trust, as http_anchors
+// SourceOptions.ProxyTLS says, and if that does not say whom to trust, as http_anchors
 // of the realm in krb5.conf does. Files are read anew for each connection.
-func proxyTLS(o Options, conf *krb5conf.Config) func(realm string) (*tls.Config, error) {
+func proxyTLS(o SourceOptions, conf *krb5conf.Config) func(realm string) (*tls.Config, error) {
 	return func(realm string) (*tls.Config, error) {
 		out := o.ProxyTLS.Clone()
 		if out == nil {

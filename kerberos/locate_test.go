@@ -78,7 +78,7 @@ func TestKDCsInDNS(t *testing.T) {
 			o := as(environment(realm), "alice@"+realm.Name())
 			o.Krb5ConfText = "[libdefaults]\n" + tc.conf + "\n"
 			o.Resolver = tc.dns
-			source, err := kerberos.Password(kerberos.NewSecret(password), o)
+			source, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,7 +110,7 @@ func TestKDCsInDNS(t *testing.T) {
 		o.Krb5ConfText = strings.Replace(realm.Config(), "dns_lookup_kdc = false", "dns_lookup_kdc = true", 1)
 		d := &dns{}
 		o.Resolver = d
-		source, err := kerberos.Password(kerberos.NewSecret(password), o)
+		source, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -98,7 +98,7 @@ func TestKDCsInURIRecords(t *testing.T) {
 			o.Krb5ConfText = "[libdefaults]\n"
 			o.Resolver = z
 			o.ProxyTLS = &tls.Config{RootCAs: proxy.CertPool()}
-			source, err := kerberos.Password(kerberos.NewSecret(password), o)
+			source, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -163,7 +163,7 @@ func TestKDCProxy(t *testing.T) {
 			o.Krb5ConfText = realm.ConfigWithProxy(url, tc.anchors)
 			o.ProxyTLS = tc.tls
 			o.Resolver = &zone{hosts: map[string]string{"localhost": "127.0.0.1"}}
-			source, err := kerberos.Password(kerberos.NewSecret(password), o)
+			source, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -188,7 +188,7 @@ func TestKDCProxy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := as(environment(realm), "alice")
 			o.Krb5ConfText = realm.ConfigWithProxy(url, "FILE:"+file)
-			source, err := kerberos.Password(kerberos.NewSecret(password), o)
+			source, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -246,7 +246,7 @@ func TestFallbackRealm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			z.asked = nil
-			source, err := kerberos.Password(kerberos.NewSecret("x"), kerberos.Options{
+			source, err := kerberos.FromPassword(kerberos.NewSecret("x"), kerberos.SourceOptions{
 				Principal: "alice", Krb5ConfText: head + tc.conf + "\n", Resolver: z, Getenv: func(string) string { return "" },
 			})
 			if err != nil {
@@ -268,7 +268,7 @@ func TestFallbackRealm(t *testing.T) {
 	}
 	t.Run("a resolver without TXT", func(t *testing.T) {
 		d := &dns{}
-		source, err := kerberos.Password(kerberos.NewSecret("x"), kerberos.Options{
+		source, err := kerberos.FromPassword(kerberos.NewSecret("x"), kerberos.SourceOptions{
 			Principal: "alice", Krb5ConfText: head + "dns_lookup_realm = true\n", Resolver: d, Getenv: func(string) string { return "" },
 		})
 		if err != nil {
@@ -295,7 +295,7 @@ func ExampleURIResolver() {
 	realm := exampleRealm()
 	defer realm.Close()
 
-	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal:    "alice@EXAMPLE.TEST",
 		Krb5ConfText: "[libdefaults]\ndefault_realm = EXAMPLE.TEST\n", // names no KDC
 		Resolver: records{
@@ -329,7 +329,7 @@ func ExampleURI() {
 func TestRequestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var given []string
-		source, err := kerberos.Password(kerberos.NewSecret("x"), kerberos.Options{
+		source, err := kerberos.FromPassword(kerberos.NewSecret("x"), kerberos.SourceOptions{
 			Principal:    "alice@A.TEST",
 			Krb5ConfText: "[libdefaults]\nrequest_timeout = 3s\n[realms]\nA.TEST = {\nkdc = one.test\nkdc = [2001:db8::1]:750\nkdc = tcp/two.test\n}\n",
 			Getenv:       func(string) string { return "" },

@@ -34,7 +34,7 @@ func TestLockedCache(t *testing.T) {
 	} else if err != nil {
 		t.Fatal(err)
 	}
-	s, err := kerberos.CCache(name, kerberos.Options{Krb5ConfText: realm.Config(), Now: realm.Now, Getenv: func(string) string { return "" }})
+	s, err := kerberos.FromCCache(name, kerberos.SourceOptions{Krb5ConfText: realm.Config(), Now: realm.Now, Getenv: func(string) string { return "" }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,10 +73,10 @@ func TestLockedCache(t *testing.T) {
 func TestSlowPassword(t *testing.T) {
 	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/a"))
 	given := make(chan struct{})
-	s, err := kerberos.PasswordFunc(func(context.Context, string) (kerberos.Secret, error) {
+	s, err := kerberos.FromPasswordFunc(func(context.Context, string) (kerberos.Secret, error) {
 		<-given
 		return kerberos.NewSecret("secret"), nil
-	}, kerberos.Options{Principal: "alice", Krb5ConfText: realm.Config(), Now: realm.Now, Getenv: func(string) string { return "" }})
+	}, kerberos.SourceOptions{Principal: "alice", Krb5ConfText: realm.Config(), Now: realm.Now, Getenv: func(string) string { return "" }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,24 +10,24 @@ import (
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
-// Password returns a source that logs in as o.Principal with a password, when a
+// FromPassword returns a source that logs in as o.Principal with a password, when a
 // ticket is first asked for and again when the ticket-granting ticket has run
 // out. A password that the KDC refused is not sent again for a minute, however
 // often tickets are asked for: that would lock accounts; see [Logins].
-func Password(password Secret, o Options) (*Source, error) {
+func FromPassword(password Secret, o SourceOptions) (*Source, error) {
 	return newPassword(o, password.IsZero(), func(context.Context, string) (Secret, error) { return password, nil })
 }
 
-// PasswordFunc is [Password] with a function that is asked for the password of
+// FromPasswordFunc is [FromPassword] with a function that is asked for the password of
 // a principal, name@REALM, for every login: once a day or so, and not twice at
 // the same time. Its error is wrapped in the source's. It should return when ctx
 // ends. It may ask a person or a vault; what it returns is not kept, save to
 // compare it with a password that was refused within the last minute.
-func PasswordFunc(password func(ctx context.Context, principal string) (Secret, error), o Options) (*Source, error) {
+func FromPasswordFunc(password func(ctx context.Context, principal string) (Secret, error), o SourceOptions) (*Source, error) {
 	return newPassword(o, password == nil, password)
 }
 
-func newPassword(o Options, missing bool, password func(context.Context, string) (Secret, error)) (*Source, error) {
+func newPassword(o SourceOptions, missing bool, password func(context.Context, string) (Secret, error)) (*Source, error) {
 	s, err := newSource(o)
 	if err != nil {
 		return nil, err

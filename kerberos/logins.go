@@ -17,7 +17,7 @@ import (
 
 // Logins is what KDCs said of logins, for the sources that share it: which keys
 // and passwords they refused, and which true names belong to enterprise names. The
-// sources of a process share one, unless [Options] gives them another: it is the
+// sources of a process share one, unless [SourceOptions] gives them another: it is the
 // principal's account that is locked in the end, whoever asks.
 //
 // A key of a keytab, or a password, that a KDC refused (the pre-authentication

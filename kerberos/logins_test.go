@@ -35,18 +35,18 @@ func wantRefusals(t *testing.T, realm *fakekdc.Realm, when string, want int) {
 // Whatever a source logs in with, what a KDC refused is sent once a minute, and
 // what is put in its place is sent at once.
 func TestStaleKeyIsSentOnce(t *testing.T) {
-	for name, source := range map[string]func(o kerberos.Options, path string, password *kerberos.Secret) (*kerberos.Source, error){
-		"keytab": func(o kerberos.Options, path string, _ *kerberos.Secret) (*kerberos.Source, error) {
-			return kerberos.Keytab(path, o)
+	for name, source := range map[string]func(o kerberos.SourceOptions, path string, password *kerberos.Secret) (*kerberos.Source, error){
+		"keytab": func(o kerberos.SourceOptions, path string, _ *kerberos.Secret) (*kerberos.Source, error) {
+			return kerberos.FromKeytab(path, o)
 		},
-		"client keytab": func(o kerberos.Options, path string, _ *kerberos.Secret) (*kerberos.Source, error) {
+		"client keytab": func(o kerberos.SourceOptions, path string, _ *kerberos.Secret) (*kerberos.Source, error) {
 			o.Getenv = func(name string) string {
 				return map[string]string{"KRB5CCNAME": path + ".none", "KRB5_CLIENT_KTNAME": path}[name]
 			}
 			return kerberos.FromEnvironment(o)
 		},
-		"password": func(o kerberos.Options, _ string, password *kerberos.Secret) (*kerberos.Source, error) {
-			return kerberos.PasswordFunc(func(context.Context, string) (kerberos.Secret, error) { return *password, nil }, o)
+		"password": func(o kerberos.SourceOptions, _ string, password *kerberos.Secret) (*kerberos.Source, error) {
+			return kerberos.FromPasswordFunc(func(context.Context, string) (kerberos.Secret, error) { return *password, nil }, o)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestQuarantineIsNotProlonged(t *testing.T) {
 	realm := fakekdc.Start(t, fakekdc.WithClock(clock.Now), fakekdc.WithUser("svc", "new"), fakekdc.WithService(spn))
 	stale := key{"old", 9, 18, day}
 	path := keytabFile(t, realm, "svc", stale)
-	s, err := kerberos.Keytab(path, environment(realm))
+	s, err := kerberos.FromKeytab(path, environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestStaleKeyIsSentOnceByAll(t *testing.T) {
 	for range 4 {
 		path := keytabFile(t, realm, "svc", key{"old", 3, 18, day})
 		for range 2 {
-			s, err := kerberos.Keytab(path, environment(realm))
+			s, err := kerberos.FromKeytab(path, environment(realm))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +145,7 @@ func TestStaleKeyIsSentOnceByAll(t *testing.T) {
 	for range 2 {
 		o := environment(realm)
 		o.Logins = new(kerberos.Logins)
-		s, err := kerberos.Keytab(keytabFile(t, realm, "svc", key{"old", 3, 18, day}), o)
+		s, err := kerberos.FromKeytab(keytabFile(t, realm, "svc", key{"old", 3, 18, day}), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +162,7 @@ func TestRefusalsAreOfOneClient(t *testing.T) {
 	login := func(in *fakekdc.Realm, user, password string) error {
 		o := as(environment(in), user)
 		o.Logins = logins
-		s, err := kerberos.Password(kerberos.NewSecret(password), o)
+		s, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +188,7 @@ func TestNoOtherKeyIsTried(t *testing.T) {
 	realm := fakekdc.Start(t, fakekdc.WithUser("svc", "new", fakekdc.Etypes(17, 18)), fakekdc.WithService(spn))
 	o := environment(realm)
 	path := keytabFile(t, realm, "svc", key{"old", 1, 18, 2 * day}, key{"old", 1, 17, 2 * day}, key{"older", 2, 18, day}, key{"older", 2, 17, day})
-	s, err := kerberos.Keytab(path, o)
+	s, err := kerberos.FromKeytab(path, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestWhatIsARefusal(t *testing.T) {
 			realm := fakekdc.Start(t, fakekdc.WithUser("svc", "pw"), fakekdc.WithService(spn))
 			o := environment(realm)
 			o.Krb5ConfText = realm.Config("request_timeout = 2s")
-			s, err := kerberos.Keytab(keytabFile(t, realm, "svc", key{"pw", 1, 18, 0}), o)
+			s, err := kerberos.FromKeytab(keytabFile(t, realm, "svc", key{"pw", 1, 18, 0}), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -245,7 +245,7 @@ func TestLoginsWaitForOneAnother(t *testing.T) {
 	realm := fakekdc.Start(t, fakekdc.WithUser("svc", "new"), fakekdc.WithService(spn))
 	path := keytabFile(t, realm, "svc", key{"old", 1, 18, 0})
 	source := func() *kerberos.Source {
-		s, err := kerberos.Keytab(path, environment(realm))
+		s, err := kerberos.FromKeytab(path, environment(realm))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,16 +11,16 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// Canonicalize says whether DNS is asked for a host's canonical name. Whoever
+// HostCanonicalization says whether DNS is asked for a host's canonical name. Whoever
 // can forge DNS then chooses which server's key proves an answer, among those
 // of the realms; so the name in the URL always comes first.
-type Canonicalize int
+type HostCanonicalization int
 
 // The modes of canonicalization.
 const (
 	// CanonicalizeAsConfigured asks where the KDC does not know the name in the
 	// URL and krb5.conf sets dns_canonicalize_hostname to fallback or true.
-	CanonicalizeAsConfigured Canonicalize = iota
+	CanonicalizeAsConfigured HostCanonicalization = iota
 	// CanonicalizeNever never asks.
 	CanonicalizeNever
 	// CanonicalizeFallback asks where the KDC does not know the name in the URL.

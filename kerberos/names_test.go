@@ -47,7 +47,7 @@ func (h *hosts) LookupAddr(_ context.Context, addr string) ([]string, error) {
 
 func TestCanonicalNames(t *testing.T) {
 	for name, tc := range map[string]struct {
-		mode  kerberos.Canonicalize
+		mode  kerberos.HostCanonicalization
 		conf  string
 		host  string
 		want  string // host in the ticket
@@ -82,7 +82,7 @@ func TestCanonicalNames(t *testing.T) {
 			o := environment(realm)
 			o.Resolver = dns
 			o.Krb5ConfText = "[libdefaults]\n" + tc.conf + "\n" + strings.ReplaceAll(strings.ReplaceAll(o.Krb5ConfText, "rdns", "#rdns"), "dns_canonicalize_hostname", "#dns")
-			source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), o)
+			source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +115,7 @@ func TestCanonicalNames(t *testing.T) {
 func TestUnknownServiceIsRemembered(t *testing.T) {
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now))
-	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestTargetFor(t *testing.T) {
 	defer first.Close()
 	var from []string
 	c := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-		from = append(from, middleware.TargetFor(r).From)
+		from = append(from, middleware.TargetOf(r).RedirectedFrom)
 		return http.DefaultTransport.RoundTrip(r)
 	})}
 	resp, err := c.Get(first.URL)

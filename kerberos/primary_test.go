@@ -36,9 +36,9 @@ func conf(realm string, lines ...string) string {
 
 // loginWith asks for a ticket with a password and returns who answered the AS
 // exchanges.
-func loginWith(t *testing.T, o kerberos.Options, user, password string) (asked []string, err error) {
+func loginWith(t *testing.T, o kerberos.SourceOptions, user, password string) (asked []string, err error) {
 	t.Helper()
-	s, err := kerberos.Password(kerberos.NewSecret(password), as(o, user))
+	s, err := kerberos.FromPassword(kerberos.NewSecret(password), as(o, user))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func loginWith(t *testing.T, o kerberos.Options, user, password string) (asked [
 func TestPrimaryIsAskedAfterARefusal(t *testing.T) {
 	replica, primary := twoKDCs(t)
 	for _, relation := range []string{"primary_kdc", "master_kdc"} {
-		o := kerberos.Options{Krb5ConfText: conf(replica.Name(), "kdc = "+replica.Addr(), relation+" = "+primary.Addr())}
+		o := kerberos.SourceOptions{Krb5ConfText: conf(replica.Name(), "kdc = "+replica.Addr(), relation+" = "+primary.Addr())}
 		for user, want := range map[string][]string{
 			"changed":  {replica.Addr() + " 25", replica.Addr() + " 24", primary.Addr() + " 25", primary.Addr() + " 0"},
 			"newcomer": {replica.Addr() + " 6", primary.Addr() + " 25", primary.Addr() + " 0"},
@@ -75,7 +75,7 @@ func TestPrimaryIsAskedAfterARefusal(t *testing.T) {
 // A wrong password counts once at each KDC; it is not sent again to either.
 func TestPrimaryRefusesToo(t *testing.T) {
 	replica, primary := twoKDCs(t)
-	o := kerberos.Options{Krb5ConfText: conf(replica.Name(), "kdc = "+replica.Addr(), "primary_kdc = "+primary.Addr())}
+	o := kerberos.SourceOptions{Krb5ConfText: conf(replica.Name(), "kdc = "+replica.Addr(), "primary_kdc = "+primary.Addr())}
 	for range 5 {
 		_, err := loginWith(t, o, "changed", "wrong")
 		for _, says := range []string{"PREAUTH_FAILED", replica.Addr(), primary.Addr()} {
@@ -118,7 +118,7 @@ func TestPrimaryIsNotAskedTwice(t *testing.T) {
 		"itself over another route": {[]string{"primary_kdc = tcp/" + replica.Addr()}, only},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := kerberos.Options{Logins: new(kerberos.Logins), Resolver: &zone{hosts: map[string]string{"replica.test": "127.0.0.1"}}, Krb5ConfText: conf(replica.Name(), append(tc.lines, "kdc = "+replica.Addr())...)}
+			o := kerberos.SourceOptions{Logins: new(kerberos.Logins), Resolver: &zone{hosts: map[string]string{"replica.test": "127.0.0.1"}}, Krb5ConfText: conf(replica.Name(), append(tc.lines, "kdc = "+replica.Addr())...)}
 			asked, err := loginWith(t, o, "changed", "wrong "+name)
 			if err == nil || !strings.Contains(err.Error(), "PREAUTH_FAILED") {
 				t.Errorf("%v", err)
@@ -137,9 +137,9 @@ func TestPrimaryIsNotAskedTwice(t *testing.T) {
 func TestPrimaryInBrokenDNS(t *testing.T) {
 	replica, _ := twoKDCs(t)
 	broken := &dns{fail: &net.DNSError{Err: "server misbehaving", IsTemporary: true}}
-	o := as(kerberos.Options{Resolver: broken}, "nobody")
+	o := as(kerberos.SourceOptions{Resolver: broken}, "nobody")
 	o.Krb5ConfText = strings.Replace(conf(replica.Name(), "kdc = "+replica.Addr()), "dns_lookup_kdc = false", "dns_lookup_kdc = true", 1)
-	s, err := kerberos.Password(kerberos.NewSecret("x"), o)
+	s, err := kerberos.FromPassword(kerberos.NewSecret("x"), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestPrimaryInDNS(t *testing.T) {
 	} {
 		for _, may := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, dns_lookup_kdc = %v", what, may), func(t *testing.T) {
-				o := kerberos.Options{Resolver: tc.resolver, Logins: new(kerberos.Logins), Krb5ConfText: tc.conf}
+				o := kerberos.SourceOptions{Resolver: tc.resolver, Logins: new(kerberos.Logins), Krb5ConfText: tc.conf}
 				want := tc.want
 				if may {
 					o.Krb5ConfText = strings.Replace(tc.conf, "dns_lookup_kdc = false", "dns_lookup_kdc = true", 1)

@@ -31,8 +31,8 @@ func TestDeadTicketIsReplaced(t *testing.T) {
 	o := as(environment(realm), "alice")
 	o.Forwardable = true
 	for name, source := range map[string]func() (*kerberos.Source, error){
-		"keytab":   func() (*kerberos.Source, error) { return kerberos.Keytab(keytab, o) },
-		"password": func() (*kerberos.Source, error) { return kerberos.Password(kerberos.NewSecret(password), o) },
+		"keytab":   func() (*kerberos.Source, error) { return kerberos.FromKeytab(keytab, o) },
+		"password": func() (*kerberos.Source, error) { return kerberos.FromPassword(kerberos.NewSecret(password), o) },
 		"client keytab": func() (*kerberos.Source, error) {
 			o := as(environment(realm, "KRB5CCNAME="+keytab+".none", "KRB5_CLIENT_KTNAME="+keytab), "alice")
 			o.Forwardable = true
@@ -66,7 +66,7 @@ func TestDeadTicketIsReplaced(t *testing.T) {
 		})
 	}
 	t.Run("cache", func(t *testing.T) {
-		s, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+		s, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestWhichTicketsAreDead(t *testing.T) {
 			realm := start(t, fakekdc.WithService("HTTP/one"))
 			o := as(environment(realm), "alice")
 			o.Krb5ConfText = realm.Config("udp_preference_limit = 0")
-			s, err := kerberos.Password(kerberos.NewSecret(password), o)
+			s, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -117,7 +117,7 @@ func TestWhichTicketsAreDead(t *testing.T) {
 func TestLoginIsNotRepeated(t *testing.T) {
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithService("HTTP/one"))
-	s, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	s, err := kerberos.FromPassword(kerberos.NewSecret(password), as(environment(realm), "alice"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestDeadTicketIsReplacedOnce(t *testing.T) {
 		opts = append(opts, fakekdc.WithService(fmt.Sprintf("HTTP/h%d", i)))
 	}
 	realm := start(t, opts...)
-	s, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	s, err := kerberos.FromPassword(kerberos.NewSecret(password), as(environment(realm), "alice"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestDeadTicketIsReplacedOnce(t *testing.T) {
 func TestDeadTicketAndStalePassword(t *testing.T) {
 	realm := start(t, fakekdc.WithService("HTTP/one"))
 	secret := kerberos.NewSecret(password)
-	s, err := kerberos.PasswordFunc(func(context.Context, string) (kerberos.Secret, error) { return secret, nil }, as(environment(realm), "alice"))
+	s, err := kerberos.FromPasswordFunc(func(context.Context, string) (kerberos.Secret, error) { return secret, nil }, as(environment(realm), "alice"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestDeadTicketAndStalePassword(t *testing.T) {
 // one got.
 func TestDeadTicketWasReplacedMeanwhile(t *testing.T) {
 	realm := start(t, fakekdc.WithService("HTTP/one"), fakekdc.WithService("HTTP/two"))
-	s, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	s, err := kerberos.FromPassword(kerberos.NewSecret(password), as(environment(realm), "alice"))
 	if err != nil {
 		t.Fatal(err)
 	}

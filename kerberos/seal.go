@@ -45,7 +45,7 @@ func (c *securityContext) Open(header, data []byte) ([]byte, error) {
 // that is.
 func (c *securityContext) channel() (*gss.Channel, error) {
 	if !c.verified.Load() {
-		return nil, c.fail(middleware.ErrToken, middleware.NoToken, errors.New("messages can be sealed once the server has proved itself, not before"))
+		return nil, c.fail(middleware.ErrToken, middleware.ReasonNoToken, errors.New("messages can be sealed once the server has proved itself, not before"))
 	}
 	ch, err := c.gss.Channel()
 	if err != nil {
@@ -58,17 +58,17 @@ func (c *securityContext) channel() (*gss.Channel, error) {
 func openReason(err error) middleware.Reason {
 	switch {
 	case errors.Is(err, gss.ErrReplay):
-		return middleware.Replayed
+		return middleware.ReasonReplayed
 	case errors.Is(err, gss.ErrSequence):
-		return middleware.OutOfOrder
+		return middleware.ReasonOutOfOrder
 	case errors.Is(err, gss.ErrDirection):
-		return middleware.Reflected
+		return middleware.ReasonReflected
 	case errors.Is(err, gss.ErrNotSealed):
-		return middleware.Unsealed
+		return middleware.ReasonUnsealed
 	case errors.Is(err, gss.ErrSubkey):
-		return middleware.WrongKey
+		return middleware.ReasonWrongKey
 	case errors.Is(err, krb.ErrIntegrity):
-		return middleware.Tampered
+		return middleware.ReasonTampered
 	}
-	return middleware.Malformed
+	return middleware.ReasonMalformed
 }

@@ -30,7 +30,7 @@ func sealTo(t *testing.T, etype int32, o kerberos.InitiatorOptions) (*sealedConn
 	realm := fakekdc.Start(t, fakekdc.WithEtypes(etype), fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/localhost"))
 	endpoint := realm.WinRM("HTTP/localhost", fakekdc.WinRMOptions{})
 	server := realm.Serve(endpoint, fakekdc.ServerOptions{})
-	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice", Krb5ConfText: realm.Config(), Getenv: func(string) string { return "" }, AllowRC4: true,
 	})
 	if err != nil {
@@ -113,19 +113,19 @@ func TestSeal(t *testing.T) {
 				}
 			}
 			endpoint.SetForgery(fakekdc.Forgeries()["replayed"])
-			c.refuses("replayed", message, middleware.Replayed)
+			c.refuses("replayed", message, middleware.ReasonReplayed)
 			for name, reason := range map[string]middleware.Reason{
-				"reflected":                 middleware.Reflected,
-				"last bit of the data":      middleware.Tampered,
-				"signed and not sealed":     middleware.Unsealed,
-				"signature cut to one byte": middleware.Malformed,
+				"reflected":                 middleware.ReasonReflected,
+				"last bit of the data":      middleware.ReasonTampered,
+				"signed and not sealed":     middleware.ReasonUnsealed,
+				"signature cut to one byte": middleware.ReasonMalformed,
 			} {
 				endpoint.SetForgery(fakekdc.Forgeries()[name])
 				c.refuses(name, message, reason)
 			}
 			// The messages that were withheld are missing.
 			endpoint.SetForgery(nil)
-			c.refuses("gap", message, middleware.OutOfOrder)
+			c.refuses("gap", message, middleware.ReasonOutOfOrder)
 		})
 	}
 }
@@ -153,7 +153,7 @@ func TestSealUnproved(t *testing.T) {
 			_, oerr := s.Open([]byte("header"), []byte("data"))
 			for _, err := range []error{err, oerr} {
 				var e *middleware.Error
-				if !errors.As(err, &e) || !errors.Is(err, middleware.ErrToken) || e.Reason != middleware.NoToken {
+				if !errors.As(err, &e) || !errors.Is(err, middleware.ErrToken) || e.Reason != middleware.ReasonNoToken {
 					t.Errorf("error %v", err)
 				}
 			}

@@ -39,11 +39,11 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	realm := start(t)
 	o := environment(realm)
 	o.Principal = "alice"
-	source, err := kerberos.Password(kerberos.NewSecret(secret), o)
+	source, err := kerberos.FromPassword(kerberos.NewSecret(secret), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cached, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
+	cached, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}

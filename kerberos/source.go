@@ -22,7 +22,7 @@ import (
 
 // Options say how a source reaches the world. The zero value is the process's
 // own: its environment, /etc/krb5.conf, the network and the system clock.
-type Options struct {
+type SourceOptions struct {
 	// Principal is the client principal wanted, name or name@REALM. Empty means
 	// whatever the credentials are for. A name without a realm is of the
 	// default realm.
@@ -88,11 +88,11 @@ const maxTickets = 4096
 const margin = 30 * time.Second
 
 // A Source finds tickets with one set of credentials, or out of a collection of
-// them. Make one with [FromEnvironment], [CCache], [Keytab], [Password] or
-// [PasswordFunc]. It is safe for concurrent use, needs no closing, and runs
+// them. Make one with [FromEnvironment], [FromCCache], [FromKeytab], [FromPassword] or
+// [FromPasswordFunc]. It is safe for concurrent use, needs no closing, and runs
 // nothing between calls unless [Source.KeepFresh] is called.
 type Source struct {
-	o     Options
+	o     SourceOptions
 	conf  *krb5conf.Config
 	kdc   *kdcclient.Client
 	creds credentials
@@ -117,7 +117,7 @@ type Source struct {
 	cross map[crossing]*krb.Ticket
 }
 
-func newSource(o Options) (*Source, error) {
+func newSource(o SourceOptions) (*Source, error) {
 	if o.Getenv == nil {
 		o.Getenv = SecureGetenv
 	}
@@ -143,7 +143,7 @@ func newSource(o Options) (*Source, error) {
 
 // check returns what is wrong with options of which one would be passed over without
 // a word, "" if nothing is.
-func (o Options) check() string {
+func (o SourceOptions) check() string {
 	switch {
 	case o.Enterprise && o.Principal == "":
 		return "Enterprise says that Principal is an alias, and Principal is empty"
@@ -153,7 +153,7 @@ func (o Options) check() string {
 	return ""
 }
 
-func loadConfig(o Options) (*krb5conf.Config, error) {
+func loadConfig(o SourceOptions) (*krb5conf.Config, error) {
 	ko := o.krb5conf()
 	if o.Krb5ConfText != "" {
 		p, err := krb5conf.Parse("krb5.conf", []byte(o.Krb5ConfText))
@@ -169,7 +169,7 @@ func loadConfig(o Options) (*krb5conf.Config, error) {
 }
 
 // krb5conf returns what the configuration depends on beside its text.
-func (o Options) krb5conf() krb5conf.Options {
+func (o SourceOptions) krb5conf() krb5conf.Options {
 	return krb5conf.Options{GOOS: o.goos, Getenv: o.Getenv, AllowRC4: o.AllowRC4}
 }
 

@@ -33,8 +33,8 @@ func start(t testing.TB, opts ...fakekdc.Option) *fakekdc.Realm {
 }
 
 // environment returns options for the realm, with nothing of the process's own.
-func environment(realm *fakekdc.Realm, vars ...string) kerberos.Options {
-	return kerberos.Options{
+func environment(realm *fakekdc.Realm, vars ...string) kerberos.SourceOptions {
+	return kerberos.SourceOptions{
 		Krb5ConfText: realm.Config(),
 		Now:          realm.Now,
 		Getenv: func(name string) string {
@@ -51,7 +51,7 @@ func environment(realm *fakekdc.Realm, vars ...string) kerberos.Options {
 	}
 }
 
-func as(o kerberos.Options, principal string) kerberos.Options {
+func as(o kerberos.SourceOptions, principal string) kerberos.SourceOptions {
 	o.Principal = principal
 	return o
 }
@@ -79,17 +79,17 @@ func TestSources(t *testing.T) {
 				as, tgs int
 			}{
 				"password": {func() (kerberos.TicketSource, error) {
-					return kerberos.Password(kerberos.NewSecret(password), as(environment(realm), alice))
+					return kerberos.FromPassword(kerberos.NewSecret(password), as(environment(realm), alice))
 				}, 2, 1},
 				"password in the default realm": {func() (kerberos.TicketSource, error) {
-					return kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+					return kerberos.FromPassword(kerberos.NewSecret(password), as(environment(realm), "alice"))
 				}, 2, 1},
-				"keytab": {func() (kerberos.TicketSource, error) { return kerberos.Keytab(keytab, environment(realm)) }, 2, 1},
+				"keytab": {func() (kerberos.TicketSource, error) { return kerberos.FromKeytab(keytab, environment(realm)) }, 2, 1},
 				"keytab of principal": {func() (kerberos.TicketSource, error) {
-					return kerberos.Keytab("FILE:"+keytab, as(environment(realm), alice))
+					return kerberos.FromKeytab("FILE:"+keytab, as(environment(realm), alice))
 				}, 2, 1},
-				"cache":             {func() (kerberos.TicketSource, error) { return kerberos.CCache("FILE:"+cache(), environment(realm)) }, 0, 1},
-				"cache with ticket": {func() (kerberos.TicketSource, error) { return kerberos.CCache(full, environment(realm)) }, 0, 0},
+				"cache":             {func() (kerberos.TicketSource, error) { return kerberos.FromCCache("FILE:"+cache(), environment(realm)) }, 0, 1},
+				"cache with ticket": {func() (kerberos.TicketSource, error) { return kerberos.FromCCache(full, environment(realm)) }, 0, 0},
 				"environment": {func() (kerberos.TicketSource, error) {
 					return kerberos.FromEnvironment(environment(realm, "KRB5CCNAME="+cache()))
 				}, 0, 1},
@@ -133,8 +133,8 @@ func TestBadInput(t *testing.T) {
 	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithService("HTTP/old", fakekdc.Refuse(12)))
 	alice := "alice@" + realm.Name()
 	whole := realm.CCache("alice", spn)
-	login := func(o kerberos.Options) (kerberos.TicketSource, error) {
-		return kerberos.Password(kerberos.NewSecret(password), o)
+	login := func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
+		return kerberos.FromPassword(kerberos.NewSecret(password), o)
 	}
 	silent := func(ctx context.Context, network, address string) (net.Conn, error) {
 		<-ctx.Done()
@@ -144,8 +144,8 @@ func TestBadInput(t *testing.T) {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("connection refused")}
 	}
 	for name, tc := range map[string]struct {
-		source    func(kerberos.Options) (kerberos.TicketSource, error)
-		options   func(*kerberos.Options)
+		source    func(kerberos.SourceOptions) (kerberos.TicketSource, error)
+		options   func(*kerberos.SourceOptions)
 		spn       string
 		timeout   bool
 		kind      error
@@ -153,13 +153,13 @@ func TestBadInput(t *testing.T) {
 		says      []string
 	}{
 		"wrong password": {
-			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
-				return kerberos.Password(kerberos.NewSecret("hunter2"), o)
+			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
+				return kerberos.FromPassword(kerberos.NewSecret("hunter2"), o)
 			},
 			kind: middleware.ErrCredentials, says: []string{alice, "KDC_ERR_PREAUTH_FAILED", "password"},
 		},
 		"unknown principal": {
-			source: login, options: func(o *kerberos.Options) { o.Principal = "mallory@" + realm.Name() },
+			source: login, options: func(o *kerberos.SourceOptions) { o.Principal = "mallory@" + realm.Name() },
 			kind: middleware.ErrCredentials, says: []string{"mallory@" + realm.Name(), "KDC_ERR_C_PRINCIPAL_UNKNOWN"},
 		},
 		"unknown SPN": {
@@ -171,97 +171,97 @@ func TestBadInput(t *testing.T) {
 			source: login, spn: "HTTP/h@A@B", kind: middleware.ErrCredentials, says: []string{"HTTP/h@A@B"},
 		},
 		"expired TGT": {
-			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
-				return kerberos.CCache(write(t, "cc", whole), o)
+			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
+				return kerberos.FromCCache(write(t, "cc", whole), o)
 			},
-			options: func(o *kerberos.Options) { o.Now = func() time.Time { return clock.Now().Add(11 * time.Hour) } },
+			options: func(o *kerberos.SourceOptions) { o.Now = func() time.Time { return clock.Now().Add(11 * time.Hour) } },
 			kind:    middleware.ErrCredentials, says: []string{alice, "expired", "kinit"},
 		},
 		"no ccache": {
-			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
-				return kerberos.CCache("/nonexistent/cc", o)
+			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
+				return kerberos.FromCCache("/nonexistent/cc", o)
 			},
 			kind: middleware.ErrCredentials, says: []string{"/nonexistent/cc", "kinit", "KRB5CCNAME"},
 		},
 		"truncated ccache": {
-			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
-				return kerberos.CCache(write(t, "cc", whole[:len(whole)/2]), o)
+			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
+				return kerberos.FromCCache(write(t, "cc", whole[:len(whole)/2]), o)
 			},
 			kind: middleware.ErrCredentials, says: []string{"cc", "too early"},
 		},
 		"empty ccache": {
-			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
-				return kerberos.CCache(write(t, "cc", nil), o)
+			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
+				return kerberos.FromCCache(write(t, "cc", nil), o)
 			},
 			kind: middleware.ErrCredentials, says: []string{"cc"},
 		},
 		"ccache of another": {
-			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
-				return kerberos.CCache(write(t, "cc", whole), o)
+			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
+				return kerberos.FromCCache(write(t, "cc", whole), o)
 			},
-			options: func(o *kerberos.Options) { o.Principal = "bob@" + realm.Name() },
+			options: func(o *kerberos.SourceOptions) { o.Principal = "bob@" + realm.Name() },
 			kind:    middleware.ErrCredentials, says: []string{alice, "bob@" + realm.Name(), "kinit"},
 		},
 		"ccache type": {
-			source: func(o kerberos.Options) (kerberos.TicketSource, error) { return kerberos.CCache("API:", o) },
+			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) { return kerberos.FromCCache("API:", o) },
 			kind:   middleware.ErrCredentials, says: []string{"API:", "FILE:"},
 		},
 		"missing keytab": {
-			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
-				return kerberos.Keytab("/nonexistent/kt", o)
+			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
+				return kerberos.FromKeytab("/nonexistent/kt", o)
 			},
 			kind: middleware.ErrCredentials, says: []string{"/nonexistent/kt", "not exist"},
 		},
 		"unreadable keytab": {
-			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
-				return kerberos.Keytab(write(t, "kt", []byte("no keytab")), o)
+			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
+				return kerberos.FromKeytab(write(t, "kt", []byte("no keytab")), o)
 			},
 			kind: middleware.ErrCredentials, says: []string{"kt", "not a keytab"},
 		},
 		"keytab of another": {
-			source: func(o kerberos.Options) (kerberos.TicketSource, error) {
-				return kerberos.Keytab(write(t, "kt", realm.Keytab(spn)), o)
+			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
+				return kerberos.FromKeytab(write(t, "kt", realm.Keytab(spn)), o)
 			},
 			kind: middleware.ErrCredentials, says: []string{alice, spn},
 		},
 		"krb5.conf without the realm": {
-			source: login, options: func(o *kerberos.Options) { o.Krb5ConfText = "[libdefaults]\ndns_lookup_kdc = false\n" },
+			source: login, options: func(o *kerberos.SourceOptions) { o.Krb5ConfText = "[libdefaults]\ndns_lookup_kdc = false\n" },
 			kind: middleware.ErrKDC, says: []string{realm.Name(), "[realms]"},
 		},
 		"broken krb5.conf": {
-			source: login, options: func(o *kerberos.Options) { o.Krb5ConfText = "[realms\nR = {\n kdc = x\n" },
+			source: login, options: func(o *kerberos.SourceOptions) { o.Krb5ConfText = "[realms\nR = {\n kdc = x\n" },
 			kind: middleware.ErrConfiguration, says: []string{"krb5.conf"},
 		},
 		"no realm at all": {
-			source: login, options: func(o *kerberos.Options) { o.Principal = "alice"; o.Krb5ConfText = "[libdefaults]\n" },
+			source: login, options: func(o *kerberos.SourceOptions) { o.Principal = "alice"; o.Krb5ConfText = "[libdefaults]\n" },
 			kind: middleware.ErrConfiguration, says: []string{"alice", "default_realm"},
 		},
 		"KDC down": {
-			source: login, options: func(o *kerberos.Options) { o.Dial = closed },
+			source: login, options: func(o *kerberos.SourceOptions) { o.Dial = closed },
 			kind: middleware.ErrKDC, temporary: true, says: []string{realm.Name(), realm.Addr(), "connection refused"},
 		},
 		"KDC silent": {
-			source: login, options: func(o *kerberos.Options) { o.Dial = silent }, timeout: true,
+			source: login, options: func(o *kerberos.SourceOptions) { o.Dial = silent }, timeout: true,
 			kind: middleware.ErrKDC, says: []string{"our patience is at an end", alice, spn, realm.Name(), realm.Addr()},
 		},
 		"clock skew": {
-			source: login, options: func(o *kerberos.Options) {
+			source: login, options: func(o *kerberos.SourceOptions) {
 				o.Now = func() time.Time { return clock.Now().Add(-time.Hour) }
 				o.Krb5ConfText = realm.Config("kdc_timesync = 0")
 			},
 			kind: middleware.ErrKDC, says: []string{"KRB_AP_ERR_SKEW", "1h"},
 		},
 		"nothing permitted": {
-			source: login, options: func(o *kerberos.Options) {
+			source: login, options: func(o *kerberos.SourceOptions) {
 				o.Krb5ConfText = regexp.MustCompile(`(_enctypes) = .*`).ReplaceAllString(realm.Config(), "$1 = camellia")
 			},
 			kind: middleware.ErrKDC, says: []string{"encryption type"},
 		},
-		"no password": {source: func(o kerberos.Options) (kerberos.TicketSource, error) {
-			return kerberos.Password(kerberos.Secret{}, o)
+		"no password": {source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
+			return kerberos.FromPassword(kerberos.Secret{}, o)
 		}, kind: middleware.ErrConfiguration, says: []string{"password"}},
-		"password, no principal":    {source: login, options: func(o *kerberos.Options) { o.Principal = "" }, kind: middleware.ErrConfiguration, says: []string{"Principal"}},
-		"principal with two realms": {source: login, options: func(o *kerberos.Options) { o.Principal = "a@B@C" }, kind: middleware.ErrConfiguration, says: []string{"a@B@C"}},
+		"password, no principal":    {source: login, options: func(o *kerberos.SourceOptions) { o.Principal = "" }, kind: middleware.ErrConfiguration, says: []string{"Principal"}},
+		"principal with two realms": {source: login, options: func(o *kerberos.SourceOptions) { o.Principal = "a@B@C" }, kind: middleware.ErrConfiguration, says: []string{"a@B@C"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := as(environment(realm), alice)
@@ -318,7 +318,7 @@ func TestBadInput(t *testing.T) {
 func TestPasswordIsNotSentAgain(t *testing.T) {
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now))
-	source, err := kerberos.Password(kerberos.NewSecret("wrong"), as(environment(realm), "alice"))
+	source, err := kerberos.FromPassword(kerberos.NewSecret("wrong"), as(environment(realm), "alice"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,7 +346,7 @@ func TestSingleFlight(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	source, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	source, err := kerberos.FromPassword(kerberos.NewSecret(password), as(environment(realm), "alice"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -371,7 +371,7 @@ func TestSingleFlight(t *testing.T) {
 // wait with it still get their ticket.
 func TestLeavingCaller(t *testing.T) {
 	realm := start(t)
-	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -405,7 +405,7 @@ func TestLeavingCaller(t *testing.T) {
 func TestTicketRunsOut(t *testing.T) {
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 0))
-	source, err := kerberos.Password(kerberos.NewSecret(password), as(environment(realm), "alice"))
+	source, err := kerberos.FromPassword(kerberos.NewSecret(password), as(environment(realm), "alice"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -433,7 +433,7 @@ func TestTicketRunsOut(t *testing.T) {
 
 func TestConcurrentUse(t *testing.T) {
 	realm := start(t)
-	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // forgery followed by a better one, nor a proof by a forgery.
 func TestBadTokenIsTheEnd(t *testing.T) {
 	realm := start(t)
-	source, err := kerberos.CCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestBadTokenIsTheEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sc, err := in.Initiate(t.Context(), middleware.TargetOf(r.URL))
+		sc, err := in.Initiate(t.Context(), middleware.TargetOfURL(r.URL))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,7 +11,7 @@ import (
 func TestWarningOfDefaultCache(t *testing.T) {
 	for _, named := range []bool{false, true} {
 		name := "FILE:" + filepath.Join(t.TempDir(), "none")
-		s, err := newSource(Options{Krb5ConfText: "[libdefaults]\n\tdefault_realm = LAB.TEST\n\tdefault_ccache_name = FILE:%{nobody}/cc\n", Getenv: func(key string) string {
+		s, err := newSource(SourceOptions{Krb5ConfText: "[libdefaults]\n\tdefault_realm = LAB.TEST\n\tdefault_ccache_name = FILE:%{nobody}/cc\n", Getenv: func(key string) string {
 			if key == "KRB5CCNAME" && named {
 				return name
 			}

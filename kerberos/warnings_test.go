@@ -42,7 +42,7 @@ func TestConfigurationWarnings(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+			s, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 				Principal: "alice@LAB.TEST", Krb5ConfText: tc.conf, Now: realm.Now, Getenv: func(string) string { return "" },
 			})
 			if err != nil {
@@ -94,7 +94,7 @@ func TestDidYouMean(t *testing.T) {
 		"nobody":             {realm.Config(), "nobody@LAB.TEST", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+			s, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 				Principal: tc.principal, Krb5ConfText: tc.conf, Now: realm.Now, Getenv: func(string) string { return "" },
 				Resolver: &dns{}, Logins: new(kerberos.Logins),
 			})
@@ -129,7 +129,7 @@ func TestImpersonatorsCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := kerberos.CCache(write(t, "cc", b), kerberos.Options{Krb5ConfText: realm.Config(), Now: realm.Now, Getenv: func(string) string { return "" }})
+	s, err := kerberos.FromCCache(write(t, "cc", b), kerberos.SourceOptions{Krb5ConfText: realm.Config(), Now: realm.Now, Getenv: func(string) string { return "" }})
 	if err != nil {
 		t.Fatal(err)
 	}

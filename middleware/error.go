@@ -50,60 +50,60 @@ type Reason int
 const (
 	ReasonNone Reason = iota
 	// NoToken: the answer bears no token.
-	NoToken
+	ReasonNoToken
 	// Malformed: the token cannot be decoded.
-	Malformed
+	ReasonMalformed
 	// WrongKey: the token does not open under the ticket's session key.
-	WrongKey
+	ReasonWrongKey
 	// WrongTime: the token answers another authenticator.
-	WrongTime
+	ReasonWrongTime
 	// KRBError: the peer sent a KRB-ERROR; see [Error.Code].
-	KRBError
+	ReasonKRBError
 	// UnverifiedRedirect: a redirect bears no token.
-	UnverifiedRedirect
+	ReasonUnverifiedRedirect
 	// ReusedConnection: no token on a connection that was used before, as
 	// servers do that authenticate connections rather than requests.
-	ReusedConnection
+	ReasonReusedConnection
 	// WrongMechanism: the server chose another mechanism, such as NTLM.
-	WrongMechanism
+	ReasonWrongMechanism
 	// Refused: the server rejected the token without saying why.
-	Refused
+	ReasonRefused
 	// Unsealed: the answer is in clear where an encrypted one is due.
-	Unsealed
+	ReasonUnsealed
 	// Tampered: an encrypted message is not what the peer sealed.
-	Tampered
+	ReasonTampered
 	// Replayed: an encrypted message was received before.
-	Replayed
+	ReasonReplayed
 	// OutOfOrder: an encrypted message is not the one that is due.
-	OutOfOrder
+	ReasonOutOfOrder
 	// Reflected: an encrypted message is one of ours.
-	Reflected
+	ReasonReflected
 	// TokenTooLarge: the server does not take a request with so large a token.
-	TokenTooLarge
+	ReasonTokenTooLarge
 	// NotAuthorized: the server knows who asks, and refuses that user.
-	NotAuthorized
+	ReasonNotAuthorized
 )
 
 var reasons = [...]struct{ text, hint string }{
-	ReasonNone:         {"none", ""},
-	NoToken:            {"no token", "the server sends no mutual token; if that cannot be mended there, use mutual.Optional over a trusted TLS connection"},
-	Malformed:          {"malformed token", "something between client and server changes the WWW-Authenticate header, or the peer does not speak Kerberos"},
-	WrongKey:           {"wrong key", "the answer was not made by the holder of the service's key: check the keytab of the server and the SPN, and who else may answer at that address"},
-	WrongTime:          {"wrong time", "the answer belongs to another request: it is replayed, or answers of parallel requests were swapped on the way"},
-	KRBError:           {"KRB-ERROR", ""},
-	UnverifiedRedirect: {"unverified redirect", "the redirect is not from a server that proved itself: ask for the final URL, or use mutual.Optional over a trusted TLS connection"},
-	ReusedConnection:   {"no token on a reused connection", "the server authenticates connections, not requests: sign every request (preemptive), or trust a verified connection"},
-	WrongMechanism:     {"wrong mechanism", "the server went on without Kerberos, most often because its SPN is not registered or belongs to another account than the service runs as, or because the URL has its address in place of its name"},
-	Refused:            {"refused", "the server rejected the token without a reason: check the SPN, the server's keytab, the clocks, and whether it demands channel bindings"},
-	Unsealed:           {"not encrypted", "the answer is not from the server that was authenticated, or something before it answers in its place: look at the status, and for a proxy on the way"},
-	Tampered:           {"tampered with", "something between client and server changes messages, or mixes connections: go round it, or use https"},
-	Replayed:           {"replayed message", "something between client and server repeats messages or mixes connections: go round it, or use https"},
-	OutOfOrder:         {"message out of order", "a message before this one was lost on the way: something between client and server drops messages or mixes connections"},
-	Reflected:          {"message of our own", "something between client and server sends our messages back to us"},
-	TokenTooLarge: {"token too large", "the server's limit for a header field is most likely too small for a user in so many groups: raise it there " +
+	ReasonNone:               {"none", ""},
+	ReasonNoToken:            {"no token", "the server sends no mutual token; if that cannot be mended there, use mutual.Optional over a trusted TLS connection"},
+	ReasonMalformed:          {"malformed token", "something between client and server changes the WWW-Authenticate header, or the peer does not speak Kerberos"},
+	ReasonWrongKey:           {"wrong key", "the answer was not made by the holder of the service's key: check the keytab of the server and the SPN, and who else may answer at that address"},
+	ReasonWrongTime:          {"wrong time", "the answer belongs to another request: it is replayed, or answers of parallel requests were swapped on the way"},
+	ReasonKRBError:           {"KRB-ERROR", ""},
+	ReasonUnverifiedRedirect: {"unverified redirect", "the redirect is not from a server that proved itself: ask for the final URL, or use mutual.Optional over a trusted TLS connection"},
+	ReasonReusedConnection:   {"no token on a reused connection", "the server authenticates connections, not requests: sign every request (preemptive), or trust a verified connection"},
+	ReasonWrongMechanism:     {"wrong mechanism", "the server went on without Kerberos, most often because its SPN is not registered or belongs to another account than the service runs as, or because the URL has its address in place of its name"},
+	ReasonRefused:            {"refused", "the server rejected the token without a reason: check the SPN, the server's keytab, the clocks, and whether it demands channel bindings"},
+	ReasonUnsealed:           {"not encrypted", "the answer is not from the server that was authenticated, or something before it answers in its place: look at the status, and for a proxy on the way"},
+	ReasonTampered:           {"tampered with", "something between client and server changes messages, or mixes connections: go round it, or use https"},
+	ReasonReplayed:           {"replayed message", "something between client and server repeats messages or mixes connections: go round it, or use https"},
+	ReasonOutOfOrder:         {"message out of order", "a message before this one was lost on the way: something between client and server drops messages or mixes connections"},
+	ReasonReflected:          {"message of our own", "something between client and server sends our messages back to us"},
+	ReasonTokenTooLarge: {"token too large", "the server's limit for a header field is most likely too small for a user in so many groups: raise it there " +
 		"(Apache LimitRequestFieldSize, nginx large_client_header_buffers, IIS MaxFieldLength and MaxRequestBytes, Tomcat maxHttpHeaderSize), " +
 		"and in what stands before it, or take groups out of the ticket"},
-	NotAuthorized: {"known, but not authorized", "the server took the token and refuses its user: look there for who is allowed in, or ask as another user"},
+	ReasonNotAuthorized: {"known, but not authorized", "the server took the token and refuses its user: look there for who is allowed in, or ask as another user"},
 }
 
 // String returns a short name such as "no token".

@@ -10,13 +10,13 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-func ExampleTargetOf() {
+func ExampleTargetOfURL() {
 	u, err := url.Parse("https://www.example.com/index.html")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	t := middleware.TargetOf(u)
+	t := middleware.TargetOfURL(u)
 	fmt.Println(t.Scheme, t.Host, t.Port, t.Secure)
 	// Output:
 	// Negotiate www.example.com 443 true
@@ -63,7 +63,7 @@ func ExampleInitiatorFunc_Initiate() {
 // A stage that signs sends a copy of the request that carries the context.
 func ExampleWithSecurity() {
 	r, _ := http.NewRequest(http.MethodGet, "https://www.example.com/", nil)
-	signed := middleware.WithSecurity(r, sure{middleware.TargetOf(r.URL)})
+	signed := middleware.WithSecurity(r, sure{middleware.TargetOfURL(r.URL)})
 	fmt.Println(middleware.SecurityOf(r) != nil, middleware.SecurityOf(signed) != nil)
 	// Output:
 	// false true
@@ -72,7 +72,7 @@ func ExampleWithSecurity() {
 // An application asks the response's request who vouches for the response.
 func ExampleSecurityOf() {
 	r, _ := http.NewRequest(http.MethodGet, "https://www.example.com/", nil)
-	resp := &http.Response{Request: middleware.WithSecurity(r, sure{middleware.TargetOf(r.URL)})}
+	resp := &http.Response{Request: middleware.WithSecurity(r, sure{middleware.TargetOfURL(r.URL)})}
 
 	if sc := middleware.SecurityOf(resp.Request); sc != nil && sc.Verified() {
 		fmt.Println(sc.Target().Host, "proved its identity")
@@ -130,7 +130,7 @@ func ExampleWithTrace() {
 func ExampleEmit() {
 	ctx := middleware.WithTrace(context.Background(), func(middleware.Event) { fmt.Println("first") })
 	ctx = middleware.WithTrace(ctx, func(middleware.Event) { fmt.Println("second") })
-	middleware.Emit(ctx, middleware.SendEvent{Stage: "example", Leg: 1})
+	middleware.Emit(ctx, middleware.SendEvent{Stage: "example", Request: 1})
 	// Output:
 	// first
 	// second
@@ -148,7 +148,7 @@ func ExampleTracing() {
 // refuse stands for a call whose server did not prove itself.
 func refuse() error {
 	return fmt.Errorf("call: %w", &middleware.Error{
-		Stage: "mutual", Kind: middleware.ErrNotVerified, Host: "www.example.com:443", Reason: middleware.WrongKey,
+		Stage: "mutual", Kind: middleware.ErrNotVerified, Host: "www.example.com:443", Reason: middleware.ReasonWrongKey,
 	})
 }
 
@@ -195,13 +195,13 @@ func ExampleError_Temporary() {
 }
 
 func ExampleReason_String() {
-	fmt.Println(middleware.UnverifiedRedirect)
+	fmt.Println(middleware.ReasonUnverifiedRedirect)
 	// Output:
 	// unverified redirect
 }
 
 func ExampleReason_Hint() {
-	for _, r := range []middleware.Reason{middleware.ReasonNone, middleware.KRBError, middleware.NoToken} {
+	for _, r := range []middleware.Reason{middleware.ReasonNone, middleware.ReasonKRBError, middleware.ReasonNoToken} {
 		fmt.Printf("%v: something to try: %v\n", r, r.Hint() != "")
 	}
 	// Output:

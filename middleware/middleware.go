@@ -39,7 +39,7 @@ const (
 type Target struct {
 	// Scheme is the HTTP authentication scheme; empty means Negotiate.
 	Scheme Scheme
-	// Host is the host that is contacted, as [TargetOf] makes it of a URL: a name
+	// Host is the host that is contacted, as [TargetOfURL] makes it of a URL: a name
 	// in lower case and in the form that DNS has (A-labels, RFC 5890) without a
 	// dot at the end, or an address without brackets. What is neither stays as
 	// the URL has it, and [Target.Check] says so.
@@ -49,7 +49,7 @@ type Target struct {
 	// From is the host:port that the caller asked, where redirects led from
 	// there to another one; else empty. What was configured for that host is
 	// not meant for this one.
-	From string
+	RedirectedFrom string
 	// Downgraded is set when a redirect led from https to this plain http.
 	Downgraded bool
 	// Proxy is set when the token is for an HTTP proxy (status 407).
@@ -99,10 +99,10 @@ func (t Target) Check() *Error {
 	return &Error{Kind: ErrHost, Host: t.HostPort(), Err: err, Hint: "use a URL with a host name"}
 }
 
-// TargetOf returns the target that a URL names: the host and port that
+// TargetOfURL returns the target that a URL names: the host and port that
 // [http.Transport] dials for it without a proxy, and that a proxy is asked for. It
 // does not look at the Host header.
-func TargetOf(u *url.URL) Target {
+func TargetOfURL(u *url.URL) Target {
 	t := Target{Scheme: Negotiate, Host: u.Hostname(), Port: u.Port(), Secure: strings.EqualFold(u.Scheme, "https")}
 	if host, err := hostname.Normal(t.Host); err == nil {
 		t.Host = host
@@ -118,26 +118,26 @@ func TargetOf(u *url.URL) Target {
 	return t
 }
 
-// maxRedirects bounds how far TargetFor looks back; net/http follows ten.
+// maxRedirects bounds how far TargetOf looks back; net/http follows ten.
 const maxRedirects = 64
 
-// TargetFor returns the target of a request: [TargetOf] its URL, and From and
+// TargetOf returns the target of a request: [TargetOfURL] its URL, and RedirectedFrom and
 // Downgraded where [http.Client] sent it because of a redirect. Of more redirects
 // than anybody follows it does not look for the first, and takes them to have led
 // from elsewhere.
-func TargetFor(r *http.Request) Target {
-	t := TargetOf(r.URL)
+func TargetOf(r *http.Request) Target {
+	t := TargetOfURL(r.URL)
 	hop := r
 	for n := 0; hop.Response != nil && hop.Response.Request != nil && hop.Response.Request.URL != nil; n++ {
 		hop = hop.Response.Request
-		from := TargetOf(hop.URL)
+		from := TargetOfURL(hop.URL)
 		t.Downgraded = t.Downgraded || from.Secure && !t.Secure
-		t.From = ""
+		t.RedirectedFrom = ""
 		if from.Host != t.Host || from.Port != t.Port {
-			t.From = from.HostPort()
+			t.RedirectedFrom = from.HostPort()
 		}
 		if n == maxRedirects {
-			t.From, t.Downgraded = from.HostPort(), !t.Secure
+			t.RedirectedFrom, t.Downgraded = from.HostPort(), !t.Secure
 			break
 		}
 	}
@@ -188,7 +188,7 @@ type Sealer interface {
 	Seal(dst, plain []byte) (out []byte, header int, err error)
 	// Open verifies and decrypts what the peer sealed, and returns it, in the
 	// memory of data if it can; with an error data holds no plaintext. Errors
-	// are of type [*Error], with a Reason such as [Tampered] or [Replayed].
+	// are of type [*Error], with a Reason such as [ReasonTampered] or [ReasonReplayed].
 	// Padding, which RC4 may have, stays.
 	Open(header, data []byte) (plain []byte, err error)
 }

@@ -76,7 +76,7 @@ func TestTargetOf(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := middleware.TargetOf(u)
+			got := middleware.TargetOfURL(u)
 			tc.want.Scheme = middleware.Negotiate
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
@@ -248,7 +248,7 @@ var kinds = map[string]error{
 func TestErrorText(t *testing.T) {
 	cause := errors.New("the cause")
 	for kind, sentinel := range kinds {
-		for reason := middleware.Reason(-1); reason <= middleware.Refused+1; reason++ {
+		for reason := middleware.Reason(-1); reason <= middleware.ReasonRefused+1; reason++ {
 			for _, full := range []bool{false, true} {
 				for _, hint := range []string{"", "a hint"} {
 					e := &middleware.Error{Stage: "stage", Kind: sentinel, Reason: reason, Hint: hint}
@@ -305,9 +305,9 @@ func TestErrorTexts(t *testing.T) {
 		"cause alone":  {middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, Err: context.DeadlineExceeded}, "kerberos: key distribution centre failed: context deadline exceeded"},
 		"joined":       {middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, Err: errors.Join(errors.New("one"), errors.New("two"))}, "kerberos: key distribution centre failed: one; two"},
 		"negative":     {middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, Code: -1}, "kerberos: key distribution centre failed (code -1)"},
-		"own hint":     {middleware.Error{Stage: "mutual", Kind: middleware.ErrNotVerified, Reason: middleware.NoToken, Hint: "ask"}, "mutual: server did not prove its identity (reason no token); ask"},
-		"all":          {middleware.Error{Stage: "kerberos", Kind: middleware.ErrCredentials, Host: "web.test:443", SPN: "HTTP/web.test", Principal: "alice@R", KDC: "R", Code: 24, Reason: middleware.Refused, Hint: "run kinit", Err: errors.New("wrong password")}, "kerberos: no usable Kerberos credentials (host web.test:443, SPN HTTP/web.test, principal alice@R, KDC R, code 24, reason refused): wrong password; run kinit"},
-		"reason's own": {middleware.Error{Stage: "mutual", Kind: middleware.ErrNotVerified, Reason: middleware.WrongMechanism}, "mutual: server did not prove its identity (reason wrong mechanism); " + middleware.WrongMechanism.Hint()},
+		"own hint":     {middleware.Error{Stage: "mutual", Kind: middleware.ErrNotVerified, Reason: middleware.ReasonNoToken, Hint: "ask"}, "mutual: server did not prove its identity (reason no token); ask"},
+		"all":          {middleware.Error{Stage: "kerberos", Kind: middleware.ErrCredentials, Host: "web.test:443", SPN: "HTTP/web.test", Principal: "alice@R", KDC: "R", Code: 24, Reason: middleware.ReasonRefused, Hint: "run kinit", Err: errors.New("wrong password")}, "kerberos: no usable Kerberos credentials (host web.test:443, SPN HTTP/web.test, principal alice@R, KDC R, code 24, reason refused): wrong password; run kinit"},
+		"reason's own": {middleware.Error{Stage: "mutual", Kind: middleware.ErrNotVerified, Reason: middleware.ReasonWrongMechanism}, "mutual: server did not prove its identity (reason wrong mechanism); " + middleware.ReasonWrongMechanism.Hint()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, tc.e.Error()); diff != "" {
@@ -359,13 +359,13 @@ func TestTemporary(t *testing.T) {
 
 func TestReasons(t *testing.T) {
 	seen := make(map[string]middleware.Reason)
-	for r := middleware.ReasonNone; r <= middleware.TokenTooLarge; r++ {
+	for r := middleware.ReasonNone; r <= middleware.ReasonTokenTooLarge; r++ {
 		name := r.String()
 		if old, ok := seen[name]; ok || name == "" || strings.HasPrefix(name, "reason ") {
 			t.Errorf("reason %d is called %q, as is %d", int(r), name, int(old))
 		}
 		seen[name] = r
-		if hint := r.Hint(); (hint == "") != (r == middleware.ReasonNone || r == middleware.KRBError) {
+		if hint := r.Hint(); (hint == "") != (r == middleware.ReasonNone || r == middleware.ReasonKRBError) {
 			t.Errorf("%v has hint %q", r, hint)
 		}
 	}

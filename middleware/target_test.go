@@ -64,12 +64,12 @@ func TestTargetFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := redirected(t, tc.urls...)
-			got := middleware.TargetFor(r)
-			if (outcome{got.From, got.Downgraded}) != tc.want {
+			got := middleware.TargetOf(r)
+			if (outcome{got.RedirectedFrom, got.Downgraded}) != tc.want {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
-			got.From, got.Downgraded = "", false
-			if got != middleware.TargetOf(r.URL) {
+			got.RedirectedFrom, got.Downgraded = "", false
+			if got != middleware.TargetOfURL(r.URL) {
 				t.Errorf("not the target of the URL: %+v", got)
 			}
 		})
@@ -78,13 +78,13 @@ func TestTargetFor(t *testing.T) {
 	r := redirected(t, "http://a.test/")
 	for _, resp := range []*http.Response{{}, {Request: &http.Request{}}} {
 		r.Response = resp
-		if got := middleware.TargetFor(r); got != middleware.TargetOf(r.URL) {
+		if got := middleware.TargetOf(r); got != middleware.TargetOfURL(r.URL) {
 			t.Errorf("%+v", got)
 		}
 	}
 	// Nor does a loop keep anybody.
 	r.Response = &http.Response{Request: r}
-	if got := middleware.TargetFor(r); got.From == "" {
+	if got := middleware.TargetOf(r); got.RedirectedFrom == "" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -98,13 +98,13 @@ func TestCheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wrong := middleware.TargetOf(u).Check()
+		wrong := middleware.TargetOfURL(u).Check()
 		switch {
 		case good && wrong != nil:
 			t.Errorf("%s: %v", raw, wrong)
 		case !good && wrong == nil:
 			t.Errorf("%s was taken for a host", raw)
-		case !good && (!errors.Is(wrong, middleware.ErrHost) || wrong.Hint == "" || wrong.Temporary() || wrong.Host != middleware.TargetOf(u).HostPort()):
+		case !good && (!errors.Is(wrong, middleware.ErrHost) || wrong.Hint == "" || wrong.Temporary() || wrong.Host != middleware.TargetOfURL(u).HostPort()):
 			t.Errorf("%s: %#v", raw, wrong)
 		}
 	}
@@ -124,7 +124,7 @@ func TestOrigin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := middleware.TargetOf(u).Origin(); got != want {
+		if got := middleware.TargetOfURL(u).Origin(); got != want {
 			t.Errorf("%s: %q, want %q", raw, got, want)
 		}
 	}

@@ -13,10 +13,10 @@ type Event interface{ event() }
 
 // ChallengeEvent: a response asked for authentication.
 type ChallengeEvent struct {
-	Host    string   // peer, host:port
-	Status  int      // 401 or 407
-	Schemes []string // as offered, in order
-	Leg     int      // number of requests sent so far for this call
+	Host     string   // peer, host:port
+	Status   int      // 401 or 407
+	Schemes  []string // as offered, in order
+	Requests int      // number of requests sent so far for this call
 }
 
 // CredentialsEvent: a request came to a stage with credentials that no stage set.
@@ -103,10 +103,10 @@ type TokenEvent struct {
 
 // SendEvent: a signed request is about to be sent.
 type SendEvent struct {
-	Stage string // the stage that signed it
-	Host  string
-	Leg   int  // number of this request within the stage's call, from 1
-	Again bool // signed anew because the transport took another connection
+	Stage   string // the stage that signed it
+	Host    string
+	Request int  // number of this request within the stage's call, from 1
+	Again   bool // signed anew because the transport took another connection
 }
 
 // RefusedEvent: the server refused our token, and its response is returned as

@@ -43,7 +43,7 @@ func (a *answer) judge(ctx context.Context) *middleware.Error {
 func (a *answer) challenged(ctx context.Context) *middleware.Error {
 	lines := a.resp.Header.Values("Proxy-Authenticate")
 	a.call.emit(middleware.ChallengeEvent{
-		Host: a.proxy.HostPort(), Status: a.resp.StatusCode, Schemes: challenge.Schemes(lines), Leg: a.call.sent(),
+		Host: a.proxy.HostPort(), Status: a.resp.StatusCode, Schemes: challenge.Schemes(lines), Requests: a.call.sent(),
 	})
 	ch, scheme, ok := stages.Choose(lines, a.sc)
 	switch {
@@ -61,10 +61,10 @@ func (a *answer) challenged(ctx context.Context) *middleware.Error {
 	}
 	token, err := ch.Token()
 	if err != nil {
-		return a.refused(&middleware.Error{Stage: name, Kind: middleware.ErrToken, Reason: middleware.Malformed}, "")
+		return a.refused(&middleware.Error{Stage: name, Kind: middleware.ErrToken, Reason: middleware.ReasonMalformed}, "")
 	}
 	if token == nil {
-		return a.refused(&middleware.Error{Stage: name, Kind: middleware.ErrToken, Reason: middleware.Refused}, "")
+		return a.refused(&middleware.Error{Stage: name, Kind: middleware.ErrToken, Reason: middleware.ReasonRefused}, "")
 	}
 	out, err := a.sc.Step(ctx, token)
 	var said *middleware.Error
@@ -108,7 +108,7 @@ func (a *answer) verify(ctx context.Context) *middleware.Error {
 		return nil
 	}
 	if why == nil {
-		why = &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.NoToken, Hint: a.missing()}
+		why = &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.ReasonNoToken, Hint: a.missing()}
 	}
 	return a.unverified(why)
 }

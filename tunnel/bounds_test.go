@@ -26,7 +26,7 @@ func TestQuietAfterwards(t *testing.T) {
 func TestMemory(t *testing.T) {
 	var m memory
 	at := func(host string) middleware.Target {
-		return middleware.TargetOf(&url.URL{Scheme: "http", Host: host + ":3128"})
+		return middleware.TargetOfURL(&url.URL{Scheme: "http", Host: host + ":3128"})
 	}
 	for i := range maxProxies {
 		m.put(at(fmt.Sprint("p", i)), middleware.Negotiate)

@@ -26,7 +26,7 @@ func fixed(h http.Header) headerFunc {
 
 // targetOf returns the target that tokens for a proxy are for.
 func targetOf(proxy *url.URL) middleware.Target {
-	t := middleware.TargetOf(proxy)
+	t := middleware.TargetOfURL(proxy)
 	t.Proxy = true
 	return t
 }
@@ -51,7 +51,7 @@ func (t *Transport) connectHeader(ctx context.Context, proxy *url.URL, target st
 	c.sign(value, sc)
 	if sc != nil {
 		h.Set(field, value)
-		c.emit(middleware.SendEvent{Stage: name, Host: sc.Target().HostPort(), Leg: c.sent()})
+		c.emit(middleware.SendEvent{Stage: name, Host: sc.Target().HostPort(), Request: c.sent()})
 	}
 	return h, nil
 }

@@ -170,27 +170,27 @@ func TestEvents(t *testing.T) {
 		}
 		got = nil
 	}
-	challenge := middleware.ChallengeEvent{Host: at, Status: 407, Schemes: []string{"Negotiate"}, Leg: 1}
-	send := middleware.SendEvent{Stage: "tunnel", Host: at, Leg: 2}
+	challenge := middleware.ChallengeEvent{Host: at, Status: 407, Schemes: []string{"Negotiate"}, Requests: 1}
+	send := middleware.SendEvent{Stage: "tunnel", Host: at, Request: 2}
 	check(challenge, "ticket for "+full, "token for "+at, send)
 
-	send.Leg = 1
+	send.Request = 1
 	for name, tc := range map[string]struct {
 		quirks fakekdc.Quirks
 		want   []any
 	}{
 		"refused": {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectPlain}, []any{
 			"ticket for " + full, "token for " + at, send, challenge,
-			middleware.RefusedEvent{Host: at, Status: 407, Reason: middleware.Refused},
+			middleware.RefusedEvent{Host: at, Status: 407, Reason: middleware.ReasonRefused},
 		}},
 		"no longer offered": {fakekdc.Quirks{Challenge: []string{"NTLM"}, Reject: true, Rejection: fakekdc.RejectPlain}, []any{
 			"ticket for " + full, "token for " + at, send,
-			middleware.ChallengeEvent{Host: at, Status: 407, Schemes: []string{"NTLM"}, Leg: 1},
+			middleware.ChallengeEvent{Host: at, Status: 407, Schemes: []string{"NTLM"}, Requests: 1},
 			middleware.RefusedEvent{Host: at, Status: 407},
 		}},
 		"forged": {fakekdc.Quirks{Token: fakekdc.TokenForged}, []any{
 			"ticket for " + full, "token for " + at, send,
-			middleware.VerdictEvent{Host: at, SPN: full, Mode: "optional", Status: 200, Reason: middleware.WrongKey},
+			middleware.VerdictEvent{Host: at, SPN: full, Mode: "optional", Status: 200, Reason: middleware.ReasonWrongKey},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -207,7 +207,7 @@ func TestEvents(t *testing.T) {
 	if _, err := get(ctx, l.through(t, tunnel.Options{}), l.origin.URL()); err == nil {
 		t.Error("no error")
 	}
-	check(middleware.ChallengeEvent{Host: at, Status: 407, Schemes: []string{"NTLM"}, Leg: 1})
+	check(middleware.ChallengeEvent{Host: at, Status: 407, Schemes: []string{"NTLM"}, Requests: 1})
 }
 
 // A ticket that the proxy's present key does not open is fetched anew, once.
@@ -518,7 +518,7 @@ func TestWrongPassword(t *testing.T) {
 	for name, o := range map[string]tunnel.Options{"learned": {}, "always": {Always: true}} {
 		t.Run(name, func(t *testing.T) {
 			l := start(t, setup{})
-			source, err := kerberos.Password(kerberos.NewSecret("wrong canary"), kerberos.Options{
+			source, err := kerberos.FromPassword(kerberos.NewSecret("wrong canary"), kerberos.SourceOptions{
 				Principal: "alice", Krb5ConfText: l.realm.Config(), Now: l.realm.Now,
 			})
 			if err != nil {

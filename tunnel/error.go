@@ -114,7 +114,7 @@ func (a *answer) refused(cause error, hint string) *middleware.Error {
 func (a *answer) unverified(cause error) *middleware.Error {
 	e := blame(cause, middleware.ErrNotVerified, a.proxy, stages.SPN(a.sc))
 	if e.Reason == middleware.ReasonNone {
-		e.Reason = middleware.Malformed
+		e.Reason = middleware.ReasonMalformed
 	}
 	a.call.emit(middleware.VerdictEvent{
 		Host: e.Host, SPN: e.SPN, Mode: a.t.o.Proof.String(), Status: a.resp.StatusCode, Reason: e.Reason, Err: e,

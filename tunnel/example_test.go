@@ -37,7 +37,7 @@ func newOffice() *office {
 	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
 	o.server = realm.Serve(hello, fakekdc.ServerOptions{Host: "app.example", TLS: true})
 	o.transport = o.proxy.Transport(o.server)
-	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice", Krb5ConfText: realm.Config(),
 	})
 	if err != nil {

@@ -82,7 +82,7 @@ func (l *lab) initiator(t *testing.T, o kerberos.InitiatorOptions) middleware.In
 	if err := os.WriteFile(path, l.realm.CCache("alice"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	source, err := kerberos.CCache(path, kerberos.Options{Krb5ConfText: l.realm.Config(), Now: l.realm.Now})
+	source, err := kerberos.FromCCache(path, kerberos.SourceOptions{Krb5ConfText: l.realm.Config(), Now: l.realm.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

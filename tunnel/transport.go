@@ -76,7 +76,7 @@ func noBody(r *http.Request, err error) error {
 		return err
 	}
 	return &middleware.Error{
-		Stage: name, Kind: middleware.ErrBodyNotReplayable, Host: middleware.TargetOf(r.URL).HostPort(),
+		Stage: name, Kind: middleware.ErrBodyNotReplayable, Host: middleware.TargetOfURL(r.URL).HostPort(),
 		Hint: "set Request.GetBody, or let every CONNECT be signed (Options.Always)", Err: err,
 	}
 }

@@ -89,8 +89,8 @@ func quirk(q fakekdc.Quirks) fakekdc.WebOptions { return fakekdc.WebOptions{Quir
 func TestProof(t *testing.T) {
 	const (
 		none      = middleware.ReasonNone
-		noToken   = middleware.NoToken
-		malformed = middleware.Malformed
+		noToken   = middleware.ReasonNoToken
+		malformed = middleware.ReasonMalformed
 	)
 	for name, tc := range map[string]struct {
 		quirks             fakekdc.Quirks
@@ -103,12 +103,12 @@ func TestProof(t *testing.T) {
 		"none":            {fakekdc.Quirks{Token: fakekdc.TokenNone}, none, noToken},
 		"empty":           {fakekdc.Quirks{Token: fakekdc.TokenEmpty}, none, noToken},
 		"state alone":     {fakekdc.Quirks{Token: fakekdc.TokenState}, none, noToken},
-		"forged":          {fakekdc.Quirks{Token: fakekdc.TokenForged}, middleware.WrongKey, middleware.WrongKey},
-		"foreign":         {fakekdc.Quirks{Token: fakekdc.TokenForeign}, middleware.WrongKey, middleware.WrongKey},
-		"replayed":        {fakekdc.Quirks{Token: fakekdc.TokenReplayed}, middleware.WrongTime, middleware.WrongTime},
-		"KRB-ERROR":       {fakekdc.Quirks{Token: fakekdc.TokenKRBError}, middleware.KRBError, middleware.KRBError},
-		"reject":          {fakekdc.Quirks{Token: fakekdc.TokenReject}, middleware.Refused, middleware.Refused},
-		"NTLM":            {fakekdc.Quirks{Token: fakekdc.TokenNTLM}, middleware.WrongMechanism, middleware.WrongMechanism},
+		"forged":          {fakekdc.Quirks{Token: fakekdc.TokenForged}, middleware.ReasonWrongKey, middleware.ReasonWrongKey},
+		"foreign":         {fakekdc.Quirks{Token: fakekdc.TokenForeign}, middleware.ReasonWrongKey, middleware.ReasonWrongKey},
+		"replayed":        {fakekdc.Quirks{Token: fakekdc.TokenReplayed}, middleware.ReasonWrongTime, middleware.ReasonWrongTime},
+		"KRB-ERROR":       {fakekdc.Quirks{Token: fakekdc.TokenKRBError}, middleware.ReasonKRBError, middleware.ReasonKRBError},
+		"reject":          {fakekdc.Quirks{Token: fakekdc.TokenReject}, middleware.ReasonRefused, middleware.ReasonRefused},
+		"NTLM":            {fakekdc.Quirks{Token: fakekdc.TokenNTLM}, middleware.ReasonWrongMechanism, middleware.ReasonWrongMechanism},
 		"garbage":         {fakekdc.Quirks{Token: fakekdc.TokenGarbage}, malformed, malformed},
 		"not base64":      {fakekdc.Quirks{Token: fakekdc.TokenNotBase64}, malformed, malformed},
 		"not asked for":   {fakekdc.Quirks{Before: fakekdc.ForwardProxy()}, none, noToken},
@@ -176,15 +176,15 @@ func TestRefused(t *testing.T) {
 		},
 		"refuses every token": {
 			web: quirk(fakekdc.Quirks{Reject: true}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
-			reason: middleware.KRBError, code: 60, text: []string{"SPN " + spn, "code 60"},
+			reason: middleware.ReasonKRBError, code: 60, text: []string{"SPN " + spn, "code 60"},
 		},
 		"refuses every token, with a state": {
 			web: quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}), statuses: []int{407, 407}, schemes: []string{"Negotiate"},
-			signed: true, reason: middleware.Refused, text: []string{"rejected the negotiation"},
+			signed: true, reason: middleware.ReasonRefused, text: []string{"rejected the negotiation"},
 		},
 		"refuses every token, without a word": {
 			web: quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectPlain}), statuses: []int{407, 407}, schemes: []string{"Negotiate"},
-			signed: true, reason: middleware.Refused, text: []string{"check the SPN"},
+			signed: true, reason: middleware.ReasonRefused, text: []string{"check the SPN"},
 		},
 		"refuses every token, and offers nothing": {
 			web: quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNothing}), statuses: []int{407, 407}, signed: true,
@@ -192,11 +192,11 @@ func TestRefused(t *testing.T) {
 		},
 		"goes on with NTLM": {
 			web: quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNTLM}), statuses: []int{407, 407}, schemes: []string{"Negotiate"},
-			signed: true, reason: middleware.WrongMechanism,
+			signed: true, reason: middleware.ReasonWrongMechanism,
 		},
 		"a stale ticket that is fresh": {
 			web: quirk(fakekdc.Quirks{Reject: true, RejectCode: 44}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
-			reason: middleware.KRBError, code: 44,
+			reason: middleware.ReasonKRBError, code: 44,
 		},
 		"wants a MIC": {
 			web: quirk(fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
@@ -340,7 +340,7 @@ func TestNames(t *testing.T) {
 		"delegating": {kerberos.InitiatorOptions{
 			Delegation: kerberos.DelegationAlways, Proxy: &kerberos.InitiatorOptions{Delegation: kerberos.DelegationAlways},
 		}, spn, ""},
-		"bindings that cannot be": {kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequire}, "", "give proxies options of their own"},
+		"bindings that cannot be": {kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequired}, "", "give proxies options of their own"},
 		"not known to the KDC":    {kerberos.InitiatorOptions{Proxy: &kerberos.InitiatorOptions{HostOverride: "nowhere.example"}}, "", "HTTP/nowhere.example"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -96,7 +96,7 @@ func options(realm *fakekdc.Realm, user string, o client.Options) (client.Option
 	case credentials || password:
 		return o, fmt.Errorf("client for %s: the options have credentials of their own", user)
 	}
-	source, err := source(realm, user, kerberos.Options{
+	source, err := source(realm, user, kerberos.SourceOptions{
 		Krb5Conf: o.Krb5Conf, Krb5ConfText: o.Krb5ConfText, AllowRC4: o.AllowRC4,
 		Dial: o.Dial, Resolver: o.Resolver, Now: o.Now, Getenv: o.Getenv,
 	})
@@ -120,8 +120,8 @@ func TicketSource(tb fakekdc.TB, realm *fakekdc.Realm, user string) *kerberos.So
 }
 
 // realmOptions lead a source to the realm.
-func realmOptions(realm *fakekdc.Realm) kerberos.Options {
-	o := kerberos.Options{Krb5ConfText: realm.Config(), Now: realm.Now}
+func realmOptions(realm *fakekdc.Realm) kerberos.SourceOptions {
+	o := kerberos.SourceOptions{Krb5ConfText: realm.Config(), Now: realm.Now}
 	if realm.InMemory() {
 		o.Dial = realm.Dial
 	}
@@ -130,7 +130,7 @@ func realmOptions(realm *fakekdc.Realm) kerberos.Options {
 
 // source reads the cache of a user from memory, with tickets for services that it need
 // not ask for. The environment of the process has no say in it.
-func source(realm *fakekdc.Realm, user string, o kerberos.Options, services ...string) (*kerberos.Source, error) {
+func source(realm *fakekdc.Realm, user string, o kerberos.SourceOptions, services ...string) (*kerberos.Source, error) {
 	b := realm.CCache(user, services...)
 	if b == nil { // in a realm of no test, which would have ended
 		return nil, fmt.Errorf("realm %s: no principal %s", realm.Name(), missing(realm, user, services))
@@ -142,7 +142,7 @@ func source(realm *fakekdc.Realm, user string, o kerberos.Options, services ...s
 	if o.Getenv == nil {
 		o.Getenv = func(string) string { return "" }
 	}
-	return kerberos.CCache("MEMORY:realm", o)
+	return kerberos.FromCCache("MEMORY:realm", o)
 }
 
 // missing returns the name that the realm does not know.

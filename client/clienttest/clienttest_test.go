@@ -36,7 +36,7 @@ func TestClient(t *testing.T) {
 			return client.Options{Source: minter{r, "alice"}}
 		}},
 		"with other settings": {user: "alice", options: func(r *fakekdc.Realm) client.Options {
-			return client.Options{Krb5ConfText: r.Config("udp_preference_limit = 1"), Now: time.Now, Bindings: kerberos.BindingsRequire}
+			return client.Options{Krb5ConfText: r.Config("udp_preference_limit = 1"), Now: time.Now, Bindings: kerberos.BindingsRequired}
 		}, exchanges: "TGS ok"},
 		"with delegation": {user: "alice", options: func(*fakekdc.Realm) client.Options {
 			return client.Options{Delegation: kerberos.DelegationAlways}

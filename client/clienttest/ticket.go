@@ -87,7 +87,7 @@ func securityContext(realm *fakekdc.Realm, user, rawURL string, verified bool) (
 		return nil, err
 	}
 	ctx := context.Background()
-	sc, err := in.Initiate(ctx, middleware.TargetOf(u))
+	sc, err := in.Initiate(ctx, middleware.TargetOfURL(u))
 	if err != nil {
 		return nil, err
 	}

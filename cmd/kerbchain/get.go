@@ -188,7 +188,7 @@ func (f *getFlags) options(w world) (client.Options, error) {
 		return o, err
 	}
 	o.Bindings, err = choose("cbt", f.cbt, []string{"auto", "require", "off"},
-		kerberos.BindingsAuto, kerberos.BindingsRequire, kerberos.BindingsOff)
+		kerberos.BindingsAuto, kerberos.BindingsRequired, kerberos.BindingsOff)
 	if err != nil {
 		return o, err
 	}

@@ -93,7 +93,7 @@ func (t *timeline) trace(e middleware.Event) {
 			t.say(e.Stage, "signed anew for the connection that was taken")
 			break
 		}
-		t.say(e.Stage, "request %d to %s, signed", e.Leg, e.Host)
+		t.say(e.Stage, "request %d to %s, signed", e.Request, e.Host)
 	case middleware.RefusedEvent:
 		why := e.Reason.String()
 		switch {

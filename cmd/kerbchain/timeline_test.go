@@ -17,9 +17,9 @@ func TestTimelineReads(t *testing.T) {
 	}{
 		"an offer":        {middleware.ChallengeEvent{Host: "h:80", Status: 401, Schemes: []string{"Negotiate", "Basic"}}, "401 from h:80, which offers Negotiate, Basic"},
 		"no offer":        {middleware.ChallengeEvent{Host: "h:80", Status: 401}, "401 from h:80, and offers no way to authenticate"},
-		"refused":         {middleware.RefusedEvent{Host: "h:80", Status: 401, Reason: middleware.Refused}, "401 from h:80 stands: refused; the server rejected the token without a reason: check the SPN"},
-		"known":           {middleware.RefusedEvent{Host: "h:80", Status: 401, Reason: middleware.NotAuthorized, Err: errors.New("the exchange is complete")}, "known, but not authorized: the exchange is complete; the server took the token and refuses its user"},
-		"with its advice": {middleware.RefusedEvent{Host: "h:80", Status: 401, Reason: middleware.Refused, Err: &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.Refused}}, "check the SPN"},
+		"refused":         {middleware.RefusedEvent{Host: "h:80", Status: 401, Reason: middleware.ReasonRefused}, "401 from h:80 stands: refused; the server rejected the token without a reason: check the SPN"},
+		"known":           {middleware.RefusedEvent{Host: "h:80", Status: 401, Reason: middleware.ReasonNotAuthorized, Err: errors.New("the exchange is complete")}, "known, but not authorized: the exchange is complete; the server took the token and refuses its user"},
+		"with its advice": {middleware.RefusedEvent{Host: "h:80", Status: 401, Reason: middleware.ReasonRefused, Err: &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.ReasonRefused}}, "check the SPN"},
 		"no credentials":  {middleware.RefusedEvent{Host: "h:80", Status: 401, Err: errors.New("no cache")}, "401 from h:80 stands: no cache"},
 	} {
 		var out strings.Builder

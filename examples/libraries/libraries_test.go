@@ -178,10 +178,10 @@ func TestWebSocket(t *testing.T) {
 				status int
 				reason middleware.Reason
 			}{
-				"forged":   {fakekdc.Quirks{Token: fakekdc.TokenForged}, 101, middleware.WrongKey},
-				"none":     {fakekdc.Quirks{Token: fakekdc.TokenNone}, 101, middleware.NoToken},
-				"replayed": {fakekdc.Quirks{Token: fakekdc.TokenReplayed}, 101, middleware.WrongTime},
-				"refused":  {fakekdc.Quirks{Reject: true, RejectCode: 37}, 401, middleware.KRBError},
+				"forged":   {fakekdc.Quirks{Token: fakekdc.TokenForged}, 101, middleware.ReasonWrongKey},
+				"none":     {fakekdc.Quirks{Token: fakekdc.TokenNone}, 101, middleware.ReasonNoToken},
+				"replayed": {fakekdc.Quirks{Token: fakekdc.TokenReplayed}, 101, middleware.ReasonWrongTime},
+				"refused":  {fakekdc.Quirks{Reject: true, RejectCode: 37}, 401, middleware.ReasonKRBError},
 			} {
 				ws, resp, err := open(tc.quirks)
 				e, ok := errors.AsType[*middleware.Error](err)

@@ -125,7 +125,7 @@ func TestRunTampered(t *testing.T) {
 	var out bytes.Buffer
 	code, err := run(append(args, "whoami", "/all"), o, &out, &out)
 	var e *middleware.Error
-	if code != 1 || !errors.As(err, &e) || e.Reason != middleware.Tampered || out.Len() > 0 {
+	if code != 1 || !errors.As(err, &e) || e.Reason != middleware.ReasonTampered || out.Len() > 0 {
 		t.Errorf("exit code %d, %v, %q", code, err, &out)
 	}
 }

@@ -82,7 +82,7 @@ func (k kit) call(t *testing.T, h http.Handler, o fakekdc.ServerOptions, scheme 
 	c := &call{t: t, server: server, client: server.Transport(), scheme: scheme}
 	t.Cleanup(c.client.CloseIdleConnections)
 	r := c.request()
-	c.target = middleware.TargetOf(r.URL)
+	c.target = middleware.TargetOfURL(r.URL)
 	c.target.Scheme = scheme
 	if o.TLS {
 		c.target.TLS = c.send(r).TLS
@@ -183,17 +183,17 @@ func (k kit) answers(t *testing.T) {
 		"no subkey":           {quirks: fakekdc.Quirks{NoSubkey: true}, status: 200},
 		"leg for the MIC":     {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}, status: 200},
 		"leg incomplete":      {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegIncomplete}, status: 200},
-		"completed, no proof": {quirks: fakekdc.Quirks{Token: fakekdc.TokenState}, status: 200, reason: middleware.NoToken},
-		"none":                {quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, status: 200, reason: middleware.Refused},
-		"forged":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, status: 200, reason: middleware.WrongKey},
-		"foreign":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenForeign}, status: 200, reason: middleware.WrongKey},
-		"KRB-ERROR":           {quirks: fakekdc.Quirks{Token: fakekdc.TokenKRBError}, status: 200, reason: middleware.KRBError, code: 41},
-		"reject":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenReject}, status: 200, reason: middleware.Refused},
-		"NTLM":                {quirks: fakekdc.Quirks{Token: fakekdc.TokenNTLM}, status: 200, reason: middleware.WrongMechanism},
-		"garbage":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenGarbage}, status: 200, reason: middleware.Malformed},
-		"empty":               {quirks: fakekdc.Quirks{Token: fakekdc.TokenEmpty}, status: 200, reason: middleware.Refused},
-		"refused, modified":   {quirks: fakekdc.Quirks{Reject: true, RejectCode: 41}, status: 401, reason: middleware.KRBError, code: 41},
-		"refused, no reason":  {quirks: fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, status: 401, reason: middleware.Refused},
+		"completed, no proof": {quirks: fakekdc.Quirks{Token: fakekdc.TokenState}, status: 200, reason: middleware.ReasonNoToken},
+		"none":                {quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, status: 200, reason: middleware.ReasonRefused},
+		"forged":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, status: 200, reason: middleware.ReasonWrongKey},
+		"foreign":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenForeign}, status: 200, reason: middleware.ReasonWrongKey},
+		"KRB-ERROR":           {quirks: fakekdc.Quirks{Token: fakekdc.TokenKRBError}, status: 200, reason: middleware.ReasonKRBError, code: 41},
+		"reject":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenReject}, status: 200, reason: middleware.ReasonRefused},
+		"NTLM":                {quirks: fakekdc.Quirks{Token: fakekdc.TokenNTLM}, status: 200, reason: middleware.ReasonWrongMechanism},
+		"garbage":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenGarbage}, status: 200, reason: middleware.ReasonMalformed},
+		"empty":               {quirks: fakekdc.Quirks{Token: fakekdc.TokenEmpty}, status: 200, reason: middleware.ReasonRefused},
+		"refused, modified":   {quirks: fakekdc.Quirks{Reject: true, RejectCode: 41}, status: 401, reason: middleware.ReasonKRBError, code: 41},
+		"refused, no reason":  {quirks: fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, status: 401, reason: middleware.ReasonRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.scheme == "" {
@@ -223,7 +223,7 @@ func (k kit) answers(t *testing.T) {
 			t.Fatal(err)
 		}
 		var e *middleware.Error
-		if sc.Verified() || !errors.As(err, &e) || e.Reason != middleware.WrongTime && e.Reason != middleware.WrongKey {
+		if sc.Verified() || !errors.As(err, &e) || e.Reason != middleware.ReasonWrongTime && e.Reason != middleware.ReasonWrongKey {
 			t.Errorf("verified %t, %v", sc.Verified(), err)
 		}
 	})
@@ -322,11 +322,11 @@ func (k kit) bindings(t *testing.T) {
 	}{
 		"auto, when supported":  {tls: true, status: 200, bound: true},
 		"auto, required":        {service: fakekdc.BindingsRequired, tls: true, status: 200, bound: true},
-		"require, required":     {mode: policy.BindingsRequire, service: fakekdc.BindingsRequired, tls: true, status: 200, bound: true},
+		"require, required":     {mode: policy.BindingsRequired, service: fakekdc.BindingsRequired, tls: true, status: 200, bound: true},
 		"off, required":         {mode: policy.BindingsOff, service: fakekdc.BindingsRequired, tls: true, status: 401},
 		"off, when supported":   {mode: policy.BindingsOff, tls: true, status: 200},
 		"auto, plain":           {status: 200},
-		"require, plain":        {mode: policy.BindingsRequire},
+		"require, plain":        {mode: policy.BindingsRequired},
 		"auto, service ignores": {service: fakekdc.BindingsOff, tls: true, status: 200, bound: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -358,7 +358,7 @@ func (k kit) unbound(t *testing.T) {
 	c := k.call(t, k.realm.Handler(SPN, fakekdc.WebOptions{}), fakekdc.ServerOptions{TLS: true}, middleware.Negotiate)
 	state := c.target.TLS
 	c.target.TLS = nil
-	in := k.make(t, Options{Bindings: policy.BindingsRequire})
+	in := k.make(t, Options{Bindings: policy.BindingsRequired})
 	if _, _, err := c.begin(in); !errors.Is(err, middleware.ErrNoBindings) || !errors.Is(err, middleware.ErrToken) {
 		t.Errorf("got %v, want ErrNoBindings", err)
 	}
@@ -388,7 +388,7 @@ func (k kit) delegation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := k.realm.Handler(tc.spn, fakekdc.WebOptions{})
 			c := k.call(t, h, fakekdc.ServerOptions{}, middleware.Negotiate)
-			c.target.From = tc.from
+			c.target.RedirectedFrom = tc.from
 			sc, _, err := c.exchange(k.make(t, tc.o))
 			if err != nil || !sc.Verified() {
 				t.Fatal(err)

@@ -136,7 +136,7 @@ func (u *boundUser) testBindings(t *testing.T, alg x509.SignatureAlgorithm, hash
 		refused bool // by libgssapi, rather than by us
 	}{
 		"right":                       {path: "/required", status: 200, body: caller + ", bound"},
-		"right, required":             {mode: kerberos.BindingsRequire, path: "/required", status: 200, body: caller + ", bound"},
+		"right, required":             {mode: kerberos.BindingsRequired, path: "/required", status: 200, body: caller + ", bound"},
 		"right, aware":                {conf: aware, path: "/required", status: 200, body: caller + ", bound"},
 		"right, not demanded":         {path: "/supported", status: 200, body: caller + ", bound"},
 		"right, not looked at":        {conf: aware, path: "/off", status: 200, body: caller + ", not bound"},
@@ -236,7 +236,7 @@ func (u *boundUser) testUndefined(t *testing.T) {
 	}{
 		"auto":                  {kerberos.BindingsAuto, "/supported", 200},
 		"auto, they want some":  {kerberos.BindingsAuto, "/required", 401},
-		"required of ourselves": {kerberos.BindingsRequire, "/supported", 0},
+		"required of ourselves": {kerberos.BindingsRequired, "/supported", 0},
 	} {
 		o := u.options(t, u.path("cert.pem"), aware)
 		o.Bindings = tc.mode

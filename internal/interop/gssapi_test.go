@@ -146,7 +146,7 @@ func TestGSSAPI(t *testing.T) {
 		t.Run(name+" FILE", func(t *testing.T) { ok(t, l.kinit(t), nil, "http", o, 800) })
 		t.Run(name+" FILE, bound to https", func(t *testing.T) {
 			o := o
-			o.Bindings = gssapi.BindingsRequire
+			o.Bindings = gssapi.BindingsRequired
 			ok(t, l.kinit(t), nil, "https", o, 200)
 		})
 		t.Run(name+" no credentials", func(t *testing.T) {

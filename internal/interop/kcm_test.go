@@ -107,7 +107,7 @@ func (p *place) testHungDaemon(t *testing.T) {
 	const bound = 2 * time.Second // two looks take a quarter of it; the machine is busy
 	p.kinit(t, "alice")
 	var ahead atomic.Int64
-	s, err := kerberos.CCache("KCM:", kerberos.Options{
+	s, err := kerberos.FromCCache("KCM:", kerberos.SourceOptions{
 		Krb5Conf: []string{p.env["KRB5_CONFIG"]}, Getenv: func(string) string { return "" },
 		Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
 	})

@@ -81,7 +81,7 @@ func soloConfig(realm string, lines ...string) string {
 // logsIn reports whether a keytab gets a ticket, by us.
 func logsIn(t *testing.T, env environment, file string) error {
 	t.Helper()
-	s, err := kerberos.Keytab(file, kerberos.Options{Principal: "svc", Krb5Conf: []string{env["KRB5_CONFIG"]},
+	s, err := kerberos.FromKeytab(file, kerberos.SourceOptions{Principal: "svc", Krb5Conf: []string{env["KRB5_CONFIG"]},
 		Getenv: func(string) string { return "" }, Logins: new(kerberos.Logins)})
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func (r *realm) testKinitLoop(t *testing.T, ccache string, rounds int) {
 		must(t, env, "", tool(t, "kinit"), "-k", "-t", r.path("alice.keytab"), "alice")
 	}
 	source := func() (*kerberos.Source, error) {
-		return kerberos.CCache(ccache, kerberos.Options{Krb5Conf: []string{r.conf}, Getenv: func(string) string { return "" }})
+		return kerberos.FromCCache(ccache, kerberos.SourceOptions{Krb5Conf: []string{r.conf}, Getenv: func(string) string { return "" }})
 	}
 	kinit()
 	lasting, err := source()

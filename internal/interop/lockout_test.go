@@ -18,10 +18,10 @@ import (
 func staleSources(t *testing.T, env environment, realm string) map[string]func() (*kerberos.Source, error) {
 	t.Helper()
 	file := keytabFile(t, realm, "svc", keyOf{"old", 1, 18, day}, keyOf{"old", 1, 17, day}, keyOf{"older", 0, 18, 2 * day})
-	o := kerberos.Options{Principal: "svc", Krb5Conf: []string{env["KRB5_CONFIG"]}, Getenv: func(string) string { return "" }}
+	o := kerberos.SourceOptions{Principal: "svc", Krb5Conf: []string{env["KRB5_CONFIG"]}, Getenv: func(string) string { return "" }}
 	return map[string]func() (*kerberos.Source, error){
-		"keytab":   func() (*kerberos.Source, error) { return kerberos.Keytab(file, o) },
-		"password": func() (*kerberos.Source, error) { return kerberos.Password(kerberos.NewSecret("old"), o) },
+		"keytab":   func() (*kerberos.Source, error) { return kerberos.FromKeytab(file, o) },
+		"password": func() (*kerberos.Source, error) { return kerberos.FromPassword(kerberos.NewSecret("old"), o) },
 		"client keytab": func() (*kerberos.Source, error) {
 			o := o
 			o.Getenv = func(name string) string {
@@ -203,7 +203,7 @@ func TestReplicaIsBehind(t *testing.T) {
 	if a, b := failed(replica), failed(primary); a != 1 || b != 0 {
 		t.Fatalf("with kinit the replica refused %d keys and the primary %d, want 1 and 0: the lab does not work", a, b)
 	}
-	s, err := kerberos.Password(kerberos.NewSecret("new"), kerberos.Options{Principal: "svc", Krb5Conf: []string{env["KRB5_CONFIG"]},
+	s, err := kerberos.FromPassword(kerberos.NewSecret("new"), kerberos.SourceOptions{Principal: "svc", Krb5Conf: []string{env["KRB5_CONFIG"]},
 		Getenv: func(string) string { return "" }})
 	if err != nil {
 		t.Fatal(err)
@@ -225,7 +225,7 @@ func TestReplicaIsBehind(t *testing.T) {
 	kinit := [2]int{failed(replica) - before[0], failed(primary) - before[1]}
 	before = [2]int{failed(replica), failed(primary)}
 	for i := range 2 {
-		s, err := kerberos.Password(kerberos.NewSecret("wrong"), kerberos.Options{Principal: "svc", Krb5Conf: []string{env["KRB5_CONFIG"]},
+		s, err := kerberos.FromPassword(kerberos.NewSecret("wrong"), kerberos.SourceOptions{Principal: "svc", Krb5Conf: []string{env["KRB5_CONFIG"]},
 			Getenv: func(string) string { return "" }})
 		if err != nil {
 			t.Fatal(err)

@@ -22,7 +22,7 @@ func TestPreauthOffered(t *testing.T) {
 	if r := run(t, env, "secret\n", tool(t, "kinit"), "alice"); r.code != 0 {
 		t.Fatalf("kinit: %v", r)
 	}
-	s, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{Principal: "alice", Krb5Conf: []string{k.path("krb5.conf")},
+	s, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{Principal: "alice", Krb5Conf: []string{k.path("krb5.conf")},
 		Getenv: func(string) string { return "" }, Logins: new(kerberos.Logins)})
 	if err != nil {
 		t.Fatal(err)

@@ -158,7 +158,7 @@ func (l *lab) testProxyProof(t *testing.T) {
 		switch {
 		case ok && (err != nil || status != http.StatusOK || !verified):
 			t.Errorf("%v: %d, verified %t, %v", proof, status, verified, err)
-		case !ok && (!failed || e.Stage != "tunnel" || e.Reason != middleware.NoToken || !errors.Is(err, middleware.ErrNotVerified)):
+		case !ok && (!failed || e.Stage != "tunnel" || e.Reason != middleware.ReasonNoToken || !errors.Is(err, middleware.ErrNotVerified)):
 			t.Errorf("%v: %d, %v", proof, status, err)
 		}
 	}
@@ -207,7 +207,7 @@ func (l *lab) testProxyParallel(t *testing.T) {
 // testProxyReplay shows that the proxy keeps a replay cache, and so that the
 // other tests prove that each CONNECT bears a token of its own.
 func (l *lab) testProxyReplay(t *testing.T) {
-	source, err := kerberos.CCache(l.kinit(t)["KRB5CCNAME"], kerberos.Options{Krb5Conf: []string{l.conf}})
+	source, err := kerberos.FromCCache(l.kinit(t)["KRB5CCNAME"], kerberos.SourceOptions{Krb5Conf: []string{l.conf}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func (l *lab) testProxyReplay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := middleware.TargetOf(at)
+	target := middleware.TargetOfURL(at)
 	target.Proxy = true
 	sc, err := in.Initiate(t.Context(), target)
 	if err != nil {

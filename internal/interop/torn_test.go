@@ -107,7 +107,7 @@ func TestTornCacheIsUsed(t *testing.T) {
 	}
 
 	ours := write(t, filepath.Join(t.TempDir(), "ours"), torn)
-	s, err := kerberos.CCache(ours, kerberos.Options{Krb5Conf: []string{r.conf}, Getenv: func(string) string { return "" }})
+	s, err := kerberos.FromCCache(ours, kerberos.SourceOptions{Krb5Conf: []string{r.conf}, Getenv: func(string) string { return "" }})
 	if err != nil {
 		t.Fatal(err)
 	}

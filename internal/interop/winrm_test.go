@@ -58,7 +58,7 @@ func TestWinRMServer(t *testing.T) {
 		winRMEcho(t, c, url, "fault", 500)
 		winRMEcho(t, c, url, "forget", 200)
 		winRMEcho(t, c, url, "after it", 200)
-		for message, reason := range map[string]middleware.Reason{"again": middleware.Replayed, "clear": middleware.Unsealed} {
+		for message, reason := range map[string]middleware.Reason{"again": middleware.ReasonReplayed, "clear": middleware.ReasonUnsealed} {
 			winRMEcho(t, c, url, "before", 200)
 			_, _, err := winRMPost(t, c, url, message)
 			var e *middleware.Error

@@ -95,10 +95,10 @@ func (f *flight) emit(again bool) {
 		return
 	}
 	middleware.Emit(f.ctx, middleware.SendEvent{
-		Stage: f.signer.Stage,
-		Host:  f.tokens[0].Context.Target().HostPort(),
-		Leg:   f.number,
-		Again: again,
+		Stage:   f.signer.Stage,
+		Host:    f.tokens[0].Context.Target().HostPort(),
+		Request: f.number,
+		Again:   again,
 	})
 }
 
@@ -136,7 +136,7 @@ func (f *flight) getConn(hop string) {
 // request line of that, and in another way than of the URL where it is not ASCII.
 func passedOn(r *http.Request, target middleware.Target) (asked string, ok bool) {
 	same := func(host string) bool {
-		got := middleware.TargetOf(&url.URL{Scheme: "http", Host: host})
+		got := middleware.TargetOfURL(&url.URL{Scheme: "http", Host: host})
 		return hostname.WithoutZone(got.Host) == hostname.WithoutZone(target.Host) && got.Port == target.Port
 	}
 	host := cmp.Or(r.Host, r.URL.Host)

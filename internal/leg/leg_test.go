@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // origin, or for a proxy of that name.
 func signing(in middleware.Initiator, proxy bool) kerbchain.Middleware {
 	return signingFor(in, func(r *http.Request) middleware.Target {
-		t := middleware.TargetOf(r.URL)
+		t := middleware.TargetOfURL(r.URL)
 		t.Proxy = proxy
 		return t
 	})
@@ -164,7 +164,7 @@ func TestSend(t *testing.T) {
 				if d := cmp.Diff(tc.after, resp.Request.Header, cmpopts.EquateEmpty()); d != "" {
 					t.Errorf("resp.Request.Header (-want +got):\n%s", d)
 				}
-				want := []middleware.Event{middleware.SendEvent{Stage: "test", Host: tc.targets[0].HostPort(), Leg: 7}}
+				want := []middleware.Event{middleware.SendEvent{Stage: "test", Host: tc.targets[0].HostPort(), Request: 7}}
 				if d := cmp.Diff(want, events); d != "" {
 					t.Errorf("events (-want +got):\n%s", d)
 				}

@@ -279,7 +279,7 @@ func TestProxy(t *testing.T) {
 
 func forProxy(u *url.URL) func(*http.Request) middleware.Target {
 	return func(*http.Request) middleware.Target {
-		t := middleware.TargetOf(u)
+		t := middleware.TargetOfURL(u)
 		t.Proxy = true
 		return t
 	}

@@ -92,7 +92,7 @@ func TestLater(t *testing.T) {
 					events = append(events, e.Again)
 				}
 			}))
-			target := middleware.TargetOf(r.URL)
+			target := middleware.TargetOfURL(r.URL)
 			conn, closed := 0, 0
 			token := s.Later(target)
 			if !tc.must {
@@ -319,7 +319,7 @@ func TestNotSignedAfterAll(t *testing.T) {
 	s := leg.Signer{Initiator: new(stagetest.Initiator), Stage: "test"}
 	older := stepper{out: []byte("older")}
 	r := middleware.WithSecurity(request(t, http.MethodGet, "http://origin.example/", ""), older)
-	target := middleware.TargetOf(r.URL)
+	target := middleware.TargetOfURL(r.URL)
 	first, err := s.First(t.Context(), target)
 	if err != nil {
 		t.Fatal(err)
@@ -357,7 +357,7 @@ func TestOuterLegIsOver(t *testing.T) {
 				inner := signing(new(stagetest.Initiator), false)
 				r := request(t, http.MethodGet, "http://origin.example/", "")
 				r.Host = "other.example"
-				target := middleware.TargetOf(r.URL)
+				target := middleware.TargetOfURL(r.URL)
 				token := outer.Later(target)
 				if !later {
 					var err error
@@ -490,7 +490,7 @@ func TestProxyTokenStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := middleware.TargetOf(r.URL)
+	target := middleware.TargetOfURL(r.URL)
 	maybe := s.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, true })
 	srv := stagetest.NewServer()
 	resp, err := s.Send(func(r *http.Request) (*http.Response, error) {
@@ -518,7 +518,7 @@ func TestOverIsOver(t *testing.T) {
 		trace = httptrace.ContextClientTrace(r.Context())
 		trace.GotConn(httptrace.GotConnInfo{})
 		return nil, context.Cause(r.Context())
-	}, r, leg.Leg{Number: 1, Tokens: []leg.Token{s.Later(middleware.TargetOf(r.URL))}})
+	}, r, leg.Leg{Number: 1, Tokens: []leg.Token{s.Later(middleware.TargetOfURL(r.URL))}})
 	if !errors.Is(err, down) {
 		t.Errorf("error %v", err)
 	}

@@ -55,7 +55,7 @@ func TestExpect(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			target := middleware.TargetOf(r.URL)
+			target := middleware.TargetOfURL(r.URL)
 			token := s.Later(target)
 			if tc.optional {
 				token = s.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, true })

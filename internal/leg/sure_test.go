@@ -22,7 +22,7 @@ func TestSure(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			token, err := s.Surely(t.Context(), middleware.TargetOf(r.URL))
+			token, err := s.Surely(t.Context(), middleware.TargetOfURL(r.URL))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -39,7 +39,7 @@ func TestSure(t *testing.T) {
 				t.Error("sure of a request that no leg is about")
 			}
 			// It was not told which connection there was.
-			if token, err = s.Surely(t.Context(), middleware.TargetOf(r.URL)); err != nil || token.Bytes == nil {
+			if token, err = s.Surely(t.Context(), middleware.TargetOfURL(r.URL)); err != nil || token.Bytes == nil {
 				t.Errorf("%+v, %v, want a token at once", token, err)
 			}
 		})

@@ -53,10 +53,10 @@ func (e *Exchange) Answer(m Mechanism, token []byte) ([]byte, error) {
 	}
 	resp, err := spnego.ParseResp(token)
 	if err != nil {
-		return nil, m.Fail(middleware.Malformed, err)
+		return nil, m.Fail(middleware.ReasonMalformed, err)
 	}
 	if resp.SupportedMech != "" && !resp.SupportedMech.IsKRB5() {
-		return nil, m.Fail(middleware.WrongMechanism, fmt.Errorf("the server selected %s", resp.SupportedMech))
+		return nil, m.Fail(middleware.ReasonWrongMechanism, fmt.Errorf("the server selected %s", resp.SupportedMech))
 	}
 	if resp.State == spnego.Reject {
 		// A KRB-ERROR within says more than the rejection itself.
@@ -65,7 +65,7 @@ func (e *Exchange) Answer(m Mechanism, token []byte) ([]byte, error) {
 				return nil, err
 			}
 		}
-		return nil, m.Fail(middleware.Refused, errors.New("the server rejected the negotiation"))
+		return nil, m.Fail(middleware.ReasonRefused, errors.New("the server rejected the negotiation"))
 	}
 	if len(resp.ResponseToken) > 0 {
 		if err := m.Accept(resp.ResponseToken); err != nil {
@@ -73,11 +73,11 @@ func (e *Exchange) Answer(m Mechanism, token []byte) ([]byte, error) {
 		}
 	}
 	if !m.Established() {
-		return nil, m.Fail(middleware.NoToken, fmt.Errorf("the server answered %s without proof of its identity", resp.State))
+		return nil, m.Fail(middleware.ReasonNoToken, fmt.Errorf("the server answered %s without proof of its identity", resp.State))
 	}
 	if len(resp.MechListMIC) > 0 {
 		if err := m.VerifyMIC(mechList, resp.MechListMIC); err != nil {
-			return nil, m.Fail(middleware.WrongKey, err)
+			return nil, m.Fail(middleware.ReasonWrongKey, err)
 		}
 	}
 	unfinished := resp.State == spnego.RequestMIC || resp.State == spnego.AcceptIncomplete
@@ -106,17 +106,17 @@ func Refuse(m Mechanism, token []byte, err error) error {
 	}
 	switch kind {
 	case spnego.Empty:
-		return m.Fail(middleware.Refused, nil)
+		return m.Fail(middleware.ReasonRefused, nil)
 	case spnego.NTLMSSP, spnego.NEGOEXTS:
-		return m.Fail(middleware.WrongMechanism, err)
+		return m.Fail(middleware.ReasonWrongMechanism, err)
 	}
-	return m.Fail(middleware.Malformed, err)
+	return m.Fail(middleware.ReasonMalformed, err)
 }
 
 // ServerError returns the error of a server that answered a token for spn with a
 // KRB-ERROR.
 func ServerError(m Mechanism, spn string, said *krb.KRBError) error {
-	e := m.Fail(middleware.KRBError, said)
+	e := m.Fail(middleware.ReasonKRBError, said)
 	e.Code, e.Hint = said.Code, serverHint(said.Code, spn)
 	return e
 }

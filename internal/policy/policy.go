@@ -17,9 +17,9 @@ type Bindings int
 
 // The modes of channel binding.
 const (
-	BindingsAuto    Bindings = iota // where the certificate defines bindings
-	BindingsRequire                 // or there is an error
-	BindingsOff                     // never
+	BindingsAuto     Bindings = iota // where the certificate defines bindings
+	BindingsRequired                 // or there is an error
+	BindingsOff                      // never
 )
 
 // Check returns an error for a value that is none of the modes.
@@ -35,7 +35,7 @@ func (b Bindings) Check() error {
 // again for a token once there is one.
 func (b Bindings) Wanted(t middleware.Target) (bool, error) {
 	switch {
-	case b == BindingsOff, t.TLS == nil && b != BindingsRequire:
+	case b == BindingsOff, t.TLS == nil && b != BindingsRequired:
 		return false, nil
 	case t.TLS != nil:
 		return true, nil
@@ -104,5 +104,5 @@ func (h Hosts) Allow(t middleware.Target) bool { return h.allowed.Match(t.Host, 
 // Delegate reports whether t may get the user's credentials. Proxies never do, nor
 // hosts that a redirect led to, unless they are listed.
 func (h Hosts) Delegate(t middleware.Target) bool {
-	return !t.Proxy && (t.From == "" || !h.delegateToAll) && h.delegateTo.Match(t.Host, t.Port)
+	return !t.Proxy && (t.RedirectedFrom == "" || !h.delegateToAll) && h.delegateTo.Match(t.Host, t.Port)
 }

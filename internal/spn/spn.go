@@ -102,7 +102,7 @@ func (m *Maker) For(t middleware.Target) (spn string, fixed bool) {
 		}
 		return m.Of(name, ""), true
 	}
-	if m.o.HostOverride != "" && t.From == "" {
+	if m.o.HostOverride != "" && t.RedirectedFrom == "" {
 		return m.Of(m.o.HostOverride, ""), true
 	}
 	host, _ := hostname.Normal(t.Host) // was checked

@@ -31,7 +31,7 @@ func Blame(e middleware.Error, err error) *middleware.Error {
 	// Whoever proved nothing is not to be asked again.
 	e.Retryable = said.Retryable && e.Kind != middleware.ErrNotVerified
 	if e.Kind == middleware.ErrNotVerified && e.Reason == middleware.ReasonNone && said.Kind == middleware.ErrToken {
-		e.Reason = middleware.Malformed
+		e.Reason = middleware.ReasonMalformed
 	}
 	var parts []string
 	if said.Kind != nil && said.Kind != e.Kind {

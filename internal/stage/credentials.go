@@ -77,7 +77,7 @@ func note(r *http.Request, stage, field string, dropped bool) {
 	}
 	host := ""
 	if r.URL != nil {
-		host = middleware.TargetOf(r.URL).HostPort()
+		host = middleware.TargetOfURL(r.URL).HostPort()
 	}
 	middleware.Emit(r.Context(), middleware.CredentialsEvent{Stage: stage, Host: host, Field: field, Dropped: dropped})
 }

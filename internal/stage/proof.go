@@ -28,17 +28,17 @@ func Prove(ctx context.Context, sc middleware.SecurityContext, lines []string) (
 	token, err := ch.Token()
 	if err != nil {
 		// What exactly is wrong with the base64 helps nobody.
-		return false, nil, &middleware.Error{Kind: middleware.ErrNotVerified, Reason: middleware.Malformed}
+		return false, nil, &middleware.Error{Kind: middleware.ErrNotVerified, Reason: middleware.ReasonMalformed}
 	}
 	if _, err = sc.Step(ctx, token); err != nil {
 		var said *middleware.Error
-		if errors.As(err, &said) && said.Reason == middleware.NoToken {
+		if errors.As(err, &said) && said.Reason == middleware.ReasonNoToken {
 			return false, err, nil
 		}
 		return false, nil, err
 	}
 	if !sc.Verified() {
-		return false, nil, &middleware.Error{Kind: middleware.ErrNotVerified, Reason: middleware.Malformed, Err: ErrUnproved,
+		return false, nil, &middleware.Error{Kind: middleware.ErrNotVerified, Reason: middleware.ReasonMalformed, Err: ErrUnproved,
 			Hint: "check that the initiator asks for it and that the server supports it"}
 	}
 	return true, nil, nil

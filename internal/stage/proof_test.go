@@ -30,8 +30,8 @@ func (s *scripted) SPN() string               { return "HTTP/a.example@EXAMPLE" 
 func TestProve(t *testing.T) {
 	token := "Negotiate " + base64.StdEncoding.EncodeToString([]byte("token"))
 	lost := errors.New("lost")
-	none := &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.NoToken}
-	forged := &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.WrongKey}
+	none := &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.ReasonNoToken}
+	forged := &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.ReasonWrongKey}
 	for name, tc := range map[string]struct {
 		lines  []string
 		sc     scripted
@@ -45,11 +45,11 @@ func TestProve(t *testing.T) {
 		"no token":                    {nil, scripted{verifies: true}, false, nil, 0, nil},
 		"a bare challenge":            {[]string{"Negotiate"}, scripted{verifies: true}, false, nil, 0, nil},
 		"a token of another scheme":   {[]string{"Kerberos dG9rZW4="}, scripted{verifies: true}, false, nil, 0, nil},
-		"no base64":                   {[]string{"Negotiate !!"}, scripted{verifies: true}, false, nil, middleware.Malformed, nil},
+		"no base64":                   {[]string{"Negotiate !!"}, scripted{verifies: true}, false, nil, middleware.ReasonMalformed, nil},
 		"refused by the context":      {[]string{token}, scripted{err: lost}, false, nil, 0, lost},
-		"forged":                      {[]string{token}, scripted{err: forged}, false, nil, middleware.WrongKey, forged},
+		"forged":                      {[]string{token}, scripted{err: forged}, false, nil, middleware.ReasonWrongKey, forged},
 		"verified, and yet refused":   {[]string{token}, scripted{err: lost, verifies: true}, false, nil, 0, lost},
-		"taken, and nothing proved":   {[]string{token}, scripted{}, false, nil, middleware.Malformed, ErrUnproved},
+		"taken, and nothing proved":   {[]string{token}, scripted{}, false, nil, middleware.ReasonMalformed, ErrUnproved},
 		"completed without any proof": {[]string{token}, scripted{err: none}, false, none, 0, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestProve(t *testing.T) {
 // What an inner error knows is said once, in the name of the outer.
 func TestBlame(t *testing.T) {
 	outer := middleware.Error{Stage: "test", Kind: middleware.ErrNotVerified, Host: "a.example:80", SPN: "HTTP/a.example", Hint: "ours"}
-	inner := &middleware.Error{Kind: middleware.ErrToken, SPN: "HTTP/b.example", Principal: "alice", KDC: "k", Code: 41, Reason: middleware.WrongKey, Hint: "theirs", Retryable: true, Err: errors.New("cause")}
+	inner := &middleware.Error{Kind: middleware.ErrToken, SPN: "HTTP/b.example", Principal: "alice", KDC: "k", Code: 41, Reason: middleware.ReasonWrongKey, Hint: "theirs", Retryable: true, Err: errors.New("cause")}
 	if e := Blame(outer, nil); e.Err != nil || e.Error() != outer.Error() {
 		t.Errorf("of nothing: %v", e)
 	}
@@ -105,7 +105,7 @@ func TestBlame(t *testing.T) {
 		if e.SPN != "HTTP/a.example" {
 			t.Errorf("%s: SPN %q", name, e.SPN)
 		}
-		if wantReason := map[bool]middleware.Reason{true: middleware.Malformed}[tc.said.Kind == middleware.ErrToken]; e.Reason != wantReason {
+		if wantReason := map[bool]middleware.Reason{true: middleware.ReasonMalformed}[tc.said.Kind == middleware.ErrToken]; e.Reason != wantReason {
 			t.Errorf("%s: reason %v", name, e.Reason)
 		}
 	}
@@ -123,7 +123,7 @@ func TestBlame(t *testing.T) {
 		t.Errorf("reason %v where nothing was to be proved", e.Reason)
 	}
 	outer.Kind = middleware.ErrNotVerified
-	if e := Blame(outer, inner); e.Reason != middleware.Malformed {
+	if e := Blame(outer, inner); e.Reason != middleware.ReasonMalformed {
 		t.Errorf("reason %v of a bad token", e.Reason)
 	}
 }

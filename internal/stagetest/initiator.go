@@ -99,21 +99,21 @@ func (c *Context) Step(ctx context.Context, token []byte) ([]byte, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case c.failed:
-		return fail(middleware.Malformed, 0)
+		return fail(middleware.ReasonMalformed, 0)
 	case !c.started && token == nil:
 		c.started = true
 		return []byte(c.name), nil
 	case !c.started || c.verified.Load():
-		return fail(middleware.WrongTime, 0)
+		return fail(middleware.ReasonWrongTime, 0)
 	case string(token) == ServerOK:
 		c.verified.Store(true)
 		return nil, nil
 	case string(token) == ServerMore:
 		return []byte(c.name + "-more"), nil
 	case string(token) == ServerReject:
-		return fail(middleware.KRBError, 31)
+		return fail(middleware.ReasonKRBError, 31)
 	default:
-		return fail(middleware.WrongKey, 0)
+		return fail(middleware.ReasonWrongKey, 0)
 	}
 }
 

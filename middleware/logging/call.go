@@ -84,10 +84,10 @@ func (c *call) note(e middleware.Event) {
 	defer c.mu.Unlock()
 	switch e := e.(type) {
 	case middleware.ChallengeEvent:
-		c.legs = max(c.legs, e.Leg)
+		c.legs = max(c.legs, e.Requests)
 		c.judged = false
 	case middleware.SendEvent:
-		c.legs = max(c.legs, e.Leg)
+		c.legs = max(c.legs, e.Request)
 		c.judged = false
 	case middleware.VerdictEvent:
 		c.judged, c.verdict = true, e.Verified
@@ -130,7 +130,7 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 	case middleware.ChallengeEvent:
 		return "challenge", []slog.Attr{
 			slog.String("host", e.Host), slog.Int("status", e.Status),
-			slog.String("schemes", schemes(e.Schemes)), slog.Int("leg", e.Leg),
+			slog.String("schemes", schemes(e.Schemes)), slog.Int("leg", e.Requests),
 		}
 	case middleware.CredentialsEvent:
 		message := "credentials of the caller's own"
@@ -169,7 +169,7 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 		}
 	case middleware.SendEvent:
 		return "send", []slog.Attr{
-			slog.String("stage", e.Stage), slog.String("host", e.Host), slog.Int("leg", e.Leg),
+			slog.String("stage", e.Stage), slog.String("host", e.Host), slog.Int("leg", e.Request),
 			slog.Bool("again", e.Again),
 		}
 	case middleware.RefusedEvent:

@@ -33,8 +33,8 @@ func call(next kerbchain.Next) {
 
 // inside stands for the stages that sign and judge, and a server.
 var inside = kerbchain.Chain(emit(
-	middleware.ChallengeEvent{Host: "www.example.com:443", Status: 401, Schemes: []string{"Negotiate"}, Leg: 1},
-	middleware.SendEvent{Stage: "negotiate", Host: "www.example.com:443", Leg: 2},
+	middleware.ChallengeEvent{Host: "www.example.com:443", Status: 401, Schemes: []string{"Negotiate"}, Requests: 1},
+	middleware.SendEvent{Stage: "negotiate", Host: "www.example.com:443", Request: 2},
 	middleware.VerdictEvent{Host: "www.example.com:443", Mode: "required", Status: 200, Verified: true},
 ))(kerbchain.Next(stagetest.Respond(http.StatusOK, "")))
 

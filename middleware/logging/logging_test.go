@@ -105,19 +105,19 @@ func emit(events ...middleware.Event) kerbchain.Middleware {
 }
 
 var story = []middleware.Event{
-	middleware.ChallengeEvent{Host: "web.test:443", Status: 401, Schemes: []string{"Negotiate", "Basic", "YIIFake"}, Leg: 1},
+	middleware.ChallengeEvent{Host: "web.test:443", Status: 401, Schemes: []string{"Negotiate", "Basic", "YIIFake"}, Requests: 1},
 	middleware.ExchangeEvent{Kind: "TGS", Realm: "EXAMPLE.TEST", Address: "127.0.0.1:88", Network: "udp", Duration: 1500 * time.Microsecond},
 	middleware.ExchangeEvent{Kind: "TGS", Realm: "EXAMPLE.TEST", Address: "127.0.0.2:88", Network: "tcp", Err: errors.New("connection refused")},
 	middleware.ConfigurationEvent{Where: "/etc/krb5.conf:3", Text: "forwardable = \"maybe\": wanted true or false"},
 	middleware.TicketEvent{SPN: "HTTP/web.test@EXAMPLE.TEST", Client: "alice@EXAMPLE.TEST", Source: "FILE:/tmp/cc", Cached: true, Etype: 18, Expires: time.Unix(1e9, 0)},
 	middleware.TokenEvent{Host: "web.test:443", SPN: "HTTP/web.test@EXAMPLE.TEST", Bytes: 700, Mutual: true, Bound: true},
-	middleware.SendEvent{Stage: "negotiate", Host: "web.test:443", Leg: 2},
-	middleware.RefusedEvent{Host: "web.test:443", Status: 401, Reason: middleware.KRBError, Err: errors.New("KRB_AP_ERR_MODIFIED")},
-	middleware.RefusedEvent{Host: "web.test:443", Status: 431, Reason: middleware.TokenTooLarge, Bytes: 9000},
+	middleware.SendEvent{Stage: "negotiate", Host: "web.test:443", Request: 2},
+	middleware.RefusedEvent{Host: "web.test:443", Status: 401, Reason: middleware.ReasonKRBError, Err: errors.New("KRB_AP_ERR_MODIFIED")},
+	middleware.RefusedEvent{Host: "web.test:443", Status: 431, Reason: middleware.ReasonTokenTooLarge, Bytes: 9000},
 	middleware.DiscardEvent{Host: "web.test:443", SPN: "HTTP/web.test@EXAMPLE.TEST", Code: 44},
 	middleware.FallbackEvent{Host: "web.test:443", Err: errors.New("HTTP_1_1_REQUIRED")},
 	middleware.VerdictEvent{Host: "web.test:443", SPN: "HTTP/web.test@EXAMPLE.TEST", Mode: "required", Status: 200, Verified: true},
-	middleware.VerdictEvent{Host: "web.test:443", Mode: "required", Status: 200, Reason: middleware.NoToken, Err: middleware.ErrNotVerified},
+	middleware.VerdictEvent{Host: "web.test:443", Mode: "required", Status: 200, Reason: middleware.ReasonNoToken, Err: middleware.ErrNotVerified},
 	middleware.SanitizedEvent{Host: "web.test:443", Status: 500},
 }
 
@@ -171,7 +171,7 @@ func TestRecords(t *testing.T) {
 func TestSummary(t *testing.T) {
 	verified := func(next kerbchain.Next) kerbchain.Next {
 		return func(r *http.Request) (*http.Response, error) {
-			sc, err := new(stagetest.Initiator).Initiate(r.Context(), middleware.TargetOf(r.URL))
+			sc, err := new(stagetest.Initiator).Initiate(r.Context(), middleware.TargetOfURL(r.URL))
 			for _, token := range [][]byte{nil, []byte(stagetest.ServerOK)} {
 				if err == nil {
 					_, err = sc.Step(r.Context(), token)
@@ -193,11 +193,11 @@ func TestSummary(t *testing.T) {
 		"no request named":     {nil, stagetest.Anonymous(stagetest.Respond(204, "")), fields{"status": 204., "legs": 1., "verified": false}},
 		"context verified":     {[]kerbchain.Middleware{verified}, stagetest.Respond(200, ""), fields{"status": 200., "legs": 1., "verified": true}},
 		"verdict overrules":    {[]kerbchain.Middleware{emit(middleware.VerdictEvent{}), verified}, stagetest.Respond(200, ""), fields{"status": 200., "legs": 1., "verified": false}},
-		"verdict":              {[]kerbchain.Middleware{emit(middleware.SendEvent{Leg: 1}, middleware.VerdictEvent{Verified: true})}, stagetest.Respond(200, ""), fields{"status": 200., "legs": 1., "verified": true}},
-		"verdict of a leg ago": {[]kerbchain.Middleware{emit(middleware.VerdictEvent{Verified: true}, middleware.ChallengeEvent{Leg: 1})}, stagetest.Respond(401, ""), fields{"status": 401., "legs": 1., "verified": false}},
-		"legs":                 {[]kerbchain.Middleware{emit(middleware.ChallengeEvent{Leg: 1}, middleware.SendEvent{Leg: 2}, middleware.ChallengeEvent{Leg: 2}, middleware.SendEvent{Leg: 3})}, stagetest.Respond(200, ""), fields{"status": 200., "legs": 3., "verified": false}},
+		"verdict":              {[]kerbchain.Middleware{emit(middleware.SendEvent{Request: 1}, middleware.VerdictEvent{Verified: true})}, stagetest.Respond(200, ""), fields{"status": 200., "legs": 1., "verified": true}},
+		"verdict of a leg ago": {[]kerbchain.Middleware{emit(middleware.VerdictEvent{Verified: true}, middleware.ChallengeEvent{Requests: 1})}, stagetest.Respond(401, ""), fields{"status": 401., "legs": 1., "verified": false}},
+		"legs":                 {[]kerbchain.Middleware{emit(middleware.ChallengeEvent{Requests: 1}, middleware.SendEvent{Request: 2}, middleware.ChallengeEvent{Requests: 2}, middleware.SendEvent{Request: 3})}, stagetest.Respond(200, ""), fields{"status": 200., "legs": 3., "verified": false}},
 		"nothing was sent":     {nil, stagetest.Fail(errors.New("no way")), fields{"level": "warning", "error": "no way", "verified": false}},
-		"error after a leg":    {[]kerbchain.Middleware{emit(middleware.ChallengeEvent{Leg: 1})}, stagetest.Fail(context.Canceled), fields{"level": "warning", "error": "context canceled", "legs": 1., "verified": false}},
+		"error after a leg":    {[]kerbchain.Middleware{emit(middleware.ChallengeEvent{Requests: 1})}, stagetest.Fail(context.Canceled), fields{"level": "warning", "error": "context canceled", "legs": 1., "verified": false}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b buffer
@@ -224,7 +224,7 @@ func TestSummary(t *testing.T) {
 func TestSummaryOfAnEarlierRequest(t *testing.T) {
 	i := new(stagetest.Initiator)
 	r := httptest.NewRequest(http.MethodGet, "http://web.test/", nil)
-	sc, err := i.Initiate(t.Context(), middleware.TargetOf(r.URL))
+	sc, err := i.Initiate(t.Context(), middleware.TargetOfURL(r.URL))
 	for _, token := range [][]byte{nil, []byte(stagetest.ServerOK)} {
 		if err == nil {
 			_, err = sc.Step(t.Context(), token)
@@ -409,7 +409,7 @@ func secretRequest(t *testing.T) *http.Request {
 
 func secretEvents(e error) []middleware.Event {
 	return []middleware.Event{
-		middleware.ChallengeEvent{Host: "canary.test:8443", Status: 401, Schemes: []string{"Negotiate", secrets["unknown scheme"]}, Leg: 1},
+		middleware.ChallengeEvent{Host: "canary.test:8443", Status: 401, Schemes: []string{"Negotiate", secrets["unknown scheme"]}, Requests: 1},
 		middleware.TokenEvent{Host: "canary.test:8443", SPN: "HTTP/canary.test", Scheme: middleware.Scheme(secrets["unknown scheme"]), Bytes: len(secrets["client token"])},
 		middleware.RefusedEvent{Host: "canary.test:8443", Status: 401, Err: e},
 		middleware.VerdictEvent{Host: "canary.test:8443", SPN: "HTTP/canary.test", Mode: "required", Status: 418, Err: e},
@@ -496,7 +496,7 @@ func TestParallel(t *testing.T) {
 	next := kerbchain.Chain(stage, func(next kerbchain.Next) kerbchain.Next {
 		return func(r *http.Request) (*http.Response, error) {
 			odd := strings.HasPrefix(r.URL.Path, "/odd")
-			middleware.Emit(r.Context(), middleware.SendEvent{Host: r.URL.Path, Leg: map[bool]int{true: 3, false: 2}[odd]})
+			middleware.Emit(r.Context(), middleware.SendEvent{Host: r.URL.Path, Request: map[bool]int{true: 3, false: 2}[odd]})
 			middleware.Emit(r.Context(), middleware.VerdictEvent{Host: r.URL.Path, Verified: odd})
 			return next(r)
 		}

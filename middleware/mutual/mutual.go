@@ -153,7 +153,7 @@ func (c *call) verdict(resp *http.Response) verdict {
 		switch {
 		case proxied:
 			v.hint = byProxy
-		case proxy != nil && origin == nil && v.reason == middleware.NoToken && plain(resp.Request):
+		case proxy != nil && origin == nil && v.reason == middleware.ReasonNoToken && plain(resp.Request):
 			v.hint = fmt.Sprintf(throughProxy, proxy.Target().HostPort())
 		}
 	}
@@ -176,19 +176,19 @@ func (c *call) missing(origin middleware.SecurityContext, resp *http.Response) (
 	session := sessionHint(c.r)
 	switch {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.Header.Get("Location") != "":
-		return middleware.UnverifiedRedirect, ""
+		return middleware.ReasonUnverifiedRedirect, ""
 	case origin == nil && hasToken(resp.Header["Www-Authenticate"]):
-		return middleware.NoToken, foreign
+		return middleware.ReasonNoToken, foreign
 	case session != "" && c.conn.reused():
-		return middleware.ReusedConnection, session
+		return middleware.ReasonReusedConnection, session
 	case session != "":
-		return middleware.NoToken, session
+		return middleware.ReasonNoToken, session
 	case c.conn.reused():
-		return middleware.ReusedConnection, ""
+		return middleware.ReasonReusedConnection, ""
 	case origin != nil:
-		return middleware.NoToken, ""
+		return middleware.ReasonNoToken, ""
 	default:
-		return middleware.NoToken, unsigned
+		return middleware.ReasonNoToken, unsigned
 	}
 }
 
@@ -219,11 +219,11 @@ func host(r *http.Request) string {
 	if r.URL == nil {
 		return ""
 	}
-	return middleware.TargetOf(r.URL).HostPort()
+	return middleware.TargetOfURL(r.URL).HostPort()
 }
 
 // plain reports whether r goes over plain HTTP, where a proxy sees and answers
 // it itself.
 func plain(r *http.Request) bool {
-	return r.URL != nil && !middleware.TargetOf(r.URL).Secure
+	return r.URL != nil && !middleware.TargetOfURL(r.URL).Secure
 }

@@ -36,14 +36,14 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-func origin(r *http.Request) middleware.Target { return middleware.TargetOf(r.URL) }
+func origin(r *http.Request) middleware.Target { return middleware.TargetOfURL(r.URL) }
 
 func proxy(r *http.Request) middleware.Target {
 	return middleware.Target{Scheme: middleware.Negotiate, Host: "proxy.test", Port: "3128", Proxy: true}
 }
 
 func raw(r *http.Request) middleware.Target {
-	t := middleware.TargetOf(r.URL)
+	t := middleware.TargetOfURL(r.URL)
 	t.Scheme = middleware.Kerberos
 	return t
 }
@@ -234,50 +234,50 @@ func TestReasons(t *testing.T) {
 		want   outcome
 		text   string // part of the error
 	}{
-		"required, no token":           {target: origin, status: 200, want: refused("required", 200, middleware.NoToken), text: "(host web.test:80, reason no token); the server sends no mutual token"},
-		"required, bare scheme":        {target: origin, status: 200, fields: []string{wwwAuth, "Negotiate"}, want: refused("required", 200, middleware.NoToken)},
-		"required, redirect":           {target: origin, status: 302, fields: []string{"Location", "/x"}, want: refused("required", 302, middleware.UnverifiedRedirect), text: "unverified redirect"},
-		"required, not modified":       {target: origin, status: 304, want: refused("required", 304, middleware.NoToken)},
-		"required, error":              {target: origin, status: 500, want: passed("required", 500, false, middleware.NoToken)},
+		"required, no token":           {target: origin, status: 200, want: refused("required", 200, middleware.ReasonNoToken), text: "(host web.test:80, reason no token); the server sends no mutual token"},
+		"required, bare scheme":        {target: origin, status: 200, fields: []string{wwwAuth, "Negotiate"}, want: refused("required", 200, middleware.ReasonNoToken)},
+		"required, redirect":           {target: origin, status: 302, fields: []string{"Location", "/x"}, want: refused("required", 302, middleware.ReasonUnverifiedRedirect), text: "unverified redirect"},
+		"required, not modified":       {target: origin, status: 304, want: refused("required", 304, middleware.ReasonNoToken)},
+		"required, error":              {target: origin, status: 500, want: passed("required", 500, false, middleware.ReasonNoToken)},
 		"required, verified redirect":  {target: origin, status: 302, fields: []string{"Location", "/x", wwwAuth, value("server-ok")}, want: passed("required", 302, true, 0)},
-		"required, unsigned":           {status: 200, want: refused("required", 200, middleware.NoToken), text: "nothing else signed the request"},
-		"required, unsigned, token":    {status: 200, fields: []string{wwwAuth, value("server-ok")}, want: refused("required", 200, middleware.NoToken), text: "nothing to hold the server's token against"},
-		"required, unsigned, error":    {status: 404, fields: []string{wwwAuth, value("server-ok")}, want: passed("required", 404, false, middleware.NoToken)},
-		"optional, unsigned, token":    {mode: mutual.Optional, status: 200, fields: []string{wwwAuth, value("server-ok")}, want: passed("optional", 200, false, middleware.NoToken)},
-		"optional, no token":           {mode: mutual.Optional, target: origin, status: 200, want: passed("optional", 200, false, middleware.NoToken)},
-		"optional, redirect":           {mode: mutual.Optional, target: origin, status: 302, fields: []string{"Location", "/x"}, want: passed("optional", 302, false, middleware.UnverifiedRedirect)},
-		"optional, forged":             {mode: mutual.Optional, target: origin, status: 200, fields: []string{wwwAuth, value("forged")}, want: refused("optional", 200, middleware.WrongKey), text: "(host web.test:80, reason wrong key)"},
+		"required, unsigned":           {status: 200, want: refused("required", 200, middleware.ReasonNoToken), text: "nothing else signed the request"},
+		"required, unsigned, token":    {status: 200, fields: []string{wwwAuth, value("server-ok")}, want: refused("required", 200, middleware.ReasonNoToken), text: "nothing to hold the server's token against"},
+		"required, unsigned, error":    {status: 404, fields: []string{wwwAuth, value("server-ok")}, want: passed("required", 404, false, middleware.ReasonNoToken)},
+		"optional, unsigned, token":    {mode: mutual.Optional, status: 200, fields: []string{wwwAuth, value("server-ok")}, want: passed("optional", 200, false, middleware.ReasonNoToken)},
+		"optional, no token":           {mode: mutual.Optional, target: origin, status: 200, want: passed("optional", 200, false, middleware.ReasonNoToken)},
+		"optional, redirect":           {mode: mutual.Optional, target: origin, status: 302, fields: []string{"Location", "/x"}, want: passed("optional", 302, false, middleware.ReasonUnverifiedRedirect)},
+		"optional, forged":             {mode: mutual.Optional, target: origin, status: 200, fields: []string{wwwAuth, value("forged")}, want: refused("optional", 200, middleware.ReasonWrongKey), text: "(host web.test:80, reason wrong key)"},
 		"disabled, forged":             {mode: mutual.Disabled, target: origin, status: 200, fields: []string{wwwAuth, value("forged")}, want: passed("disabled", 200, false, 0)},
-		"an unknown mode is strict":    {mode: 99, target: origin, status: 200, want: refused("required", 200, middleware.NoToken)},
-		"not base64":                   {target: origin, status: 200, fields: []string{wwwAuth, "Negotiate a!b"}, want: refused("required", 200, middleware.Malformed), text: "malformed token"},
-		"not base64, error status":     {target: origin, status: 500, fields: []string{wwwAuth, "Negotiate a!b"}, want: refused("required", 500, middleware.Malformed)},
-		"half a quantum of base64":     {target: origin, status: 200, fields: []string{wwwAuth, "Negotiate AAAAA"}, want: refused("required", 200, middleware.Malformed)},
-		"longer than any token":        {target: origin, status: 200, fields: []string{wwwAuth, "Negotiate " + strings.Repeat("AAAA", 1<<16)}, want: refused("required", 200, middleware.Malformed)},
-		"rejected with a KRB-ERROR":    {target: origin, status: 200, fields: []string{wwwAuth, value("server-reject")}, want: coded(refused("required", 200, middleware.KRBError), 31), text: "code 31"},
-		"taken, but proves nothing":    {target: origin, status: 200, fields: []string{wwwAuth, value("server-more")}, want: refused("required", 200, middleware.Malformed), text: "does not complete mutual authentication"},
+		"an unknown mode is strict":    {mode: 99, target: origin, status: 200, want: refused("required", 200, middleware.ReasonNoToken)},
+		"not base64":                   {target: origin, status: 200, fields: []string{wwwAuth, "Negotiate a!b"}, want: refused("required", 200, middleware.ReasonMalformed), text: "malformed token"},
+		"not base64, error status":     {target: origin, status: 500, fields: []string{wwwAuth, "Negotiate a!b"}, want: refused("required", 500, middleware.ReasonMalformed)},
+		"half a quantum of base64":     {target: origin, status: 200, fields: []string{wwwAuth, "Negotiate AAAAA"}, want: refused("required", 200, middleware.ReasonMalformed)},
+		"longer than any token":        {target: origin, status: 200, fields: []string{wwwAuth, "Negotiate " + strings.Repeat("AAAA", 1<<16)}, want: refused("required", 200, middleware.ReasonMalformed)},
+		"rejected with a KRB-ERROR":    {target: origin, status: 200, fields: []string{wwwAuth, value("server-reject")}, want: coded(refused("required", 200, middleware.ReasonKRBError), 31), text: "code 31"},
+		"taken, but proves nothing":    {target: origin, status: 200, fields: []string{wwwAuth, value("server-more")}, want: refused("required", 200, middleware.ReasonMalformed), text: "does not complete mutual authentication"},
 		"any case":                     {target: origin, status: 200, fields: []string{wwwAuth, strings.Replace(value("server-ok"), "Neg", "nEG", 1)}, want: passed("required", 200, true, 0)},
 		"on a later line":              {target: origin, status: 200, fields: []string{wwwAuth, `Basic realm="Negotiate x"`, wwwAuth, "Negotiate", wwwAuth, value("server-ok")}, want: passed("required", 200, true, 0)},
 		"after a comma":                {target: origin, status: 200, fields: []string{wwwAuth, `Basic realm="x", ` + value("server-ok")}, want: passed("required", 200, true, 0)},
-		"inside quotes is no token":    {target: origin, status: 200, fields: []string{wwwAuth, `Basic realm="x, ` + value("server-ok") + `"`}, want: refused("required", 200, middleware.NoToken)},
-		"another scheme":               {target: origin, status: 200, fields: []string{wwwAuth, stagetest.Value("Kerberos", "server-ok")}, want: refused("required", 200, middleware.NoToken)},
+		"inside quotes is no token":    {target: origin, status: 200, fields: []string{wwwAuth, `Basic realm="x, ` + value("server-ok") + `"`}, want: refused("required", 200, middleware.ReasonNoToken)},
+		"another scheme":               {target: origin, status: 200, fields: []string{wwwAuth, stagetest.Value("Kerberos", "server-ok")}, want: refused("required", 200, middleware.ReasonNoToken)},
 		"scheme Kerberos":              {target: raw, status: 200, fields: []string{wwwAuth, value("forged"), wwwAuth, stagetest.Value("kerberos", "server-ok")}, want: passed("required", 200, true, 0)},
-		"IPv6":                         {target: origin, url: "http://[::1]:8080/", status: 200, want: at(refused("required", 200, middleware.NoToken), "[::1]:8080"), text: "host [::1]:8080"},
-		"origin ignores proxy's token": {target: origin, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: refused("required", 200, middleware.NoToken)},
-		"proxy proved":                 {target: proxy, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: refused("required", 200, middleware.NoToken), text: "TrustProxy"},
+		"IPv6":                         {target: origin, url: "http://[::1]:8080/", status: 200, want: at(refused("required", 200, middleware.ReasonNoToken), "[::1]:8080"), text: "host [::1]:8080"},
+		"origin ignores proxy's token": {target: origin, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: refused("required", 200, middleware.ReasonNoToken)},
+		"proxy proved":                 {target: proxy, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: refused("required", 200, middleware.ReasonNoToken), text: "TrustProxy"},
 		"proxy proved, trusted":        {trust: true, target: proxy, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: at(passed("required", 200, true, 0), "proxy.test:3128")},
-		"proxy proved nothing":         {target: proxy, status: 200, want: refused("required", 200, middleware.NoToken), text: "the proxy proxy.test:3128, which proved nothing"},
-		"proxy proved nothing, moved":  {target: proxy, status: 302, fields: []string{"Location", "/"}, want: refused("required", 302, middleware.UnverifiedRedirect)},
-		"proxy proved, squid":          {target: proxy, status: 200, fields: []string{proxyInfo, value("server-ok")}, want: refused("required", 200, middleware.NoToken), text: "TrustProxy"},
+		"proxy proved nothing":         {target: proxy, status: 200, want: refused("required", 200, middleware.ReasonNoToken), text: "the proxy proxy.test:3128, which proved nothing"},
+		"proxy proved nothing, moved":  {target: proxy, status: 302, fields: []string{"Location", "/"}, want: refused("required", 302, middleware.ReasonUnverifiedRedirect)},
+		"proxy proved, squid":          {target: proxy, status: 200, fields: []string{proxyInfo, value("server-ok")}, want: refused("required", 200, middleware.ReasonNoToken), text: "TrustProxy"},
 		"proxy proved, squid, trusted": {trust: true, target: proxy, status: 200, fields: []string{proxyInfo, value("server-ok")}, want: at(passed("required", 200, true, 0), "proxy.test:3128")},
-		"proxy proved, error":          {target: proxy, status: 503, fields: []string{proxyInfo, value("server-ok")}, want: passed("required", 503, false, middleware.NoToken)},
+		"proxy proved, error":          {target: proxy, status: 503, fields: []string{proxyInfo, value("server-ok")}, want: passed("required", 503, false, middleware.ReasonNoToken)},
 		"proxy proved, error, trusted": {trust: true, target: proxy, status: 503, fields: []string{proxyInfo, value("server-ok")}, want: at(passed("required", 503, true, 0), "proxy.test:3128")},
-		"proxy did not":                {target: proxy, status: 200, want: refused("required", 200, middleware.NoToken)},
-		"proxy did not, optional":      {mode: mutual.Optional, target: proxy, status: 200, want: passed("optional", 200, false, middleware.NoToken)},
-		"proxy forged":                 {target: proxy, status: 200, fields: []string{proxyInfo, value("forged")}, want: at(refused("required", 200, middleware.WrongKey), "proxy.test:3128"), text: "host proxy.test:3128"},
-		"proxy forged, optional":       {mode: mutual.Optional, target: proxy, status: 404, fields: []string{proxyInfo, value("forged")}, want: at(refused("optional", 404, middleware.WrongKey), "proxy.test:3128")},
+		"proxy did not":                {target: proxy, status: 200, want: refused("required", 200, middleware.ReasonNoToken)},
+		"proxy did not, optional":      {mode: mutual.Optional, target: proxy, status: 200, want: passed("optional", 200, false, middleware.ReasonNoToken)},
+		"proxy forged":                 {target: proxy, status: 200, fields: []string{proxyInfo, value("forged")}, want: at(refused("required", 200, middleware.ReasonWrongKey), "proxy.test:3128"), text: "host proxy.test:3128"},
+		"proxy forged, optional":       {mode: mutual.Optional, target: proxy, status: 404, fields: []string{proxyInfo, value("forged")}, want: at(refused("optional", 404, middleware.ReasonWrongKey), "proxy.test:3128")},
 		"proxy forged, disabled":       {mode: mutual.Disabled, target: proxy, status: 200, fields: []string{proxyInfo, value("forged")}, want: passed("disabled", 200, false, 0)},
-		"proxy is not the peer of TLS": {target: proxy, url: "https://web.test/", status: 200, fields: []string{proxyInfo, value("server-ok")}, want: at(refused("required", 200, middleware.NoToken), "web.test:443")},
-		"digest info of a proxy":       {target: proxy, status: 200, fields: []string{proxyInfo, `nextnonce="Negotiate x"`}, want: refused("required", 200, middleware.NoToken)},
+		"proxy is not the peer of TLS": {target: proxy, url: "https://web.test/", status: 200, fields: []string{proxyInfo, value("server-ok")}, want: at(refused("required", 200, middleware.ReasonNoToken), "web.test:443")},
+		"digest info of a proxy":       {target: proxy, status: 200, fields: []string{proxyInfo, `nextnonce="Negotiate x"`}, want: refused("required", 200, middleware.ReasonNoToken)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -371,18 +371,18 @@ func TestStepErrors(t *testing.T) {
 	}{
 		"plain": {secretless, "mutual: server did not prove its identity (host web.test:80, SPN HTTP/web.test@EXAMPLE.TEST): cause", []error{secretless}},
 		"ours": {
-			&middleware.Error{Stage: "gss", Kind: middleware.ErrNotVerified, Reason: middleware.WrongTime, Err: secretless},
-			"mutual: server did not prove its identity (host web.test:80, SPN HTTP/web.test@EXAMPLE.TEST, reason wrong time): cause; " + middleware.WrongTime.Hint(),
+			&middleware.Error{Stage: "gss", Kind: middleware.ErrNotVerified, Reason: middleware.ReasonWrongTime, Err: secretless},
+			"mutual: server did not prove its identity (host web.test:80, SPN HTTP/web.test@EXAMPLE.TEST, reason wrong time): cause; " + middleware.ReasonWrongTime.Hint(),
 			[]error{secretless},
 		},
 		"ours, no cause": {
-			&middleware.Error{Stage: "gss", Kind: middleware.ErrNotVerified, Reason: middleware.KRBError, Code: 41, Hint: "check the keytab"},
+			&middleware.Error{Stage: "gss", Kind: middleware.ErrNotVerified, Reason: middleware.ReasonKRBError, Code: 41, Hint: "check the keytab"},
 			"mutual: server did not prove its identity (host web.test:80, SPN HTTP/web.test@EXAMPLE.TEST, code 41, reason KRB-ERROR); check the keytab",
 			nil,
 		},
 		"ours, all fields, wrapped": {
 			fmt.Errorf("step: %w", &middleware.Error{Stage: "gss", Kind: middleware.ErrToken, SPN: "HTTP/other@R", Principal: "alice@R", Err: secretless}),
-			"mutual: server did not prove its identity (host web.test:80, SPN HTTP/other@R, principal alice@R, reason malformed token): bad security token: cause; " + middleware.Malformed.Hint(),
+			"mutual: server did not prove its identity (host web.test:80, SPN HTTP/other@R, principal alice@R, reason malformed token): bad security token: cause; " + middleware.ReasonMalformed.Hint(),
 			[]error{secretless, middleware.ErrToken},
 		},
 		"cancelled": {context.Canceled, "mutual: server did not prove its identity (host web.test:80, SPN HTTP/web.test@EXAMPLE.TEST): context canceled", []error{context.Canceled}},
@@ -576,7 +576,7 @@ func TestReusedConnection(t *testing.T) {
 		path string
 		want middleware.Reason
 	}{
-		{"/first", middleware.NoToken}, {"/signed", middleware.ReasonNone}, {"/second", middleware.ReusedConnection}, {"/twice", middleware.NoToken},
+		{"/first", middleware.ReasonNoToken}, {"/signed", middleware.ReasonNone}, {"/second", middleware.ReasonReusedConnection}, {"/twice", middleware.ReasonNoToken},
 	} {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+step.path, nil)
 		if err != nil {
@@ -666,7 +666,7 @@ func TestCompletedWithoutProof(t *testing.T) {
 			n := 0
 			cause := errors.New("completed without proof")
 			sc := &scripted{step: func(context.Context, []byte) error {
-				return &middleware.Error{Stage: "gss", Kind: middleware.ErrToken, Reason: middleware.NoToken, Err: cause}
+				return &middleware.Error{Stage: "gss", Kind: middleware.ErrToken, Reason: middleware.ReasonNoToken, Err: cause}
 			}}
 			next := kerbchain.Chain(mutual.New(mutual.Options{Mode: tc.mode}), carry(sc))(counted(&n, stagetest.Respond(tc.status, "text", wwwAuth, value("x"))))
 			_, err := run(t, next, &n, "http://web.test/")
@@ -677,7 +677,7 @@ func TestCompletedWithoutProof(t *testing.T) {
 				return
 			}
 			var e *middleware.Error
-			if !errors.As(err, &e) || e.Reason != middleware.NoToken || !errors.Is(err, middleware.ErrNotVerified) || !errors.Is(err, cause) {
+			if !errors.As(err, &e) || e.Reason != middleware.ReasonNoToken || !errors.Is(err, middleware.ErrNotVerified) || !errors.Is(err, cause) {
 				t.Errorf("got %v, want ErrNotVerified for want of a token", err)
 			}
 		})

@@ -33,7 +33,7 @@ func TestSessionCookie(t *testing.T) {
 			r.Header["Cookie"] = tc.cookies
 			_, err := mutual.New(mutual.Options{})(kerbchain.Next(stagetest.Respond(200, "", tc.fields...)))(r)
 			var e *middleware.Error
-			if !errors.As(err, &e) || e.Reason != middleware.NoToken || !strings.Contains(e.Hint, tc.hint) || strings.Contains(e.Hint, tc.without) {
+			if !errors.As(err, &e) || e.Reason != middleware.ReasonNoToken || !strings.Contains(e.Hint, tc.hint) || strings.Contains(e.Hint, tc.without) {
 				t.Errorf("%v; want a hint with %q and without %q", err, tc.hint, tc.without)
 			}
 		})

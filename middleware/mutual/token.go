@@ -23,7 +23,7 @@ func check(ctx context.Context, sc middleware.SecurityContext, lines []string) v
 		v.err = v.refusal(err)
 		v.reason = v.err.Reason
 	case why != nil:
-		v.reason, v.why = middleware.NoToken, why
+		v.reason, v.why = middleware.ReasonNoToken, why
 	default:
 		v.verified, v.stepped = proved, proved
 	}

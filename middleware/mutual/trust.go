@@ -80,11 +80,11 @@ func (c *call) target(resp *http.Response) (middleware.Target, bool) {
 	if c.r.URL == nil {
 		return middleware.Target{}, false
 	}
-	t := middleware.TargetOf(c.r.URL)
+	t := middleware.TargetOfURL(c.r.URL)
 	if resp.Request == nil || resp.Request.URL == nil {
 		return t, true
 	}
-	return t, middleware.TargetOf(resp.Request.URL).Origin() == t.Origin()
+	return t, middleware.TargetOfURL(resp.Request.URL).Origin() == t.Origin()
 }
 
 // learn keeps in mind what the verdict says about the connection of resp, and

@@ -91,7 +91,7 @@ func signing(next kerbchain.Next) kerbchain.Next {
 		if do == plainly {
 			return next(r)
 		}
-		sc, err := in.Initiate(r.Context(), middleware.TargetOf(r.URL))
+		sc, err := in.Initiate(r.Context(), middleware.TargetOfURL(r.URL))
 		if err == nil {
 			_, err = sc.Step(r.Context(), nil)
 		}
@@ -835,7 +835,7 @@ func TestTrustHints(t *testing.T) {
 				resp.Body.Close()
 			}
 			var known *middleware.Error
-			if !errors.As(err, &known) || known.Reason != middleware.ReusedConnection || !strings.Contains(known.Hint, tc.want) {
+			if !errors.As(err, &known) || known.Reason != middleware.ReasonReusedConnection || !strings.Contains(known.Hint, tc.want) {
 				t.Errorf("%v", err)
 			}
 		})

@@ -46,7 +46,7 @@ func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
 		return nil, nil
 	}
 	target.Scheme = scheme
-	if c.signed >= c.MaxLegs {
+	if c.signed >= c.MaxSigned {
 		c.refused(resp, target, fmt.Errorf("no answer but challenges to %d signed requests, which is the most for one call", c.signed))
 		return nil, nil
 	}
@@ -62,7 +62,7 @@ func (c *call) token(resp *http.Response, peer *side, target middleware.Target, 
 	in, err := ch.Token()
 	if err != nil {
 		c.refused(resp, target, &middleware.Error{
-			Stage: name, Kind: middleware.ErrToken, Host: target.HostPort(), Reason: middleware.Malformed, Err: err,
+			Stage: name, Kind: middleware.ErrToken, Host: target.HostPort(), Reason: middleware.ReasonMalformed, Err: err,
 		})
 		return nil, nil
 	}
@@ -80,10 +80,10 @@ func (c *call) token(resp *http.Response, peer *side, target middleware.Target, 
 		if err == nil && len(out) > 0 {
 			return &leg.Token{Context: peer.sc, Bytes: out, Continued: true}, nil
 		}
-		if e, ok := errors.AsType[*middleware.Error](err); err == nil || ok && e.Reason == middleware.NoToken && completed(in) {
+		if e, ok := errors.AsType[*middleware.Error](err); err == nil || ok && e.Reason == middleware.ReasonNoToken && completed(in) {
 			// The server knows who asks, whether it proved that or not (Jetty
 			// says so of users that it does not let in).
-			c.emit(resp, target, middleware.NotAuthorized, errKnown)
+			c.emit(resp, target, middleware.ReasonNotAuthorized, errKnown)
 			return nil, nil
 		}
 		reason = err
@@ -183,7 +183,7 @@ func (s *side) look(sc middleware.SecurityContext) {
 // answers CONNECT; as a response it is the origin's, which has no business with
 // a token for the proxy.
 func (c *call) believable(resp *http.Response) bool {
-	return resp.StatusCode != http.StatusProxyAuthRequired || !middleware.TargetOf(c.r.URL).Secure
+	return resp.StatusCode != http.StatusProxyAuthRequired || !middleware.TargetOfURL(c.r.URL).Secure
 }
 
 var errNoProxy = errors.New("no proxy for HTTP is known to be on the way, and an origin server gets no token for one: " +
@@ -195,7 +195,7 @@ var errOwnProxy = errors.New("the URL of the proxy bears a user, whose credentia
 // target returns the peer that resp comes from.
 func (c *call) target(resp *http.Response) (middleware.Target, error) {
 	if resp.StatusCode != http.StatusProxyAuthRequired {
-		t := middleware.TargetFor(c.r)
+		t := middleware.TargetOf(c.r)
 		if t.Secure {
 			t.TLS = resp.TLS
 		}
@@ -214,7 +214,7 @@ func (c *call) target(resp *http.Response) (middleware.Target, error) {
 	if err != nil {
 		return middleware.Target{Proxy: true}, err
 	}
-	t := middleware.TargetOf(u)
+	t := middleware.TargetOfURL(u)
 	t.Proxy = true
 	return t, nil
 }
@@ -225,9 +225,9 @@ func (c *call) challenged(resp *http.Response, t middleware.Target, lines []stri
 		return
 	}
 	middleware.Emit(ctx, middleware.ChallengeEvent{
-		Host:    t.HostPort(),
-		Status:  resp.StatusCode,
-		Schemes: challenge.Schemes(lines),
-		Leg:     c.sent,
+		Host:     t.HostPort(),
+		Status:   resp.StatusCode,
+		Schemes:  challenge.Schemes(lines),
+		Requests: c.sent,
 	})
 }

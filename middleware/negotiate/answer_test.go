@@ -76,31 +76,31 @@ func TestWhyRefused(t *testing.T) {
 		not     string
 		without bool // an error
 	}{
-		"a token beside the error":   {token: "x", out: "y", err: because(middleware.WrongKey, 0, "", nil), reason: middleware.WrongKey},
-		"done":                       {token: completed, err: because(middleware.NoToken, 0, "", nil), reason: middleware.NotAuthorized, says: []string{"complete"}},
-		"done, and a proof is wrong": {token: completed, err: because(middleware.WrongKey, 0, "", nil), reason: middleware.WrongKey},
-		"done, an error of its own":  {token: completed, err: errors.New("odd"), reason: middleware.Refused, says: []string{"odd"}},
-		"not done":                   {token: rejected, err: because(middleware.NoToken, 0, "", nil), reason: middleware.NoToken},
-		"no token of SPNEGO":         {token: "x", err: because(middleware.NoToken, 0, "", nil), reason: middleware.NoToken},
-		"carried, done":              {token: completed, carried: true, err: because(middleware.NoToken, 0, "", nil), reason: middleware.NotAuthorized},
-		"carried, not done":          {token: rejected, carried: true, err: because(middleware.NoToken, 0, "", nil), anew: true, reason: middleware.NoToken},
-		"no reason":                  {token: "x", err: because(middleware.ReasonNone, 0, "", errors.New("odd")), reason: middleware.Refused, says: []string{"odd"}},
+		"a token beside the error":   {token: "x", out: "y", err: because(middleware.ReasonWrongKey, 0, "", nil), reason: middleware.ReasonWrongKey},
+		"done":                       {token: completed, err: because(middleware.ReasonNoToken, 0, "", nil), reason: middleware.ReasonNotAuthorized, says: []string{"complete"}},
+		"done, and a proof is wrong": {token: completed, err: because(middleware.ReasonWrongKey, 0, "", nil), reason: middleware.ReasonWrongKey},
+		"done, an error of its own":  {token: completed, err: errors.New("odd"), reason: middleware.ReasonRefused, says: []string{"odd"}},
+		"not done":                   {token: rejected, err: because(middleware.ReasonNoToken, 0, "", nil), reason: middleware.ReasonNoToken},
+		"no token of SPNEGO":         {token: "x", err: because(middleware.ReasonNoToken, 0, "", nil), reason: middleware.ReasonNoToken},
+		"carried, done":              {token: completed, carried: true, err: because(middleware.ReasonNoToken, 0, "", nil), reason: middleware.ReasonNotAuthorized},
+		"carried, not done":          {token: rejected, carried: true, err: because(middleware.ReasonNoToken, 0, "", nil), anew: true, reason: middleware.ReasonNoToken},
+		"no reason":                  {token: "x", err: because(middleware.ReasonNone, 0, "", errors.New("odd")), reason: middleware.ReasonRefused, says: []string{"odd"}},
 
-		"bound":                     {bound: true, reason: middleware.Refused, says: []string{"BindingsOff"}},
-		"not bound":                 {reason: middleware.Refused, without: true},
-		"bound, an error":           {token: "x", bound: true, err: errors.New("odd"), reason: middleware.Refused, says: []string{"odd"}, not: "BindingsOff"},
-		"bound, refused":            {token: "x", bound: true, err: because(middleware.Refused, 0, "ask around", nil), reason: middleware.Refused, says: []string{"ask around; the token was bound"}},
-		"bound, refused, no hint":   {token: "x", bound: true, err: because(middleware.Refused, 0, "", nil), reason: middleware.Refused, says: []string{middleware.Refused.Hint() + "; the token was bound"}},
-		"bound, a code for nothing": {token: "x", bound: true, err: because(middleware.KRBError, krb.CodeGeneric, "", nil), reason: middleware.KRBError, says: []string{"BindingsOff"}},
-		"bound, another code":       {token: "x", bound: true, err: because(middleware.KRBError, krb.CodeSkew, "", nil), reason: middleware.KRBError, not: "BindingsOff"},
-		"not bound, refused":        {token: "x", err: because(middleware.Refused, 0, "", nil), reason: middleware.Refused, not: "BindingsOff"},
+		"bound":                     {bound: true, reason: middleware.ReasonRefused, says: []string{"BindingsOff"}},
+		"not bound":                 {reason: middleware.ReasonRefused, without: true},
+		"bound, an error":           {token: "x", bound: true, err: errors.New("odd"), reason: middleware.ReasonRefused, says: []string{"odd"}, not: "BindingsOff"},
+		"bound, refused":            {token: "x", bound: true, err: because(middleware.ReasonRefused, 0, "ask around", nil), reason: middleware.ReasonRefused, says: []string{"ask around; the token was bound"}},
+		"bound, refused, no hint":   {token: "x", bound: true, err: because(middleware.ReasonRefused, 0, "", nil), reason: middleware.ReasonRefused, says: []string{middleware.ReasonRefused.Hint() + "; the token was bound"}},
+		"bound, a code for nothing": {token: "x", bound: true, err: because(middleware.ReasonKRBError, krb.CodeGeneric, "", nil), reason: middleware.ReasonKRBError, says: []string{"BindingsOff"}},
+		"bound, another code":       {token: "x", bound: true, err: because(middleware.ReasonKRBError, krb.CodeSkew, "", nil), reason: middleware.ReasonKRBError, not: "BindingsOff"},
+		"not bound, refused":        {token: "x", err: because(middleware.ReasonRefused, 0, "", nil), reason: middleware.ReasonRefused, not: "BindingsOff"},
 
-		"skew":                {token: "x", err: because(middleware.KRBError, krb.CodeSkew, "set the clock", clock), reason: middleware.KRBError, says: []string{"set the clock; " + said}},
-		"not yet valid":       {token: "x", err: because(middleware.KRBError, krb.CodeTicketNotYet, "", clock), reason: middleware.KRBError, says: []string{said}, not: "; " + said + "; "},
-		"generic":             {token: "x", err: because(middleware.KRBError, krb.CodeGeneric, "", clock), reason: middleware.KRBError, not: "clock says"},
-		"skew, no time":       {token: "x", err: because(middleware.KRBError, krb.CodeSkew, "", new(krb.KRBError)), reason: middleware.KRBError, not: "clock says"},
-		"skew, no KRB-ERROR":  {token: "x", err: because(middleware.KRBError, krb.CodeSkew, "", nil), reason: middleware.KRBError, not: "clock says"},
-		"skew, no such token": {token: "x", err: because(middleware.WrongKey, krb.CodeSkew, "", clock), reason: middleware.WrongKey, not: "clock says"},
+		"skew":                {token: "x", err: because(middleware.ReasonKRBError, krb.CodeSkew, "set the clock", clock), reason: middleware.ReasonKRBError, says: []string{"set the clock; " + said}},
+		"not yet valid":       {token: "x", err: because(middleware.ReasonKRBError, krb.CodeTicketNotYet, "", clock), reason: middleware.ReasonKRBError, says: []string{said}, not: "; " + said + "; "},
+		"generic":             {token: "x", err: because(middleware.ReasonKRBError, krb.CodeGeneric, "", clock), reason: middleware.ReasonKRBError, not: "clock says"},
+		"skew, no time":       {token: "x", err: because(middleware.ReasonKRBError, krb.CodeSkew, "", new(krb.KRBError)), reason: middleware.ReasonKRBError, not: "clock says"},
+		"skew, no KRB-ERROR":  {token: "x", err: because(middleware.ReasonKRBError, krb.CodeSkew, "", nil), reason: middleware.ReasonKRBError, not: "clock says"},
+		"skew, no such token": {token: "x", err: because(middleware.ReasonWrongKey, krb.CodeSkew, "", clock), reason: middleware.ReasonWrongKey, not: "clock says"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := &hearing{bound: tc.bound, hears: func(context.Context, []byte) ([]byte, error) { return []byte(tc.out), tc.err }}
@@ -154,14 +154,14 @@ func TestRefusedWithAFreshTicket(t *testing.T) {
 		err  error
 		says string // "" for nothing of it
 	}{
-		"KRB-ERROR":     {&middleware.Error{Kind: middleware.ErrToken, Reason: middleware.KRBError, Code: krb.CodeSkew, Hint: "set the clock"}, "set the clock; a fresh ticket"},
-		"another error": {&middleware.Error{Kind: middleware.ErrToken, Reason: middleware.WrongKey}, ""},
+		"KRB-ERROR":     {&middleware.Error{Kind: middleware.ErrToken, Reason: middleware.ReasonKRBError, Code: krb.CodeSkew, Hint: "set the clock"}, "set the clock; a fresh ticket"},
+		"another error": {&middleware.Error{Kind: middleware.ErrToken, Reason: middleware.ReasonWrongKey}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			heard := 0
 			in := &hearing{drops: true, hears: func(context.Context, []byte) ([]byte, error) {
 				if heard++; heard == 1 {
-					return nil, &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.KRBError, Code: 44}
+					return nil, &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.ReasonKRBError, Code: 44}
 				}
 				return nil, tc.err
 			}}
@@ -196,7 +196,7 @@ func TestEndsWhileAnswering(t *testing.T) {
 	defer cancel()
 	in := &hearing{hears: func(context.Context, []byte) ([]byte, error) {
 		cancel()
-		return nil, &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.WrongKey}
+		return nil, &middleware.Error{Kind: middleware.ErrToken, Reason: middleware.ReasonWrongKey}
 	}}
 	srv := stagetest.NewServer(stagetest.Challenge(401, "Negotiate"), stagetest.Challenge(401, stagetest.Value(middleware.Negotiate, "x")))
 	resp, told, err := tracing(negotiate.New(in, negotiate.Options{})(srv.Next), request(t, http.MethodGet, "http://origin.example/", "").WithContext(ctx))

@@ -157,7 +157,7 @@ func (c *call) unrepeatable(err error) error {
 	return &middleware.Error{
 		Stage: name,
 		Kind:  middleware.ErrBodyNotReplayable,
-		Host:  middleware.TargetOf(c.r.URL).HostPort(),
+		Host:  middleware.TargetOfURL(c.r.URL).HostPort(),
 		Hint:  "set Request.GetBody, raise Options.BodyLimit or SpillLimit, choose another Options.OneShot, or sign requests at once with the preemptive stage",
 		Err:   err,
 	}

@@ -138,7 +138,7 @@ func TestPendingIsNotSignedTwice(t *testing.T) {
 		return srv.Next(r)
 	})
 	r := request(t, http.MethodGet, "http://origin.example/", "")
-	resp, err := s.Send(next, r, leg.Leg{Number: 1, Tokens: []leg.Token{s.Later(middleware.TargetOf(r.URL))}})
+	resp, err := s.Send(next, r, leg.Leg{Number: 1, Tokens: []leg.Token{s.Later(middleware.TargetOfURL(r.URL))}})
 	finish(t, resp, err)
 	if got := srv.Requests()[0].Auth; got != "Negotiate client-1" {
 		t.Errorf("sent %q", got)
@@ -190,7 +190,7 @@ func TestProxyTokenThatCame(t *testing.T) {
 			r.GetBody = nil
 			resp, err := next(r.WithContext(middleware.WithTrace(r.Context(), func(e middleware.Event) {
 				if e, ok := e.(middleware.SendEvent); ok && e.Stage == "negotiate" {
-					sends = append(sends, e.Leg)
+					sends = append(sends, e.Request)
 				}
 			})))
 			if err == nil {

@@ -436,7 +436,7 @@ func TestSentAgainOnce(t *testing.T) {
 		}{
 			"once":           {make: func(r *http.Request) { setBody(r, 5, true) }, want: []string{"", "client-1", "client-2"}},
 			"no more":        {always: true, make: func(r *http.Request) { setBody(r, 5, true) }, want: []string{"", "client-1", "client-2"}, err: errAny},
-			"at the bound":   {make: func(r *http.Request) { setBody(r, 5, true) }, o: negotiate.Options{MaxLegs: 1}, want: []string{"", "client-1", "client-2"}},
+			"at the bound":   {make: func(r *http.Request) { setBody(r, 5, true) }, o: negotiate.Options{MaxSigned: 1}, want: []string{"", "client-1", "client-2"}},
 			"announced":      {closes: true, make: func(r *http.Request) { setBody(r, 5, true) }, want: []string{"", "client-1"}, err: errAny},
 			"sent once only": {make: func(r *http.Request) { setBody(r, 5, false) }, o: negotiate.Options{BodyLimit: -1}, want: []string{""}, err: middleware.ErrBodyNotReplayable},
 			"not at all":     {make: func(r *http.Request) { setBody(r, 5, true) }, o: negotiate.Options{NoResend: true}, want: []string{"", "client-1"}, err: errAny},

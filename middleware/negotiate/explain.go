@@ -17,7 +17,7 @@ import (
 // refused reports that resp goes up as it is. A reason that cause names is
 // reported as such.
 func (c *call) refused(resp *http.Response, t middleware.Target, cause error) {
-	reason := middleware.Refused
+	reason := middleware.ReasonRefused
 	cause = c.unbindable(cause)
 	if known, ok := errors.AsType[*middleware.Error](cause); ok && known.Reason != middleware.ReasonNone {
 		reason = known.Reason
@@ -51,7 +51,7 @@ func (c *call) unbindable(cause error) error {
 		return errBound
 	}
 	e, ok := errors.AsType[*middleware.Error](cause)
-	if !ok || e.Reason != middleware.Refused && e.Code != krb.CodeGeneric {
+	if !ok || e.Reason != middleware.ReasonRefused && e.Code != krb.CodeGeneric {
 		return cause
 	}
 	named := *e
@@ -80,7 +80,7 @@ func completed(token []byte) bool {
 // more adds to a server's KRB-ERROR what is known besides.
 func (c *call) more(cause error) error {
 	e, ok := errors.AsType[*middleware.Error](cause)
-	if !ok || e.Reason != middleware.KRBError {
+	if !ok || e.Reason != middleware.ReasonKRBError {
 		return cause
 	}
 	named := *e
@@ -101,7 +101,7 @@ func elsewhere(lines []string) error {
 	for _, ch := range challenge.Parse(lines) {
 		if ch.Is("NTLM") {
 			return &middleware.Error{
-				Stage: name, Kind: middleware.ErrToken, Reason: middleware.WrongMechanism,
+				Stage: name, Kind: middleware.ErrToken, Reason: middleware.ReasonWrongMechanism,
 				Err: errors.New("the server offers NTLM and no Kerberos"),
 			}
 		}
@@ -122,7 +122,7 @@ func (c *call) explain(resp *http.Response) {
 	default:
 		return
 	}
-	t := middleware.TargetOf(c.r.URL)
+	t := middleware.TargetOfURL(c.r.URL)
 	size := c.origin.bytes
 	if c.proxy.sc != nil && size < c.proxy.bytes {
 		t, size = c.proxy.sc.Target(), c.proxy.bytes
@@ -131,8 +131,8 @@ func (c *call) explain(resp *http.Response) {
 	if size == 0 || field < largeToken && resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		return
 	}
-	c.emit(resp, t, middleware.TokenTooLarge, &middleware.Error{
-		Stage: name, Kind: middleware.ErrToken, Host: t.HostPort(), Reason: middleware.TokenTooLarge,
+	c.emit(resp, t, middleware.ReasonTokenTooLarge, &middleware.Error{
+		Stage: name, Kind: middleware.ErrToken, Host: t.HostPort(), Reason: middleware.ReasonTokenTooLarge,
 		Err: fmt.Errorf("the server answered %s to a request with a token of %d bytes, which take %d in the header",
 			strings.ToLower(http.StatusText(resp.StatusCode)), size, field),
 	})

@@ -263,7 +263,7 @@ func surely(t *testing.T, in middleware.Initiator) kerbchain.Middleware {
 		s := leg.Signer{Initiator: in, Stage: "outer", Known: new(leg.Known)}
 		s.Known.Tells()
 		return func(r *http.Request) (*http.Response, error) {
-			token, err := s.Surely(r.Context(), middleware.TargetOf(r.URL))
+			token, err := s.Surely(r.Context(), middleware.TargetOfURL(r.URL))
 			if err != nil {
 				t.Error(err)
 			}
@@ -300,7 +300,7 @@ func TestSignedOnItsConnection(t *testing.T) {
 			if d := cmp.Diff([]string{"PUT  " + token}, got); d != "" {
 				t.Errorf("requests (-want +got):\n%s", d)
 			}
-			if len(told) != 1 || told[0].Reason != middleware.TokenTooLarge || told[0].Bytes != len(token) {
+			if len(told) != 1 || told[0].Reason != middleware.ReasonTokenTooLarge || told[0].Bytes != len(token) {
 				t.Errorf("the trace says %+v", told)
 			}
 		})

@@ -6,7 +6,7 @@
 // Where credentials lack, the call fails with an error; where the server
 // refuses them, the 401 is the answer, and why is told in a
 // [middleware.RefusedEvent]; and so it is for a status such as 400 or 431 that
-// may be due to the size of the token ([middleware.TokenTooLarge]).
+// may be due to the size of the token ([middleware.ReasonTokenTooLarge]).
 //
 // Leave it out where every request is signed at once and a 401 is to be taken
 // for an answer (see package preemptive).
@@ -31,7 +31,7 @@ const name = "negotiate"
 
 // Defaults of [Options].
 const (
-	DefaultMaxLegs    = 4
+	DefaultMaxSigned  = 4
 	DefaultBodyLimit  = 1 << 20
 	DefaultDrainLimit = 256 << 10
 	DefaultDrainTime  = replay.DefaultPatience // half a second
@@ -39,13 +39,13 @@ const (
 
 // Options loosen or bound the stage. The zero value is the safe default.
 type Options struct {
-	// MaxLegs is how many signed requests are sent at most for one call, to
-	// origin and proxy together; below 1 it is DefaultMaxLegs. One is enough
+	// MaxSigned is how many signed requests are sent at most for one call, to
+	// origin and proxy together; below 1 it is DefaultMaxSigned. One is enough
 	// for most calls, a proxy that authenticates takes one more, and each
 	// further token that a server asks for another. At the bound, the last
 	// challenge is the answer. A request that was lost with its connection and is
 	// sent again is counted once.
-	MaxLegs int
+	MaxSigned int
 	// BodyLimit is up to how many bytes of a request body without GetBody are
 	// kept in memory to be sent again, 0 meaning DefaultBodyLimit and less than 0
 	// none. They are kept as they pass: the body is not held up. Bodies that can be
@@ -178,8 +178,8 @@ const (
 // is answered 401 without a challenge or a body, as of a session that is over, is
 // signed anew.
 func New(in middleware.Initiator, o Options) kerbchain.Middleware {
-	if o.MaxLegs < 1 {
-		o.MaxLegs = DefaultMaxLegs
+	if o.MaxSigned < 1 {
+		o.MaxSigned = DefaultMaxSigned
 	}
 	if o.BodyLimit == 0 {
 		o.BodyLimit = DefaultBodyLimit

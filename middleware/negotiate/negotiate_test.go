@@ -30,7 +30,7 @@ func viaProxy(*http.Request) (*url.URL, error) {
 func TestConformance(t *testing.T) {
 	for name, o := range map[string]negotiate.Options{
 		"defaults":     {},
-		"all at least": {BodyLimit: -1, DrainLimit: -1, MaxLegs: 1, Proxy: viaProxy},
+		"all at least": {BodyLimit: -1, DrainLimit: -1, MaxSigned: 1, Proxy: viaProxy},
 		"with a proxy": {BodyLimit: 1 << 10, DrainLimit: 4 << 20, Proxy: viaProxy},
 		"with files":   {BodyLimit: 1 << 10, SpillLimit: 1 << 20, SpillDir: t.TempDir(), Proxy: viaProxy},
 		"with Expect":  {BodyLimit: 1 << 10, OneShot: negotiate.Expect, Proxy: viaProxy},
@@ -189,7 +189,7 @@ func TestAnswers(t *testing.T) {
 			targets: []middleware.Target{origin},
 			status:  401,
 			refused: true,
-			reason:  middleware.Refused,
+			reason:  middleware.ReasonRefused,
 		},
 		"refused, and Negotiate not offered again": {
 			replies: []stagetest.Reply{bare, stagetest.Challenge(unauthorized, "Basic realm=x")},
@@ -197,7 +197,7 @@ func TestAnswers(t *testing.T) {
 			targets: []middleware.Target{origin},
 			status:  401,
 			refused: true,
-			reason:  middleware.Refused,
+			reason:  middleware.ReasonRefused,
 		},
 		"refused with a reason": {
 			replies: []stagetest.Reply{bare, bearing(stagetest.ServerReject)},
@@ -205,7 +205,7 @@ func TestAnswers(t *testing.T) {
 			targets: []middleware.Target{origin},
 			status:  401,
 			refused: true,
-			reason:  middleware.KRBError,
+			reason:  middleware.ReasonKRBError,
 		},
 		"refused with a foreign token": {
 			replies: []stagetest.Reply{bare, bearing("foreign")},
@@ -213,7 +213,7 @@ func TestAnswers(t *testing.T) {
 			targets: []middleware.Target{origin},
 			status:  401,
 			refused: true,
-			reason:  middleware.WrongKey,
+			reason:  middleware.ReasonWrongKey,
 		},
 		"authenticated and refused": {
 			replies: []stagetest.Reply{bare, bearing(stagetest.ServerOK)},
@@ -221,7 +221,7 @@ func TestAnswers(t *testing.T) {
 			targets: []middleware.Target{origin},
 			status:  401,
 			refused: true,
-			reason:  middleware.NotAuthorized,
+			reason:  middleware.ReasonNotAuthorized,
 		},
 		"token that is not base64": {
 			replies: []stagetest.Reply{bare, stagetest.Challenge(unauthorized, "Negotiate !!")},
@@ -229,14 +229,14 @@ func TestAnswers(t *testing.T) {
 			targets: []middleware.Target{origin},
 			status:  401,
 			refused: true,
-			reason:  middleware.Malformed,
+			reason:  middleware.ReasonMalformed,
 		},
 		"first token that is not base64": {
 			replies: []stagetest.Reply{stagetest.Challenge(unauthorized, "Negotiate !!")},
 			want:    []stagetest.Request{nothing},
 			status:  401,
 			refused: true,
-			reason:  middleware.Malformed,
+			reason:  middleware.ReasonMalformed,
 		},
 		"several legs": {
 			replies: []stagetest.Reply{bare, bearing(stagetest.ServerMore), bearing(stagetest.ServerMore), ok},
@@ -251,13 +251,13 @@ func TestAnswers(t *testing.T) {
 			status:  200,
 		},
 		"legs without end": {
-			options: negotiate.Options{MaxLegs: 2},
+			options: negotiate.Options{MaxSigned: 2},
 			replies: []stagetest.Reply{bare, bearing(stagetest.ServerMore)},
 			want:    []stagetest.Request{nothing, auth("Negotiate client-1"), auth("Negotiate client-1-more")},
 			targets: []middleware.Target{origin},
 			status:  401,
 			refused: true,
-			reason:  middleware.Refused,
+			reason:  middleware.ReasonRefused,
 		},
 		"default number of legs": {
 			replies: []stagetest.Reply{bare, bearing(stagetest.ServerMore)},
@@ -266,7 +266,7 @@ func TestAnswers(t *testing.T) {
 			targets: []middleware.Target{origin},
 			status:  401,
 			refused: true,
-			reason:  middleware.Refused,
+			reason:  middleware.ReasonRefused,
 		},
 		"the caller's own Authorization": {
 			header:  http.Header{"Authorization": {"Basic b3duOm93bg=="}},
@@ -299,7 +299,7 @@ func TestAnswers(t *testing.T) {
 			targets: []middleware.Target{atProxy},
 			status:  407,
 			refused: true,
-			reason:  middleware.Refused,
+			reason:  middleware.ReasonRefused,
 		},
 		"proxy and origin": {
 			replies: []stagetest.Reply{proxy, bare, ok},
@@ -308,13 +308,13 @@ func TestAnswers(t *testing.T) {
 			status:  200,
 		},
 		"proxy and origin in turn without end": {
-			options: negotiate.Options{MaxLegs: 3},
+			options: negotiate.Options{MaxSigned: 3},
 			replies: []stagetest.Reply{proxy, bare, proxy},
 			want:    []stagetest.Request{nothing, both("", "Negotiate client-1"), both("Negotiate client-2", "Negotiate client-3")},
 			targets: []middleware.Target{atProxy, origin, atProxy},
 			status:  407,
 			refused: true,
-			reason:  middleware.Refused,
+			reason:  middleware.ReasonRefused,
 		},
 		"a server over TLS that claims to be the proxy": {
 			url:     "https://origin.example/",
@@ -375,7 +375,7 @@ func TestAnswers(t *testing.T) {
 			}
 			var want []middleware.RefusedEvent
 			if tc.refused {
-				host := middleware.TargetOf(r.URL).HostPort()
+				host := middleware.TargetOfURL(r.URL).HostPort()
 				if tc.status == 407 {
 					host = ""
 					if u, err := tc.options.Proxy(r); err == nil && u != nil {
@@ -409,13 +409,13 @@ func TestEvents(t *testing.T) {
 	finish(t, resp, err)
 	const host = "origin.example:80"
 	want := []middleware.Event{
-		middleware.ChallengeEvent{Host: host, Status: 401, Schemes: []string{"Basic", "Negotiate", "NTLM"}, Leg: 1},
-		middleware.SendEvent{Stage: "negotiate", Host: host, Leg: 2},
-		middleware.ChallengeEvent{Host: host, Status: 401, Schemes: []string{"Negotiate"}, Leg: 2},
-		middleware.SendEvent{Stage: "negotiate", Host: host, Leg: 3},
-		middleware.ChallengeEvent{Host: host, Status: 401, Schemes: []string{"Negotiate"}, Leg: 3},
-		middleware.RefusedEvent{Host: host, Status: 401, Reason: middleware.KRBError, Bytes: 13, Err: &middleware.Error{
-			Stage: "stagetest", Kind: middleware.ErrNotVerified, Host: host, Reason: middleware.KRBError, Code: 31,
+		middleware.ChallengeEvent{Host: host, Status: 401, Schemes: []string{"Basic", "Negotiate", "NTLM"}, Requests: 1},
+		middleware.SendEvent{Stage: "negotiate", Host: host, Request: 2},
+		middleware.ChallengeEvent{Host: host, Status: 401, Schemes: []string{"Negotiate"}, Requests: 2},
+		middleware.SendEvent{Stage: "negotiate", Host: host, Request: 3},
+		middleware.ChallengeEvent{Host: host, Status: 401, Schemes: []string{"Negotiate"}, Requests: 3},
+		middleware.RefusedEvent{Host: host, Status: 401, Reason: middleware.ReasonKRBError, Bytes: 13, Err: &middleware.Error{
+			Stage: "stagetest", Kind: middleware.ErrNotVerified, Host: host, Reason: middleware.ReasonKRBError, Code: 31,
 		}},
 	}
 	sameText := cmp.Comparer(func(a, b error) bool { return a.Error() == b.Error() })
@@ -455,7 +455,7 @@ func TestCarried(t *testing.T) {
 			in := new(stagetest.Initiator)
 			srv := stagetest.NewServer(tc.replies...)
 			r := request(t, "GET", "http://origin.example/", "")
-			sc, err := in.Initiate(r.Context(), middleware.TargetOf(r.URL))
+			sc, err := in.Initiate(r.Context(), middleware.TargetOfURL(r.URL))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -508,7 +508,7 @@ func TestStaleContext(t *testing.T) {
 			if tc.header != "" {
 				r.Header.Set("Authorization", tc.header)
 			}
-			sc, err := in.Initiate(r.Context(), middleware.TargetOf(r.URL))
+			sc, err := in.Initiate(r.Context(), middleware.TargetOfURL(r.URL))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -61,7 +61,7 @@ func (p *proven) proved(conn net.Conn, origin string) (middleware.Scheme, bool) 
 // known nothing can be said, not even of a first call: it may be given the connection
 // of another.
 func (c *call) unlessProven() leg.Token {
-	target := middleware.TargetFor(c.r)
+	target := middleware.TargetOf(c.r)
 	origin := target.Origin()
 	return c.signer.LaterIf(target, func(conn net.Conn) (middleware.Target, bool) {
 		scheme, ok := c.proven.proved(conn, origin)

@@ -45,7 +45,7 @@ func (c *staleContext) Step(ctx context.Context, token []byte) ([]byte, error) {
 	var code int32
 	if n, err := fmt.Sscanf(string(token), "code %d", &code); n == 1 && err == nil {
 		peer := &krb.KRBError{Code: code, STime: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-		return nil, &middleware.Error{Stage: "fake", Kind: middleware.ErrToken, SPN: "HTTP/origin.example", Reason: middleware.KRBError, Code: code, Err: peer}
+		return nil, &middleware.Error{Stage: "fake", Kind: middleware.ErrToken, SPN: "HTTP/origin.example", Reason: middleware.ReasonKRBError, Code: code, Err: peer}
 	}
 	return c.SecurityContext.Step(ctx, token)
 }
@@ -90,7 +90,7 @@ func TestDiscard(t *testing.T) {
 			false, 0, negotiate.Options{}, []stagetest.Reply{bare, says(44), ok}, tokens{"", "client-1"}, 401, 0, "KRB_AP_ERR_BADKEYVER",
 		},
 		"no leg left": {
-			false, 9, negotiate.Options{MaxLegs: 1}, []stagetest.Reply{bare, says(44), ok}, tokens{"", "client-1"}, 401, 0, "most for one call",
+			false, 9, negotiate.Options{MaxSigned: 1}, []stagetest.Reply{bare, says(44), ok}, tokens{"", "client-1"}, 401, 0, "most for one call",
 		},
 		"34 repeat": {false, 9, negotiate.Options{}, []stagetest.Reply{bare, says(34), ok}, tokens{"", "client-1"}, 401, 0, "KRB_AP_ERR_REPEAT"},
 		"35 not us": {false, 9, negotiate.Options{}, []stagetest.Reply{bare, says(35), ok}, tokens{"", "client-1"}, 401, 0, "KRB_AP_ERR_NOT_US"},
@@ -102,7 +102,7 @@ func TestDiscard(t *testing.T) {
 		"carried, another code":    {true, 9, negotiate.Options{}, []stagetest.Reply{says(37), ok}, tokens{"client-1", "client-2"}, 200, 0, ""},
 		"carried, another, then":   {true, 9, negotiate.Options{}, []stagetest.Reply{says(37), says(44), ok}, tokens{"client-1", "client-2", "client-3"}, 200, 1, ""},
 		"carried, cannot be":       {true, 0, negotiate.Options{}, []stagetest.Reply{says(44), ok}, tokens{"client-1", "client-2"}, 200, 0, ""},
-		"carried, no leg left":     {true, 9, negotiate.Options{MaxLegs: 1}, []stagetest.Reply{says(44)}, tokens{"client-1", "client-2"}, 401, 1, "most for one call"},
+		"carried, no leg left":     {true, 9, negotiate.Options{MaxSigned: 1}, []stagetest.Reply{says(44)}, tokens{"client-1", "client-2"}, 401, 1, "most for one call"},
 		"proxy":                    {false, 9, negotiate.Options{}, []stagetest.Reply{stagetest.Challenge(407, "Negotiate"), proxySays(44), ok}, tokens{"", " client-1", " client-2"}, 200, 1, ""},
 		"origin, behind the proxy": {false, 9, negotiate.Options{}, []stagetest.Reply{stagetest.Challenge(407, "Negotiate"), bare, says(44), ok}, tokens{"", " client-1", "client-2 client-3", "client-4 client-5"}, 200, 1, ""},
 	} {
@@ -154,7 +154,7 @@ func TestDiscard(t *testing.T) {
 // carry signs r as a stage outside does.
 func carry(t *testing.T, in middleware.Initiator, r *http.Request) *http.Request {
 	t.Helper()
-	sc, err := in.Initiate(r.Context(), middleware.TargetOf(r.URL))
+	sc, err := in.Initiate(r.Context(), middleware.TargetOfURL(r.URL))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestTokenTooLarge(t *testing.T) {
 				}
 				return
 			}
-			if len(got) != 1 || got[0].Host != tc.host || got[0].Reason != middleware.TokenTooLarge || got[0].Bytes != tc.size || got[0].Status != resp.StatusCode {
+			if len(got) != 1 || got[0].Host != tc.host || got[0].Reason != middleware.ReasonTokenTooLarge || got[0].Bytes != tc.size || got[0].Status != resp.StatusCode {
 				t.Fatalf("events %+v", got)
 			}
 			for _, want := range []string{fmt.Sprintf("%d bytes", tc.size), "LimitRequestFieldSize", "large_client_header_buffers", "MaxFieldLength", "maxHttpHeaderSize", "groups"} {
@@ -257,7 +257,7 @@ func TestFallsBackToNTLM(t *testing.T) {
 	srv := stagetest.NewServer(stagetest.Challenge(401, "Negotiate", "NTLM"), stagetest.Challenge(401, "NTLM", "Basic"))
 	resp, err := negotiate.New(new(stagetest.Initiator), negotiate.Options{})(srv.Next)(r)
 	finish(t, resp, err)
-	if len(got) != 1 || got[0].Reason != middleware.WrongMechanism || !strings.Contains(fmt.Sprint(got[0].Err), "SPN is not registered") {
+	if len(got) != 1 || got[0].Reason != middleware.ReasonWrongMechanism || !strings.Contains(fmt.Sprint(got[0].Err), "SPN is not registered") {
 		t.Errorf("events %+v", got)
 	}
 }

@@ -64,7 +64,7 @@ func TestMadeOnce(t *testing.T) {
 					return func(r *http.Request) (*http.Response, error) {
 						return next(r.WithContext(middleware.WithTrace(r.Context(), func(e middleware.Event) {
 							if e, ok := e.(middleware.SendEvent); ok {
-								signed = append(signed, fmt.Sprint(e.Leg, e.Again))
+								signed = append(signed, fmt.Sprint(e.Request, e.Again))
 							}
 						})))
 					}

@@ -158,12 +158,12 @@ func (s *stage) send(r *http.Request, call middleware.Call) (*http.Response, err
 // peers returns for whom r may be signed.
 func (s *stage) peers(r *http.Request) []peer {
 	var all []peer
-	if key := middleware.TargetOf(r.URL); !stages.Has(r.Header, "Authorization") {
-		all = append(all, peer{s.origins, key, middleware.TargetFor(r), http.StatusUnauthorized})
+	if key := middleware.TargetOfURL(r.URL); !stages.Has(r.Header, "Authorization") {
+		all = append(all, peer{s.origins, key, middleware.TargetOf(r), http.StatusUnauthorized})
 	} else if _, chosen := s.origins.choose(key); chosen {
 		stages.Own(r, name, "Authorization")
 	}
-	if s.proxies == nil || stages.Has(r.Header, "Proxy-Authorization") || middleware.TargetOf(r.URL).Secure {
+	if s.proxies == nil || stages.Has(r.Header, "Proxy-Authorization") || middleware.TargetOfURL(r.URL).Secure {
 		return all
 	}
 	// The transport asks for itself, and reports the error if there is one.
@@ -171,7 +171,7 @@ func (s *stage) peers(r *http.Request) []peer {
 	if err != nil || at == nil || at.User != nil || at.Scheme != "http" && at.Scheme != "https" {
 		return all
 	}
-	t := middleware.TargetOf(at)
+	t := middleware.TargetOfURL(at)
 	t.Proxy = true
 	return append(all, peer{s.proxies, t, t, http.StatusProxyAuthRequired})
 }

@@ -133,7 +133,7 @@ func TestProxiesForgotten(t *testing.T) {
 	srv := stagetest.NewServer(refuse, ok, refuse, refuse, ok)
 	o := preemptive.Options{Proxies: preemptive.Learned(), Proxy: via("http://proxy.example:3128")}
 	next := kerbchain.Chain(
-		preemptive.New(in, nil, o), negotiate.New(in, negotiate.Options{Proxy: o.Proxy, MaxLegs: 1}),
+		preemptive.New(in, nil, o), negotiate.New(in, negotiate.Options{Proxy: o.Proxy, MaxSigned: 1}),
 	)(srv.Next)
 	var proxies []string
 	for range 3 {

@@ -110,5 +110,5 @@ func host(r *http.Request) string {
 	if r.URL == nil {
 		return ""
 	}
-	return middleware.TargetOf(r.URL).HostPort()
+	return middleware.TargetOfURL(r.URL).HostPort()
 }

@@ -103,4 +103,4 @@ func closeAnswer(resp *http.Response) {
 }
 
 // host returns the address that r names.
-func host(r *http.Request) string { return middleware.TargetOf(r.URL).HostPort() }
+func host(r *http.Request) string { return middleware.TargetOfURL(r.URL).HostPort() }

@@ -173,9 +173,9 @@ func TestAnswerIsWhole(t *testing.T) {
 		says   string
 	}{
 		"torn":              {func() io.Reader { return io.MultiReader(text(3), iotest.ErrReader(torn)) }, -1, torn, middleware.ReasonNone, "seal: reading the answer: "},
-		"too long":          {func() io.Reader { return text(1001) }, -1, middleware.ErrNotVerified, middleware.Malformed, "raise Options.MaxBody"},
-		"too long, unread":  {func() io.Reader { return iotest.ErrReader(torn) }, 1001, middleware.ErrNotVerified, middleware.Malformed, "raise Options.MaxBody"},
-		"too long and torn": {func() io.Reader { return io.MultiReader(text(1001), iotest.ErrReader(torn)) }, -1, middleware.ErrNotVerified, middleware.Malformed, "answer of more than 1000 bytes"},
+		"too long":          {func() io.Reader { return text(1001) }, -1, middleware.ErrNotVerified, middleware.ReasonMalformed, "raise Options.MaxBody"},
+		"too long, unread":  {func() io.Reader { return iotest.ErrReader(torn) }, 1001, middleware.ErrNotVerified, middleware.ReasonMalformed, "raise Options.MaxBody"},
+		"too long and torn": {func() io.Reader { return io.MultiReader(text(1001), iotest.ErrReader(torn)) }, -1, middleware.ErrNotVerified, middleware.ReasonMalformed, "answer of more than 1000 bytes"},
 	} {
 		for to, status := range map[string]int{"empty request, 401": 401, "empty request, 503": 503, "message": 200, "message, 401": 401, "message, 407": 407} {
 			t.Run(what+", "+to, func(t *testing.T) {

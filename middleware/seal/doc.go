@@ -14,10 +14,10 @@
 // that it was not, and proves nothing: it is the answer, unless [Options].Resend is
 // set, and the next message begins anew.
 //
-// An answer in clear is an error of reason [middleware.Unsealed], save 401, 407
+// An answer in clear is an error of reason [middleware.ReasonUnsealed], save 401, 407
 // and answers without a body, which pass and are not verified. An answer that
-// does not open is an error too, with a reason such as [middleware.Tampered],
-// [middleware.Replayed] or [middleware.OutOfOrder]; all wrap
+// does not open is an error too, with a reason such as [middleware.ReasonTampered],
+// [middleware.ReasonReplayed] or [middleware.ReasonOutOfOrder]; all wrap
 // [middleware.ErrNotVerified]. A request without a body has nothing to seal and
 // goes as it is; its answer must be sealed all the same.
 //

@@ -27,7 +27,7 @@ func newEndpoint() (realm *fakekdc.Realm, endpoint *fakekdc.WinRM, server *fakek
 		log.Fatal(err)
 	}
 	endpoint = realm.WinRM("HTTP/localhost", fakekdc.WinRMOptions{})
-	source, err := kerberos.Password(kerberos.NewSecret("secret"), kerberos.Options{
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice", Krb5ConfText: realm.Config(), Getenv: func(string) string { return "" },
 	})
 	if err != nil {

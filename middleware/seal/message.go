@@ -59,7 +59,7 @@ func (c *call) open(p peer, resp *http.Response) (*http.Response, error) {
 	case err != nil:
 		return nil, c.broken(err)
 	case len(b) == 0 && resp.StatusCode >= 300 && resp.StatusCode < 400:
-		return nil, c.fail(middleware.UnverifiedRedirect, nil)
+		return nil, c.fail(middleware.ReasonUnverifiedRedirect, nil)
 	case len(b) == 0:
 		resp.Body, resp.Request = http.NoBody, c.r
 		return resp, nil
@@ -97,7 +97,7 @@ func (c *call) report(p peer, status int, resp *http.Response, err error) {
 	case errors.As(err, &known):
 		e.Reason = known.Reason
 	case err == nil && resp.Body == http.NoBody:
-		e.Reason = middleware.NoToken
+		e.Reason = middleware.ReasonNoToken
 	default:
 		e.Verified = err == nil
 	}
@@ -113,7 +113,7 @@ func (c *call) refuse(err error, resp *http.Response, kind string, n int) error 
 		e.Hint, e.Principal = known.Hint, known.Principal
 		return e
 	case errors.Is(err, winrm.ErrNotEncrypted):
-		return c.fail(middleware.Unsealed, fmt.Errorf("status %d with %d bytes of type %.80q", resp.StatusCode, n, kind))
+		return c.fail(middleware.ReasonUnsealed, fmt.Errorf("status %d with %d bytes of type %.80q", resp.StatusCode, n, kind))
 	}
-	return c.fail(middleware.Malformed, err)
+	return c.fail(middleware.ReasonMalformed, err)
 }

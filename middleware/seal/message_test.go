@@ -165,14 +165,14 @@ func TestStatus(t *testing.T) {
 				var e *middleware.Error
 				switch redirect := status >= 300 && status < 400; {
 				case body == "" && redirect:
-					want.Verified, want.Reason, want.Err = false, middleware.UnverifiedRedirect, err
-					if !errors.As(err, &e) || e.Reason != middleware.UnverifiedRedirect || e.SPN != "HTTP/a.example" {
+					want.Verified, want.Reason, want.Err = false, middleware.ReasonUnverifiedRedirect, err
+					if !errors.As(err, &e) || e.Reason != middleware.ReasonUnverifiedRedirect || e.SPN != "HTTP/a.example" {
 						t.Errorf("error %v", err)
 					}
 				case err != nil:
 					t.Fatal(err)
 				case body == "":
-					want.Verified, want.Reason = false, middleware.NoToken
+					want.Verified, want.Reason = false, middleware.ReasonNoToken
 					if sc := middleware.SecurityOf(resp.Request); sc != nil || resp.Request.URL != r.URL || resp.Request.ContentLength != r.ContentLength || resp.Request.Context().Err() != nil {
 						t.Errorf("the answer's request is not the caller's: %v, %+v", sc, resp.Request)
 					}
@@ -198,7 +198,7 @@ func TestStatus(t *testing.T) {
 // What is wrong with an answer, and whom it is the fault of.
 func TestRefused(t *testing.T) {
 	torn := errors.New("torn")
-	said := &middleware.Error{Stage: "fake", Kind: middleware.ErrNotVerified, Reason: middleware.Replayed, Principal: "HTTP/b.example", Hint: "look there", Err: errors.New("seen before")}
+	said := &middleware.Error{Stage: "fake", Kind: middleware.ErrNotVerified, Reason: middleware.ReasonReplayed, Principal: "HTTP/b.example", Hint: "look there", Err: errors.New("seen before")}
 	sealed := winrm.SPNEGO.ContentType()
 	for name, tc := range map[string]struct {
 		kind string
@@ -208,11 +208,11 @@ func TestRefused(t *testing.T) {
 		hint string
 		says string
 	}{
-		"in clear":            {"text/plain", strings.NewReader("in clear"), nil, middleware.VerdictEvent{Reason: middleware.Unsealed}, "", `status 200 with 8 bytes of type "text/plain"`},
-		"no framing":          {sealed, strings.NewReader("no framing"), nil, middleware.VerdictEvent{Reason: middleware.Malformed}, "", "without the delimiter"},
-		"another protocol":    {strings.ReplaceAll(sealed, "SPNEGO", "CredSSP"), strings.NewReader("x"), nil, middleware.VerdictEvent{Reason: middleware.Malformed}, "", "another protocol"},
-		"the context refuses": {sealed, nil, said, middleware.VerdictEvent{Reason: middleware.Replayed}, "look there", "seen before"},
-		"the context fails":   {sealed, nil, errors.New("broken"), middleware.VerdictEvent{Reason: middleware.Malformed}, "", "broken"},
+		"in clear":            {"text/plain", strings.NewReader("in clear"), nil, middleware.VerdictEvent{Reason: middleware.ReasonUnsealed}, "", `status 200 with 8 bytes of type "text/plain"`},
+		"no framing":          {sealed, strings.NewReader("no framing"), nil, middleware.VerdictEvent{Reason: middleware.ReasonMalformed}, "", "without the delimiter"},
+		"another protocol":    {strings.ReplaceAll(sealed, "SPNEGO", "CredSSP"), strings.NewReader("x"), nil, middleware.VerdictEvent{Reason: middleware.ReasonMalformed}, "", "another protocol"},
+		"the context refuses": {sealed, nil, said, middleware.VerdictEvent{Reason: middleware.ReasonReplayed}, "look there", "seen before"},
+		"the context fails":   {sealed, nil, errors.New("broken"), middleware.VerdictEvent{Reason: middleware.ReasonMalformed}, "", "broken"},
 		"torn":                {sealed, iotest.ErrReader(torn), nil, middleware.VerdictEvent{}, "", "torn"},
 	} {
 		t.Run(name, func(t *testing.T) {

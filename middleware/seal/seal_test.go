@@ -347,12 +347,12 @@ func TestNoSession(t *testing.T) {
 		says   string
 		spn    string
 	}{
-		"no stages":                 {nil, ok, middleware.ErrNotVerified, middleware.NoToken, 0, nobody, ""},
-		"no mutual stage":           {preemptive.New(initiator(), preemptive.Always(), preemptive.Options{}), ok, middleware.ErrNotVerified, middleware.NoToken, 0, "status 200 to the request that sets up a session", "HTTP/a.example"},
-		"nobody asked":              {kerbchain.Chain(mutual.New(mutual.Options{Mode: mutual.Optional}), negotiate.New(initiator(), negotiate.Options{})), ok, middleware.ErrNotVerified, middleware.NoToken, 0, nobody, ""},
-		"a status below 400":        {nil, stagetest.Respond(399, ""), middleware.ErrNotVerified, middleware.NoToken, 0, nobody, ""},
-		"no proof":                  {auth(initiator()), stagetest.Respond(200, ""), middleware.ErrNotVerified, middleware.NoToken, 0, "", "HTTP/a.example"},
-		"a wrong token":             {auth(initiator()), stagetest.Bearing("forged", stagetest.Respond(200, "")), middleware.ErrNotVerified, middleware.WrongKey, 0, "", "HTTP/a.example"},
+		"no stages":                 {nil, ok, middleware.ErrNotVerified, middleware.ReasonNoToken, 0, nobody, ""},
+		"no mutual stage":           {preemptive.New(initiator(), preemptive.Always(), preemptive.Options{}), ok, middleware.ErrNotVerified, middleware.ReasonNoToken, 0, "status 200 to the request that sets up a session", "HTTP/a.example"},
+		"nobody asked":              {kerbchain.Chain(mutual.New(mutual.Options{Mode: mutual.Optional}), negotiate.New(initiator(), negotiate.Options{})), ok, middleware.ErrNotVerified, middleware.ReasonNoToken, 0, nobody, ""},
+		"a status below 400":        {nil, stagetest.Respond(399, ""), middleware.ErrNotVerified, middleware.ReasonNoToken, 0, nobody, ""},
+		"no proof":                  {auth(initiator()), stagetest.Respond(200, ""), middleware.ErrNotVerified, middleware.ReasonNoToken, 0, "", "HTTP/a.example"},
+		"a wrong token":             {auth(initiator()), stagetest.Bearing("forged", stagetest.Respond(200, "")), middleware.ErrNotVerified, middleware.ReasonWrongKey, 0, "", "HTTP/a.example"},
 		"contexts that do not seal": {auth(plain), ok, middleware.ErrConfiguration, middleware.ReasonNone, 0, unlike, ""},
 		"HTTP/2":                    {kerbchain.Chain(auth(initiator()), h2), ok, middleware.ErrConfiguration, middleware.ReasonNone, 0, h1, ""},
 		"an error":                  {auth(initiator()), stagetest.Fail(boom), boom, middleware.ReasonNone, 0, "", ""},
@@ -433,7 +433,7 @@ func TestOldContext(t *testing.T) {
 	again.Body = io.NopCloser(strings.NewReader("message"))
 	_, err = seal.New(nil, seal.Options{})(stagetest.NewServer(stagetest.Respond(200, "")).Next)(again)
 	var e *middleware.Error
-	if !errors.As(err, &e) || e.Reason != middleware.NoToken {
+	if !errors.As(err, &e) || e.Reason != middleware.ReasonNoToken {
 		t.Errorf("error %v", err)
 	}
 	// Nor does one that the transport names.
@@ -547,7 +547,7 @@ func TestEvents(t *testing.T) {
 	trace := func(e middleware.Event) {
 		switch e := e.(type) {
 		case middleware.SendEvent:
-			got = append(got, fmt.Sprintf("send %s %d %v", e.Stage, e.Leg, e.Again))
+			got = append(got, fmt.Sprintf("send %s %d %v", e.Stage, e.Request, e.Again))
 		case middleware.VerdictEvent:
 			if e.Mode == "sealed" {
 				got = append(got, fmt.Sprintf("%d %v %v", e.Status, e.Verified, e.Reason))

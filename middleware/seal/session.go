@@ -104,7 +104,7 @@ func (c *call) try() (resp *http.Response, again bool, err error) {
 }
 
 // origin names the peer of r.
-func origin(r *http.Request) string { return middleware.TargetOf(r.URL).Origin() }
+func origin(r *http.Request) string { return middleware.TargetOfURL(r.URL).Origin() }
 
 // establish authenticates the connection with an empty request. What it returns
 // is the answer to the caller if there is no context.
@@ -172,7 +172,7 @@ func answered(next kerbchain.Next, r *http.Request) (*http.Response, error) {
 // explain tells of a message that was answered with a challenge.
 func (c *call) explain(resp *http.Response) {
 	if c.sent > 0 && resp != nil && challenges(resp.StatusCode) {
-		middleware.Emit(c.r.Context(), middleware.RefusedEvent{Host: host(c.r), Status: resp.StatusCode, Reason: middleware.Refused, Err: errForgotten})
+		middleware.Emit(c.r.Context(), middleware.RefusedEvent{Host: host(c.r), Status: resp.StatusCode, Reason: middleware.ReasonRefused, Err: errForgotten})
 	}
 }
 
@@ -185,7 +185,7 @@ var errForgotten = errors.New("it answered an encrypted message so, without proo
 // unproved is the error of a server that took the empty request and did not
 // prove itself.
 func (c *call) unproved(sc middleware.SecurityContext, status int) error {
-	e := c.fail(middleware.NoToken, fmt.Errorf("status %d to the request that sets up a session", status))
+	e := c.fail(middleware.ReasonNoToken, fmt.Errorf("status %d to the request that sets up a session", status))
 	e.SPN = stage.SPN(sc)
 	if sc == nil {
 		e.Hint = "the server asked for no authentication, or no stage answered it: " +
@@ -205,7 +205,7 @@ func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
 		return nil, false, false, err
 	}
 	c.sent++
-	middleware.Emit(c.r.Context(), middleware.SendEvent{Stage: name, Host: host(c.r), Leg: c.sent, Again: c.sent > 1})
+	middleware.Emit(c.r.Context(), middleware.SendEvent{Stage: name, Host: host(c.r), Request: c.sent, Again: c.sent > 1})
 	resp, err = answered(c.next, out)
 	if w.gone() {
 		closeAnswer(resp)
@@ -247,7 +247,7 @@ func (c *call) settle(resp *http.Response) (*http.Response, error) {
 // broken is the error of an answer that cannot be read.
 func (c *call) broken(err error) error {
 	if errors.Is(err, errTooLong) {
-		e := c.fail(middleware.Malformed, fmt.Errorf("answer of more than %d bytes", c.MaxBody))
+		e := c.fail(middleware.ReasonMalformed, fmt.Errorf("answer of more than %d bytes", c.MaxBody))
 		e.Hint = "raise Options.MaxBody"
 		return e
 	}
