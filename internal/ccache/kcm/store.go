@@ -199,20 +199,17 @@ func (st *store) Add(ctx context.Context, credentials ...ccache.Credential) erro
 	if err := ccache.Fits(int(st.there.Load()) + len(list)); err != nil {
 		return fmt.Errorf("credential cache %s: %w", st.name, err)
 	}
-	return st.talk(ctx, func(s *session) error {
-		for _, b := range list {
-			if err := s.store(st.name.Residual, b); err != nil {
-				return err
-			}
-			st.there.Add(1)
-		}
-		return nil
-	})
+	return st.talk(ctx, func(s *session) error { return st.put(s, list) })
 }
 
-func (s *session) store(name string, b []byte) error {
-	_, err := s.call(opStore, stringz(name), b)
-	return err
+func (st *store) put(s *session, list [][]byte) error {
+	for _, b := range list {
+		if _, err := s.call(opStore, stringz(st.name.Residual), b); err != nil {
+			return err
+		}
+		st.there.Add(1)
+	}
+	return nil
 }
 
 func marshal(credentials []ccache.Credential) ([][]byte, error) {
@@ -254,26 +251,25 @@ func (st *store) Replace(ctx context.Context, c *ccache.Cache) error {
 	name, offset := stringz(st.name.Residual), u32(uint32(int32(seconds)))
 
 	return st.talk(ctx, func(s *session) error {
-		st.there.Store(int64(len(list)))
 		params := [][]byte{name, offset, principal, u32(uint32(len(list)))}
 		for _, b := range list {
 			params = append(params, u32(uint32(len(b))), b)
 		}
 		// Heimdal hangs up on what is longer than 128 KiB.
-		if _, err := s.call(opReplace, params...); !unsupported(err) && !errors.Is(err, errHungUp) {
+		_, err := s.call(opReplace, params...)
+		if err == nil {
+			st.there.Store(int64(len(list)))
+		}
+		if !unsupported(err) && !errors.Is(err, errHungUp) {
 			return err
 		}
 		if _, err := s.call(opInitialize, name, principal); err != nil {
 			return err
 		}
+		st.there.Store(0)
 		if _, err := s.call(opSetKDCOffset, name, offset); err != nil && !(refused(err) && seconds == 0) {
 			return err
 		}
-		for _, b := range list {
-			if err := s.store(st.name.Residual, b); err != nil {
-				return err
-			}
-		}
-		return nil
+		return st.put(s, list)
 	})
 }

@@ -648,6 +648,38 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// A full cache that is replaced has room again, whatever the daemon has for that.
+func TestRoomAfterReplace(t *testing.T) {
+	forEach(t, func(t *testing.T, f *fake) {
+		st := f.store(t, "KCM:1000")
+		web := credential(alice, "HTTP/web")
+		if err := st.Replace(t.Context(), cacheOf(alice, "krbtgt/R")); err != nil {
+			t.Fatal(err)
+		}
+		b, err := web.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.locked(func() {
+			for c := f.find("1000"); len(c.creds) < ccache.MaxEntries; {
+				c.creds = append(c.creds, keptCred{f.newID(), b})
+			}
+		})
+		if _, err := st.State(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Add(t.Context(), web); err == nil || !strings.Contains(err.Error(), "16385 entries") {
+			t.Errorf("added to a full cache: %v", err)
+		}
+		if err := st.Replace(t.Context(), cacheOf(alice, "krbtgt/R")); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Add(t.Context(), web); err != nil {
+			t.Errorf("added to the one in its place: %v", err)
+		}
+	})
+}
+
 // Heimdal hangs up on a REPLACE that is too long for it.
 func TestLarge(t *testing.T) {
 	forEach(t, func(t *testing.T, f *fake) {

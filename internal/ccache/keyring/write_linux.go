@@ -37,7 +37,7 @@ func (s *store) add(ctx context.Context, ring serial, entries []entry, credentia
 	if err != nil {
 		return err
 	}
-	// Time offsets of a cache are not among the entries that are counted.
+	// Principal and time offsets are no entries.
 	if err := ccache.Fits(len(there) + len(entries) - (maxKeys - ccache.MaxEntries)); err != nil {
 		return err
 	}
