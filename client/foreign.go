@@ -45,16 +45,7 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 	f.mu.Unlock()
 	w := f.of(r, ask)
 	marking := w != whose{} && w.apart != untold && (pending || stage.Has(r.Header, "Authorization") || stage.Has(r.Header, "Proxy-Authorization"))
-	f.mu.Lock()
-	changed := f.taken && w != f.last && f.tells(w)
-	f.taken = f.taken || marking
-	if f.tells(w) {
-		f.last = w
-	}
-	f.mu.Unlock()
-	if changed {
-		closeIdle(f.rt)
-	}
+	f.goes(w, marking)
 	var refused atomic.Pointer[whose]
 	var over atomic.Pointer[connmark.ID]
 	sent := f.expect(r, w)
@@ -90,12 +81,7 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 		as, id := f.of(r, false), over.Load()
 		switch {
 		case as != whose{}:
-			f.mu.Lock()
-			f.taken = true
-			if f.tells(as) {
-				f.last = as
-			}
-			f.mu.Unlock()
+			f.goes(as, true)
 			if id != nil {
 				f.marks.Put(*id, as)
 			}
@@ -115,6 +101,22 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, e
 	}
 	return resp, err
+}
+
+// goes takes note of whose a request is, and whether credentials go with it. Where
+// somebody else was known last, it closes idle connections, over which those of the
+// other may have gone.
+func (f *foreign) goes(w whose, signed bool) {
+	f.mu.Lock()
+	changed := f.taken && w != f.last && f.tells(w)
+	f.taken = f.taken || signed
+	if f.tells(w) {
+		f.last = w
+	}
+	f.mu.Unlock()
+	if changed {
+		closeIdle(f.rt)
+	}
 }
 
 // CloseIdleConnections closes those of the transport.

@@ -311,3 +311,36 @@ func TestForeignPending(t *testing.T) {
 		}
 	}
 }
+
+// Of two users whose connections asked for them at the same time the one that is told
+// of last finds no idle connection of the other's.
+func TestForeignUsersAtOnce(t *testing.T) {
+	in := &someone{origin: "alice"}
+	s := &station{t: t, track: map[string]net.Conn{}}
+	f := newForeign(in, nil, s)
+	signer := leg.Signer{Initiator: in, Stage: "test"}
+	send := func(take string) {
+		t.Helper()
+		s.take = []string{take}
+		r := get(t, siteA)
+		target := middleware.TargetOfURL(r.URL)
+		token := signer.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, true })
+		resp, err := signer.Send(f.RoundTrip, r, leg.Leg{Number: 1, Tokens: []leg.Token{token}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	s.during = func() {
+		s.during = nil
+		in.origin = "bob"
+		send("B")
+		if s.closed != 0 {
+			t.Errorf("idle connections were closed %d times before anybody else was known", s.closed)
+		}
+	}
+	send("A")
+	if s.closed != 1 {
+		t.Errorf("idle connections were closed %d times", s.closed)
+	}
+}
