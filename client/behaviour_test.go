@@ -23,6 +23,7 @@ import (
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/cbt"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -40,8 +41,8 @@ type lab struct {
 type trial struct {
 	*testing.T
 	lab     *lab
-	handler *fakekdc.Handler
-	server  *fakekdc.Server
+	handler *fakeweb.Handler
+	server  *fakeweb.Server
 	client  *http.Client
 	conns   *meter
 }
@@ -49,22 +50,22 @@ type trial struct {
 type change func(*client.Options)
 
 // try starts a service and makes a client that does not follow redirects.
-func (l *lab) try(t *testing.T, web fakekdc.WebOptions, changes ...change) *trial {
+func (l *lab) try(t *testing.T, web fakeweb.Options, changes ...change) *trial {
 	t.Helper()
 	if web.Next == nil {
 		web.Next = page(0)
 	}
-	return l.serve(t, l.realm.Handler(spn, web), fakekdc.ServerOptions{}, nil, changes...)
+	return l.serve(t, fakeweb.New(l.realm, spn, web), fakeweb.ServerOptions{}, nil, changes...)
 }
 
 // serve is try with the handler, and what stands in front of it, given.
-func (l *lab) serve(t *testing.T, h *fakekdc.Handler, so fakekdc.ServerOptions, front func(http.Handler) http.Handler, changes ...change) *trial {
+func (l *lab) serve(t *testing.T, h *fakeweb.Handler, so fakeweb.ServerOptions, front func(http.Handler) http.Handler, changes ...change) *trial {
 	t.Helper()
 	var outer http.Handler = h
 	if front != nil {
 		outer = front(h)
 	}
-	tr := &trial{T: t, lab: l, handler: h, server: l.realm.Serve(outer, so), conns: new(meter)}
+	tr := &trial{T: t, lab: l, handler: h, server: fakeweb.Serve(l.realm, outer, so), conns: new(meter)}
 	o := bare(l.realm)
 	o.Transport = tr.conns.on(tr.server.Transport())
 	for _, c := range changes {
@@ -128,7 +129,7 @@ func (tr *trial) ok() {
 }
 
 // requests compares what arrived: one word for each request, "token" or "bare".
-func (tr *trial) requests(want ...string) []fakekdc.WebRecord {
+func (tr *trial) requests(want ...string) []fakeweb.Record {
 	tr.Helper()
 	all := tr.handler.Requests()
 	var got []string
@@ -187,17 +188,17 @@ func behaviours() map[string]func(*testing.T, *lab) {
 	all := map[string]func(*testing.T, *lab){
 		// Preemptive or not.
 		"force_preemptive: the first request bears a token": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{}, force)
+			tr := l.try(t, fakeweb.Options{}, force)
 			tr.ok()
 			tr.requests("token")
 		},
 		"no force_preemptive: the first request is bare": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{})
+			tr := l.try(t, fakeweb.Options{})
 			tr.ok()
 			tr.requests("bare", "token")
 		},
 		"force_preemptive: a refused token is followed by a fresh one, once": func(t *testing.T, l *lab) {
-			tr := l.try(t, quirk(fakekdc.Quirks{Reject: true}), force)
+			tr := l.try(t, quirk(fakeweb.Quirks{Reject: true}), force)
 			if a := tr.get(200); a.status != 401 {
 				t.Errorf("%+v", a)
 			}
@@ -206,7 +207,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 
 		// Making the header.
 		"generate_request_header: SPN, flags and scheme": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{})
+			tr := l.try(t, fakeweb.Options{})
 			tr.ok()
 			rec := tr.requests("bare", "token")[1]
 			if want := spn + "@" + l.realm.Name(); rec.Caller.Service != want || rec.Scheme != "Negotiate" {
@@ -217,7 +218,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			}
 		},
 		"generate_request_header: no proof is asked for when disabled": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{}, withMode(mutual.Disabled))
+			tr := l.try(t, fakeweb.Options{}, withMode(mutual.Disabled))
 			if a := tr.get(200); a.err != nil || a.status != 200 || a.verified {
 				t.Errorf("%+v", a)
 			}
@@ -226,7 +227,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			}
 		},
 		"generate_request_header: init error, no ticket for the SPN": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.HostOverride = "nowhere.example" })
+			tr := l.try(t, fakeweb.Options{}, func(o *client.Options) { o.HostOverride = "nowhere.example" })
 			a := tr.get(200)
 			tr.fails(a, middleware.ErrKDC, middleware.ReasonNone, 7)
 			for _, want := range []string{"HTTP/nowhere.example", "alice@" + l.realm.Name()} {
@@ -238,7 +239,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 		},
 		"generate_request_header: init error, no cache": func(t *testing.T, l *lab) {
 			path := t.TempDir() + "/none"
-			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.CCache = path })
+			tr := l.try(t, fakeweb.Options{}, func(o *client.Options) { o.CCache = path })
 			a := tr.get(200)
 			tr.fails(a, middleware.ErrCredentials, middleware.ReasonNone, 0)
 			if text := fmt.Sprint(a.err); !strings.Contains(text, "kinit") || !strings.Contains(text, path) {
@@ -247,37 +248,37 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			tr.requests("bare")
 		},
 		"generate_request_header: init error, before anything is sent": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{}, force, func(o *client.Options) { o.CCache = t.TempDir() + "/none" })
+			tr := l.try(t, fakeweb.Options{}, force, func(o *client.Options) { o.CCache = t.TempDir() + "/none" })
 			tr.fails(tr.get(200), middleware.ErrCredentials, middleware.ReasonNone, 0)
 			tr.requests()
 		},
 		"generate_request_header: init error returns the 401 if asked to": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.CCache, o.ReturnChallenge = t.TempDir()+"/none", true })
+			tr := l.try(t, fakeweb.Options{}, func(o *client.Options) { o.CCache, o.ReturnChallenge = t.TempDir()+"/none", true })
 			if a := tr.get(200); a.status != 401 || a.body != "" || a.header.Get("WWW-Authenticate") != "Negotiate" {
 				t.Errorf("%+v", a)
 			}
 			tr.requests("bare")
 		},
 		"generate_request_header: step error": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { *o = client.Options{Initiator: stumbling{}, Transport: o.Transport} })
+			tr := l.try(t, fakeweb.Options{}, func(o *client.Options) { *o = client.Options{Initiator: stumbling{}, Transport: o.Transport} })
 			tr.fails(tr.get(200), middleware.ErrToken, middleware.ReasonNone, 0)
 			tr.requests("bare")
 		},
 		"generate_request_header: step error of the server's token": func(t *testing.T, l *lab) {
-			tr := l.try(t, quirk(fakekdc.Quirks{Token: fakekdc.TokenGarbage}))
+			tr := l.try(t, quirk(fakeweb.Quirks{Proof: fakeweb.ProofGarbage}))
 			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.ReasonMalformed, 0)
 		},
 
 		// 401.
 		"authenticate_user: 200 after a 401, over one connection": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{})
+			tr := l.try(t, fakeweb.Options{})
 			tr.ok()
 			if n := tr.conns.total(); n != 1 {
 				t.Errorf("%d connections", n)
 			}
 		},
 		"handle_401: the first 401 is read to its end": func(t *testing.T, l *lab) {
-			tr := l.try(t, quirk(fakekdc.Quirks{ChallengeBody: 200 << 10}))
+			tr := l.try(t, quirk(fakeweb.Quirks{ChallengeBody: 200 << 10}))
 			tr.ok()
 			if n := tr.conns.total(); n != 1 {
 				t.Errorf("%d connections", n)
@@ -285,7 +286,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 		},
 		"handle_401: the body is sent again": func(t *testing.T, l *lab) {
 			var got []byte
-			tr := l.try(t, fakekdc.WebOptions{Next: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			tr := l.try(t, fakeweb.Options{Next: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				got, _ = io.ReadAll(r.Body)
 			})})
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, tr.server.URL(), strings.NewReader("the body"))
@@ -297,14 +298,14 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			}
 		},
 		"handle_response_401_rejected: the second 401 is the answer": func(t *testing.T, l *lab) {
-			tr := l.try(t, quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNothing}))
+			tr := l.try(t, quirk(fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectNothing}))
 			if a := tr.get(200); a.err != nil || a.status != 401 || a.body != "" {
 				t.Errorf("%+v", a)
 			}
 			tr.requests("bare", "token")
 		},
 		"handle_response_401_rejected: for ever, with more challenges": func(t *testing.T, l *lab) {
-			tr := l.try(t, quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectPlain}))
+			tr := l.try(t, quirk(fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectPlain}))
 			for range 2 {
 				if a := tr.get(200); a.err != nil || a.status != 401 {
 					t.Errorf("%+v", a)
@@ -320,7 +321,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			tr.requests("bare")
 		},
 		"handle_401: 401 without a challenge is untouched where bodies are kept": func(t *testing.T, l *lab) {
-			tr := l.try(t, quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			tr := l.try(t, quirk(fakeweb.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				http.Error(w, "no", http.StatusUnauthorized)
 			})}), func(o *client.Options) { o.KeepErrorBodies = true })
 			if a := tr.get(200); a.status != 401 || a.body != "no\n" {
@@ -329,7 +330,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			tr.requests("bare")
 		},
 		"handle_401: a caller's own Authorization is left alone": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{})
+			tr := l.try(t, fakeweb.Options{})
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tr.server.URL(), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -345,33 +346,33 @@ func behaviours() map[string]func(*testing.T, *lab) {
 
 		// 407.
 		"handle_407: a proxy's proof is not the server's (ours)": func(t *testing.T, l *lab) {
-			tr := l.proxy(t, fakekdc.Quirks{})
+			tr := l.proxy(t, fakeweb.Quirks{})
 			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.ReasonNoToken, 0)
 			tr.requests("bare", "token")
 		},
 		"handle_407: 200 after a 407": func(t *testing.T, l *lab) {
-			tr := l.proxy(t, fakekdc.Quirks{}, func(o *client.Options) { o.TrustProxy = true })
+			tr := l.proxy(t, fakeweb.Quirks{}, func(o *client.Options) { o.TrustProxy = true })
 			if a := tr.get(200); a.err != nil || a.status != 200 {
 				t.Errorf("%+v", a)
 			}
 			tr.requests("bare", "token")
 		},
 		"handle_407: the second 407 is the answer": func(t *testing.T, l *lab) {
-			tr := l.proxy(t, fakekdc.Quirks{Reject: true})
+			tr := l.proxy(t, fakeweb.Quirks{Reject: true})
 			if a := tr.get(200); a.err != nil || a.status != 407 || a.body != "" {
 				t.Errorf("%+v", a)
 			}
 			tr.requests("bare", "token")
 		},
 		"handle_407: 407 of another scheme is untouched": func(t *testing.T, l *lab) {
-			tr := l.proxy(t, fakekdc.Quirks{Challenge: []string{`Basic realm="x"`}})
+			tr := l.proxy(t, fakeweb.Quirks{Challenge: []string{`Basic realm="x"`}})
 			if a := tr.get(200); a.status != 407 || a.header.Get("Proxy-Authenticate") != `Basic realm="x"` {
 				t.Errorf("%+v", a)
 			}
 			tr.requests("bare")
 		},
 		"handle_407: a proxy that is not known gets no token (ours)": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{Proxy: true})
+			tr := l.try(t, fakeweb.Options{Proxy: true})
 			if a := tr.get(200); a.status != 407 {
 				t.Errorf("%+v", a)
 			}
@@ -380,31 +381,31 @@ func behaviours() map[string]func(*testing.T, *lab) {
 
 		// The server's proof.
 		"authenticate_server: ok": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{})
+			tr := l.try(t, fakeweb.Options{})
 			tr.ok()
 			if !tr.requests("bare", "token")[1].Proved {
 				t.Error("the service sent no proof")
 			}
 		},
 		"authenticate_server: error": func(t *testing.T, l *lab) {
-			tr := l.try(t, quirk(fakekdc.Quirks{Token: fakekdc.TokenForged}))
+			tr := l.try(t, quirk(fakeweb.Quirks{Proof: fakeweb.ProofForged}))
 			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.ReasonWrongKey, 0)
 		},
 		"authenticate_server: missing": func(t *testing.T, l *lab) {
-			tr := l.try(t, quirk(fakekdc.Quirks{Token: fakekdc.TokenNone}))
+			tr := l.try(t, quirk(fakeweb.Quirks{Proof: fakeweb.ProofNone}))
 			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.ReasonNoToken, 0)
 		},
 		"authenticate_server: KRB-ERROR": func(t *testing.T, l *lab) {
-			tr := l.try(t, quirk(fakekdc.Quirks{Token: fakekdc.TokenKRBError}))
+			tr := l.try(t, quirk(fakeweb.Quirks{Proof: fakeweb.ProofKRBError}))
 			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.ReasonKRBError, 41)
 		},
 		"handle_other: a server that asks for nothing is not verified": func(t *testing.T, l *lab) {
-			tr := l.try(t, quirk(fakekdc.Quirks{Before: page(200)}))
+			tr := l.try(t, quirk(fakeweb.Quirks{Before: page(200)}))
 			tr.fails(tr.get(200), middleware.ErrNotVerified, middleware.ReasonNoToken, 0)
 			tr.requests("bare")
 		},
 		"handle_other: a server that asks for nothing passes when optional": func(t *testing.T, l *lab) {
-			tr := l.try(t, quirk(fakekdc.Quirks{Before: page(200)}), withMode(mutual.Optional))
+			tr := l.try(t, quirk(fakeweb.Quirks{Before: page(200)}), withMode(mutual.Optional))
 			if a := tr.get(200); a.status != 200 || a.verified || a.body != "page 200" {
 				t.Errorf("%+v", a)
 			}
@@ -412,7 +413,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 
 		// Arguments.
 		"service: another class": func(t *testing.T, l *lab) {
-			tr := l.serve(t, l.realm.Handler("barfoo/localhost", fakekdc.WebOptions{Next: page(0)}), fakekdc.ServerOptions{}, nil,
+			tr := l.serve(t, fakeweb.New(l.realm, "barfoo/localhost", fakeweb.Options{Next: page(0)}), fakeweb.ServerOptions{}, nil,
 				func(o *client.Options) { o.Service = "barfoo" })
 			tr.ok()
 			if got := tr.requests("bare", "token")[1].Caller.Service; got != "barfoo/localhost@"+l.realm.Name() {
@@ -420,7 +421,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			}
 		},
 		"service: another class than the server's": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.Service = "barfoo" })
+			tr := l.try(t, fakeweb.Options{}, func(o *client.Options) { o.Service = "barfoo" })
 			if a := tr.get(200); a.status != 401 {
 				t.Errorf("%+v", a)
 			}
@@ -429,14 +430,14 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			}
 		},
 		"delegate: off by default": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{})
+			tr := l.try(t, fakeweb.Options{})
 			tr.ok()
 			if flags := tr.requests("bare", "token")[1].Caller.Flags; flags&fakekdc.GSSDeleg != 0 {
 				t.Errorf("flags %x", flags)
 			}
 		},
 		"delegate: the flag, and credentials with it": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.Delegation = kerberos.DelegationAlways })
+			tr := l.try(t, fakeweb.Options{}, func(o *client.Options) { o.Delegation = kerberos.DelegationAlways })
 			tr.ok()
 			rec := tr.requests("bare", "token")[1]
 			if rec.Caller.Flags&fakekdc.GSSDeleg == 0 || rec.Token < 1000 {
@@ -444,13 +445,13 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			}
 		},
 		"principal: that of the cache": func(t *testing.T, l *lab) {
-			l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.Principal = "alice@" + l.realm.Name() }).ok()
+			l.try(t, fakeweb.Options{}, func(o *client.Options) { o.Principal = "alice@" + l.realm.Name() }).ok()
 		},
 		"principal: short, of the default realm": func(t *testing.T, l *lab) {
-			l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.Principal = "alice" }).ok()
+			l.try(t, fakeweb.Options{}, func(o *client.Options) { o.Principal = "alice" }).ok()
 		},
 		"principal: not that of the cache": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.Principal = "bob@" + l.realm.Name() })
+			tr := l.try(t, fakeweb.Options{}, func(o *client.Options) { o.Principal = "bob@" + l.realm.Name() })
 			a := tr.get(200)
 			tr.fails(a, middleware.ErrCredentials, middleware.ReasonNone, 0)
 			for _, want := range []string{"bob@" + l.realm.Name(), "alice@" + l.realm.Name()} {
@@ -460,7 +461,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			}
 		},
 		"password: with a principal": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) {
+			tr := l.try(t, fakeweb.Options{}, func(o *client.Options) {
 				o.Principal, o.Password = "alice@"+l.realm.Name(), kerberos.NewSecret(password)
 			})
 			tr.ok()
@@ -469,14 +470,14 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			}
 		},
 		"password: in the principal": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.Principal = "alice@" + l.realm.Name() + ":" + password })
+			tr := l.try(t, fakeweb.Options{}, func(o *client.Options) { o.Principal = "alice@" + l.realm.Name() + ":" + password })
 			tr.ok()
 			if got := tr.requests("bare", "token")[1].Caller.Name; got != "alice@"+l.realm.Name() {
 				t.Errorf("caller %s", got)
 			}
 		},
 		"password: wrong": func(t *testing.T, l *lab) {
-			tr := l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.Principal = "carol@" + l.realm.Name() + ":not this one" })
+			tr := l.try(t, fakeweb.Options{}, func(o *client.Options) { o.Principal = "carol@" + l.realm.Name() + ":not this one" })
 			a := tr.get(200)
 			tr.fails(a, middleware.ErrCredentials, middleware.ReasonNone, 24)
 			if text := fmt.Sprint(a.err); strings.Contains(text, "not this one") || !strings.Contains(text, "carol@"+l.realm.Name()) {
@@ -485,10 +486,10 @@ func behaviours() map[string]func(*testing.T, *lab) {
 		},
 		"keytab": func(t *testing.T, l *lab) {
 			path := write(t, "alice.keytab", l.realm.Keytab("alice"))
-			l.try(t, fakekdc.WebOptions{}, func(o *client.Options) { o.Keytab = path }).ok()
+			l.try(t, fakeweb.Options{}, func(o *client.Options) { o.Keytab = path }).ok()
 		},
 		"hostname_override": func(t *testing.T, l *lab) {
-			tr := l.serve(t, l.realm.Handler("HTTP/otherhost.example", fakekdc.WebOptions{Next: page(0)}), fakekdc.ServerOptions{}, nil,
+			tr := l.serve(t, fakeweb.New(l.realm, "HTTP/otherhost.example", fakeweb.Options{Next: page(0)}), fakeweb.ServerOptions{}, nil,
 				func(o *client.Options) { o.HostOverride = "otherhost.example" })
 			tr.ok()
 			if got := tr.requests("bare", "token")[1].Caller.Service; got != "HTTP/otherhost.example@"+l.realm.Name() {
@@ -498,7 +499,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 	}
 
 	// Where the token and the challenge stand.
-	for name, lines := range fakekdc.Challenges() {
+	for name, lines := range fakeweb.Challenges() {
 		all["negotiate_value: challenge, "+name] = func(t *testing.T, l *lab) { l.try(t, challengeWith(lines...)).ok() }
 	}
 	for name, tc := range map[string]struct {
@@ -517,8 +518,8 @@ func behaviours() map[string]func(*testing.T, *lab) {
 		"quoted":           {func(s string) []string { return []string{`Basic realm="` + s + `"`} }, false},
 	} {
 		all["negotiate_value: server's token, "+name] = func(t *testing.T, l *lab) {
-			h := l.realm.Handler(spn, fakekdc.WebOptions{Next: page(0)})
-			tr := l.serve(t, h, fakekdc.ServerOptions{}, rewritten(tc.rewrite), force)
+			h := fakeweb.New(l.realm, spn, fakeweb.Options{Next: page(0)})
+			tr := l.serve(t, h, fakeweb.ServerOptions{}, rewritten(tc.rewrite), force)
 			if tc.found {
 				tr.ok()
 			} else {
@@ -530,13 +531,13 @@ func behaviours() map[string]func(*testing.T, *lab) {
 	// handle_response: every status in every mode, with each answer to a token.
 	for _, status := range []int{200, 201, 204, 301, 302, 304, 307, 400, 403, 404, 418, 500, 502, 503} {
 		for _, mode := range []mutual.Mode{mutual.Required, mutual.Optional, mutual.Disabled} {
-			for token, name := range map[fakekdc.Token]string{
-				fakekdc.TokenGenuine: "verified", fakekdc.TokenNone: "no token", fakekdc.TokenForged: "forged token",
+			for token, name := range map[fakeweb.Proof]string{
+				fakeweb.ProofGenuine: "verified", fakeweb.ProofNone: "no token", fakeweb.ProofForged: "forged token",
 			} {
 				for _, keep := range []bool{false, true} {
 					title := fmt.Sprintf("handle_response: %d, %v, %s, sanitize %v", status, mode, name, !keep)
 					all[title] = func(t *testing.T, l *lab) {
-						tr := l.try(t, quirk(fakekdc.Quirks{Token: token}), withMode(mode), func(o *client.Options) { o.KeepErrorBodies = keep })
+						tr := l.try(t, quirk(fakeweb.Quirks{Proof: token}), withMode(mode), func(o *client.Options) { o.KeepErrorBodies = keep })
 						tr.response(status, mode, token, keep)
 					}
 				}
@@ -558,8 +559,8 @@ func behaviours() map[string]func(*testing.T, *lab) {
 	} {
 		for _, pre := range []bool{false, true} {
 			all[fmt.Sprintf("send_cbt: over TLS, %s, preemptive %v", name, pre)] = func(t *testing.T, l *lab) {
-				h := l.realm.Handler(spn, fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired, Next: page(0)})
-				tr := l.serve(t, h, fakekdc.ServerOptions{TLS: true, Signature: algorithm}, nil, func(o *client.Options) {
+				h := fakeweb.New(l.realm, spn, fakeweb.Options{Bindings: fakekdc.BindingsRequired, Next: page(0)})
+				tr := l.serve(t, h, fakeweb.ServerOptions{TLS: true, Signature: algorithm}, nil, func(o *client.Options) {
 					if pre {
 						force(o)
 					}
@@ -590,8 +591,8 @@ func behaviours() map[string]func(*testing.T, *lab) {
 		"require over plain HTTP": {kerberos.BindingsRequired, fakekdc.BindingsWhenSupported, false, 0, false, middleware.ErrToken},
 	} {
 		all["send_cbt: "+name] = func(t *testing.T, l *lab) {
-			h := l.realm.Handler(spn, fakekdc.WebOptions{Bindings: tc.server, Next: page(0)})
-			tr := l.serve(t, h, fakekdc.ServerOptions{TLS: tc.tls}, nil, func(o *client.Options) { o.Bindings = tc.client })
+			h := fakeweb.New(l.realm, spn, fakeweb.Options{Bindings: tc.server, Next: page(0)})
+			tr := l.serve(t, h, fakeweb.ServerOptions{TLS: tc.tls}, nil, func(o *client.Options) { o.Bindings = tc.client })
 			a := tr.get(200)
 			records := h.Requests()
 			if a.status != tc.status || !errors.Is(a.err, tc.err) || records[len(records)-1].Caller.Bound != tc.bound {
@@ -603,14 +604,14 @@ func behaviours() map[string]func(*testing.T, *lab) {
 }
 
 // response checks one cell of the table of modes, as requests-kerberos has it.
-func (tr *trial) response(status int, mode mutual.Mode, token fakekdc.Token, keep bool) {
+func (tr *trial) response(status int, mode mutual.Mode, token fakeweb.Proof, keep bool) {
 	tr.Helper()
 	a := tr.get(status)
 	redirect := status == 301 || status == 302 || status == 304 || status == 307
 	var reason middleware.Reason
 	switch {
-	case mode == mutual.Disabled, token == fakekdc.TokenGenuine:
-	case token == fakekdc.TokenForged:
+	case mode == mutual.Disabled, token == fakeweb.ProofGenuine:
+	case token == fakeweb.ProofForged:
 		reason = middleware.ReasonWrongKey
 	case mode == mutual.Required && redirect: // the page has a Location for all of them
 		reason = middleware.ReasonUnverifiedRedirect
@@ -625,14 +626,14 @@ func (tr *trial) response(status int, mode mutual.Mode, token fakekdc.Token, kee
 		tr.Errorf("%+v", a)
 		return
 	}
-	if want := token == fakekdc.TokenGenuine && mode != mutual.Disabled; a.verified != want {
+	if want := token == fakeweb.ProofGenuine && mode != mutual.Disabled; a.verified != want {
 		tr.Errorf("verified %v", a.verified)
 	}
 	body, cookie := fmt.Sprintf("page %d", status), "planted=1"
 	if status == 204 || status == 304 {
 		body = ""
 	}
-	if mode == mutual.Required && token == fakekdc.TokenNone && !keep {
+	if mode == mutual.Required && token == fakeweb.ProofNone && !keep {
 		body, cookie = "", "" // status is 400 or above
 	}
 	if a.body != body || a.header.Get("Set-Cookie") != cookie {
@@ -641,11 +642,11 @@ func (tr *trial) response(status int, mode mutual.Mode, token fakekdc.Token, kee
 }
 
 // proxy puts a proxy that authenticates between the client and a page.
-func (l *lab) proxy(t *testing.T, q fakekdc.Quirks, changes ...change) *trial {
+func (l *lab) proxy(t *testing.T, q fakeweb.Quirks, changes ...change) *trial {
 	t.Helper()
-	h := l.realm.Handler(spn, fakekdc.WebOptions{Proxy: true, Next: page(0), Quirks: q})
+	h := fakeweb.New(l.realm, spn, fakeweb.Options{Proxy: true, Next: page(0), Quirks: q})
 	var address string
-	tr := l.serve(t, h, fakekdc.ServerOptions{}, nil, append(changes, func(o *client.Options) {
+	tr := l.serve(t, h, fakeweb.ServerOptions{}, nil, append(changes, func(o *client.Options) {
 		o.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(address) }
 	})...)
 	address = tr.server.URL()
@@ -667,12 +668,12 @@ func (l *lab) bindings(t *testing.T, name string, hash crypto.Hash) {
 	} else if !errors.Is(err, cbt.ErrUndefined) {
 		t.Errorf("%x, %v", got, err)
 	}
-	web := fakekdc.WebOptions{Certificate: cert, Next: page(0)}
+	web := fakeweb.Options{Certificate: cert, Next: page(0)}
 	if hash != 0 {
 		web.Bindings = fakekdc.BindingsRequired
 	}
 	for _, pre := range []bool{false, true} {
-		h := l.realm.Handler(spn, web)
+		h := fakeweb.New(l.realm, spn, web)
 		o := bare(l.realm)
 		o.CCache, o.Transport = l.cache, presenting(h, cert)
 		if pre {
@@ -688,7 +689,7 @@ func (l *lab) bindings(t *testing.T, name string, hash crypto.Hash) {
 			t.Errorf("preemptive %v: %v", pre, records)
 		}
 	}
-	h := l.realm.Handler(spn, web)
+	h := fakeweb.New(l.realm, spn, web)
 	o := bare(l.realm)
 	o.CCache = l.cache
 	if hash == 0 {

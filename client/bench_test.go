@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/client"
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/middleware/logging"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
@@ -65,11 +65,11 @@ func BenchmarkChain(b *testing.B) {
 // The same with another client is in package kerberos.
 func BenchmarkRequest(b *testing.B) {
 	realm := start(b)
-	web := fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	web := fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "hello") // a client that goes away is its own affair
 	})}
-	kerberized := realm.Serve(realm.Handler(spn, web), serverOptions())
-	plain := realm.Serve(web.Next, serverOptions())
+	kerberized := fakeweb.Serve(realm, fakeweb.New(realm, spn, web), serverOptions())
+	plain := fakeweb.Serve(realm, web.Next, serverOptions())
 
 	kerbchained := func(b *testing.B, p preemptive.Policy) *http.Client {
 		o := kinit(b, realm, spn)

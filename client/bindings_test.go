@@ -21,12 +21,13 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
 )
 
 // wantBound fails unless every request that was signed bore the right bindings.
-func wantBound(t *testing.T, h *fakekdc.Handler, signed int) {
+func wantBound(t *testing.T, h *fakeweb.Handler, signed int) {
 	t.Helper()
 	n := 0
 	for _, r := range h.Requests() {
@@ -96,7 +97,7 @@ func TestBindingsOfChain(t *testing.T) {
 	pool.AddCert(root.Leaf)
 	for name, policy := range policies() {
 		t.Run(name, func(t *testing.T) {
-			h := realm.Handler(spn, fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired, Certificate: leaf.Leaf})
+			h := fakeweb.New(realm, spn, fakeweb.Options{Bindings: fakekdc.BindingsRequired, Certificate: leaf.Leaf})
 			s := httptest.NewUnstartedServer(h)
 			s.TLS = &tls.Config{Certificates: []tls.Certificate{*leaf}, MinVersion: tls.VersionTLS12}
 			s.StartTLS()
@@ -130,9 +131,9 @@ func TestBindingsThroughTunnel(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		for name, policy := range policies() {
 			t.Run(fmt.Sprintf("%s, proxy with TLS %t", name, secure), func(t *testing.T) {
-				h := realm.Handler(spn, fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired})
-				server := realm.Serve(h, fakekdc.ServerOptions{TLS: true})
-				proxy := realm.Serve(fakekdc.ForwardProxy(), fakekdc.ServerOptions{TLS: secure})
+				h := fakeweb.New(realm, spn, fakeweb.Options{Bindings: fakekdc.BindingsRequired})
+				server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{TLS: true})
+				proxy := fakeweb.Serve(realm, fakeweb.ForwardProxy(), fakeweb.ServerOptions{TLS: secure})
 				at, err := url.Parse(proxy.URL())
 				if err != nil {
 					t.Fatal(err)
@@ -167,12 +168,12 @@ func TestBindingsFollowTheConnection(t *testing.T) {
 	for name, policy := range policies() {
 		for _, mode := range []kerberos.Bindings{kerberos.BindingsAuto, kerberos.BindingsRequired} {
 			t.Run(fmt.Sprintf("%s, mode %d", name, mode), func(t *testing.T) {
-				var handlers []*fakekdc.Handler
-				var servers []*fakekdc.Server
+				var handlers []*fakeweb.Handler
+				var servers []*fakeweb.Server
 				pool := x509.NewCertPool()
 				for range 2 {
-					h := realm.Handler(spn, fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired})
-					s := realm.Serve(h, fakekdc.ServerOptions{TLS: true})
+					h := fakeweb.New(realm, spn, fakeweb.Options{Bindings: fakekdc.BindingsRequired})
+					s := fakeweb.Serve(realm, h, fakeweb.ServerOptions{TLS: true})
 					pool.AddCert(s.Certificate())
 					handlers, servers = append(handlers, h), append(servers, s)
 				}
@@ -235,8 +236,8 @@ func TestBindingsAgainstRelay(t *testing.T) {
 		"off at one, and needed": {fakekdc.BindingsRequired, kerberos.BindingsOff, 401},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := realm.Handler(spn, fakekdc.WebOptions{Bindings: tc.mode})
-			server := realm.Serve(h, fakekdc.ServerOptions{TLS: true})
+			h := fakeweb.New(realm, spn, fakeweb.Options{Bindings: tc.mode})
+			server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{TLS: true})
 			there := server.Transport()
 			defer there.CloseIdleConnections()
 			relay := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -272,8 +273,8 @@ func TestBindingsAgainstRelay(t *testing.T) {
 // krb5.conf says so, and servers are told; see TestBindingsAware of kerberos.
 func TestBindingsAware(t *testing.T) {
 	realm := start(t)
-	h := realm.Handler(spn, fakekdc.WebOptions{})
-	server := realm.Serve(h, fakekdc.ServerOptions{TLS: true})
+	h := fakeweb.New(realm, spn, fakeweb.Options{})
+	server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{TLS: true})
 	for _, aware := range []bool{false, true} {
 		o := kinit(t, realm, spn)
 		o.Krb5ConfText = realm.Config(fmt.Sprintf("client_aware_channel_bindings = %t", aware))

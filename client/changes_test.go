@@ -12,6 +12,7 @@ import (
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -90,7 +91,7 @@ func (l *login) source(t *testing.T, realm *fakekdc.Realm) *kerberos.Source {
 
 // whoami answers with the user that the server takes the caller for.
 var whoami = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-	caller, _ := fakekdc.CallerOf(r.Context())
+	caller, _ := fakeweb.CallerOf(r.Context())
 	name, _, _ := strings.Cut(caller.Name, "@")
 	fmt.Fprint(w, name)
 })
@@ -141,7 +142,7 @@ func TestOtherRequestsOfTheProgram(t *testing.T) {
 			t.Run(name+", default transport "+kind, func(t *testing.T) {
 				http.DefaultTransport = def
 				t.Cleanup(func() { http.DefaultTransport = usual })
-				server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: whoami}), fakekdc.ServerOptions{})
+				server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, Next: whoami}), fakeweb.ServerOptions{})
 				for _, user := range []string{"alice", "bob"} {
 					c := open(t, user)
 					t.Cleanup(c.CloseIdleConnections)
@@ -166,7 +167,7 @@ func TestOtherRequestsOfTheProgram(t *testing.T) {
 // whom it was served.
 func TestPrincipalOf(t *testing.T) {
 	realm := start(t)
-	server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{}), serverOptions())
+	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{}), serverOptions())
 	o := kinit(t, realm, spn)
 	o.Transport = server.Transport()
 	resp, err := newClient(t, o).Get(server.URL())

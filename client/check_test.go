@@ -15,7 +15,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/client/clienttest"
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/logging"
@@ -42,8 +42,8 @@ func (s setting) of(o *client.Options) {
 // over without a word.
 func TestOptionsTogether(t *testing.T) {
 	realm := start(t)
-	h := realm.Handler(spn, fakekdc.WebOptions{Next: page(0)})
-	server := realm.Serve(h, fakekdc.ServerOptions{})
+	h := fakeweb.New(realm, spn, fakeweb.Options{Next: page(0)})
+	server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{})
 	conf := write(t, "krb5.conf", []byte(realm.Config()))
 	cache := write(t, "krb5cc", realm.CCache("alice", spn))
 	env := map[string]string{"KRB5CCNAME": cache, "KRB5_CONFIG": conf}

@@ -20,14 +20,15 @@ import (
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
 )
 
-func fromPage() fakekdc.WebOptions { return fakekdc.WebOptions{Next: page(0)} }
+func fromPage() fakeweb.Options { return fakeweb.Options{Next: page(0)} }
 
-func serverOptions() fakekdc.ServerOptions { return fakekdc.ServerOptions{} }
+func serverOptions() fakeweb.ServerOptions { return fakeweb.ServerOptions{} }
 
 // ok fails the test unless status and error are those of a 200.
 func ok(tb testing.TB, status int, body string, err error) {
@@ -40,8 +41,8 @@ func ok(tb testing.TB, status int, body string, err error) {
 // The caller's transport is left as it is, and its connections are its own.
 func TestTransportIsCloned(t *testing.T) {
 	realm := start(t)
-	h := realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true})
-	server := realm.Serve(h, serverOptions())
+	h := fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true})
+	server := fakeweb.Serve(realm, h, serverOptions())
 	var conns meter
 	own := conns.on(server.Transport())
 	defer own.CloseIdleConnections()
@@ -88,8 +89,8 @@ func TestTransportIsCloned(t *testing.T) {
 // Nil means the settings of the default transport, not its connections.
 func TestNoTransport(t *testing.T) {
 	realm := start(t)
-	h := realm.Handler(spn, fromPage())
-	server := realm.Serve(h, serverOptions())
+	h := fakeweb.New(realm, spn, fromPage())
+	server := fakeweb.Serve(realm, h, serverOptions())
 	c := newClient(t, kinit(t, realm))
 	status, body, err := get(t, c, server.URL()+"/200")
 	ok(t, status, body, err)
@@ -106,7 +107,7 @@ func TestNoTransport(t *testing.T) {
 // Any other transport is used as it is.
 func TestForeignTransport(t *testing.T) {
 	realm := start(t)
-	server := realm.Serve(realm.Handler(spn, fromPage()), serverOptions())
+	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fromPage()), serverOptions())
 	tr := server.Transport()
 	defer tr.CloseIdleConnections()
 	n := 0
@@ -125,13 +126,13 @@ func TestForeignTransport(t *testing.T) {
 // A proxy on plain HTTP that authenticates, before a server that does.
 func TestProxy(t *testing.T) {
 	realm := start(t, fakekdc.WithService("HTTP/proxy.example"), fakekdc.WithService("HTTP/web.example"))
-	web := realm.Handler("HTTP/web.example", fromPage())
-	origin := realm.Serve(web, fakekdc.ServerOptions{Host: "web.example"})
+	web := fakeweb.New(realm, "HTTP/web.example", fromPage())
+	origin := fakeweb.Serve(realm, web, fakeweb.ServerOptions{Host: "web.example"})
 	for name, direct := range map[string]bool{"in the options": true, "of the transport": false} {
 		t.Run(name, func(t *testing.T) {
 			web.ResetRequests()
-			front := realm.Handler("HTTP/proxy.example", fakekdc.WebOptions{Proxy: true, Next: fakekdc.ForwardProxy()})
-			proxy := realm.Serve(front, fakekdc.ServerOptions{Host: "proxy.example"})
+			front := fakeweb.New(realm, "HTTP/proxy.example", fakeweb.Options{Proxy: true, Next: fakeweb.ForwardProxy()})
+			proxy := fakeweb.Serve(realm, front, fakeweb.ServerOptions{Host: "proxy.example"})
 			address, err := url.Parse(proxy.URL())
 			if err != nil {
 				t.Fatal(err)
@@ -184,8 +185,8 @@ func TestProxy(t *testing.T) {
 // A host that asked once is told at once who calls: one request more than calls.
 func TestLearned(t *testing.T) {
 	realm := start(t)
-	h := realm.Handler(spn, fromPage())
-	server := realm.Serve(h, serverOptions())
+	h := fakeweb.New(realm, spn, fromPage())
+	server := fakeweb.Serve(realm, h, serverOptions())
 	o := kinit(t, realm)
 	o.Transport, o.Preemptive = server.Transport(), preemptive.Learned()
 	c := newClient(t, o)
@@ -215,13 +216,13 @@ func TestParallel(t *testing.T) {
 	for name, policy := range map[string]preemptive.Policy{"challenged": nil, "always": preemptive.Always(), "learned": preemptive.Learned()} {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t)
-			h := realm.Handler(spn, fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h := fakeweb.New(realm, spn, fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, err := io.Copy(w, r.Body)
 				if err != nil {
 					t.Error(err)
 				}
 			})})
-			server := realm.Serve(h, serverOptions())
+			server := fakeweb.Serve(realm, h, serverOptions())
 			var conns meter
 			o := kinit(t, realm)
 			o.Transport, o.Preemptive = conns.on(server.Transport()), policy
@@ -260,10 +261,10 @@ func TestParallel(t *testing.T) {
 // another's.
 func TestRedirects(t *testing.T) {
 	realm := start(t, fakekdc.WithService("HTTP/a.example"), fakekdc.WithService("HTTP/b.example"))
-	hb := realm.Handler("HTTP/b.example", fromPage())
-	b := realm.Serve(hb, fakekdc.ServerOptions{Host: "b.example"})
-	ha := realm.Handler("HTTP/a.example", fakekdc.WebOptions{Next: http.RedirectHandler(b.URL()+"/200", http.StatusTemporaryRedirect)})
-	a := realm.Serve(ha, fakekdc.ServerOptions{Host: "a.example"})
+	hb := fakeweb.New(realm, "HTTP/b.example", fromPage())
+	b := fakeweb.Serve(realm, hb, fakeweb.ServerOptions{Host: "b.example"})
+	ha := fakeweb.New(realm, "HTTP/a.example", fakeweb.Options{Next: http.RedirectHandler(b.URL()+"/200", http.StatusTemporaryRedirect)})
+	a := fakeweb.Serve(realm, ha, fakeweb.ServerOptions{Host: "a.example"})
 	for name, policy := range map[string]preemptive.Policy{
 		"challenged": nil, "always": preemptive.Always(), "one host": preemptive.Hosts("a.example"),
 	} {
@@ -294,7 +295,7 @@ func TestRedirects(t *testing.T) {
 			if resp.StatusCode != 200 || sc == nil || !sc.Verified() || sc.Target().Host != "b.example" {
 				t.Errorf("status %d, %v", resp.StatusCode, sc)
 			}
-			for host, h := range map[string]*fakekdc.Handler{"a.example": ha, "b.example": hb} {
+			for host, h := range map[string]*fakeweb.Handler{"a.example": ha, "b.example": hb} {
 				records := h.Requests()
 				last := records[len(records)-1]
 				if last.Caller.Service != "HTTP/"+host+"@"+realm.Name() {
@@ -309,8 +310,8 @@ func TestRedirects(t *testing.T) {
 		})
 	}
 	// A redirect in front of the server, by who knows whom.
-	h := realm.Handler(spn, fakekdc.WebOptions{Quirks: fakekdc.Quirks{Before: http.RedirectHandler(b.URL(), http.StatusFound)}})
-	server := realm.Serve(h, serverOptions())
+	h := fakeweb.New(realm, spn, fakeweb.Options{Quirks: fakeweb.Quirks{Before: http.RedirectHandler(b.URL(), http.StatusFound)}})
+	server := fakeweb.Serve(realm, h, serverOptions())
 	o := kinit(t, realm)
 	o.Transport = server.Transport()
 	_, _, err := get(t, newClient(t, o), server.URL())
@@ -364,21 +365,21 @@ func TestLegsAreBounded(t *testing.T) {
 // The end of the context ends the call, wherever it is.
 func TestCancel(t *testing.T) {
 	for name, tc := range map[string]struct {
-		arrange func(t *testing.T, realm *fakekdc.Realm, reached func(), release <-chan struct{}) fakekdc.WebOptions
+		arrange func(t *testing.T, realm *fakekdc.Realm, reached func(), release <-chan struct{}) fakeweb.Options
 		sent    int // requests that arrive at the server
 	}{
-		"while the KDC is silent": {func(_ *testing.T, realm *fakekdc.Realm, reached func(), release <-chan struct{}) fakekdc.WebOptions {
-			realm.FailNext(fakekdc.TGS, fakekdc.Times(8, fakekdc.Hold(release))...)
-			return fakekdc.WebOptions{QuirksFor: func(*http.Request) *fakekdc.Quirks { defer reached(); return nil }}
+		"while the KDC is silent": {func(_ *testing.T, realm *fakekdc.Realm, reached func(), release <-chan struct{}) fakeweb.Options {
+			realm.FailNext(fakekdc.TGS, fakekdc.Repeat(8, fakekdc.HoldUntil(release))...)
+			return fakeweb.Options{QuirksFor: func(*http.Request) *fakeweb.Quirks { defer reached(); return nil }}
 		}, 1},
-		"in the second leg": {func(_ *testing.T, _ *fakekdc.Realm, reached func(), release <-chan struct{}) fakekdc.WebOptions {
-			return fakekdc.WebOptions{Next: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		"in the second leg": {func(_ *testing.T, _ *fakekdc.Realm, reached func(), release <-chan struct{}) fakeweb.Options {
+			return fakeweb.Options{Next: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 				reached()
 				<-release
 			})}
 		}, 2},
-		"while a challenge's body comes in": {func(_ *testing.T, _ *fakekdc.Realm, reached func(), release <-chan struct{}) fakekdc.WebOptions {
-			return quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		"while a challenge's body comes in": {func(_ *testing.T, _ *fakekdc.Realm, reached func(), release <-chan struct{}) fakeweb.Options {
+			return quirk(fakeweb.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("WWW-Authenticate", "Negotiate")
 				w.WriteHeader(401)
 				fmt.Fprint(w, "unauthorized")
@@ -395,8 +396,8 @@ func TestCancel(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			release := make(chan struct{})
-			h := realm.Handler(spn, tc.arrange(t, realm, func() { cancel(nil) }, release))
-			server := realm.Serve(h, serverOptions())
+			h := fakeweb.New(realm, spn, tc.arrange(t, realm, func() { cancel(nil) }, release))
+			server := fakeweb.Serve(realm, h, serverOptions())
 			var conns meter
 			o := kinit(t, realm)
 			o.Transport = conns.on(server.Transport())
@@ -424,7 +425,7 @@ func TestTimeout(t *testing.T) {
 	realm := start(t)
 	release := make(chan struct{})
 	defer close(release)
-	h := realm.Handler(spn, fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := fakeweb.New(realm, spn, fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/body" {
 			fmt.Fprint(w, "half")
 			if err := http.NewResponseController(w).Flush(); err != nil {
@@ -433,7 +434,7 @@ func TestTimeout(t *testing.T) {
 		}
 		<-release
 	})})
-	server := realm.Serve(h, serverOptions())
+	server := fakeweb.Serve(realm, h, serverOptions())
 	var conns meter
 	o := kinit(t, realm)
 	o.Transport = conns.on(server.Transport())
@@ -486,7 +487,7 @@ func TestBodies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
 			var bodies [][]byte
-			web := fakekdc.WebOptions{Next: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			web := fakeweb.Options{Next: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				b, err := io.ReadAll(r.Body)
 				if err != nil {
 					return // broken off, so not taken for whole
@@ -497,8 +498,8 @@ func TestBodies(t *testing.T) {
 			})}
 			early := strings.Contains(name, "before it is read")
 			web.Quirks.EarlyChallenge = early
-			h := realm.Handler(spn, web)
-			server := realm.Serve(h, serverOptions())
+			h := fakeweb.New(realm, spn, web)
+			server := fakeweb.Serve(realm, h, serverOptions())
 			var conns meter
 			o := kinit(t, realm, spn)
 			o.Transport = conns.on(server.Transport())
@@ -552,7 +553,7 @@ func (failing) Read([]byte) (int, error) { return 0, errors.New("the reader fail
 func TestChunked(t *testing.T) {
 	realm := start(t)
 	var lengths []int64
-	h := realm.Handler(spn, fakekdc.WebOptions{Next: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	h := fakeweb.New(realm, spn, fakeweb.Options{Next: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		lengths = append(lengths, r.ContentLength)
 		if b, err := io.ReadAll(r.Body); err != nil || string(b) != "one two" {
 			t.Errorf("%q, %v", b, err)
@@ -561,7 +562,7 @@ func TestChunked(t *testing.T) {
 			t.Errorf("trailer %q", got)
 		}
 	})})
-	server := realm.Serve(h, serverOptions())
+	server := fakeweb.Serve(realm, h, serverOptions())
 	o := kinit(t, realm)
 	o.Transport = server.Transport()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL(), io.MultiReader(strings.NewReader("one "), strings.NewReader("two")))
@@ -591,7 +592,7 @@ func TestConnectionBound(t *testing.T) {
 		"learned":              {client.Options{Preemptive: preemptive.Learned()}, []string{"200", "200", "200"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true}), serverOptions())
+			server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true}), serverOptions())
 			o := kinit(t, realm, spn)
 			o.Mutual, o.Preemptive, o.Transport = tc.o.Mutual, tc.o.Preemptive, server.Transport()
 			c := newClient(t, o)

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain/client"
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/negotiate"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
@@ -53,7 +53,7 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // one.
 func TestStickyBalancer(t *testing.T) {
 	realm := start(t)
-	node := realm.Handler(spn, fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	node := fakeweb.New(realm, spn, fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if b, err := io.ReadAll(r.Body); err != nil || r.Method == http.MethodPut && string(b) != "payload" {
 			t.Errorf("%q, %v", b, err)
 		}
@@ -103,7 +103,7 @@ func TestStickyBalancer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &balancer{node: node}
-			server := realm.Serve(b, serverOptions())
+			server := fakeweb.Serve(realm, b, serverOptions())
 			call := func(c *http.Client) (int, []string) {
 				var body io.Reader
 				if tc.method == http.MethodPut {
@@ -161,7 +161,7 @@ func TestStickyBalancer(t *testing.T) {
 // own nor those of the challenges before it. With mutual.Optional all come.
 func TestSanitizedCookies(t *testing.T) {
 	realm := start(t)
-	server := realm.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := fakeweb.Serve(realm, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		status := http.StatusNotFound
 		http.SetCookie(w, &http.Cookie{Name: "PLANTED", Value: r.Header.Get("Authorization")[:min(9, len(r.Header.Get("Authorization")))], Path: "/"})
 		if r.Header.Get("Authorization") == "" {
@@ -189,8 +189,8 @@ func TestSanitizedCookies(t *testing.T) {
 // as long as that comes along it looks at nothing else.
 func TestEndedGateway(t *testing.T) {
 	realm := start(t)
-	h := realm.Handler(spn, fakekdc.WebOptions{})
-	server := realm.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := fakeweb.New(realm, spn, fakeweb.Options{})
+	server := fakeweb.Serve(realm, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := r.Cookie("GATE"); err != nil {
 			h.ServeHTTP(w, r)
 			return

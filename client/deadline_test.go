@@ -13,6 +13,8 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
 )
 
@@ -68,8 +70,8 @@ func TestDeadlines(t *testing.T) {
 		case <-release:
 		}
 	})
-	inside := realm.Handler(spn, fakekdc.WebOptions{Next: hang})
-	server := realm.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	inside := fakeweb.New(realm, spn, fakeweb.Options{Next: hang})
+	server := fakeweb.Serve(realm, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/drip" {
 			w.Header().Set("WWW-Authenticate", "Negotiate")
 			w.WriteHeader(http.StatusUnauthorized)
@@ -79,15 +81,15 @@ func TestDeadlines(t *testing.T) {
 			return
 		}
 		inside.ServeHTTP(w, r)
-	}), fakekdc.ServerOptions{})
-	winrm := realm.Serve(realm.WinRM(spn, fakekdc.WinRMOptions{Answer: func(fakekdc.Caller, []byte) (int, []byte) {
+	}), fakeweb.ServerOptions{})
+	winrm := fakeweb.Serve(realm, fakewinrm.New(realm, spn, fakewinrm.Options{Answer: func(fakekdc.Caller, []byte) (int, []byte) {
 		select {
 		case reached <- struct{}{}:
 		default:
 		}
 		<-release
 		return 200, nil
-	}}), fakekdc.ServerOptions{})
+	}}), fakeweb.ServerOptions{})
 
 	with := func(t *testing.T, change func(*client.Options)) *http.Client {
 		o := kinit(t, realm, spn)
@@ -132,7 +134,7 @@ func TestDeadlines(t *testing.T) {
 			func(t *testing.T) *http.Client {
 				o := kinit(t, realm)
 				o.Transport = server.Transport()
-				realm.FailNext(fakekdc.Any, fakekdc.Times(100, fakekdc.Silence())...)
+				realm.FailNext(fakekdc.Any, fakekdc.Repeat(100, fakekdc.Silence())...)
 				t.Cleanup(realm.ClearFaults)
 				return newClient(t, o)
 			}, post(server.URL(), ""),
@@ -141,7 +143,7 @@ func TestDeadlines(t *testing.T) {
 			func(t *testing.T) *http.Client {
 				o := kinit(t, realm)
 				o.Transport, o.Preemptive = server.Transport(), preemptive.Always()
-				realm.FailNext(fakekdc.Any, fakekdc.Times(100, fakekdc.Silence())...)
+				realm.FailNext(fakekdc.Any, fakekdc.Repeat(100, fakekdc.Silence())...)
 				t.Cleanup(realm.ClearFaults)
 				return newClient(t, o)
 			}, post(server.URL(), ""),

@@ -9,7 +9,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/negotiate"
@@ -72,8 +72,8 @@ func TestNothingIsSharedWithoutATransport(t *testing.T) {
 			for _, mode := range []mutual.Mode{mutual.Required, mutual.Optional, mutual.Disabled} {
 				t.Run(fmt.Sprintf("%s, replaced %t, %v", name, replaced, mode), func(t *testing.T) {
 					realm, all := users(t, "alice", "bob")
-					h := realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: echo})
-					server := realm.Serve(h, fakekdc.ServerOptions{})
+					h := fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, Next: echo})
+					server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{})
 					defer http.DefaultClient.CloseIdleConnections() // of the transport that is put back
 					if replaced {
 						old := http.DefaultTransport

@@ -7,18 +7,18 @@ import (
 	"net/http"
 
 	"github.com/kerbchain/kerbchain/client"
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // behindProxy is an intranet whose server is reached by https through a proxy
 // that authenticates to localhost.
-func behindProxy(o fakekdc.WebOptions) (*intranet, *fakekdc.Proxy) {
-	in := newIntranet("HTTP/localhost", fakekdc.WebOptions{})
-	in.server = in.realm.Serve(in.web, fakekdc.ServerOptions{TLS: true})
+func behindProxy(o fakeweb.Options) (*intranet, *fakeweb.Proxy) {
+	in := newIntranet("HTTP/localhost", fakeweb.Options{})
+	in.server = fakeweb.Serve(in.realm, in.web, fakeweb.ServerOptions{TLS: true})
 	in.url = in.server.URL()
-	p := in.realm.ServeProxy("HTTP/localhost", o, fakekdc.ServerOptions{})
+	p := fakeweb.ServeProxy(in.realm, "HTTP/localhost", o, fakeweb.ServerOptions{})
 	in.options.Transport = p.Transport(in.server)
 	return in, p
 }
@@ -26,7 +26,7 @@ func behindProxy(o fakekdc.WebOptions) (*intranet, *fakekdc.Proxy) {
 // Proxy and server each get a token of their own within one call. The options of
 // the transport, or the environment, say where the proxy is.
 func ExampleNew_proxy() {
-	in, p := behindProxy(fakekdc.WebOptions{})
+	in, p := behindProxy(fakeweb.Options{})
 	defer in.close()
 
 	c, err := client.New(in.options)
@@ -44,7 +44,7 @@ func ExampleNew_proxy() {
 // No proxy gets a token that is not listed, and none opens a tunnel that does
 // not prove itself.
 func ExampleOptions_proxy() {
-	in, p := behindProxy(fakekdc.WebOptions{})
+	in, p := behindProxy(fakeweb.Options{})
 	defer in.close()
 	o := in.options
 	o.ForProxy = &kerberos.InitiatorOptions{AllowedHosts: []string{"proxy.corp.example"}}

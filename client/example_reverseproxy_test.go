@@ -10,7 +10,7 @@ import (
 	"net/url"
 
 	"github.com/kerbchain/kerbchain/client"
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
 )
 
@@ -70,8 +70,8 @@ func (w finalOnly) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // A reverse proxy signs for the server behind it. Visitors send it no token, or one
 // of their own for the proxy itself, and see none of the server's.
 func ExampleNewTransport_reverseProxy() {
-	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller, _ := fakekdc.CallerOf(r.Context())
+	intranet := newIntranet("HTTP/localhost", fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, _ := fakeweb.CallerOf(r.Context())
 		http.SetCookie(w, &http.Cookie{Name: "session", Value: caller.Name})
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s says %s", caller.Name, body)

@@ -15,6 +15,7 @@ import (
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/logging"
@@ -28,8 +29,8 @@ import (
 // process's surroundings are in earnest.
 type intranet struct {
 	realm  *fakekdc.Realm
-	web    *fakekdc.Handler
-	server *fakekdc.Server
+	web    *fakeweb.Handler
+	server *fakeweb.Server
 	dir    string
 	url    string
 	// options lead into the intranet: its krb5.conf, its address, and a
@@ -37,14 +38,14 @@ type intranet struct {
 	options client.Options
 }
 
-func newIntranet(service string, o fakekdc.WebOptions) *intranet {
+func newIntranet(service string, o fakeweb.Options) *intranet {
 	realm, err := fakekdc.New(fakekdc.WithRealm("EXAMPLE.COM"), fakekdc.WithEtypes(fakekdc.AES256SHA1),
 		fakekdc.WithUser("alice", "secret"), fakekdc.WithService(service))
 	if err != nil {
 		log.Fatal(err)
 	}
-	in := &intranet{realm: realm, web: realm.Handler(service, o)}
-	in.server = realm.Serve(in.web, fakekdc.ServerOptions{})
+	in := &intranet{realm: realm, web: fakeweb.New(realm, service, o)}
+	in.server = fakeweb.Serve(realm, in.web, fakeweb.ServerOptions{})
 	in.url = in.server.URL()
 	if in.dir, err = os.MkdirTemp("", "intranet"); err != nil {
 		log.Fatal(err)
@@ -90,7 +91,7 @@ func show(resp *http.Response, err error) {
 
 // Whoever ran kinit calls a service, which proves who it is.
 func ExampleNew() {
-	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{})
+	intranet := newIntranet("HTTP/localhost", fakeweb.Options{})
 	defer intranet.close()
 
 	c, err := client.New(intranet.options) // client.Options{} in earnest
@@ -105,7 +106,7 @@ func ExampleNew() {
 
 // A server that cannot prove itself is no server to get answers from.
 func ExampleNew_notVerified() {
-	forger := newIntranet("HTTP/localhost", fakekdc.WebOptions{Quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}})
+	forger := newIntranet("HTTP/localhost", fakeweb.Options{Quirks: fakeweb.Quirks{Proof: fakeweb.ProofForged}})
 	defer forger.close()
 
 	c, err := client.New(forger.options)
@@ -124,7 +125,7 @@ func ExampleNew_notVerified() {
 
 // A transport for clients that are made elsewhere.
 func ExampleNewTransport() {
-	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{})
+	intranet := newIntranet("HTTP/localhost", fakeweb.Options{})
 	defer intranet.close()
 
 	o := intranet.options
@@ -143,13 +144,13 @@ func ExampleNewTransport() {
 // Every try is signed anew.
 func ExampleNewRetryable() {
 	busy := true
-	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	intranet := newIntranet("HTTP/localhost", fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if busy {
 			busy = false
 			http.Error(w, "later", http.StatusServiceUnavailable)
 			return
 		}
-		caller, _ := fakekdc.CallerOf(r.Context())
+		caller, _ := fakeweb.CallerOf(r.Context())
 		fmt.Fprintln(w, "report for", caller.Name)
 	})})
 	defer intranet.close()
@@ -222,7 +223,7 @@ func requestID(next kerbchain.Next) kerbchain.Next {
 
 // A chain of one's own, made without a Stack.
 func ExampleNewStack_customChain() {
-	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	intranet := newIntranet("HTTP/localhost", fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "request", r.Header.Get("X-Request-Id"))
 	})})
 	defer intranet.close()
@@ -253,9 +254,9 @@ func ExampleNewStack_customChain() {
 // SOAP faults of status 500. So every request is signed, and faults are kept.
 func ExampleNewStack_winRM() {
 	answer := "fault"
-	host := newIntranet("WSMAN/localhost", fakekdc.WebOptions{
+	host := newIntranet("WSMAN/localhost", fakeweb.Options{
 		ConnectionBound: true,
-		Quirks:          fakekdc.Quirks{TokenOn: fakekdc.OnSuccess}, // faults are not signed
+		Quirks:          fakeweb.Quirks{ProofOn: fakeweb.OnSuccess}, // faults are not signed
 		Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			switch answer {
 			case "fault":
@@ -303,8 +304,8 @@ func named(names ...string) client.Stack {
 
 // Without sanitize, errors of unverified servers arrive whole.
 func ExampleStack_Without() {
-	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{
-		Quirks: fakekdc.Quirks{Token: fakekdc.TokenNone},
+	intranet := newIntranet("HTTP/localhost", fakeweb.Options{
+		Quirks: fakeweb.Quirks{Proof: fakeweb.ProofNone},
 		Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "what went wrong", http.StatusInternalServerError)
 		}),
@@ -355,7 +356,7 @@ func ExampleStack_Before() {
 
 // A stage just inside negotiate sees each request that is sent.
 func ExampleStack_After() {
-	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{})
+	intranet := newIntranet("HTTP/localhost", fakeweb.Options{})
 	defer intranet.close()
 
 	stack, err := client.NewStack(intranet.options)

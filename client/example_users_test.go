@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"github.com/kerbchain/kerbchain/client"
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 )
 
 // Users are the clients of a server that acts for many users: one for each, since a
@@ -104,7 +104,7 @@ func (u *Users) Close() {
 // A server acts for many users, each with a credential cache of their own. The service
 // behind authenticates connections, and still nobody is taken for another.
 func ExampleNew_manyUsers() {
-	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{ConnectionBound: true})
+	intranet := newIntranet("HTTP/localhost", fakeweb.Options{ConnectionBound: true})
 	defer intranet.close()
 	caches := map[string]string{}
 	for _, name := range []string{"bob", "carol"} {

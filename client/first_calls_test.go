@@ -14,7 +14,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/client/clienttest"
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -26,13 +26,13 @@ func TestFirstCallsShareConnection(t *testing.T) {
 	realm := start(t)
 	authenticated, waiting, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		once.Do(func() {
 			close(authenticated)
 			<-waiting
 		})
 		io.WriteString(w, "page")
-	})}), fakekdc.ServerOptions{})
+	})}), fakeweb.ServerOptions{})
 	o := kinit(t, realm)
 	tr := server.Transport()
 	dial := tr.DialContext
@@ -88,7 +88,7 @@ func TestFirstCallsOfAnotherTransport(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t)
-			server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: tc.bound}), fakekdc.ServerOptions{TLS: true})
+			server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: tc.bound}), fakeweb.ServerOptions{TLS: true})
 			o := kinit(t, realm)
 			o.TrustConnection = tc.trust
 			tr := &waits{Transport: server.Transport(), begun: make(chan struct{}), proceed: make(chan struct{})}
@@ -115,14 +115,14 @@ func TestFirstCallsOfAnotherTransport(t *testing.T) {
 // after others were signed.
 func TestUnsignedThroughProxy(t *testing.T) {
 	realm := start(t)
-	web := realm.Handler(spn, fakekdc.WebOptions{})
-	proxy := realm.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	web := fakeweb.New(realm, spn, fakeweb.Options{})
+	proxy := fakeweb.Serve(realm, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/signed" {
 			web.ServeHTTP(w, r)
 			return
 		}
 		io.WriteString(w, r.Host+r.Header.Get("Authorization"))
-	}), fakekdc.ServerOptions{})
+	}), fakeweb.ServerOptions{})
 	o := kinit(t, realm)
 	tr := proxy.Transport()
 	o.Transport, o.Mutual = tr, mutual.Optional
@@ -161,8 +161,8 @@ func (c *changing) Initiate(ctx context.Context, t middleware.Target) (middlewar
 // The token that is made for such a connection is its user's, or none is sent.
 func TestFirstCallsOfAnotherUser(t *testing.T) {
 	realm, _ := users(t, "alice", "bob")
-	h := realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true})
-	server := realm.Serve(h, fakekdc.ServerOptions{})
+	h := fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true})
+	server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{})
 	of := func(user string) middleware.Initiator {
 		in, err := kerberos.NewInitiator(clienttest.TicketSource(t, realm, user), kerberos.InitiatorOptions{})
 		if err != nil {
@@ -213,9 +213,9 @@ func (h *holds) RoundTrip(r *http.Request) (*http.Response, error) {
 // authenticated it.
 func TestConnectionBeforeItsVerdict(t *testing.T) {
 	realm := start(t)
-	server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
-	})}), fakekdc.ServerOptions{})
+	})}), fakeweb.ServerOptions{})
 	o := kinit(t, realm)
 	tr := &holds{server.Transport(), make(chan struct{}), make(chan struct{})}
 	o.Transport = tr

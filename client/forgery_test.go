@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/gss"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
@@ -499,10 +500,10 @@ type forgeryLab struct {
 
 func newForgeryLab(t *testing.T, etype int32) *forgeryLab {
 	t.Helper()
-	realm := fakekdc.Start(t, fakekdc.WithEtypes(etype), fakekdc.WithService(spn, fakekdc.Password(password)), fakekdc.WithService(otherSPN, fakekdc.Password(password)),
+	realm := fakekdc.Start(t, fakekdc.WithEtypes(etype), fakekdc.WithService(spn, fakekdc.ServicePassword(password)), fakekdc.WithService(otherSPN, fakekdc.ServicePassword(password)),
 		fakekdc.WithUser("alice", password), fakekdc.WithUser("bob", password))
 	lab := &forgeryLab{realm: realm, f: newForger(t, realm, etype, spn, otherSPN)}
-	lab.url = realm.Serve(lab.f, serverOptions()).URL()
+	lab.url = fakeweb.Serve(realm, lab.f, serverOptions()).URL()
 	// What others were answered, and what went before.
 	tr := attempt{mutual.Required, preemptive.Always(), 200}
 	lab.f.set(200, func(v *visitor) []string { return line(v.resp()) })

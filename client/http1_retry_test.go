@@ -12,6 +12,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -36,20 +37,20 @@ func TestTransportRetries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t)
 			var hangUp atomic.Bool
-			handler := realm.Handler(spn, fakekdc.WebOptions{
+			handler := fakeweb.New(realm, spn, fakeweb.Options{
 				Next: parrot, Bindings: fakekdc.BindingsRequired,
-				QuirksFor: func(*http.Request) *fakekdc.Quirks {
+				QuirksFor: func(*http.Request) *fakeweb.Quirks {
 					if !hangUp.CompareAndSwap(true, false) {
 						return nil
 					}
-					return &fakekdc.Quirks{Before: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+					return &fakeweb.Quirks{Before: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 						panic(http.ErrAbortHandler)
 					})}
 				},
 			})
-			servers := []*fakekdc.Server{
-				realm.Serve(handler, fakekdc.ServerOptions{TLS: true}),
-				realm.Serve(handler, fakekdc.ServerOptions{TLS: true, Signature: x509.SHA384WithRSA}),
+			servers := []*fakeweb.Server{
+				fakeweb.Serve(realm, handler, fakeweb.ServerOptions{TLS: true}),
+				fakeweb.Serve(realm, handler, fakeweb.ServerOptions{TLS: true, Signature: x509.SHA384WithRSA}),
 			}
 			var conns meter
 			var turn atomic.Int64

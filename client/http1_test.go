@@ -19,6 +19,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 )
@@ -34,21 +35,21 @@ var parrot = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 
 // An h2 is a service over TLS and a client that would rather speak HTTP/2.
 type h2 struct {
-	handler   *fakekdc.Handler
-	server    *fakekdc.Server
+	handler   *fakeweb.Handler
+	server    *fakeweb.Server
 	client    *http.Client
 	conns     *meter
 	fallbacks *[]middleware.FallbackEvent
 	ctx       context.Context
 }
 
-func startH2(t *testing.T, realm *fakekdc.Realm, web fakekdc.WebOptions, so fakekdc.ServerOptions, changes ...change) *h2 {
+func startH2(t *testing.T, realm *fakekdc.Realm, web fakeweb.Options, so fakeweb.ServerOptions, changes ...change) *h2 {
 	t.Helper()
 	web.Next = parrot
 	web.Bindings = fakekdc.BindingsRequired
 	so.TLS, so.HTTP2 = true, true
-	h := &h2{handler: realm.Handler(spn, web), conns: new(meter), fallbacks: new([]middleware.FallbackEvent)}
-	h.server = realm.Serve(h.handler, so)
+	h := &h2{handler: fakeweb.New(realm, spn, web), conns: new(meter), fallbacks: new([]middleware.FallbackEvent)}
+	h.server = fakeweb.Serve(realm, h.handler, so)
 	o := kinit(t, realm)
 	tr := h.conns.on(h.server.Transport())
 	tr.ExpectContinueTimeout = time.Minute
@@ -97,7 +98,7 @@ func put(t *testing.T, url string, body io.Reader) *http.Request {
 
 // A server that takes tokens over HTTP/2 gets them over it, on one connection.
 func TestHTTP2(t *testing.T) {
-	h := startH2(t, start(t), fakekdc.WebOptions{}, fakekdc.ServerOptions{})
+	h := startH2(t, start(t), fakeweb.Options{}, fakeweb.ServerOptions{})
 	for range 2 {
 		status, body, err := h.call(t, put(t, h.server.URL(), strings.NewReader("data")))
 		if status != 200 || body != "HTTP/2.0 data" || err != nil {
@@ -157,8 +158,8 @@ func TestHTTP11Required(t *testing.T) {
 			if tc.change != nil {
 				changes = append(changes, tc.change)
 			}
-			h := startH2(t, realm, fakekdc.WebOptions{Quirks: fakekdc.Quirks{EarlyChallenge: strings.Contains(name, "Expect")}},
-				fakekdc.ServerOptions{HTTP11Required: true}, changes...)
+			h := startH2(t, realm, fakeweb.Options{Quirks: fakeweb.Quirks{EarlyChallenge: strings.Contains(name, "Expect")}},
+				fakeweb.ServerOptions{HTTP11Required: true}, changes...)
 			for i := range 2 {
 				want := "HTTP/1.1 "
 				var r *http.Request
@@ -200,11 +201,11 @@ func TestHTTP11Required(t *testing.T) {
 // remembered where that helped.
 func TestRefusesHTTP2(t *testing.T) {
 	realm := start(t)
-	refuse := func(over ...int) func(*http.Request) *fakekdc.Quirks {
-		return func(r *http.Request) *fakekdc.Quirks {
+	refuse := func(over ...int) func(*http.Request) *fakeweb.Quirks {
+		return func(r *http.Request) *fakeweb.Quirks {
 			for _, major := range over {
 				if r.ProtoMajor == major {
-					return &fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectPlain}
+					return &fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectPlain}
 				}
 			}
 			return nil
@@ -223,7 +224,7 @@ func TestRefusesHTTP2(t *testing.T) {
 		"preemptive":       {[]int{2}, []change{force}, 200, []string{"2 token", "2 token", "1 token"}, []string{"1 token"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := startH2(t, realm, fakekdc.WebOptions{QuirksFor: refuse(tc.refuse...)}, fakekdc.ServerOptions{}, tc.changes...)
+			h := startH2(t, realm, fakeweb.Options{QuirksFor: refuse(tc.refuse...)}, fakeweb.ServerOptions{}, tc.changes...)
 			for i, want := range [][]string{tc.first, tc.then} {
 				status, body, err := h.call(t, put(t, h.server.URL(), strings.NewReader("data")))
 				if status != tc.status || status == 200 && body != "HTTP/1.1 data" || err != nil {
@@ -246,7 +247,7 @@ func TestRefusesHTTP2(t *testing.T) {
 // Calls that learn of it at once.
 func TestHTTP11RequiredParallel(t *testing.T) {
 	realm := start(t)
-	server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{Next: parrot}), fakekdc.ServerOptions{TLS: true, HTTP2: true, HTTP11Required: true})
+	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{Next: parrot}), fakeweb.ServerOptions{TLS: true, HTTP2: true, HTTP11Required: true})
 	o := kinit(t, realm)
 	o.Transport = server.Transport()
 	c := newClient(t, o)
@@ -266,7 +267,7 @@ func TestHTTP11RequiredParallel(t *testing.T) {
 // Transports that do not choose the protocol by themselves are used as they are.
 func TestNoFallback(t *testing.T) {
 	realm := start(t)
-	server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{Next: parrot}), fakekdc.ServerOptions{TLS: true, HTTP2: true, HTTP11Required: true})
+	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{Next: parrot}), fakeweb.ServerOptions{TLS: true, HTTP2: true, HTTP11Required: true})
 	for name, tc := range map[string]struct {
 		change func(*http.Transport)
 		want   string // of the error; empty for none
@@ -307,7 +308,7 @@ func TestNoFallback(t *testing.T) {
 // A server that gives up the whole connection to be asked over HTTP/1.1.
 func TestGoAway(t *testing.T) {
 	realm := start(t)
-	server := httptest.NewUnstartedServer(realm.Handler(spn, fakekdc.WebOptions{Next: parrot, Bindings: fakekdc.BindingsOff}))
+	server := httptest.NewUnstartedServer(fakeweb.New(realm, spn, fakeweb.Options{Next: parrot, Bindings: fakekdc.BindingsOff}))
 	server.TLS = &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
 	server.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){
 		"h2": func(_ *http.Server, c *tls.Conn, _ http.Handler) {
@@ -374,7 +375,7 @@ func TestStaleTicket(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			tr := l.try(t, fakekdc.WebOptions{}, tc.changes...)
+			tr := l.try(t, fakeweb.Options{}, tc.changes...)
 			tr.ok()
 			tr.requests(tc.requests...)
 			if n := realm.Count(fakekdc.TGS); n != tc.tgs {
@@ -398,7 +399,7 @@ func TestStaleForEver(t *testing.T) {
 	for _, code := range []int32{31, 32, 41, 44} {
 		realm := start(t)
 		l := &lab{realm: realm, cache: kinit(t, realm, spn).CCache}
-		tr := l.try(t, quirk(fakekdc.Quirks{Reject: true, RejectCode: code}))
+		tr := l.try(t, quirk(fakeweb.Quirks{Reject: true, RejectCode: code}))
 		for i := range 5 {
 			if a := tr.get(200); a.err != nil || a.status != 401 {
 				t.Errorf("code %d: %+v", code, a)
@@ -420,7 +421,7 @@ func TestStaleForEver(t *testing.T) {
 // of one: the next request is signed anew, whole, on the same connection, and
 // that is all.
 func TestSessionEnds(t *testing.T) {
-	over := &fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	over := &fakeweb.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(http.StatusUnauthorized)
 	})}
@@ -442,7 +443,7 @@ func TestSessionEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ends := 0
-			web := fakekdc.WebOptions{Next: parrot, ConnectionBound: true, QuirksFor: func(*http.Request) *fakekdc.Quirks {
+			web := fakeweb.Options{Next: parrot, ConnectionBound: true, QuirksFor: func(*http.Request) *fakeweb.Quirks {
 				if ends > 0 {
 					ends--
 					return over

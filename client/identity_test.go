@@ -15,6 +15,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
 )
@@ -40,7 +41,7 @@ func users(t *testing.T, names ...string) (*fakekdc.Realm, map[string]client.Opt
 
 // owners returns whose requests came over each connection, those without an
 // identity included.
-func owners(h *fakekdc.Handler) map[int][]string {
+func owners(h *fakeweb.Handler) map[int][]string {
 	out := map[int][]string{}
 	for _, r := range h.Requests() {
 		name, _, _ := strings.Cut(r.Caller.Name, "@")
@@ -55,14 +56,14 @@ func owners(h *fakekdc.Handler) map[int][]string {
 // same transport, and a server that authenticates connections would take the one
 // for the other.
 func TestIdentitiesShareNoConnection(t *testing.T) {
-	for name, so := range map[string]fakekdc.ServerOptions{
+	for name, so := range map[string]fakeweb.ServerOptions{
 		"HTTP/1.1": {}, "TLS": {TLS: true}, "HTTP/2": {TLS: true, HTTP2: true},
 	} {
 		for _, at := range []preemptive.Policy{nil, preemptive.Always(), preemptive.Learned()} {
 			t.Run(fmt.Sprintf("%s, %T", name, at), func(t *testing.T) {
 				realm, all := users(t, "alice", "bob", "carol")
-				h := realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: echo})
-				server := realm.Serve(h, so)
+				h := fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, Next: echo})
+				server := fakeweb.Serve(realm, h, so)
 				var conns meter
 				shared := conns.on(server.Transport())
 				defer shared.CloseIdleConnections()
@@ -113,8 +114,8 @@ func TestIdentitiesShareNoConnection(t *testing.T) {
 // own requests over the transport that it handed in.
 func TestClientsShareNoConnection(t *testing.T) {
 	realm, all := users(t, "alice")
-	h := realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true})
-	server := realm.Serve(h, serverOptions())
+	h := fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true})
+	server := fakeweb.Serve(realm, h, serverOptions())
 	shared := server.Transport()
 	defer shared.CloseIdleConnections()
 	o := all["alice"]
@@ -154,7 +155,7 @@ func TestClientsShareNoConnection(t *testing.T) {
 // and the other way round.
 func TestTransportIsTheCallersOwn(t *testing.T) {
 	realm, all := users(t, "alice")
-	server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{}), serverOptions())
+	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{}), serverOptions())
 	own := server.Transport()
 	defer own.CloseIdleConnections()
 	o := all["alice"]
@@ -175,8 +176,8 @@ func TestTransportIsTheCallersOwn(t *testing.T) {
 // The process's transport serves as a model, and stays as it was.
 func TestDefaultTransportIsCloned(t *testing.T) {
 	realm, all := users(t, "alice", "bob")
-	h := realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: echo})
-	server := realm.Serve(h, serverOptions())
+	h := fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, Next: echo})
+	server := fakeweb.Serve(realm, h, serverOptions())
 	model, isTransport := http.DefaultTransport.(*http.Transport)
 	if !isTransport {
 		t.Fatalf("the default transport is a %T", http.DefaultTransport)
@@ -210,12 +211,12 @@ func TestDefaultTransportIsCloned(t *testing.T) {
 // A cookie is kept where the caller says, and nowhere else.
 func TestCookiesAreTheCallers(t *testing.T) {
 	realm, all := users(t, "alice", "bob")
-	h := realm.Handler(spn, fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller, _ := fakekdc.CallerOf(r.Context())
+	h := fakeweb.New(realm, spn, fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, _ := fakeweb.CallerOf(r.Context())
 		http.SetCookie(w, &http.Cookie{Name: "session", Value: caller.Name})
 		io.WriteString(w, r.Header.Get("Cookie"))
 	})})
-	server := realm.Serve(h, serverOptions())
+	server := fakeweb.Serve(realm, h, serverOptions())
 	jar := func() http.CookieJar {
 		j, err := cookiejar.New(nil)
 		if err != nil {
@@ -248,7 +249,7 @@ func TestCookiesAreTheCallers(t *testing.T) {
 		}
 	}
 	// Who does not prove itself plants none.
-	evil := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{Quirks: fakekdc.Quirks{Before: page(500)}}), serverOptions())
+	evil := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{Quirks: fakeweb.Quirks{Before: page(500)}}), serverOptions())
 	o := all["alice"]
 	c := newClient(t, o)
 	c.Jar = jar()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
@@ -19,8 +20,8 @@ import (
 // of the first, from many callers at once.
 func TestOneConnection(t *testing.T) {
 	realm := start(t)
-	h := realm.Handler(spn, fakekdc.WebOptions{Quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}})
-	server := realm.Serve(h, fakekdc.ServerOptions{TLS: true, HTTP2: true})
+	h := fakeweb.New(realm, spn, fakeweb.Options{Quirks: fakeweb.Quirks{ExtraLeg: fakeweb.LegMIC}})
+	server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{TLS: true, HTTP2: true})
 	o := kinit(t, realm, spn)
 	o.Transport, o.OneConnection = server.Transport(), true
 	c := newClient(t, o)
@@ -40,7 +41,7 @@ func TestOneConnection(t *testing.T) {
 
 func TestOneConnectionWaitsNoLongerThanItsContext(t *testing.T) {
 	realm := start(t)
-	server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{}), fakeweb.ServerOptions{})
 	o := kinit(t, realm, spn)
 	o.OneConnection = true
 	c := newClient(t, o)
@@ -79,11 +80,11 @@ func TestOneConnectionOfAnotherTransport(t *testing.T) {
 // TestRequiredBindingsAtOnce: the first request on each connection is bound to it,
 // without a challenge.
 func TestRequiredBindingsAtOnce(t *testing.T) {
-	for name, options := range map[string]fakekdc.ServerOptions{"HTTP/1.1": {TLS: true}, "HTTP/2": {TLS: true, HTTP2: true}} {
+	for name, options := range map[string]fakeweb.ServerOptions{"HTTP/1.1": {TLS: true}, "HTTP/2": {TLS: true, HTTP2: true}} {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t)
-			h := realm.Handler(spn, fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired})
-			server := realm.Serve(h, options)
+			h := fakeweb.New(realm, spn, fakeweb.Options{Bindings: fakekdc.BindingsRequired})
+			server := fakeweb.Serve(realm, h, options)
 			o := kinit(t, realm, spn)
 			o.Transport, o.Bindings, o.Preemptive = server.Transport(), kerberos.BindingsRequired, preemptive.Always()
 			c := newClient(t, o)

@@ -22,6 +22,7 @@ import (
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/logging"
@@ -32,8 +33,8 @@ import (
 
 // A service is one behaviour of the fake, and what is known about it.
 type service struct {
-	web      fakekdc.WebOptions
-	server   fakekdc.ServerOptions
+	web      fakeweb.Options
+	server   fakeweb.ServerOptions
 	facts    facts
 	statuses []int // nil: 200 and 404
 	upload   int   // bytes of a request body
@@ -47,107 +48,107 @@ func services() map[string]service {
 		"good": {statuses: everyStatus},
 
 		"redirect in front of it": {
-			web:      fakekdc.WebOptions{Quirks: fakekdc.Quirks{Before: page(302)}},
+			web:      fakeweb.Options{Quirks: fakeweb.Quirks{Before: page(302)}},
 			facts:    facts{open: true, location: true, status: 302},
 			statuses: []int{302},
 		},
 		"error page in front of it": {
-			web:      fakekdc.WebOptions{Quirks: fakekdc.Quirks{Before: page(500)}},
+			web:      fakeweb.Options{Quirks: fakeweb.Quirks{Before: page(500)}},
 			facts:    facts{open: true, status: 500},
 			statuses: []int{500},
 		},
 		"page in front of it": {
-			web:      fakekdc.WebOptions{Quirks: fakekdc.Quirks{Before: page(200)}},
+			web:      fakeweb.Options{Quirks: fakeweb.Quirks{Before: page(200)}},
 			facts:    facts{open: true, status: 200},
 			statuses: []int{200},
 		},
 
-		"challenge is not base64":   {web: challengeWith(fakekdc.BrokenChallenge()...), facts: facts{challenge: unusable}},
-		"challenge of 64 KiB":       {web: challengeWith(fakekdc.HugeChallenge(64 << 10)...)},
-		"challenge of 66 KiB":       {web: challengeWith(fakekdc.HugeChallenge(67 << 10 * 4 / 3)...), facts: facts{challenge: unusable}},
+		"challenge is not base64":   {web: challengeWith(fakeweb.BrokenChallenge()...), facts: facts{challenge: unusable}},
+		"challenge of 64 KiB":       {web: challengeWith(fakeweb.HugeChallenge(64 << 10)...)},
+		"challenge of 66 KiB":       {web: challengeWith(fakeweb.HugeChallenge(67 << 10 * 4 / 3)...), facts: facts{challenge: unusable}},
 		"challenge of others":       {web: challengeWith(`Basic realm="x"`, "NTLM"), facts: facts{challenge: unrelated}},
 		"challenge with a decoy":    {web: challengeWith(`Basic realm="a, Negotiate b"`), facts: facts{challenge: unrelated}},
 		"challenge without a name":  {web: challengeWith(`, ,`, ``), facts: facts{challenge: unrelated}},
-		"long body of a challenge":  {web: quirk(fakekdc.Quirks{ChallengeBody: 1 << 20}), facts: facts{costly: true}},
-		"short body of a challenge": {web: quirk(fakekdc.Quirks{ChallengeBody: 100 << 10}), upload: 10 << 10},
-		"early challenge":           {web: quirk(fakekdc.Quirks{EarlyChallenge: true}), facts: facts{costly: true}, upload: 32 << 10},
+		"long body of a challenge":  {web: quirk(fakeweb.Quirks{ChallengeBody: 1 << 20}), facts: facts{costly: true}},
+		"short body of a challenge": {web: quirk(fakeweb.Quirks{ChallengeBody: 100 << 10}), upload: 10 << 10},
+		"early challenge":           {web: quirk(fakeweb.Quirks{EarlyChallenge: true}), facts: facts{costly: true}, upload: 32 << 10},
 
-		"hangs up":            {web: quirk(fakekdc.Quirks{Hangup: true}), facts: facts{hangup: true}},
-		"another leg, MIC":    {web: quirk(fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}), facts: facts{legs: oneMore}, statuses: everyStatus, upload: 10},
-		"another leg":         {web: quirk(fakekdc.Quirks{ExtraLeg: fakekdc.LegIncomplete}), facts: facts{legs: oneMore}, statuses: everyStatus},
-		"token wanted again":  {web: quirk(fakekdc.Quirks{ExtraLeg: fakekdc.LegAgain}), facts: facts{legs: startOver}},
-		"legs without an end": {web: quirk(fakekdc.Quirks{ExtraLeg: fakekdc.LegForever}), facts: facts{refuses: refusesTwoLegs}},
+		"hangs up":            {web: quirk(fakeweb.Quirks{Hangup: true}), facts: facts{hangup: true}},
+		"another leg, MIC":    {web: quirk(fakeweb.Quirks{ExtraLeg: fakeweb.LegMIC}), facts: facts{legs: oneMore}, statuses: everyStatus, upload: 10},
+		"another leg":         {web: quirk(fakeweb.Quirks{ExtraLeg: fakeweb.LegIncomplete}), facts: facts{legs: oneMore}, statuses: everyStatus},
+		"token wanted again":  {web: quirk(fakeweb.Quirks{ExtraLeg: fakeweb.LegAgain}), facts: facts{legs: startOver}},
+		"legs without an end": {web: quirk(fakeweb.Quirks{ExtraLeg: fakeweb.LegForever}), facts: facts{refuses: refusesTwoLegs}},
 
-		"raw":             {web: quirk(fakekdc.Quirks{Raw: true}), statuses: everyStatus},
-		"no state":        {web: quirk(fakekdc.Quirks{NoState: true}), statuses: everyStatus},
-		"Microsoft's OID": {web: quirk(fakekdc.Quirks{MicrosoftOID: true}), statuses: everyStatus},
-		"no subkey":       {web: quirk(fakekdc.Quirks{NoSubkey: true}), statuses: everyStatus},
+		"raw":             {web: quirk(fakeweb.Quirks{Raw: true}), statuses: everyStatus},
+		"no state":        {web: quirk(fakeweb.Quirks{NoState: true}), statuses: everyStatus},
+		"Microsoft's OID": {web: quirk(fakeweb.Quirks{MicrosoftOID: true}), statuses: everyStatus},
+		"no subkey":       {web: quirk(fakeweb.Quirks{NoSubkey: true}), statuses: everyStatus},
 
-		"bound":             {web: fakekdc.WebOptions{ConnectionBound: true}, facts: facts{bound: true}, statuses: everyStatus, calls: 3},
-		"bound and says so": {web: fakekdc.WebOptions{ConnectionBound: true, SignalPersistent: true}, facts: facts{bound: true}, calls: 3},
+		"bound":             {web: fakeweb.Options{ConnectionBound: true}, facts: facts{bound: true}, statuses: everyStatus, calls: 3},
+		"bound and says so": {web: fakeweb.Options{ConnectionBound: true, SignalPersistent: true}, facts: facts{bound: true}, calls: 3},
 		"many calls":        {calls: 3},
 
-		"scheme Kerberos": {web: fakekdc.WebOptions{Schemes: []string{"Kerberos"}}, facts: facts{kerberos: true}, statuses: everyStatus},
-		"both schemes":    {web: fakekdc.WebOptions{Schemes: []string{"Kerberos", "Negotiate"}}},
-		"proxy":           {web: fakekdc.WebOptions{Proxy: true}, facts: facts{proxy: true, costly: true}, statuses: everyStatus, upload: 10},
-		"trusted proxy":   {web: fakekdc.WebOptions{Proxy: true}, facts: facts{proxy: true, costly: true, trusted: true}, statuses: everyStatus, upload: 10},
+		"scheme Kerberos": {web: fakeweb.Options{Schemes: []string{"Kerberos"}}, facts: facts{kerberos: true}, statuses: everyStatus},
+		"both schemes":    {web: fakeweb.Options{Schemes: []string{"Kerberos", "Negotiate"}}},
+		"proxy":           {web: fakeweb.Options{Proxy: true}, facts: facts{proxy: true, costly: true}, statuses: everyStatus, upload: 10},
+		"trusted proxy":   {web: fakeweb.Options{Proxy: true}, facts: facts{proxy: true, costly: true, trusted: true}, statuses: everyStatus, upload: 10},
 
-		"TLS":         {web: fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired}, server: fakekdc.ServerOptions{TLS: true}, facts: facts{tls: true}, statuses: everyStatus},
-		"HTTP/2":      {web: fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired}, server: fakekdc.ServerOptions{TLS: true, HTTP2: true}, facts: facts{tls: true}, calls: 2},
-		"TLS, upload": {web: fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired}, server: fakekdc.ServerOptions{TLS: true}, facts: facts{tls: true}, upload: 100 << 10},
+		"TLS":         {web: fakeweb.Options{Bindings: fakekdc.BindingsRequired}, server: fakeweb.ServerOptions{TLS: true}, facts: facts{tls: true}, statuses: everyStatus},
+		"HTTP/2":      {web: fakeweb.Options{Bindings: fakekdc.BindingsRequired}, server: fakeweb.ServerOptions{TLS: true, HTTP2: true}, facts: facts{tls: true}, calls: 2},
+		"TLS, upload": {web: fakeweb.Options{Bindings: fakekdc.BindingsRequired}, server: fakeweb.ServerOptions{TLS: true}, facts: facts{tls: true}, upload: 100 << 10},
 	}
-	for name, lines := range fakekdc.Challenges() {
+	for name, lines := range fakeweb.Challenges() {
 		all["challenge, "+name] = service{web: challengeWith(lines...), statuses: []int{200}}
 	}
-	for name, r := range map[string]fakekdc.Rejection{
-		"KRB-ERROR": fakekdc.RejectKRBError, "nothing new": fakekdc.RejectPlain, "a state": fakekdc.RejectState,
-		"NTLM": fakekdc.RejectNTLM, "no challenge": fakekdc.RejectNothing,
+	for name, r := range map[string]fakeweb.Rejection{
+		"KRB-ERROR": fakeweb.RejectKRBError, "nothing new": fakeweb.RejectPlain, "a state": fakeweb.RejectState,
+		"NTLM": fakeweb.RejectNTLM, "no challenge": fakeweb.RejectNothing,
 	} {
 		f := facts{refuses: refusesWith}
-		if r == fakekdc.RejectNothing {
+		if r == fakeweb.RejectNothing {
 			f.refuses = refusesSilent
 		}
-		all["rejects with "+name] = service{web: quirk(fakekdc.Quirks{Reject: true, Rejection: r}), facts: f, statuses: []int{200}}
+		all["rejects with "+name] = service{web: quirk(fakeweb.Quirks{Reject: true, Rejection: r}), facts: f, statuses: []int{200}}
 	}
 	for name, tc := range map[string]struct {
-		token fakekdc.Token
+		token fakeweb.Proof
 		proof proof
 	}{
-		"genuine":    {fakekdc.TokenGenuine, proof{}},
-		"none":       {fakekdc.TokenNone, proof{none: true}},
-		"state":      {fakekdc.TokenState, proof{hollow: true}},
-		"forged":     {fakekdc.TokenForged, proof{reason: middleware.ReasonWrongKey}},
-		"foreign":    {fakekdc.TokenForeign, proof{reason: middleware.ReasonWrongKey}},
-		"replayed":   {fakekdc.TokenReplayed, proof{reason: middleware.ReasonWrongTime}},
-		"KRB-ERROR":  {fakekdc.TokenKRBError, proof{reason: middleware.ReasonKRBError, code: 41}},
-		"reject":     {fakekdc.TokenReject, proof{reason: middleware.ReasonRefused}},
-		"NTLM":       {fakekdc.TokenNTLM, proof{reason: middleware.ReasonWrongMechanism}},
-		"garbage":    {fakekdc.TokenGarbage, proof{reason: middleware.ReasonMalformed}},
-		"not base64": {fakekdc.TokenNotBase64, proof{reason: middleware.ReasonMalformed}},
-		"empty":      {fakekdc.TokenEmpty, proof{none: true}},
+		"genuine":    {fakeweb.ProofGenuine, proof{}},
+		"none":       {fakeweb.ProofNone, proof{none: true}},
+		"state":      {fakeweb.ProofState, proof{hollow: true}},
+		"forged":     {fakeweb.ProofForged, proof{reason: middleware.ReasonWrongKey}},
+		"foreign":    {fakeweb.ProofForeign, proof{reason: middleware.ReasonWrongKey}},
+		"replayed":   {fakeweb.ProofReplayed, proof{reason: middleware.ReasonWrongTime}},
+		"KRB-ERROR":  {fakeweb.ProofKRBError, proof{reason: middleware.ReasonKRBError, code: 41}},
+		"reject":     {fakeweb.ProofReject, proof{reason: middleware.ReasonRefused}},
+		"NTLM":       {fakeweb.ProofNTLM, proof{reason: middleware.ReasonWrongMechanism}},
+		"garbage":    {fakeweb.ProofGarbage, proof{reason: middleware.ReasonMalformed}},
+		"not base64": {fakeweb.ProofNotBase64, proof{reason: middleware.ReasonMalformed}},
+		"empty":      {fakeweb.ProofEmpty, proof{none: true}},
 	} {
-		q := fakekdc.Quirks{Token: tc.token}
+		q := fakeweb.Quirks{Proof: tc.token}
 		all["token "+name] = service{web: quirk(q), facts: facts{proof: tc.proof}, statuses: everyStatus}
-		q.TokenOn = fakekdc.OnErrors
-		all["token "+name+" on errors"] = service{web: quirk(q), facts: facts{proof: tc.proof, proofOn: fakekdc.OnErrors}}
-		q.TokenOn = fakekdc.OnSuccess
-		all["token "+name+" on success"] = service{web: quirk(q), facts: facts{proof: tc.proof, proofOn: fakekdc.OnSuccess}}
+		q.ProofOn = fakeweb.OnErrors
+		all["token "+name+" on errors"] = service{web: quirk(q), facts: facts{proof: tc.proof, proofOn: fakeweb.OnErrors}}
+		q.ProofOn = fakeweb.OnSuccess
+		all["token "+name+" on success"] = service{web: quirk(q), facts: facts{proof: tc.proof, proofOn: fakeweb.OnSuccess}}
 	}
 	all["raw, forged"] = service{
-		web:   quirk(fakekdc.Quirks{Raw: true, Token: fakekdc.TokenForged}),
+		web:   quirk(fakeweb.Quirks{Raw: true, Proof: fakeweb.ProofForged}),
 		facts: facts{proof: proof{reason: middleware.ReasonWrongKey}},
 	}
 	all["raw, KRB-ERROR"] = service{
-		web:   quirk(fakekdc.Quirks{Raw: true, Token: fakekdc.TokenKRBError}),
+		web:   quirk(fakeweb.Quirks{Raw: true, Proof: fakeweb.ProofKRBError}),
 		facts: facts{proof: proof{reason: middleware.ReasonKRBError, code: 41}},
 	}
 	return all
 }
 
-func quirk(q fakekdc.Quirks) fakekdc.WebOptions { return fakekdc.WebOptions{Quirks: q} }
+func quirk(q fakeweb.Quirks) fakeweb.Options { return fakeweb.Options{Quirks: q} }
 
-func challengeWith(lines ...string) fakekdc.WebOptions {
-	return quirk(fakekdc.Quirks{Challenge: lines})
+func challengeWith(lines ...string) fakeweb.Options {
+	return quirk(fakeweb.Quirks{Challenge: lines})
 }
 
 // page is what a service has behind its authentication, or in front of it. It
@@ -226,7 +227,7 @@ type matrix struct {
 // service runs all subsets, modes and statuses against one service.
 func (m *matrix) service(t *testing.T, s service) {
 	var all sync.Map // combinations by the first part of the path
-	server := m.realm.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := fakeweb.Serve(m.realm, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := all.Load(strings.Split(r.URL.Path, "/")[1])
 		if !ok {
 			http.NotFound(w, r)
@@ -250,7 +251,7 @@ func (m *matrix) service(t *testing.T, s service) {
 				name := strconv.Itoa(number)
 				for tries := 3; ; {
 					tries--
-					c := &combination{m: m, s: s, sub: sub, mode: mode, status: status, handler: m.realm.Handler(spn, s.web),
+					c := &combination{m: m, s: s, sub: sub, mode: mode, status: status, handler: fakeweb.New(m.realm, spn, s.web),
 						url: fmt.Sprintf("%s/%s/%d", server.URL(), name, status)}
 					all.Store(name, c)
 					diff, late := c.run(t, server)
@@ -275,7 +276,7 @@ type combination struct {
 	sub     subset
 	mode    mutual.Mode
 	status  int
-	handler *fakekdc.Handler
+	handler *fakeweb.Handler
 	url     string
 
 	contexts atomic.Int64
@@ -298,7 +299,7 @@ func (c *combination) serve(w http.ResponseWriter, r *http.Request) {
 // than by the oracle. That may not be the stages' doing: net/http gives a connection up
 // of which it has not heard within 50 ms that the request was written, as on a machine
 // that is busy with other things. Whatever stages do they do again.
-func (c *combination) run(t *testing.T, server *fakekdc.Server) (diff string, late bool) {
+func (c *combination) run(t *testing.T, server *fakeweb.Server) (diff string, late bool) {
 	var conns meter
 	tr := conns.on(server.Transport())
 	if c.s.facts.proxy {
@@ -512,7 +513,7 @@ func TestOracle(t *testing.T) {
 	if none.Err != "" || none.Verified || none.Body != "empty" || none.Planted {
 		t.Errorf("unverified 500: %+v", none)
 	}
-	if _, err := base64.StdEncoding.DecodeString(fakekdc.BrokenChallenge()[0]); err == nil {
+	if _, err := base64.StdEncoding.DecodeString(fakeweb.BrokenChallenge()[0]); err == nil {
 		t.Error("the broken challenge is base64")
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -25,8 +25,8 @@ import (
 // that was made before, signed as ever.
 func TestOneTokenOverHTTPS(t *testing.T) {
 	realm := start(t)
-	handler := realm.Handler(spn, fakekdc.WebOptions{})
-	server := realm.Serve(handler, fakekdc.ServerOptions{TLS: true})
+	handler := fakeweb.New(realm, spn, fakeweb.Options{})
+	server := fakeweb.Serve(realm, handler, fakeweb.ServerOptions{TLS: true})
 	copying := kerbchain.Adapt(func(rt http.RoundTripper) http.RoundTripper {
 		return kerbchain.Next(func(r *http.Request) (*http.Response, error) { return rt.RoundTrip(r.Clone(r.Context())) })
 	})
@@ -109,16 +109,16 @@ func TestOneTokenOverHTTPS(t *testing.T) {
 // A refusal, which another stage answers, says nothing of the transport.
 func TestOneTokenAfterRefusal(t *testing.T) {
 	realm := start(t)
-	handler := realm.Handler(spn, fakekdc.WebOptions{})
+	handler := fakeweb.New(realm, spn, fakeweb.Options{})
 	var refuse atomic.Bool
-	server := realm.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := fakeweb.Serve(realm, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if refuse.Swap(false) {
 			w.Header().Set("WWW-Authenticate", "Negotiate")
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
 		handler.ServeHTTP(w, r)
-	}), fakekdc.ServerOptions{TLS: true})
+	}), fakeweb.ServerOptions{TLS: true})
 	o := kinit(t, realm, spn)
 	o.Preemptive, o.Transport = preemptive.Always(), server.Transport()
 	c := newClient(t, o)
@@ -143,9 +143,9 @@ func TestOneTokenAfterRefusal(t *testing.T) {
 // Which token was too large is told, too, of one that was made on the connection.
 func TestOneTokenTooLarge(t *testing.T) {
 	realm := start(t)
-	server := realm.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := fakeweb.Serve(realm, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusRequestHeaderFieldsTooLarge)
-	}), fakekdc.ServerOptions{TLS: true})
+	}), fakeweb.ServerOptions{TLS: true})
 	o := kinit(t, realm, spn)
 	o.Preemptive, o.Mutual, o.Transport = preemptive.Always(), mutual.Optional, server.Transport()
 	var sent, refused int

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -104,8 +105,8 @@ type source struct{ kerberos.TicketSource }
 // The environment's credentials are those of MIT: a cache, else a client keytab.
 func TestEnvironment(t *testing.T) {
 	realm := start(t)
-	h := realm.Handler(spn, fromPage())
-	server := realm.Serve(h, serverOptions())
+	h := fakeweb.New(realm, spn, fromPage())
+	server := fakeweb.Serve(realm, h, serverOptions())
 	cache := write(t, "krb5cc", realm.CCache("alice"))
 	keytab := write(t, "keytab", realm.Keytab("alice"))
 	none := filepath.Join(t.TempDir(), "none")

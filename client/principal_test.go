@@ -18,6 +18,8 @@ import (
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -49,7 +51,7 @@ func (s *sightings) of(call string) []string {
 }
 
 func (s *sightings) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	caller, _ := fakekdc.CallerOf(r.Context())
+	caller, _ := fakeweb.CallerOf(r.Context())
 	_, _ = io.Copy(io.Discard, r.Body) // whoever sends it finds out
 	s.note(r.Header.Get("X-Call"), caller.Name)
 	fmt.Fprint(w, caller.Name)
@@ -83,7 +85,7 @@ func (m *meeting) initiator(t *testing.T) middleware.Initiator {
 // web starts a web service, and returns a transport to it.
 func (m *meeting) web(t *testing.T) *http.Transport {
 	t.Helper()
-	server := m.realm.Serve(m.realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: &m.seen}), fakekdc.ServerOptions{TLS: m.tls})
+	server := fakeweb.Serve(m.realm, fakeweb.New(m.realm, spn, fakeweb.Options{ConnectionBound: true, Next: &m.seen}), fakeweb.ServerOptions{TLS: m.tls})
 	m.url = server.URL()
 	return server.Transport()
 }
@@ -91,11 +93,11 @@ func (m *meeting) web(t *testing.T) *http.Transport {
 // winrm starts a WinRM endpoint.
 func (m *meeting) winrm(t *testing.T) *http.Transport {
 	t.Helper()
-	end := m.realm.WinRM(spn, fakekdc.WinRMOptions{Answer: func(c fakekdc.Caller, b []byte) (int, []byte) {
+	end := fakewinrm.New(m.realm, spn, fakewinrm.Options{Answer: func(c fakekdc.Caller, b []byte) (int, []byte) {
 		m.seen.note(string(b), c.Name)
 		return 200, []byte(c.Name)
 	}})
-	server := m.realm.Serve(end, fakekdc.ServerOptions{TLS: m.tls})
+	server := fakeweb.Serve(m.realm, end, fakeweb.ServerOptions{TLS: m.tls})
 	m.url, m.soap = server.URL()+"/wsman", true
 	return server.Transport()
 }
@@ -177,7 +179,7 @@ var ways = map[string]way{
 	"WinRM over foreign": {false, onWinRM(func(o *client.WinRMOptions) { o.Transport = hidden{o.Transport} })},
 	// The proxy is the one who knows connections.
 	"through a proxy": {false, func(t *testing.T, m *meeting) *http.Client {
-		at := m.realm.Serve(m.realm.Handler(spn, fakekdc.WebOptions{Proxy: true, ConnectionBound: true, Next: &m.seen}), fakekdc.ServerOptions{})
+		at := fakeweb.Serve(m.realm, fakeweb.New(m.realm, spn, fakeweb.Options{Proxy: true, ConnectionBound: true, Next: &m.seen}), fakeweb.ServerOptions{})
 		m.url = "http://origin.example/"
 		o := m.options(&http.Transport{})
 		o.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(at.URL()) }
@@ -299,7 +301,7 @@ func TestCallersOwnCredentialsAreApart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t, fakekdc.WithUser("bob", password))
 			var seen sightings
-			server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: &seen}), fakekdc.ServerOptions{})
+			server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, Next: &seen}), fakeweb.ServerOptions{})
 			o := bare(realm)
 			o.Krb5ConfText, o.Getenv = "", nil
 			o.Source, o.Mutual, o.Transport = clienttest.TicketSource(t, realm, "alice"), mutual.Optional, server.Transport()

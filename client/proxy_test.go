@@ -18,6 +18,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -28,18 +29,18 @@ import (
 // hops are a proxy and a server behind it, each of which authenticates.
 type hops struct {
 	realm  *fakekdc.Realm
-	proxy  *fakekdc.Proxy
-	web    *fakekdc.Handler
-	origin *fakekdc.Server
+	proxy  *fakeweb.Proxy
+	web    *fakeweb.Handler
+	origin *fakeweb.Server
 }
 
-func startHops(t *testing.T, proxyWeb, originWeb fakekdc.WebOptions, so fakekdc.ServerOptions) *hops {
+func startHops(t *testing.T, proxyWeb, originWeb fakeweb.Options, so fakeweb.ServerOptions) *hops {
 	t.Helper()
 	h := &hops{realm: start(t, fakekdc.WithService("HTTP/proxy.example"), fakekdc.WithService("HTTP/app.example"))}
-	h.proxy = h.realm.ServeProxy("HTTP/proxy.example", proxyWeb, fakekdc.ServerOptions{Host: "proxy.example"})
-	h.web = h.realm.Handler("HTTP/app.example", originWeb)
+	h.proxy = fakeweb.ServeProxy(h.realm, "HTTP/proxy.example", proxyWeb, fakeweb.ServerOptions{Host: "proxy.example"})
+	h.web = fakeweb.New(h.realm, "HTTP/app.example", originWeb)
 	so.Host = "app.example"
-	h.origin = h.realm.Serve(h.web, so)
+	h.origin = fakeweb.Serve(h.realm, h.web, so)
 	return h
 }
 
@@ -63,14 +64,14 @@ func (h *hops) statuses(t *testing.T) string {
 	return fmt.Sprint(h.proxy.Statuses(), h.web.Statuses())
 }
 
-var overEach = map[string]fakekdc.ServerOptions{
+var overEach = map[string]fakeweb.ServerOptions{
 	"http": {}, "https": {TLS: true}, "h2": {TLS: true, HTTP2: true},
 }
 
 // A proxy asks once, whatever connections follow, and a body goes once from then
 // on. Without connections that are kept each call cost it two transfers.
 func TestProxyAsksOnce(t *testing.T) {
-	h := startHops(t, fakekdc.WebOptions{}, fromPage(), fakekdc.ServerOptions{})
+	h := startHops(t, fakeweb.Options{}, fromPage(), fakeweb.ServerOptions{})
 	o := h.options(t)
 	o.Preemptive = preemptive.Always()
 	o.Transport.(*http.Transport).DisableKeepAlives = true
@@ -144,7 +145,7 @@ func TestBothHops(t *testing.T) {
 	} {
 		for kind, so := range overEach {
 			t.Run(name+" over "+kind, func(t *testing.T) {
-				h := startHops(t, fakekdc.WebOptions{}, fromPage(), so)
+				h := startHops(t, fakeweb.Options{}, fromPage(), so)
 				o := h.options(t)
 				tc.change(&o)
 				base := o.Transport.(*http.Transport)
@@ -208,7 +209,7 @@ func TestBothHopsParallel(t *testing.T) {
 	const calls = 30
 	for kind, so := range overEach {
 		t.Run(kind, func(t *testing.T) {
-			h := startHops(t, fakekdc.WebOptions{}, fromPage(), so)
+			h := startHops(t, fakeweb.Options{}, fromPage(), so)
 			o := h.options(t)
 			o.Preemptive = preemptive.Learned()
 			conns := new(meter)
@@ -256,13 +257,13 @@ func TestBothHopsParallel(t *testing.T) {
 // What a proxy proves counts for no server behind it, neither for the caller nor
 // in the log.
 func TestProxyIsNotTheServer(t *testing.T) {
-	h := startHops(t, fakekdc.WebOptions{}, fakekdc.WebOptions{Quirks: fakekdc.Quirks{
+	h := startHops(t, fakeweb.Options{}, fakeweb.Options{Quirks: fakeweb.Quirks{
 		Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			// A server that passes its proxy's token off as its own has none.
 			w.Header().Set("Proxy-Authenticate", "Negotiate oQcwBaADCgEA")
 			fmt.Fprint(w, "trust me")
 		}),
-	}}, fakekdc.ServerOptions{TLS: true})
+	}}, fakeweb.ServerOptions{TLS: true})
 	for name, m := range map[string]mutual.Mode{"required": mutual.Required, "optional": mutual.Optional, "disabled": mutual.Disabled} {
 		t.Run(name, func(t *testing.T) {
 			h.proxy.ResetRequests()
@@ -332,49 +333,49 @@ func TestProxyIsNotTheServer(t *testing.T) {
 // Refusals at the proxy, by options; the server hears of none.
 func TestTunnelOptions(t *testing.T) {
 	for name, tc := range map[string]struct {
-		web    fakekdc.WebOptions
+		web    fakeweb.Options
 		change func(*client.Options)
 		kind   error // nil where the call succeeds
 		want   []int // answers to CONNECT
 	}{
-		"a proof is not demanded": {quirk(fakekdc.Quirks{Token: fakekdc.TokenNone}), func(*client.Options) {}, nil, []int{407, 200}},
+		"a proof is not demanded": {quirk(fakeweb.Quirks{Proof: fakeweb.ProofNone}), func(*client.Options) {}, nil, []int{407, 200}},
 		"a proof is demanded": {
-			quirk(fakekdc.Quirks{Token: fakekdc.TokenNone}), func(o *client.Options) { o.Tunnel.Proof = tunnel.ProofRequired },
+			quirk(fakeweb.Quirks{Proof: fakeweb.ProofNone}), func(o *client.Options) { o.Tunnel.Proof = tunnel.ProofRequired },
 			middleware.ErrNotVerified, []int{200},
 		},
 		"a forged proof": {
-			quirk(fakekdc.Quirks{Token: fakekdc.TokenForged}), func(o *client.Options) { o.Mutual = mutual.Optional },
+			quirk(fakeweb.Quirks{Proof: fakeweb.ProofForged}), func(o *client.Options) { o.Mutual = mutual.Optional },
 			middleware.ErrNotVerified, []int{407, 200},
 		},
 		"a forged proof, not looked at": {
-			quirk(fakekdc.Quirks{Token: fakekdc.TokenForged}), func(o *client.Options) { o.Tunnel.Proof = tunnel.ProofDisabled }, nil, []int{407, 200},
+			quirk(fakeweb.Quirks{Proof: fakeweb.ProofForged}), func(o *client.Options) { o.Tunnel.Proof = tunnel.ProofDisabled }, nil, []int{407, 200},
 		},
 		"no proof is asked for": {
-			fakekdc.WebOptions{}, func(o *client.Options) { o.ForProxy = &kerberos.InitiatorOptions{NoMutual: true} }, nil, []int{407, 200},
+			fakeweb.Options{}, func(o *client.Options) { o.ForProxy = &kerberos.InitiatorOptions{NoMutual: true} }, nil, []int{407, 200},
 		},
 		"no proof is asked for, and demanded": {
-			fakekdc.WebOptions{}, func(o *client.Options) {
+			fakeweb.Options{}, func(o *client.Options) {
 				o.ForProxy, o.Tunnel.Proof = &kerberos.InitiatorOptions{NoMutual: true}, tunnel.ProofRequired
 			}, middleware.ErrNotVerified, []int{200},
 		},
-		"the server's list is not the proxy's": {fakekdc.WebOptions{}, func(o *client.Options) { o.AllowedHosts = []string{"app.example"} }, nil, []int{407, 200}},
+		"the server's list is not the proxy's": {fakeweb.Options{}, func(o *client.Options) { o.AllowedHosts = []string{"app.example"} }, nil, []int{407, 200}},
 		"the proxy's list": {
-			fakekdc.WebOptions{}, func(o *client.Options) {
+			fakeweb.Options{}, func(o *client.Options) {
 				o.ForProxy = &kerberos.InitiatorOptions{AllowedHosts: []string{"*.corp.example"}}
 			}, middleware.ErrNotAllowed, []int{407, 407},
 		},
 		"the proxy's name": {
-			fakekdc.WebOptions{}, func(o *client.Options) {
+			fakeweb.Options{}, func(o *client.Options) {
 				o.ForProxy = &kerberos.InitiatorOptions{HostOverride: "nowhere.example"}
 			}, middleware.ErrKDC, []int{407},
 		},
 		"credentials are delegated to the server alone": {
-			fakekdc.WebOptions{}, func(o *client.Options) { o.Delegation = kerberos.DelegationAlways }, nil, []int{407, 200},
+			fakeweb.Options{}, func(o *client.Options) { o.Delegation = kerberos.DelegationAlways }, nil, []int{407, 200},
 		},
-		"refused": {quirk(fakekdc.Quirks{Reject: true}), func(*client.Options) {}, tunnel.ErrTunnel, []int{407, 407}},
+		"refused": {quirk(fakeweb.Quirks{Reject: true}), func(*client.Options) {}, tunnel.ErrTunnel, []int{407, 407}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := startHops(t, tc.web, fromPage(), fakekdc.ServerOptions{TLS: true})
+			h := startHops(t, tc.web, fromPage(), fakeweb.ServerOptions{TLS: true})
 			o := h.options(t)
 			tc.change(&o)
 			status, _, err := get(t, newClient(t, o), h.origin.URL()+"/200")
@@ -406,16 +407,16 @@ func TestTunnelOptions(t *testing.T) {
 func TestRetryThroughProxy(t *testing.T) {
 	for name, tc := range map[string]struct {
 		busy   int32 // CONNECTs that a signed-in caller is refused with 503
-		quirks fakekdc.Quirks
+		quirks fakeweb.Quirks
 		change func(*client.Options)
 		want   []int
 		fails  error
 		wrong  int // passwords that the KDC saw
 	}{
 		"busy at first":      {busy: 2, want: []int{407, 503, 503, 200}},
-		"refused":            {quirks: fakekdc.Quirks{Reject: true}, want: []int{407, 407}, fails: tunnel.ErrTunnel},
-		"forged":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, want: []int{407, 200}, fails: middleware.ErrNotVerified},
-		"another leg wanted": {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}, want: []int{407, 407}, fails: tunnel.ErrTunnel},
+		"refused":            {quirks: fakeweb.Quirks{Reject: true}, want: []int{407, 407}, fails: tunnel.ErrTunnel},
+		"forged":             {quirks: fakeweb.Quirks{Proof: fakeweb.ProofForged}, want: []int{407, 200}, fails: middleware.ErrNotVerified},
+		"another leg wanted": {quirks: fakeweb.Quirks{ExtraLeg: fakeweb.LegMIC}, want: []int{407, 407}, fails: tunnel.ErrTunnel},
 		"a wrong password": {
 			change: func(o *client.Options) { o.CCache, o.Principal, o.Password = "", "alice", kerberos.NewSecret("wrong") },
 			want:   []int{407}, fails: middleware.ErrCredentials, wrong: 1,
@@ -423,14 +424,14 @@ func TestRetryThroughProxy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked atomic.Int32
-			forward := fakekdc.ForwardProxy()
-			h := startHops(t, fakekdc.WebOptions{Quirks: tc.quirks, Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			forward := fakeweb.ForwardProxy()
+			h := startHops(t, fakeweb.Options{Quirks: tc.quirks, Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if asked.Add(1) <= tc.busy {
 					http.Error(w, "busy", http.StatusServiceUnavailable)
 					return
 				}
 				forward.ServeHTTP(w, r)
-			})}, fromPage(), fakekdc.ServerOptions{TLS: true})
+			})}, fromPage(), fakeweb.ServerOptions{TLS: true})
 			o := h.options(t)
 			if tc.change != nil {
 				tc.change(&o)

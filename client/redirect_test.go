@@ -11,6 +11,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -30,7 +31,7 @@ func toLoopback() *http.Transport {
 
 // onePort dials each host, whatever its port, where the server of that name
 // listens, so that hosts share a port.
-func onePort(servers map[string]*fakekdc.Server) *http.Transport {
+func onePort(servers map[string]*fakeweb.Server) *http.Transport {
 	return &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
@@ -96,18 +97,18 @@ func TestStrangers(t *testing.T) {
 		},
 	} {
 		strangers := func(t *testing.T, onOnePort bool) {
-			b := realm.Serve(realm.Handler("HTTP/b.example", fakekdc.WebOptions{}), fakekdc.ServerOptions{Host: "b.example"})
+			b := fakeweb.Serve(realm, fakeweb.New(realm, "HTTP/b.example", fakeweb.Options{}), fakeweb.ServerOptions{Host: "b.example"})
 			to := b.URL()
 			if onOnePort {
 				to = "http://b.example:8080/"
 			}
-			ha := realm.Handler(tc.a, fakekdc.WebOptions{Next: http.RedirectHandler(to, http.StatusFound)})
-			a := realm.Serve(ha, fakekdc.ServerOptions{Host: "a.example"})
+			ha := fakeweb.New(realm, tc.a, fakeweb.Options{Next: http.RedirectHandler(to, http.StatusFound)})
+			a := fakeweb.Serve(realm, ha, fakeweb.ServerOptions{Host: "a.example"})
 			from := a.URL()
 			o := kinit(t, realm)
 			o.Mutual, o.Transport = mutual.Optional, toLoopback()
 			if onOnePort {
-				from, o.Transport = "http://a.example:8080/", onePort(map[string]*fakekdc.Server{"a.example": a, "b.example": b})
+				from, o.Transport = "http://a.example:8080/", onePort(map[string]*fakeweb.Server{"a.example": a, "b.example": b})
 			}
 			if tc.change != nil {
 				tc.change(&o)

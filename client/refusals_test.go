@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -22,10 +23,10 @@ func TestRefusalsExplained(t *testing.T) {
 		crowd = append(crowd, 5000+rid)
 	}
 	realm := start(t, fakekdc.WithPAC(), fakekdc.WithUser("crowded", password, fakekdc.Groups(crowd...)))
-	code := func(c int32) fakekdc.Quirks { return fakekdc.Quirks{Reject: true, RejectCode: c} }
+	code := func(c int32) fakeweb.Quirks { return fakeweb.Quirks{Reject: true, RejectCode: c} }
 	// What nginx and Apache do with their default limits, for a field.
-	limited := func(status int) fakekdc.Quirks {
-		return fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	limited := func(status int) fakeweb.Quirks {
+		return fakeweb.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if len(r.Header.Get("Authorization")) > 8190 {
 				w.WriteHeader(status)
 				return
@@ -35,7 +36,7 @@ func TestRefusalsExplained(t *testing.T) {
 		})}
 	}
 	for name, tc := range map[string]struct {
-		quirks fakekdc.Quirks
+		quirks fakeweb.Quirks
 		user   string
 		status int
 		reason middleware.Reason
@@ -47,16 +48,16 @@ func TestRefusalsExplained(t *testing.T) {
 		"skew":                {code(37), "alice", 401, middleware.ReasonKRBError, []string{"KRB_AP_ERR_SKEW", "time synchronisation", "the server's clock says 2", "ours 2"}},
 		"replay":              {code(34), "alice", 401, middleware.ReasonKRBError, []string{"KRB_AP_ERR_REPEAT", "sent the request twice"}},
 		"no reason":           {code(60), "alice", 401, middleware.ReasonKRBError, []string{"gave no reason"}},
-		"NTLM":                {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNTLM}, "alice", 401, middleware.ReasonWrongMechanism, []string{"NTLM", "SPN is not registered", "another account", "address in place of its name"}},
-		"a state":             {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, "alice", 401, middleware.ReasonRefused, []string{"rejected the negotiation"}},
+		"NTLM":                {fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectNTLM}, "alice", 401, middleware.ReasonWrongMechanism, []string{"NTLM", "SPN is not registered", "another account", "address in place of its name"}},
+		"a state":             {fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectState}, "alice", 401, middleware.ReasonRefused, []string{"rejected the negotiation"}},
 		"large token, 400":    {limited(400), "crowded", 400, middleware.ReasonTokenTooLarge, []string{"bad request", "large_client_header_buffers", "LimitRequestFieldSize"}},
 		"large token, 431":    {limited(431), "crowded", 431, middleware.ReasonTokenTooLarge, []string{"request header fields too large", "groups"}},
 		"large token, 413":    {limited(413), "crowded", 413, middleware.ReasonTokenTooLarge, []string{"MaxRequestBytes"}},
 		"small token, no 431": {limited(431), "alice", 401, middleware.ReasonRefused, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			handler := realm.Handler(spn, fakekdc.WebOptions{Quirks: tc.quirks})
-			server := realm.Serve(handler, fakekdc.ServerOptions{})
+			handler := fakeweb.New(realm, spn, fakeweb.Options{Quirks: tc.quirks})
+			server := fakeweb.Serve(realm, handler, fakeweb.ServerOptions{})
 			o := bare(realm)
 			o.CCache = write(t, "krb5cc", realm.CCache(tc.user, spn))
 			o.Transport, o.Mutual = server.Transport(), mutual.Optional
@@ -119,21 +120,21 @@ func refusedAs(t *testing.T, c *http.Client, url string) middleware.RefusedEvent
 // passes.
 func TestTLSEndsElsewhere(t *testing.T) {
 	realm := start(t)
-	for name, quirks := range map[string]fakekdc.Quirks{
-		"without a word":  {Rejection: fakekdc.RejectPlain},
-		"by a state":      {Rejection: fakekdc.RejectState},
+	for name, quirks := range map[string]fakeweb.Quirks{
+		"without a word":  {Rejection: fakeweb.RejectPlain},
+		"by a state":      {Rejection: fakeweb.RejectState},
 		"by a GSS error":  {},
-		"without a reply": {Rejection: fakekdc.RejectNothing},
+		"without a reply": {Rejection: fakeweb.RejectNothing},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inner := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{Quirks: quirks}), fakekdc.ServerOptions{TLS: true})
+			inner := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{Quirks: quirks}), fakeweb.ServerOptions{TLS: true})
 			at, err := url.Parse(inner.URL())
 			if err != nil {
 				t.Fatal(err)
 			}
 			rt := inner.Transport()
 			t.Cleanup(rt.CloseIdleConnections)
-			front := realm.Serve(&httputil.ReverseProxy{Transport: rt, Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(at) }}, fakekdc.ServerOptions{TLS: true})
+			front := fakeweb.Serve(realm, &httputil.ReverseProxy{Transport: rt, Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(at) }}, fakeweb.ServerOptions{TLS: true})
 			for _, policy := range []preemptive.Policy{nil, preemptive.Always()} {
 				o := kinit(t, realm, spn)
 				o.Transport, o.Preemptive = front.Transport(), policy
@@ -149,7 +150,7 @@ func TestTLSEndsElsewhere(t *testing.T) {
 		})
 	}
 	// Who bound nothing is told nothing of it.
-	plain := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{Quirks: fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}}), fakekdc.ServerOptions{})
+	plain := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{Quirks: fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectState}}), fakeweb.ServerOptions{})
 	o := kinit(t, realm, spn)
 	o.Transport = plain.Transport()
 	if e := refusedAs(t, newClient(t, o), plain.URL()); strings.Contains(e.Err.Error(), "BindingsOff") {
@@ -162,19 +163,19 @@ func TestTLSEndsElsewhere(t *testing.T) {
 func TestKnownAndRefused(t *testing.T) {
 	realm := start(t)
 	for name, tc := range map[string]struct {
-		token  fakekdc.Token
+		token  fakeweb.Proof
 		reason middleware.Reason
 		sent   int // tokens for two calls, the second of which is signed before it is asked
 	}{
-		"proved":          {fakekdc.TokenGenuine, middleware.ReasonNotAuthorized, 2},
-		"completed":       {fakekdc.TokenState, middleware.ReasonNotAuthorized, 2},
-		"somebody else's": {fakekdc.TokenForged, middleware.ReasonWrongKey, 3},
+		"proved":          {fakeweb.ProofGenuine, middleware.ReasonNotAuthorized, 2},
+		"completed":       {fakeweb.ProofState, middleware.ReasonNotAuthorized, 2},
+		"somebody else's": {fakeweb.ProofForged, middleware.ReasonWrongKey, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := realm.Handler(spn, fakekdc.WebOptions{Quirks: fakekdc.Quirks{Token: tc.token}, Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			h := fakeweb.New(realm, spn, fakeweb.Options{Quirks: fakeweb.Quirks{Proof: tc.token}, Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusUnauthorized)
 			})})
-			server := realm.Serve(h, fakekdc.ServerOptions{TLS: true})
+			server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{TLS: true})
 			for _, policy := range []preemptive.Policy{nil, preemptive.Always()} {
 				o := kinit(t, realm, spn)
 				o.Transport, o.Preemptive = server.Transport(), policy

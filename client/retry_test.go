@@ -20,6 +20,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
@@ -61,7 +62,7 @@ func TestRetrySigns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t)
 			var calls atomic.Int64
-			h := realm.Handler(spn, fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h := fakeweb.New(realm, spn, fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if b, err := io.ReadAll(r.Body); err != nil || string(b) != "body" {
 					t.Errorf("%q, %v", b, err)
 				}
@@ -69,7 +70,7 @@ func TestRetrySigns(t *testing.T) {
 					w.WriteHeader(http.StatusServiceUnavailable)
 				}
 			})})
-			server := realm.Serve(h, serverOptions())
+			server := fakeweb.Serve(realm, h, serverOptions())
 			var conns meter
 			o := kinit(t, realm)
 			o.Transport, o.Preemptive = conns.on(server.Transport()), policy
@@ -101,7 +102,7 @@ func TestRetrySigns(t *testing.T) {
 // A wrong password is sent once, for it locks the account.
 func TestRetryWrongPassword(t *testing.T) {
 	realm := start(t)
-	server := realm.Serve(realm.Handler(spn, fromPage()), serverOptions())
+	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fromPage()), serverOptions())
 	o := bare(realm)
 	o.Principal, o.Password, o.Transport = "alice@"+realm.Name(), kerberos.NewSecret("hunter2"), server.Transport()
 	c := retrying(t, o)
@@ -120,21 +121,21 @@ func TestRetryWrongPassword(t *testing.T) {
 // What has no credentials, or no proof, is not tried again.
 func TestRetryNever(t *testing.T) {
 	for name, tc := range map[string]struct {
-		web    fakekdc.WebOptions
+		web    fakeweb.Options
 		change change
 		kind   error
 		want   []int
 	}{
-		"forged":     {quirk(fakekdc.Quirks{Token: fakekdc.TokenForged}), nil, middleware.ErrNotVerified, []int{401, 200}},
-		"no proof":   {quirk(fakekdc.Quirks{Token: fakekdc.TokenNone}), nil, middleware.ErrNotVerified, []int{401, 200}},
-		"no cache":   {fakekdc.WebOptions{}, func(o *client.Options) { o.CCache += ".none" }, middleware.ErrCredentials, []int{401}},
-		"no SPN":     {fakekdc.WebOptions{}, func(o *client.Options) { o.Service = "none" }, middleware.ErrKDC, []int{401}},
-		"the answer": {quirk(fakekdc.Quirks{Reject: true}), nil, nil, []int{401, 401}},
+		"forged":     {quirk(fakeweb.Quirks{Proof: fakeweb.ProofForged}), nil, middleware.ErrNotVerified, []int{401, 200}},
+		"no proof":   {quirk(fakeweb.Quirks{Proof: fakeweb.ProofNone}), nil, middleware.ErrNotVerified, []int{401, 200}},
+		"no cache":   {fakeweb.Options{}, func(o *client.Options) { o.CCache += ".none" }, middleware.ErrCredentials, []int{401}},
+		"no SPN":     {fakeweb.Options{}, func(o *client.Options) { o.Service = "none" }, middleware.ErrKDC, []int{401}},
+		"the answer": {quirk(fakeweb.Quirks{Reject: true}), nil, nil, []int{401, 401}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t)
-			h := realm.Handler(spn, tc.web)
-			server := realm.Serve(h, serverOptions())
+			h := fakeweb.New(realm, spn, tc.web)
+			server := fakeweb.Serve(realm, h, serverOptions())
 			o := kinit(t, realm)
 			o.Transport = server.Transport()
 			if tc.change != nil {
@@ -167,13 +168,13 @@ func TestRetryKDC(t *testing.T) {
 			return func() { up.Store(true) }
 		}},
 		"busy": {func(realm *fakekdc.Realm, _ *client.Options) func() {
-			realm.FailNext(fakekdc.TGS, fakekdc.Times(100, fakekdc.ReplyError(29, nil))...)
+			realm.FailNext(fakekdc.TGS, fakekdc.Repeat(100, fakekdc.ReplyError(29, nil))...)
 			return realm.ClearFaults
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t)
-			server := realm.Serve(realm.Handler(spn, fromPage()), serverOptions())
+			server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fromPage()), serverOptions())
 			o := kinit(t, realm)
 			o.Transport = server.Transport()
 			up := tc.down(realm, &o)
@@ -202,7 +203,7 @@ func TestRetryKDC(t *testing.T) {
 	}
 	// And when it never comes, the error says whom it asked.
 	realm := start(t)
-	server := realm.Serve(realm.Handler(spn, fromPage()), serverOptions())
+	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fromPage()), serverOptions())
 	o := kinit(t, realm)
 	o.Transport = server.Transport()
 	o.Dial = func(_ context.Context, network, _ string) (net.Conn, error) {
@@ -290,10 +291,10 @@ func TestRetryIsSilent(t *testing.T) {
 	// And retries end with the context.
 	realm := start(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	h := realm.Handler(spn, fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := fakeweb.New(realm, spn, fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(503)
 	})})
-	server := realm.Serve(h, serverOptions())
+	server := fakeweb.Serve(realm, h, serverOptions())
 	o := kinit(t, realm)
 	o.Transport = server.Transport()
 	r := retrying(t, o)

@@ -12,16 +12,16 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
 )
 
 // startReverseProxy starts the example's proxy before a service.
-func startReverseProxy(t *testing.T, wo fakekdc.WebOptions, policy preemptive.Policy) (*fakekdc.Handler, *httptest.Server) {
+func startReverseProxy(t *testing.T, wo fakeweb.Options, policy preemptive.Policy) (*fakeweb.Handler, *httptest.Server) {
 	t.Helper()
 	realm := start(t)
-	web := realm.Handler(spn, wo)
-	server := realm.Serve(web, fakekdc.ServerOptions{})
+	web := fakeweb.New(realm, spn, wo)
+	server := fakeweb.Serve(realm, web, fakeweb.ServerOptions{})
 	o := kinit(t, realm)
 	o.Transport, o.Preemptive = server.Transport(), policy
 	upstream, err := url.Parse(server.URL())
@@ -65,11 +65,11 @@ func TestReverseProxyInbound(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				var mu sync.Mutex
 				var seen []http.Header
-				_, front := startReverseProxy(t, fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, front := startReverseProxy(t, fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					mu.Lock()
 					defer mu.Unlock()
 					seen = append(seen, r.Header.Clone())
-					caller, _ := fakekdc.CallerOf(r.Context())
+					caller, _ := fakeweb.CallerOf(r.Context())
 					io.WriteString(w, caller.Name)
 				})}, policy)
 				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, front.URL, nil)
@@ -99,7 +99,7 @@ func TestReverseProxyOutbound(t *testing.T) {
 	const secret = "not for visitors"
 	private := []string{"Set-Cookie", "Persistent-Auth", "Authentication-Info"}
 	for _, status := range []int{200, 201, 204, 302, 404, 500} { // 201 has announced trailers
-		web, front := startReverseProxy(t, fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		web, front := startReverseProxy(t, fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Link", secret)
 			w.Header().Set("Set-Cookie", secret)
 			w.WriteHeader(http.StatusEarlyHints)
@@ -156,13 +156,13 @@ func TestReverseProxyOutbound(t *testing.T) {
 // A server that does not let the proxy in, or does not prove itself, is the proxy's
 // affair: visitors are asked for no token, and get nothing that it said.
 func TestReverseProxyRefused(t *testing.T) {
-	for name, quirks := range map[string]fakekdc.Quirks{
+	for name, quirks := range map[string]fakeweb.Quirks{
 		"refused":      {Reject: true},
-		"not verified": {Token: fakekdc.TokenForged},
-		"no token":     {Token: fakekdc.TokenNone},
+		"not verified": {Proof: fakeweb.ProofForged},
+		"no token":     {Proof: fakeweb.ProofNone},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, front := startReverseProxy(t, fakekdc.WebOptions{Quirks: quirks}, nil)
+			_, front := startReverseProxy(t, fakeweb.Options{Quirks: quirks}, nil)
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, front.URL, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -178,7 +178,7 @@ func TestReverseProxyRefused(t *testing.T) {
 // A body that is longer than what is kept goes on whole, as it comes.
 func TestReverseProxyStreams(t *testing.T) {
 	sum := 0
-	_, front := startReverseProxy(t, fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	_, front := startReverseProxy(t, fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
 		if err != nil {
 			t.Error(err)

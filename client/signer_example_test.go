@@ -15,6 +15,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -48,7 +49,7 @@ func upgrade(conn net.Conn, url string, header http.Header) (io.ReadWriter, *htt
 
 // chat is a server of a protocol that is upgraded to.
 var chat = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-	caller, _ := fakekdc.CallerOf(r.Context())
+	caller, _ := fakeweb.CallerOf(r.Context())
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -69,7 +70,7 @@ var chat = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 // The handshake of a WebSocket, whichever library makes it: signed before, and its
 // answer verified before anything is read from the socket.
 func ExampleSigner() {
-	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{Next: chat})
+	intranet := newIntranet("HTTP/localhost", fakeweb.Options{Next: chat})
 	defer intranet.close()
 	ctx := context.Background()
 
@@ -107,7 +108,7 @@ func ExampleSigner() {
 // Metadata is a header by another name. This is what an interceptor of gRPC does, with
 // the options of grpc.Header and grpc.Trailer to get the answer's.
 func ExampleAuthorization_Verify() {
-	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{})
+	intranet := newIntranet("HTTP/localhost", fakeweb.Options{})
 	defer intranet.close()
 
 	s, err := client.NewSigner(intranet.options)
@@ -149,7 +150,7 @@ func ExampleAuthorization_Verify() {
 	}
 	fmt.Println(call(context.Background(), "/helloworld.Greeter/SayHello"))
 
-	intranet.web.SetQuirks(fakekdc.Quirks{Token: fakekdc.TokenForged})
+	intranet.web.SetQuirks(fakeweb.Quirks{Proof: fakeweb.ProofForged})
 	err = call(context.Background(), "/helloworld.Greeter/SayHello")
 	fmt.Println(errors.Is(err, middleware.ErrNotVerified))
 	// Output:
@@ -160,11 +161,11 @@ func ExampleAuthorization_Verify() {
 // Over TLS: first the connection, then a token that is bound to it, as servers with
 // Extended Protection demand.
 func ExampleSigner_SignOver() {
-	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{})
+	intranet := newIntranet("HTTP/localhost", fakeweb.Options{})
 	defer intranet.close()
-	secure := intranet.realm.Serve(intranet.realm.Handler("HTTP/localhost", fakekdc.WebOptions{
+	secure := fakeweb.Serve(intranet.realm, fakeweb.New(intranet.realm, "HTTP/localhost", fakeweb.Options{
 		Next: chat, Bindings: fakekdc.BindingsRequired,
-	}), fakekdc.ServerOptions{TLS: true})
+	}), fakeweb.ServerOptions{TLS: true})
 	ctx := context.Background()
 
 	o := intranet.options
@@ -195,7 +196,7 @@ func ExampleSigner_SignOver() {
 
 // A header prints without its token.
 func ExampleAuthorization_Format() {
-	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{})
+	intranet := newIntranet("HTTP/localhost", fakeweb.Options{})
 	defer intranet.close()
 	s, err := client.NewSigner(intranet.options)
 	if err != nil {
@@ -212,9 +213,9 @@ func ExampleAuthorization_Format() {
 
 // A tunnel that is asked for by hand, through a proxy that wants to know who asks.
 func ExampleSigner_SignProxy() {
-	intranet := newIntranet("HTTP/localhost", fakekdc.WebOptions{})
+	intranet := newIntranet("HTTP/localhost", fakeweb.Options{})
 	defer intranet.close()
-	proxy := intranet.realm.ServeProxy("HTTP/localhost", fakekdc.WebOptions{}, fakekdc.ServerOptions{})
+	proxy := fakeweb.ServeProxy(intranet.realm, "HTTP/localhost", fakeweb.Options{}, fakeweb.ServerOptions{})
 
 	s, err := client.NewSigner(intranet.options)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -66,7 +67,7 @@ func ask(tb testing.TB, conn net.Conn, url string, header http.Header) (int, htt
 }
 
 // dial connects to a server, over TLS if it has any.
-func dial(tb testing.TB, s *fakekdc.Server) net.Conn {
+func dial(tb testing.TB, s *fakeweb.Server) net.Conn {
 	tb.Helper()
 	tr := s.Transport()
 	defer tr.CloseIdleConnections()
@@ -102,13 +103,13 @@ func refused(tb testing.TB, err, kind error) *middleware.Error {
 // in every mode: there is one rule.
 func TestSignerVerifiesAsTheStackDoes(t *testing.T) {
 	realm := start(t)
-	tokens := map[string]fakekdc.Token{
-		"genuine": fakekdc.TokenGenuine, "none": fakekdc.TokenNone, "state": fakekdc.TokenState, "forged": fakekdc.TokenForged,
-		"foreign": fakekdc.TokenForeign, "replayed": fakekdc.TokenReplayed, "KRB-ERROR": fakekdc.TokenKRBError, "reject": fakekdc.TokenReject,
-		"NTLM": fakekdc.TokenNTLM, "garbage": fakekdc.TokenGarbage, "not base64": fakekdc.TokenNotBase64,
+	tokens := map[string]fakeweb.Proof{
+		"genuine": fakeweb.ProofGenuine, "none": fakeweb.ProofNone, "state": fakeweb.ProofState, "forged": fakeweb.ProofForged,
+		"foreign": fakeweb.ProofForeign, "replayed": fakeweb.ProofReplayed, "KRB-ERROR": fakeweb.ProofKRBError, "reject": fakeweb.ProofReject,
+		"NTLM": fakeweb.ProofNTLM, "garbage": fakeweb.ProofGarbage, "not base64": fakeweb.ProofNotBase64,
 	}
-	web := realm.Handler(spn, fakekdc.WebOptions{})
-	server := realm.Serve(web, fakekdc.ServerOptions{})
+	web := fakeweb.New(realm, spn, fakeweb.Options{})
+	server := fakeweb.Serve(realm, web, fakeweb.ServerOptions{})
 	for _, mode := range []mutual.Mode{mutual.Required, mutual.Optional, mutual.Disabled, 17} {
 		o := kinit(t, realm)
 		tr := server.Transport()
@@ -117,7 +118,7 @@ func TestSignerVerifiesAsTheStackDoes(t *testing.T) {
 		c, s := newClient(t, o), newSigner(t, o)
 		for name, token := range tokens {
 			t.Run(fmt.Sprintf("%v %s", mode, name), func(t *testing.T) {
-				web.SetQuirks(fakekdc.Quirks{Token: token})
+				web.SetQuirks(fakeweb.Quirks{Proof: token})
 				status, _, want := get(t, c, server.URL())
 				a := sign(t, s, server.URL())
 				got, header := ask(t, dial(t, server), server.URL(), a.Header())
@@ -128,7 +129,7 @@ func TestSignerVerifiesAsTheStackDoes(t *testing.T) {
 				if (err == nil) != (want == nil) {
 					t.Fatalf("Verify says %v, the stack %v", err, want)
 				}
-				if proved := token == fakekdc.TokenGenuine && mode != mutual.Disabled; a.Verified() != proved {
+				if proved := token == fakeweb.ProofGenuine && mode != mutual.Disabled; a.Verified() != proved {
 					t.Errorf("verified %t", a.Verified())
 				}
 				if err == nil {
@@ -147,8 +148,8 @@ func TestSignerVerifiesAsTheStackDoes(t *testing.T) {
 // but the first is verified.
 func TestSignerHeaderIsUsedOnce(t *testing.T) {
 	realm := start(t)
-	web := realm.Handler(spn, fakekdc.WebOptions{})
-	server := realm.Serve(web, fakekdc.ServerOptions{})
+	web := fakeweb.New(realm, spn, fakeweb.Options{})
+	server := fakeweb.Serve(realm, web, fakeweb.ServerOptions{})
 	s := newSigner(t, kinit(t, realm))
 
 	a := sign(t, s, server.URL())
@@ -209,7 +210,7 @@ func TestSignerHeaderIsUsedOnce(t *testing.T) {
 // Names of fields are read in any case: metadata of gRPC has lower case.
 func TestSignerMetadata(t *testing.T) {
 	realm := start(t)
-	server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{}), fakeweb.ServerOptions{})
 	s := newSigner(t, kinit(t, realm))
 	type metadata map[string][]string
 	a := sign(t, s, server.URL())
@@ -322,9 +323,9 @@ func TestSignerNames(t *testing.T) {
 // A token is bound to the connection that it is signed for, and accepted on no other.
 func TestSignerBindings(t *testing.T) {
 	realm := start(t)
-	web := realm.Handler(spn, fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired})
-	server := realm.Serve(web, fakekdc.ServerOptions{TLS: true})
-	other := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{}), fakekdc.ServerOptions{TLS: true})
+	web := fakeweb.New(realm, spn, fakeweb.Options{Bindings: fakekdc.BindingsRequired})
+	server := fakeweb.Serve(realm, web, fakeweb.ServerOptions{TLS: true})
+	other := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{}), fakeweb.ServerOptions{TLS: true})
 	state := func(c net.Conn) tls.ConnectionState { return c.(*tls.Conn).ConnectionState() }
 	over := func(s *client.Signer, c net.Conn) client.Authorization {
 		t.Helper()
@@ -387,7 +388,7 @@ func TestSignerBindings(t *testing.T) {
 // A proxy gets a header of its own, with the names that are for proxies, and proves
 // itself in fields of its own.
 func TestSignerProxy(t *testing.T) {
-	h := startHops(t, fakekdc.WebOptions{}, fakekdc.WebOptions{}, fakekdc.ServerOptions{})
+	h := startHops(t, fakeweb.Options{}, fakeweb.Options{}, fakeweb.ServerOptions{})
 	o := kinit(t, h.realm)
 	o.HostOverride = "app.example" // is not for proxies
 	s := newSigner(t, o)
@@ -463,18 +464,18 @@ func TestSignerProxy(t *testing.T) {
 // gives none.
 func TestSignerRefused(t *testing.T) {
 	realm := start(t)
-	web := realm.Handler(spn, fakekdc.WebOptions{})
-	server := realm.Serve(web, fakekdc.ServerOptions{})
+	web := fakeweb.New(realm, spn, fakeweb.Options{})
+	server := fakeweb.Serve(realm, web, fakeweb.ServerOptions{})
 	o := kinit(t, realm)
 	for name, tc := range map[string]struct {
-		quirks fakekdc.Quirks
+		quirks fakeweb.Quirks
 		reason middleware.Reason
 		code   int32
 	}{
-		"with a KRB-ERROR": {fakekdc.Quirks{Reject: true, RejectCode: 37}, middleware.ReasonKRBError, 37},
-		"bare":             {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectPlain}, middleware.ReasonRefused, 0},
-		"rejected":         {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, middleware.ReasonRefused, 0},
-		"nothing":          {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNothing}, middleware.ReasonNoToken, 0},
+		"with a KRB-ERROR": {fakeweb.Quirks{Reject: true, RejectCode: 37}, middleware.ReasonKRBError, 37},
+		"bare":             {fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectPlain}, middleware.ReasonRefused, 0},
+		"rejected":         {fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectState}, middleware.ReasonRefused, 0},
+		"nothing":          {fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectNothing}, middleware.ReasonNoToken, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			web.SetQuirks(tc.quirks)
@@ -492,8 +493,8 @@ func TestSignerRefused(t *testing.T) {
 // with another.
 func TestSignerStaleTicket(t *testing.T) {
 	realm := start(t)
-	web := realm.Handler(spn, fakekdc.WebOptions{})
-	server := realm.Serve(web, fakekdc.ServerOptions{})
+	web := fakeweb.New(realm, spn, fakeweb.Options{})
+	server := fakeweb.Serve(realm, web, fakeweb.ServerOptions{})
 	o := kinit(t, realm)
 	now := time.Now()
 	o.Now = func() time.Time { return now }
@@ -501,14 +502,14 @@ func TestSignerStaleTicket(t *testing.T) {
 	sign(t, s, server.URL())
 	now = now.Add(2 * time.Minute) // a fresh ticket is not fetched again
 	var other []middleware.Event
-	web.SetQuirks(fakekdc.Quirks{Reject: true, RejectCode: 37}) // clocks, which no ticket mends
+	web.SetQuirks(fakeweb.Quirks{Reject: true, RejectCode: 37}) // clocks, which no ticket mends
 	a := sign(t, s, server.URL())
 	_, header := ask(t, dial(t, server), server.URL(), a.Header())
 	refused(t, a.Verify(middleware.WithTrace(t.Context(), func(e middleware.Event) { other = append(other, e) }), header), middleware.ErrNotVerified)
 	if len(other) != 1 {
 		t.Errorf("events %+v", other)
 	}
-	web.SetQuirks(fakekdc.Quirks{})
+	web.SetQuirks(fakeweb.Quirks{})
 	if err := realm.Rotate(spn); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/client"
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/negotiate"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
@@ -46,9 +46,9 @@ func TestStreams(t *testing.T) {
 		for _, h2 := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, HTTP2 %v", name, h2), func(t *testing.T) {
 				realm := start(t)
-				h := &refusing{authenticated: realm.Handler(spn, fakekdc.WebOptions{Next: http.HandlerFunc(echoLines)})}
+				h := &refusing{authenticated: fakeweb.New(realm, spn, fakeweb.Options{Next: http.HandlerFunc(echoLines)})}
 				h.refuse.Store(int32(tc.refused))
-				s := realm.Serve(h, fakekdc.ServerOptions{TLS: true, HTTP2: h2})
+				s := fakeweb.Serve(realm, h, fakeweb.ServerOptions{TLS: true, HTTP2: h2})
 				o := kinit(t, realm, spn)
 				o.BodyLimit, o.SpillLimit, o.OneShot, o.Preemptive = tc.o.BodyLimit, tc.o.SpillLimit, tc.o.OneShot, tc.o.Preemptive
 				o.SpillDir = t.TempDir()
@@ -154,7 +154,7 @@ func TestSlowUpload(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t)
 			arrived := make(chan struct{})
-			s := realm.Serve(swallowing(realm.Handler(spn, fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := fakeweb.Serve(realm, swallowing(fakeweb.New(realm, spn, fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				br := bufio.NewReader(r.Body)
 				if _, err := br.ReadByte(); err != nil {
 					panic(err)
@@ -162,7 +162,7 @@ func TestSlowUpload(t *testing.T) {
 				close(arrived)
 				n, err := io.Copy(io.Discard, br)
 				fmt.Fprint(w, n, err)
-			})})), fakekdc.ServerOptions{})
+			})})), fakeweb.ServerOptions{})
 			o := kinit(t, realm, spn)
 			o.Transport, o.Preemptive = s.Transport(), p
 			pr, pw := io.Pipe()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
@@ -79,7 +80,7 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", "/there")
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	}
-	caller, _ := fakekdc.CallerOf(r.Context())
+	caller, _ := fakeweb.CallerOf(r.Context())
 	fmt.Fprintf(w, "%d bytes of %s", n, caller.Name)
 })
 
@@ -98,76 +99,76 @@ func TestTrustConnection(t *testing.T) {
 		quiet   = "quiet" // no more tokens
 		genuine = "genuine"
 	)
-	bound := fakekdc.WebOptions{ConnectionBound: true, Next: echo}
+	bound := fakeweb.Options{ConnectionBound: true, Next: echo}
 	signals := bound
 	signals.SignalPersistent = true
 	limited := bound
 	limited.SessionRequests = 1
 	trusting := client.Options{TrustConnection: true}
 	for name, tc := range map[string]struct {
-		web      fakekdc.WebOptions
-		server   fakekdc.ServerOptions
+		web      fakeweb.Options
+		server   fakeweb.ServerOptions
 		o        client.Options
 		steps    []step
 		requests int // that arrived
 		conns    int
 	}{
-		"kept alive": {bound, fakekdc.ServerOptions{}, trusting, []step{
+		"kept alive": {bound, fakeweb.ServerOptions{}, trusting, []step{
 			{get, "200 proved"}, {get, "200 trusted"}, {post, "200 trusted"},
 		}, 4, 1},
-		"kept alive, TLS": {bound, fakekdc.ServerOptions{TLS: true}, trusting, []step{
+		"kept alive, TLS": {bound, fakeweb.ServerOptions{TLS: true}, trusting, []step{
 			{get, "200 proved"}, {get, "200 trusted"}, {post, "200 trusted"},
 		}, 4, 1},
-		"says so": {signals, fakekdc.ServerOptions{TLS: true}, trusting, []step{
+		"says so": {signals, fakeweb.ServerOptions{TLS: true}, trusting, []step{
 			{get, "200 proved"}, {get, "200 trusted"},
 		}, 3, 1},
-		"not asked for": {bound, fakekdc.ServerOptions{}, client.Options{}, []step{
+		"not asked for": {bound, fakeweb.ServerOptions{}, client.Options{}, []step{
 			{get, "200 proved"}, {get, "200 proved"}, {quiet, ""}, {get, "no token on a reused connection"},
 		}, 4, 1},
-		"optional": {bound, fakekdc.ServerOptions{}, client.Options{TrustConnection: true, Mutual: mutual.Optional}, []step{
+		"optional": {bound, fakeweb.ServerOptions{}, client.Options{TrustConnection: true, Mutual: mutual.Optional}, []step{
 			{get, "200 proved"}, {fault, "500 trusted"},
 		}, 3, 1},
-		"faults are kept whole": {bound, fakekdc.ServerOptions{}, trusting, []step{
+		"faults are kept whole": {bound, fakeweb.ServerOptions{}, trusting, []step{
 			{get, "200 proved"}, {fault, "500 trusted"},
 		}, 3, 1},
-		"faults are emptied otherwise": {bound, fakekdc.ServerOptions{}, client.Options{}, []step{
+		"faults are emptied otherwise": {bound, fakeweb.ServerOptions{}, client.Options{}, []step{
 			{get, "200 proved"}, {fault, "500 proved"}, {quiet, ""}, {fault, "500 empty"},
 		}, 4, 1},
-		"signed at once": {bound, fakekdc.ServerOptions{TLS: true}, client.Options{TrustConnection: true, Preemptive: preemptive.Always()}, []step{
+		"signed at once": {bound, fakeweb.ServerOptions{TLS: true}, client.Options{TrustConnection: true, Preemptive: preemptive.Always()}, []step{
 			{get, "200 proved"}, {get, "200 proved"}, {quiet, ""}, {get, "200 trusted"}, {fault, "500 trusted"},
 		}, 4, 1},
-		"learned": {bound, fakekdc.ServerOptions{}, client.Options{TrustConnection: true, Preemptive: preemptive.Learned()}, []step{
+		"learned": {bound, fakeweb.ServerOptions{}, client.Options{TrustConnection: true, Preemptive: preemptive.Learned()}, []step{
 			{get, "200 proved"}, {get, "200 proved"}, {quiet, ""}, {get, "200 trusted"},
 		}, 4, 1},
-		"401 in the middle": {bound, fakekdc.ServerOptions{TLS: true}, trusting, []step{
+		"401 in the middle": {bound, fakeweb.ServerOptions{TLS: true}, trusting, []step{
 			{get, "200 proved"}, {post, "200 trusted"}, {forget, ""}, {post, "200 proved"}, {get, "200 trusted"},
 		}, 6, 1},
-		"401 every other time": {limited, fakekdc.ServerOptions{}, trusting, []step{
+		"401 every other time": {limited, fakeweb.ServerOptions{}, trusting, []step{
 			{post, "200 proved"}, {post, "200 trusted"}, {post, "200 proved"}, {post, "200 trusted"}, {fault, "500 proved"}, {fault, "500 trusted"},
 		}, 9, 1},
-		"401 in the middle, forged": {bound, fakekdc.ServerOptions{TLS: true}, trusting, []step{
+		"401 in the middle, forged": {bound, fakeweb.ServerOptions{TLS: true}, trusting, []step{
 			{get, "200 proved"}, {forget, ""}, {forge, ""}, {get, "wrong key"}, {genuine, ""}, {get, "200 proved"}, {get, "200 trusted"},
 		}, 7, 2},
-		"closed and opened again": {bound, fakekdc.ServerOptions{}, trusting, []step{
+		"closed and opened again": {bound, fakeweb.ServerOptions{}, trusting, []step{
 			{get, "200 proved"}, {get, "200 trusted"}, {drop, ""}, {get, "200 proved"}, {get, "200 trusted"},
 		}, 6, 2},
-		"redirects": {bound, fakekdc.ServerOptions{}, trusting, []step{
+		"redirects": {bound, fakeweb.ServerOptions{}, trusting, []step{
 			{get, "200 proved"}, {moved, "200 trusted"}, {moved, "200 trusted"},
 		}, 6, 1},
-		"redirects first": {bound, fakekdc.ServerOptions{}, trusting, []step{
+		"redirects first": {bound, fakeweb.ServerOptions{}, trusting, []step{
 			{moved, "200 trusted"},
 		}, 3, 1},
-		"HTTP/2": {bound, fakekdc.ServerOptions{TLS: true, HTTP2: true}, trusting, []step{
+		"HTTP/2": {bound, fakeweb.ServerOptions{TLS: true, HTTP2: true}, trusting, []step{
 			{get, "200 proved"}, {get, "no token on a reused connection"},
 		}, 3, 1},
-		"requests are authenticated": {fakekdc.WebOptions{Next: echo}, fakekdc.ServerOptions{}, trusting, []step{
+		"requests are authenticated": {fakeweb.Options{Next: echo}, fakeweb.ServerOptions{}, trusting, []step{
 			{get, "200 proved"}, {get, "200 proved"},
 		}, 4, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := realm.Handler(spn, tc.web)
-			server := realm.Serve(h, tc.server)
+			h := fakeweb.New(realm, spn, tc.web)
+			server := fakeweb.Serve(realm, h, tc.server)
 			o := kinit(t, realm, spn)
 			o.TrustConnection, o.Mutual, o.Preemptive, o.Transport = tc.o.TrustConnection, tc.o.Mutual, tc.o.Preemptive, server.Transport()
 			c := newClient(t, o)
@@ -180,11 +181,11 @@ func TestTrustConnection(t *testing.T) {
 				case forget:
 					h.ForgetConnections()
 				case forge:
-					h.SetQuirks(fakekdc.Quirks{Token: fakekdc.TokenForged})
+					h.SetQuirks(fakeweb.Quirks{Proof: fakeweb.ProofForged})
 				case quiet:
-					h.SetQuirks(fakekdc.Quirks{Token: fakekdc.TokenNone})
+					h.SetQuirks(fakeweb.Quirks{Proof: fakeweb.ProofNone})
 				case genuine:
-					h.SetQuirks(fakekdc.Quirks{})
+					h.SetQuirks(fakeweb.Quirks{})
 				default:
 					method, path, _ := strings.Cut(s.does, " ")
 					body := ""
@@ -212,16 +213,16 @@ func TestTrustConnection(t *testing.T) {
 func TestTrustThroughProxy(t *testing.T) {
 	realm := start(t)
 	for name, tc := range map[string]struct {
-		server fakekdc.ServerOptions
+		server fakeweb.ServerOptions
 		want   []string
 	}{
-		"plain HTTP": {fakekdc.ServerOptions{}, []string{"200 proved", "200 proved"}},
-		"tunnel":     {fakekdc.ServerOptions{TLS: true}, []string{"200 proved", "200 trusted"}},
+		"plain HTTP": {fakeweb.ServerOptions{}, []string{"200 proved", "200 proved"}},
+		"tunnel":     {fakeweb.ServerOptions{TLS: true}, []string{"200 proved", "200 trusted"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: echo})
-			server := realm.Serve(h, tc.server)
-			proxy := realm.Serve(fakekdc.ForwardProxy(), fakekdc.ServerOptions{})
+			h := fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, Next: echo})
+			server := fakeweb.Serve(realm, h, tc.server)
+			proxy := fakeweb.Serve(realm, fakeweb.ForwardProxy(), fakeweb.ServerOptions{})
 			at, err := url.Parse(proxy.URL())
 			if err != nil {
 				t.Fatal(err)
@@ -248,13 +249,13 @@ func TestTrustThroughProxy(t *testing.T) {
 // leads from one to the other and back.
 func TestTrustIsPerServer(t *testing.T) {
 	realm := start(t, fakekdc.WithService("HTTP/127.0.0.1"))
-	open := realm.Serve(realm.Handler("HTTP/127.0.0.1", fakekdc.WebOptions{Quirks: fakekdc.Quirks{Before: page(200)}}), fakekdc.ServerOptions{Host: "127.0.0.1"})
-	h := realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	open := fakeweb.Serve(realm, fakeweb.New(realm, "HTTP/127.0.0.1", fakeweb.Options{Quirks: fakeweb.Quirks{Before: page(200)}}), fakeweb.ServerOptions{Host: "127.0.0.1"})
+	h := fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/away" {
 			http.Redirect(w, r, open.URL()+"/", http.StatusFound)
 		}
 	})})
-	server := realm.Serve(h, fakekdc.ServerOptions{})
+	server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{})
 	o := kinit(t, realm, spn)
 	o.TrustConnection = true
 	c := newClient(t, o)
@@ -270,8 +271,8 @@ func TestTrustIsPerServer(t *testing.T) {
 // Parallel calls each go over a connection that proved itself, or prove it.
 func TestTrustInParallel(t *testing.T) {
 	realm := start(t)
-	h := realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, SessionRequests: 3, Next: echo})
-	server := realm.Serve(h, fakekdc.ServerOptions{TLS: true})
+	h := fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, SessionRequests: 3, Next: echo})
+	server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{TLS: true})
 	o := kinit(t, realm, spn)
 	o.TrustConnection = true
 	tr := server.Transport()
@@ -332,7 +333,7 @@ func TestTrustRetryable(t *testing.T) {
 	realm := start(t)
 	var mu sync.Mutex
 	failures := 0
-	h := realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
 			return
@@ -344,7 +345,7 @@ func TestTrustRetryable(t *testing.T) {
 		}
 		w.Write(bytes.ToUpper(b))
 	})})
-	server := realm.Serve(h, fakekdc.ServerOptions{})
+	server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{})
 	o := kinit(t, realm, spn)
 	o.TrustConnection = true
 	c, err := client.NewRetryable(o)

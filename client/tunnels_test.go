@@ -13,6 +13,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/tunnel"
 )
@@ -25,9 +26,9 @@ func TestPrincipalOfTunnels(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			clock := new(fakekdc.Clock)
 			realm := start(t, fakekdc.WithUser("bob", password), fakekdc.WithService("HTTP/proxy.example"), fakekdc.WithClock(clock.Now))
-			through := realm.ServeProxy("HTTP/proxy.example", fakekdc.WebOptions{}, fakekdc.ServerOptions{Host: "proxy.example"})
+			through := fakeweb.ServeProxy(realm, "HTTP/proxy.example", fakeweb.Options{}, fakeweb.ServerOptions{Host: "proxy.example"})
 			var seen sightings
-			server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: &seen}), fakekdc.ServerOptions{TLS: true})
+			server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, Next: &seen}), fakeweb.ServerOptions{TLS: true})
 			login := logins(t, realm)["FILE"]
 			login.become(t, "alice")
 			tr := through.Transport(server)

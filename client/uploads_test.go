@@ -19,7 +19,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/kerbchain/kerbchain/client"
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 )
 
 // uploads makes TestUploads longer: so many calls for each protocol, body and
@@ -37,12 +37,12 @@ func TestUploads(t *testing.T) {
 	if *uploads > 0 {
 		sizes, calls = []int{300_000, 16 << 20, 64 << 20}, *uploads
 	}
-	for protocol, o := range map[string]fakekdc.ServerOptions{
+	for protocol, o := range map[string]fakeweb.ServerOptions{
 		"HTTP1": {}, "HTTP1 over TLS": {TLS: true}, "HTTP2": {TLS: true, HTTP2: true},
 	} {
 		t.Run(protocol, func(t *testing.T) {
 			realm := start(t)
-			s := realm.Serve(swallowing(realm.Handler(spn, fakekdc.WebOptions{Next: summing})), o)
+			s := fakeweb.Serve(realm, swallowing(fakeweb.New(realm, spn, fakeweb.Options{Next: summing})), o)
 			co := kinit(t, realm, spn)
 			co.Transport = s.Transport()
 			plain := newClient(t, co)

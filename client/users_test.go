@@ -12,12 +12,12 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/client"
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 )
 
 // usersLab is a service that authenticates connections, and a keeper of max clients
 // for it, each with the options that with gives it.
-func usersLab(t *testing.T, names []string, max int, next http.Handler) (*fakekdc.Server, *Users, *meter, []string) {
+func usersLab(t *testing.T, names []string, max int, next http.Handler) (*fakeweb.Server, *Users, *meter, []string) {
 	t.Helper()
 	realm := start(t)
 	caches := map[string]string{}
@@ -32,7 +32,7 @@ func usersLab(t *testing.T, names []string, max int, next http.Handler) (*fakekd
 		caches[principal] = write(t, "krb5cc", realm.CCache(name))
 		principals = append(principals, principal)
 	}
-	server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{ConnectionBound: true, Next: next}), fakekdc.ServerOptions{})
+	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, Next: next}), fakeweb.ServerOptions{})
 	m := new(meter)
 	u := NewUsers(max, func(principal string) (*http.Client, error) {
 		o := bare(realm)
@@ -101,7 +101,7 @@ func TestUsers(t *testing.T) {
 func TestUsersGiveWay(t *testing.T) {
 	begun, finish := make(chan bool), make(chan bool)
 	server, u, m, who := usersLab(t, []string{"alice", "bob", "carol"}, 2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller, _ := fakekdc.CallerOf(r.Context())
+		caller, _ := fakeweb.CallerOf(r.Context())
 		if r.URL.Path == "/slow" {
 			begun <- true
 			<-finish

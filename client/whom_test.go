@@ -15,6 +15,8 @@ import (
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -84,10 +86,10 @@ func TestDowngrade(t *testing.T) {
 		"learned":             {preemptive.Learned(), false, 401},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plain := realm.Handler("HTTP/a.example", fakekdc.WebOptions{})
-			b := realm.Serve(plain, fakekdc.ServerOptions{Host: "a.example"})
-			ha := realm.Handler(spn, fakekdc.WebOptions{Next: http.RedirectHandler(b.URL(), http.StatusFound)})
-			a := realm.Serve(ha, fakekdc.ServerOptions{TLS: true})
+			plain := fakeweb.New(realm, "HTTP/a.example", fakeweb.Options{})
+			b := fakeweb.Serve(realm, plain, fakeweb.ServerOptions{Host: "a.example"})
+			ha := fakeweb.New(realm, spn, fakeweb.Options{Next: http.RedirectHandler(b.URL(), http.StatusFound)})
+			a := fakeweb.Serve(realm, ha, fakeweb.ServerOptions{TLS: true})
 			o := kinit(t, realm)
 			tr := a.Transport()
 			dial := toLoopback().DialContext
@@ -130,22 +132,22 @@ func TestUserInfo(t *testing.T) {
 	for name, policy := range map[string]preemptive.Policy{"asked": nil, "preemptive": preemptive.Always(), "learned": preemptive.Learned()} {
 		t.Run(name, func(t *testing.T) {
 			var arrived []string
-			h := realm.Handler(spn, fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h := fakeweb.New(realm, spn, fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				switch r.URL.Path {
 				case "/relative":
 					http.Redirect(w, r, "/end", http.StatusFound)
 				case "/absolute":
 					http.Redirect(w, r, "http://mallory:evil@"+r.Host+"/end", http.StatusFound)
 				default:
-					who, _ := fakekdc.CallerOf(r.Context())
+					who, _ := fakeweb.CallerOf(r.Context())
 					_, _ = io.WriteString(w, who.Name)
 				}
 			})})
-			server := realm.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			server := fakeweb.Serve(realm, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 				arrived = append(arrived, scheme)
 				h.ServeHTTP(w, r)
-			}), fakekdc.ServerOptions{})
+			}), fakeweb.ServerOptions{})
 			o := kinit(t, realm, spn)
 			o.Transport, o.Preemptive = server.Transport(), policy
 			c := newClient(t, o)
@@ -174,9 +176,9 @@ func TestOwnCredentials(t *testing.T) {
 	realm := start(t)
 	for _, key := range []string{"Authorization", "authorization"} {
 		var arrived [][]string
-		server := realm.Serve(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		server := fakeweb.Serve(realm, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			arrived = append(arrived, r.Header["Authorization"])
-		}), fakekdc.ServerOptions{})
+		}), fakeweb.ServerOptions{})
 		o := kinit(t, realm, spn)
 		o.Transport, o.Preemptive, o.Mutual = server.Transport(), preemptive.Always(), mutual.Optional
 		said := 0
@@ -206,7 +208,7 @@ func TestOwnCredentials(t *testing.T) {
 // The same over sealed WinRM, where a request with credentials of its own is
 // refused: it would have to go in clear.
 func TestUserInfoWinRM(t *testing.T) {
-	w := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{})
+	w := startWinRM(t, fakewinrm.Options{}, fakeweb.ServerOptions{})
 	c := w.client(t)
 	plain := w.url
 	for _, user := range []string{":@", "alice@", "alice:pw@"} {

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/middleware/seal"
 )
 
@@ -22,7 +23,7 @@ func BenchmarkWinRM(b *testing.B) {
 			name, etypes = fmt.Sprint("etype ", etype), []int32{etype}
 		}
 		b.Run(name, func(b *testing.B) {
-			w := startWinRM(b, fakekdc.WinRMOptions{AllowUnencrypted: true}, fakekdc.ServerOptions{}, etypes...)
+			w := startWinRM(b, fakewinrm.Options{AllowUnencrypted: true}, fakeweb.ServerOptions{}, etypes...)
 			if etype == 0 {
 				w.options.Encryption = seal.Never
 			}

@@ -9,21 +9,23 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/seal"
 )
 
 // newWindows is a realm with a WinRM endpoint that answers a poll with a fault and
 // echoes all else, for the examples.
-func newWindows() (in *intranet, endpoint *fakekdc.WinRM) {
-	in = newIntranet("HTTP/localhost", fakekdc.WebOptions{})
-	endpoint = in.realm.WinRM("HTTP/localhost", fakekdc.WinRMOptions{Answer: func(_ fakekdc.Caller, soap []byte) (int, []byte) {
+func newWindows() (in *intranet, endpoint *fakewinrm.Endpoint) {
+	in = newIntranet("HTTP/localhost", fakeweb.Options{})
+	endpoint = fakewinrm.New(in.realm, "HTTP/localhost", fakewinrm.Options{Answer: func(_ fakekdc.Caller, soap []byte) (int, []byte) {
 		if string(soap) == "<Receive/>" {
 			return http.StatusInternalServerError, []byte("<Fault>OperationTimeout</Fault>")
 		}
 		return http.StatusOK, soap
 	}})
-	server := in.realm.Serve(endpoint, fakekdc.ServerOptions{})
+	server := fakeweb.Serve(in.realm, endpoint, fakeweb.ServerOptions{})
 	in.options.Transport, in.url = server.Transport(), server.URL()+"/wsman"
 	return in, endpoint
 }
@@ -62,7 +64,7 @@ func ExampleNewWinRM_tampered() {
 		log.Fatal(err)
 	}
 	defer c.CloseIdleConnections()
-	endpoint.SetForgery(fakekdc.Forgeries()["last bit of the data"])
+	endpoint.SetForgery(fakewinrm.Forgeries()["last bit of the data"])
 	_, err = c.Post(intranet.url, soapType, strings.NewReader("<Create/>"))
 	var e *middleware.Error
 	if errors.Is(err, middleware.ErrNotVerified) && errors.As(err, &e) {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -114,7 +116,7 @@ var forgeryReasons = map[string]struct{ aes, rc4 middleware.Reason }{
 // Whatever is done to a sealed answer, it is refused for the right reason, nothing
 // of it reaches the caller, and the next message goes over a context of its own.
 func TestWinRMForgeries(t *testing.T) {
-	forgeries := fakekdc.Forgeries()
+	forgeries := fakewinrm.Forgeries()
 	if len(forgeries) < 60 {
 		t.Errorf("%d forgeries", len(forgeries))
 	}
@@ -125,7 +127,7 @@ func TestWinRMForgeries(t *testing.T) {
 	}
 	for _, etype := range allEtypes {
 		t.Run(fmt.Sprint("etype ", etype), func(t *testing.T) {
-			w := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{}, etype)
+			w := startWinRM(t, fakewinrm.Options{}, fakeweb.ServerOptions{}, etype)
 			for name, forge := range forgeries {
 				want, ok := forgeryReasons[name]
 				reason := want.aes
@@ -146,7 +148,7 @@ func TestWinRMForgeries(t *testing.T) {
 
 const winRMSecret = "nothing of this may be seen by anyone else"
 
-func (w *winRM) refuses(t *testing.T, forge fakekdc.Forgery, reason middleware.Reason) {
+func (w *winRM) refuses(t *testing.T, forge fakewinrm.Forgery, reason middleware.Reason) {
 	w.options.Sessions = 1
 	c := w.client(t)
 	w.echo(t, c, strings.Repeat("x", len(winRMSecret)))
@@ -182,15 +184,15 @@ func (w *winRM) refuses(t *testing.T, forge fakekdc.Forgery, reason middleware.R
 func TestWinRMSwapped(t *testing.T) {
 	for _, etype := range allEtypes {
 		t.Run(fmt.Sprint("etype ", etype), func(t *testing.T) {
-			w := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{}, etype)
+			w := startWinRM(t, fakewinrm.Options{}, fakeweb.ServerOptions{}, etype)
 			a, b := w.client(t), w.client(t)
 			const message = "the very same message on both of them"
 			w.echo(t, a, message)
 			w.echo(t, b, message)
 			var stolen []byte
-			w.end.SetForgery(func(s *fakekdc.SealedAnswer) { stolen = s.Body })
+			w.end.SetForgery(func(s *fakewinrm.SealedAnswer) { stolen = s.Body })
 			w.echo(t, a, message)
-			w.end.SetForgery(func(s *fakekdc.SealedAnswer) { s.Body = stolen })
+			w.end.SetForgery(func(s *fakewinrm.SealedAnswer) { s.Body = stolen })
 			_, _, err := w.post(t, b, message)
 			var e *middleware.Error
 			if !errors.As(err, &e) || !errors.Is(err, middleware.ErrNotVerified) || e.Reason != middleware.ReasonTampered {

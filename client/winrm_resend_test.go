@@ -19,6 +19,8 @@ import (
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/middleware/seal"
 )
 
@@ -102,12 +104,12 @@ func TestWinRMForgedChallengeRunsNothingTwice(t *testing.T) {
 				t.Run(fmt.Sprintf("resend %t, %d, answer %d", resend, status, forged), func(t *testing.T) {
 					var mu sync.Mutex
 					ran := map[string]int{}
-					w := startWinRM(t, fakekdc.WinRMOptions{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
+					w := startWinRM(t, fakewinrm.Options{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
 						mu.Lock()
 						defer mu.Unlock()
 						ran[string(b)]++
 						return 200, b
-					}}, fakekdc.ServerOptions{})
+					}}, fakeweb.ServerOptions{})
 					answers := 0
 					port := between(t, w.server.Addr(), func(r *http.Request, resp *http.Response) *http.Response {
 						if strings.Contains(r.Header.Get("Content-Type"), "encrypted") {
@@ -175,13 +177,13 @@ func TestWinRMServerForgetsIdleSessions(t *testing.T) {
 					realm := start(t, fakekdc.WithoutSockets())
 					var mu sync.Mutex
 					var ran []string
-					end := realm.WinRM(spn, fakekdc.WinRMOptions{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
+					end := fakewinrm.New(realm, spn, fakewinrm.Options{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
 						mu.Lock()
 						defer mu.Unlock()
 						ran = append(ran, string(b))
 						return 200, b
 					}})
-					server := realm.ServeMemory(end, fakekdc.ServerOptions{})
+					server := fakeweb.Serve(realm, end, fakeweb.ServerOptions{InMemory: true})
 					o := clienttest.Options(t, realm, "alice", client.Options{Transport: server.Transport()})
 					c, err := client.NewWinRM(client.WinRMOptions{Options: o, Idle: tc.idle})
 					if err != nil {
@@ -228,7 +230,7 @@ func TestWinRMServerForgetsIdleSessions(t *testing.T) {
 
 // What is not idle goes on as it is.
 func TestWinRMBusySessionsAreKept(t *testing.T) {
-	w := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{})
+	w := startWinRM(t, fakewinrm.Options{}, fakeweb.ServerOptions{})
 	w.options.Idle = -1
 	c := w.client(t)
 	for range 4 {

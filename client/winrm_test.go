@@ -22,6 +22,8 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/logging"
@@ -34,21 +36,21 @@ const soap = "application/soap+xml;charset=UTF-8"
 // A winRM is an endpoint in a realm, and a client of alice's.
 type winRM struct {
 	realm   *fakekdc.Realm
-	end     *fakekdc.WinRM
-	server  *fakekdc.Server
+	end     *fakewinrm.Endpoint
+	server  *fakeweb.Server
 	options client.WinRMOptions
 	url     string
 }
 
-func startWinRM(tb testing.TB, o fakekdc.WinRMOptions, so fakekdc.ServerOptions, etypes ...int32) *winRM {
+func startWinRM(tb testing.TB, o fakewinrm.Options, so fakeweb.ServerOptions, etypes ...int32) *winRM {
 	tb.Helper()
 	var more []fakekdc.Option
 	if len(etypes) > 0 {
 		more = append(more, fakekdc.WithEtypes(etypes...))
 	}
 	realm := start(tb, append(more, fakekdc.WithService("WSMAN/localhost"))...)
-	w := &winRM{realm: realm, end: realm.WinRM("", o)}
-	w.server = realm.Serve(w.end, so)
+	w := &winRM{realm: realm, end: fakewinrm.New(realm, "", o)}
+	w.server = fakeweb.Serve(realm, w.end, so)
 	w.url = w.server.URL() + "/wsman"
 	w.options = client.WinRMOptions{Options: kinit(tb, realm, spn)}
 	w.options.AllowRC4 = slices.Contains(etypes, fakekdc.RC4HMAC)
@@ -147,15 +149,15 @@ func TestWinRM(t *testing.T) {
 		for _, scheme := range []string{"Negotiate", "Kerberos"} {
 			t.Run(fmt.Sprintf("etype %d, %s", etype, scheme), func(t *testing.T) {
 				var status atomic.Int32
-				w := startWinRM(t, fakekdc.WinRMOptions{
-					Web: fakekdc.WebOptions{Schemes: []string{scheme}},
+				w := startWinRM(t, fakewinrm.Options{
+					Web: fakeweb.Options{Schemes: []string{scheme}},
 					Answer: func(c fakekdc.Caller, b []byte) (int, []byte) {
 						if c.Etype != etype || !strings.HasPrefix(c.Name, "alice@") {
 							t.Errorf("caller %+v", c)
 						}
 						return int(status.Load()), b
 					},
-				}, fakekdc.ServerOptions{}, etype)
+				}, fakeweb.ServerOptions{}, etype)
 				c := w.client(t)
 				sent := 0
 				for _, n := range []int{1, 2, 15, 16, 17, 31, 32, 33, 82, 83, 84, 100, 127, 128, 255, 256, 5000, 1 << 16, 300_000} {
@@ -196,7 +198,7 @@ func TestWinRM(t *testing.T) {
 
 // No byte of a message is on the wire.
 func TestWinRMSeals(t *testing.T) {
-	w := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{})
+	w := startWinRM(t, fakewinrm.Options{}, fakeweb.ServerOptions{})
 	var seen bytes.Buffer
 	var mu sync.Mutex
 	spy := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -211,7 +213,7 @@ func TestWinRMSeals(t *testing.T) {
 		w.end.ServeHTTP(rw, r)
 	}))
 	t.Cleanup(spy.Close)
-	spy.Config.ConnContext = fakekdc.ConnContext
+	spy.Config.ConnContext = fakeweb.ConnContext
 	spy.Start()
 	w.options.Transport = http.DefaultTransport
 	w.url = strings.Replace(spy.URL, "127.0.0.1", "localhost", 1) + "/wsman"
@@ -238,7 +240,7 @@ func TestWinRMAgain(t *testing.T) {
 		"idle ones are closed": {func(_ *winRM, c *http.Client) { c.CloseIdleConnections() }, []int{2, 2}, []int{200, 200, 200, 200}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{})
+			w := startWinRM(t, fakewinrm.Options{}, fakeweb.ServerOptions{})
 			var m meter
 			w.options.Transport = m.on(w.server.Transport())
 			if name == "idle for too long" {
@@ -267,14 +269,14 @@ func TestWinRM401ForEver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w *winRM
-			w = startWinRM(t, fakekdc.WinRMOptions{
-				Web: fakekdc.WebOptions{QuirksFor: func(r *http.Request) *fakekdc.Quirks {
+			w = startWinRM(t, fakewinrm.Options{
+				Web: fakeweb.Options{QuirksFor: func(r *http.Request) *fakeweb.Quirks {
 					if r.ContentLength > 0 {
 						w.end.Forget()
 					}
 					return nil
 				}},
-			}, fakekdc.ServerOptions{})
+			}, fakeweb.ServerOptions{})
 			w.options.Resend = tc.resend
 			resp, body, err := w.post(t, w.client(t), "one")
 			if err != nil || resp.StatusCode != 401 || body != "" {
@@ -292,12 +294,12 @@ func TestWinRM401ForEver(t *testing.T) {
 // breaks, and the client goes on with a new one.
 func TestWinRMBreaksOff(t *testing.T) {
 	var calls atomic.Int32
-	w := startWinRM(t, fakekdc.WinRMOptions{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
+	w := startWinRM(t, fakewinrm.Options{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
 		if calls.Add(1) == 2 {
 			panic(http.ErrAbortHandler)
 		}
 		return 200, b
-	}}, fakekdc.ServerOptions{})
+	}}, fakeweb.ServerOptions{})
 	c := w.client(t)
 	w.echo(t, c, "one")
 	if _, _, err := w.post(t, c, "two"); err == nil || errors.Is(err, middleware.ErrNotVerified) {
@@ -315,13 +317,13 @@ func TestWinRMBreaksOff(t *testing.T) {
 func TestWinRMCancelled(t *testing.T) {
 	reached, release := make(chan struct{}), make(chan struct{})
 	var calls atomic.Int32
-	w := startWinRM(t, fakekdc.WinRMOptions{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
+	w := startWinRM(t, fakewinrm.Options{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
 		if calls.Add(1) == 1 {
 			close(reached)
 			<-release
 		}
 		return 200, b
-	}}, fakekdc.ServerOptions{})
+	}}, fakeweb.ServerOptions{})
 	w.options.Sessions = 1
 	c := w.client(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -350,12 +352,12 @@ func TestWinRMCancelled(t *testing.T) {
 func TestWinRMTimeout(t *testing.T) {
 	release := make(chan struct{})
 	var calls atomic.Int32
-	w := startWinRM(t, fakekdc.WinRMOptions{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
+	w := startWinRM(t, fakewinrm.Options{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
 		if calls.Add(1) == 1 {
 			<-release
 		}
 		return 200, b
-	}}, fakekdc.ServerOptions{})
+	}}, fakeweb.ServerOptions{})
 	tr := w.server.Transport()
 	tr.ResponseHeaderTimeout = 3 * time.Second // which the set-up does not take
 	w.options.Transport = tr
@@ -374,7 +376,7 @@ func TestWinRMTimeout(t *testing.T) {
 
 // Servers end a log-on after some requests, and others forget all at once.
 func TestWinRMSessionsEnd(t *testing.T) {
-	w := startWinRM(t, fakekdc.WinRMOptions{Web: fakekdc.WebOptions{SessionRequests: 2}}, fakekdc.ServerOptions{})
+	w := startWinRM(t, fakewinrm.Options{Web: fakeweb.Options{SessionRequests: 2}}, fakeweb.ServerOptions{})
 	w.options.Resend = true
 	c := w.client(t)
 	for range 5 {
@@ -393,7 +395,7 @@ func TestWinRMParallel(t *testing.T) {
 	var mu sync.Mutex
 	busy, most := 0, 0
 	full := make(chan struct{})
-	w := startWinRM(t, fakekdc.WinRMOptions{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
+	w := startWinRM(t, fakewinrm.Options{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
 		mu.Lock()
 		if busy++; busy > most {
 			if most = busy; most == sessions {
@@ -406,7 +408,7 @@ func TestWinRMParallel(t *testing.T) {
 		defer mu.Unlock()
 		busy--
 		return 200, b
-	}}, fakekdc.ServerOptions{})
+	}}, fakeweb.ServerOptions{})
 	w.options.Sessions = sessions
 	var m meter
 	w.options.Transport = m.on(w.server.Transport())
@@ -424,8 +426,8 @@ func TestWinRMParallel(t *testing.T) {
 
 // One client talks to several servers.
 func TestWinRMHosts(t *testing.T) {
-	a := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{})
-	b := a.realm.Serve(a.end, fakekdc.ServerOptions{})
+	a := startWinRM(t, fakewinrm.Options{}, fakeweb.ServerOptions{})
+	b := fakeweb.Serve(a.realm, a.end, fakeweb.ServerOptions{})
 	tr := a.server.Transport()
 	tr.DialContext = nil
 	a.options.Transport = tr
@@ -454,8 +456,8 @@ func TestWinRMOverTLS(t *testing.T) {
 		"always": {seal.Always, true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := startWinRM(t, fakekdc.WinRMOptions{Web: fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired}},
-				fakekdc.ServerOptions{TLS: true, HTTP2: true})
+			w := startWinRM(t, fakewinrm.Options{Web: fakeweb.Options{Bindings: fakekdc.BindingsRequired}},
+				fakeweb.ServerOptions{TLS: true, HTTP2: true})
 			w.options.Encryption = tc.mode
 			c := w.client(t)
 			for range 3 {
@@ -485,15 +487,15 @@ func TestWinRMOverTLS(t *testing.T) {
 // A fault without a token over https is the server's own: its connection tells.
 func TestWinRMFaultOverTLS(t *testing.T) {
 	const fault = "<s:Fault>OperationTimeout</s:Fault>"
-	w := startWinRM(t, fakekdc.WinRMOptions{
+	w := startWinRM(t, fakewinrm.Options{
 		Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
 			if string(b) == "poll" {
 				return 500, []byte(fault)
 			}
 			return 200, b
 		},
-		Web: fakekdc.WebOptions{Quirks: fakekdc.Quirks{TokenOn: fakekdc.OnSuccess}},
-	}, fakekdc.ServerOptions{TLS: true})
+		Web: fakeweb.Options{Quirks: fakeweb.Quirks{ProofOn: fakeweb.OnSuccess}},
+	}, fakeweb.ServerOptions{TLS: true})
 	c := w.client(t)
 	w.echo(t, c, "create")
 	resp, body, err := w.post(t, c, "poll")
@@ -506,7 +508,7 @@ func TestWinRMFaultOverTLS(t *testing.T) {
 func TestWinRMUnencrypted(t *testing.T) {
 	for _, allowed := range []bool{false, true} {
 		t.Run(fmt.Sprint("allowed ", allowed), func(t *testing.T) {
-			w := startWinRM(t, fakekdc.WinRMOptions{AllowUnencrypted: allowed}, fakekdc.ServerOptions{})
+			w := startWinRM(t, fakewinrm.Options{AllowUnencrypted: allowed}, fakeweb.ServerOptions{})
 			w.options.Encryption = seal.Never
 			c := w.client(t)
 			if allowed {
@@ -524,9 +526,9 @@ func TestWinRMUnencrypted(t *testing.T) {
 // The service class is HTTP or what is asked for.
 func TestWinRMService(t *testing.T) {
 	for _, class := range []string{"HTTP", "WSMAN"} {
-		w := startWinRM(t, fakekdc.WinRMOptions{Answer: func(c fakekdc.Caller, _ []byte) (int, []byte) {
+		w := startWinRM(t, fakewinrm.Options{Answer: func(c fakekdc.Caller, _ []byte) (int, []byte) {
 			return 200, []byte(c.Service)
-		}}, fakekdc.ServerOptions{})
+		}}, fakeweb.ServerOptions{})
 		w.options.Service = class
 		if class == "HTTP" {
 			w.options.Service = ""
@@ -541,25 +543,25 @@ func TestWinRMService(t *testing.T) {
 // A server that does not prove itself gets no message.
 func TestWinRMUnproved(t *testing.T) {
 	for name, tc := range map[string]struct {
-		q      fakekdc.Quirks
+		q      fakeweb.Quirks
 		reason middleware.Reason
 		status int // of the answer, where there is one
 	}{
-		"no token":    {fakekdc.Quirks{Token: fakekdc.TokenNone}, middleware.ReasonNoToken, 0},
-		"state alone": {fakekdc.Quirks{Token: fakekdc.TokenState}, middleware.ReasonNoToken, 0},
-		"forged":      {fakekdc.Quirks{Token: fakekdc.TokenForged}, middleware.ReasonWrongKey, 0},
-		"foreign":     {fakekdc.Quirks{Token: fakekdc.TokenForeign}, middleware.ReasonWrongKey, 0},
-		"replayed":    {fakekdc.Quirks{Token: fakekdc.TokenReplayed}, middleware.ReasonWrongTime, 0},
-		"KRB-ERROR":   {fakekdc.Quirks{Token: fakekdc.TokenKRBError}, middleware.ReasonKRBError, 0},
-		"NTLM":        {fakekdc.Quirks{Token: fakekdc.TokenNTLM}, middleware.ReasonWrongMechanism, 0},
-		"garbage":     {fakekdc.Quirks{Token: fakekdc.TokenGarbage}, middleware.ReasonMalformed, 0},
-		"rejects":     {fakekdc.Quirks{Reject: true}, 0, 401},
-		"a page":      {fakekdc.Quirks{Before: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "busy", http.StatusServiceUnavailable) })}, 0, 503},
-		"a redirect":  {fakekdc.Quirks{Before: http.RedirectHandler("/login", http.StatusFound)}, middleware.ReasonUnverifiedRedirect, 0},
-		"a welcome":   {fakekdc.Quirks{Before: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}, middleware.ReasonNoToken, 0},
+		"no token":    {fakeweb.Quirks{Proof: fakeweb.ProofNone}, middleware.ReasonNoToken, 0},
+		"state alone": {fakeweb.Quirks{Proof: fakeweb.ProofState}, middleware.ReasonNoToken, 0},
+		"forged":      {fakeweb.Quirks{Proof: fakeweb.ProofForged}, middleware.ReasonWrongKey, 0},
+		"foreign":     {fakeweb.Quirks{Proof: fakeweb.ProofForeign}, middleware.ReasonWrongKey, 0},
+		"replayed":    {fakeweb.Quirks{Proof: fakeweb.ProofReplayed}, middleware.ReasonWrongTime, 0},
+		"KRB-ERROR":   {fakeweb.Quirks{Proof: fakeweb.ProofKRBError}, middleware.ReasonKRBError, 0},
+		"NTLM":        {fakeweb.Quirks{Proof: fakeweb.ProofNTLM}, middleware.ReasonWrongMechanism, 0},
+		"garbage":     {fakeweb.Quirks{Proof: fakeweb.ProofGarbage}, middleware.ReasonMalformed, 0},
+		"rejects":     {fakeweb.Quirks{Reject: true}, 0, 401},
+		"a page":      {fakeweb.Quirks{Before: http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "busy", http.StatusServiceUnavailable) })}, 0, 503},
+		"a redirect":  {fakeweb.Quirks{Before: http.RedirectHandler("/login", http.StatusFound)}, middleware.ReasonUnverifiedRedirect, 0},
+		"a welcome":   {fakeweb.Quirks{Before: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}, middleware.ReasonNoToken, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := startWinRM(t, fakekdc.WinRMOptions{Web: fakekdc.WebOptions{Quirks: tc.q}}, fakekdc.ServerOptions{})
+			w := startWinRM(t, fakewinrm.Options{Web: fakeweb.Options{Quirks: tc.q}}, fakeweb.ServerOptions{})
 			resp, body, err := w.post(t, w.client(t), "secret")
 			if tc.status != 0 {
 				if err != nil || resp.StatusCode != tc.status || tc.status != 401 && body != "" {
@@ -582,7 +584,7 @@ func TestWinRMUnproved(t *testing.T) {
 func TestWinRMLegs(t *testing.T) {
 	for _, etype := range allEtypes {
 		t.Run(fmt.Sprint(etype), func(t *testing.T) {
-			w := startWinRM(t, fakekdc.WinRMOptions{Web: fakekdc.WebOptions{Quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}}}, fakekdc.ServerOptions{}, etype)
+			w := startWinRM(t, fakewinrm.Options{Web: fakeweb.Options{Quirks: fakeweb.Quirks{ExtraLeg: fakeweb.LegMIC}}}, fakeweb.ServerOptions{}, etype)
 			c := w.client(t)
 			w.echo(t, c, "one")
 			w.echo(t, c, "two")
@@ -593,13 +595,13 @@ func TestWinRMLegs(t *testing.T) {
 // What acceptors leave out of AP-REP.
 func TestWinRMNoSubkey(t *testing.T) {
 	for _, etype := range allEtypes {
-		w := startWinRM(t, fakekdc.WinRMOptions{Web: fakekdc.WebOptions{Quirks: fakekdc.Quirks{NoSubkey: true}}}, fakekdc.ServerOptions{}, etype)
+		w := startWinRM(t, fakewinrm.Options{Web: fakeweb.Options{Quirks: fakeweb.Quirks{NoSubkey: true}}}, fakeweb.ServerOptions{}, etype)
 		w.echo(t, w.client(t), letters(1000))
 	}
 }
 
 func TestWinRMRefusesOptions(t *testing.T) {
-	w := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{})
+	w := startWinRM(t, fakewinrm.Options{}, fakeweb.ServerOptions{})
 	for _, m := range []mutual.Mode{mutual.Optional, mutual.Disabled} {
 		o := w.options
 		o.Mutual = m
@@ -621,7 +623,7 @@ func TestWinRMRefusesOptions(t *testing.T) {
 
 // Requests that cannot be sealed are errors, and their bodies closed.
 func TestWinRMRefusesRequests(t *testing.T) {
-	w := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{})
+	w := startWinRM(t, fakewinrm.Options{}, fakeweb.ServerOptions{})
 	w.options.MaxBody = 1000
 	c := w.client(t)
 	for name, change := range map[string]func(*http.Request){
@@ -656,7 +658,7 @@ func (c *closing) Close() error {
 
 // Answers are bounded.
 func TestWinRMMaxBody(t *testing.T) {
-	w := startWinRM(t, fakekdc.WinRMOptions{Answer: func(fakekdc.Caller, []byte) (int, []byte) { return 200, []byte(letters(5000)) }}, fakekdc.ServerOptions{})
+	w := startWinRM(t, fakewinrm.Options{Answer: func(fakekdc.Caller, []byte) (int, []byte) { return 200, []byte(letters(5000)) }}, fakeweb.ServerOptions{})
 	w.options.MaxBody = 4000
 	_, _, err := w.post(t, w.client(t), "hello")
 	var e *middleware.Error
@@ -667,7 +669,7 @@ func TestWinRMMaxBody(t *testing.T) {
 
 // An empty message is one too; a request without a body has none to seal.
 func TestWinRMEmpty(t *testing.T) {
-	w := startWinRM(t, fakekdc.WinRMOptions{Answer: func(fakekdc.Caller, []byte) (int, []byte) { return 200, nil }}, fakekdc.ServerOptions{})
+	w := startWinRM(t, fakewinrm.Options{Answer: func(fakekdc.Caller, []byte) (int, []byte) { return 200, nil }}, fakeweb.ServerOptions{})
 	c := w.client(t)
 	resp, body, err := w.post(t, c, "hello")
 	if err != nil || resp.StatusCode != 200 || body != "" || !middleware.SecurityOf(resp.Request).Verified() {
@@ -682,12 +684,12 @@ func TestWinRMEmpty(t *testing.T) {
 
 // Neither messages nor keys get into logs and errors.
 func TestWinRMSecrets(t *testing.T) {
-	w := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{})
+	w := startWinRM(t, fakewinrm.Options{}, fakeweb.ServerOptions{})
 	var log bytes.Buffer
 	w.options.Logging = logging.Options{Handler: slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})}
 	c := w.client(t)
 	w.echo(t, c, "canary")
-	w.end.SetForgery(fakekdc.Forgeries()["data in clear"])
+	w.end.SetForgery(fakewinrm.Forgeries()["data in clear"])
 	_, _, err := w.post(t, c, "canary canary canary canary canary")
 	all := fmt.Sprintf("%s %v %+v %#v %+v", &log, err, err, w.options, c)
 	if err == nil || strings.Contains(all, "canary") || !strings.Contains(all, "sealed") {
@@ -698,7 +700,7 @@ func TestWinRMSecrets(t *testing.T) {
 // A request made of an earlier response's context is one like any other: the
 // session vouches for each message by itself.
 func TestWinRMContextOfAnEarlierResponse(t *testing.T) {
-	w := startWinRM(t, fakekdc.WinRMOptions{}, fakekdc.ServerOptions{})
+	w := startWinRM(t, fakewinrm.Options{}, fakeweb.ServerOptions{})
 	c := w.client(t)
 	ctx := t.Context()
 	for _, message := range []string{"one", "two", "three"} {

@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"encoding/binary"
-	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -36,10 +35,8 @@ type acceptance struct {
 
 // A demand is what an acceptor wants of a token.
 type demand struct {
-	service  krb.Principal // without a realm; zero for any service of the realm
-	bindings Bindings
-	endPoint []byte // application data of the connection's bindings; nil for none
-	noSubkey bool
+	AcceptOptions
+	service krb.Principal // of that name; zero for any service of the realm
 }
 
 // accept verifies an AP-REQ (RFC 4120 section 3.2.3, RFC 4121 section 4.1). The
@@ -123,7 +120,7 @@ func (a *acceptance) prepare(d demand) *refusal {
 	a.seq = binary.BigEndian.Uint32(b[:]) & 0x3fffffff
 	a.sendSeq = uint64(a.seq)
 	switch {
-	case d.noSubkey:
+	case d.NoSubkey:
 	case a.session.Etype() == krb.RC4HMAC:
 		// As MIT does: the tokens of RFC 4757 know no acceptor's subkey.
 		a.subkey = a.auth.Subkey
@@ -218,27 +215,19 @@ func eachAuthData(der []byte, f func(kind int32, data []byte)) {
 // rules of Windows' Extended Protection.
 func (a *acceptance) checkBindings(d demand) *refusal {
 	sent := a.bindings != [16]byte{}
-	if d.endPoint != nil && sent {
-		want := cbt.Hash(d.endPoint)
+	if d.EndPoint != nil && sent {
+		want := cbt.Hash(d.EndPoint)
 		a.caller.Bound = hmac.Equal(want[:], a.bindings[:])
 	}
 	switch {
-	case d.bindings == BindingsOff, a.caller.Bound:
+	case d.Bindings == BindingsOff, a.caller.Bound:
 		return nil
-	case d.endPoint != nil && sent:
+	case d.EndPoint != nil && sent:
 		return refuse(krb.CodeGeneric, "channel bindings are those of another connection")
-	case d.bindings == BindingsRequired:
+	case d.Bindings == BindingsRequired:
 		return refuse(krb.CodeGeneric, "channel bindings required")
-	case d.endPoint != nil && a.caller.Aware:
+	case d.EndPoint != nil && a.caller.Aware:
 		return refuse(krb.CodeGeneric, "client knows of channel bindings and sent none")
 	}
 	return nil
-}
-
-// apRep returns the AP-REP of the context, with another key or another time
-// where the service is told to lie.
-func (a *acceptance) apRep(session krb.Key, ctime time.Time, cusec int) ([]byte, error) {
-	return krb.MakeAPRep(session, &krb.EncAPRepPart{
-		CTime: ctime, Cusec: cusec, Subkey: a.subkey, Seq: a.seq, HasSeq: true,
-	})
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/plainclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -81,18 +82,35 @@ func BenchmarkReady(b *testing.B) {
 
 func BenchmarkAccept(b *testing.B) {
 	r := Start(b, WithUser("alice", "secret"), WithService("HTTP/localhost"))
-	c := &webClient{tb: b, realm: r, ticket: minted(b, r, "alice", "HTTP/localhost")}
+	c := &plainclient.Client{TB: b, Now: r.Now, Ticket: minted(b, r, "alice", "HTTP/localhost")}
 	d := demand{service: krb.NewPrincipal(r.Name(), "HTTP", "localhost")}
 	for b.Loop() {
 		b.StopTimer()
-		req := c.apReq()[17:]
+		req := c.APReq()[17:]
 		b.StartTimer()
 		a, no := r.accept(req, d)
 		if no != nil {
 			b.Fatal(no.text)
 		}
-		if _, err := a.apRep(a.session, a.auth.CTime, a.auth.Cusec); err != nil {
+		if _, err := a.proof(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkStart is the time to a ready realm with a user and a service, and to
+// its end.
+func BenchmarkStart(b *testing.B) {
+	for name, opts := range map[string][]Option{"sockets": nil, "memory": {WithoutSockets()}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r, err := New(append(opts, WithUser("alice", "secret"), WithService("HTTP/localhost"))...)
+				if err != nil {
+					b.Fatal(err)
+				}
+				r.Close()
+			}
+		})
 	}
 }

@@ -2,7 +2,6 @@ package fakekdc
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 )
@@ -17,7 +16,7 @@ const (
 	GSSInteg    uint32 = 0x20
 )
 
-// A Caller is who a web service has authenticated, with what the ticket and
+// A Caller is who a service has authenticated, with what the ticket and
 // the authenticator said.
 type Caller struct {
 	Name    string // name@REALM, from the ticket
@@ -66,20 +65,3 @@ func (f CacheFile) Format(s fmt.State, _ rune) {
 
 // MarshalText returns what Format writes.
 func (f CacheFile) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(f)), nil }
-
-type callerKey struct{}
-
-// CallerOf returns who made the request of that context, for handlers behind a
-// [Handler]; ok is false when nobody was authenticated.
-func CallerOf(ctx context.Context) (caller Caller, ok bool) {
-	caller, ok = ctx.Value(callerKey{}).(Caller)
-	return caller, ok
-}
-
-func withCaller(ctx context.Context, c Caller) context.Context {
-	return context.WithValue(ctx, callerKey{}, c)
-}
-
-// ContextWithCaller returns a context of which [CallerOf] says that the caller made
-// the request, for tests of a handler without a [Handler] around it.
-func ContextWithCaller(ctx context.Context, c Caller) context.Context { return withCaller(ctx, c) }

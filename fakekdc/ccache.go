@@ -62,7 +62,7 @@ func (r *Realm) mint(client *principal, service string, flags uint32) (*krb.Tick
 		g.pac = r.newPAC(client, g.client, g.authTime)
 	}
 	var rep reply
-	if no := r.issue(&rep, g, server.etypes[0], client, server); no != nil {
+	if no := r.issue(&rep, g, server.sessionEtypes()[0], client, server); no != nil {
 		return nil, fmt.Errorf("ticket of %s for %s: %s", client.name, server.name, no.text)
 	}
 	t := &rep.grant

@@ -1,34 +1,12 @@
 package fakekdc
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 
-	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/kerberos"
 )
-
-// newClient returns a client of the realm that has logged in as the user or, for no
-// user, does so as o says. Package clienttest cannot be imported here, for it imports
-// this one.
-func newClient(r *Realm, user string, o client.Options) (*http.Client, error) {
-	o.Now = r.Now
-	if user == "" {
-		o.Krb5ConfText = r.Config()
-		if r.InMemory() {
-			o.Dial = r.Dial
-		}
-		return client.New(o)
-	}
-	s, err := newSource(r, user)
-	if err != nil {
-		return nil, err
-	}
-	o.Source = s
-	return client.New(o)
-}
 
 func newSource(r *Realm, user string) (*kerberos.Source, error) {
 	caches := new(kerberos.MemoryCaches)
@@ -40,16 +18,6 @@ func newSource(r *Realm, user string) (*kerberos.Source, error) {
 		o.Dial = r.Dial
 	}
 	return kerberos.FromCCache("MEMORY:x", o)
-}
-
-func httpClient(tb testing.TB, r *Realm, user string, o client.Options) *http.Client {
-	tb.Helper()
-	c, err := newClient(r, user, o)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(c.CloseIdleConnections)
-	return c
 }
 
 func sourceOf(tb testing.TB, r *Realm, user string) *kerberos.Source {

@@ -17,15 +17,15 @@ import (
 // The KDCs of all realms that [Realm.Trust] connects with this one are there
 // too, but not the hosts of these realms: clients are referred to them by the
 // KDC. So localhost is not there if such a realm has services on it, and this
-// one has none. [Realm.ConfigWithPaths] has all hosts.
+// one has none. [Realm.ConfigWithCapaths] has all hosts.
 func (r *Realm) Config(lines ...string) string {
 	return r.config(false, listKDCs, lines)
 }
 
-// ConfigWithPaths is [Realm.Config] for clients that are to find their way
+// ConfigWithCapaths is [Realm.Config] for clients that are to find their way
 // without the KDC: [domain_realm] has the hosts of all realms too, [capaths] the
 // realms on the way from each to each.
-func (r *Realm) ConfigWithPaths(lines ...string) string {
+func (r *Realm) ConfigWithCapaths(lines ...string) string {
 	return r.config(true, listKDCs, lines)
 }
 

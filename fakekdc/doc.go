@@ -1,14 +1,18 @@
 // Package fakekdc is a Kerberos realm inside a test: a KDC on UDP and TCP of one
-// loopback port, and a web service that verifies HTTP Negotiate (RFC 4559).
+// loopback port.
 //
 //	realm := fakekdc.Start(t,
 //		fakekdc.WithUser("alice", "secret"),
 //		fakekdc.WithService("HTTP/localhost"))
 //
+// Package fakeweb has web services of the realm that verify HTTP Negotiate (RFC 4559),
+// fakewinrm endpoints of WinRM, and [Realm.Accept] is the service's side of all other
+// protocols. Package client/clienttest makes clients of ours that have logged in.
+//
 // It is strict always: keys are random and belong to one [Realm], passwords and
 // pre-authentication are checked, tickets are opened, authenticators may be
 // used once. It is rude by request: [Realm.FailNext] makes the KDC fail in the
-// ways that real ones do, [Quirks] do the same for the web service.
+// ways that real ones do.
 //
 // Realms can trust each other ([Realm.Trust]), refer clients and users to one
 // another ([Realm.Refer], [Realm.ReferUsers]), have several KDCs that fail one by
@@ -19,11 +23,9 @@
 //
 // Real clients take it for a realm: give them [Realm.Config] as their krb5.conf
 // and [Realm.Keytab] or [Realm.CCache] for credentials. What they did is in
-// [Realm.Exchanges] and [Handler.Requests]. Nothing is written to disk unless
-// [Realm.Environ] or [Realm.WriteFiles] is asked to, nothing is shared between
-// realms, and a process may run hundreds of them. Package client/clienttest makes
-// clients of ours that have logged in; [WithoutSockets] and [Realm.ServeMemory] do
-// without a network, and [Realm.Accept] without HTTP.
+// [Realm.Exchanges]. Nothing is written to disk unless [Realm.Environ] or
+// [Realm.WriteFiles] is asked to, nothing is shared between realms, and a process may
+// run hundreds of them. [WithoutSockets] does without a network.
 //
 // TEST ONLY. The realm keeps passwords and keys in memory in clear, hands them
 // to anyone who asks its methods, and listens on the loopback interface alone

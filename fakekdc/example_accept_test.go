@@ -3,6 +3,7 @@ package fakekdc_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -24,11 +25,13 @@ func ExampleRealm_Accept() {
 
 	go func() { // the server
 		defer far.Close()
-		response, caller, err := realm.Accept(readToken(far), fakekdc.AcceptOptions{Service: "imap/mail.example"})
-		writeToken(far, response)
-		if err == nil {
-			fmt.Fprintf(far, "welcome %s", caller.Name)
+		sc, err := realm.Accept(readToken(far), fakekdc.AcceptOptions{Service: "imap/mail.example"})
+		if no, ok := errors.AsType[*fakekdc.AcceptError](err); ok {
+			writeToken(far, no.Response) // tells the client why
+			return
 		}
+		writeToken(far, sc.Response())
+		fmt.Fprintf(far, "welcome %s", sc.Caller().Name)
 	}()
 
 	in, err := kerberos.NewInitiator(clienttest.TicketSource(nil, realm, "alice"), kerberos.InitiatorOptions{Service: "imap", Bindings: kerberos.BindingsOff})

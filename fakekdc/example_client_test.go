@@ -16,6 +16,7 @@ import (
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
@@ -46,18 +47,18 @@ func Example_retryable() {
 	realm := newRealm()
 	defer realm.Close()
 	busy := 2
-	service := realm.Handler("HTTP/localhost", fakekdc.WebOptions{
+	service := fakeweb.New(realm, "HTTP/localhost", fakeweb.Options{
 		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if busy > 0 {
 				busy--
 				w.WriteHeader(http.StatusServiceUnavailable)
 				return
 			}
-			caller, _ := fakekdc.CallerOf(r.Context())
+			caller, _ := fakeweb.CallerOf(r.Context())
 			fmt.Fprintf(w, "hello %s", caller.Name)
 		}),
 	})
-	server := realm.Serve(service, fakekdc.ServerOptions{})
+	server := fakeweb.Serve(realm, service, fakeweb.ServerOptions{})
 
 	retrying, err := client.NewRetryable(clienttest.Options(nil, realm, "alice", client.Options{Preemptive: preemptive.Always()}))
 	if err != nil {
@@ -89,7 +90,7 @@ func Example_expiredTicket() {
 	clock := &fakekdc.Clock{}
 	realm := newRealm(fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 0))
 	defer realm.Close()
-	server := realm.Serve(realm.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+	server := fakeweb.Serve(realm, fakeweb.New(realm, "HTTP/localhost", fakeweb.Options{}), fakeweb.ServerOptions{})
 
 	kinit := clienttest.New(nil, realm, "alice", client.Options{})
 	daemon := clienttest.New(nil, realm, "", client.Options{Principal: "alice", Password: kerberos.NewSecret("secret")})
@@ -146,8 +147,8 @@ func Example_crossRealm() {
 	if err := users.Trust(services); err != nil {
 		log.Fatal(err)
 	}
-	service := services.Handler("HTTP/app.lab.example", fakekdc.WebOptions{})
-	server := services.Serve(service, fakekdc.ServerOptions{Host: "app.lab.example"})
+	service := fakeweb.New(services, "HTTP/app.lab.example", fakeweb.Options{})
+	server := fakeweb.Serve(services, service, fakeweb.ServerOptions{Host: "app.lab.example"})
 
 	c := clienttest.New(nil, users, "alice", client.Options{Transport: server.Transport()})
 	fmt.Println(page(c, server.URL()))
@@ -167,9 +168,9 @@ func Example_crossRealm() {
 func Example_delegation() {
 	realm := newRealm(fakekdc.WithService("HTTP/trusted.example", fakekdc.OKAsDelegate()), fakekdc.WithService("HTTP/archive.example"))
 	defer realm.Close()
-	service := realm.Handler("", fakekdc.WebOptions{
+	service := fakeweb.New(realm, "", fakeweb.Options{
 		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			caller, _ := fakekdc.CallerOf(r.Context())
+			caller, _ := fakeweb.CallerOf(r.Context())
 			if caller.Delegated.IsZero() {
 				fmt.Fprint(w, "nothing delegated")
 				return
@@ -189,7 +190,7 @@ func Example_delegation() {
 			fmt.Fprintf(w, "at %s as %s", ticket.SPN(), ticket.Client())
 		}),
 	})
-	server := realm.Serve(service, fakekdc.ServerOptions{})
+	server := fakeweb.Serve(realm, service, fakeweb.ServerOptions{})
 
 	c := clienttest.New(nil, realm, "alice", client.Options{Transport: server.Transport(), Delegation: kerberos.DelegationPolicy})
 	fmt.Println(page(c, "http://localhost/"))

@@ -22,104 +22,38 @@ func meet(f fakekdc.Fault) {
 	fmt.Println(realm.Exchanges()[0])
 }
 
-// order shows a fault that would make the example wait.
-func order(f fakekdc.Fault) {
+// Each is what one login over TCP meets.
+func ExampleFault() {
+	for _, f := range []fakekdc.Fault{
+		fakekdc.ReplyError(29, nil), fakekdc.GarbageEData(), fakekdc.EmptyEData(), fakekdc.Drop(), fakekdc.ResetConnection(),
+		fakekdc.Truncate(), fakekdc.HugeFrame(), fakekdc.Garbage(), fakekdc.WrongNonce(), fakekdc.WrongRealm(), fakekdc.WrongClient(),
+		fakekdc.WrongServer(), fakekdc.WrongKey(), fakekdc.ShortCipher(), fakekdc.EarlierTicket(), fakekdc.Delay(time.Millisecond),
+	} {
+		meet(f)
+	}
+	// Output:
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: KDC_ERR_SVC_UNAVAILABLE [KDC_ERR_SVC_UNAVAILABLE]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: KDC_ERR_PREAUTH_REQUIRED [garbage e-data]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: KDC_ERR_PREAUTH_REQUIRED [empty e-data]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [drop]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [reset]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [truncate]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [huge frame]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: no ticket [garbage]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [wrong nonce]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [wrong realm]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [wrong client]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [wrong server]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [wrong key]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [short cipher]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [earlier ticket]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [delay]
+}
+
+func ExampleRepeat() {
 	realm := newRealm()
 	defer realm.Close()
-	realm.FailNext(fakekdc.Any, f)
-	fmt.Println("ordered:", f, realm.PendingFaults())
-}
-
-func ExampleReplyError() {
-	const unavailable = 29
-	meet(fakekdc.ReplyError(unavailable, nil))
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: KDC_ERR_SVC_UNAVAILABLE [KDC_ERR_SVC_UNAVAILABLE]
-}
-
-func ExampleGarbageEData() {
-	meet(fakekdc.GarbageEData())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: KDC_ERR_PREAUTH_REQUIRED [garbage e-data]
-}
-
-func ExampleEmptyEData() {
-	meet(fakekdc.EmptyEData())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: KDC_ERR_PREAUTH_REQUIRED [empty e-data]
-}
-
-func ExampleDrop() {
-	meet(fakekdc.Drop())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [drop]
-}
-
-func ExampleReset() {
-	meet(fakekdc.Reset())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [reset]
-}
-
-func ExampleTruncate() {
-	meet(fakekdc.Truncate())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [truncate]
-}
-
-func ExampleHugeFrame() {
-	meet(fakekdc.HugeFrame())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [huge frame]
-}
-
-func ExampleGarbage() {
-	meet(fakekdc.Garbage())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: no ticket [garbage]
-}
-
-func ExampleWrongNonce() {
-	meet(fakekdc.WrongNonce())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [wrong nonce]
-}
-
-func ExampleWrongRealm() {
-	meet(fakekdc.WrongRealm())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [wrong realm]
-}
-
-func ExampleWrongClient() {
-	meet(fakekdc.WrongClient())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [wrong client]
-}
-
-func ExampleWrongServer() {
-	meet(fakekdc.WrongServer())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [wrong server]
-}
-
-func ExampleWrongKey() {
-	meet(fakekdc.WrongKey())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [wrong key]
-}
-
-func ExampleShortCipher() {
-	meet(fakekdc.ShortCipher())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [short cipher]
-}
-
-func ExampleEarlierTicket() {
-	meet(fakekdc.EarlierTicket())
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [earlier ticket]
-}
-
-func ExampleDelay() {
-	meet(fakekdc.Delay(time.Millisecond))
-	// Output: AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [delay]
-}
-
-func ExampleSilence() {
-	order(fakekdc.Silence())
-	// Output: ordered: silence 1
-}
-
-func ExampleTimes() {
-	realm := newRealm()
-	defer realm.Close()
-	realm.FailNext(fakekdc.AS, fakekdc.Times(3, fakekdc.Silence())...)
+	realm.FailNext(fakekdc.AS, fakekdc.Repeat(3, fakekdc.Silence())...)
 	fmt.Println(realm.PendingFaults())
 	// Output: 3
 }
@@ -138,11 +72,11 @@ func ExampleTooBig() {
 	// TGS/tcp alice@A.EXAMPLE for HTTP/localhost@A.EXAMPLE: aes256-cts-hmac-sha1-96
 }
 
-func ExampleHold() {
+func ExampleHoldUntil() {
 	realm := newRealm()
 	defer realm.Close()
 	release := make(chan struct{})
-	realm.FailNext(fakekdc.TGS, fakekdc.Hold(release))
+	realm.FailNext(fakekdc.TGS, fakekdc.HoldUntil(release))
 	tickets := source(realm, "alice", "secret", "udp_preference_limit = 1")
 	done := make(chan error)
 	go func() {

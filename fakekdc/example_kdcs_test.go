@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/kerberos"
 )
 
 // One KDC is down, and clients go to the other.
@@ -126,8 +128,8 @@ func ExampleKDC_ClearFaults() {
 func ExampleRealm_KDCProxy() {
 	realm := newRealm()
 	defer realm.Close()
-	proxy := realm.Serve(realm.KDCProxy(), fakekdc.ServerOptions{TLS: true})
-	// Clients find it by realm.ConfigWithProxy(proxy.URL()+"/KdcProxy", "").
+	proxy := fakeweb.Serve(realm, realm.KDCProxy(), fakeweb.ServerOptions{TLS: true})
+	// Clients find it by realm.ConfigWithKDCProxy(proxy.URL()+"/KdcProxy", "").
 	tr := proxy.Transport()
 	defer tr.CloseIdleConnections()
 	resp, err := (&http.Client{Transport: tr}).Get(proxy.URL() + "/KdcProxy")
@@ -139,10 +141,10 @@ func ExampleRealm_KDCProxy() {
 	// Output: 405 Method Not Allowed
 }
 
-func ExampleRealm_ConfigWithProxy() {
+func ExampleRealm_ConfigWithKDCProxy() {
 	realm := newRealm()
 	defer realm.Close()
-	_, text, _ := strings.Cut(realm.ConfigWithProxy("https://localhost:8443/KdcProxy", "FILE:/tmp/ca.pem"), "[realms]\n")
+	_, text, _ := strings.Cut(realm.ConfigWithKDCProxy("https://localhost:8443/KdcProxy", "FILE:/tmp/ca.pem"), "[realms]\n")
 	text, _, _ = strings.Cut(text, "\n\n")
 	fmt.Println(text)
 	// Output:
@@ -150,4 +152,19 @@ func ExampleRealm_ConfigWithProxy() {
 	// 		kdc = https://localhost:8443/KdcProxy
 	// 		http_anchors = FILE:/tmp/ca.pem
 	// 	}
+}
+
+func ExampleRealm_Dial() {
+	realm := newRealm(fakekdc.WithoutSockets())
+	defer realm.Close()
+	tickets, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
+		Principal: "alice", Krb5ConfText: realm.Config(), Now: realm.Now,
+		Dial: realm.Dial,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ticket, err := tickets.ServiceTicket(context.Background(), "HTTP/localhost")
+	fmt.Println(ticket.Client(), err)
+	// Output: alice@A.EXAMPLE <nil>
 }

@@ -172,11 +172,11 @@ func ExampleOKAsDelegate() {
 	// Output: true
 }
 
-func ExamplePassword() {
+func ExampleServicePassword() {
 	// As accounts in Active Directory have it: two realms, the same keys.
-	a := newRealm(fakekdc.WithService("HTTP/web.example", fakekdc.Password("svc")))
+	a := newRealm(fakekdc.WithService("HTTP/web.example", fakekdc.ServicePassword("svc")))
 	defer a.Close()
-	b := newRealm(fakekdc.WithService("HTTP/web.example", fakekdc.Password("svc")))
+	b := newRealm(fakekdc.WithService("HTTP/web.example", fakekdc.ServicePassword("svc")))
 	defer b.Close()
 	tail := func(r *fakekdc.Realm) string { k := r.Keytab("HTTP/web.example"); return string(k[len(k)-20:]) }
 	fmt.Println(tail(a) == tail(b))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 )
 
@@ -80,13 +81,13 @@ func get(realm *fakekdc.Realm, url string) string {
 func Example() {
 	realm := newRealm()
 	defer realm.Close()
-	service := realm.Handler("HTTP/localhost", fakekdc.WebOptions{
+	service := fakeweb.New(realm, "HTTP/localhost", fakeweb.Options{
 		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			caller, _ := fakekdc.CallerOf(r.Context())
+			caller, _ := fakeweb.CallerOf(r.Context())
 			fmt.Fprintf(w, "this is for %s", caller.Name)
 		}),
 	})
-	server := realm.Serve(service, fakekdc.ServerOptions{})
+	server := fakeweb.Serve(realm, service, fakeweb.ServerOptions{})
 
 	fmt.Println(get(realm, server.URL()))
 	fmt.Println(service.Statuses())
@@ -192,7 +193,7 @@ func ExampleRealm_Modify() {
 func ExampleRealm_Rotate() {
 	realm := newRealm()
 	defer realm.Close()
-	server := realm.Serve(realm.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+	server := fakeweb.Serve(realm, fakeweb.New(realm, "HTTP/localhost", fakeweb.Options{}), fakeweb.ServerOptions{})
 	old, err := client.New(client.Options{Source: source(realm, "alice", "secret")})
 	if err != nil {
 		log.Fatal(err)
@@ -293,7 +294,7 @@ func ExampleRealm_FailNext() {
 	fmt.Println(login(realm, "alice", "secret"), login(realm, "alice", "secret"))
 	fmt.Println(realm.PendingFaults())
 
-	realm.FailNext(fakekdc.AS, fakekdc.Times(3, fakekdc.Drop())...)
+	realm.FailNext(fakekdc.AS, fakekdc.Repeat(3, fakekdc.Drop())...)
 	fmt.Println(realm.PendingFaults())
 	realm.ClearFaults()
 	fmt.Println(realm.PendingFaults())

@@ -153,14 +153,14 @@ func ExampleRealm_ReferUsers() {
 	// Output: <nil>
 }
 
-func ExampleRealm_ConfigWithPaths() {
+func ExampleRealm_ConfigWithCapaths() {
 	realm, other := newRealm(), newOther()
 	defer realm.Close()
 	defer other.Close()
 	if err := realm.Trust(other); err != nil {
 		log.Fatal(err)
 	}
-	_, text, _ := strings.Cut(realm.ConfigWithPaths(), "[domain_realm]\n")
+	_, text, _ := strings.Cut(realm.ConfigWithCapaths(), "[domain_realm]\n")
 	fmt.Print(strings.ReplaceAll(text, "\n\n", "\n"))
 	// Output:
 	// 	localhost = A.EXAMPLE

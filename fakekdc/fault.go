@@ -83,15 +83,15 @@ func Drop() Fault { return Fault{fault{name: "drop", how: sendNothing}} }
 // Silence does not answer and keeps the TCP connection open.
 func Silence() Fault { return Fault{fault{name: "silence", how: sendHang}} }
 
-// Reset resets the TCP connection instead of answering. Over UDP it is Drop.
-func Reset() Fault { return Fault{fault{name: "reset", how: sendReset}} }
+// ResetConnection resets the TCP connection instead of answering. Over UDP it is Drop.
+func ResetConnection() Fault { return Fault{fault{name: "reset", how: sendReset}} }
 
 // Delay answers after d, or not at all if the realm is closed before. For tests
-// that do not wait for time to pass there is [Hold].
+// that do not wait for time to pass there is [HoldUntil].
 func Delay(d time.Duration) Fault { return Fault{fault{name: "delay", delay: d}} }
 
-// Hold answers once the channel is closed or yields a value.
-func Hold(until <-chan struct{}) Fault { return Fault{fault{name: "hold", hold: until}} }
+// HoldUntil answers once the channel is closed or yields a value.
+func HoldUntil(until <-chan struct{}) Fault { return Fault{fault{name: "hold", hold: until}} }
 
 // Truncate sends half of the answer, over TCP in a frame that promises all of
 // it, and closes the connection.
@@ -170,8 +170,8 @@ func EarlierTicket() Fault {
 	}}}
 }
 
-// Times returns n of the same fault, for [Realm.FailNext].
-func Times(n int, f Fault) []Fault { return slices.Repeat([]Fault{f}, max(n, 0)) }
+// Repeat returns n of the same fault, for [Realm.FailNext].
+func Repeat(n int, f Fault) []Fault { return slices.Repeat([]Fault{f}, max(n, 0)) }
 
 type queued struct {
 	kind Kind

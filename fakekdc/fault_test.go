@@ -82,7 +82,7 @@ func TestFaults(t *testing.T) {
 		"empty e-data":   {EmptyEData(), "bad etype info", "bad etype info"},
 		"drop":           {Drop(), "timeout", "closed"},
 		"silence":        {Silence(), "timeout", "timeout"},
-		"reset":          {Reset(), "timeout", "reset"},
+		"reset":          {ResetConnection(), "timeout", "reset"},
 		"truncate":       {Truncate(), "malformed", "malformed"},
 		"huge frame":     {HugeFrame(), "ok", "ok"}, // try reads what there is
 		"garbage":        {Garbage(), "malformed", "malformed"},
@@ -119,7 +119,7 @@ func TestFaultQueue(t *testing.T) {
 	r := Start(t, WithUser("alice", "secret"), WithService("HTTP/localhost"))
 	tgt := minted(t, r, "alice", krb.TGS(r.Name(), r.Name()).Name())
 	r.FailNext(TGS, ReplyError(krb.CodeGeneric, nil))
-	r.FailNext(AS, Times(2, ReplyError(krb.CodeUnavailable, nil))...)
+	r.FailNext(AS, Repeat(2, ReplyError(krb.CodeUnavailable, nil))...)
 	r.FailNext(Any, WrongNonce())
 	var got []string
 	for range 3 {
@@ -146,7 +146,7 @@ func TestFaultQueue(t *testing.T) {
 func TestHold(t *testing.T) {
 	r := Start(t, WithUser("alice", "secret"))
 	release := make(chan struct{})
-	r.FailNext(AS, Hold(release))
+	r.FailNext(AS, HoldUntil(release))
 	held := make(chan string)
 	go func() { held <- verdict(t, r, "udp", 10*time.Second) }()
 	for r.PendingFaults() != 0 {
@@ -182,7 +182,7 @@ func TestPauseResume(t *testing.T) {
 
 func TestCloseEndsWaits(t *testing.T) {
 	r := Start(t, WithUser("alice", "secret"))
-	r.FailNext(AS, Delay(time.Hour), Silence(), Hold(nil), Hold(make(chan struct{})))
+	r.FailNext(AS, Delay(time.Hour), Silence(), HoldUntil(nil), HoldUntil(make(chan struct{})))
 	conns := make([]net.Conn, 4)
 	for i := range conns {
 		req, _ := asReq(t, r, "alice", "secret", AES256SHA1, body(r, "alice"))

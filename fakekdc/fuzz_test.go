@@ -1,9 +1,7 @@
 package fakekdc
 
 import (
-	"encoding/base64"
 	"encoding/hex"
-	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -15,8 +13,8 @@ import (
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/plainclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
-	"github.com/kerbchain/kerbchain/internal/spnego"
 )
 
 // fuzzRealm has keys that cost nothing and stands still in time.
@@ -194,9 +192,9 @@ func FuzzAccept(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	c := &webClient{tb: f, realm: r, ticket: ticket, aware: true}
-	c.apReq()
-	plain, err := c.auth.Marshal()
+	c := &plainclient.Client{TB: f, Now: r.Now, Ticket: ticket, Aware: true}
+	c.APReq()
+	plain, err := c.Auth.Marshal()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -217,33 +215,9 @@ func FuzzAccept(f *testing.F) {
 		})
 		forged := *ticket
 		forged.Raw = b.BytesOrPanic()
-		a, no := r.accept(sealedAPReq(t, &forged, plain, krb.UsageAPReqAuth), demand{service: ticket.Server, endPoint: []byte("x")})
+		a, no := r.accept(sealedAPReq(t, &forged, plain, krb.UsageAPReqAuth), demand{service: ticket.Server, AcceptOptions: AcceptOptions{EndPoint: []byte("x")}})
 		if (a == nil) == (no == nil) {
 			t.Fatalf("both or neither: %v, %v", a, no)
-		}
-	})
-}
-
-// FuzzAuthorization feeds the web service credentials.
-func FuzzAuthorization(f *testing.F) {
-	r := fuzzRealm(f)
-	h := r.Handler("HTTP/localhost", WebOptions{})
-	c := &webClient{tb: f, realm: r, ticket: minted(f, r, "alice", "HTTP/localhost")}
-	f.Add("Negotiate", c.first())
-	f.Add("negotiate", c.apReq())
-	f.Add("Negotiate", spnego.EncodeInit([]spnego.OID{spnego.NTLM, spnego.KRB5}, c.apReq()))
-	f.Add("Negotiate", spnego.Resp{State: spnego.AcceptIncomplete, ResponseToken: c.apReq(), MechListMIC: []byte("x")}.Append(nil))
-	f.Add("Basic", []byte("alice:secret"))
-	f.Fuzz(func(t *testing.T, scheme string, token []byte) {
-		q := httptest.NewRequest("GET", "/", nil)
-		q.Header.Set("Authorization", scheme+" "+base64.StdEncoding.EncodeToString(token))
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, q)
-		if w.Code != 200 && w.Code != 401 {
-			t.Errorf("status %d", w.Code)
-		}
-		if _, caller, err := r.Accept(token, AcceptOptions{}); (err == nil) != (caller.Name != "") {
-			t.Errorf("caller %q, error %v", caller.Name, err)
 		}
 	})
 }

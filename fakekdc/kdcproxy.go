@@ -17,8 +17,8 @@ import (
 // KDC-PROXY-MESSAGE, and are answered by this realm or, if that is its
 // target-domain, another that [Realm.Trust] connects with it. Clients want https:
 //
-//	proxy := realm.Serve(realm.KDCProxy(), fakekdc.ServerOptions{TLS: true})
-//	conf := realm.ConfigWithProxy(proxy.URL()+"/KdcProxy", "")
+//	proxy := fakeweb.Serve(realm, realm.KDCProxy(), fakeweb.ServerOptions{TLS: true})
+//	conf := realm.ConfigWithKDCProxy(proxy.URL()+"/KdcProxy", "")
 //
 // Exchanges are recorded with the network "kkdcp" and without a KDC's address.
 // Faults of [Realm.FailNext] happen, to the HTTP response where they are of a
@@ -27,11 +27,11 @@ import (
 // a [KDC] does not.
 func (r *Realm) KDCProxy() http.Handler { return http.HandlerFunc(r.serveProxy) }
 
-// ConfigWithProxy is [Realm.Config] with a KDC proxy's URL, such as
+// ConfigWithKDCProxy is [Realm.Config] with a KDC proxy's URL, such as
 // https://localhost:8443/KdcProxy, in place of the KDCs of all realms. anchors
 // is what MIT's clients verify the proxy's certificate with, such as
 // FILE:/path/ca.pem; empty for the system's.
-func (r *Realm) ConfigWithProxy(url, anchors string, lines ...string) string {
+func (r *Realm) ConfigWithKDCProxy(url, anchors string, lines ...string) string {
 	return r.config(false, func(b *strings.Builder, _ *Realm) {
 		fmt.Fprintf(b, "\t\tkdc = %s\n", url)
 		if anchors != "" {

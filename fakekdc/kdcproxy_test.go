@@ -37,12 +37,20 @@ func proxyMessage(message []byte, domain string, hint int64) []byte {
 	return b.BytesOrPanic()
 }
 
-// post sends a message to the proxy and returns the KDC's answer.
-func post(t *testing.T, s *Server, b []byte) (status int, reply []byte, err error) {
+func serveTLS(t *testing.T, h http.Handler) *httptest.Server {
 	t.Helper()
-	tr := s.Transport()
-	defer tr.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: tr, Timeout: 10 * time.Second}).Post(s.URL()+"/KdcProxy", "application/kerberos", bytes.NewReader(b))
+	s := httptest.NewTLSServer(h)
+	t.Cleanup(s.Close)
+	s.Client().Timeout = 10 * time.Second
+	return s
+}
+
+// post sends a message to the proxy and returns the KDC's answer.
+func post(t *testing.T, s *httptest.Server, b []byte) (status int, reply []byte, err error) {
+	t.Helper()
+	c := s.Client()
+	defer c.CloseIdleConnections()
+	resp, err := c.Post(s.URL+"/KdcProxy", "application/kerberos", bytes.NewReader(b))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -68,7 +76,7 @@ func post(t *testing.T, s *Server, b []byte) (status int, reply []byte, err erro
 
 func TestKDCProxy(t *testing.T) {
 	a, b, c := threeRealms(t)
-	s := a.Serve(a.KDCProxy(), ServerOptions{TLS: true})
+	s := serveTLS(t, a.KDCProxy())
 	for name, tc := range map[string]struct {
 		realm  *Realm
 		user   string
@@ -125,7 +133,7 @@ func TestKDCProxyRefusals(t *testing.T) {
 
 func TestKDCProxyFaults(t *testing.T) {
 	r := Start(t, WithUser("alice", "secret"))
-	s := r.Serve(r.KDCProxy(), ServerOptions{TLS: true})
+	s := serveTLS(t, r.KDCProxy())
 	req, _ := asReq(t, r, "alice", "secret", AES256SHA1, body(r, "alice"))
 	message := proxyMessage(framed(req), r.Name(), 0)
 	ask := func() string {
@@ -150,7 +158,7 @@ func TestKDCProxyFaults(t *testing.T) {
 		want  string
 	}{
 		"drop":     {Drop(), "Service Unavailable"},
-		"reset":    {Reset(), "broken"},
+		"reset":    {ResetConnection(), "broken"},
 		"truncate": {Truncate(), "half"},
 		"huge":     {HugeFrame(), "length"},
 		"garbage":  {Garbage(), "malformed"},
@@ -183,9 +191,9 @@ func TestKDCProxyFaults(t *testing.T) {
 	}
 }
 
-func TestConfigWithProxy(t *testing.T) {
+func TestConfigWithKDCProxy(t *testing.T) {
 	a, _, _ := threeRealms(t)
-	text := a.ConfigWithProxy("https://localhost:8443/KdcProxy", "FILE:/x/ca.pem", "canonicalize = true")
+	text := a.ConfigWithKDCProxy("https://localhost:8443/KdcProxy", "FILE:/x/ca.pem", "canonicalize = true")
 	_, realms, _ := strings.Cut(text, "[realms]\n")
 	realms, _, _ = strings.Cut(realms, "\n\n")
 	want := ""
@@ -195,7 +203,7 @@ func TestConfigWithProxy(t *testing.T) {
 	if realms+"\n" != want || !strings.Contains(text, "\tcanonicalize = true\n") {
 		t.Errorf("got %s", text)
 	}
-	if strings.Contains(a.ConfigWithProxy("https://x", ""), "http_anchors") {
+	if strings.Contains(a.ConfigWithKDCProxy("https://x", ""), "http_anchors") {
 		t.Error("anchors of none")
 	}
 }

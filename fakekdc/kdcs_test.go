@@ -107,7 +107,7 @@ func TestSeveralKDCs(t *testing.T) {
 func TestCloseKDCEndsWaits(t *testing.T) {
 	r := Start(t, WithKDCs(2), WithUser("alice", "secret"))
 	first := r.KDCs()[0]
-	first.FailNext(AS, Hold(make(chan struct{})))
+	first.FailNext(AS, HoldUntil(make(chan struct{})))
 	held := make(chan string)
 	go func() { held <- verdict(t, r, "tcp", 10*time.Second) }()
 	for first.PendingFaults() != 0 {

@@ -15,12 +15,12 @@ import (
 // them, within the process. What client/clienttest makes dials so by itself; others
 // are given Dial, as kerberos.SourceOptions.Dial. All else is as it
 // is with sockets, records, faults and outages included. With
-// [Realm.ServeMemory] the web service needs none either, and a whole test fits
-// into a bubble of testing/synctest, where waiting for a ticket to expire takes no
+// InMemory of fakeweb.ServerOptions the web service needs none either, and a whole test
+// fits into a bubble of testing/synctest, where waiting for a ticket to expire takes no
 // time.
 //
-// [WithAddress] does not matter then. [Realm.AddKDC], [Realm.Serve] and whatever
-// changes passwords still listen.
+// [WithAddress] does not matter then. [Realm.AddKDC] and whatever changes passwords still
+// listen.
 func WithoutSockets() Option {
 	return func(s *settings) {
 		// The realm is set up before its KDCs listen, so none is left to do so.

@@ -6,57 +6,14 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/internal/krb"
-	"github.com/kerbchain/kerbchain/kerberos"
-	"github.com/kerbchain/kerbchain/middleware"
 )
-
-// TestWithoutSockets logs in and fetches a page, all within the process, over
-// either network.
-func TestWithoutSockets(t *testing.T) {
-	for name, tc := range map[string]struct {
-		limit   int
-		network []string
-	}{
-		"udp":             {4096, []string{"udp", "udp", "udp"}},
-		"too big, so tcp": {1, []string{"udp", "udp", "tcp", "udp", "tcp"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := Start(t, WithoutSockets(), WithUDPLimit(tc.limit), WithUser("alice", "secret"), WithService("HTTP/app.example"))
-			h := r.Handler("HTTP/app.example", WebOptions{})
-			s := r.ServeMemory(h, ServerOptions{Host: "app.example"})
-			c := httpClient(t, r, "", client.Options{Principal: "alice", Password: kerberos.NewSecret("secret"), Transport: s.Transport()})
-			resp, err := c.Get("http://app.example/")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := readAll(t, resp); got != "hello alice@"+r.Name()+"\n" {
-				t.Errorf("%s: %q", resp.Status, got)
-			}
-			var networks []string
-			for _, e := range r.Exchanges() {
-				networks = append(networks, e.Network)
-				if e.KDC != r.Addr() {
-					t.Errorf("%v at %s", e, e.KDC)
-				}
-			}
-			if d := cmp.Diff(tc.network, networks); d != "" {
-				t.Errorf("networks (-want +got)\n%s", d)
-			}
-		})
-	}
-}
 
 // patience is how long an answer is waited for: briefly where none is to come, else
 // longer than any machine takes.
@@ -114,7 +71,7 @@ func outcomeOf(c net.Conn, network string, patience time.Duration, packet []byte
 // TestMemoryFaults: a fault looks the same with sockets and without.
 func TestMemoryFaults(t *testing.T) {
 	faults := map[string]Fault{
-		"none": {}, "error": ReplyError(krb.CodeGeneric, nil), "drop": Drop(), "silence": Silence(), "reset": Reset(),
+		"none": {}, "error": ReplyError(krb.CodeGeneric, nil), "drop": Drop(), "silence": Silence(), "reset": ResetConnection(),
 		"truncate": Truncate(), "huge frame": HugeFrame(), "garbage": Garbage(), "too big": TooBig(), "wrong nonce": WrongNonce(),
 	}
 	silent := map[string]bool{"udp drop": true, "udp silence": true, "udp reset": true, "tcp silence": true}
@@ -229,40 +186,4 @@ func TestMemoryTrust(t *testing.T) {
 			t.Errorf("%s: %s", r, got)
 		}
 	}
-}
-
-// TestBubble waits for a ticket to expire, and for a KDC that is silent, in no
-// time.
-func TestBubble(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := Start(t, WithoutSockets(), WithLifetime(time.Hour, 0), WithUser("alice", "secret"), WithService("HTTP/localhost"))
-		h := r.Handler("HTTP/localhost", WebOptions{Bindings: BindingsRequired})
-		s := r.ServeMemory(h, ServerOptions{TLS: true, HTTP2: true})
-		c := httpClient(t, r, "alice", client.Options{Transport: s.Transport()})
-		get := func() error {
-			resp, err := c.Get(s.URL())
-			if err != nil {
-				return err
-			}
-			defer resp.Body.Close()
-			if resp.StatusCode != http.StatusOK || resp.ProtoMajor != 2 {
-				t.Errorf("%s by %s", resp.Status, resp.Proto)
-			}
-			_, err = io.Copy(io.Discard, resp.Body)
-			return err
-		}
-		if err := get(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Hour)
-		if err := get(); !errors.Is(err, middleware.ErrCredentials) {
-			t.Errorf("two hours later: %v", err)
-		}
-		r.Pause()
-		begun := time.Now()
-		_, err := sourceOf(t, r, "alice").ServiceTicket(t.Context(), "HTTP/localhost")
-		if !errors.Is(err, middleware.ErrKDC) || time.Since(begun) < time.Second {
-			t.Errorf("in an outage, after %s: %v", time.Since(begun), err)
-		}
-	})
 }

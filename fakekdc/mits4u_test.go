@@ -47,9 +47,9 @@ func capturedRealm(tb testing.TB, etype int32, tgsKey string, now func() time.Ti
 	tb.Helper()
 	r := Start(tb, WithRealm("MIT.TEST"), WithClock(now), WithEtypes(etype), WithKpasswd(nil), WithEncPARep(),
 		WithUser("alice", "secret", Postdatable()), WithUser("bob", "secret", UserToUserOnly()),
-		WithService("HTTP/front", Password("front"), TrustedToAuth(), AllowedToDelegateTo("HTTP/back")),
-		WithService("HTTP/plain", Password("plain")),
-		WithService("HTTP/back", Password("back"), AllowedToDelegateFrom("HTTP/plain")))
+		WithService("HTTP/front", ServicePassword("front"), TrustedToAuth(), AllowedToDelegateTo("HTTP/back")),
+		WithService("HTTP/plain", ServicePassword("plain")),
+		WithService("HTTP/back", ServicePassword("back"), AllowedToDelegateFrom("HTTP/plain")))
 	value, err := hex.DecodeString(tgsKey)
 	if err != nil {
 		tb.Fatal(err)

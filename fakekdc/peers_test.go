@@ -101,10 +101,10 @@ func TestClientFailsOver(t *testing.T) {
 	for name, down := range map[string]func(*KDC){
 		"closed":  (*KDC).Close,
 		"paused":  (*KDC).Pause,
-		"silent":  func(k *KDC) { k.FailNext(Any, Times(1000, Silence())...) },
-		"reset":   func(k *KDC) { k.FailNext(Any, Times(1000, Reset())...) },
-		"busy":    func(k *KDC) { k.FailNext(Any, Times(1000, ReplyError(krb.CodeUnavailable, nil))...) },
-		"garbage": func(k *KDC) { k.FailNext(Any, Times(1000, Garbage())...) },
+		"silent":  func(k *KDC) { k.FailNext(Any, Repeat(1000, Silence())...) },
+		"reset":   func(k *KDC) { k.FailNext(Any, Repeat(1000, ResetConnection())...) },
+		"busy":    func(k *KDC) { k.FailNext(Any, Repeat(1000, ReplyError(krb.CodeUnavailable, nil))...) },
+		"garbage": func(k *KDC) { k.FailNext(Any, Repeat(1000, Garbage())...) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -132,7 +132,7 @@ func TestClientFailsOver(t *testing.T) {
 // next it says in the request that the client is of the last.
 func TestGokrb5CrossRealm(t *testing.T) {
 	for name, config := range map[string]func(*Realm, ...string) string{
-		"referral": (*Realm).Config, "paths": (*Realm).ConfigWithPaths,
+		"referral": (*Realm).Config, "paths": (*Realm).ConfigWithCapaths,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b, _ := threeRealms(t)

@@ -82,8 +82,8 @@ func Salt(s string) PrincipalOption { return func(p *policy) { p.salt, p.hasSalt
 // default: 4096 for the SHA-1 types, 32768 for the SHA-2 types.
 func Iterations(n uint32) PrincipalOption { return func(p *policy) { p.iterations = n } }
 
-// Password gives a service keys made of a password instead of random ones.
-func Password(s string) PrincipalOption { return func(p *policy) { p.given = &s } }
+// ServicePassword gives a service keys made of a password instead of random ones.
+func ServicePassword(s string) PrincipalOption { return func(p *policy) { p.given = &s } }
 
 // Lifetime bounds the tickets of the user, or for the service, within the
 // realm's bounds (see [WithLifetime]). Negative renewable: not renewable.
@@ -351,16 +351,22 @@ func (p *principal) sealing() (krb.Key, uint32, error) {
 // choose returns the first of the wanted encryption types that session keys
 // for p may have, 0 if there is none.
 func (p *principal) choose(wanted []int32) int32 {
-	known := p.etypes
-	if p.sessions != nil {
-		known = p.sessions
-	}
+	known := p.sessionEtypes()
 	for _, e := range wanted {
 		if slices.Contains(known, e) {
 			return e
 		}
 	}
 	return 0
+}
+
+// sessionEtypes returns the encryption types of session keys for p, the most wanted
+// one first.
+func (p *principal) sessionEtypes() []int32 {
+	if p.sessions != nil {
+		return p.sessions
+	}
+	return p.etypes
 }
 
 // find returns the key for an encrypted part: kvno 0 is the newest. The code
@@ -404,6 +410,16 @@ func (r *Realm) lookup(name krb.Principal) *principal {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.principals[r.id(name)]
+}
+
+// Principal returns the full name, name@REALM, of a principal of the realm. A name that
+// is malformed or unknown is an error; aliases are names of no principal.
+func (r *Realm) Principal(name string) (string, error) {
+	p, err := r.lookupText(name)
+	if err != nil {
+		return "", err
+	}
+	return p.name.String(), nil
 }
 
 func (r *Realm) lookupText(name string) (*principal, error) {

@@ -43,7 +43,7 @@ type Realm struct {
 	lifeMu  sync.Mutex // guards what Close ends
 	kdcs    []*KDC     // one at least
 	changes *KDC       // where passwords are changed; nil for nowhere
-	servers []*Server
+	endings []func()   // in the order in which they were given
 
 	faults  faultQueue
 	log     exchangeLog
@@ -144,15 +144,14 @@ func (r *Realm) Pause() {
 // Resume ends what Pause began. A KDC that was paused by itself stays so.
 func (r *Realm) Resume() { r.paused.Store(false) }
 
-// Close ends the KDCs and the servers that [Realm.Serve] started, closes their
-// connections, and returns when no goroutine of the KDCs is left. Further calls
-// do nothing.
+// Close ends the KDCs, closes their connections, does what [Realm.OnClose] was told,
+// and returns when no goroutine of the KDCs is left. Further calls do nothing.
 func (r *Realm) Close() {
 	r.closing.Do(func() {
 		close(r.done)
 		r.lifeMu.Lock()
-		servers, kdcs := r.servers, r.kdcs
-		r.servers = nil
+		endings, kdcs := r.endings, r.kdcs
+		r.endings = nil
 		r.lifeMu.Unlock()
 		for _, k := range kdcs {
 			k.Close()
@@ -160,10 +159,40 @@ func (r *Realm) Close() {
 		if r.changes != nil {
 			r.changes.Close()
 		}
-		for _, s := range servers {
-			s.Close()
+		for _, end := range endings {
+			end()
 		}
 	})
+}
+
+// OnClose makes [Realm.Close] call end, for what serves the realm's users and should
+// not outlive it. If the realm is closed already, end is called at once.
+func (r *Realm) OnClose(end func()) {
+	if !r.adopt(end) {
+		end()
+	}
+}
+
+func (r *Realm) adopt(end func()) bool {
+	r.lifeMu.Lock()
+	defer r.lifeMu.Unlock()
+	select {
+	case <-r.done:
+		return false
+	default:
+	}
+	r.endings = append(r.endings, end)
+	return true
+}
+
+// Fail ends the test that [Start] was given, with an error that is not nil. In a realm
+// made by [New] it just returns the error. It is for packages that add to a realm, as
+// fakeweb does, and fail as its own methods do.
+func (r *Realm) Fail(err error) error {
+	if r.tb != nil {
+		r.tb.Helper()
+	}
+	return r.fail(err)
 }
 
 func (r *Realm) fail(err error) error {

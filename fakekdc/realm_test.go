@@ -111,8 +111,6 @@ func TestStartEndsTheTest(t *testing.T) {
 		"bad option": func(b *tb) { Start(b, WithRealm("/")) },
 		"add user":   func(b *tb) { _ = Start(b, WithUser("alice", "x")).AddUser("alice", "x") },
 		"keytab":     func(b *tb) { Start(b).Keytab("alice") },
-		"handler":    func(b *tb) { Start(b).Handler("HTTP/localhost", WebOptions{}) },
-		"serve":      func(b *tb) { Start(b).Serve(nil, ServerOptions{TLS: true, Signature: 1}) },
 	} {
 		b := &tb{}
 		done := make(chan struct{})
@@ -196,7 +194,7 @@ func TestPrincipals(t *testing.T) {
 }
 
 func TestServicePassword(t *testing.T) {
-	r := Start(t, WithService("HTTP/localhost", Password("svc")))
+	r := Start(t, WithService("HTTP/localhost", ServicePassword("svc")))
 	k, code := r.lookup(krb.NewPrincipal(r.Name(), "HTTP", "localhost")).find(AES256SHA1, 1)
 	if code != 0 {
 		t.Fatal(code)

@@ -144,7 +144,7 @@ func TestOneServingLoop(t *testing.T) {
 			udp: []string{"silence"}, tcp: []string{"silence"},
 		},
 		"reset": {
-			say: func(w world) []message { return []message{{packet: w.as(nil)}} }, prepare: func(w world) { w.r.FailNext(AS, Reset()) },
+			say: func(w world) []message { return []message{{packet: w.as(nil)}} }, prepare: func(w world) { w.r.FailNext(AS, ResetConnection()) },
 			udp: []string{"silence"}, tcp: []string{"reset"},
 		},
 		"truncated": {

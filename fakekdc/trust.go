@@ -19,7 +19,7 @@ import (
 //
 // Services of realms that are several trusts away are reached in as many hops.
 // [Realm.Config] has the KDCs of them all. For trust with a KDC of another make
-// add both principals with [Realm.AddService] and a [Password].
+// add both principals with [Realm.AddService] and a [ServicePassword].
 //
 // It is an error for the realms to bear the same name or to have no encryption
 // type in common. In a realm made by [Start] an error ends the test.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/plainclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 )
@@ -150,7 +151,7 @@ func TestTransitedGrows(t *testing.T) {
 // visited is what a web service makes of a ticket.
 func visited(t *testing.T, r *Realm, ticket *krb.Ticket) (*acceptance, *refusal) {
 	t.Helper()
-	_, _, req, err := spnego.Unframe((&webClient{tb: t, realm: r, ticket: ticket}).apReq())
+	_, _, req, err := spnego.Unframe((&plainclient.Client{TB: t, Now: r.Now, Ticket: ticket}).APReq())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,10 +294,10 @@ func TestTrustOptions(t *testing.T) {
 	}
 
 	// A password is what trust with other KDCs is made of.
-	if err := a.AddService("krbtgt/MIT.EXAMPLE", Password("shared")); err != nil {
+	if err := a.AddService("krbtgt/MIT.EXAMPLE", ServicePassword("shared")); err != nil {
 		t.Fatal(err)
 	}
-	m := Start(t, WithRealm("MIT.EXAMPLE"), WithService("HTTP/localhost"), WithService("krbtgt/MIT.EXAMPLE@A.EXAMPLE", Password("shared"), Etypes(AES256SHA1)))
+	m := Start(t, WithRealm("MIT.EXAMPLE"), WithService("HTTP/localhost"), WithService("krbtgt/MIT.EXAMPLE@A.EXAMPLE", ServicePassword("shared"), Etypes(AES256SHA1)))
 	ticketFor(t, m, hopTo(t, a, homeTicket(t, a, "alice"), "MIT.EXAMPLE"), forService(m, "HTTP/localhost"))
 }
 

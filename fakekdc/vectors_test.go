@@ -67,16 +67,16 @@ func TestAcceptsMIT(t *testing.T) {
 			name, realm, _ := strings.Cut(v.ServicePrincipal, "@")
 			at := time.Unix(v.CTime, 0).Add(3 * time.Second)
 			r := Start(t, WithRealm(realm), WithClock(func() time.Time { return at }),
-				WithService(name, Password(v.ServicePassword), Etypes(v.ServiceEtype)))
+				WithService(name, ServicePassword(v.ServicePassword), Etypes(v.ServiceEtype)))
 			_, id, inner, err := spnego.Unframe(unhex(t, v.APReq))
 			if err != nil || id != spnego.TokAPReq {
 				t.Fatalf("token %x: %v", id, err)
 			}
-			d := demand{service: krb.NewPrincipal(realm, "HTTP", "localhost"), bindings: BindingsOff}
+			d := demand{service: krb.NewPrincipal(realm, "HTTP", "localhost"), AcceptOptions: AcceptOptions{Bindings: BindingsOff}}
 			if v.Bindings != "" {
-				d.bindings, d.endPoint = BindingsRequired, []byte(v.Bindings)
+				d.Bindings, d.EndPoint = BindingsRequired, []byte(v.Bindings)
 				if b, err := hex.DecodeString(v.Bindings); err == nil {
-					d.endPoint = b
+					d.EndPoint = b
 				}
 			}
 			a, no := r.accept(inner, d)
@@ -94,8 +94,8 @@ func TestAcceptsMIT(t *testing.T) {
 				t.Errorf("second use: %+v, want KRB_AP_ERR_REPEAT", no)
 			}
 			if v.Bindings != "" {
-				fresh := Start(t, WithRealm(realm), WithClock(r.now), WithService(name, Password(v.ServicePassword), Etypes(v.ServiceEtype)))
-				d.endPoint = []byte("tls-server-end-point:another")
+				fresh := Start(t, WithRealm(realm), WithClock(r.now), WithService(name, ServicePassword(v.ServicePassword), Etypes(v.ServiceEtype)))
+				d.EndPoint = []byte("tls-server-end-point:another")
 				if _, no := fresh.accept(inner, d); no == nil || no.code != krb.CodeGeneric {
 					t.Errorf("other bindings: %+v", no)
 				}

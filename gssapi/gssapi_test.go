@@ -10,6 +10,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/gssapi"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -74,7 +75,7 @@ func initiator(t *testing.T, o gssapi.Options) middleware.Initiator {
 func TestGet(t *testing.T) {
 	each(t, func(t *testing.T, library string) {
 		r := realm(t)
-		server := r.Serve(r.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+		server := fakeweb.Serve(r, fakeweb.New(r, "HTTP/localhost", fakeweb.Options{}), fakeweb.ServerOptions{})
 		transport := server.Transport()
 		defer transport.CloseIdleConnections()
 		rt := kerbchain.Wrap(transport, mutual.New(mutual.Options{}), negotiate.New(initiator(t, gssapi.Options{Library: library}), negotiate.Options{}))

@@ -9,6 +9,8 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/gssapi"
 )
 
@@ -19,8 +21,8 @@ func TestSeal(t *testing.T) {
 		t.Run(fmt.Sprint("etype", etype), func(t *testing.T) {
 			each(t, func(t *testing.T, library string) {
 				r := realm(t, fakekdc.WithEtypes(etype))
-				endpoint := r.WinRM("HTTP/localhost", fakekdc.WinRMOptions{})
-				server := r.Serve(endpoint, fakekdc.ServerOptions{})
+				endpoint := fakewinrm.New(r, "HTTP/localhost", fakewinrm.Options{})
+				server := fakeweb.Serve(r, endpoint, fakeweb.ServerOptions{})
 				transport := server.Transport()
 				defer transport.CloseIdleConnections()
 				in := initiator(t, gssapi.Options{Library: library, Sealing: true})
@@ -47,7 +49,7 @@ func TestSeal(t *testing.T) {
 					}
 				}
 				for _, name := range []string{"replayed", "reflected", "last bit of the data", "signed and not sealed", "signature cut to one byte"} {
-					forge := fakekdc.Forgeries()[name]
+					forge := fakewinrm.Forgeries()[name]
 					if forge == nil {
 						t.Fatalf("no forgery %q", name)
 					}

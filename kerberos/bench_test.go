@@ -15,6 +15,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/spnego"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/kerberos"
@@ -51,8 +52,8 @@ func warm(t testing.TB, etype int32) (middleware.Initiator, middleware.Target, h
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler := realm.Handler(spn, fakekdc.WebOptions{})
-	server := realm.Serve(handler, fakekdc.ServerOptions{TLS: true})
+	handler := fakeweb.New(realm, spn, fakeweb.Options{})
+	server := fakeweb.Serve(realm, handler, fakeweb.ServerOptions{TLS: true})
 	state := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{server.Certificate()}}
 	return in, middleware.Target{Host: "localhost", Port: "8443", Secure: true, TLS: state}, handler
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -18,22 +19,22 @@ func TestBindingsAware(t *testing.T) {
 	for name, tc := range map[string]struct {
 		line      string
 		o         kerberos.InitiatorOptions
-		server    fakekdc.ServerOptions
+		server    fakeweb.ServerOptions
 		aware     bool
 		bound     bool
 		elsewhere bool // the source is not one of the package
 	}{
-		"not asked for":               {server: fakekdc.ServerOptions{TLS: true}, bound: true},
-		"said no":                     {line: "client_aware_channel_bindings = false", server: fakekdc.ServerOptions{TLS: true}, bound: true},
-		"krb5.conf":                   {line: conf, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true},
-		"krb5.conf, required":         {line: conf, o: kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequired}, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true},
+		"not asked for":               {server: fakeweb.ServerOptions{TLS: true}, bound: true},
+		"said no":                     {line: "client_aware_channel_bindings = false", server: fakeweb.ServerOptions{TLS: true}, bound: true},
+		"krb5.conf":                   {line: conf, server: fakeweb.ServerOptions{TLS: true}, aware: true, bound: true},
+		"krb5.conf, required":         {line: conf, o: kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequired}, server: fakeweb.ServerOptions{TLS: true}, aware: true, bound: true},
 		"krb5.conf, plain HTTP":       {line: conf, aware: true},
-		"krb5.conf, off":              {line: conf, o: kerberos.InitiatorOptions{Bindings: kerberos.BindingsOff}, server: fakekdc.ServerOptions{TLS: true}},
-		"krb5.conf, none are defined": {line: conf, server: fakekdc.ServerOptions{TLS: true, Signature: x509.PureEd25519}},
-		"krb5.conf, other source":     {line: conf, server: fakekdc.ServerOptions{TLS: true}, bound: true, elsewhere: true},
-		"options":                     {o: kerberos.InitiatorOptions{ClientAwareBindings: true}, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true, elsewhere: true},
-		"options, off":                {o: kerberos.InitiatorOptions{ClientAwareBindings: true, Bindings: kerberos.BindingsOff}, server: fakekdc.ServerOptions{TLS: true}},
-		"options, mutual off":         {o: kerberos.InitiatorOptions{ClientAwareBindings: true, NoMutual: true}, server: fakekdc.ServerOptions{TLS: true}, aware: true, bound: true},
+		"krb5.conf, off":              {line: conf, o: kerberos.InitiatorOptions{Bindings: kerberos.BindingsOff}, server: fakeweb.ServerOptions{TLS: true}},
+		"krb5.conf, none are defined": {line: conf, server: fakeweb.ServerOptions{TLS: true, Signature: x509.PureEd25519}},
+		"krb5.conf, other source":     {line: conf, server: fakeweb.ServerOptions{TLS: true}, bound: true, elsewhere: true},
+		"options":                     {o: kerberos.InitiatorOptions{ClientAwareBindings: true}, server: fakeweb.ServerOptions{TLS: true}, aware: true, bound: true, elsewhere: true},
+		"options, off":                {o: kerberos.InitiatorOptions{ClientAwareBindings: true, Bindings: kerberos.BindingsOff}, server: fakeweb.ServerOptions{TLS: true}},
+		"options, mutual off":         {o: kerberos.InitiatorOptions{ClientAwareBindings: true, NoMutual: true}, server: fakeweb.ServerOptions{TLS: true}, aware: true, bound: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t, fakekdc.WithEtypes(fakekdc.AES256SHA1))
@@ -51,8 +52,8 @@ func TestBindingsAware(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := realm.Handler(spn, fakekdc.WebOptions{})
-			_, resp, err := exchange(t, in, realm.Serve(h, tc.server), middleware.Negotiate)
+			h := fakeweb.New(realm, spn, fakeweb.Options{})
+			_, resp, err := exchange(t, in, fakeweb.Serve(realm, h, tc.server), middleware.Negotiate)
 			if resp == nil || resp.StatusCode != 200 {
 				t.Fatalf("%v, %v", resp, err)
 			}
@@ -81,7 +82,7 @@ func TestBindingsAwareAgainstRelay(t *testing.T) {
 		relayed := middleware.InitiatorFunc(func(ctx context.Context, _ middleware.Target) (middleware.SecurityContext, error) {
 			return in.Initiate(ctx, middleware.Target{Host: "localhost", Port: "80"})
 		})
-		server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{}), fakekdc.ServerOptions{TLS: true})
+		server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{}), fakeweb.ServerOptions{TLS: true})
 		_, resp, err := exchange(t, relayed, server, middleware.Negotiate)
 		if resp == nil {
 			t.Fatal(err)

@@ -867,7 +867,7 @@ func TestKeepFresh(t *testing.T) {
 					t.Errorf("would sleep for %v", d)
 				}
 				if slept++; slept == 300 { // the KDC has an hour off within the last half hour of a ticket
-					realm.FailNext(fakekdc.Any, fakekdc.Times(10, fakekdc.ReplyError(29, nil))...)
+					realm.FailNext(fakekdc.Any, fakekdc.Repeat(10, fakekdc.ReplyError(29, nil))...)
 				}
 				clock.Advance(d)
 				if clock.Now().Sub(began) > 10*time.Hour {

@@ -33,7 +33,7 @@ func chain(t *testing.T) (a, b, c *fakekdc.Realm) {
 func TestOtherRealms(t *testing.T) {
 	for name, config := range map[string]func(*fakekdc.Realm) string{
 		"by referral":  func(r *fakekdc.Realm) string { return r.Config() },
-		"by krb5.conf": func(r *fakekdc.Realm) string { return r.ConfigWithPaths() },
+		"by krb5.conf": func(r *fakekdc.Realm) string { return r.ConfigWithCapaths() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b, c := chain(t)

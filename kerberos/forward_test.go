@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -137,8 +138,8 @@ func TestDelegationArrives(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		handler := realm.Handler(spn, fakekdc.WebOptions{})
-		sc, resp, err := exchange(t, in, realm.Serve(handler, fakekdc.ServerOptions{}), middleware.Negotiate)
+		handler := fakeweb.New(realm, spn, fakeweb.Options{})
+		sc, resp, err := exchange(t, in, fakeweb.Serve(realm, handler, fakeweb.ServerOptions{}), middleware.Negotiate)
 		if err != nil || resp.StatusCode != 200 || !sc.Verified() {
 			t.Fatalf("etype %d: response %v, error %v", etype, resp, err)
 		}

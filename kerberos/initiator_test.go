@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -123,7 +124,7 @@ func TestNewInitiatorRefuses(t *testing.T) {
 
 // exchange sends one token to the web service by hand, and steps the context
 // with what comes back, until nobody owes anything.
-func exchange(t *testing.T, in middleware.Initiator, server *fakekdc.Server, scheme middleware.Scheme) (middleware.SecurityContext, *http.Response, error) {
+func exchange(t *testing.T, in middleware.Initiator, server *fakeweb.Server, scheme middleware.Scheme) (middleware.SecurityContext, *http.Response, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), "GET", server.URL()+"/", nil)
 	if err != nil {
@@ -181,7 +182,7 @@ func exchange(t *testing.T, in middleware.Initiator, server *fakekdc.Server, sch
 
 func TestContextAgainstService(t *testing.T) {
 	for name, tc := range map[string]struct {
-		quirks fakekdc.Quirks
+		quirks fakeweb.Quirks
 		o      kerberos.InitiatorOptions
 		scheme middleware.Scheme
 		status int
@@ -189,23 +190,23 @@ func TestContextAgainstService(t *testing.T) {
 		code   int32
 	}{
 		"genuine":             {status: 200},
-		"raw answer":          {quirks: fakekdc.Quirks{Raw: true}, status: 200},
+		"raw answer":          {quirks: fakeweb.Quirks{Raw: true}, status: 200},
 		"scheme Kerberos":     {scheme: middleware.Kerberos, status: 200},
-		"no state":            {quirks: fakekdc.Quirks{NoState: true}, status: 200},
-		"Microsoft's OID":     {quirks: fakekdc.Quirks{MicrosoftOID: true}, status: 200},
-		"no subkey":           {quirks: fakekdc.Quirks{NoSubkey: true}, status: 200},
-		"leg for the MIC":     {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}, status: 200},
-		"leg incomplete":      {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegIncomplete}, status: 200},
-		"completed, no proof": {quirks: fakekdc.Quirks{Token: fakekdc.TokenState}, status: 200, reason: middleware.ReasonNoToken},
-		"forged":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, status: 200, reason: middleware.ReasonWrongKey},
-		"foreign":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenForeign}, status: 200, reason: middleware.ReasonWrongKey},
-		"KRB-ERROR":           {quirks: fakekdc.Quirks{Token: fakekdc.TokenKRBError}, status: 200, reason: middleware.ReasonKRBError, code: 41},
-		"reject":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenReject}, status: 200, reason: middleware.ReasonRefused},
-		"NTLM":                {quirks: fakekdc.Quirks{Token: fakekdc.TokenNTLM}, status: 200, reason: middleware.ReasonWrongMechanism},
-		"garbage":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenGarbage}, status: 200, reason: middleware.ReasonMalformed},
-		"empty":               {quirks: fakekdc.Quirks{Token: fakekdc.TokenEmpty}, status: 200, reason: middleware.ReasonRefused},
-		"refused, modified":   {quirks: fakekdc.Quirks{Reject: true, RejectCode: 41}, status: 401, reason: middleware.ReasonKRBError, code: 41},
-		"refused, no reason":  {quirks: fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, status: 401, reason: middleware.ReasonRefused},
+		"no state":            {quirks: fakeweb.Quirks{NoState: true}, status: 200},
+		"Microsoft's OID":     {quirks: fakeweb.Quirks{MicrosoftOID: true}, status: 200},
+		"no subkey":           {quirks: fakeweb.Quirks{NoSubkey: true}, status: 200},
+		"leg for the MIC":     {quirks: fakeweb.Quirks{ExtraLeg: fakeweb.LegMIC}, status: 200},
+		"leg incomplete":      {quirks: fakeweb.Quirks{ExtraLeg: fakeweb.LegIncomplete}, status: 200},
+		"completed, no proof": {quirks: fakeweb.Quirks{Proof: fakeweb.ProofState}, status: 200, reason: middleware.ReasonNoToken},
+		"forged":              {quirks: fakeweb.Quirks{Proof: fakeweb.ProofForged}, status: 200, reason: middleware.ReasonWrongKey},
+		"foreign":             {quirks: fakeweb.Quirks{Proof: fakeweb.ProofForeign}, status: 200, reason: middleware.ReasonWrongKey},
+		"KRB-ERROR":           {quirks: fakeweb.Quirks{Proof: fakeweb.ProofKRBError}, status: 200, reason: middleware.ReasonKRBError, code: 41},
+		"reject":              {quirks: fakeweb.Quirks{Proof: fakeweb.ProofReject}, status: 200, reason: middleware.ReasonRefused},
+		"NTLM":                {quirks: fakeweb.Quirks{Proof: fakeweb.ProofNTLM}, status: 200, reason: middleware.ReasonWrongMechanism},
+		"garbage":             {quirks: fakeweb.Quirks{Proof: fakeweb.ProofGarbage}, status: 200, reason: middleware.ReasonMalformed},
+		"empty":               {quirks: fakeweb.Quirks{Proof: fakeweb.ProofEmpty}, status: 200, reason: middleware.ReasonRefused},
+		"refused, modified":   {quirks: fakeweb.Quirks{Reject: true, RejectCode: 41}, status: 401, reason: middleware.ReasonKRBError, code: 41},
+		"refused, no reason":  {quirks: fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectState}, status: 401, reason: middleware.ReasonRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			realm := start(t)
@@ -220,8 +221,8 @@ func TestContextAgainstService(t *testing.T) {
 			if tc.scheme == "" {
 				tc.scheme = middleware.Negotiate
 			}
-			handler := realm.Handler(spn, fakekdc.WebOptions{Quirks: tc.quirks, Schemes: []string{string(tc.scheme)}})
-			sc, resp, err := exchange(t, in, realm.Serve(handler, fakekdc.ServerOptions{}), tc.scheme)
+			handler := fakeweb.New(realm, spn, fakeweb.Options{Quirks: tc.quirks, Schemes: []string{string(tc.scheme)}})
+			sc, resp, err := exchange(t, in, fakeweb.Serve(realm, handler, fakeweb.ServerOptions{}), tc.scheme)
 			if sc == nil || resp == nil {
 				t.Fatal(err)
 			}
@@ -276,8 +277,8 @@ func TestBindings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			handler := realm.Handler(spn, fakekdc.WebOptions{Bindings: tc.service})
-			_, resp, err := exchange(t, in, realm.Serve(handler, fakekdc.ServerOptions{TLS: tc.tls}), middleware.Negotiate)
+			handler := fakeweb.New(realm, spn, fakeweb.Options{Bindings: tc.service})
+			_, resp, err := exchange(t, in, fakeweb.Serve(realm, handler, fakeweb.ServerOptions{TLS: tc.tls}), middleware.Negotiate)
 			if tc.errorIs != nil {
 				if !errors.Is(err, tc.errorIs) {
 					t.Errorf("got %v, want %v", err, tc.errorIs)
@@ -373,7 +374,7 @@ func TestSkewIsFollowed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+		server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{}), fakeweb.ServerOptions{})
 		for range 2 {
 			sc, resp, err := exchange(t, in, server, middleware.Negotiate)
 			if err != nil || resp.StatusCode != 200 || !sc.Verified() {

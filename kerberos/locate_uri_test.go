@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -77,7 +78,7 @@ func TestKDCsInURIRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := realm.Serve(realm.KDCProxy(), fakekdc.ServerOptions{TLS: true})
+	proxy := fakeweb.Serve(realm, realm.KDCProxy(), fakeweb.ServerOptions{TLS: true})
 	name := "_kerberos." + realm.Name() + "."
 	for what, tc := range map[string]struct {
 		target   string
@@ -123,8 +124,8 @@ func TestKDCsInURIRecords(t *testing.T) {
 
 func TestKDCProxy(t *testing.T) {
 	realm := start(t)
-	proxy := realm.Serve(realm.KDCProxy(), fakekdc.ServerOptions{TLS: true})
-	other := realm.Serve(realm.KDCProxy(), fakekdc.ServerOptions{TLS: true})
+	proxy := fakeweb.Serve(realm, realm.KDCProxy(), fakeweb.ServerOptions{TLS: true})
+	other := fakeweb.Serve(realm, realm.KDCProxy(), fakeweb.ServerOptions{TLS: true})
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: proxy.Certificate().Raw})
 	file := write(t, "ca.pem", ca)
 	junk := write(t, "junk.pem", []byte("no certificate"))
@@ -160,7 +161,7 @@ func TestKDCProxy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			realm.ResetExchanges()
 			o := as(environment(realm, tc.env), "alice")
-			o.Krb5ConfText = realm.ConfigWithProxy(url, tc.anchors)
+			o.Krb5ConfText = realm.ConfigWithKDCProxy(url, tc.anchors)
 			o.ProxyTLS = tc.tls
 			o.Resolver = &zone{hosts: map[string]string{"localhost": "127.0.0.1"}}
 			source, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
@@ -183,11 +184,11 @@ func TestKDCProxy(t *testing.T) {
 		})
 	}
 	for name, fault := range map[string]fakekdc.Fault{
-		"reset": fakekdc.Reset(), "truncated": fakekdc.Truncate(), "huge": fakekdc.HugeFrame(), "garbage": fakekdc.Garbage(), "silent": fakekdc.Drop(),
+		"reset": fakekdc.ResetConnection(), "truncated": fakekdc.Truncate(), "huge": fakekdc.HugeFrame(), "garbage": fakekdc.Garbage(), "silent": fakekdc.Drop(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := as(environment(realm), "alice")
-			o.Krb5ConfText = realm.ConfigWithProxy(url, "FILE:"+file)
+			o.Krb5ConfText = realm.ConfigWithKDCProxy(url, "FILE:"+file)
 			source, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
 			if err != nil {
 				t.Fatal(err)

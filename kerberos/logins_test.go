@@ -227,7 +227,7 @@ func TestWhatIsARefusal(t *testing.T) {
 				t.Fatal(err)
 			}
 			// For the timestamp and, where it is not answered, for every way to send it.
-			realm.FailNext(fakekdc.AS, append([]fakekdc.Fault{fakekdc.Delay(0)}, fakekdc.Times(20, tc.fault)...)...)
+			realm.FailNext(fakekdc.AS, append([]fakekdc.Fault{fakekdc.Delay(0)}, fakekdc.Repeat(20, tc.fault)...)...)
 			if err := asks(t, 1, s); err == nil {
 				t.Fatal("no error")
 			}
@@ -252,7 +252,7 @@ func TestLoginsWaitForOneAnother(t *testing.T) {
 		return s
 	}
 	answer := make(chan struct{})
-	realm.FailNext(fakekdc.AS, fakekdc.Delay(0), fakekdc.Hold(answer))
+	realm.FailNext(fakekdc.AS, fakekdc.Delay(0), fakekdc.HoldUntil(answer))
 	first := make(chan error, 1)
 	go func() {
 		_, err := source().ServiceTicket(t.Context(), spn)

@@ -131,7 +131,7 @@ func TestLoginIsNotRepeated(t *testing.T) {
 	for round := range 3 {
 		realm.ResetExchanges()
 		for range 5 {
-			realm.FailNext(fakekdc.TGS, fakekdc.Times(2, fakekdc.ReplyError(44, nil))...)
+			realm.FailNext(fakekdc.TGS, fakekdc.Repeat(2, fakekdc.ReplyError(44, nil))...)
 			_, err := s.ServiceTicket(t.Context(), "HTTP/one")
 			if err == nil || strings.Contains(err.Error(), "kinit") || !errors.Is(err, middleware.ErrKDC) {
 				t.Errorf("%v", err)
@@ -221,7 +221,7 @@ func TestDeadTicketWasReplacedMeanwhile(t *testing.T) {
 	replaceKey(t, realm)
 	realm.ResetExchanges()
 	answer := make(chan struct{})
-	realm.FailNext(fakekdc.TGS, fakekdc.Hold(answer))
+	realm.FailNext(fakekdc.TGS, fakekdc.HoldUntil(answer))
 	late := make(chan error, 1)
 	go func() {
 		_, err := s.ServiceTicket(t.Context(), "HTTP/one")

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/internal/winrm"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -25,11 +27,11 @@ type sealedConn struct {
 	sc     middleware.SecurityContext
 }
 
-func sealTo(t *testing.T, etype int32, o kerberos.InitiatorOptions) (*sealedConn, *fakekdc.WinRM) {
+func sealTo(t *testing.T, etype int32, o kerberos.InitiatorOptions) (*sealedConn, *fakewinrm.Endpoint) {
 	t.Helper()
 	realm := fakekdc.Start(t, fakekdc.WithEtypes(etype), fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/localhost"))
-	endpoint := realm.WinRM("HTTP/localhost", fakekdc.WinRMOptions{})
-	server := realm.Serve(endpoint, fakekdc.ServerOptions{})
+	endpoint := fakewinrm.New(realm, "HTTP/localhost", fakewinrm.Options{})
+	server := fakeweb.Serve(realm, endpoint, fakeweb.ServerOptions{})
 	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice", Krb5ConfText: realm.Config(), Getenv: func(string) string { return "" }, AllowRC4: true,
 	})
@@ -112,7 +114,7 @@ func TestSeal(t *testing.T) {
 					t.Fatalf("%q, %v", got, err)
 				}
 			}
-			endpoint.SetForgery(fakekdc.Forgeries()["replayed"])
+			endpoint.SetForgery(fakewinrm.Forgeries()["replayed"])
 			c.refuses("replayed", message, middleware.ReasonReplayed)
 			for name, reason := range map[string]middleware.Reason{
 				"reflected":                 middleware.ReasonReflected,
@@ -120,7 +122,7 @@ func TestSeal(t *testing.T) {
 				"signed and not sealed":     middleware.ReasonUnsealed,
 				"signature cut to one byte": middleware.ReasonMalformed,
 			} {
-				endpoint.SetForgery(fakekdc.Forgeries()[name])
+				endpoint.SetForgery(fakewinrm.Forgeries()[name])
 				c.refuses(name, message, reason)
 			}
 			// The messages that were withheld are missing.

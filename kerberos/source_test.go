@@ -376,7 +376,7 @@ func TestLeavingCaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	release := make(chan struct{})
-	realm.FailNext(fakekdc.TGS, fakekdc.Hold(release))
+	realm.FailNext(fakekdc.TGS, fakekdc.HoldUntil(release))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	enough := errors.New("enough")
 	first := make(chan error)

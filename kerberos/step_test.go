@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -26,7 +26,7 @@ func TestBadTokenIsTheEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := realm.Serve(realm.Handler(spn, fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{}), fakeweb.ServerOptions{})
 	tr := server.Transport()
 	defer tr.CloseIdleConnections()
 	// begin returns a context and the genuine answer to its token.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/tunnel"
@@ -58,7 +58,7 @@ func (s *stream) counts() (reads, closes int) {
 func TestBodyIsUntouched(t *testing.T) {
 	payload := strings.Repeat("0123456789abcdef", 1<<16)
 	for name, tc := range map[string]struct {
-		quirks  fakekdc.Quirks
+		quirks  fakeweb.Quirks
 		options tunnel.Options
 		h2      bool
 		length  int64
@@ -67,14 +67,14 @@ func TestBodyIsUntouched(t *testing.T) {
 		"learned":                {length: int64(len(payload))},
 		"learned, chunked":       {length: -1},
 		"learned over HTTP/2":    {length: -1, h2: true},
-		"closes after 407":       {length: -1, quirks: fakekdc.Quirks{EarlyChallenge: true}},
+		"closes after 407":       {length: -1, quirks: fakeweb.Quirks{EarlyChallenge: true}},
 		"always":                 {length: -1, options: tunnel.Options{Always: true}},
-		"no tunnel":              {length: -1, quirks: fakekdc.Quirks{Reject: true}, fails: true},
-		"a forged proof":         {length: -1, quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, fails: true},
-		"hangs up":               {length: -1, quirks: fakekdc.Quirks{Hangup: true}, fails: true},
-		"always, and no tunnel":  {length: -1, quirks: fakekdc.Quirks{Reject: true}, options: tunnel.Options{Always: true}, fails: true},
-		"Negotiate not offered":  {length: -1, quirks: fakekdc.Quirks{Challenge: []string{"NTLM"}}, fails: true},
-		"another leg is refused": {length: -1, quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}, fails: true},
+		"no tunnel":              {length: -1, quirks: fakeweb.Quirks{Reject: true}, fails: true},
+		"a forged proof":         {length: -1, quirks: fakeweb.Quirks{Proof: fakeweb.ProofForged}, fails: true},
+		"hangs up":               {length: -1, quirks: fakeweb.Quirks{Hangup: true}, fails: true},
+		"always, and no tunnel":  {length: -1, quirks: fakeweb.Quirks{Reject: true}, options: tunnel.Options{Always: true}, fails: true},
+		"Negotiate not offered":  {length: -1, quirks: fakeweb.Quirks{Challenge: []string{"NTLM"}}, fails: true},
+		"another leg is refused": {length: -1, quirks: fakeweb.Quirks{ExtraLeg: fakeweb.LegMIC}, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := start(t, setup{web: quirk(tc.quirks), h2: tc.h2})
@@ -139,7 +139,7 @@ func TestBodyOfDeadConnection(t *testing.T) {
 			var l *lab
 			var once sync.Once
 			l = start(t, setup{
-				web: quirk(fakekdc.Quirks{Before: fakekdc.ForwardProxy()}),
+				web: quirk(fakeweb.Quirks{Before: fakeweb.ForwardProxy()}),
 				handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					b, err := io.ReadAll(r.Body)
 					if err != nil || r.Method == http.MethodPost && string(b) != "payload" {
@@ -147,7 +147,7 @@ func TestBodyOfDeadConnection(t *testing.T) {
 					}
 					if r.URL.Path == "/once" {
 						once.Do(func() {
-							l.proxy.SetQuirks(fakekdc.Quirks{})
+							l.proxy.SetQuirks(fakeweb.Quirks{})
 							panic(http.ErrAbortHandler)
 						})
 					}
@@ -199,10 +199,10 @@ func TestBodyOfDeadConnection(t *testing.T) {
 func TestBodyWithoutGetBody(t *testing.T) {
 	var l *lab
 	l = start(t, setup{
-		web: quirk(fakekdc.Quirks{Before: fakekdc.ForwardProxy()}),
+		web: quirk(fakeweb.Quirks{Before: fakeweb.ForwardProxy()}),
 		handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPost {
-				l.proxy.SetQuirks(fakekdc.Quirks{})
+				l.proxy.SetQuirks(fakeweb.Quirks{})
 				panic(http.ErrAbortHandler)
 			}
 			if _, err := io.WriteString(w, "hello over HTTP/1"); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -76,7 +77,7 @@ func TestCancel(t *testing.T) {
 	})
 	t.Run("a proxy that does not answer", func(t *testing.T) {
 		asked := make(chan struct{}, 1)
-		l := start(t, setup{web: quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		l := start(t, setup{web: quirk(fakeweb.Quirks{Before: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			asked <- struct{}{}
 			<-r.Context().Done()
 		})})})
@@ -176,19 +177,19 @@ func TestEvents(t *testing.T) {
 
 	send.Request = 1
 	for name, tc := range map[string]struct {
-		quirks fakekdc.Quirks
+		quirks fakeweb.Quirks
 		want   []any
 	}{
-		"refused": {fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectPlain}, []any{
+		"refused": {fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectPlain}, []any{
 			"ticket for " + full, "token for " + at, send, challenge,
 			middleware.RefusedEvent{Host: at, Status: 407, Reason: middleware.ReasonRefused},
 		}},
-		"no longer offered": {fakekdc.Quirks{Challenge: []string{"NTLM"}, Reject: true, Rejection: fakekdc.RejectPlain}, []any{
+		"no longer offered": {fakeweb.Quirks{Challenge: []string{"NTLM"}, Reject: true, Rejection: fakeweb.RejectPlain}, []any{
 			"ticket for " + full, "token for " + at, send,
 			middleware.ChallengeEvent{Host: at, Status: 407, Schemes: []string{"NTLM"}, Requests: 1},
 			middleware.RefusedEvent{Host: at, Status: 407},
 		}},
-		"forged": {fakekdc.Quirks{Token: fakekdc.TokenForged}, []any{
+		"forged": {fakeweb.Quirks{Proof: fakeweb.ProofForged}, []any{
 			"ticket for " + full, "token for " + at, send,
 			middleware.VerdictEvent{Host: at, SPN: full, Mode: "optional", Status: 200, Reason: middleware.ReasonWrongKey},
 		}},
@@ -203,7 +204,7 @@ func TestEvents(t *testing.T) {
 		})
 	}
 	// Of a proxy that was sent nothing there is nothing to refuse.
-	l.proxy.SetQuirks(fakekdc.Quirks{Challenge: []string{"NTLM"}})
+	l.proxy.SetQuirks(fakeweb.Quirks{Challenge: []string{"NTLM"}})
 	if _, err := get(ctx, l.through(t, tunnel.Options{}), l.origin.URL()); err == nil {
 		t.Error("no error")
 	}
@@ -230,9 +231,9 @@ func TestStaleTicket(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var refused, contexts, drops atomic.Int32
-			l := start(t, setup{web: fakekdc.WebOptions{QuirksFor: func(r *http.Request) *fakekdc.Quirks {
+			l := start(t, setup{web: fakeweb.Options{QuirksFor: func(r *http.Request) *fakeweb.Quirks {
 				reject := r.Header.Get("Proxy-Authorization") != "" && int(refused.Add(1)) <= tc.stale
-				return &fakekdc.Quirks{Reject: reject, RejectCode: tc.code}
+				return &fakeweb.Quirks{Reject: reject, RejectCode: tc.code}
 			}}})
 			inner := l.initiator(t, kerberos.InitiatorOptions{})
 			in := middleware.InitiatorFunc(func(ctx context.Context, t middleware.Target) (middleware.SecurityContext, error) {
@@ -259,7 +260,7 @@ func TestStaleTicket(t *testing.T) {
 
 // A proxy that cannot decide on a scheme is not followed for ever.
 func TestTriesAreBounded(t *testing.T) {
-	l := start(t, setup{web: quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	l := start(t, setup{web: quirk(fakeweb.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		offer := "Negotiate"
 		if strings.HasPrefix(r.Header.Get("Proxy-Authorization"), offer) {
 			offer = "Kerberos"
@@ -319,11 +320,11 @@ func TestClientConn(t *testing.T) {
 func TestPassesBy(t *testing.T) {
 	l := start(t, setup{})
 	in := new(stagetest.Initiator)
-	plain := l.realm.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	plain := fakeweb.Serve(l.realm, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if _, err := io.WriteString(w, "plain"); err != nil {
 			t.Error(err)
 		}
-	}), fakekdc.ServerOptions{})
+	}), fakeweb.ServerOptions{})
 	o := tunnel.Options{Proof: tunnel.ProofRequired}
 
 	resp, err := l.with(t, in, o).RoundTrip(httpRequest(t, plain.URL()))
@@ -364,7 +365,7 @@ func TestPassesBy(t *testing.T) {
 // through a tunnel, and the try that bears the token goes where the first went.
 func TestProxyFunction(t *testing.T) {
 	l := start(t, setup{})
-	second := l.realm.ServeProxy(spn, fakekdc.WebOptions{}, fakekdc.ServerOptions{Host: "proxy.example"})
+	second := fakeweb.ServeProxy(l.realm, spn, fakeweb.Options{}, fakeweb.ServerOptions{Host: "proxy.example"})
 	var asked int
 	rt := l.through(t, tunnel.Options{}, func(tr *http.Transport) {
 		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -376,7 +377,7 @@ func TestProxyFunction(t *testing.T) {
 			return []*url.URL{l.proxy.URL(), second.URL()}[asked%2], nil
 		}
 	})
-	for i, want := range []*fakekdc.Proxy{second, l.proxy} {
+	for i, want := range []*fakeweb.Proxy{second, l.proxy} {
 		wantHello(t, rt, l.origin.URL())
 		var got []int
 		for _, rec := range want.Connects() {
@@ -388,7 +389,7 @@ func TestProxyFunction(t *testing.T) {
 	}
 	// One that changes its mind leads through a tunnel that is not signed for.
 	asked = 0
-	l.proxy.SetQuirks(fakekdc.Quirks{Before: fakekdc.ForwardProxy()})
+	l.proxy.SetQuirks(fakeweb.Quirks{Before: fakeweb.ForwardProxy()})
 	rt = l.through(t, tunnel.Options{Always: true}, func(tr *http.Transport) {
 		tr.Proxy = func(*http.Request) (*url.URL, error) {
 			if asked++; asked == 1 {
@@ -419,11 +420,11 @@ func TestNested(t *testing.T) {
 		tr.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 		tr.DialContext = nil
 	})
-	plain := l.realm.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	plain := fakeweb.Serve(l.realm, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if _, err := io.WriteString(w, "direct"); err != nil {
 			t.Error(err)
 		}
-	}), fakekdc.ServerOptions{})
+	}), fakeweb.ServerOptions{})
 	signer := l.initiator(t, kerberos.InitiatorOptions{})
 	in := middleware.InitiatorFunc(func(ctx context.Context, target middleware.Target) (middleware.SecurityContext, error) {
 		if body, err := get(ctx, inner, plain.URL()); err != nil || body != "direct" {

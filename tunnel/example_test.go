@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/tunnel"
@@ -20,8 +21,8 @@ import (
 // it: what the process's surroundings are in earnest.
 type office struct {
 	realm     *fakekdc.Realm
-	proxy     *fakekdc.Proxy
-	server    *fakekdc.Server
+	proxy     *fakeweb.Proxy
+	server    *fakeweb.Server
 	initiator middleware.Initiator // signs for alice
 	transport *http.Transport      // goes through the proxy and does not authenticate
 }
@@ -33,9 +34,9 @@ func newOffice() *office {
 		log.Fatal(err)
 	}
 	o := &office{realm: realm}
-	o.proxy = realm.ServeProxy("HTTP/proxy.example", fakekdc.WebOptions{}, fakekdc.ServerOptions{Host: "proxy.example"})
+	o.proxy = fakeweb.ServeProxy(realm, "HTTP/proxy.example", fakeweb.Options{}, fakeweb.ServerOptions{Host: "proxy.example"})
 	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
-	o.server = realm.Serve(hello, fakekdc.ServerOptions{Host: "app.example", TLS: true})
+	o.server = fakeweb.Serve(realm, hello, fakeweb.ServerOptions{Host: "app.example", TLS: true})
 	o.transport = o.proxy.Transport(o.server)
 	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice", Krb5ConfText: realm.Config(),
@@ -107,7 +108,7 @@ func ExampleOptions() {
 func ExampleProof() {
 	o := newOffice()
 	defer o.close()
-	o.proxy.SetQuirks(fakekdc.Quirks{Token: fakekdc.TokenForged})
+	o.proxy.SetQuirks(fakeweb.Quirks{Proof: fakeweb.ProofForged})
 
 	for _, p := range []tunnel.Proof{tunnel.ProofOptional, tunnel.ProofDisabled} {
 		rt := tunnel.New(o.initiator, o.transport, tunnel.Options{Proof: p})
@@ -132,7 +133,7 @@ func ExampleProof_String() {
 func ExampleConnectError() {
 	o := newOffice()
 	defer o.close()
-	o.proxy.SetQuirks(fakekdc.Quirks{Challenge: []string{"NTLM", `Basic realm="office"`}})
+	o.proxy.SetQuirks(fakeweb.Quirks{Challenge: []string{"NTLM", `Basic realm="office"`}})
 
 	rt := tunnel.New(o.initiator, o.transport, tunnel.Options{})
 	r, err := http.NewRequest(http.MethodGet, o.server.URL(), nil)

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/tunnel"
@@ -26,15 +27,15 @@ const spn = "HTTP/proxy.example"
 // Kerberos.
 type lab struct {
 	realm  *fakekdc.Realm
-	proxy  *fakekdc.Proxy
-	origin *fakekdc.Server
+	proxy  *fakeweb.Proxy
+	origin *fakeweb.Server
 
 	mu   sync.Mutex
 	hits []string // requests that the server has seen
 }
 
 type setup struct {
-	web     fakekdc.WebOptions
+	web     fakeweb.Options
 	secure  bool // the proxy is one by https
 	h2      bool
 	handler http.Handler // of the server
@@ -46,8 +47,8 @@ func start(t *testing.T, s setup) *lab {
 	l := &lab{realm: fakekdc.Start(t, append([]fakekdc.Option{
 		fakekdc.WithEtypes(fakekdc.AES256SHA1), fakekdc.WithUser("alice", "secret"), fakekdc.WithService(spn),
 	}, s.realm...)...)}
-	l.proxy = l.realm.ServeProxy(spn, s.web, fakekdc.ServerOptions{Host: "proxy.example", TLS: s.secure})
-	l.origin = l.realm.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	l.proxy = fakeweb.ServeProxy(l.realm, spn, s.web, fakeweb.ServerOptions{Host: "proxy.example", TLS: s.secure})
+	l.origin = fakeweb.Serve(l.realm, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l.mu.Lock()
 		l.hits = append(l.hits, r.Method+" "+r.URL.Path)
 		l.mu.Unlock()
@@ -65,7 +66,7 @@ func start(t *testing.T, s setup) *lab {
 		if err != nil {
 			t.Errorf("%s: %v", r.URL, err)
 		}
-	}), fakekdc.ServerOptions{Host: "app.example", TLS: true, HTTP2: s.h2})
+	}), fakeweb.ServerOptions{Host: "app.example", TLS: true, HTTP2: s.h2})
 	return l
 }
 

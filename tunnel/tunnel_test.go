@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -26,7 +27,7 @@ import (
 // for each that bears one.
 func TestConnects(t *testing.T) {
 	for name, tc := range map[string]struct {
-		web     fakekdc.WebOptions
+		web     fakeweb.Options
 		secure  bool
 		options tunnel.Options
 		want    []int // of a first request, of one more, and of one over a new connection
@@ -36,15 +37,15 @@ func TestConnects(t *testing.T) {
 		"required":            {options: tunnel.Options{Proof: tunnel.ProofRequired}, want: []int{200, 200}},
 		"unknown proof":       {options: tunnel.Options{Proof: -1}, want: []int{200, 200}},
 		"an https proxy":      {secure: true, want: []int{407, 200, 200}},
-		"closes after 407":    {web: quirk(fakekdc.Quirks{EarlyChallenge: true}), want: []int{407, 200, 200}},
-		"long body of 407":    {web: quirk(fakekdc.Quirks{ChallengeBody: 1 << 20}), want: []int{407, 200, 200}},
-		"Basic offered first": {web: quirk(fakekdc.Quirks{Challenge: []string{`Basic realm="a, Kerberos b"`, "negotiate"}}), want: []int{407, 200, 200}},
-		"Kerberos alone":      {web: fakekdc.WebOptions{Schemes: []string{"Kerberos"}}, want: []int{407, 200, 200}},
+		"closes after 407":    {web: quirk(fakeweb.Quirks{EarlyChallenge: true}), want: []int{407, 200, 200}},
+		"long body of 407":    {web: quirk(fakeweb.Quirks{ChallengeBody: 1 << 20}), want: []int{407, 200, 200}},
+		"Basic offered first": {web: quirk(fakeweb.Quirks{Challenge: []string{`Basic realm="a, Kerberos b"`, "negotiate"}}), want: []int{407, 200, 200}},
+		"Kerberos alone":      {web: fakeweb.Options{Schemes: []string{"Kerberos"}}, want: []int{407, 200, 200}},
 		"always, Kerberos alone": {
-			web: fakekdc.WebOptions{Schemes: []string{"Kerberos"}}, options: tunnel.Options{Always: true}, want: []int{407, 200, 200},
+			web: fakeweb.Options{Schemes: []string{"Kerberos"}}, options: tunnel.Options{Always: true}, want: []int{407, 200, 200},
 		},
-		"asks for nothing":         {web: quirk(fakekdc.Quirks{Before: fakekdc.ForwardProxy()}), want: []int{200, 200}},
-		"always, asks for nothing": {web: quirk(fakekdc.Quirks{Before: fakekdc.ForwardProxy()}), options: tunnel.Options{Always: true}, want: []int{200, 200}},
+		"asks for nothing":         {web: quirk(fakeweb.Quirks{Before: fakeweb.ForwardProxy()}), want: []int{200, 200}},
+		"always, asks for nothing": {web: quirk(fakeweb.Quirks{Before: fakeweb.ForwardProxy()}), options: tunnel.Options{Always: true}, want: []int{200, 200}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := start(t, setup{web: tc.web, secure: tc.secure})
@@ -82,7 +83,7 @@ func TestConnects(t *testing.T) {
 	}
 }
 
-func quirk(q fakekdc.Quirks) fakekdc.WebOptions { return fakekdc.WebOptions{Quirks: q} }
+func quirk(q fakeweb.Quirks) fakeweb.Options { return fakeweb.Options{Quirks: q} }
 
 // What becomes of a proxy's proof, in each mode. The server behind it must not
 // hear of a request where the proxy is refused.
@@ -93,25 +94,25 @@ func TestProof(t *testing.T) {
 		malformed = middleware.ReasonMalformed
 	)
 	for name, tc := range map[string]struct {
-		quirks             fakekdc.Quirks
+		quirks             fakeweb.Quirks
 		optional, required middleware.Reason // none where the tunnel is taken
 	}{
-		"genuine":         {fakekdc.Quirks{}, none, none},
-		"raw":             {fakekdc.Quirks{Raw: true}, none, none},
-		"no state":        {fakekdc.Quirks{NoState: true}, none, none},
-		"Microsoft's OID": {fakekdc.Quirks{MicrosoftOID: true}, none, none},
-		"none":            {fakekdc.Quirks{Token: fakekdc.TokenNone}, none, noToken},
-		"empty":           {fakekdc.Quirks{Token: fakekdc.TokenEmpty}, none, noToken},
-		"state alone":     {fakekdc.Quirks{Token: fakekdc.TokenState}, none, noToken},
-		"forged":          {fakekdc.Quirks{Token: fakekdc.TokenForged}, middleware.ReasonWrongKey, middleware.ReasonWrongKey},
-		"foreign":         {fakekdc.Quirks{Token: fakekdc.TokenForeign}, middleware.ReasonWrongKey, middleware.ReasonWrongKey},
-		"replayed":        {fakekdc.Quirks{Token: fakekdc.TokenReplayed}, middleware.ReasonWrongTime, middleware.ReasonWrongTime},
-		"KRB-ERROR":       {fakekdc.Quirks{Token: fakekdc.TokenKRBError}, middleware.ReasonKRBError, middleware.ReasonKRBError},
-		"reject":          {fakekdc.Quirks{Token: fakekdc.TokenReject}, middleware.ReasonRefused, middleware.ReasonRefused},
-		"NTLM":            {fakekdc.Quirks{Token: fakekdc.TokenNTLM}, middleware.ReasonWrongMechanism, middleware.ReasonWrongMechanism},
-		"garbage":         {fakekdc.Quirks{Token: fakekdc.TokenGarbage}, malformed, malformed},
-		"not base64":      {fakekdc.Quirks{Token: fakekdc.TokenNotBase64}, malformed, malformed},
-		"not asked for":   {fakekdc.Quirks{Before: fakekdc.ForwardProxy()}, none, noToken},
+		"genuine":         {fakeweb.Quirks{}, none, none},
+		"raw":             {fakeweb.Quirks{Raw: true}, none, none},
+		"no state":        {fakeweb.Quirks{NoState: true}, none, none},
+		"Microsoft's OID": {fakeweb.Quirks{MicrosoftOID: true}, none, none},
+		"none":            {fakeweb.Quirks{Proof: fakeweb.ProofNone}, none, noToken},
+		"empty":           {fakeweb.Quirks{Proof: fakeweb.ProofEmpty}, none, noToken},
+		"state alone":     {fakeweb.Quirks{Proof: fakeweb.ProofState}, none, noToken},
+		"forged":          {fakeweb.Quirks{Proof: fakeweb.ProofForged}, middleware.ReasonWrongKey, middleware.ReasonWrongKey},
+		"foreign":         {fakeweb.Quirks{Proof: fakeweb.ProofForeign}, middleware.ReasonWrongKey, middleware.ReasonWrongKey},
+		"replayed":        {fakeweb.Quirks{Proof: fakeweb.ProofReplayed}, middleware.ReasonWrongTime, middleware.ReasonWrongTime},
+		"KRB-ERROR":       {fakeweb.Quirks{Proof: fakeweb.ProofKRBError}, middleware.ReasonKRBError, middleware.ReasonKRBError},
+		"reject":          {fakeweb.Quirks{Proof: fakeweb.ProofReject}, middleware.ReasonRefused, middleware.ReasonRefused},
+		"NTLM":            {fakeweb.Quirks{Proof: fakeweb.ProofNTLM}, middleware.ReasonWrongMechanism, middleware.ReasonWrongMechanism},
+		"garbage":         {fakeweb.Quirks{Proof: fakeweb.ProofGarbage}, malformed, malformed},
+		"not base64":      {fakeweb.Quirks{Proof: fakeweb.ProofNotBase64}, malformed, malformed},
+		"not asked for":   {fakeweb.Quirks{Before: fakeweb.ForwardProxy()}, none, noToken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := start(t, setup{})
@@ -146,7 +147,7 @@ func TestProof(t *testing.T) {
 // Refusals, and what they say.
 func TestRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
-		web      fakekdc.WebOptions
+		web      fakeweb.Options
 		options  tunnel.Options
 		names    kerberos.InitiatorOptions
 		url      string
@@ -160,86 +161,86 @@ func TestRefused(t *testing.T) {
 		text     []string
 	}{
 		"NTLM alone": {
-			web: quirk(fakekdc.Quirks{Challenge: []string{"NTLM"}}), statuses: []int{407}, schemes: []string{"NTLM"},
+			web: quirk(fakeweb.Quirks{Challenge: []string{"NTLM"}}), statuses: []int{407}, schemes: []string{"NTLM"},
 			text: []string{"CONNECT app.example:", "407 Proxy Authentication Required, offering NTLM; kerbchain answers Negotiate alone"},
 		},
 		"Basic alone": {
-			web:      quirk(fakekdc.Quirks{Challenge: []string{`bAsIc realm="Negotiate"`, "abrakadabra"}}),
+			web:      quirk(fakeweb.Quirks{Challenge: []string{`bAsIc realm="Negotiate"`, "abrakadabra"}}),
 			statuses: []int{407}, schemes: []string{"Basic", "other"}, text: []string{"offering Basic, other"},
 		},
 		"nothing offered": {
-			web: quirk(fakekdc.Quirks{Challenge: []string{}}), statuses: []int{407}, text: []string{"offering nothing"},
+			web: quirk(fakeweb.Quirks{Challenge: []string{}}), statuses: []int{407}, text: []string{"offering nothing"},
 		},
 		"always, NTLM alone": {
-			web: quirk(fakekdc.Quirks{Challenge: []string{"NTLM"}, Reject: true, Rejection: fakekdc.RejectPlain}), options: tunnel.Options{Always: true},
+			web: quirk(fakeweb.Quirks{Challenge: []string{"NTLM"}, Reject: true, Rejection: fakeweb.RejectPlain}), options: tunnel.Options{Always: true},
 			statuses: []int{407}, schemes: []string{"NTLM"}, signed: true, text: []string{"offering NTLM"},
 		},
 		"refuses every token": {
-			web: quirk(fakekdc.Quirks{Reject: true}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
+			web: quirk(fakeweb.Quirks{Reject: true}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
 			reason: middleware.ReasonKRBError, code: 60, text: []string{"SPN " + spn, "code 60"},
 		},
 		"refuses every token, with a state": {
-			web: quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}), statuses: []int{407, 407}, schemes: []string{"Negotiate"},
+			web: quirk(fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectState}), statuses: []int{407, 407}, schemes: []string{"Negotiate"},
 			signed: true, reason: middleware.ReasonRefused, text: []string{"rejected the negotiation"},
 		},
 		"refuses every token, without a word": {
-			web: quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectPlain}), statuses: []int{407, 407}, schemes: []string{"Negotiate"},
+			web: quirk(fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectPlain}), statuses: []int{407, 407}, schemes: []string{"Negotiate"},
 			signed: true, reason: middleware.ReasonRefused, text: []string{"check the SPN"},
 		},
 		"refuses every token, and offers nothing": {
-			web: quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNothing}), statuses: []int{407, 407}, signed: true,
+			web: quirk(fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectNothing}), statuses: []int{407, 407}, signed: true,
 			text: []string{"offering nothing"},
 		},
 		"goes on with NTLM": {
-			web: quirk(fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectNTLM}), statuses: []int{407, 407}, schemes: []string{"Negotiate"},
+			web: quirk(fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectNTLM}), statuses: []int{407, 407}, schemes: []string{"Negotiate"},
 			signed: true, reason: middleware.ReasonWrongMechanism,
 		},
 		"a stale ticket that is fresh": {
-			web: quirk(fakekdc.Quirks{Reject: true, RejectCode: 44}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
+			web: quirk(fakeweb.Quirks{Reject: true, RejectCode: 44}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
 			reason: middleware.ReasonKRBError, code: 44,
 		},
 		"wants a MIC": {
-			web: quirk(fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
+			web: quirk(fakeweb.Quirks{ExtraLeg: fakeweb.LegMIC}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
 			text: []string{"on which it began", "single Kerberos token"},
 		},
 		"wants another leg": {
-			web: quirk(fakekdc.Quirks{ExtraLeg: fakekdc.LegIncomplete}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
+			web: quirk(fakeweb.Quirks{ExtraLeg: fakeweb.LegIncomplete}), statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
 			text: []string{"on which it began"},
 		},
-		"hangs up on a token": {web: quirk(fakekdc.Quirks{Hangup: true}), statuses: []int{407, 0}, text: []string{"EOF"}},
+		"hangs up on a token": {web: quirk(fakeweb.Quirks{Hangup: true}), statuses: []int{407, 0}, text: []string{"EOF"}},
 		"forbids": {
-			web: quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			web: quirk(fakeweb.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				http.Error(w, "canary", http.StatusForbidden)
 			})}), statuses: []int{403}, text: []string{"403 Forbidden"},
 		},
 		"is busy": {
-			web: quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			web: quirk(fakeweb.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				http.Error(w, "canary", http.StatusServiceUnavailable)
 			})}), statuses: []int{503}, again: true,
 		},
 		"is asked too often": {
-			web: quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			web: quirk(fakeweb.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				http.Error(w, "canary", http.StatusTooManyRequests)
 			})}), statuses: []int{429}, again: true,
 		},
 		"fails": {
-			web: quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			web: quirk(fakeweb.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				http.Error(w, "canary", http.StatusInternalServerError)
 			})}), statuses: []int{500}, again: true,
 		},
 		"knows no CONNECT": {
-			web: quirk(fakekdc.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			web: quirk(fakeweb.Quirks{Before: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				http.Error(w, "canary", http.StatusNotImplemented)
 			})}), statuses: []int{501},
 		},
 		"knows who asks, and says 407": {
-			web: fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			web: fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				http.Error(w, "canary", http.StatusProxyAuthRequired)
 			})}, statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
 			text: []string{"the proxy knows who asks", "look for who may use the proxy"},
 		},
 		"forbids those it knows": {
-			web: fakekdc.WebOptions{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			web: fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				http.Error(w, "canary", http.StatusForbidden)
 			})}, statuses: []int{407, 403}, signed: true,
 		},
@@ -316,7 +317,7 @@ func TestRefused(t *testing.T) {
 
 // Where proof is required and no token was allowed, the list is named.
 func TestProofNotAllowed(t *testing.T) {
-	l := start(t, setup{web: quirk(fakekdc.Quirks{Before: fakekdc.ForwardProxy()})})
+	l := start(t, setup{web: quirk(fakeweb.Quirks{Before: fakeweb.ForwardProxy()})})
 	for host, hint := range map[string]string{"other.example": "AllowedHosts", "proxy.example": "ProofOptional"} {
 		names := kerberos.InitiatorOptions{Proxy: &kerberos.InitiatorOptions{AllowedHosts: []string{host}}}
 		_, err := get(t.Context(), l.with(t, l.initiator(t, names), tunnel.Options{Proof: tunnel.ProofRequired}), l.origin.URL())
@@ -348,7 +349,7 @@ func TestNames(t *testing.T) {
 				fakekdc.WithService("HTTP/cluster.example"), fakekdc.WithService("squid/cluster.example"),
 			}})
 			// Keys for all three.
-			l.proxy = l.realm.ServeProxy("", fakekdc.WebOptions{}, fakekdc.ServerOptions{Host: "proxy.example", TLS: true})
+			l.proxy = fakeweb.ServeProxy(l.realm, "", fakeweb.Options{}, fakeweb.ServerOptions{Host: "proxy.example", TLS: true})
 			rt := l.with(t, l.initiator(t, tc.names), tunnel.Options{})
 			_, err := get(t.Context(), rt, l.origin.URL())
 			if tc.text != "" {
@@ -537,7 +538,7 @@ func TestCallersHooks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			seen, failing = nil, false
 			var got []string
-			l.proxy.SetQuirks(fakekdc.Quirks{})
+			l.proxy.SetQuirks(fakeweb.Quirks{})
 			base := l.proxy.Transport(l.origin)
 			tc.change(base)
 			base.OnProxyConnectResponse = func(ctx context.Context, _ *url.URL, r *http.Request, resp *http.Response) error {
@@ -576,7 +577,7 @@ func TestCallersHooks(t *testing.T) {
 			if _, err := get(ctx, rt, l.origin.URL()); !errors.Is(err, fail) {
 				t.Errorf("%v, want the hook's", err)
 			}
-			l.proxy.SetQuirks(fakekdc.Quirks{Token: fakekdc.TokenForged})
+			l.proxy.SetQuirks(fakeweb.Quirks{Proof: fakeweb.ProofForged})
 			if _, err := get(ctx, rt, l.origin.URL()); !errors.Is(err, middleware.ErrNotVerified) {
 				t.Errorf("%v, want ours before the hook's", err)
 			}
@@ -622,7 +623,7 @@ func TestOwnCredentials(t *testing.T) {
 					t.Errorf("%v", recs)
 				}
 				// A proxy that takes them is one, but has proved nothing.
-				l.proxy.SetQuirks(fakekdc.Quirks{Before: fakekdc.ForwardProxy()})
+				l.proxy.SetQuirks(fakeweb.Quirks{Before: fakeweb.ForwardProxy()})
 				_, err = get(t.Context(), rt, l.origin.URL())
 				if required := o.Proof == tunnel.ProofRequired; required != errors.Is(err, middleware.ErrNotVerified) || !required && err != nil {
 					t.Errorf("%+v: %v", o, err)

@@ -2,7 +2,7 @@
 // of package fakekdc:
 //
 //	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/localhost"))
-//	server := realm.Serve(realm.Handler("HTTP/localhost", fakekdc.WebOptions{Next: app}), fakekdc.ServerOptions{TLS: true})
+//	server := fakeweb.Serve(realm, fakeweb.New(realm, "HTTP/localhost", fakeweb.Options{Next: app}), fakeweb.ServerOptions{TLS: true})
 //	alice := clienttest.New(t, realm, "alice", client.Options{Transport: server.Transport()})
 //
 // They are apart from fakekdc, so that tests of other programs that use the realm do

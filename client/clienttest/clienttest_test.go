@@ -16,6 +16,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -44,8 +45,8 @@ func TestClient(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := fakekdc.Start(t, fakekdc.WithRealm("A.EXAMPLE"), fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/localhost"))
-			h := r.Handler("HTTP/localhost", fakekdc.WebOptions{Bindings: fakekdc.BindingsRequired})
-			s := r.Serve(h, fakekdc.ServerOptions{TLS: true})
+			h := fakeweb.New(r, "HTTP/localhost", fakeweb.Options{Bindings: fakekdc.BindingsRequired})
+			s := fakeweb.Serve(r, h, fakeweb.ServerOptions{TLS: true})
 			var o client.Options
 			if tc.options != nil {
 				o = tc.options(r)
@@ -73,7 +74,7 @@ func TestClient(t *testing.T) {
 func TestClientClock(t *testing.T) {
 	clock := &fakekdc.Clock{}
 	r := fakekdc.Start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 0), fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/localhost"))
-	s := r.Serve(r.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+	s := fakeweb.Serve(r, fakeweb.New(r, "HTTP/localhost", fakeweb.Options{}), fakeweb.ServerOptions{})
 	c := New(t, r, "alice", client.Options{})
 	clock.Advance(30 * time.Minute)
 	resp, err := c.Get(s.URL())

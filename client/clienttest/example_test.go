@@ -13,6 +13,7 @@ import (
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -48,7 +49,7 @@ func page(c *http.Client, url string) string {
 func ExampleNew() {
 	realm := newRealm()
 	defer realm.Close()
-	server := realm.Serve(realm.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{TLS: true})
+	server := fakeweb.Serve(realm, fakeweb.New(realm, "HTTP/localhost", fakeweb.Options{}), fakeweb.ServerOptions{TLS: true})
 	alice := clienttest.New(nil, realm, "alice", client.Options{Transport: server.Transport()}) // in a test t takes the place of nil
 	fmt.Println(page(alice, server.URL()))
 	alice.CloseIdleConnections() // in a test this is done
@@ -58,7 +59,7 @@ func ExampleNew() {
 func ExampleOptions() {
 	realm := newRealm()
 	defer realm.Close()
-	server := realm.Serve(realm.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+	server := fakeweb.Serve(realm, fakeweb.New(realm, "HTTP/localhost", fakeweb.Options{}), fakeweb.ServerOptions{})
 	stack, err := client.NewStack(clienttest.Options(nil, realm, "alice", client.Options{}))
 	if err != nil {
 		log.Fatal(err)
@@ -110,7 +111,7 @@ func ExampleTicket() {
 	defer realm.Close()
 	source := drawer{"HTTP/localhost": clienttest.Ticket(nil, realm, "alice", "HTTP/localhost")}
 
-	server := realm.ServeMemory(realm.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+	server := fakeweb.Serve(realm, fakeweb.New(realm, "HTTP/localhost", fakeweb.Options{}), fakeweb.ServerOptions{InMemory: true})
 	c, err := client.New(client.Options{Source: source, Transport: server.Transport()})
 	if err != nil {
 		log.Fatal(err)

@@ -95,11 +95,11 @@ func securityContext(realm *fakekdc.Realm, user, rawURL string, verified bool) (
 	if err != nil || !verified {
 		return sc, err
 	}
-	answer, _, err := realm.Accept(token, fakekdc.AcceptOptions{})
+	accepted, err := realm.Accept(token, fakekdc.AcceptOptions{})
 	if err != nil {
 		return nil, err
 	}
-	_, err = sc.Step(ctx, answer)
+	_, err = sc.Step(ctx, accepted.Response())
 	return sc, err
 }
 

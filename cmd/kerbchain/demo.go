@@ -12,6 +12,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
@@ -56,8 +57,8 @@ func runDemo(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer realm.Close()
-	service := realm.Handler(spn, fakekdc.WebOptions{})
-	server, err := fakekdc.NewServer(service, fakekdc.ServerOptions{TLS: true})
+	service := fakeweb.New(realm, spn, fakeweb.Options{})
+	server, err := fakeweb.NewServer(service, fakeweb.ServerOptions{TLS: true})
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func runDemo(ctx context.Context, out io.Writer) error {
 	if err := d.call(ctx, "2. The same call once more: the server is known, so it is signed at once.", 1, nil); err != nil {
 		return err
 	}
-	service.SetQuirks(fakekdc.Quirks{Token: fakekdc.TokenForged})
+	service.SetQuirks(fakeweb.Quirks{Proof: fakeweb.ProofForged})
 	if err := d.call(ctx, "3. A server without the service's key, whose proof is forged: refused.", 1, middleware.ErrNotVerified); err != nil {
 		return err
 	}
@@ -94,8 +95,8 @@ func runDemo(ctx context.Context, out io.Writer) error {
 type demonstration struct {
 	out     io.Writer
 	client  *http.Client
-	server  *fakekdc.Server
-	service *fakekdc.Handler
+	server  *fakeweb.Server
+	service *fakeweb.Handler
 }
 
 // call makes one call and checks that it took the given number of requests and

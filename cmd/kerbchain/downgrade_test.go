@@ -5,14 +5,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 )
 
 // A redirect from https to plain http is followed without a token, the timeline
 // says what to set, and the flag sets it.
 func TestDowngrade(t *testing.T) {
-	l := newLab(t, fakekdc.ServerOptions{})
-	secure := l.Serve(http.RedirectHandler(l.server.URL()+"/", http.StatusFound), fakekdc.ServerOptions{TLS: true})
+	l := newLab(t, fakeweb.ServerOptions{})
+	secure := fakeweb.Serve(l.Realm, http.RedirectHandler(l.server.URL()+"/", http.StatusFound), fakeweb.ServerOptions{TLS: true})
 	args := []string{"get", "-v", "-k", "-L", "--mutual", "optional"}
 	code, _, says := l.run("", append(args, secure.URL())...)
 	if code != exitStatus || !strings.Contains(says, "AllowDowngrade") {
@@ -26,7 +26,7 @@ func TestDowngrade(t *testing.T) {
 
 // User info in the URL is not sent, and the timeline says so.
 func TestUserInfo(t *testing.T) {
-	l := newLab(t, fakekdc.ServerOptions{})
+	l := newLab(t, fakeweb.ServerOptions{})
 	_, rest, _ := strings.Cut(l.server.URL(), "://")
 	for _, user := range []string{":@", "bob@", "bob:secret@"} {
 		code, body, says := l.run("", "get", "-v", "http://"+user+rest)

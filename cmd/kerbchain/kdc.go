@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/firstline"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
@@ -194,9 +195,9 @@ func (f *kdcFlags) serve(ctx context.Context, w world, opts []fakekdc.Option, us
 		}
 	}
 	env := append(files.Environ(), "KERBCHAIN_KDC="+realm.Addr())
-	var page *fakekdc.Handler
+	var page *fakeweb.Handler
 	if f.web {
-		page = realm.Handler("", fakekdc.WebOptions{})
+		page = fakeweb.New(realm, "", fakeweb.Options{})
 		server, more, err := f.servePage(page, filepath.Dir(files.Config))
 		if err != nil {
 			return err
@@ -294,13 +295,12 @@ func putFile(path, text string) error {
 }
 
 // servePage serves the page, and returns variables that lead to it.
-func (f *kdcFlags) servePage(page *fakekdc.Handler, dir string) (*fakekdc.Server, []string, error) {
-	o := fakekdc.ServerOptions{Host: f.webHost(), TLS: f.tls, HTTP2: f.tls}
+func (f *kdcFlags) servePage(page *fakeweb.Handler, dir string) (*fakeweb.Server, []string, error) {
 	lis, err := net.Listen("tcp", f.webListen)
 	if err != nil {
 		return nil, nil, err
 	}
-	server, err := fakekdc.NewServerOn(lis, page, o)
+	server, err := fakeweb.NewServer(page, fakeweb.ServerOptions{Host: f.webHost(), TLS: f.tls, HTTP2: f.tls, Listener: lis})
 	if err != nil {
 		return nil, nil, err
 	}

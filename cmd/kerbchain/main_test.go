@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,12 +27,12 @@ type lab struct {
 	*fakekdc.Realm
 	t       *testing.T
 	dir     string
-	service *fakekdc.Handler
-	server  *fakekdc.Server
+	service *fakeweb.Handler
+	server  *fakeweb.Server
 	env     map[string]string
 }
 
-func newLab(t *testing.T, o fakekdc.ServerOptions) *lab {
+func newLab(t *testing.T, o fakeweb.ServerOptions) *lab {
 	t.Helper()
 	l := &lab{t: t, dir: t.TempDir(), Realm: fakekdc.Start(t,
 		fakekdc.WithUser("alice", password),
@@ -50,12 +51,12 @@ func newLab(t *testing.T, o fakekdc.ServerOptions) *lab {
 		case "/header":
 			fmt.Fprintf(w, "%s %s %s", r.Header.Get("X-One"), r.Header.Get("X-Two"), r.Host)
 		default:
-			caller, _ := fakekdc.CallerOf(r.Context())
+			caller, _ := fakeweb.CallerOf(r.Context())
 			fmt.Fprintf(w, "%s at %s bound %v", caller.Name, caller.Service, caller.Bound)
 		}
 	})
-	l.service = l.Handler("", fakekdc.WebOptions{Next: next})
-	l.server = l.Serve(l.service, o)
+	l.service = fakeweb.New(l.Realm, "", fakeweb.Options{Next: next})
+	l.server = fakeweb.Serve(l.Realm, l.service, o)
 	l.env = map[string]string{
 		"KRB5_CONFIG": l.write("krb5.conf", []byte(l.Config())),
 		"KRB5CCNAME":  "FILE:" + l.write("cc", l.CCache("alice")),
@@ -100,8 +101,8 @@ func restore(t *testing.T, path string) {
 }
 
 func TestGet(t *testing.T) {
-	plain := newLab(t, fakekdc.ServerOptions{})
-	tls := newLab(t, fakekdc.ServerOptions{TLS: true})
+	plain := newLab(t, fakeweb.ServerOptions{})
+	tls := newLab(t, fakeweb.ServerOptions{TLS: true})
 	cert := tls.write("cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tls.server.Certificate().Raw}))
 	keytab := plain.write("alice.keytab", plain.Keytab("alice"))
 	secret := plain.write("password", []byte(password+"\n"))
@@ -114,7 +115,7 @@ func TestGet(t *testing.T) {
 		path   string
 		args   []string
 		stdin  string
-		quirks fakekdc.Quirks
+		quirks fakeweb.Quirks
 		code   int
 		stdout string   // whole; "*" for anything
 		stderr []string // parts of it; nil: empty
@@ -145,14 +146,14 @@ func TestGet(t *testing.T) {
 		"verbose": {args: []string{"-v"}, stdout: alice + " at " + at + " bound false", stderr: []string{
 			"ticket for " + at + " written to FILE:", "401 from localhost", "offers Negotiate", "TGS exchange", "ticket for " + at, "asks for mutual authentication", "verified", "200 OK",
 		}},
-		"not verified":           {quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, code: exitNotVerified, stderr: []string{"no token", "HTTP/localhost"}},
-		"not verified, optional": {quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, args: []string{"--mutual", "optional"}, stdout: "*"},
-		"forged":                 {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, code: exitNotVerified, stderr: []string{"wrong key"}},
-		"forged, disabled":       {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, args: []string{"--mutual", "disabled"}, stdout: "*"},
-		"refused":                {quirks: fakekdc.Quirks{Reject: true}, code: exitStatus, stdout: "*", stderr: []string{"401"}},
-		"unverified error":       {path: "/missing", quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, code: exitStatus, stderr: []string{"404"}},
-		"unverified error, kept": {path: "/missing", quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, args: []string{"--no-sanitize"}, code: exitStatus, stdout: "404 page not found\n", stderr: []string{"404"}},
-		"hangup":                 {quirks: fakekdc.Quirks{Hangup: true}, code: exitNetwork, stderr: []string{"EOF"}},
+		"not verified":           {quirks: fakeweb.Quirks{Proof: fakeweb.ProofNone}, code: exitNotVerified, stderr: []string{"no token", "HTTP/localhost"}},
+		"not verified, optional": {quirks: fakeweb.Quirks{Proof: fakeweb.ProofNone}, args: []string{"--mutual", "optional"}, stdout: "*"},
+		"forged":                 {quirks: fakeweb.Quirks{Proof: fakeweb.ProofForged}, code: exitNotVerified, stderr: []string{"wrong key"}},
+		"forged, disabled":       {quirks: fakeweb.Quirks{Proof: fakeweb.ProofForged}, args: []string{"--mutual", "disabled"}, stdout: "*"},
+		"refused":                {quirks: fakeweb.Quirks{Reject: true}, code: exitStatus, stdout: "*", stderr: []string{"401"}},
+		"unverified error":       {path: "/missing", quirks: fakeweb.Quirks{Proof: fakeweb.ProofNone}, code: exitStatus, stderr: []string{"404"}},
+		"unverified error, kept": {path: "/missing", quirks: fakeweb.Quirks{Proof: fakeweb.ProofNone}, args: []string{"--no-sanitize"}, code: exitStatus, stdout: "404 page not found\n", stderr: []string{"404"}},
+		"hangup":                 {quirks: fakeweb.Quirks{Hangup: true}, code: exitNetwork, stderr: []string{"EOF"}},
 		"no cache":               {args: []string{"--ccache", "/nonexistent"}, code: exitCredentials, stderr: []string{"/nonexistent", "kinit"}},
 		"wrong password":         {args: []string{"--principal", alice, "--password-file", "-"}, stdin: "hunter2", code: exitCredentials, stderr: []string{alice, "PREAUTH_FAILED"}},
 		"unknown service":        {args: []string{"--service", "NFS"}, code: exitKDC, stderr: []string{"NFS/localhost", "S_PRINCIPAL_UNKNOWN"}},
@@ -179,7 +180,7 @@ func TestGet(t *testing.T) {
 			}
 			restore(t, filepath.Join(l.dir, "cc"))
 			l.service.SetQuirks(tc.quirks)
-			defer l.service.SetQuirks(fakekdc.Quirks{})
+			defer l.service.SetQuirks(fakeweb.Quirks{})
 			code, stdout, stderr := l.run(tc.stdin, append(append([]string{"get"}, tc.args...), l.server.URL()+tc.path)...)
 			if code != tc.code {
 				t.Errorf("exit status %d, want %d: %s", code, tc.code, stderr)
@@ -206,7 +207,7 @@ func TestGet(t *testing.T) {
 }
 
 func TestGetHeader(t *testing.T) {
-	l := newLab(t, fakekdc.ServerOptions{})
+	l := newLab(t, fakeweb.ServerOptions{})
 	code, stdout, stderr := l.run("", "get", "-i", "-v", l.server.URL()+"/?token=secret-in-query")
 	if code != 0 {
 		t.Fatalf("exit status %d: %s", code, stderr)
@@ -227,7 +228,7 @@ func TestGetHeader(t *testing.T) {
 }
 
 func TestGetWithoutPeers(t *testing.T) {
-	l := newLab(t, fakekdc.ServerOptions{})
+	l := newLab(t, fakeweb.ServerOptions{})
 	url := l.server.URL()
 	t.Run("KDC down", func(t *testing.T) {
 		l.Realm.Pause()

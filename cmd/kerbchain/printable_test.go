@@ -7,13 +7,13 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 )
 
 // A stranger's status line and header, and what the trace quotes of them, reach the
 // terminal as text.
 func TestStrangersText(t *testing.T) {
-	realm := newLab(t, fakekdc.ServerOptions{})
+	realm := newLab(t, fakeweb.ServerOptions{})
 	for name, answer := range map[string]string{
 		"an answer":   "HTTP/1.1 404 \x1b[2Jgone\x07\r\nX-Odd: a\u009b1mb\r\nX-Bytes: \x9b1m\xff\u202e\r\nContent-Length: 0\r\n\r\n",
 		"a success":   "HTTP/1.1 200 \x1b[2Jok\r\nContent-Length: 0\r\n\r\n",

@@ -17,6 +17,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -24,11 +25,11 @@ import (
 const spn = "HTTP/localhost"
 
 // start serves next in a realm, and returns the options of alice's clients.
-func start(t *testing.T, wo fakekdc.WebOptions, so fakekdc.ServerOptions) (*fakekdc.Handler, *fakekdc.Server, client.Options) {
+func start(t *testing.T, wo fakeweb.Options, so fakeweb.ServerOptions) (*fakeweb.Handler, *fakeweb.Server, client.Options) {
 	t.Helper()
 	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "secret"), fakekdc.WithService(spn))
-	web := realm.Handler(spn, wo)
-	return web, realm.Serve(web, so), client.Options{
+	web := fakeweb.New(realm, spn, wo)
+	return web, fakeweb.Serve(realm, web, so), client.Options{
 		Principal: "alice", Password: kerberos.NewSecret("secret"),
 		Krb5ConfText: realm.Config(), Getenv: func(string) string { return "" }, // neither in earnest
 	}
@@ -39,7 +40,7 @@ func closeIdle(c api.Client) { c.(api.CloseIdler).CloseIdleConnections() }
 
 // answers is a Prometheus with one metric.
 var answers = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-	caller, _ := fakekdc.CallerOf(r.Context())
+	caller, _ := fakeweb.CallerOf(r.Context())
 	body, _ := io.ReadAll(r.Body)
 	fmt.Fprintf(w, `{"status":"success","who":%q,"query":%q}`, caller.Name, body)
 })
@@ -55,7 +56,7 @@ func ask(ctx context.Context, c api.Client) (string, error) {
 }
 
 func TestPrometheus(t *testing.T) {
-	web, server, o := start(t, fakekdc.WebOptions{Next: answers}, fakekdc.ServerOptions{})
+	web, server, o := start(t, fakeweb.Options{Next: answers}, fakeweb.ServerOptions{})
 	stack, err := client.NewStack(o)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +71,7 @@ func TestPrometheus(t *testing.T) {
 		"by the name": func() (api.Client, error) { return PrometheusWith(server.URL(), stack, server.Transport()) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			web.SetQuirks(fakekdc.Quirks{})
+			web.SetQuirks(fakeweb.Quirks{})
 			c, err := connect()
 			if err != nil {
 				t.Fatal(err)
@@ -80,7 +81,7 @@ func TestPrometheus(t *testing.T) {
 			if err != nil || !strings.Contains(got, `"who":"alice@`) || !strings.Contains(got, `"query":"query=up"`) {
 				t.Errorf("%s, %v", got, err)
 			}
-			web.SetQuirks(fakekdc.Quirks{Token: fakekdc.TokenForged})
+			web.SetQuirks(fakeweb.Quirks{Proof: fakeweb.ProofForged})
 			if got, err = ask(t.Context(), c); !errors.Is(err, middleware.ErrNotVerified) || got != "" {
 				t.Errorf("of a server that did not prove itself: %q, %v", got, err)
 			}
@@ -122,7 +123,7 @@ func (c *first) Write(b []byte) (int, error) {
 
 // echo is a WebSocket that says its caller's name, and repeats what it is told.
 var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-	caller, _ := fakekdc.CallerOf(r.Context())
+	caller, _ := fakeweb.CallerOf(r.Context())
 	var upgrader websocket.Upgrader
 	ws, err := upgrader.Upgrade(handOn{w}, r, nil)
 	if err != nil {
@@ -143,23 +144,23 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 func TestWebSocket(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("tls %t", secure), func(t *testing.T) {
-			wo := fakekdc.WebOptions{Next: echo}
+			wo := fakeweb.Options{Next: echo}
 			if secure {
 				wo.Bindings = fakekdc.BindingsRequired
 			}
-			web, server, o := start(t, wo, fakekdc.ServerOptions{TLS: secure})
+			web, server, o := start(t, wo, fakeweb.ServerOptions{TLS: secure})
 			s, err := client.NewSigner(o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			d := &websocket.Dialer{TLSClientConfig: server.Transport().TLSClientConfig}
 			url := "ws" + strings.TrimPrefix(server.URL(), "http") + "/chat"
-			open := func(q fakekdc.Quirks) (*websocket.Conn, *http.Response, error) {
+			open := func(q fakeweb.Quirks) (*websocket.Conn, *http.Response, error) {
 				web.SetQuirks(q)
 				return WebSocket(t.Context(), d, s, url, http.Header{"Origin": {server.URL()}})
 			}
 			for range 2 { // each is signed anew
-				ws, _, err := open(fakekdc.Quirks{})
+				ws, _, err := open(fakeweb.Quirks{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -174,14 +175,14 @@ func TestWebSocket(t *testing.T) {
 				ws.Close()
 			}
 			for name, tc := range map[string]struct {
-				quirks fakekdc.Quirks
+				quirks fakeweb.Quirks
 				status int
 				reason middleware.Reason
 			}{
-				"forged":   {fakekdc.Quirks{Token: fakekdc.TokenForged}, 101, middleware.ReasonWrongKey},
-				"none":     {fakekdc.Quirks{Token: fakekdc.TokenNone}, 101, middleware.ReasonNoToken},
-				"replayed": {fakekdc.Quirks{Token: fakekdc.TokenReplayed}, 101, middleware.ReasonWrongTime},
-				"refused":  {fakekdc.Quirks{Reject: true, RejectCode: 37}, 401, middleware.ReasonKRBError},
+				"forged":   {fakeweb.Quirks{Proof: fakeweb.ProofForged}, 101, middleware.ReasonWrongKey},
+				"none":     {fakeweb.Quirks{Proof: fakeweb.ProofNone}, 101, middleware.ReasonNoToken},
+				"replayed": {fakeweb.Quirks{Proof: fakeweb.ProofReplayed}, 101, middleware.ReasonWrongTime},
+				"refused":  {fakeweb.Quirks{Reject: true, RejectCode: 37}, 401, middleware.ReasonKRBError},
 			} {
 				ws, resp, err := open(tc.quirks)
 				e, ok := errors.AsType[*middleware.Error](err)
@@ -198,7 +199,7 @@ func TestWebSocket(t *testing.T) {
 
 // A server that proves itself and says no is no stranger: the error is the library's.
 func TestWebSocketRefused(t *testing.T) {
-	_, server, o := start(t, fakekdc.WebOptions{Next: http.NotFoundHandler()}, fakekdc.ServerOptions{})
+	_, server, o := start(t, fakeweb.Options{Next: http.NotFoundHandler()}, fakeweb.ServerOptions{})
 	s, err := client.NewSigner(o)
 	if err != nil {
 		t.Fatal(err)

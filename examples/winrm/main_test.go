@@ -16,6 +16,8 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -70,11 +72,11 @@ func (w *windows) answer(c fakekdc.Caller, soap []byte) (int, []byte) {
 		`xmlns:rsp="http://schemas.microsoft.com/wbem/wsman/1/windows/shell"><s:Header/><s:Body>` + body + `</s:Body></s:Envelope>`)
 }
 
-func start(t *testing.T, w *windows, so fakekdc.ServerOptions) (*fakekdc.WinRM, *fakekdc.Server, client.WinRMOptions, []string) {
+func start(t *testing.T, w *windows, so fakeweb.ServerOptions) (*fakewinrm.Endpoint, *fakeweb.Server, client.WinRMOptions, []string) {
 	t.Helper()
 	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/localhost"))
-	endpoint := realm.WinRM("HTTP/localhost", fakekdc.WinRMOptions{Answer: w.answer})
-	server := realm.Serve(endpoint, so)
+	endpoint := fakewinrm.New(realm, "HTTP/localhost", fakewinrm.Options{Answer: w.answer})
+	server := fakeweb.Serve(realm, endpoint, so)
 	_, port, err := net.SplitHostPort(server.Addr())
 	if err != nil {
 		t.Fatal(err)
@@ -88,12 +90,12 @@ func start(t *testing.T, w *windows, so fakekdc.ServerOptions) (*fakekdc.WinRM, 
 
 func TestRun(t *testing.T) {
 	for name, tc := range map[string]struct {
-		so     fakekdc.ServerOptions
+		so     fakeweb.ServerOptions
 		args   []string
 		sealed bool
 	}{
-		"http":  {fakekdc.ServerOptions{}, nil, true},
-		"https": {fakekdc.ServerOptions{TLS: true}, []string{"-https"}, false},
+		"http":  {fakeweb.ServerOptions{}, nil, true},
+		"https": {fakeweb.ServerOptions{TLS: true}, []string{"-https"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			endpoint, server, o, args := start(t, &windows{exit: 3}, tc.so)
@@ -120,8 +122,8 @@ func TestRun(t *testing.T) {
 
 // What somebody on the way changes is not taken for the command's output.
 func TestRunTampered(t *testing.T) {
-	endpoint, _, o, args := start(t, &windows{}, fakekdc.ServerOptions{})
-	endpoint.SetForgery(fakekdc.Forgeries()["last bit of the data"])
+	endpoint, _, o, args := start(t, &windows{}, fakeweb.ServerOptions{})
+	endpoint.SetForgery(fakewinrm.Forgeries()["last bit of the data"])
 	var out bytes.Buffer
 	code, err := run(append(args, "whoami", "/all"), o, &out, &out)
 	var e *middleware.Error
@@ -140,7 +142,7 @@ func TestArguments(t *testing.T) {
 }
 
 func TestEndpoints(t *testing.T) {
-	_, _, o, _ := start(t, &windows{}, fakekdc.ServerOptions{})
+	_, _, o, _ := start(t, &windows{}, fakeweb.ServerOptions{})
 	o.Transport = nil
 	for name, tc := range map[string]struct {
 		change func(*winrm.Endpoint)

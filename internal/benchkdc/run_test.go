@@ -80,7 +80,7 @@ func TestRunFails(t *testing.T) {
 		"wrong key":   {fakekdc.WrongKey(), "integrity"},
 		"other":       {fakekdc.WrongServer(), "for"},
 		"half":        {fakekdc.Truncate(), "EOF"},
-		"reset":       {fakekdc.Reset(), "exchange over tcp"},
+		"reset":       {fakekdc.ResetConnection(), "exchange over tcp"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, s := start(t)

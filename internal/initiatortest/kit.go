@@ -16,6 +16,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/policy"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -70,15 +71,15 @@ type kit struct {
 // A call is one exchange by hand.
 type call struct {
 	t      *testing.T
-	server *fakekdc.Server
+	server *fakeweb.Server
 	client *http.Transport
 	target middleware.Target
 	scheme middleware.Scheme
 }
 
-func (k kit) call(t *testing.T, h http.Handler, o fakekdc.ServerOptions, scheme middleware.Scheme) *call {
+func (k kit) call(t *testing.T, h http.Handler, o fakeweb.ServerOptions, scheme middleware.Scheme) *call {
 	t.Helper()
-	server := k.realm.Serve(h, o)
+	server := fakeweb.Serve(k.realm, h, o)
 	c := &call{t: t, server: server, client: server.Transport(), scheme: scheme}
 	t.Cleanup(c.client.CloseIdleConnections)
 	r := c.request()
@@ -169,38 +170,38 @@ func (c *call) exchange(in middleware.Initiator) (middleware.SecurityContext, *h
 func (k kit) answers(t *testing.T) {
 	in := k.make(t, Options{})
 	for name, tc := range map[string]struct {
-		quirks fakekdc.Quirks
+		quirks fakeweb.Quirks
 		scheme middleware.Scheme
 		status int
 		reason middleware.Reason // ReasonNone: verified
 		code   int32
 	}{
 		"genuine":             {status: 200},
-		"raw answer":          {quirks: fakekdc.Quirks{Raw: true}, status: 200},
+		"raw answer":          {quirks: fakeweb.Quirks{Raw: true}, status: 200},
 		"scheme Kerberos":     {scheme: middleware.Kerberos, status: 200},
-		"no state":            {quirks: fakekdc.Quirks{NoState: true}, status: 200},
-		"Microsoft's OID":     {quirks: fakekdc.Quirks{MicrosoftOID: true}, status: 200},
-		"no subkey":           {quirks: fakekdc.Quirks{NoSubkey: true}, status: 200},
-		"leg for the MIC":     {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}, status: 200},
-		"leg incomplete":      {quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegIncomplete}, status: 200},
-		"completed, no proof": {quirks: fakekdc.Quirks{Token: fakekdc.TokenState}, status: 200, reason: middleware.ReasonNoToken},
-		"none":                {quirks: fakekdc.Quirks{Token: fakekdc.TokenNone}, status: 200, reason: middleware.ReasonRefused},
-		"forged":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenForged}, status: 200, reason: middleware.ReasonWrongKey},
-		"foreign":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenForeign}, status: 200, reason: middleware.ReasonWrongKey},
-		"KRB-ERROR":           {quirks: fakekdc.Quirks{Token: fakekdc.TokenKRBError}, status: 200, reason: middleware.ReasonKRBError, code: 41},
-		"reject":              {quirks: fakekdc.Quirks{Token: fakekdc.TokenReject}, status: 200, reason: middleware.ReasonRefused},
-		"NTLM":                {quirks: fakekdc.Quirks{Token: fakekdc.TokenNTLM}, status: 200, reason: middleware.ReasonWrongMechanism},
-		"garbage":             {quirks: fakekdc.Quirks{Token: fakekdc.TokenGarbage}, status: 200, reason: middleware.ReasonMalformed},
-		"empty":               {quirks: fakekdc.Quirks{Token: fakekdc.TokenEmpty}, status: 200, reason: middleware.ReasonRefused},
-		"refused, modified":   {quirks: fakekdc.Quirks{Reject: true, RejectCode: 41}, status: 401, reason: middleware.ReasonKRBError, code: 41},
-		"refused, no reason":  {quirks: fakekdc.Quirks{Reject: true, Rejection: fakekdc.RejectState}, status: 401, reason: middleware.ReasonRefused},
+		"no state":            {quirks: fakeweb.Quirks{NoState: true}, status: 200},
+		"Microsoft's OID":     {quirks: fakeweb.Quirks{MicrosoftOID: true}, status: 200},
+		"no subkey":           {quirks: fakeweb.Quirks{NoSubkey: true}, status: 200},
+		"leg for the MIC":     {quirks: fakeweb.Quirks{ExtraLeg: fakeweb.LegMIC}, status: 200},
+		"leg incomplete":      {quirks: fakeweb.Quirks{ExtraLeg: fakeweb.LegIncomplete}, status: 200},
+		"completed, no proof": {quirks: fakeweb.Quirks{Proof: fakeweb.ProofState}, status: 200, reason: middleware.ReasonNoToken},
+		"none":                {quirks: fakeweb.Quirks{Proof: fakeweb.ProofNone}, status: 200, reason: middleware.ReasonRefused},
+		"forged":              {quirks: fakeweb.Quirks{Proof: fakeweb.ProofForged}, status: 200, reason: middleware.ReasonWrongKey},
+		"foreign":             {quirks: fakeweb.Quirks{Proof: fakeweb.ProofForeign}, status: 200, reason: middleware.ReasonWrongKey},
+		"KRB-ERROR":           {quirks: fakeweb.Quirks{Proof: fakeweb.ProofKRBError}, status: 200, reason: middleware.ReasonKRBError, code: 41},
+		"reject":              {quirks: fakeweb.Quirks{Proof: fakeweb.ProofReject}, status: 200, reason: middleware.ReasonRefused},
+		"NTLM":                {quirks: fakeweb.Quirks{Proof: fakeweb.ProofNTLM}, status: 200, reason: middleware.ReasonWrongMechanism},
+		"garbage":             {quirks: fakeweb.Quirks{Proof: fakeweb.ProofGarbage}, status: 200, reason: middleware.ReasonMalformed},
+		"empty":               {quirks: fakeweb.Quirks{Proof: fakeweb.ProofEmpty}, status: 200, reason: middleware.ReasonRefused},
+		"refused, modified":   {quirks: fakeweb.Quirks{Reject: true, RejectCode: 41}, status: 401, reason: middleware.ReasonKRBError, code: 41},
+		"refused, no reason":  {quirks: fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectState}, status: 401, reason: middleware.ReasonRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.scheme == "" {
 				tc.scheme = middleware.Negotiate
 			}
-			h := k.realm.Handler(SPN, fakekdc.WebOptions{Quirks: tc.quirks, Schemes: []string{string(tc.scheme)}})
-			c := k.call(t, h, fakekdc.ServerOptions{}, tc.scheme)
+			h := fakeweb.New(k.realm, SPN, fakeweb.Options{Quirks: tc.quirks, Schemes: []string{string(tc.scheme)}})
+			c := k.call(t, h, fakeweb.ServerOptions{}, tc.scheme)
 			sc, resp, err := c.exchange(in)
 			if resp == nil {
 				t.Fatal(err)
@@ -212,12 +213,12 @@ func (k kit) answers(t *testing.T) {
 		})
 	}
 	t.Run("replayed", func(t *testing.T) {
-		h := k.realm.Handler(SPN, fakekdc.WebOptions{})
-		c := k.call(t, h, fakekdc.ServerOptions{}, middleware.Negotiate)
+		h := fakeweb.New(k.realm, SPN, fakeweb.Options{})
+		c := k.call(t, h, fakeweb.ServerOptions{}, middleware.Negotiate)
 		if _, _, err := c.exchange(in); err != nil {
 			t.Fatal(err)
 		}
-		h.SetQuirks(fakekdc.Quirks{Token: fakekdc.TokenReplayed})
+		h.SetQuirks(fakeweb.Quirks{Proof: fakeweb.ProofReplayed})
 		sc, resp, err := c.exchange(in)
 		if resp == nil {
 			t.Fatal(err)
@@ -257,7 +258,7 @@ func (k kit) judge(t *testing.T, sc middleware.SecurityContext, err error, reaso
 // forgery followed by a better one, nor a proof by a forgery.
 func (k kit) badTokens(t *testing.T) {
 	in := k.make(t, Options{})
-	c := k.call(t, k.realm.Handler(SPN, fakekdc.WebOptions{}), fakekdc.ServerOptions{}, middleware.Negotiate)
+	c := k.call(t, fakeweb.New(k.realm, SPN, fakeweb.Options{}), fakeweb.ServerOptions{}, middleware.Negotiate)
 	begin := func(t *testing.T) (middleware.SecurityContext, []byte) {
 		t.Helper()
 		sc, token, err := c.begin(in)
@@ -330,8 +331,8 @@ func (k kit) bindings(t *testing.T) {
 		"auto, service ignores": {service: fakekdc.BindingsOff, tls: true, status: 200, bound: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := k.realm.Handler(SPN, fakekdc.WebOptions{Bindings: tc.service})
-			c := k.call(t, h, fakekdc.ServerOptions{TLS: tc.tls}, middleware.Negotiate)
+			h := fakeweb.New(k.realm, SPN, fakeweb.Options{Bindings: tc.service})
+			c := k.call(t, h, fakeweb.ServerOptions{TLS: tc.tls}, middleware.Negotiate)
 			sc, resp, err := c.exchange(k.make(t, Options{Bindings: tc.mode}))
 			if tc.status == 0 {
 				if !errors.Is(err, middleware.ErrToken) {
@@ -355,7 +356,7 @@ func (k kit) bindings(t *testing.T) {
 // unbound: where bindings are required and the connection is not known, there is
 // another try once it is.
 func (k kit) unbound(t *testing.T) {
-	c := k.call(t, k.realm.Handler(SPN, fakekdc.WebOptions{}), fakekdc.ServerOptions{TLS: true}, middleware.Negotiate)
+	c := k.call(t, fakeweb.New(k.realm, SPN, fakeweb.Options{}), fakeweb.ServerOptions{TLS: true}, middleware.Negotiate)
 	state := c.target.TLS
 	c.target.TLS = nil
 	in := k.make(t, Options{Bindings: policy.BindingsRequired})
@@ -386,8 +387,8 @@ func (k kit) delegation(t *testing.T) {
 		"listed, redirected":   {Options{Delegation: policy.DelegationAlways, DelegateTo: []string{"localhost"}}, SPN, "other.example:80", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := k.realm.Handler(tc.spn, fakekdc.WebOptions{})
-			c := k.call(t, h, fakekdc.ServerOptions{}, middleware.Negotiate)
+			h := fakeweb.New(k.realm, tc.spn, fakeweb.Options{})
+			c := k.call(t, h, fakeweb.ServerOptions{}, middleware.Negotiate)
 			c.target.RedirectedFrom = tc.from
 			sc, _, err := c.exchange(k.make(t, tc.o))
 			if err != nil || !sc.Verified() {
@@ -402,8 +403,8 @@ func (k kit) delegation(t *testing.T) {
 }
 
 func (k kit) noMutual(t *testing.T) {
-	h := k.realm.Handler(SPN, fakekdc.WebOptions{})
-	c := k.call(t, h, fakekdc.ServerOptions{}, middleware.Negotiate)
+	h := fakeweb.New(k.realm, SPN, fakeweb.Options{})
+	c := k.call(t, h, fakeweb.ServerOptions{}, middleware.Negotiate)
 	sc, token, err := c.begin(k.make(t, Options{NoMutual: true}))
 	if err != nil {
 		t.Fatal(err)
@@ -447,7 +448,7 @@ func (k kit) names(t *testing.T) {
 // ends: whose context has ended gets nothing, and no proof any more.
 func (k kit) ends(t *testing.T) {
 	in := k.make(t, Options{})
-	c := k.call(t, k.realm.Handler(SPN, fakekdc.WebOptions{}), fakekdc.ServerOptions{}, middleware.Negotiate)
+	c := k.call(t, fakeweb.New(k.realm, SPN, fakeweb.Options{}), fakeweb.ServerOptions{}, middleware.Negotiate)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if sc, err := in.Initiate(ended, c.target); err == nil {
@@ -474,7 +475,7 @@ func (k kit) ends(t *testing.T) {
 
 // parallel: 200 requests do not get in each other's way.
 func (k kit) parallel(t *testing.T) {
-	server := k.realm.Serve(k.realm.Handler(SPN, fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+	server := fakeweb.Serve(k.realm, fakeweb.New(k.realm, SPN, fakeweb.Options{}), fakeweb.ServerOptions{})
 	transport := server.Transport()
 	transport.MaxConnsPerHost = 20
 	t.Cleanup(transport.CloseIdleConnections)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
@@ -28,9 +29,9 @@ import (
 // to a service.
 type actor struct{ realm *fakekdc.Realm }
 
-// ServeHTTP stands behind a [fakekdc.Handler].
+// ServeHTTP stands behind a [fakeweb.Handler].
 func (a actor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	caller, _ := fakekdc.CallerOf(r.Context())
+	caller, _ := fakeweb.CallerOf(r.Context())
 	fmt.Fprintf(w, "hello %s", caller.Name)
 	if caller.Flags&fakekdc.GSSDeleg == 0 {
 		fmt.Fprint(w, ", nothing delegated\n")

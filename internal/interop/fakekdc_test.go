@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 )
@@ -247,8 +248,8 @@ func (f *fake) get(t *testing.T, args ...string) (status, body string) {
 }
 
 func (f *fake) testCurl(t *testing.T) {
-	h := f.Handler("HTTP/localhost", fakekdc.WebOptions{})
-	s := f.Serve(h, fakekdc.ServerOptions{})
+	h := fakeweb.New(f.Realm, "HTTP/localhost", fakeweb.Options{})
+	s := fakeweb.Serve(f.Realm, h, fakeweb.ServerOptions{})
 	f.kinit(t)
 	f.wantGreeted(t, s.URL())
 	// curl signs its first request, unless it is told to look for schemes.
@@ -281,8 +282,8 @@ func (f *fake) wantGreeted(t *testing.T, args ...string) {
 // in its trace that it has read the AP-REP; what was changed on the way stops it.
 func (f *fake) testCurlVerifies(t *testing.T) {
 	f.kinit(t)
-	h := f.Handler("HTTP/localhost", fakekdc.WebOptions{Quirks: fakekdc.Quirks{ExtraLeg: fakekdc.LegMIC}})
-	f.wantGreeted(t, f.Serve(h, fakekdc.ServerOptions{}).URL())
+	h := fakeweb.New(f.Realm, "HTTP/localhost", fakeweb.Options{Quirks: fakeweb.Quirks{ExtraLeg: fakeweb.LegMIC}})
+	f.wantGreeted(t, fakeweb.Serve(f.Realm, h, fakeweb.ServerOptions{}).URL())
 	if trace := readAll(t, f.path("trace")); !strings.Contains(trace, "Read AP-REP") {
 		t.Errorf("MIT's trace shows no AP-REP:\n%s", trace)
 	}
@@ -293,7 +294,7 @@ func (f *fake) testCurlVerifies(t *testing.T) {
 		"AP-REP":      func(r *spnego.Resp) { r.ResponseToken[len(r.ResponseToken)-1] ^= 1 },
 		"mechListMIC": func(r *spnego.Resp) { r.MechListMIC[len(r.MechListMIC)-1] ^= 1 },
 	} {
-		s := f.Serve(tampering(h, change), fakekdc.ServerOptions{})
+		s := fakeweb.Serve(f.Realm, tampering(h, change), fakeweb.ServerOptions{})
 		if status, body := f.get(t, s.URL()); status != "401" {
 			t.Errorf("with another %s: %s %q", name, status, body)
 		}
@@ -326,10 +327,10 @@ func (w *tamperer) WriteHeader(status int) {
 
 func (f *fake) testCurlTLS(t *testing.T) {
 	f.kinit(t)
-	for name, o := range map[string]fakekdc.ServerOptions{"HTTP/1.1": {TLS: true}, "HTTP/2": {TLS: true, HTTP2: true}} {
+	for name, o := range map[string]fakeweb.ServerOptions{"HTTP/1.1": {TLS: true}, "HTTP/2": {TLS: true, HTTP2: true}} {
 		// This curl knows of no channel bindings, so they cannot be required.
-		h := f.Handler("HTTP/localhost", fakekdc.WebOptions{})
-		s := f.Serve(h, o)
+		h := fakeweb.New(f.Realm, "HTTP/localhost", fakeweb.Options{})
+		s := fakeweb.Serve(f.Realm, h, o)
 		f.wantGreeted(t, "-k", s.URL())
 		f.wantGreeted(t, "-k", "--anyauth", s.URL())
 		if got := h.Statuses(); !slices.Equal(got, []int{http.StatusOK, http.StatusUnauthorized, http.StatusOK}) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -105,7 +106,7 @@ func (f *fakeRealms) judge(t *testing.T, r *fakekdc.Realm, name string) result {
 	if err := os.WriteFile(path, r.Keytab(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	conf := write(t, filepath.Join(f.dir, "acceptor.conf"), f.a.ConfigWithPaths())
+	conf := write(t, filepath.Join(f.dir, "acceptor.conf"), f.a.ConfigWithCapaths())
 	return run(t, f.env.with("KRB5_CONFIG", conf), "", tool(t, "kvno"), "-k", path, name+"@"+r.Name())
 }
 
@@ -168,7 +169,7 @@ func (f *fakeRealms) testRealmKnown(t *testing.T) {
 
 // testPathsKnown has all that is to be known in krb5.conf.
 func (f *fakeRealms) testPathsKnown(t *testing.T) {
-	f.use(t, f.a.ConfigWithPaths())
+	f.use(t, f.a.ConfigWithCapaths())
 	f.kinit(t)
 	f.forget()
 	f.kvno(t, f.c, "HTTP/web.c.test")
@@ -276,7 +277,7 @@ func (f *fakeRealms) testClientReferral(t *testing.T) {
 func (f *fakeRealms) testCurl(t *testing.T) {
 	f.c.AddService("HTTP/localhost")
 	f.use(t, f.a.Config()) // in which localhost is not A's now
-	s := f.c.Serve(f.c.Handler("HTTP/localhost", fakekdc.WebOptions{}), fakekdc.ServerOptions{})
+	s := fakeweb.Serve(f.c, fakeweb.New(f.c, "HTTP/localhost", fakeweb.Options{}), fakeweb.ServerOptions{})
 	f.kinit(t)
 	r := must(t, f.env, "", tool(t, "curl"), "-sS", "--max-time", "20", "--negotiate", "-u", ":", s.URL())
 	if r.stdout != "hello alice@A.TEST\n" {
@@ -295,7 +296,7 @@ func TestFakeRealmAndMIT(t *testing.T) {
 			const shared = "one password for both ways"
 			admin := mit.env.with("KRB5_KDC_PROFILE", mit.path("kdc.conf"))
 			for _, name := range []string{"krbtgt/FAKE.TEST@" + mit.name, "krbtgt/" + mit.name + "@FAKE.TEST"} {
-				fake.AddService(name, fakekdc.Password(shared))
+				fake.AddService(name, fakekdc.ServicePassword(shared))
 				must(t, admin, "", tool(t, "kadmin.local"), "-r", mit.name, "addprinc", "-clearpolicy", "-pw", shared, name)
 			}
 			dir := t.TempDir()

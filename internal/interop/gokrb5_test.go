@@ -17,6 +17,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -37,8 +38,8 @@ func TestGokrb5Accepts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			realm := fakekdc.Start(t, fakekdc.WithEtypes(etype),
 				fakekdc.WithUser("alice", "correct horse"), fakekdc.WithService("HTTP/localhost"))
-			url := realm.Serve(gokrb5Handler(t, realm), fakekdc.ServerOptions{}).URL()
-			secure := realm.Serve(gokrb5Handler(t, realm), fakekdc.ServerOptions{TLS: true})
+			url := fakeweb.Serve(realm, gokrb5Handler(t, realm), fakeweb.ServerOptions{}).URL()
+			secure := fakeweb.Serve(realm, gokrb5Handler(t, realm), fakeweb.ServerOptions{TLS: true})
 			options := gokrb5Options(t, realm)
 
 			options.Mutual = mutual.Disabled
@@ -63,7 +64,7 @@ func TestGokrb5Accepts(t *testing.T) {
 // authenticators are alike.
 func TestGokrb5Parallel(t *testing.T) {
 	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "correct horse"), fakekdc.WithService("HTTP/localhost"))
-	url := realm.Serve(gokrb5Handler(t, realm), fakekdc.ServerOptions{}).URL()
+	url := fakeweb.Serve(realm, gokrb5Handler(t, realm), fakeweb.ServerOptions{}).URL()
 	options := gokrb5Options(t, realm)
 	options.Mutual, options.Preemptive = mutual.Disabled, preemptive.Always()
 	c := gokrb5Client(t, options)

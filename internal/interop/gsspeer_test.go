@@ -15,6 +15,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/kerberos"
 )
@@ -79,7 +80,7 @@ func (p *gssPeer) file(t *testing.T, name string, b []byte) string {
 }
 
 // certOf writes the certificate of a server, in PEM form.
-func (p *gssPeer) certOf(t *testing.T, s *fakekdc.Server) string {
+func (p *gssPeer) certOf(t *testing.T, s *fakeweb.Server) string {
 	t.Helper()
 	return p.file(t, "server.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
 }
@@ -118,13 +119,13 @@ var identities = []string{"alice/password", "alice/keytab", "alice/ccache"}
 
 // get has the program make a request of a handler, and returns what it tells of
 // it.
-func (p *gssPeer) get(t *testing.T, h *fakekdc.Handler, as string, pairs ...string) string {
+func (p *gssPeer) get(t *testing.T, h *fakeweb.Handler, as string, pairs ...string) string {
 	t.Helper()
-	pairs = append(pairs, "as", as, "url", p.Serve(h, fakekdc.ServerOptions{}).URL())
+	pairs = append(pairs, "as", as, "url", fakeweb.Serve(p.Realm, h, fakeweb.ServerOptions{}).URL())
 	return p.post(t, "/get", "", pairs...)
 }
 
-func (p *gssPeer) wantGot(t *testing.T, h *fakekdc.Handler, as string, pairs []string, want ...string) {
+func (p *gssPeer) wantGot(t *testing.T, h *fakeweb.Handler, as string, pairs []string, want ...string) {
 	t.Helper()
 	got := p.get(t, h, as, pairs...)
 	for _, s := range want {
@@ -137,7 +138,7 @@ func (p *gssPeer) wantGot(t *testing.T, h *fakekdc.Handler, as string, pairs []s
 func (p *gssPeer) testGet(t *testing.T) {
 	for _, as := range identities {
 		for _, mech := range []string{"spnego", "krb5"} {
-			h := p.Handler("HTTP/localhost", fakekdc.WebOptions{})
+			h := fakeweb.New(p.Realm, "HTTP/localhost", fakeweb.Options{})
 			p.wantGot(t, h, as, []string{"mech", mech, "mutual", "1", "conf", "1"},
 				"status 200\n", "established true, mutual true, conf true, deleg false\n", "hello alice@"+p.Name()+"\n")
 			const flags = fakekdc.GSSMutual | fakekdc.GSSConf | fakekdc.GSSInteg | fakekdc.GSSReplay | fakekdc.GSSSequence
@@ -150,7 +151,7 @@ func (p *gssPeer) testGet(t *testing.T) {
 
 func (p *gssPeer) testDelegating(t *testing.T) {
 	for _, as := range identities {
-		h := p.Handler("HTTP/localhost", fakekdc.WebOptions{Next: actor{p.Realm}})
+		h := fakeweb.New(p.Realm, "HTTP/localhost", fakeweb.Options{Next: actor{p.Realm}})
 		p.wantGot(t, h, as, []string{"mutual", "1", "deleg", "1"},
 			"status 200\n", "established true, mutual true", "deleg true", "hello alice@"+p.Name()+", acting as alice@"+p.Name()+"\n")
 		p.wantGot(t, h, as, []string{"mutual", "1"}, "nothing delegated")
@@ -164,8 +165,8 @@ func (p *gssPeer) wantBindings(t *testing.T, mech string, wrong ...string) {
 	for mode, none := range map[fakekdc.Bindings]int{
 		fakekdc.BindingsRequired: 401, fakekdc.BindingsWhenSupported: 200, fakekdc.BindingsOff: 200,
 	} {
-		h := p.Handler("HTTP/localhost", fakekdc.WebOptions{Bindings: mode})
-		s := p.Serve(h, fakekdc.ServerOptions{TLS: true})
+		h := fakeweb.New(p.Realm, "HTTP/localhost", fakeweb.Options{Bindings: mode})
+		s := fakeweb.Serve(p.Realm, h, fakeweb.ServerOptions{TLS: true})
 		want := map[string]int{"none": none, "tls": 200}
 		for _, bind := range wrong {
 			want[bind] = 401
@@ -188,10 +189,10 @@ func (p *gssPeer) wantBindings(t *testing.T, mech string, wrong ...string) {
 
 // testImpostor shows that the program looks at our AP-REP.
 func (p *gssPeer) testImpostor(t *testing.T) {
-	for name, q := range map[string]fakekdc.Quirks{
-		"forged": {Token: fakekdc.TokenForged}, "foreign": {Token: fakekdc.TokenForeign}, "garbage": {Token: fakekdc.TokenGarbage},
+	for name, q := range map[string]fakeweb.Quirks{
+		"forged": {Proof: fakeweb.ProofForged}, "foreign": {Proof: fakeweb.ProofForeign}, "garbage": {Proof: fakeweb.ProofGarbage},
 	} {
-		got := p.get(t, p.Handler("HTTP/localhost", fakekdc.WebOptions{Quirks: q}), "alice/ccache", "mutual", "1")
+		got := p.get(t, fakeweb.New(p.Realm, "HTTP/localhost", fakeweb.Options{Quirks: q}), "alice/ccache", "mutual", "1")
 		if !strings.Contains(got, "refused ") || !strings.Contains(got, "established false") {
 			t.Errorf("%s: %q", name, got)
 		}

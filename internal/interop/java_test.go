@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/gss"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
@@ -110,7 +111,7 @@ func (j java) testRenewal(t *testing.T) {
 	if len(seen) != 1 || seen[0].Kind != fakekdc.TGS || seen[0].Code != 0 || seen[0].Options&krb.OptionRenew == 0 {
 		t.Errorf("exchanges %v, want a renewal", seen)
 	}
-	h := j.Handler("HTTP/localhost", fakekdc.WebOptions{})
+	h := fakeweb.New(j.Realm, "HTTP/localhost", fakeweb.Options{})
 	j.wantGot(t, h, "alice/renewed ccache", nil, "status 200\n", "hello alice@"+j.Name())
 }
 
@@ -122,9 +123,9 @@ func (j java) testBindings(t *testing.T) { j.wantBindings(t, "krb5", "plain", "w
 // testConnection leaves it to HttpURLConnection, which reads the first challenge,
 // answers it, and binds its tokens.
 func (j java) testConnection(t *testing.T) {
-	for _, o := range []fakekdc.ServerOptions{{}, {TLS: true}} {
-		h := j.Handler("HTTP/localhost", fakekdc.WebOptions{})
-		s := j.Serve(h, o)
+	for _, o := range []fakeweb.ServerOptions{{}, {TLS: true}} {
+		h := fakeweb.New(j.Realm, "HTTP/localhost", fakeweb.Options{})
+		s := fakeweb.Serve(j.Realm, h, o)
 		pairs := []string{"as", "alice/ccache", "url", s.URL()}
 		if o.TLS {
 			pairs = append(pairs, "cert", j.certOf(t, s))

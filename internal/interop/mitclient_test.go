@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -19,8 +20,8 @@ func TestFakeKDCAndCurlDelegation(t *testing.T) {
 	for _, e := range etypes {
 		t.Run(e.name, func(t *testing.T) {
 			f := startFake(t, e)
-			h := f.Handler("HTTP/localhost", fakekdc.WebOptions{Next: actor{f.Realm}})
-			url := f.Serve(h, fakekdc.ServerOptions{}).URL()
+			h := fakeweb.New(f.Realm, "HTTP/localhost", fakeweb.Options{Next: actor{f.Realm}})
+			url := fakeweb.Serve(f.Realm, h, fakeweb.ServerOptions{}).URL()
 			greeting := "hello alice@" + f.Name()
 			none, acting := greeting+", nothing delegated\n", greeting+", acting as alice@"+f.Name()+"\n"
 			check := func(forwardable, mode, want string) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 )
 
 // TestPythonGSSAPI lets libgssapi, by way of python3-gssapi, log in to fakekdc,
@@ -80,7 +81,7 @@ func (p pyPeer) testMinted(t *testing.T) {
 	cache := p.file(t, "minted", p.CCache("alice", "HTTP/localhost"))
 	p.post(t, "/login", "", "as", "alice@"+p.Name(), "with", "ccache", "path", cache)
 	p.ResetExchanges()
-	h := p.Handler("HTTP/localhost", fakekdc.WebOptions{})
+	h := fakeweb.New(p.Realm, "HTTP/localhost", fakeweb.Options{})
 	p.wantGot(t, h, "alice@"+p.Name()+"/ccache", []string{"mutual", "1"}, "status 200\n", "established true, mutual true")
 	if seen := p.Exchanges(); len(seen) != 0 {
 		t.Errorf("the ticket was there: %v", seen)

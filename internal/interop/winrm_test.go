@@ -17,6 +17,8 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -105,8 +107,8 @@ func TestWinRMClient(t *testing.T) {
 		realm := fakekdc.Start(t, fakekdc.WithEtypes(etype), fakekdc.WithUser("alice", "correct horse"), fakekdc.WithService("HTTP/localhost"))
 		windows := new(windowsShell)
 		// libgssapi pads messages of RC4.
-		endpoint := realm.WinRM("HTTP/localhost", fakekdc.WinRMOptions{Answer: windows.answer, Padding: true})
-		server := realm.Serve(endpoint, fakekdc.ServerOptions{})
+		endpoint := fakewinrm.New(realm, "HTTP/localhost", fakewinrm.Options{Answer: windows.answer, Padding: true})
+		server := fakeweb.Serve(realm, endpoint, fakeweb.ServerOptions{})
 		dir := t.TempDir()
 		env := environment{
 			"HOME": dir, "PYTHONDONTWRITEBYTECODE": "1",

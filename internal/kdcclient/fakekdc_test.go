@@ -141,7 +141,7 @@ func TestFakeRealmFaults(t *testing.T) {
 		"unavailable": {fakekdc.ReplyError(29, nil), outcome{kdcclient.KindUnreachable, 29, true}, outcome{kdcclient.KindUnreachable, 29, true}},
 		"expired":     {fakekdc.ReplyError(32, nil), outcome{kdcclient.KindRefused, 32, false}, outcome{kdcclient.KindRefused, 32, false}},
 		"truncated":   {fakekdc.Truncate(), outcome{kdcclient.KindUnreachable, 0, true}, outcome{kdcclient.KindUnreachable, 0, true}},
-		"reset":       {fakekdc.Reset(), outcome{kdcclient.KindUnreachable, 0, true}, outcome{kdcclient.KindUnreachable, 0, true}},
+		"reset":       {fakekdc.ResetConnection(), outcome{kdcclient.KindUnreachable, 0, true}, outcome{kdcclient.KindUnreachable, 0, true}},
 		"huge":        {fakekdc.HugeFrame(), outcome{kdcclient.KindUnreachable, 0, true}, outcome{kdcclient.KindUnreachable, 0, true}},
 		"garbage":     {fakekdc.Garbage(), outcome{kdcclient.KindUnreachable, 0, true}, outcome{kdcclient.KindUnreachable, 0, true}},
 	} {

@@ -48,7 +48,7 @@ func newForest(t *testing.T) *forest {
 // client knows the realms as their krb5.conf has them.
 func (f *forest) client(t *testing.T, o kdcclient.Options) *kdcclient.Client {
 	t.Helper()
-	p, err := krb5conf.Parse("krb5.conf", []byte(f.realms["A.ROOT.TEST"].ConfigWithPaths()))
+	p, err := krb5conf.Parse("krb5.conf", []byte(f.realms["A.ROOT.TEST"].ConfigWithCapaths()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func TestFakeForestFallback(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.realms["A.ROOT.TEST"].FailNext(fakekdc.TGS, fakekdc.Times(2, fakekdc.ReplyError(krb.CodeServerUnknown, nil))...)
+	f.realms["A.ROOT.TEST"].FailNext(fakekdc.TGS, fakekdc.Repeat(2, fakekdc.ReplyError(krb.CodeServerUnknown, nil))...)
 	c := f.client(t, kdcclient.Options{})
 	tgt := f.login(t, c)
 	got, err := c.TGS(t.Context(), tgt, krb.NewPrincipal("", "HTTP", "www.b.root.test"), kdcclient.TGSOptions{

@@ -11,6 +11,8 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -20,13 +22,13 @@ import (
 )
 
 // newEndpoint starts a realm with a WinRM endpoint that echoes, for the examples.
-func newEndpoint() (realm *fakekdc.Realm, endpoint *fakekdc.WinRM, server *fakekdc.Server, in middleware.Initiator) {
+func newEndpoint() (realm *fakekdc.Realm, endpoint *fakewinrm.Endpoint, server *fakeweb.Server, in middleware.Initiator) {
 	realm, err := fakekdc.New(fakekdc.WithRealm("EXAMPLE.COM"), fakekdc.WithEtypes(fakekdc.AES256SHA1),
 		fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/localhost"))
 	if err != nil {
 		log.Fatal(err)
 	}
-	endpoint = realm.WinRM("HTTP/localhost", fakekdc.WinRMOptions{})
+	endpoint = fakewinrm.New(realm, "HTTP/localhost", fakewinrm.Options{})
 	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
 		Principal: "alice", Krb5ConfText: realm.Config(), Getenv: func(string) string { return "" },
 	})
@@ -36,7 +38,7 @@ func newEndpoint() (realm *fakekdc.Realm, endpoint *fakekdc.WinRM, server *fakek
 	if in, err = kerberos.NewInitiator(source, kerberos.InitiatorOptions{}); err != nil {
 		log.Fatal(err)
 	}
-	return realm, endpoint, realm.Serve(endpoint, fakekdc.ServerOptions{}), in
+	return realm, endpoint, fakeweb.Serve(realm, endpoint, fakeweb.ServerOptions{}), in
 }
 
 func show(resp *http.Response, err error) {
@@ -75,7 +77,7 @@ func ExampleNew() {
 	show(c.Post(server.URL()+"/wsman", soap, strings.NewReader("<Envelope/>")))
 	show(c.Post(server.URL()+"/wsman", soap, strings.NewReader("<Envelope/>")))
 
-	endpoint.SetForgery(fakekdc.Forgeries()["replayed"])
+	endpoint.SetForgery(fakewinrm.Forgeries()["replayed"])
 	show(c.Post(server.URL()+"/wsman", soap, strings.NewReader("<Envelope/>")))
 	fmt.Println(endpoint.Messages()[0].Sealed, server.Connections())
 	// Output:

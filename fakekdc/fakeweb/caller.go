@@ -1,0 +1,22 @@
+package fakeweb
+
+import (
+	"context"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+)
+
+type callerKey struct{}
+
+// CallerOf returns who made the request of that context, for handlers behind a
+// [Handler]; ok is false when nobody was authenticated.
+func CallerOf(ctx context.Context) (caller fakekdc.Caller, ok bool) {
+	caller, ok = ctx.Value(callerKey{}).(fakekdc.Caller)
+	return caller, ok
+}
+
+// ContextWithCaller returns a context of which [CallerOf] says that the caller made
+// the request, for tests of a handler without a [Handler] around it.
+func ContextWithCaller(ctx context.Context, c fakekdc.Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}

@@ -1,0 +1,140 @@
+package fakeweb_test
+
+import (
+	"fmt"
+	"log"
+	"net/http"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+)
+
+// behindProxy runs a proxy, and a server with a certificate behind it.
+func behindProxy(realm *fakekdc.Realm, w fakeweb.Options) (*fakeweb.Proxy, *fakeweb.Server) {
+	proxy := fakeweb.ServeProxy(realm, "HTTP/localhost", w, fakeweb.ServerOptions{})
+	server := fakeweb.Serve(realm, http.NotFoundHandler(), fakeweb.ServerOptions{Host: "app.example", TLS: true})
+	return proxy, server
+}
+
+// fetch asks without credentials and says what came of it.
+func fetch(p *fakeweb.Proxy, s *fakeweb.Server) string {
+	transport := p.Transport(s)
+	defer transport.CloseIdleConnections()
+	r, err := http.NewRequest(http.MethodGet, s.URL(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		return err.Error()
+	}
+	resp.Body.Close()
+	return resp.Status
+}
+
+func ExampleServeProxy() {
+	realm := newRealm()
+	defer realm.Close()
+	proxy, server := behindProxy(realm, fakeweb.Options{})
+	fmt.Println(proxy.URL().Hostname(), fetch(proxy, server))
+	// Output: localhost Proxy Authentication Required
+}
+
+func ExampleProxy() {
+	realm := newRealm()
+	defer realm.Close()
+	proxy, server := behindProxy(realm, fakeweb.Options{})
+	proxy.SetQuirks(fakeweb.Quirks{Challenge: []string{"NTLM"}})
+	fmt.Println(fetch(proxy, server))
+	proxy.SetQuirks(fakeweb.Quirks{Before: fakeweb.ForwardProxy()})
+	fmt.Println(fetch(proxy, server))
+	// Output:
+	// Proxy Authentication Required
+	// 404 Not Found
+}
+
+func ExampleProxy_ServeHTTP() {
+	realm := newRealm()
+	defer realm.Close()
+	proxy, _ := behindProxy(realm, fakeweb.Options{})
+	// The same proxy at one more address.
+	second := fakeweb.Serve(realm, proxy, fakeweb.ServerOptions{})
+	resp, err := http.Get(second.URL())
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+	fmt.Println(resp.StatusCode, len(proxy.Requests()))
+	// Output: 407 1
+}
+
+func ExampleProxy_URL() {
+	realm := newRealm()
+	defer realm.Close()
+	proxy, _ := behindProxy(realm, fakeweb.Options{})
+	transport := &http.Transport{Proxy: http.ProxyURL(proxy.URL())}
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport}).Get("http://app.example/")
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+	fmt.Println(resp.StatusCode)
+	// Output: 407
+}
+
+func ExampleProxy_Connects() {
+	realm := newRealm()
+	defer realm.Close()
+	proxy, server := behindProxy(realm, fakeweb.Options{})
+	fetch(proxy, server)
+	for _, c := range proxy.Connects() {
+		fmt.Println(c.Method, c.Status, c.Scheme == "")
+	}
+	// Output: CONNECT 407 true
+}
+
+func ExampleProxy_Tunnels() {
+	realm := newRealm()
+	defer realm.Close()
+	proxy, server := behindProxy(realm, fakeweb.Options{})
+	fetch(proxy, server)
+	proxy.SetQuirks(fakeweb.Quirks{Before: fakeweb.ForwardProxy()})
+	fetch(proxy, server)
+	fmt.Println(len(proxy.Connects()), "asked for,", proxy.Tunnels(), "opened")
+	// Output: 2 asked for, 1 opened
+}
+
+func ExampleProxy_DropTunnels() {
+	realm := newRealm()
+	defer realm.Close()
+	proxy, server := behindProxy(realm, fakeweb.Options{Quirks: fakeweb.Quirks{Before: fakeweb.ForwardProxy()}})
+	transport := proxy.Transport(server)
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	for range 2 {
+		resp, err := client.Get(server.URL())
+		if err != nil {
+			log.Fatal(err)
+		}
+		resp.Body.Close()
+		proxy.DropTunnels() // the second request opens another one
+	}
+	fmt.Println(proxy.Tunnels())
+	// Output: 2
+}
+
+func ExampleProxy_Transport() {
+	realm := newRealm()
+	defer realm.Close()
+	proxy, server := behindProxy(realm, fakeweb.Options{Quirks: fakeweb.Quirks{Before: fakeweb.ForwardProxy()}})
+	transport := proxy.Transport(server)
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport}).Get(server.URL())
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status, server.Connections())
+	// Output: 404 Not Found 1
+}
