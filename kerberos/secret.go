@@ -5,18 +5,18 @@ import (
 	"io"
 )
 
-// A Secret is a password. It does not print itself, whatever the verb and
+// A Secret is a password or a key. It does not print itself, whatever the verb and
 // however deep it sits. The zero Secret holds none; an empty password is not
 // the same as none.
 type Secret struct{ p *string }
 
-// NewSecret wraps a password in UTF-8.
+// NewSecret wraps a password, in UTF-8, or a key.
 func NewSecret(password string) Secret { return Secret{&password} }
 
-// IsZero reports whether s holds no password.
+// IsZero reports whether s holds nothing.
 func (s Secret) IsZero() bool { return s.p == nil }
 
-// Reveal returns the password, "" for the zero Secret.
+// Reveal returns what s holds, "" for the zero Secret.
 func (s Secret) Reveal() string {
 	if s.p == nil {
 		return ""

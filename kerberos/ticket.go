@@ -6,8 +6,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/jcmturner/gokrb5/v8/types"
-
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -36,11 +34,12 @@ type Ticket struct {
 
 // TicketParts is what a [TicketSource] of one's own must know.
 type TicketParts struct {
-	Client    string              // client principal, name@REALM
-	Server    string              // service principal, service/host@REALM
-	DER       []byte              // Ticket as the KDC sent it (RFC 4120 section 5.3)
-	Key       types.EncryptionKey // session key
-	Flags     uint32              // ticket flags, bit 0 the most significant
+	Client    string // client principal, name@REALM
+	Server    string // service principal, service/host@REALM
+	DER       []byte // Ticket as the KDC sent it (RFC 4120 section 5.3)
+	Etype     int32  // encryption type of the session key (RFC 3961)
+	Key       Secret // the session key, as its bytes are: NewSecret(string(key))
+	Flags     uint32 // ticket flags, bit 0 the most significant
 	AuthTime  time.Time
 	StartTime time.Time // zero means AuthTime
 	EndTime   time.Time
@@ -62,7 +61,7 @@ func NewTicket(p TicketParts) (Ticket, error) {
 	if _, err := krb.ParseTicket(p.DER); err != nil {
 		return Ticket{}, err
 	}
-	key, err := krb.NewKey(p.Key.KeyType, p.Key.KeyValue)
+	key, err := krb.NewKey(p.Etype, []byte(p.Key.Reveal()))
 	if err != nil {
 		return Ticket{}, fmt.Errorf("ticket's session key: %w", err)
 	}

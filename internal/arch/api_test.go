@@ -215,3 +215,19 @@ func TestListing(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// exportedPart drops a struct's hidden fields.
+func exportedPart(t ast.Expr) ast.Expr {
+	s, ok := t.(*ast.StructType)
+	if !ok {
+		return t
+	}
+	shown := &ast.FieldList{}
+	for _, f := range s.Fields.List {
+		if len(f.Names) == 0 || slices.ContainsFunc(f.Names, (*ast.Ident).IsExported) {
+			names := slices.DeleteFunc(slices.Clone(f.Names), func(n *ast.Ident) bool { return !n.IsExported() })
+			shown.List = append(shown.List, &ast.Field{Names: names, Type: exportedPart(f.Type)})
+		}
+	}
+	return &ast.StructType{Fields: shown}
+}

@@ -11,7 +11,7 @@ import (
 )
 
 func check(files []*file) []string {
-	out := slices.Concat(checkImports(files), checkSignatures(files), checkState(files))
+	out := slices.Concat(checkImports(files), checkState(files))
 	slices.Sort(out)
 	return slices.Compact(out)
 }
@@ -96,13 +96,14 @@ func TestRules(t *testing.T) {
 		"one way": {map[string]string{
 			"middleware/a.go":         src(module),
 			"middleware/mutual/a.go":  src(module, in("middleware"), in("internal/challenge"), in("middleware/mutual/sub")),
-			"kerberos/a.go":           src(module, in("middleware"), in("internal/krb"), types, gofork, xnet),
+			"kerberos/a.go":           src(module, in("middleware"), in("internal/krb"), xnet),
+			"kerberos/gokrb5.go":      src(types, gofork),
 			"gssapi/a.go":             src(module, in("middleware"), in("internal/spnego"), purego),
 			"client/a.go":             src(module, in("middleware"), in("middleware/mutual"), in("kerberos"), in("internal/leg"), retryable),
 			"cmd/kerbchain/a.go":      src(in("client"), in("fakekdc"), in("kerberos"), in("middleware/logging"), "github.com/spf13/pflag"),
-			"fakekdc/a.go":            src(in("internal/krb"), types, in("fakekdc/sub")),
+			"fakekdc/a.go":            src(in("internal/krb"), in("fakekdc/sub")),
 			"client/clienttest/a.go":  src(in("client"), in("fakekdc"), in("kerberos"), in("middleware")),
-			"internal/gss/a.go":       src(module, in("middleware"), in("internal/krb"), types, xnet),
+			"internal/gss/a.go":       src(module, in("middleware"), in("internal/krb"), xnet),
 			"middleware/logging/a.go": src(module, in("middleware"), logrus, logrus+"/hooks/test"),
 			"examples/get/a.go":       src(in("client"), in("fakekdc")),
 		}, nil},
@@ -113,7 +114,9 @@ func TestRules(t *testing.T) {
 			"client/a_test.go":               src(in("fakekdc"), retryable),
 			"internal/stagetest/lab.go":      src(goCmp, goleak, in("middleware"), in("fakekdc")),
 			"internal/interop/world.go":      src(in("client"), in("fakekdc")),
-			"internal/kdcclient/kdc_test.go": src(in("fakekdc")),
+			"internal/kdcclient/kdc_test.go": src(in("fakekdc"), types),
+			"kerberos/a_test.go":             src(types),
+			"fakekdc/a_test.go":              src(types, gofork),
 		}, nil},
 
 		// The root and middleware.
@@ -172,6 +175,9 @@ func TestRules(t *testing.T) {
 		"gokrb5 in client":             {map[string]string{"client/a.go": src(types)}, []string{"client/a.go: imports " + types}},
 		"gokrb5 in a stage":            {map[string]string{"middleware/negotiate/a.go": src(types)}, []string{"middleware/negotiate/a.go: imports " + types}},
 		"gofork in a stage's test":     {map[string]string{"middleware/negotiate/a_test.go": src(gofork)}, []string{"middleware/negotiate/a_test.go: imports " + gofork}},
+		"gokrb5 beside its door":       {map[string]string{"kerberos/a.go": src(types), "kerberos/sub/gokrb5.go": src(types)}, []string{"kerberos/a.go: imports " + types + ": only kerberos/gokrb5.go may", "kerberos/sub/gokrb5.go: imports " + types}},
+		"gokrb5 in the realm":          {map[string]string{"fakekdc/gokrb5.go": src(types)}, []string{"fakekdc/gokrb5.go: imports " + types + ": only kerberos/gokrb5.go may"}},
+		"gokrb5 in the codec":          {map[string]string{"internal/krb/a.go": src(gofork)}, []string{"internal/krb/a.go: imports " + gofork + ": only kerberos/gokrb5.go may"}},
 		"gokrb5 in the command":        {map[string]string{"cmd/kerbchain/a.go": src(types)}, []string{"cmd/kerbchain/a.go: imports " + types}},
 		"pflag in client":              {map[string]string{"client/a.go": src("github.com/spf13/pflag")}, []string{"client/a.go: imports github.com/spf13/pflag"}},
 		"golang.org/x in a stage":      {map[string]string{"middleware/negotiate/a.go": src(xnet)}, []string{"middleware/negotiate/a.go: imports " + xnet}},
@@ -181,52 +187,6 @@ func TestRules(t *testing.T) {
 		"the same in a test":           {map[string]string{"a_test.go": src("example.com/new")}, []string{"a_test.go: imports example.com/new: no rule"}},
 		"a name like ours":             {map[string]string{"client/a.go": src(module + "x/krb")}, []string{"client/a.go: imports " + module + "x/krb: no rule"}},
 		"dot import":                   {map[string]string{"client/a.go": src(". " + in("kerberos"))}, []string{"client/a.go: imports " + in("kerberos") + " with a dot"}},
-
-		// Signatures.
-		"gokrb5 in signatures": {
-			map[string]string{
-				"client/a.go": src(types) + `
-					func Result() types.EncryptionKey { return types.EncryptionKey{} }
-					func Param(k ...map[string]*types.EncryptionKey) {}
-					func Generic[T types.Any]() {}
-					type T struct{ Field []types.PrincipalName; hidden types.PrincipalName }
-					type Hidden struct{ hidden types.PrincipalName; inner struct{ X types.Any } }
-					type Embeds struct{ types.PrincipalName }
-					type Nested struct{ In struct{ X types.Any } }
-					type Alias = types.PrincipalName
-					type I interface{ M(types.PrincipalName) }
-					type F func() types.PrincipalName
-					type G[T types.Any] struct{}
-					type t struct{}
-					func (t) Method() *types.PrincipalName { return nil }
-					func (t) method() *types.PrincipalName { return nil }
-					func hidden() types.PrincipalName { var types struct{ PrincipalName int }; _ = types.PrincipalName; panic(0) }
-					const C = types.Const
-					func Body() { _ = types.PrincipalName{} }
-				`,
-				"middleware/mutual/a.go": src("krb "+types) + `func Renamed(krb.PrincipalName) {}`,
-				"kerberos/a.go":          src(types) + `func Allowed() types.EncryptionKey { panic(0) }`,
-				"fakekdc/a.go":           src(types) + `func Allowed() types.EncryptionKey { panic(0) }`,
-				"internal/x/a.go":        src(types) + `func Allowed() types.EncryptionKey { panic(0) }`,
-			},
-			[]string{
-				"client/a.go: exported Alias mentions types.PrincipalName",
-				"client/a.go: exported C mentions types.Const",
-				"client/a.go: exported Embeds mentions types.PrincipalName",
-				"client/a.go: exported F mentions types.PrincipalName",
-				"client/a.go: exported G mentions types.Any",
-				"client/a.go: exported Generic mentions types.Any",
-				"client/a.go: exported I mentions types.PrincipalName",
-				"client/a.go: exported Method mentions types.PrincipalName",
-				"client/a.go: exported Nested mentions types.Any",
-				"client/a.go: exported Param mentions types.EncryptionKey",
-				"client/a.go: exported Result mentions types.EncryptionKey",
-				"client/a.go: exported T mentions types.PrincipalName",
-				"client/a.go: imports " + types,
-				"middleware/mutual/a.go: exported Renamed mentions krb.PrincipalName",
-				"middleware/mutual/a.go: imports " + types,
-			},
-		},
 
 		// Package state.
 		"variables that are no state": {map[string]string{"client/a.go": src("errors", "fmt", "regexp", "sync", "io") + `

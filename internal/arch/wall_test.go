@@ -8,11 +8,11 @@ import (
 )
 
 // TestFakeKDCBringsNoClient: a test of another program that imports the realm gets
-// neither our client nor what that is built on, and no client of gokrb5; and it gets no
+// neither our client nor what that is built on, and nothing of gokrb5; and it gets no
 // web services unless it imports them.
 func TestFakeKDCBringsNoClient(t *testing.T) {
 	none := []string{
-		"github.com/sirupsen", "github.com/hashicorp", "github.com/spf13", "github.com/jcmturner/gokrb5/v8/client",
+		"github.com/sirupsen", "github.com/hashicorp", "github.com/spf13", "github.com/jcmturner",
 		module + "/client", module + "/kerberos", module + "/middleware", module + "/internal/kdcclient",
 	}
 	for dir, walls := range map[string][]string{
@@ -35,5 +35,30 @@ func TestFakeKDCBringsNoClient(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestGoKRB5HasOneDoor: of the packages that a program with our client links, kerberos
+// alone imports gokrb5, and of that the client alone, for FromGoKRB5.
+func TestGoKRB5HasOneDoor(t *testing.T) {
+	b, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"/client").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v: %s", err, b)
+	}
+	want := module + "/kerberos github.com/jcmturner/gokrb5/v8/client"
+	var got []string
+	for line := range strings.Lines(string(b)) {
+		words := strings.Fields(line)
+		if !within(words[0], module) {
+			continue
+		}
+		for _, p := range words[1:] {
+			if within(p, "github.com/jcmturner") {
+				got = append(got, words[0]+" "+p)
+			}
+		}
+	}
+	if !slices.Equal(got, []string{want}) {
+		t.Errorf("%q import gokrb5, want %q alone", got, want)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jcmturner/gokrb5/v8/gssapi"
+	"github.com/jcmturner/gokrb5/v8/types"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
@@ -705,12 +706,13 @@ func TestSecondOpinionClear(t *testing.T) {
 			if err := theirs.Unmarshal(token, false); err != nil {
 				t.Fatal(err)
 			}
-			ok, err := theirs.Verify(key.EncryptionKey(), krb.UsageInitiatorSeal)
+			theirKey := types.EncryptionKey{KeyType: etype, KeyValue: key.Bytes()}
+			ok, err := theirs.Verify(theirKey, krb.UsageInitiatorSeal)
 			if err != nil || !ok || !bytes.Equal(theirs.Payload, plain) || theirs.SndSeqNum != 77 {
 				t.Errorf("gokrb5: %v, %v, number %d, %x", ok, err, theirs.SndSeqNum, theirs.Payload)
 			}
 
-			made, err := gssapi.NewInitiatorWrapToken(plain, key.EncryptionKey())
+			made, err := gssapi.NewInitiatorWrapToken(plain, theirKey)
 			if err != nil {
 				t.Fatal(err)
 			}

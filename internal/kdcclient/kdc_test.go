@@ -284,12 +284,17 @@ func (k *scripted) refuse(r *request, code int32, data []byte, edit ...func(*mes
 	return b
 }
 
+// theirKey returns a key in gokrb5's form.
+func theirKey(k krb.Key) types.EncryptionKey {
+	return types.EncryptionKey{KeyType: k.Etype(), KeyValue: k.Bytes()}
+}
+
 func (k *scripted) clientKey(etype int32) types.EncryptionKey {
 	key, err := krb.StringToKey(etype, k.password, k.salt, nil)
 	if err != nil {
 		k.tb.Error(err)
 	}
-	return key.EncryptionKey()
+	return theirKey(key)
 }
 
 func (k *scripted) methodData(etypes []int32) []byte {
@@ -386,7 +391,7 @@ func (k *scripted) answer(r *request, client types.PrincipalName, crealm, realm 
 	}
 	a := &answer{request: r}
 	a.part = messages.EncKDCRepPart{
-		Key: session.EncryptionKey(), LastReqs: []messages.LastReq{{LRType: 0, LRValue: now}}, Nonce: r.fields.ReqBody.Nonce,
+		Key: theirKey(session), LastReqs: []messages.LastReq{{LRType: 0, LRValue: now}}, Nonce: r.fields.ReqBody.Nonce,
 		Flags: types.NewKrbFlags(), AuthTime: now, StartTime: now, EndTime: end, SRealm: realm, SName: r.fields.ReqBody.SName,
 	}
 	if !r.fields.ReqBody.RTime.IsZero() {

@@ -113,7 +113,7 @@ func TestTGSBadReplies(t *testing.T) {
 		"server realm":   {func(a *answer) { a.part.SRealm, a.fields.Ticket.Realm = realmB, realmB }, "B.TEST"},
 		"ticket's name":  {func(a *answer) { a.fields.Ticket.SName = other }, "outside"},
 		"referral home":  {func(a *answer) { refer(a, realmA) }, "krbtgt/A.TEST@A.TEST"},
-		"RC4 key":        {func(a *answer) { a.part.Key = rc4.EncryptionKey() }, "arcfour"},
+		"RC4 key":        {func(a *answer) { a.part.Key = theirKey(rc4) }, "arcfour"},
 		"too long":       {func(a *answer) { a.part.EndTime = a.part.EndTime.Add(time.Second) }, "ends"},
 		"ended":          {func(a *answer) { a.part.EndTime = a.part.StartTime.Add(-time.Second) }, "before it starts"},
 		"postdated":      {func(a *answer) { a.part.StartTime = a.part.StartTime.Add(6 * time.Minute) }, "starts only in"},
@@ -148,7 +148,7 @@ func TestTGSReplyUnderSessionKey(t *testing.T) {
 		c := client(Options{Etypes: []int32{etype}}, k)
 		tgt := login(t, c)
 		k.edit(func() {
-			k.change = func(a *answer) { a.key, a.usage = tgt.Key.EncryptionKey(), krb.UsageTGSRepSessionKey }
+			k.change = func(a *answer) { a.key, a.usage = theirKey(tgt.Key), krb.UsageTGSRepSessionKey }
 		})
 		if _, err := c.TGS(t.Context(), tgt, web, TGSOptions{}); err != nil {
 			t.Errorf("etype %d: %v", etype, err)

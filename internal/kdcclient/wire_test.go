@@ -145,7 +145,7 @@ func TestSaltOfTheReply(t *testing.T) {
 						if err != nil {
 							t.Error(err)
 						}
-						a.key = key.EncryptionKey()
+						a.key = theirKey(key)
 						a.fields.PAData = told(t, second, 18, "the second salt")
 						a.fields.CName.NameString = []string{name}
 					}

@@ -61,7 +61,7 @@ func TestKRBCredSecondOpinion(t *testing.T) {
 		if err := cred.Unmarshal(b); err != nil {
 			t.Fatal(err)
 		}
-		if err := cred.DecryptEncPart(session.EncryptionKey()); err != nil {
+		if err := cred.DecryptEncPart(theirKey(session)); err != nil {
 			t.Fatal(err)
 		}
 		if len(cred.Tickets) != 1 || !bytes.Equal(cred.Tickets[0].EncPart.Cipher, tkt.EncPart.Cipher) {

@@ -158,8 +158,8 @@ func TestNewKeyLengths(t *testing.T) {
 		if len(k.Bytes()) != want || k.Etype() != etype || k.Equal(must(GenerateKey(etype))) {
 			t.Errorf("generated %v", k)
 		}
-		if !Supported(etype) || k.EncryptionKey().KeyType != etype || !bytes.Equal(k.EncryptionKey().KeyValue, k.Bytes()) {
-			t.Errorf("%v in gokrb5's form: %d", k, k.EncryptionKey().KeyType)
+		if !Supported(etype) {
+			t.Errorf("%v is not supported", k)
 		}
 	})
 	for _, etype := range []int32{0, 1, 3, 16, 24, 25, 26, -1, 1 << 30} {

@@ -2,9 +2,12 @@ package krb
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/jcmturner/gokrb5/v8/iana/errorcode"
 )
 
 func TestErrorName(t *testing.T) {
@@ -39,6 +42,27 @@ func TestErrorName(t *testing.T) {
 	} {
 		if got := ErrorName(code); got != want {
 			t.Errorf("%d is %q, want %q", code, got, want)
+		}
+	}
+}
+
+// gokrb5's table is the second opinion about names.
+func TestErrorNamesAgree(t *testing.T) {
+	const later = "gokrb5 has no name of an RFC after 4120"
+	differ := map[int32]string{ // why
+		62: "RFC 4556 section 3.1.3 names what RFC 4120 kept the number for, as KDC_ERROR_CLIENT_NOT_TRUSTED",
+		64: "RFC 4556 section 3.1.3, for KDC_ERROR_INVALID_SIG of RFC 4120",
+		65: "RFC 4556 section 3.1.3, for KDC_ERR_KEY_TOO_WEAK of RFC 4120",
+		77: later, 78: later, 79: later, 80: later, 81: later, 82: later, 83: later, 84: later,
+		90: later, 91: later, 92: later, 93: later, 100: later,
+	}
+	for code := int32(-200); code <= 200; code++ {
+		theirs := fmt.Sprintf("KRB-ERROR %d", code)
+		if words := strings.Fields(errorcode.Lookup(code)); strings.HasPrefix(words[0], "(") {
+			theirs = words[1]
+		}
+		if same := ErrorName(code) == theirs; same != (differ[code] == "") {
+			t.Errorf("%d is %q, gokrb5 says %q (%s)", code, ErrorName(code), theirs, differ[code])
 		}
 	}
 }

@@ -54,6 +54,10 @@ func theirName(p Principal) types.PrincipalName {
 	return types.PrincipalName{NameType: p.Type, NameString: p.Components}
 }
 
+func theirKey(k Key) types.EncryptionKey {
+	return types.EncryptionKey{KeyType: k.Etype(), KeyValue: k.Bytes()}
+}
+
 var (
 	alice   = Principal{NTPrincipal, []string{"alice"}, "EXAMPLE.TEST"}
 	webHost = Principal{NTSrvHst, []string{"HTTP", "www.example.test"}, "EXAMPLE.TEST"}

@@ -6,7 +6,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/jcmturner/gokrb5/v8/iana/errorcode"
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
@@ -48,18 +47,6 @@ func TicketUnusable(code int32) bool {
 		return true
 	}
 	return false
-}
-
-// ErrorName returns the name of a KRB-ERROR code, such as
-// "KRB_AP_ERR_SKEW", or "KRB-ERROR n".
-func ErrorName(code int32) string {
-	// gokrb5 gives "(37) KRB_AP_ERR_SKEW Clock skew too great".
-	for word := range strings.FieldsSeq(errorcode.Lookup(code)) {
-		if strings.HasPrefix(word, "KDC_ERR_") || strings.HasPrefix(word, "KRB_") {
-			return word
-		}
-	}
-	return fmt.Sprintf("KRB-ERROR %d", code)
 }
 
 // KRBError is a decoded KRB-ERROR (RFC 4120 section 5.9.1). Nothing in it is

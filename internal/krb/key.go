@@ -21,8 +21,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-
-	"github.com/jcmturner/gokrb5/v8/types"
 )
 
 // Encryption types (RFC 3962, RFC 8009, RFC 4757).
@@ -224,11 +222,6 @@ func (k Key) Bytes() []byte {
 		return nil
 	}
 	return bytes.Clone(k.m.bytes())
-}
-
-// EncryptionKey returns k in gokrb5's form.
-func (k Key) EncryptionKey() types.EncryptionKey {
-	return types.EncryptionKey{KeyType: k.Etype(), KeyValue: k.Bytes()}
 }
 
 // ChecksumType returns the checksum type that goes with the key (RFC 3961

@@ -77,7 +77,7 @@ func theirAuthenticator(a *Authenticator) types.Authenticator {
 		out.Cksum = types.Checksum{CksumType: a.Checksum.Type, Checksum: a.Checksum.Value}
 	}
 	if !a.Subkey.IsZero() {
-		out.SubKey = a.Subkey.EncryptionKey()
+		out.SubKey = theirKey(a.Subkey)
 	}
 	if a.AuthData != nil {
 		must(asn1.Unmarshal(a.AuthData, &out.AuthorizationData))
@@ -145,7 +145,7 @@ func TestAPReqAgainstGokrb5(t *testing.T) {
 			if err := got.Unmarshal(ours); err != nil {
 				t.Fatalf("gokrb5 on %x: %v", ours, err)
 			}
-			if err := got.DecryptAuthenticator(session.EncryptionKey()); err != nil {
+			if err := got.DecryptAuthenticator(theirKey(session)); err != nil {
 				t.Fatal(err)
 			}
 			diff(t, "gokrb5 reads the authenticator", got.Authenticator, theirAuthenticator(auth))
@@ -154,7 +154,7 @@ func TestAPReqAgainstGokrb5(t *testing.T) {
 				t.Errorf("gokrb5 reads options %#x, want %#x", f, options)
 			}
 
-			theirs := must(messages.NewAPReq(theirTicket(webHost, AES256SHA1, 2, pattern(300)), session.EncryptionKey(), theirAuthenticator(auth)))
+			theirs := must(messages.NewAPReq(theirTicket(webHost, AES256SHA1, 2, pattern(300)), theirKey(session), theirAuthenticator(auth)))
 			theirs.APOptions = theirFlags(options)
 			req, err := ParseAPReq(must(theirs.Marshal()))
 			if err != nil {
@@ -190,13 +190,13 @@ func TestAPRepAgainstGokrb5(t *testing.T) {
 			if err := rep.Unmarshal(ours); err != nil {
 				t.Fatal(name, err)
 			}
-			plain, err := crypto.DecryptEncPart(rep.EncPart, session.EncryptionKey(), UsageAPRepEncPart)
+			plain, err := crypto.DecryptEncPart(rep.EncPart, theirKey(session), UsageAPRepEncPart)
 			if err != nil {
 				t.Fatal(name, err)
 			}
 			want := messages.EncAPRepPart{CTime: part.CTime, Cusec: part.Cusec, SequenceNumber: int64(part.Seq)}
 			if !part.Subkey.IsZero() {
-				want.Subkey = part.Subkey.EncryptionKey()
+				want.Subkey = theirKey(part.Subkey)
 			}
 			var got messages.EncAPRepPart
 			if err := got.Unmarshal(plain); err != nil {
@@ -204,7 +204,7 @@ func TestAPRepAgainstGokrb5(t *testing.T) {
 			}
 			diff(t, name+": gokrb5 reads", got, want)
 
-			sealed := must(crypto.GetEncryptedData(asn1tools.AddASNAppTag(must(asn1.Marshal(want)), 27), session.EncryptionKey(), UsageAPRepEncPart, 0))
+			sealed := must(crypto.GetEncryptedData(asn1tools.AddASNAppTag(must(asn1.Marshal(want)), 27), theirKey(session), UsageAPRepEncPart, 0))
 			theirs := asn1tools.AddASNAppTag(must(asn1.Marshal(messages.APRep{PVNO: 5, MsgType: 15, EncPart: sealed})), 15)
 			back, err := OpenAPRep(session, theirs)
 			if err != nil {
@@ -374,7 +374,7 @@ func TestKDCRepAgainstGokrb5(t *testing.T) {
 
 func theirKDCRepPart(padata types.PADataSequence, key Key, more bool) messages.EncKDCRepPart {
 	p := messages.EncKDCRepPart{
-		Key:      key.EncryptionKey(),
+		Key:      theirKey(key),
 		LastReqs: []messages.LastReq{{LRType: 0, LRValue: someDay}},
 		Nonce:    987654321, Flags: theirFlags(FlagForwardable | FlagInitial | FlagPreAuthent),
 		AuthTime: someDay, EndTime: someDay.Add(10 * time.Hour),
