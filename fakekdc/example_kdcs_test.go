@@ -29,45 +29,6 @@ func ExampleRealm_AddKDC() {
 	// TGS true
 }
 
-func ExampleWithKDCs() {
-	realm := newRealm(fakekdc.WithKDCs(3))
-	defer realm.Close()
-	fmt.Println(strings.Count(realm.Config(), "kdc = 127.0.0.1:"))
-	// Output: 3
-}
-
-func ExampleRealm_KDCs() {
-	realm := newRealm(fakekdc.WithKDCs(2))
-	defer realm.Close()
-	kdcs := realm.KDCs()
-	fmt.Println(len(kdcs), kdcs[0].Addr() == realm.Addr())
-	// Output: 2 true
-}
-
-func ExampleKDC_Addr() {
-	realm := newRealm()
-	defer realm.Close()
-	k := realm.AddKDC()
-	fmt.Println(strings.Contains(realm.Config(), "kdc = "+k.Addr()))
-	// Output: true
-}
-
-func ExampleKDC_String() {
-	realm := newRealm()
-	defer realm.Close()
-	k := realm.AddKDC()
-	fmt.Println(strings.TrimSuffix(k.String(), k.Addr()))
-	// Output: KDC of A.EXAMPLE at
-}
-
-func ExampleKDC_Close() {
-	realm := newRealm()
-	defer realm.Close()
-	realm.KDCs()[0].Close() // the only one
-	fmt.Println(login(realm, "alice", "secret"))
-	// Output: refused
-}
-
 func ExampleKDC_Pause() {
 	realm := newRealm(fakekdc.WithKDCs(2))
 	defer realm.Close()
@@ -78,16 +39,6 @@ func ExampleKDC_Pause() {
 	_, err := s.ServiceTicket(context.Background(), "HTTP/localhost")
 	fmt.Println(err == nil, len(realm.Exchanges()))
 	// Output: true 3
-}
-
-func ExampleKDC_Resume() {
-	realm := newRealm()
-	defer realm.Close()
-	only := realm.KDCs()[0]
-	only.Pause()
-	only.Resume()
-	fmt.Println(login(realm, "alice", "secret"))
-	// Output: ok
 }
 
 func ExampleKDC_FailNext() {
@@ -103,26 +54,6 @@ func ExampleKDC_FailNext() {
 	// ok
 	// true 29
 	// false 25
-}
-
-func ExampleKDC_PendingFaults() {
-	realm := newRealm(fakekdc.WithKDCs(2))
-	defer realm.Close()
-	second := realm.KDCs()[1]
-	second.FailNext(fakekdc.Any, fakekdc.Drop())
-	login(realm, "alice", "secret") // at the first
-	fmt.Println(second.PendingFaults(), realm.PendingFaults())
-	// Output: 1 0
-}
-
-func ExampleKDC_ClearFaults() {
-	realm := newRealm()
-	defer realm.Close()
-	only := realm.KDCs()[0]
-	only.FailNext(fakekdc.Any, fakekdc.Drop())
-	only.ClearFaults()
-	fmt.Println(login(realm, "alice", "secret"))
-	// Output: ok
 }
 
 func ExampleRealm_KDCProxy() {

@@ -77,12 +77,6 @@ func ExampleExchanges() {
 	// TGS/udp alice@A.EXAMPLE for HTTP/localhost@A.EXAMPLE: aes256-cts-hmac-sha1-96
 }
 
-func ExampleExchanges_String() {
-	list := fakekdc.Exchanges{{Kind: fakekdc.AS, Network: "tcp", Client: "alice@A", Server: "krbtgt/A@A", Code: 18}}
-	fmt.Println(list.String())
-	// Output: AS/tcp alice@A for krbtgt/A@A: KDC_ERR_CLIENT_REVOKED
-}
-
 func ExampleSessionEtypes() {
 	// A service of Active Directory with a password of old.
 	realm := newRealm(fakekdc.WithService("HTTP/old", fakekdc.Etypes(fakekdc.RC4HMAC), fakekdc.SessionEtypes(fakekdc.AES256SHA1)))
@@ -98,11 +92,6 @@ func ExampleTicketFlags() {
 	defer realm.Close()
 	fmt.Println(ticketFrom(realm, loggedIn(realm, "alice"), "HTTP/vault", 0, nil).Server)
 	// Output: HTTP/vault@A.EXAMPLE
-}
-
-func ExamplePostdatable() {
-	principal(fakekdc.Postdatable())
-	// Output: ok after 2 AS exchanges
 }
 
 func ExampleWithEncPARep() {
@@ -148,20 +137,6 @@ func ExampleWithKpasswd() {
 	// kpasswd/udp alice@A.EXAMPLE for alice@A.EXAMPLE: changed
 }
 
-func ExampleSetsPasswords() {
-	realm := newRealm(fakekdc.WithKpasswd(nil), fakekdc.WithUser("admin", "secret", fakekdc.SetsPasswords()))
-	defer realm.Close()
-	fmt.Println(login(realm, "admin", "secret"))
-	// Output: ok
-}
-
-func ExampleRealm_KpasswdAddr() {
-	realm := newRealm(fakekdc.WithKpasswd(nil))
-	defer realm.Close()
-	fmt.Println(strings.Contains(realm.Config(), "kpasswd_server = "+realm.KpasswdAddr()))
-	// Output: true
-}
-
 // groups logs a user in and lets gokrb5's acceptor tell of what groups.
 func groups(realm *fakekdc.Realm, user string) {
 	c := gokrb5Client(realm, user, "secret")
@@ -192,13 +167,6 @@ func groups(realm *fakekdc.Realm, user string) {
 	for _, sid := range caller.GetADCredentials().GroupMembershipSIDs {
 		fmt.Println(sid[strings.LastIndexByte(sid, '-')+1:])
 	}
-}
-
-func ExampleWithPAC() {
-	realm := newRealm(fakekdc.WithPAC())
-	defer realm.Close()
-	groups(realm, "alice")
-	// Output: 513
 }
 
 func ExampleGroups() {

@@ -53,21 +53,6 @@ func ExampleProxy() {
 	// 404 Not Found
 }
 
-func ExampleProxy_ServeHTTP() {
-	realm := newRealm()
-	defer realm.Close()
-	proxy, _ := behindProxy(realm, fakeweb.Options{})
-	// The same proxy at one more address.
-	second := fakeweb.Serve(realm, proxy, fakeweb.ServerOptions{})
-	resp, err := http.Get(second.URL())
-	if err != nil {
-		log.Fatal(err)
-	}
-	resp.Body.Close()
-	fmt.Println(resp.StatusCode, len(proxy.Requests()))
-	// Output: 407 1
-}
-
 func ExampleProxy_URL() {
 	realm := newRealm()
 	defer realm.Close()
@@ -81,28 +66,6 @@ func ExampleProxy_URL() {
 	resp.Body.Close()
 	fmt.Println(resp.StatusCode)
 	// Output: 407
-}
-
-func ExampleProxy_Connects() {
-	realm := newRealm()
-	defer realm.Close()
-	proxy, server := behindProxy(realm, fakeweb.Options{})
-	fetch(proxy, server)
-	for _, c := range proxy.Connects() {
-		fmt.Println(c.Method, c.Status, c.Scheme == "")
-	}
-	// Output: CONNECT 407 true
-}
-
-func ExampleProxy_Tunnels() {
-	realm := newRealm()
-	defer realm.Close()
-	proxy, server := behindProxy(realm, fakeweb.Options{})
-	fetch(proxy, server)
-	proxy.SetQuirks(fakeweb.Quirks{Before: fakeweb.ForwardProxy()})
-	fetch(proxy, server)
-	fmt.Println(len(proxy.Connects()), "asked for,", proxy.Tunnels(), "opened")
-	// Output: 2 asked for, 1 opened
 }
 
 func ExampleProxy_DropTunnels() {

@@ -2,7 +2,6 @@ package fakeweb_test
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log"
@@ -75,27 +74,6 @@ func ExampleChallenges() {
 	// Output: [Basic realm="a, Negotiate b", Negotiate]
 }
 
-func ExampleHugeChallenge() {
-	lines := fakeweb.HugeChallenge(64 << 10)
-	fmt.Println(len(lines), len(lines[0]))
-	// Output: 1 65546
-}
-
-func ExampleBrokenChallenge() {
-	fmt.Println(fakeweb.BrokenChallenge())
-	// Output: [Negotiate ~~~not~base64~~~]
-}
-
-func ExampleOnErrors() {
-	fmt.Println(trial(fakeweb.Quirks{ProofOn: fakeweb.OnErrors}))
-	// Output: the client refused the answer
-}
-
-func ExampleOnSuccess() {
-	fmt.Println(trial(fakeweb.Quirks{ProofOn: fakeweb.OnSuccess}))
-	// Output: 200 OK: hello alice@A.EXAMPLE
-}
-
 func ExampleCallerOf() {
 	realm := newRealm()
 	defer realm.Close()
@@ -140,25 +118,6 @@ func ExampleForwardProxy() {
 	defer resp.Body.Close()
 	fmt.Println(resp.Status, resp.Header["Proxy-Authenticate"])
 	// Output: 407 Proxy Authentication Required [Negotiate]
-}
-
-func ExampleNewServer() {
-	server, err := fakeweb.NewServer(http.NotFoundHandler(), fakeweb.ServerOptions{
-		Host: "web.example", TLS: true, Signature: x509.ECDSAWithSHA384,
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer server.Close()
-	transport := server.Transport()
-	defer transport.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: transport}).Get(server.URL())
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer resp.Body.Close()
-	fmt.Println(resp.StatusCode, server.Certificate().SignatureAlgorithm, server.Connections())
-	// Output: 404 ECDSA-SHA384 1
 }
 
 // A whole test without a socket: the KDC, the web service, its TLS and its channel
