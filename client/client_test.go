@@ -422,6 +422,7 @@ func TestCancel(t *testing.T) {
 
 // http.Client's own timeout covers the legs and the body.
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	realm := start(t)
 	release := make(chan struct{})
 	defer close(release)

@@ -56,6 +56,7 @@ const shortly = 30 * time.Millisecond
 // that net/http knows; a deadline is a timeout for those who ask, and no cause is
 // printed twice.
 func TestDeadlines(t *testing.T) {
+	t.Parallel()
 	realm := start(t)
 	release := make(chan struct{})
 	defer close(release)

@@ -350,6 +350,7 @@ func TestWinRMCancelled(t *testing.T) {
 // A message that is not answered in time is not sent again either, and the next
 // one goes over another connection.
 func TestWinRMTimeout(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	var calls atomic.Int32
 	w := startWinRM(t, fakewinrm.Options{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {

@@ -583,6 +583,7 @@ func TestCacheWhileItIsMade(t *testing.T) {
 // TestMissingCache: one that may be in the making is looked for again and again, and
 // one that has been missing for a while once.
 func TestMissingCache(t *testing.T) {
+	t.Parallel()
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now))
 	looks := 0
@@ -789,6 +790,7 @@ func TestTornCache(t *testing.T) {
 // TestTornBeforeTheTicket: what is missing may be on its way, and is waited for; when
 // it does not come, what there is serves.
 func TestTornBeforeTheTicket(t *testing.T) {
+	t.Parallel()
 	realm := start(t)
 	whole, err := ccache.Parse(realm.CCache("alice", spn))
 	if err != nil {
@@ -841,6 +843,7 @@ func TestTornBeforeTheTicket(t *testing.T) {
 
 // TestKeepFresh runs for ten hours of the realm's clock.
 func TestKeepFresh(t *testing.T) {
+	t.Parallel()
 	for name, source := range map[string]func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error){
 		"cache": func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error) {
 			return kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
@@ -950,6 +953,7 @@ func TestPasswordFunc(t *testing.T) {
 }
 
 func TestMemoryCaches(t *testing.T) {
+	t.Parallel()
 	realm := start(t)
 	var caches kerberos.MemoryCaches
 	o := environment(realm)

@@ -142,6 +142,7 @@ func TestForeignPrincipal(t *testing.T) {
 
 // TestDeadKDC: nobody waits twice for a KDC that does not answer.
 func TestDeadKDC(t *testing.T) {
+	t.Parallel()
 	realm := start(t, fakekdc.WithService("HTTP/other"))
 	dead := realm.KDCs()[0]
 	realm.AddKDC()

@@ -232,6 +232,7 @@ func (noTicket) ServiceTicket(context.Context, string) (kerberos.Ticket, error) 
 // DNS is asked where a KDC does not know the name in the URL: not for a name that
 // was configured, and not for any other reason.
 func TestDNSIsNotAsked(t *testing.T) {
+	t.Parallel()
 	realm := start(t)
 	for name, tc := range map[string]struct {
 		cache string

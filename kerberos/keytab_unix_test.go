@@ -19,6 +19,7 @@ import (
 
 // A pipe in the keytab's place is not waited for, whoever asks.
 func TestKeytabIsNoPipe(t *testing.T) {
+	t.Parallel()
 	realm := start(t)
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
@@ -39,6 +40,7 @@ func TestKeytabIsNoPipe(t *testing.T) {
 // A keytab that another program writes to is waited for, for a second or until
 // the caller's context ends.
 func TestKeytabIsLocked(t *testing.T) {
+	t.Parallel()
 	realm := start(t)
 	path := keytabFile(t, realm, "alice", key{password, 1, 18, 0})
 	s, err := kerberos.FromKeytab(path, environment(realm))

@@ -19,6 +19,7 @@ import (
 // Where a cache is not to be had in time, the error says so, and blames no KDC: also
 // for those who wait for another's look at it.
 func TestLockedCache(t *testing.T) {
+	t.Parallel()
 	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/a"), fakekdc.WithService("HTTP/b"))
 	name := filepath.Join(t.TempDir(), "krb5cc")
 	if err := os.WriteFile(name, realm.CCache("alice"), 0o600); err != nil {

@@ -35,6 +35,7 @@ func wantRefusals(t *testing.T, realm *fakekdc.Realm, when string, want int) {
 // Whatever a source logs in with, what a KDC refused is sent once a minute, and
 // what is put in its place is sent at once.
 func TestStaleKeyIsSentOnce(t *testing.T) {
+	t.Parallel()
 	for name, source := range map[string]func(o kerberos.SourceOptions, path string, password *kerberos.Secret) (*kerberos.Source, error){
 		"keytab": func(o kerberos.SourceOptions, path string, _ *kerberos.Secret) (*kerberos.Source, error) {
 			return kerberos.FromKeytab(path, o)
@@ -205,6 +206,7 @@ func TestNoOtherKeyIsTried(t *testing.T) {
 // What counts as a refusal: what the KDC says of client and key, and not that it
 // says nothing or is busy.
 func TestWhatIsARefusal(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		fault  fakekdc.Fault
 		second bool // asked again at once

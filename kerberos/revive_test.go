@@ -26,6 +26,7 @@ func replaceKey(t *testing.T, realm *fakekdc.Realm) {
 // Whoever can log in does so once when a KDC no longer takes the ticket-granting
 // ticket; whoever has a cache alone is told to run kinit.
 func TestDeadTicketIsReplaced(t *testing.T) {
+	t.Parallel()
 	realm := start(t, fakekdc.WithService("HTTP/one"), fakekdc.WithService("HTTP/two", fakekdc.OKAsDelegate()))
 	keytab := write(t, "keytab", realm.Keytab("alice"))
 	o := as(environment(realm), "alice")

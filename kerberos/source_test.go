@@ -66,6 +66,7 @@ func write(t testing.TB, name string, b []byte) string {
 }
 
 func TestSources(t *testing.T) {
+	t.Parallel()
 	for _, etype := range []int32{17, 18, 19, 20, 23} {
 		t.Run(fmt.Sprint("etype ", etype), func(t *testing.T) {
 			realm := start(t, fakekdc.WithEtypes(etype))
@@ -129,6 +130,7 @@ func TestSources(t *testing.T) {
 
 // TestBadInput: what users meet, and what they are told.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithService("HTTP/old", fakekdc.Refuse(12)))
 	alice := "alice@" + realm.Name()

@@ -9,6 +9,7 @@ import (
 // The warning about the name of the default cache is for those who are without one,
 // and whose cache nobody named.
 func TestWarningOfDefaultCache(t *testing.T) {
+	t.Parallel()
 	for _, named := range []bool{false, true} {
 		name := "FILE:" + filepath.Join(t.TempDir(), "none")
 		s, err := newSource(SourceOptions{Krb5ConfText: "[libdefaults]\n\tdefault_realm = LAB.TEST\n\tdefault_ccache_name = FILE:%{nobody}/cc\n", Getenv: func(key string) string {

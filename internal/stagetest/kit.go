@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kerbchain/kerbchain"
@@ -47,10 +48,14 @@ func Run(t *testing.T, newStage func() kerbchain.Middleware) {
 	t.Helper()
 	k := kit{newStage: newStage, patience: 20 * time.Second}
 	for _, p := range peers() {
-		t.Run("peer "+p.name, func(t *testing.T) { k.matrix(t, p) })
+		t.Run("peer "+p.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { k.matrix(t, p) })
+		})
 	}
 	for name, rule := range k.rules() {
-		t.Run(name, func(t *testing.T) { rule(t) })
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { rule(t) })
+		})
 	}
 }
 

@@ -237,6 +237,7 @@ func TestBodies(t *testing.T) {
 			"HTTP2, late": {h2: true}, "HTTP2, early": {h2: true, early: true},
 		} {
 			t.Run(fmt.Sprintf("%d bytes, %s", size, name), func(t *testing.T) {
+				t.Parallel()
 				rec := receive(t, m)
 				for kind, k := range kinds {
 					if size > 5<<20 && (k.once || m.h2 || m.keep || !strings.Contains(kind, "unknown") && kind != "seeker") {

@@ -26,6 +26,7 @@ import (
 // request with a body, and never says a word again, as Squid does with more than
 // 64 KiB.
 func TestSilentProxy(t *testing.T) {
+	t.Parallel()
 	sizes := []int64{0, 1, 1 << 10, 64<<10 - 1, 64 << 10, 1 << 20, 8 << 20}
 	bodies := map[string]struct {
 		kind   string
@@ -290,6 +291,7 @@ func (h *held) Read(p []byte) (int, error) {
 // A server that closes after its 401, at any moment and without saying so, costs
 // no call, and no token twice. What a server began to answer is not sent again.
 func TestServerCloses(t *testing.T) {
+	t.Parallel()
 	const calls = 400
 	for name, make := range map[string]func(r *http.Request){
 		"no body":           func(*http.Request) {},

@@ -86,6 +86,7 @@ func TestConnections(t *testing.T) {
 
 // A server that says 401 before it has read the body, and hangs up.
 func TestEarlyChallenge(t *testing.T) {
+	t.Parallel()
 	payload := bytes.Repeat([]byte("0123456789abcdef"), 4<<20/16)
 	var whole atomic.Int64
 	srv, _ := counting(t, false, func(w http.ResponseWriter, r *http.Request) {

@@ -83,6 +83,7 @@ var errGetBody = errors.New("no body any more")
 // whether the length of that is told or not. A body that is short, or was written, does
 // not cost the connection.
 func TestConnectionOfAnEarlyAnswer(t *testing.T) {
+	t.Parallel()
 	const size = 100 << 10
 	for name, tc := range map[string]struct {
 		length int64
