@@ -1,27 +1,25 @@
 package fakekdc
 
 import (
+	"errors"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
 // as is the authentication service (RFC 4120 section 3.1).
 func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
-	if q.client.IsZero() {
+	if q.Client.IsZero() {
 		return nil, refuse(krb.CodeClientUnknown, "no client name")
 	}
-	if q.realm != r.realm {
+	if q.Realm != r.realm {
 		return nil, &refusal{code: krb.CodeWrongRealm, text: "this is the KDC of " + r.realm, realm: r.realm}
 	}
 	client, no := r.findClient(q)
 	if no != nil {
 		return nil, no
 	}
-	server := r.lookup(q.server)
+	server := r.lookup(q.Server)
 	if server == nil {
 		return nil, refuse(krb.CodeServerUnknown, "server unknown")
 	}
@@ -29,17 +27,17 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 		return nil, refuse(code, "policy")
 	}
 	if server.userToUser {
-		return nil, refuse(codeMustUserToUser, "only user to user")
+		return nil, refuse(krb.CodeMustUseUserToUser, "only user to user")
 	}
-	if q.has(notInitial | optAnonymous) {
+	if q.has(notInitial | krb.OptionAnonymous) {
 		return nil, refuse(krb.CodeBadOption, "option not for this exchange")
 	}
 	start, invalid, no := postdated(q, now, client, server)
 	if no != nil {
 		return nil, no
 	}
-	etype := client.keyed(q.etypes)
-	sessionEtype := server.choose(q.etypes)
+	etype := client.keyed(q.Etypes)
+	sessionEtype := server.choose(q.Etypes)
 	if etype == 0 || sessionEtype == 0 {
 		return nil, refuse(krb.CodeEtypeNoSupport, "no encryption type in common")
 	}
@@ -53,21 +51,21 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 		return nil, refuse(krb.CodeEtypeNoSupport, "client has no such key")
 	}
 	g := grant{
-		client: client.name, server: server.name, addresses: q.addresses,
+		client: client.name, server: server.name, addresses: q.Addresses,
 		flags:    krb.FlagInitial | invalid,
 		authTime: now.Truncate(time.Second), start: start,
 	}
-	g.server.Type = q.server.Type
-	if client.name.SameName(q.client) {
-		g.client.Type = q.client.Type
+	g.server.Type = q.Server.Type
+	if client.name.SameName(q.Client) {
+		g.client.Type = q.Client.Type
 	}
 	if !client.noPreauth {
 		g.flags |= krb.FlagPreAuthent
 	}
-	g.flags |= allowed(q.options, client, server)
+	g.flags |= allowed(q.Options, client, server)
 	p, ok := r.period(q, g.start, time.Time{}, time.Time{}, true, client, server)
 	if !ok {
-		return nil, refuse(codeNeverValid, "requested times are over")
+		return nil, refuse(krb.CodeNeverValid, "requested times are over")
 	}
 	g.end, g.renewTill = p.end, p.renewTill
 	info, no := client.etypeInfo2([]int32{etype})
@@ -78,8 +76,8 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 		g.pac = r.newPAC(client, g.client, g.authTime)
 	}
 	rep := &reply{
-		kind: AS, nonce: q.nonce, key: key, kvno: client.keys[0].kvno, usage: krb.UsageASRepEncPart,
-		padata: []krb.PAData{{Type: paEtypeInfo2, Value: info}},
+		kind: AS, nonce: q.Nonce, key: key, kvno: client.keys[0].kvno, usage: krb.UsageASRepEncPart,
+		padata: []krb.PAData{{Type: krb.PAEtypeInfo2, Value: info}},
 	}
 	if r.encPARep {
 		if no := rep.confirm(&g, q); no != nil {
@@ -93,75 +91,49 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 // as it was sent (RFC 6806 section 11). MIT's clients want the checksum, gokrb5
 // wants to be told of FAST with it.
 func (p *reply) confirm(g *grant, q *request) *refusal {
-	if _, asked := q.find(paReqEncPARep); !asked {
+	if _, asked := q.find(krb.PAReqEncPARep); !asked {
 		return nil
 	}
 	sum, err := p.key.Checksum(krb.UsageASReqChecksum, q.raw)
 	if err != nil {
 		return refuse(krb.CodeGeneric, err.Error())
 	}
-	b := cryptobyte.NewBuilder(nil)
-	addChecksum(b, krb.Checksum{Type: p.key.ChecksumType(), Value: sum})
-	value, err := b.Bytes()
+	value, err := krb.Checksum{Type: p.key.ChecksumType(), Value: sum}.Marshal()
 	if err != nil {
 		return refuse(krb.CodeGeneric, err.Error())
 	}
-	p.sealed = append(p.sealed, krb.PAData{Type: paReqEncPARep, Value: value}, krb.PAData{Type: paFXFast, Value: []byte{}})
+	p.sealed = append(p.sealed, krb.PAData{Type: krb.PAReqEncPARep, Value: value}, krb.PAData{Type: krb.PAFXFast, Value: []byte{}})
 	g.flags |= krb.FlagEncPARep
 	return nil
 }
 
-// addChecksum writes Checksum (RFC 4120 section 5.2.9).
-func addChecksum(b *cryptobyte.Builder, c krb.Checksum) {
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddInt(b, 0, int64(c.Type))
-		krb.AddOctets(b, 1, c.Value)
-	})
-}
-
 // notInitial are the options that stand for a ticket which an AS-REQ has not.
-const notInitial = optProxy | optForwarded | optUserToUser | optConstrained | optRenew | optValidate
+const notInitial = krb.OptionProxy | krb.OptionForwarded | krb.OptionEncTktInSKey | krb.OptionCNameInAddlTkt | krb.OptionRenew | krb.OptionValidate
 
 // postdated returns when the ticket begins, and the flags of one that does not
 // begin now (RFC 4120 section 3.1.3). As with MIT's KDC, a time to begin without
 // the option means nothing.
 func postdated(q *request, now time.Time, parties ...*principal) (start time.Time, flags uint32, no *refusal) {
 	start = now.Truncate(time.Second)
-	if !q.has(optPostdated | optMayPostdate) {
+	if !q.has(krb.OptionPostdated | krb.OptionAllowPostdate) {
 		return start, 0, nil
 	}
 	for _, p := range parties {
 		if !p.postdate {
-			return start, 0, refuse(codeCannotPostdate, p.name.String()+" may not be postdated")
+			return start, 0, refuse(krb.CodeCannotPostdate, p.name.String()+" may not be postdated")
 		}
 	}
-	if !q.has(optPostdated) {
+	if !q.has(krb.OptionPostdated) {
 		return start, 0, nil
 	}
-	if q.from.After(start) {
-		start = q.from
+	if q.From.After(start) {
+		start = q.From
 	}
-	return start, flagPostdated | krb.FlagInvalid, nil
+	return start, krb.FlagPostdated | krb.FlagInvalid, nil
 }
 
-// Ticket flags that clients of this module need no names for.
-const (
-	flagProxy     = optProxy
-	flagPostdated = optPostdated
-)
-
-// Codes that clients of this module need no names for.
-const (
-	codeCannotPostdate int32 = 10
-	codeNeverValid     int32 = 11
-	codeSumType        int32 = 15
-	codePADataType     int32 = 16
-	codeTransitedType  int32 = 17
-	codeServerNoMatch  int32 = 26
-	codeMustUserToUser int32 = 27
-	codeBadAddress     int32 = 38
-	codeInappChecksum  int32 = 50
-)
+// codeInappChecksum is that of acceptors.
+const codeInappChecksum = krb.CodeInappChecksum
 
 func firstCode(parties ...*principal) int32 {
 	for _, p := range parties {
@@ -175,17 +147,17 @@ func firstCode(parties ...*principal) int32 {
 // preauth demands and checks PA-ENC-TIMESTAMP (RFC 4120 section 5.2.7.2).
 func (p *principal) preauth(q *request, now time.Time, skew time.Duration) *refusal {
 	no := func(code int32, text string) *refusal {
-		info, failed := p.etypeInfo2(q.etypes)
+		info, failed := p.etypeInfo2(q.Etypes)
 		if failed != nil {
 			return failed
 		}
-		edata, err := krb.MarshalPADatas([]krb.PAData{{Type: paEtypeInfo2, Value: info}, {Type: paEncTimestamp, Value: []byte{}}})
+		edata, err := krb.MarshalPADatas([]krb.PAData{{Type: krb.PAEtypeInfo2, Value: info}, {Type: krb.PAEncTimestamp, Value: []byte{}}})
 		if err != nil {
 			return refuse(krb.CodeGeneric, err.Error())
 		}
 		return &refusal{code: code, text: text, edata: edata}
 	}
-	value, found := q.find(paEncTimestamp)
+	value, found := q.find(krb.PAEncTimestamp)
 	if !found {
 		return no(krb.CodePreauthRequired, "pre-authentication required")
 	}
@@ -197,17 +169,12 @@ func (p *principal) preauth(q *request, now time.Time, skew time.Duration) *refu
 	if !ok {
 		return no(krb.CodePreauthFailed, "no key of that encryption type")
 	}
-	plain, err := key.OpenData(krb.UsagePAEncTimestamp, ed)
+	at, err := krb.OpenEncTimestamp(key, ed)
+	if errors.Is(err, krb.ErrMalformed) {
+		return no(krb.CodePreauthFailed, "timestamp malformed")
+	}
 	if err != nil {
 		return no(krb.CodePreauthFailed, "wrong password")
-	}
-	f := krb.OpenFields("timestamp", plain)
-	at := f.Time(0)
-	if f.Has(1) {
-		at = at.Add(time.Duration(f.Int32(1)) * time.Microsecond)
-	}
-	if err := f.Err(true); err != nil {
-		return no(krb.CodePreauthFailed, "timestamp malformed")
 	}
 	if d := now.Sub(at); d.Abs() > skew {
 		return refuse(krb.CodeSkew, "clock skew too great")
@@ -239,7 +206,7 @@ func (p *principal) etypeInfo2(etypes []int32) ([]byte, *refusal) {
 
 // allowed returns the flags that were asked for and that all parties allow.
 func allowed(options uint32, parties ...*principal) uint32 {
-	flags := options & (krb.FlagForwardable | krb.FlagProxiable | optMayPostdate)
+	flags := options & (krb.FlagForwardable | krb.FlagProxiable | krb.OptionAllowPostdate)
 	for _, p := range parties {
 		if !p.forwardable {
 			flags &^= krb.FlagForwardable
@@ -273,9 +240,7 @@ func (r *Realm) issue(rep *reply, g grant, sessionEtype int32, client, server *p
 		padding = max(padding, client.padding)
 	}
 	if padding > 0 {
-		if g.authData, err = paddingData(padding); err != nil {
-			return refuse(krb.CodeGeneric, err.Error())
-		}
+		g.authData = paddingData(padding)
 	}
 	key, kvno := rep.under, uint32(0)
 	if key.IsZero() {

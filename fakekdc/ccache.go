@@ -48,14 +48,15 @@ func (r *Realm) mint(client *principal, service string, flags uint32) (*krb.Tick
 		return nil, err
 	}
 	now := r.now().Truncate(time.Second)
-	q := &request{options: optForwardable | optProxiable | optRenewable}
+	q := &request{}
+	q.Options = krb.OptionForwardable | krb.OptionProxiable | krb.OptionRenewable
 	p, ok := r.period(q, now, time.Time{}, time.Time{}, true, client, server)
 	if !ok {
 		return nil, fmt.Errorf("ticket of %s for %s: no lifetime", client.name, server.name)
 	}
 	g := grant{
 		client: client.name, server: server.name,
-		flags:    flags | krb.FlagPreAuthent | allowed(q.options, client, server),
+		flags:    flags | krb.FlagPreAuthent | allowed(q.Options, client, server),
 		authTime: now, start: now, end: p.end, renewTill: p.renewTill,
 	}
 	if r.pac {

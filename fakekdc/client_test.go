@@ -72,7 +72,7 @@ func timestamp(tb testing.TB, key krb.Key, at time.Time) krb.PAData {
 	if !s.ReadASN1(&value, krb.Ctx(0)) {
 		tb.Fatal("no context tag")
 	}
-	return krb.PAData{Type: paEncTimestamp, Value: value}
+	return krb.PAData{Type: krb.PAEncTimestamp, Value: value}
 }
 
 func body(r *Realm, client string, etypes ...int32) krb.KDCReqBody {
@@ -171,7 +171,7 @@ func tgsReq(tb testing.TB, r *Realm, tgt *krb.Ticket, b krb.KDCReqBody, spoil fu
 	if err != nil {
 		tb.Fatal(err)
 	}
-	req, err := krb.MarshalKDCReq(krb.MsgTGSReq, []krb.PAData{{Type: paTGSReq, Value: ap}}, der)
+	req, err := krb.MarshalKDCReq(krb.MsgTGSReq, []krb.PAData{{Type: krb.PATGSReq, Value: ap}}, der)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -92,19 +92,19 @@ func (e Exchange) how() string {
 		return ""
 	}
 	switch {
-	case e.Options&optConstrained != 0 && e.For != "":
+	case e.Options&krb.OptionCNameInAddlTkt != 0 && e.For != "":
 		return "S4U2Proxy for " + e.For
-	case e.Options&optConstrained != 0:
+	case e.Options&krb.OptionCNameInAddlTkt != 0:
 		return "S4U2Proxy"
 	case e.For != "":
 		return "S4U2Self for " + e.For
-	case e.Options&optUserToUser != 0:
+	case e.Options&krb.OptionEncTktInSKey != 0:
 		return "user to user"
-	case e.Options&optValidate != 0:
+	case e.Options&krb.OptionValidate != 0:
 		return "to validate"
-	case e.Options&optProxy != 0:
+	case e.Options&krb.OptionProxy != 0:
 		return "as a proxy"
-	case e.Options&optPostdated != 0:
+	case e.Options&krb.OptionPostdated != 0:
 		return "postdated"
 	}
 	return ""

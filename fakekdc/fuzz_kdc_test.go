@@ -37,7 +37,7 @@ func FuzzAS(f *testing.F) {
 		krb.AddInt(b, 1, 7)
 	})
 	seeds := 0
-	for _, options := range []uint32{0, optForwardable | optProxiable | optRenewable | optCanonical, optPostdated | optMayPostdate, optAnonymous} {
+	for _, options := range []uint32{0, krb.OptionForwardable | krb.OptionProxiable | krb.OptionRenewable | krb.OptionCanonicalize, krb.OptionPostdated | krb.OptionAllowPostdate, krb.OptionAnonymous} {
 		b := body(r, "root")
 		b.Options = options
 		der, err := b.Marshal()
@@ -57,7 +57,7 @@ func FuzzAS(f *testing.F) {
 			t.Fatal(err)
 		}
 		list := []krb.PAData{
-			{Type: paEncTimestamp, Value: encrypted(key, sealed)}, {Type: paReqEncPARep, Value: []byte{}}, {Type: paPACRequest, Value: include},
+			{Type: krb.PAEncTimestamp, Value: encrypted(key, sealed)}, {Type: krb.PAReqEncPARep, Value: []byte{}}, {Type: krb.PAPACRequest, Value: include},
 		}
 		packet, err := krb.MarshalKDCReq(krb.MsgASReq, list, der)
 		if err != nil {
@@ -98,7 +98,7 @@ func FuzzS4U(f *testing.F) {
 	}{{front, sealing(front)}, {tgs, sealing(tgs)}}
 	plain := func(ticket *krb.Ticket) []byte {
 		g := opened(f, r, ticket)
-		b, err := g.marshal()
+		b, err := g.part().Marshal()
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -110,15 +110,12 @@ func FuzzS4U(f *testing.F) {
 			krb.AddInt(b, 0, 12345)
 			krb.AddName(b, 1, user)
 			krb.AddString(b, 2, user.Realm)
-			krb.AddFlags(b, 4, s4uReplyUsage)
+			krb.AddFlags(b, 4, krb.S4UReplyUsage)
 		})
 		return b.BytesOrPanic()
 	}
 	alice := krb.NewPrincipal(r.Name(), "alice")
-	restriction, err := ifRelevant(141, []byte("x"))
-	if err != nil {
-		f.Fatal(err)
-	}
+	restriction := ifRelevant(141, []byte("x"))
 	add := func(server string, options uint32, which uint8, ticket *krb.Ticket, user krb.Principal, data []byte) {
 		b := forService(r, server)
 		b.Options = options
@@ -129,11 +126,11 @@ func FuzzS4U(f *testing.F) {
 		f.Add(der, plain(ticket), id(user), user.Name(), which, rbcd.Value, data)
 	}
 	const second, sealedByTGS, old, recent = 1, 2, 4, 8
-	add("HTTP/front", optForwardable, old|recent, tgt, alice, nil)
-	add("HTTP/front", optForwardable, recent, tgt, krb.Principal{Type: krb.NTEnterprise, Components: []string{"alice@" + r.Name()}, Realm: r.Name()}, restriction)
-	add("HTTP/back", optForwardable|optConstrained, second, minted(f, r, "alice", "HTTP/front"), alice, nil)
-	add("HTTP/open", optConstrained, second, minted(f, r, "bob", "HTTP/front"), alice, restriction)
-	add("alice", optUserToUser, second|sealedByTGS, minted(f, r, "alice", tgs.Name()), alice, nil)
+	add("HTTP/front", krb.OptionForwardable, old|recent, tgt, alice, nil)
+	add("HTTP/front", krb.OptionForwardable, recent, tgt, krb.Principal{Type: krb.NTEnterprise, Components: []string{"alice@" + r.Name()}, Realm: r.Name()}, restriction)
+	add("HTTP/back", krb.OptionForwardable|krb.OptionCNameInAddlTkt, second, minted(f, r, "alice", "HTTP/front"), alice, nil)
+	add("HTTP/open", krb.OptionCNameInAddlTkt, second, minted(f, r, "bob", "HTTP/front"), alice, restriction)
+	add("alice", krb.OptionEncTktInSKey, second|sealedByTGS, minted(f, r, "alice", tgs.Name()), alice, nil)
 	f.Fuzz(func(t *testing.T, der, part, id []byte, name string, which uint8, options, data []byte) {
 		by := keys[0]
 		if which&sealedByTGS != 0 {
@@ -146,7 +143,7 @@ func FuzzS4U(f *testing.F) {
 			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 				b.AddBytes(in)
 				if data != nil {
-					sealed, err := tgt.Key.Seal(usageTGSAuthDataSession, data)
+					sealed, err := tgt.Key.Seal(krb.UsageTGSReqAuthDataSession, data)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -185,12 +182,12 @@ func FuzzS4U(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list := []krb.PAData{{Type: paTGSReq, Value: ap}, {Type: paPACOptions, Value: options}}
+		list := []krb.PAData{{Type: krb.PATGSReq, Value: ap}, {Type: krb.PAPACOptions, Value: options}}
 		if which&old != 0 {
-			list = append(list, krb.PAData{Type: paForUser, Value: forUserPA(t, tgt.Key, krb.NewPrincipal(r.Name(), name))})
+			list = append(list, krb.PAData{Type: krb.PAForUser, Value: forUserPA(t, tgt.Key, krb.NewPrincipal(r.Name(), name))})
 		}
 		if which&recent != 0 {
-			list = append(list, krb.PAData{Type: paS4UX509User, Value: x509DER(t, tgt.Key, 0, id)})
+			list = append(list, krb.PAData{Type: krb.PAS4UX509User, Value: x509DER(t, tgt.Key, 0, id)})
 		}
 		packet, err := krb.MarshalKDCReq(krb.MsgTGSReq, list, der)
 		if err != nil {
@@ -246,8 +243,8 @@ func FuzzPAC(f *testing.F) {
 		}
 		rewritten := func(ticket *krb.Ticket, server krb.Key) *krb.Ticket {
 			g := opened(t, r, ticket)
-			g.authData, err = ifRelevant(adWin2kPAC, raw)
-			if err == nil && sign && list != nil {
+			g.authData = ifRelevant(krb.ADWin2kPAC, raw)
+			if sign && list != nil {
 				g.pac = slices.DeleteFunc(slices.Clone(list), pacBuffer.signature)
 				if _, found := findBuffer(g.pac, pacClientInfo); !found {
 					g.pac = append(g.pac, pacBuffer{pacClientInfo, clientInfo(g.client, g.authTime)})
@@ -297,7 +294,7 @@ func FuzzKpasswd(f *testing.F) {
 			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 				krb.AddOctets(b, 0, data)
 				krb.AddInt(b, 3, 5)
-				addHostAddress(b, 4, loopbackAddr)
+				addRaw(b, 4, addresses(krb.AddressIPv4, loopbackAddr.AsSlice())[2:]) // of a list the one
 			})
 		})
 		return b.BytesOrPanic()
@@ -308,9 +305,9 @@ func FuzzKpasswd(f *testing.F) {
 		f.Fatal(err)
 	}
 	alice := krb.NewPrincipal(r.Name(), "alice")
-	f.Add(uint16(kpasswdChange), plain, priv([]byte("another one")), uint16(0))
-	f.Add(uint16(kpasswdSet), plain, priv(changeData("another one", nil)), uint16(0))
-	f.Add(uint16(kpasswdSet), plain, priv(changeData("another one", &alice)), uint16(0))
+	f.Add(uint16(krb.KpasswdChange), plain, priv([]byte("another one")), uint16(0))
+	f.Add(uint16(krb.KpasswdSet), plain, priv(changeData("another one", nil)), uint16(0))
+	f.Add(uint16(krb.KpasswdSet), plain, priv(changeData("another one", &alice)), uint16(0))
 	f.Add(uint16(7), plain, []byte{}, uint16(1))
 	for _, c := range mitCaptures(f) {
 		if c.Kpasswd {
@@ -318,7 +315,7 @@ func FuzzKpasswd(f *testing.F) {
 			if err != nil {
 				f.Fatal(err)
 			}
-			f.Add(uint16(kpasswdChange), b, b, uint16(len(b)))
+			f.Add(uint16(krb.KpasswdChange), b, b, uint16(len(b)))
 		}
 	}
 	f.Fuzz(func(t *testing.T, version uint16, plain, part []byte, off uint16) {
@@ -329,15 +326,15 @@ func FuzzKpasswd(f *testing.F) {
 			}
 		}
 		ap := sealedAPReq(t, tk, plain, krb.UsageAPReqAuth)
-		sealed, err := tk.Key.Seal(usageKRBPriv, part)
+		sealed, err := tk.Key.Seal(krb.UsageKRBPriv, part)
 		if err != nil {
 			t.Fatal(err)
 		}
 		message := cryptobyte.NewBuilder(nil)
-		message.AddASN1(krb.App(msgKRBPriv), func(b *cryptobyte.Builder) {
+		message.AddASN1(krb.App(krb.MsgKRBPriv), func(b *cryptobyte.Builder) {
 			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 				krb.AddInt(b, 0, 5)
-				krb.AddInt(b, 1, msgKRBPriv)
+				krb.AddInt(b, 1, int64(krb.MsgKRBPriv))
 				krb.AddEncrypted(b, 3, krb.EncryptedData{Etype: tk.Key.Etype(), Cipher: sealed})
 			})
 		})

@@ -92,7 +92,7 @@ func FuzzRequest(f *testing.F) {
 	add(marshalReq(f, krb.MsgASReq, nil, body(r, "anyone")))
 	for _, name := range []string{"anyone@corp.test", "x@other.test"} {
 		q := body(r, "")
-		q.Client, q.Options = krb.Principal{Type: krb.NTEnterprise, Components: []string{name}}, optCanonical
+		q.Client, q.Options = krb.Principal{Type: krb.NTEnterprise, Components: []string{name}}, krb.OptionCanonicalize
 		add(marshalReq(f, krb.MsgASReq, nil, q))
 	}
 	tgt := minted(f, r, "alice", krb.TGS(r.Name(), r.Name()).Name())
@@ -125,15 +125,15 @@ func FuzzTGS(f *testing.F) {
 	}
 	add(forService(r, "HTTP/localhost"))
 	renew := body(r, "alice")
-	renew.Options = optRenew | optRenewable
+	renew.Options = krb.OptionRenew | krb.OptionRenewable
 	add(renew)
 	forward := body(r, "")
-	forward.Options = optForwarded | optForwardable | optCanonical
+	forward.Options = krb.OptionForwarded | krb.OptionForwardable | krb.OptionCanonicalize
 	forward.Till = time.Unix(0, 0)
 	add(forward)
 	for _, name := range []string{"HTTP/elsewhere", "HTTP/a.far.test", "krbtgt/OTHER.TEST"} {
 		q := forService(r, name)
-		q.Options = optCanonical
+		q.Options = krb.OptionCanonicalize
 		add(q)
 	}
 	f.Fuzz(func(t *testing.T, der, plain []byte) {
@@ -148,7 +148,7 @@ func FuzzTGS(f *testing.F) {
 			}
 		}
 		ap := sealedAPReq(t, tgt, plain, krb.UsageTGSReqAuth)
-		packet, err := krb.MarshalKDCReq(krb.MsgTGSReq, []krb.PAData{{Type: paTGSReq, Value: ap}}, der)
+		packet, err := krb.MarshalKDCReq(krb.MsgTGSReq, []krb.PAData{{Type: krb.PATGSReq, Value: ap}}, der)
 		if err != nil {
 			return // longer than DER's builder goes
 		}
@@ -188,7 +188,7 @@ func FuzzAccept(f *testing.F) {
 	}
 	g := grant{client: ticket.Client, server: ticket.Server, session: ticket.Key, flags: ticket.Flags,
 		authTime: ticket.AuthTime, start: ticket.StartTime, end: ticket.EndTime}
-	part, err := g.marshal()
+	part, err := g.part().Marshal()
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -3,9 +3,6 @@ package fakekdc
 import (
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
-
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -27,102 +24,38 @@ type grant struct {
 	opened    krb.Key     // that sealed the ticket, of one that came to us
 }
 
-// seal returns [APPLICATION 1] Ticket under the server's key.
+// part returns what is sealed into the ticket.
+func (g *grant) part() *krb.EncTicketPart {
+	p := &krb.EncTicketPart{
+		Flags: g.flags, Key: g.session, Client: g.client, Transited: g.transited,
+		AuthTime: g.authTime, StartTime: g.start, EndTime: g.end, RenewTill: g.renewTill,
+		Addresses: g.addresses, AuthData: g.authData,
+	}
+	if p.Transited == nil {
+		p.Transited = krb.TransitedEncoding{Type: krb.DomainX500Compress}.Marshal()
+	}
+	return p
+}
+
+// seal returns the ticket under a key of the server's.
 func (g *grant) seal(key krb.Key, kvno uint32) ([]byte, error) {
-	part, err := g.marshal()
-	if err != nil {
-		return nil, err
-	}
-	sealed, err := key.Seal(krb.UsageTicket, part)
-	if err != nil {
-		return nil, err
-	}
-	b := cryptobyte.NewBuilder(make([]byte, 0, len(sealed)+128))
-	b.AddASN1(krb.App(1), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			krb.AddInt(b, 0, 5)
-			krb.AddString(b, 1, g.server.Realm)
-			krb.AddName(b, 2, g.server)
-			krb.AddEncrypted(b, 3, krb.EncryptedData{Etype: key.Etype(), Kvno: kvno, Cipher: sealed})
-		})
-	})
-	return b.Bytes()
-}
-
-// marshal returns [APPLICATION 3] EncTicketPart.
-func (g *grant) marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 320+len(g.transited)+len(g.addresses)+len(g.authData)))
-	b.AddASN1(krb.App(3), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			krb.AddFlags(b, 0, g.flags)
-			krb.AddKey(b, 1, g.session)
-			krb.AddString(b, 2, g.client.Realm)
-			krb.AddName(b, 3, g.client)
-			b.AddASN1(krb.Ctx(4), func(b *cryptobyte.Builder) {
-				if g.transited != nil {
-					b.AddBytes(g.transited)
-					return
-				}
-				b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-					krb.AddInt(b, 0, 1) // DOMAIN-X500-COMPRESS
-					krb.AddOctets(b, 1, nil)
-				})
-			})
-			krb.AddTime(b, 5, g.authTime)
-			krb.AddTime(b, 6, g.start)
-			krb.AddTime(b, 7, g.end)
-			if !g.renewTill.IsZero() {
-				krb.AddTime(b, 8, g.renewTill)
-			}
-			addRaw(b, 9, g.addresses)
-			addRaw(b, 10, g.authData)
-		})
-	})
-	return b.Bytes()
-}
-
-// addRaw writes [n] around an encoded element, nothing if there is none.
-func addRaw(b *cryptobyte.Builder, n uint8, der []byte) {
-	if der != nil {
-		b.AddASN1(krb.Ctx(n), func(b *cryptobyte.Builder) { b.AddBytes(der) })
-	}
+	return krb.SealTicket(g.server, key, kvno, g.part())
 }
 
 // openTicket opens a ticket with a server's key. Byte fields share memory with
 // nothing.
 func openTicket(t krb.TicketFields, key krb.Key) (*grant, error) {
-	plain, err := key.OpenData(krb.UsageTicket, t.EncPart)
+	p, err := t.Open(key)
 	if err != nil {
 		return nil, err
 	}
-	g, err := parseGrant(plain, t.Server)
-	if err == nil {
-		g.opened = key
+	g := &grant{
+		client: p.Client, server: t.Server, flags: p.Flags, session: p.Key,
+		authTime: p.AuthTime, start: p.StartTime, end: p.EndTime, renewTill: p.RenewTill,
+		transited: p.Transited, addresses: p.Addresses, authData: p.AuthData, opened: key,
 	}
-	return g, err
-}
-
-// parseGrant reads [APPLICATION 3] EncTicketPart.
-func parseGrant(plain []byte, server krb.Principal) (*grant, error) {
-	f := krb.OpenApp("ticket part", 3, plain)
-	g := &grant{server: server, flags: f.Flags(0), session: f.Key(1)}
-	realm := f.Text(2)
-	g.client = f.Name(3)
-	g.client.Realm = realm
-	g.transited = f.Raw(4)
-	g.authTime = f.Time(5)
-	g.start = g.authTime
-	if f.Has(6) {
-		g.start = f.Time(6)
-	}
-	g.end = f.Time(7)
-	if f.Has(8) {
-		g.renewTill = f.Time(8)
-	}
-	g.addresses = f.Optional(9)
-	g.authData = f.Optional(10)
-	if err := f.Err(true); err != nil {
-		return nil, err
+	if g.start.IsZero() {
+		g.start = g.authTime
 	}
 	return g, nil
 }
@@ -156,75 +89,37 @@ type reply struct {
 
 // marshal returns AS-REP or TGS-REP.
 func (p *reply) marshal() ([]byte, error) {
-	kind, tag := krb.MsgASRep, uint8(25)
+	kind := krb.MsgASRep
 	if p.kind == TGS {
-		kind, tag = krb.MsgTGSRep, 26
+		kind = krb.MsgTGSRep
 	}
-	part, err := p.part(tag)
+	g := &p.grant
+	part := krb.EncKDCRepPart{
+		Key: g.session, Nonce: p.nonce, Flags: g.flags,
+		AuthTime: g.authTime, StartTime: g.start, EndTime: g.end, RenewTill: g.renewTill,
+		Server: g.server, Addresses: g.addresses, PAData: p.sealed,
+	}
+	plain, err := part.Marshal(kind)
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := p.key.Seal(p.usage, part)
+	sealed, err := p.key.Seal(p.usage, plain)
 	if err != nil {
 		return nil, err
 	}
 	if p.short {
 		sealed = sealed[:5]
 	}
-	b := cryptobyte.NewBuilder(make([]byte, 0, len(p.ticket)+len(sealed)+256))
-	b.AddASN1(krb.App(kind), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			krb.AddInt(b, 0, 5)
-			krb.AddInt(b, 1, int64(kind))
-			if len(p.padata) > 0 {
-				krb.AddPADatas(b, 2, p.padata)
-			}
-			krb.AddString(b, 3, p.grant.client.Realm)
-			krb.AddName(b, 4, p.grant.client)
-			addRaw(b, 5, p.ticket)
-			krb.AddEncrypted(b, 6, krb.EncryptedData{Etype: p.key.Etype(), Kvno: p.kvno, Cipher: sealed})
-		})
-	})
-	return b.Bytes()
-}
-
-// part returns EncASRepPart or EncTGSRepPart (RFC 4120 section 5.4.2).
-func (p *reply) part(tag uint8) ([]byte, error) {
-	g := &p.grant
-	b := cryptobyte.NewBuilder(make([]byte, 0, 384+len(g.addresses)))
-	b.AddASN1(krb.App(tag), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			krb.AddKey(b, 0, g.session)
-			b.AddASN1(krb.Ctx(1), func(b *cryptobyte.Builder) { // last-req
-				b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-					b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-						krb.AddInt(b, 0, 0)
-						krb.AddTime(b, 1, g.start)
-					})
-				})
-			})
-			krb.AddInt(b, 2, p.nonce)
-			krb.AddFlags(b, 4, g.flags)
-			krb.AddTime(b, 5, g.authTime)
-			krb.AddTime(b, 6, g.start)
-			krb.AddTime(b, 7, g.end)
-			if !g.renewTill.IsZero() {
-				krb.AddTime(b, 8, g.renewTill)
-			}
-			krb.AddString(b, 9, g.server.Realm)
-			krb.AddName(b, 10, g.server)
-			addRaw(b, 11, g.addresses)
-			if len(p.sealed) > 0 {
-				krb.AddPADatas(b, 12, p.sealed)
-			}
-		})
-	})
-	return b.Bytes()
+	rep := krb.KDCRep{
+		PAData: p.padata, Client: g.client, RawTicket: p.ticket,
+		EncPart: krb.EncryptedData{Etype: p.key.Etype(), Kvno: p.kvno, Cipher: sealed},
+	}
+	return rep.Marshal(kind)
 }
 
 // paddingData returns AuthorizationData of about n bytes, of a type that nobody
 // acts upon, inside AD-IF-RELEVANT (RFC 4120 section 5.2.6.1).
-func paddingData(n int) ([]byte, error) {
+func paddingData(n int) []byte {
 	const unassigned = 512
-	return ifRelevant(unassigned, make([]byte, n))
+	return krb.MarshalAuthData(krb.IfRelevant(krb.AuthData{Type: unassigned, Data: make([]byte, n)}))
 }

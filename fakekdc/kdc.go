@@ -56,7 +56,7 @@ func (r *Realm) answerFrom(k *KDC, network string, sender netip.Addr, packet []b
 		return outcome{how: sendNothing}
 	}
 	q.sender = sender
-	e := Exchange{Kind: q.kind, Network: network, Realm: r.realm, KDC: at, Server: nameOf(q.server), Client: nameOf(q.client), Options: q.options, Time: now}
+	e := Exchange{Kind: q.kind, Network: network, Realm: r.realm, KDC: at, Server: nameOf(q.Server), Client: nameOf(q.Client), Options: q.Options, Time: now}
 	fault := r.takeFault(k, q.kind, network)
 	e.Fault = fault.name
 	if !fault.await(done) {
@@ -121,14 +121,14 @@ func (r *Realm) refusal(q *request, no *refusal, now time.Time) []byte {
 	e := krb.KRBError{
 		Code: no.code, Text: no.text, Data: no.edata,
 		STime: now, Susec: now.Nanosecond() / 1000,
-		Server: q.server,
+		Server: q.Server,
 	}
 	if e.Server.IsZero() {
 		e.Server = krb.TGS(r.realm, r.realm)
 	}
 	e.Server.Realm = r.realm
-	if !q.client.IsZero() {
-		e.Client = q.client
+	if !q.Client.IsZero() {
+		e.Client = q.Client
 	}
 	if no.realm != "" {
 		e.Client.Realm = no.realm
@@ -165,8 +165,8 @@ func (r *Realm) period(q *request, now, latest, latestRenew time.Time, mayRenew 
 		}
 		mayRenew = mayRenew && p.renewable
 	}
-	unlimited := q.till.Unix() <= 0
-	if !unlimited && !q.till.After(now) {
+	unlimited := q.Till.Unix() <= 0
+	if !unlimited && !q.Till.After(now) {
 		return period{}, false
 	}
 	out := period{end: now.Add(life)}
@@ -175,9 +175,9 @@ func (r *Realm) period(q *request, now, latest, latestRenew time.Time, mayRenew 
 	}
 	wanted := out.end
 	if !unlimited {
-		wanted = q.till
-		if q.till.Before(out.end) {
-			out.end = q.till
+		wanted = q.Till
+		if q.Till.Before(out.end) {
+			out.end = q.Till
 		}
 	}
 	if !mayRenew || renew <= 0 {
@@ -188,11 +188,11 @@ func (r *Realm) period(q *request, now, latest, latestRenew time.Time, mayRenew 
 		till = latestRenew
 	}
 	switch {
-	case q.options&optRenewable != 0:
-		if q.rtime.Unix() > 0 && q.rtime.Before(till) {
-			till = q.rtime
+	case q.Options&krb.OptionRenewable != 0:
+		if q.Renew.Unix() > 0 && q.Renew.Before(till) {
+			till = q.Renew
 		}
-	case q.options&optRenewableOK != 0 && wanted.After(out.end):
+	case q.Options&krb.OptionRenewableOK != 0 && wanted.After(out.end):
 		if wanted.Before(till) {
 			till = wanted
 		}

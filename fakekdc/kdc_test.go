@@ -60,7 +60,7 @@ func TestPreauthRequired(t *testing.T) {
 	if d := cmp.Diff(want, info); d != "" {
 		t.Error(d)
 	}
-	if list[1].Type != paEncTimestamp {
+	if list[1].Type != krb.PAEncTimestamp {
 		t.Errorf("second element of METHOD-DATA is %d, want 2", list[1].Type)
 	}
 }
@@ -92,14 +92,14 @@ func TestASRefusals(t *testing.T) {
 		"no common session key": {func(b *krb.KDCReqBody) { b.Server.Components = []string{"HTTP", "old"}; b.Etypes = []int32{18} }, nil, krb.CodeEtypeNoSupport},
 		"rc4 not configured":    {func(b *krb.KDCReqBody) { b.Etypes = []int32{RC4HMAC} }, nil, krb.CodeEtypeNoSupport},
 		"no etypes":             {func(b *krb.KDCReqBody) { b.Etypes = nil }, nil, krb.CodeEtypeNoSupport},
-		"renew":                 {func(b *krb.KDCReqBody) { b.Options = optRenew }, nil, krb.CodeBadOption},
+		"renew":                 {func(b *krb.KDCReqBody) { b.Options = krb.OptionRenew }, nil, krb.CodeBadOption},
 		"no pre-authentication": {nil, nil, krb.CodePreauthRequired},
 		"wrong password":        {nil, []krb.PAData{timestamp(t, key(18, "guess"), r.Now())}, krb.CodePreauthFailed},
 		"malformed timestamp":   {nil, []krb.PAData{{Type: 2, Value: []byte{0x30, 0}}}, krb.CodePreauthFailed},
 		"short timestamp":       {nil, []krb.PAData{{Type: 2, Value: []byte{0x30, 0x0c, 0xa0, 3, 2, 1, 18, 0xa2, 5, 4, 3, 1, 2, 3}}}, krb.CodePreauthFailed},
 		"slow clock":            {nil, []krb.PAData{timestamp(t, key(18, "secret"), r.Now().Add(-6*time.Minute))}, krb.CodeSkew},
 		"fast clock":            {nil, []krb.PAData{timestamp(t, key(18, "secret"), r.Now().Add(6*time.Minute))}, krb.CodeSkew},
-		"till in the past":      {func(b *krb.KDCReqBody) { b.Till = r.Now().Add(-time.Hour) }, []krb.PAData{good}, codeNeverValid},
+		"till in the past":      {func(b *krb.KDCReqBody) { b.Till = r.Now().Add(-time.Hour) }, []krb.PAData{good}, krb.CodeNeverValid},
 		"all is well":           {nil, []krb.PAData{good}, 0},
 		"within the skew":       {nil, []krb.PAData{timestamp(t, key(18, "secret"), r.Now().Add(4*time.Minute))}, 0},
 	} {
@@ -155,18 +155,18 @@ func TestTGSRefusals(t *testing.T) {
 		"another's realm":   {spoil: func(a *krb.Authenticator) { a.Client.Realm = "OTHER.EXAMPLE" }, want: krb.CodeBadMatch},
 		"name in the body":  {change: func(b *krb.KDCReqBody) { b.Client = krb.NewPrincipal(r.Name(), "bob") }, want: krb.CodeBadMatch},
 		"slow clock":        {spoil: func(a *krb.Authenticator) { a.CTime = at.Add(-time.Hour) }, want: krb.CodeSkew},
-		"no checksum":       {spoil: func(a *krb.Authenticator) { a.Checksum.Value = nil }, want: codeInappChecksum},
-		"checksum type":     {spoil: func(a *krb.Authenticator) { a.Checksum.Type = 7 }, want: codeSumType},
+		"no checksum":       {spoil: func(a *krb.Authenticator) { a.Checksum.Value = nil }, want: krb.CodeInappChecksum},
+		"checksum type":     {spoil: func(a *krb.Authenticator) { a.Checksum.Type = 7 }, want: krb.CodeSumTypeNoSupport},
 		"checksum":          {spoil: func(a *krb.Authenticator) { a.Checksum.Value[0] ^= 1 }, want: krb.CodeModified},
 		"body changed":      {mangle: func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, want: krb.CodeModified},
 		"expired":           {move: 11 * time.Hour, want: krb.CodeTicketExpired},
 		"foreign key":       {tgt: minted(t, other, "alice", tgs), want: krb.CodeBadIntegrity},
 		"service ticket":    {tgt: minted(t, r, "alice", "HTTP/localhost"), want: krb.CodeNotUs},
-		"not forwardable":   {tgt: without(t, r, tgt, krb.FlagForwardable), change: func(b *krb.KDCReqBody) { b.Options = optForwarded }, want: krb.CodeBadOption},
+		"not forwardable":   {tgt: without(t, r, tgt, krb.FlagForwardable), change: func(b *krb.KDCReqBody) { b.Options = krb.OptionForwarded }, want: krb.CodeBadOption},
 		"not yet valid":     {tgt: with(t, r, tgt, krb.FlagInvalid), want: krb.CodeTicketNotYet},
-		"user to user":      {change: func(b *krb.KDCReqBody) { b.Options = optUserToUser }, want: krb.CodeBadOption},
-		"renew other":       {change: func(b *krb.KDCReqBody) { b.Options = optRenew }, want: codeServerNoMatch},
-		"renew unrenewable": {tgt: without(t, r, tgt, krb.FlagRenewable), change: func(b *krb.KDCReqBody) { b.Options = optRenew; b.Server = tgt.Server }, want: krb.CodeBadOption},
+		"user to user":      {change: func(b *krb.KDCReqBody) { b.Options = krb.OptionEncTktInSKey }, want: krb.CodeBadOption},
+		"renew other":       {change: func(b *krb.KDCReqBody) { b.Options = krb.OptionRenew }, want: krb.CodeServerNoMatch},
+		"renew unrenewable": {tgt: without(t, r, tgt, krb.FlagRenewable), change: func(b *krb.KDCReqBody) { b.Options = krb.OptionRenew; b.Server = tgt.Server }, want: krb.CodeBadOption},
 		"client is gone":    {tgt: renamed(t, r, tgt, "carol"), want: krb.CodeClientUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,7 +195,7 @@ func TestTGSRefusals(t *testing.T) {
 	}
 	t.Run("no ticket", func(t *testing.T) {
 		req := marshalReq(t, krb.MsgTGSReq, nil, forService(r, "HTTP/localhost"))
-		if got := codeOf(t, exchange(t, r, "udp", req)); got != codePADataType {
+		if got := codeOf(t, exchange(t, r, "udp", req)); got != krb.CodePADataNoSupport {
 			t.Errorf("got %d", got)
 		}
 	})
@@ -265,16 +265,16 @@ func TestTimesAndFlags(t *testing.T) {
 		"plain":                    {"alice", 0, now.Add(time.Hour), time.Time{}, common, now.Add(time.Hour), time.Time{}},
 		"epoch is maximum":         {"alice", 0, time.Unix(0, 0), time.Time{}, common, now.Add(10 * time.Hour), time.Time{}},
 		"bounded":                  {"alice", 0, now.Add(48 * time.Hour), time.Time{}, common, now.Add(10 * time.Hour), time.Time{}},
-		"all flags":                {"alice", optForwardable | optProxiable, now.Add(time.Hour), time.Time{}, common | optForwardable | optProxiable, now.Add(time.Hour), time.Time{}},
-		"kiosk":                    {"kiosk", optForwardable | optProxiable | optRenewable, now.Add(2 * time.Hour), time.Time{}, common, now.Add(time.Hour), time.Time{}},
-		"renewable":                {"alice", optRenewable, now.Add(time.Hour), now.Add(3 * time.Hour), common | optRenewable, now.Add(time.Hour), now.Add(3 * time.Hour)},
-		"renewable, bounded":       {"alice", optRenewable, now.Add(time.Hour), now.Add(9999 * time.Hour), common | optRenewable, now.Add(time.Hour), now.Add(7 * 24 * time.Hour)},
-		"renewable, maximum":       {"alice", optRenewable, now.Add(time.Hour), time.Unix(0, 0), common | optRenewable, now.Add(time.Hour), now.Add(7 * 24 * time.Hour)},
-		"renewable, like its life": {"alice", optRenewable, now.Add(time.Hour), now.Add(time.Hour), common | optRenewable, now.Add(time.Hour), now.Add(time.Hour)},
-		"renewable, less":          {"alice", optRenewable, now.Add(time.Hour), now.Add(time.Minute), common, now.Add(time.Hour), time.Time{}},
+		"all flags":                {"alice", krb.OptionForwardable | krb.OptionProxiable, now.Add(time.Hour), time.Time{}, common | krb.OptionForwardable | krb.OptionProxiable, now.Add(time.Hour), time.Time{}},
+		"kiosk":                    {"kiosk", krb.OptionForwardable | krb.OptionProxiable | krb.OptionRenewable, now.Add(2 * time.Hour), time.Time{}, common, now.Add(time.Hour), time.Time{}},
+		"renewable":                {"alice", krb.OptionRenewable, now.Add(time.Hour), now.Add(3 * time.Hour), common | krb.OptionRenewable, now.Add(time.Hour), now.Add(3 * time.Hour)},
+		"renewable, bounded":       {"alice", krb.OptionRenewable, now.Add(time.Hour), now.Add(9999 * time.Hour), common | krb.OptionRenewable, now.Add(time.Hour), now.Add(7 * 24 * time.Hour)},
+		"renewable, maximum":       {"alice", krb.OptionRenewable, now.Add(time.Hour), time.Unix(0, 0), common | krb.OptionRenewable, now.Add(time.Hour), now.Add(7 * 24 * time.Hour)},
+		"renewable, like its life": {"alice", krb.OptionRenewable, now.Add(time.Hour), now.Add(time.Hour), common | krb.OptionRenewable, now.Add(time.Hour), now.Add(time.Hour)},
+		"renewable, less":          {"alice", krb.OptionRenewable, now.Add(time.Hour), now.Add(time.Minute), common, now.Add(time.Hour), time.Time{}},
 		"a second":                 {"alice", 0, now.Add(time.Second), time.Time{}, common, now.Add(time.Second), time.Time{}},
-		"renewable-ok":             {"alice", optRenewableOK, now.Add(24 * time.Hour), time.Time{}, common | optRenewable, now.Add(10 * time.Hour), now.Add(24 * time.Hour)},
-		"renewable-ok, not needed": {"alice", optRenewableOK, now.Add(time.Hour), time.Time{}, common, now.Add(time.Hour), time.Time{}},
+		"renewable-ok":             {"alice", krb.OptionRenewableOK, now.Add(24 * time.Hour), time.Time{}, common | krb.OptionRenewable, now.Add(10 * time.Hour), now.Add(24 * time.Hour)},
+		"renewable-ok, not needed": {"alice", krb.OptionRenewableOK, now.Add(time.Hour), time.Time{}, common, now.Add(time.Hour), time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := body(r, tc.user)
@@ -288,13 +288,13 @@ func TestTimesAndFlags(t *testing.T) {
 	t.Run("within the ticket-granting ticket", func(t *testing.T) {
 		r := Start(t, WithClock(func() time.Time { return at }), WithUser("alice", "secret"), WithService("HTTP/localhost"))
 		b := body(r, "alice")
-		b.Till, b.Renew, b.Options = now.Add(20*time.Minute), now.Add(time.Hour), optRenewable
+		b.Till, b.Renew, b.Options = now.Add(20*time.Minute), now.Add(time.Hour), krb.OptionRenewable
 		tgt := login(t, r, "alice", "secret", AES256SHA1, b)
 		for till, want := range map[time.Time]time.Time{
 			time.Unix(0, 0): tgt.EndTime, now.Add(time.Hour): tgt.EndTime, now.Add(time.Minute): now.Add(time.Minute),
 		} {
 			s := forService(r, "HTTP/localhost")
-			s.Till, s.Options, s.Nonce = till, optRenewable, -1<<31
+			s.Till, s.Options, s.Nonce = till, krb.OptionRenewable, -1<<31
 			req, key := tgsReq(t, r, tgt, s, nil)
 			st, part := openRep(t, krb.MsgTGSRep, exchange(t, r, "tcp", req), key, krb.UsageTGSRepSubkey)
 			if !st.EndTime.Equal(want) || !st.RenewTill.Equal(tgt.RenewTill) || part.Nonce != -1<<31 || !st.AuthTime.Equal(tgt.AuthTime) {
@@ -304,10 +304,10 @@ func TestTimesAndFlags(t *testing.T) {
 	})
 	t.Run("service", func(t *testing.T) {
 		b := body(r, "alice")
-		b.Options = optForwardable | optRenewable
+		b.Options = krb.OptionForwardable | krb.OptionRenewable
 		tgt := login(t, r, "alice", "secret", AES256SHA1, b)
 		s := forService(r, "HTTP/localhost")
-		s.Options = optForwardable | optProxiable | optRenewable
+		s.Options = krb.OptionForwardable | krb.OptionProxiable | krb.OptionRenewable
 		st := ticketFor(t, r, tgt, s)
 		want := krb.FlagPreAuthent | krb.FlagTransitedOK | krb.FlagOKAsDelegate | krb.FlagForwardable | krb.FlagRenewable
 		if st.Flags != want || !st.EndTime.Equal(now.Add(30*time.Minute)) || !st.RenewTill.Equal(tgt.RenewTill) {
@@ -320,10 +320,10 @@ func TestRenewAndForward(t *testing.T) {
 	clock := &Clock{}
 	r := Start(t, WithClock(clock.Now), WithLifetime(time.Hour, 3*time.Hour), WithUser("alice", "secret"), WithService("HTTP/localhost"))
 	b := body(r, "alice")
-	b.Options = optForwardable | optRenewable
+	b.Options = krb.OptionForwardable | krb.OptionRenewable
 	tgt := login(t, r, "alice", "secret", AES256SHA1, b)
 	renew := body(r, "")
-	renew.Options = optRenew
+	renew.Options = krb.OptionRenew
 
 	clock.Advance(50 * time.Minute)
 	second := ticketFor(t, r, tgt, renew)
@@ -332,7 +332,7 @@ func TestRenewAndForward(t *testing.T) {
 		t.Errorf("renewed ticket %+v of %+v", second, tgt)
 	}
 	forward := body(r, "")
-	forward.Options = optForwarded | optForwardable
+	forward.Options = krb.OptionForwarded | krb.OptionForwardable
 	if f := ticketFor(t, r, second, forward); f.Flags&(krb.FlagForwarded|krb.FlagForwardable) != krb.FlagForwarded|krb.FlagForwardable {
 		t.Errorf("forwarded ticket has flags %08x", f.Flags)
 	}
@@ -391,7 +391,7 @@ func TestEnterpriseName(t *testing.T) {
 	r := Start(t, WithUser("alice", "secret"))
 	b := body(r, "")
 	b.Client = krb.Principal{Type: krb.NTEnterprise, Components: []string{"alice@" + r.Name()}}
-	b.Options = optCanonical
+	b.Options = krb.OptionCanonicalize
 	tgt := login(t, r, "alice", "secret", AES256SHA1, b)
 	if got := tgt.Client.String(); got != "alice@"+r.Name() || tgt.Client.Type != krb.NTPrincipal {
 		t.Errorf("client %s of type %d", got, tgt.Client.Type)
@@ -440,7 +440,7 @@ func TestAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.addresses = addresses
+	req.Addresses = addresses
 	rep, no := r.as(req, r.Now())
 	if no != nil {
 		t.Fatal(no.text)
@@ -480,19 +480,19 @@ func TestRenewExpired(t *testing.T) {
 	clock := &Clock{}
 	r := Start(t, WithClock(clock.Now), WithLifetime(time.Hour, 24*time.Hour), WithUser("alice", "secret"), WithService("HTTP/localhost"))
 	b := body(r, "alice")
-	b.Options = optRenewable
+	b.Options = krb.OptionRenewable
 	tgt := login(t, r, "alice", "secret", AES256SHA1, b)
 	q := forService(r, "HTTP/localhost")
-	q.Options = optRenewable
+	q.Options = krb.OptionRenewable
 	st := ticketFor(t, r, tgt, q)
 	clock.Advance(59 * time.Minute)
-	q.Options = optRenew
+	q.Options = krb.OptionRenew
 	if got := ticketFor(t, r, st, q); !got.RenewTill.Equal(tgt.RenewTill) || !got.EndTime.After(st.EndTime) || !got.Server.SameName(st.Server) {
 		t.Errorf("renewed %+v of %+v", got, st)
 	}
 	clock.Advance(2 * time.Minute)
 	renew := body(r, "")
-	renew.Options = optRenew
+	renew.Options = krb.OptionRenew
 	req, _ := tgsReq(t, r, tgt, renew, nil)
 	if got := codeOf(t, exchange(t, r, "udp", req)); got != krb.CodeTicketExpired {
 		t.Errorf("got %s, want KRB_AP_ERR_TKT_EXPIRED", krb.ErrorName(got))

@@ -7,9 +7,6 @@ import (
 	"net/http"
 	"strings"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
-
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -80,7 +77,7 @@ func (r *Realm) serveProxy(w http.ResponseWriter, q *http.Request) {
 	if out.how == sendHuge {
 		promised = 1<<31 - 1
 	}
-	reply, err := marshalProxyMessage(append(binary.BigEndian.AppendUint32(nil, promised), out.reply...))
+	reply, err := krb.ProxyMessage{Framed: append(binary.BigEndian.AppendUint32(nil, promised), out.reply...)}.Marshal()
 	if err != nil {
 		http.Error(w, "KDC proxy: "+err.Error(), http.StatusInternalServerError)
 		return
@@ -111,26 +108,12 @@ func (r *Realm) proxied(domain string) *Realm {
 // parseProxyMessage reads KDC-PROXY-MESSAGE ([MS-KKDCP] section 2.2.2). The
 // message is without the length that precedes it there, as over TCP.
 func parseProxyMessage(der []byte) (message []byte, domain string, err error) {
-	f := krb.OpenFields("KDC-PROXY-MESSAGE", der)
-	message = f.Octets(0)
-	if f.Has(1) {
-		domain = f.Text(1)
-	}
-	if f.Has(2) {
-		f.Int(2) // dclocator-hint is for domain controllers
-	}
-	if err := f.Err(true); err != nil {
+	m, err := krb.ParseProxyMessage(der)
+	if err != nil {
 		return nil, "", err
 	}
-	if len(message) < 4 || uint64(binary.BigEndian.Uint32(message)) != uint64(len(message)-4) {
-		return nil, "", fmt.Errorf("%w: KDC-PROXY-MESSAGE: length of the message is not %d", krb.ErrMalformed, max(len(message)-4, 0))
+	if len(m.Framed) < 4 || uint64(binary.BigEndian.Uint32(m.Framed)) != uint64(len(m.Framed)-4) {
+		return nil, "", fmt.Errorf("%w: KDC-PROXY-MESSAGE: length of the message is not %d", krb.ErrMalformed, max(len(m.Framed)-4, 0))
 	}
-	return message[4:], domain, nil
-}
-
-// marshalProxyMessage returns the form of replies, with nothing but the message.
-func marshalProxyMessage(message []byte) ([]byte, error) {
-	b := cryptobyte.NewBuilder(nil)
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) { krb.AddOctets(b, 0, message) })
-	return b.Bytes()
+	return m.Framed[4:], m.Domain, nil
 }

@@ -1,7 +1,9 @@
 package fakekdc
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -64,21 +66,9 @@ func (r *Realm) mayChangePassword(client, server *principal) bool {
 	return r.kpasswd != nil && client.refuse == krb.CodeKeyExpired && server.refuse == 0 && server.own && server.name.SameName(changepw)
 }
 
-// Result codes of RFC 3244 section 2.
-const (
-	kpasswdSuccess     = 0
-	kpasswdMalformed   = 1
-	kpasswdHardError   = 2
-	kpasswdAuthError   = 3
-	kpasswdSoftError   = 4
-	kpasswdDenied      = 5
-	kpasswdBadVersion  = 6
-	kpasswdInitialFlag = 7
-)
-
 // A ruling is what became of a request to change a password.
 type ruling struct {
-	code int
+	code uint16
 	text string
 }
 
@@ -133,7 +123,7 @@ func (r *Realm) answerKpasswd(k *KDC, network string, sender netip.Addr, packet 
 		out.reply = fault.raw
 	case fault.code != 0:
 		e.Code = fault.code
-		out.reply = r.kpasswdError(&refusal{code: fault.code, text: "as ordered", edata: fault.edata}, ruling{kpasswdHardError, "as ordered"}, now)
+		out.reply = r.kpasswdError(&refusal{code: fault.code, text: "as ordered", edata: fault.edata}, ruling{krb.KpasswdHardError, "as ordered"}, now)
 	default:
 		id := sha256.Sum256(packet)
 		if again, found := r.changed.find(id); found {
@@ -166,7 +156,7 @@ func (k *KDC) seenBy(sender netip.Addr) netip.Addr {
 
 // changePassword serves one request, at an address; nil for no answer.
 func (r *Realm) changePassword(at netip.Addr, packet []byte, now time.Time, e *Exchange) []byte {
-	q, err := parseKpasswd(packet)
+	q, err := krb.ParseKpasswd(packet)
 	if err != nil {
 		e.Code = krb.CodeGeneric
 		return nil
@@ -174,12 +164,12 @@ func (r *Realm) changePassword(at netip.Addr, packet []byte, now time.Time, e *E
 	t, auth, no := r.openKpasswd(q, now)
 	if no != nil {
 		e.Code = no.code
-		return r.kpasswdError(no, ruling{kpasswdAuthError, no.text}, now)
+		return r.kpasswdError(no, ruling{krb.KpasswdAuthError, no.text}, now)
 	}
 	e.Client = nameOf(t.client)
 	e.Server = e.Client
 	v := r.setPassword(q, t, auth, e)
-	if v.code == kpasswdSuccess {
+	if v.code == krb.KpasswdSuccess {
 		e.Granted = e.Server
 	} else {
 		e.Result = v.text
@@ -192,8 +182,8 @@ func (r *Realm) changePassword(at netip.Addr, packet []byte, now time.Time, e *E
 }
 
 // openKpasswd opens the AP-REQ of a request.
-func (r *Realm) openKpasswd(q *kpasswdRequest, now time.Time) (*grant, *krb.Authenticator, *refusal) {
-	req, err := krb.ParseAPReq(q.apReq)
+func (r *Realm) openKpasswd(q krb.KpasswdMessage, now time.Time) (*grant, *krb.Authenticator, *refusal) {
+	req, err := krb.ParseAPReq(q.AP)
 	if err != nil {
 		return nil, nil, refuse(krb.CodeGeneric, "malformed AP-REQ")
 	}
@@ -234,48 +224,52 @@ func (r *Realm) openKpasswd(q *kpasswdRequest, now time.Time) (*grant, *krb.Auth
 }
 
 // setPassword does what is asked, if it may be done.
-func (r *Realm) setPassword(q *kpasswdRequest, t *grant, auth *krb.Authenticator, e *Exchange) ruling {
+func (r *Realm) setPassword(q krb.KpasswdMessage, t *grant, auth *krb.Authenticator, e *Exchange) ruling {
 	key := t.session
 	if !auth.Subkey.IsZero() {
 		key = auth.Subkey
 	}
-	plain, err := openPriv(key, q.priv)
+	plain, err := krb.OpenKRBPriv(key, q.Rest)
 	if err != nil {
-		return ruling{kpasswdAuthError, "the message does not decrypt"}
+		return ruling{krb.KpasswdAuthError, "the message does not decrypt"}
 	}
 	password, target := string(plain), t.client
-	switch q.version {
-	case kpasswdChange:
-	case kpasswdSet:
-		var own bool
-		if password, target, own, err = parseChangeData(plain, r.realm); err != nil {
-			return ruling{kpasswdMalformed, "malformed request"}
+	switch q.Version {
+	case krb.KpasswdChange:
+	case krb.KpasswdSet:
+		d, err := krb.ParseChangePasswdData(plain)
+		if err != nil {
+			return ruling{krb.KpasswdMalformed, "malformed request"}
 		}
-		if own {
-			target = t.client
+		password = string(d.Password)
+		if d.HasTarget {
+			target = d.Target
+			if target.Realm = d.Realm; d.Realm == "" {
+				target.Realm = r.realm
+			}
 		}
 	default:
-		return ruling{kpasswdBadVersion, "request of another version of the protocol"}
+		return ruling{krb.KpasswdBadVersion, "request of another version of the protocol"}
 	}
 	e.Server = nameOf(target)
 	if t.flags&krb.FlagInitial == 0 {
-		return ruling{kpasswdInitialFlag, "ticket was not got with the password"}
+		return ruling{krb.KpasswdInitialFlagNeeded, "ticket was not got with the password"}
 	}
 	if !target.Equal(t.client) {
 		by := r.lookup(t.client)
 		if t.client.Realm != r.realm || by == nil || !by.setsPasswords {
-			return ruling{kpasswdDenied, "not allowed to set the password of " + nameOf(target)}
+			return ruling{krb.KpasswdAccessDenied, "not allowed to set the password of " + nameOf(target)}
 		}
 	}
 	p := r.lookup(target)
 	if p == nil || target.Realm != r.realm || p.internal() {
-		return ruling{kpasswdHardError, "no such user: " + nameOf(target)}
+		return ruling{krb.KpasswdHardError, "no such user: " + nameOf(target)}
 	}
 	if password == "" {
-		return ruling{kpasswdSoftError, "password is empty"}
+		return ruling{krb.KpasswdSoftError, "password is empty"}
 	}
 	if err := r.kpasswd(p.name.String(), password); err != nil {
-		return ruling{kpasswdSoftError, err.Error()}
+		return ruling{krb.KpasswdSoftError, err.Error()}
 	}
 	err = r.change(p.name.String(), func(p *principal) error {
 		if p.refuse == krb.CodeKeyExpired {
@@ -284,9 +278,9 @@ func (r *Realm) setPassword(q *kpasswdRequest, t *grant, auth *krb.Authenticator
 		return p.renewPassword(password)
 	})
 	if err != nil {
-		return ruling{kpasswdHardError, "user is gone"}
+		return ruling{krb.KpasswdHardError, "user is gone"}
 	}
-	return ruling{kpasswdSuccess, "password changed"}
+	return ruling{krb.KpasswdSuccess, "password changed"}
 }
 
 var errOwnKeys = errors.New("principal is the realm's own")
@@ -298,4 +292,46 @@ func (p *principal) renewPassword(password string) error {
 	p.password, p.random = password, false
 	p.newKeys(p.keys[0].kvno + 1)
 	return nil
+}
+
+// kpasswdReply is the answer to one who has proved who he is.
+func kpasswdReply(session krb.Key, auth *krb.Authenticator, v ruling, from netip.Addr) ([]byte, error) {
+	var random [4]byte
+	rand.Read(random[:])
+	seq := binary.BigEndian.Uint32(random[:]) & 0x3fffffff
+	apRep, err := krb.MakeAPRep(session, &krb.EncAPRepPart{CTime: auth.CTime, Cusec: auth.Cusec, Seq: seq, HasSeq: true})
+	if err != nil {
+		return nil, err
+	}
+	key := session
+	if !auth.Subkey.IsZero() {
+		key = auth.Subkey
+	}
+	priv, err := krb.MakeKRBPriv(key, krb.KRBPriv{Data: v.bytes(), Seq: seq, Sender: krb.HostAddressOf(from)})
+	if err != nil {
+		return nil, err
+	}
+	return krb.KpasswdMessage{Version: krb.KpasswdChange, AP: apRep, Rest: priv}.Marshal()
+}
+
+func (v ruling) bytes() []byte {
+	return append(binary.BigEndian.AppendUint16(nil, v.code), v.text[:min(len(v.text), 512)]...)
+}
+
+// kpasswdError is the answer to one who has not; nil if it cannot be made.
+func (r *Realm) kpasswdError(no *refusal, v ruling, now time.Time) []byte {
+	e := krb.KRBError{Code: no.code, Text: no.text, Data: no.edata, STime: now, Susec: now.Nanosecond() / 1000, Server: changepw}
+	e.Server.Realm = r.realm
+	if e.Data == nil {
+		e.Data = v.bytes()
+	}
+	der, err := e.Marshal()
+	if err != nil {
+		return nil
+	}
+	b, err := krb.KpasswdMessage{Version: krb.KpasswdChange, Rest: der}.Marshal()
+	if err != nil {
+		return nil
+	}
+	return b
 }

@@ -56,7 +56,7 @@ func (c change) marshal(tb testing.TB) ([]byte, krb.Key) {
 			tb.Fatal(err)
 		}
 	}
-	priv, err := makePriv(sealing, c.data, 77, loopbackAddr)
+	priv, err := krb.MakeKRBPriv(sealing, krb.KRBPriv{Data: c.data, Seq: 77, Sender: krb.HostAddressOf(loopbackAddr)})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func (c change) marshal(tb testing.TB) ([]byte, krb.Key) {
 var loopbackAddr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 // send asks over UDP or TCP.
-func (c change) send(t *testing.T, r *Realm, network string) (code int, text string) {
+func (c change) send(t *testing.T, r *Realm, network string) (code uint16, text string) {
 	t.Helper()
 	packet, key := c.marshal(t)
 	return readChange(t, c, sendKpasswd(t, r, network, packet), key)
@@ -115,7 +115,7 @@ func sendKpasswd(t *testing.T, r *Realm, network string, packet []byte) []byte {
 
 // readChange verifies the answer as clients do. A KRB-ERROR's code is returned
 // above a thousand.
-func readChange(t *testing.T, c change, b []byte, key krb.Key) (code int, text string) {
+func readChange(t *testing.T, c change, b []byte, key krb.Key) (code uint16, text string) {
 	t.Helper()
 	if len(b) < 6 || int(binary.BigEndian.Uint16(b)) != len(b) || binary.BigEndian.Uint16(b[2:]) != 1 {
 		t.Fatalf("answer %x", b)
@@ -126,7 +126,7 @@ func readChange(t *testing.T, c change, b []byte, key krb.Key) (code int, text s
 		if err != nil || len(e.Data) < 2 || e.Server.String() != "kadmin/changepw@"+c.ticket.Server.Realm {
 			t.Fatalf("%v, %v", e, err)
 		}
-		return 1000 + int(e.Code), string(e.Data[2:])
+		return 1000 + uint16(e.Code), string(e.Data[2:])
 	}
 	rep, err := krb.OpenAPRep(c.ticket.Key, b[6:6+n])
 	if err != nil {
@@ -139,7 +139,7 @@ func readChange(t *testing.T, c change, b []byte, key krb.Key) (code int, text s
 	if err := f.Err(true); err != nil {
 		t.Fatal(err)
 	}
-	plain, err := key.OpenData(usageKRBPriv, ed)
+	plain, err := key.OpenData(krb.UsageKRBPriv, ed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func readChange(t *testing.T, c change, b []byte, key krb.Key) (code int, text s
 	if err := f.Err(true); err != nil {
 		t.Fatal(err)
 	}
-	return int(binary.BigEndian.Uint16(data)), string(data[2:])
+	return binary.BigEndian.Uint16(data), string(data[2:])
 }
 
 // changeData is ChangePasswdData.
@@ -200,9 +200,9 @@ func TestKpasswd(t *testing.T) {
 			b := body(r, "alice")
 			b.Server = changepw
 			tk := login(t, r, "alice", "secret", e, b)
-			for i, version := range []uint16{kpasswdChange, kpasswdSet} {
+			for i, version := range []uint16{krb.KpasswdChange, krb.KpasswdSet} {
 				c := change{ticket: tk, version: version, data: []byte("new one"), at: r.Now(), noSubkey: i == 1}
-				if version == kpasswdSet {
+				if version == krb.KpasswdSet {
 					c.data = changeData("new one", nil)
 				}
 				if code, text := c.send(t, r, network); code != 0 {
@@ -232,36 +232,36 @@ func TestKpasswdRefusals(t *testing.T) {
 	at := r.Now()
 	for title, tc := range map[string]struct {
 		c    change
-		want int
+		want uint16
 	}{
-		"policy":          {change{ticket: tk, version: 1, data: []byte("abc")}, kpasswdSoftError},
-		"empty":           {change{ticket: tk, version: 1}, kpasswdSoftError},
-		"version":         {change{ticket: tk, version: 2, data: []byte("long enough")}, kpasswdBadVersion},
-		"not initial":     {change{ticket: byTGS, version: 1, data: []byte("long enough")}, kpasswdInitialFlag},
-		"malformed":       {change{ticket: tk, version: kpasswdSet, data: []byte("long enough")}, kpasswdMalformed},
-		"another's":       {change{ticket: tk, version: kpasswdSet, data: changeData("long enough", name(r.Name(), "root"))}, kpasswdDenied},
-		"own by name":     {change{ticket: tk, version: kpasswdSet, data: changeData("secret", name(r.Name(), "alice"))}, kpasswdSuccess},
-		"by one who may":  {change{ticket: root, version: kpasswdSet, data: changeData("secret", name(r.Name(), "alice"))}, kpasswdSuccess},
-		"nobody's":        {change{ticket: root, version: kpasswdSet, data: changeData("secret", name(r.Name(), "nobody"))}, kpasswdHardError},
-		"the realm's own": {change{ticket: root, version: kpasswdSet, data: changeData("secret", name(r.Name(), "krbtgt", r.Name()))}, kpasswdHardError},
-		"another realm's": {change{ticket: root, version: kpasswdSet, data: changeData("secret", name("OTHER.EXAMPLE", "alice"))}, kpasswdHardError},
-		"another key":     {change{ticket: tk, version: 1, data: []byte("long enough"), wrongKey: true}, kpasswdAuthError},
+		"policy":          {change{ticket: tk, version: 1, data: []byte("abc")}, krb.KpasswdSoftError},
+		"empty":           {change{ticket: tk, version: 1}, krb.KpasswdSoftError},
+		"version":         {change{ticket: tk, version: 2, data: []byte("long enough")}, krb.KpasswdBadVersion},
+		"not initial":     {change{ticket: byTGS, version: 1, data: []byte("long enough")}, krb.KpasswdInitialFlagNeeded},
+		"malformed":       {change{ticket: tk, version: krb.KpasswdSet, data: []byte("long enough")}, krb.KpasswdMalformed},
+		"another's":       {change{ticket: tk, version: krb.KpasswdSet, data: changeData("long enough", name(r.Name(), "root"))}, krb.KpasswdAccessDenied},
+		"own by name":     {change{ticket: tk, version: krb.KpasswdSet, data: changeData("secret", name(r.Name(), "alice"))}, krb.KpasswdSuccess},
+		"by one who may":  {change{ticket: root, version: krb.KpasswdSet, data: changeData("secret", name(r.Name(), "alice"))}, krb.KpasswdSuccess},
+		"nobody's":        {change{ticket: root, version: krb.KpasswdSet, data: changeData("secret", name(r.Name(), "nobody"))}, krb.KpasswdHardError},
+		"the realm's own": {change{ticket: root, version: krb.KpasswdSet, data: changeData("secret", name(r.Name(), "krbtgt", r.Name()))}, krb.KpasswdHardError},
+		"another realm's": {change{ticket: root, version: krb.KpasswdSet, data: changeData("secret", name("OTHER.EXAMPLE", "alice"))}, krb.KpasswdHardError},
+		"another key":     {change{ticket: tk, version: 1, data: []byte("long enough"), wrongKey: true}, krb.KpasswdAuthError},
 		"no KRB-PRIV": {change{ticket: tk, version: 1, mangle: func(b []byte) []byte {
 			n := 6 + int(binary.BigEndian.Uint16(b[4:]))
 			b = b[:n]
 			b[0], b[1] = byte(n>>8), byte(n)
 			return b
-		}}, kpasswdAuthError},
-		"ticket of service":   {change{ticket: minted(t, r, "alice", "HTTP/localhost"), version: 1}, 1000 + int(krb.CodeNotUs)},
-		"foreign key":         {change{ticket: changeTicket(t, other, "alice", "secret"), version: 1}, 1000 + int(krb.CodeBadIntegrity)},
-		"another's name":      {change{ticket: tk, version: 1, spoil: func(a *krb.Authenticator) { a.Client = *name(r.Name(), "root") }}, 1000 + int(krb.CodeBadMatch)},
-		"slow clock":          {change{ticket: tk, version: 1, spoil: func(a *krb.Authenticator) { a.CTime = at.Add(-time.Hour) }}, 1000 + int(krb.CodeSkew)},
-		"no AP-REQ":           {change{ticket: tk, version: 1, mangle: func(b []byte) []byte { b[6] = 0; return b }}, 1000 + int(krb.CodeGeneric)},
-		"authenticator":       {change{ticket: tk, version: 1, mangle: func(b []byte) []byte { b[5+int(binary.BigEndian.Uint16(b[4:]))] ^= 1; return b }}, 1000 + int(krb.CodeBadIntegrity)},
-		"used before":         {change{ticket: tk, version: 1, data: []byte("abc"), spoil: func(a *krb.Authenticator) { a.CTime, a.Cusec = used(t, r, tk, at) }}, 1000 + int(krb.CodeRepeat)},
-		"invalid":             {change{ticket: with(t, r, tk, krb.FlagInvalid), version: 1}, 1000 + int(krb.CodeTicketNotYet)},
-		"unknown kvno":        {change{ticket: &krb.Ticket{Client: tk.Client, Server: tk.Server, Key: tk.Key, Raw: ticketDER(r.Name(), changepw, 18, 9)}, version: 1}, 1000 + int(krb.CodeBadKvno)},
-		"malformed requester": {change{ticket: tk, version: 1, spoil: func(a *krb.Authenticator) { a.Cusec = 1 << 30 }}, 1000 + int(krb.CodeGeneric)},
+		}}, krb.KpasswdAuthError},
+		"ticket of service":   {change{ticket: minted(t, r, "alice", "HTTP/localhost"), version: 1}, 1000 + uint16(krb.CodeNotUs)},
+		"foreign key":         {change{ticket: changeTicket(t, other, "alice", "secret"), version: 1}, 1000 + uint16(krb.CodeBadIntegrity)},
+		"another's name":      {change{ticket: tk, version: 1, spoil: func(a *krb.Authenticator) { a.Client = *name(r.Name(), "root") }}, 1000 + uint16(krb.CodeBadMatch)},
+		"slow clock":          {change{ticket: tk, version: 1, spoil: func(a *krb.Authenticator) { a.CTime = at.Add(-time.Hour) }}, 1000 + uint16(krb.CodeSkew)},
+		"no AP-REQ":           {change{ticket: tk, version: 1, mangle: func(b []byte) []byte { b[6] = 0; return b }}, 1000 + uint16(krb.CodeGeneric)},
+		"authenticator":       {change{ticket: tk, version: 1, mangle: func(b []byte) []byte { b[5+int(binary.BigEndian.Uint16(b[4:]))] ^= 1; return b }}, 1000 + uint16(krb.CodeBadIntegrity)},
+		"used before":         {change{ticket: tk, version: 1, data: []byte("abc"), spoil: func(a *krb.Authenticator) { a.CTime, a.Cusec = used(t, r, tk, at) }}, 1000 + uint16(krb.CodeRepeat)},
+		"invalid":             {change{ticket: with(t, r, tk, krb.FlagInvalid), version: 1}, 1000 + uint16(krb.CodeTicketNotYet)},
+		"unknown kvno":        {change{ticket: &krb.Ticket{Client: tk.Client, Server: tk.Server, Key: tk.Key, Raw: ticketDER(r.Name(), changepw, 18, 9)}, version: 1}, 1000 + uint16(krb.CodeBadKvno)},
+		"malformed requester": {change{ticket: tk, version: 1, spoil: func(a *krb.Authenticator) { a.Cusec = 1 << 30 }}, 1000 + uint16(krb.CodeGeneric)},
 	} {
 		tc.c.at = at
 		for _, network := range []string{"udp", "tcp"} {
@@ -337,7 +337,7 @@ func TestKpasswdFaults(t *testing.T) {
 	tk := changeTicket(t, r, "alice", "secret")
 	c := change{ticket: tk, version: 1, data: []byte("another one"), at: r.Now()}
 	r.FailNext(Kpasswd, ReplyError(krb.CodeUnavailable, nil), Garbage(), Drop())
-	if code, _ := c.send(t, r, "udp"); code != 1000+int(krb.CodeUnavailable) {
+	if code, _ := c.send(t, r, "udp"); code != 1000+uint16(krb.CodeUnavailable) {
 		t.Errorf("code %d", code)
 	}
 	packet, _ := c.marshal(t)

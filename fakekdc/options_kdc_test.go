@@ -12,12 +12,12 @@ import (
 )
 
 // addresses returns HostAddresses.
-func addresses(kind int64, values ...[]byte) []byte {
+func addresses(kind int32, values ...[]byte) []byte {
 	b := cryptobyte.NewBuilder(nil)
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		for _, v := range values {
 			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				krb.AddInt(b, 0, kind)
+				krb.AddInt(b, 0, int64(kind))
 				krb.AddOctets(b, 1, v)
 			})
 		}
@@ -26,11 +26,11 @@ func addresses(kind int64, values ...[]byte) []byte {
 }
 
 var (
-	hereV4   = addresses(addressIPv4, []byte{127, 0, 0, 1})
-	hereV6   = addresses(addressIPv6, []byte{10: 0xff, 11: 0xff, 12: 127, 15: 1})
-	there    = addresses(addressIPv4, []byte{192, 0, 2, 1}, []byte{192, 0, 2, 2})
+	hereV4   = addresses(krb.AddressIPv4, []byte{127, 0, 0, 1})
+	hereV6   = addresses(krb.AddressIPv6, []byte{10: 0xff, 11: 0xff, 12: 127, 15: 1})
+	there    = addresses(krb.AddressIPv4, []byte{192, 0, 2, 1}, []byte{192, 0, 2, 2})
 	netBIOS  = addresses(20, []byte("WORKSTATION     "))
-	noneAtIP = addresses(addressIPv4, []byte{1, 2})
+	noneAtIP = addresses(krb.AddressIPv4, []byte{1, 2})
 )
 
 // TestTGSOptions is what each option does to the ticket or to the request.
@@ -38,8 +38,8 @@ func TestTGSOptions(t *testing.T) {
 	r := Start(t, WithUser("alice", "secret", Postdatable()), WithService("HTTP/localhost", Postdatable()), WithService("HTTP/now"),
 		WithService("HTTP/odd", TicketFlags(krb.FlagOKAsDelegate, krb.FlagTransitedOK), SessionEtypes(AES128SHA1)))
 	tgs := krb.TGS(r.Name(), r.Name())
-	tgt := with(t, r, minted(t, r, "alice", tgs.Name()), optMayPostdate)
-	plain := without(t, r, tgt, krb.FlagForwardable|krb.FlagProxiable|krb.FlagRenewable|optMayPostdate)
+	tgt := with(t, r, minted(t, r, "alice", tgs.Name()), krb.OptionAllowPostdate)
+	plain := without(t, r, tgt, krb.FlagForwardable|krb.FlagProxiable|krb.FlagRenewable|krb.OptionAllowPostdate)
 	st := minted(t, r, "alice", "HTTP/localhost")
 	ask := func(ticket *krb.Ticket, server string, options uint32, more ...func(*tgsAsk)) tgsAsk {
 		a := tgsAsk{tgt: ticket, body: forService(r, server)}
@@ -57,35 +57,35 @@ func TestTGSOptions(t *testing.T) {
 		at    []byte // addresses
 	}{
 		"none":                        {ask: ask(tgt, "HTTP/localhost", 0), flags: common},
-		"forwardable, proxiable":      {ask: ask(tgt, "HTTP/localhost", optForwardable|optProxiable), flags: common | optForwardable | optProxiable},
-		"more than the ticket has":    {ask: ask(plain, "HTTP/localhost", optForwardable|optProxiable|optRenewable), flags: common},
-		"forwarded":                   {ask: ask(tgt, tgs.Name(), optForwarded|optForwardable), flags: common | optForwarded | optForwardable},
-		"forwarded elsewhere":         {ask: ask(tgt, tgs.Name(), optForwarded, func(a *tgsAsk) { a.address = there }), flags: common | optForwarded, at: there},
-		"forwarded stays":             {ask: ask(with(t, r, tgt, krb.FlagForwarded), "HTTP/localhost", 0), flags: common | optForwarded},
-		"not forwardable":             {ask: ask(plain, tgs.Name(), optForwarded), want: krb.CodeBadOption},
-		"service ticket forwarded":    {ask: ask(st, "HTTP/localhost", optForwarded), flags: common | optForwarded},
-		"proxy":                       {ask: ask(tgt, "HTTP/localhost", optProxy, func(a *tgsAsk) { a.address = there }), flags: common | flagProxy, at: there},
-		"proxy of a service ticket":   {ask: ask(st, "HTTP/localhost", optProxy, func(a *tgsAsk) { a.address = there }), flags: common | flagProxy, at: there},
-		"proxy for another service":   {ask: ask(st, "HTTP/now", optProxy), want: krb.CodeNotUs},
-		"proxy of all":                {ask: ask(tgt, tgs.Name(), optProxy), want: krb.CodeBadOption},
-		"not proxiable":               {ask: ask(plain, "HTTP/localhost", optProxy), want: krb.CodeBadOption},
-		"anonymous":                   {ask: ask(tgt, "HTTP/localhost", optAnonymous), want: krb.CodeBadOption},
-		"path not checked":            {ask: ask(tgt, "HTTP/localhost", optNoTransit), flags: krb.FlagPreAuthent},
-		"renewal of what is not":      {ask: ask(plain, tgs.Name(), optRenew), want: krb.CodeBadOption},
-		"validation of what is valid": {ask: ask(tgt, tgs.Name(), optValidate), want: krb.CodeBadOption},
-		"validation for another":      {ask: ask(with(t, r, tgt, krb.FlagInvalid), "HTTP/localhost", optValidate), want: codeServerNoMatch},
-		"may postdate":                {ask: ask(tgt, "HTTP/localhost", optMayPostdate), flags: common | optMayPostdate},
-		"may postdate, not the user":  {ask: ask(plain, "HTTP/localhost", optMayPostdate), want: krb.CodeBadOption},
-		"may postdate, not there":     {ask: ask(tgt, "HTTP/now", optMayPostdate), want: codeCannotPostdate},
+		"forwardable, proxiable":      {ask: ask(tgt, "HTTP/localhost", krb.OptionForwardable|krb.OptionProxiable), flags: common | krb.OptionForwardable | krb.OptionProxiable},
+		"more than the ticket has":    {ask: ask(plain, "HTTP/localhost", krb.OptionForwardable|krb.OptionProxiable|krb.OptionRenewable), flags: common},
+		"forwarded":                   {ask: ask(tgt, tgs.Name(), krb.OptionForwarded|krb.OptionForwardable), flags: common | krb.OptionForwarded | krb.OptionForwardable},
+		"forwarded elsewhere":         {ask: ask(tgt, tgs.Name(), krb.OptionForwarded, func(a *tgsAsk) { a.address = there }), flags: common | krb.OptionForwarded, at: there},
+		"forwarded stays":             {ask: ask(with(t, r, tgt, krb.FlagForwarded), "HTTP/localhost", 0), flags: common | krb.OptionForwarded},
+		"not forwardable":             {ask: ask(plain, tgs.Name(), krb.OptionForwarded), want: krb.CodeBadOption},
+		"service ticket forwarded":    {ask: ask(st, "HTTP/localhost", krb.OptionForwarded), flags: common | krb.OptionForwarded},
+		"proxy":                       {ask: ask(tgt, "HTTP/localhost", krb.OptionProxy, func(a *tgsAsk) { a.address = there }), flags: common | krb.FlagProxy, at: there},
+		"proxy of a service ticket":   {ask: ask(st, "HTTP/localhost", krb.OptionProxy, func(a *tgsAsk) { a.address = there }), flags: common | krb.FlagProxy, at: there},
+		"proxy for another service":   {ask: ask(st, "HTTP/now", krb.OptionProxy), want: krb.CodeNotUs},
+		"proxy of all":                {ask: ask(tgt, tgs.Name(), krb.OptionProxy), want: krb.CodeBadOption},
+		"not proxiable":               {ask: ask(plain, "HTTP/localhost", krb.OptionProxy), want: krb.CodeBadOption},
+		"anonymous":                   {ask: ask(tgt, "HTTP/localhost", krb.OptionAnonymous), want: krb.CodeBadOption},
+		"path not checked":            {ask: ask(tgt, "HTTP/localhost", krb.OptionNoTransitCheck), flags: krb.FlagPreAuthent},
+		"renewal of what is not":      {ask: ask(plain, tgs.Name(), krb.OptionRenew), want: krb.CodeBadOption},
+		"validation of what is valid": {ask: ask(tgt, tgs.Name(), krb.OptionValidate), want: krb.CodeBadOption},
+		"validation for another":      {ask: ask(with(t, r, tgt, krb.FlagInvalid), "HTTP/localhost", krb.OptionValidate), want: krb.CodeServerNoMatch},
+		"may postdate":                {ask: ask(tgt, "HTTP/localhost", krb.OptionAllowPostdate), flags: common | krb.OptionAllowPostdate},
+		"may postdate, not the user":  {ask: ask(plain, "HTTP/localhost", krb.OptionAllowPostdate), want: krb.CodeBadOption},
+		"may postdate, not there":     {ask: ask(tgt, "HTTP/now", krb.OptionAllowPostdate), want: krb.CodeCannotPostdate},
 		"flags of a service":          {ask: ask(tgt, "HTTP/odd", 0), flags: krb.FlagPreAuthent | krb.FlagOKAsDelegate},
 		"unknown options":             {ask: ask(tgt, "HTTP/localhost", 1<<(31-9)|1<<(31-20)), flags: common},
 		"address":                     {ask: ask(addressed(t, r, tgt, hereV4), "HTTP/localhost", 0), flags: common, at: hereV4},
 		"address, the other way":      {ask: ask(addressed(t, r, tgt, hereV6), "HTTP/localhost", 0), flags: common, at: hereV6},
-		"other addresses":             {ask: ask(addressed(t, r, tgt, there), "HTTP/localhost", 0), want: codeBadAddress},
+		"other addresses":             {ask: ask(addressed(t, r, tgt, there), "HTTP/localhost", 0), want: krb.CodeBadAddress},
 		"addresses of another kind":   {ask: ask(addressed(t, r, tgt, netBIOS), "HTTP/localhost", 0), flags: common, at: netBIOS},
-		"no address":                  {ask: ask(addressed(t, r, tgt, noneAtIP), "HTTP/localhost", 0), want: codeBadAddress},
-		"malformed addresses":         {ask: ask(addressed(t, r, tgt, []byte{0x30, 2, 5, 0}), "HTTP/localhost", 0), want: codeBadAddress},
-		"ended before it begins":      {ask: ask(tgt, "HTTP/localhost", 0, func(a *tgsAsk) { a.body.Till = r.Now().Add(-time.Second) }), want: codeNeverValid},
+		"no address":                  {ask: ask(addressed(t, r, tgt, noneAtIP), "HTTP/localhost", 0), want: krb.CodeBadAddress},
+		"malformed addresses":         {ask: ask(addressed(t, r, tgt, []byte{0x30, 2, 5, 0}), "HTTP/localhost", 0), want: krb.CodeBadAddress},
+		"ended before it begins":      {ask: ask(tgt, "HTTP/localhost", 0, func(a *tgsAsk) { a.body.Till = r.Now().Add(-time.Second) }), want: krb.CodeNeverValid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := tc.ask.code(t, r); got != tc.want {
@@ -172,18 +172,18 @@ func TestPostdated(t *testing.T) {
 		from    time.Time
 		want    int32
 	}{
-		"refused":            {"bob", optPostdated, now.Add(time.Hour), codeCannotPostdate},
-		"flag refused":       {"bob", optMayPostdate, time.Time{}, codeCannotPostdate},
-		"ends before":        {"alice", optPostdated, now.Add(3 * time.Hour), codeNeverValid},
-		"options of the TGS": {"alice", optValidate, time.Time{}, krb.CodeBadOption},
-		"anonymous":          {"alice", optAnonymous, time.Time{}, krb.CodeBadOption},
+		"refused":            {"bob", krb.OptionPostdated, now.Add(time.Hour), krb.CodeCannotPostdate},
+		"flag refused":       {"bob", krb.OptionAllowPostdate, time.Time{}, krb.CodeCannotPostdate},
+		"ends before":        {"alice", krb.OptionPostdated, now.Add(3 * time.Hour), krb.CodeNeverValid},
+		"options of the TGS": {"alice", krb.OptionValidate, time.Time{}, krb.CodeBadOption},
+		"anonymous":          {"alice", krb.OptionAnonymous, time.Time{}, krb.CodeBadOption},
 	} {
 		if got := codeOf(t, ask(tc.user, tc.options, tc.from, now.Add(2*time.Hour))); got != tc.want {
 			t.Errorf("%s: got %s, want %s", name, krb.ErrorName(got), krb.ErrorName(tc.want))
 		}
 	}
 	// A time without the option means nothing, one that has passed is now.
-	for _, options := range []uint32{0, optPostdated} {
+	for _, options := range []uint32{0, krb.OptionPostdated} {
 		from := now.Add(time.Hour)
 		if options != 0 {
 			from = now.Add(-time.Hour)
@@ -193,12 +193,12 @@ func TestPostdated(t *testing.T) {
 			t.Errorf("options %08x: begins %v", options, got.StartTime)
 		}
 	}
-	tgt, _ := openRep(t, krb.MsgASRep, ask("alice", optPostdated|optMayPostdate|optForwardable, now.Add(time.Hour), now.Add(2*time.Hour)), key, krb.UsageASRepEncPart)
-	if want := uint32(flagPostdated | optMayPostdate | krb.FlagInvalid | krb.FlagInitial | krb.FlagPreAuthent | krb.FlagForwardable); tgt.Flags != want || !tgt.StartTime.Equal(now.Add(time.Hour)) || !tgt.EndTime.Equal(now.Add(2*time.Hour)) {
+	tgt, _ := openRep(t, krb.MsgASRep, ask("alice", krb.OptionPostdated|krb.OptionAllowPostdate|krb.OptionForwardable, now.Add(time.Hour), now.Add(2*time.Hour)), key, krb.UsageASRepEncPart)
+	if want := uint32(krb.FlagPostdated | krb.OptionAllowPostdate | krb.FlagInvalid | krb.FlagInitial | krb.FlagPreAuthent | krb.FlagForwardable); tgt.Flags != want || !tgt.StartTime.Equal(now.Add(time.Hour)) || !tgt.EndTime.Equal(now.Add(2*time.Hour)) {
 		t.Fatalf("flags %08x, want %08x, from %v until %v", tgt.Flags, want, tgt.StartTime, tgt.EndTime)
 	}
 	validate := tgsAsk{tgt: tgt, body: body(r, "")}
-	validate.body.Options = optValidate
+	validate.body.Options = krb.OptionValidate
 	if got := validate.code(t, r); got != krb.CodeTicketNotYet {
 		t.Errorf("too early: %s", krb.ErrorName(got))
 	}
@@ -218,18 +218,9 @@ func TestPostdated(t *testing.T) {
 func TestAuthDataOfClient(t *testing.T) {
 	r := Start(t, WithUser("alice", "secret"), WithUser("padded", "secret", TicketPadding(10)), WithService("HTTP/localhost"))
 	tgt := minted(t, r, "alice", krb.TGS(r.Name(), r.Name()).Name())
-	restriction, err := ifRelevant(141, []byte("restriction"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	forgery, err := ifRelevant(adWin2kPAC, []byte("of my own"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	issued, err := authData(adKDCIssued, []byte("by me"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	restriction := ifRelevant(141, []byte("restriction"))
+	forgery := ifRelevant(krb.ADWin2kPAC, []byte("of my own"))
+	issued := krb.MarshalAuthData(krb.AuthData{Type: krb.ADKDCIssued, Data: []byte("by me")})
 	both, err := joinAuthData(restriction, forgery)
 	if err == nil {
 		both, err = joinAuthData(both, issued)
@@ -244,7 +235,7 @@ func TestAuthDataOfClient(t *testing.T) {
 		}
 		// The next ticket has it as well, and what is added.
 		got, _, _ = tgsAsk{tgt: resealed(t, r, tgt, func(g *grant) { g.authData = restriction }), body: forService(r, "HTTP/localhost"), authData: restriction, noSubkey: noSubkey}.ticket(t, r)
-		if list, err := parseAuthData(opened(t, r, got).authData); err != nil || len(list) != 2 {
+		if list, err := krb.ParseAuthData(opened(t, r, got).authData); err != nil || len(list) != 2 {
 			t.Errorf("%d elements, %v", len(list), err)
 		}
 	}
@@ -265,7 +256,7 @@ func TestAuthDataOfClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := &request{authData: der}
+	q := &request{KDCReqBody: krb.KDCReqBody{AuthData: der}}
 	if no := r.addAuthData(q, &grant{}, &grant{session: tgt.Key}, &krb.Authenticator{}); no == nil || no.code != krb.CodeGeneric {
 		t.Errorf("no encrypted data: %v", no)
 	}
@@ -278,7 +269,7 @@ func TestAuthDataOfClient(t *testing.T) {
 	s := cryptobyte.String(b.BytesOrPanic())
 	var inner cryptobyte.String
 	s.ReadASN1(&inner, krb.Ctx(0))
-	q.authData = inner
+	q.AuthData = inner
 	if no := r.addAuthData(q, &grant{}, &grant{session: tgt.Key}, &krb.Authenticator{}); no == nil || no.code != krb.CodeBadIntegrity {
 		t.Errorf("sealed for something else: %v", no)
 	}
@@ -296,7 +287,7 @@ func TestEncPARep(t *testing.T) {
 		}
 		list := []krb.PAData{timestamp(t, key, r.Now())}
 		if asked {
-			list = append(list, krb.PAData{Type: paReqEncPARep, Value: []byte{}})
+			list = append(list, krb.PAData{Type: krb.PAReqEncPARep, Value: []byte{}})
 		}
 		req := marshalReq(t, krb.MsgASReq, list, body(r, "alice", etype))
 		_, part := openRep(t, krb.MsgASRep, exchange(t, r, "tcp", req), key, krb.UsageASRepEncPart)
@@ -304,7 +295,7 @@ func TestEncPARep(t *testing.T) {
 	}
 	for _, e := range allEtypes {
 		req, key, part := ask(r, e, true)
-		if part.Flags&krb.FlagEncPARep == 0 || len(part.PAData) != 2 || part.PAData[0].Type != paReqEncPARep || part.PAData[1].Type != paFXFast || len(part.PAData[1].Value) != 0 {
+		if part.Flags&krb.FlagEncPARep == 0 || len(part.PAData) != 2 || part.PAData[0].Type != krb.PAReqEncPARep || part.PAData[1].Type != krb.PAFXFast || len(part.PAData[1].Value) != 0 {
 			t.Fatalf("flags %08x, padata %v", part.Flags, part.PAData)
 		}
 		f := krb.OpenFields("checksum", part.PAData[0].Value)

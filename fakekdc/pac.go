@@ -37,8 +37,6 @@ const (
 )
 
 const (
-	usagePAC uint32 = 17 // KERB_NON_KERB_CKSUM_SALT
-
 	firstRID    = 1000
 	domainUsers = 513
 	maxGroups   = 1000
@@ -129,13 +127,12 @@ func (r *Realm) newPAC(client *principal, name krb.Principal, authTime time.Time
 // wantsPAC reads KERB-PA-PAC-REQUEST ([MS-KILE] section 2.2.3): a client that
 // sends none wants one.
 func (q *request) wantsPAC() bool {
-	value, found := q.find(paPACRequest)
+	value, found := q.find(krb.PAPACRequest)
 	if !found {
 		return true
 	}
-	f := krb.OpenFields("PAC request", value)
-	include := f.Raw(0)
-	return f.Err(true) != nil || len(include) != 3 || include[2] != 0
+	include, err := krb.ParsePAPACRequest(value)
+	return err != nil || include
 }
 
 // fileTime is FILETIME ([MS-DTYP] section 2.3.3).
@@ -246,7 +243,7 @@ func (r *Realm) signPAC(g *grant, server krb.Key) ([]byte, error) {
 			return nil
 		}
 		var sum []byte
-		if sum, err = key.Checksum(usagePAC, data); err != nil {
+		if sum, err = key.Checksum(krb.UsageNonKerberosChecksum, data); err != nil {
 			return nil
 		}
 		return buffer[4:][:copy(buffer[4:], sum)]
@@ -256,7 +253,7 @@ func (r *Realm) signPAC(g *grant, server krb.Key) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ifRelevant(adWin2kPAC, whole, rest...)
+	return ifRelevant(krb.ADWin2kPAC, whole, rest...), nil
 }
 
 // hasTicketSum reports whether tickets for the service bear the signatures of
@@ -264,35 +261,21 @@ func (r *Realm) signPAC(g *grant, server krb.Key) ([]byte, error) {
 func hasTicketSum(server krb.Principal) bool { return !server.IsTGS() && !server.SameName(changepw) }
 
 // ticketSum signs the ticket with an empty PAC.
-func (r *Realm) ticketSum(g *grant, rest [][]byte, kdc krb.Key) (pacBuffer, error) {
+func (r *Realm) ticketSum(g *grant, rest []krb.AuthData, kdc krb.Key) (pacBuffer, error) {
 	der, err := g.withEmptyPAC(rest)
 	if err != nil {
 		return pacBuffer{}, err
 	}
-	sum, err := kdc.Checksum(usagePAC, der)
+	sum, err := kdc.Checksum(krb.UsageNonKerberosChecksum, der)
 	b := emptySum(pacTicketSum, kdc)
 	copy(b.data[4:], sum)
 	return b, err
 }
 
-func (g *grant) withEmptyPAC(rest [][]byte) ([]byte, error) {
-	empty := *g
-	var err error
-	if empty.authData, err = ifRelevant(adWin2kPAC, []byte{0}, rest...); err != nil {
-		return nil, err
-	}
-	return empty.marshal()
-}
-
-func authElements(der []byte) (out [][]byte, err error) {
-	if der == nil {
-		return nil, nil
-	}
-	list, err := parseAuthData(der)
-	for _, e := range list {
-		out = append(out, e.raw)
-	}
-	return out, err
+func (g *grant) withEmptyPAC(rest []krb.AuthData) ([]byte, error) {
+	part := g.part()
+	part.AuthData = ifRelevant(krb.ADWin2kPAC, []byte{0}, rest...)
+	return part.Marshal()
 }
 
 // openPAC verifies the PAC of a ticket that came to the KDC and takes it out of
@@ -373,7 +356,7 @@ func (r *Realm) signedPAC(t *grant, raw []byte, list []pacBuffer, rest []byte, e
 // verifySum verifies PAC_SIGNATURE_DATA.
 func verifySum(sum []byte, key krb.Key, data []byte) bool {
 	return len(sum) > 4 && int32(binary.LittleEndian.Uint32(sum)) == key.ChecksumType() &&
-		key.VerifyChecksum(usagePAC, sum[4:], data) == nil
+		key.VerifyChecksum(krb.UsageNonKerberosChecksum, sum[4:], data) == nil
 }
 
 // verifyKDCSum verifies it with any key that the ticket-granting service has.

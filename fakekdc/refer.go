@@ -115,21 +115,21 @@ func (r *Realm) get(m map[string]string, name string) string {
 
 // findClient returns the principal of an AS-REQ.
 func (r *Realm) findClient(q *request) (*principal, *refusal) {
-	if p := r.lookup(q.client); p != nil {
+	if p := r.lookup(q.Client); p != nil {
 		return p, nil
 	}
 	unknown := refuse(krb.CodeClientUnknown, "client unknown")
-	if q.options&optCanonical == 0 {
+	if q.Options&krb.OptionCanonicalize == 0 {
 		return nil, unknown
 	}
-	text := q.client.Name()
-	if q.client.Type == krb.NTEnterprise && len(q.client.Components) == 1 {
-		text = q.client.Components[0]
+	text := q.Client.Name()
+	if q.Client.Type == krb.NTEnterprise && len(q.Client.Components) == 1 {
+		text = q.Client.Components[0]
 	}
 	if p := r.aliased(text); p != nil {
 		return p, nil
 	}
-	if realm := r.homeOf(text, q.client.Type == krb.NTEnterprise); realm != "" {
+	if realm := r.homeOf(text, q.Client.Type == krb.NTEnterprise); realm != "" {
 		return nil, &refusal{code: krb.CodeWrongRealm, text: "client is of " + realm, realm: realm}
 	}
 	return nil, unknown
@@ -189,20 +189,20 @@ func (r *Realm) findServer(q *request) *principal {
 	if q.refer != "" {
 		return r.anyway(q.refer)
 	}
-	if p := r.lookup(q.server); p != nil {
+	if p := r.lookup(q.Server); p != nil {
 		return p
 	}
 	next := ""
-	switch host, ok := hostOf(q.server); {
-	case q.server.IsTGS():
-		next = r.toward(q.server.Components[1])
-	case q.options&optCanonical == 0 || !ok:
+	switch host, ok := hostOf(q.Server); {
+	case q.Server.IsTGS():
+		next = r.toward(q.Server.Components[1])
+	case q.Options&krb.OptionCanonicalize == 0 || !ok:
 	default:
 		if realm := r.realmOf(host); realm != "" {
 			next = r.toward(realm)
 			break
 		}
-		next = r.hop(func(p *Realm) bool { return p.lookup(krb.Principal{Components: q.server.Components}) != nil })
+		next = r.hop(func(p *Realm) bool { return p.lookup(krb.Principal{Components: q.Server.Components}) != nil })
 	}
 	if next == "" {
 		return nil

@@ -39,7 +39,7 @@ func TestServerReferral(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			q := forService(a, tc.service)
 			if !tc.plain {
-				q.Options = optCanonical
+				q.Options = krb.OptionCanonicalize
 			}
 			req, key := tgsReq(t, a, tgt, q, nil)
 			reply := exchange(t, a, "udp", req)
@@ -65,7 +65,7 @@ func TestServerReferral(t *testing.T) {
 	// The chain to its end.
 	q := forService(a, "HTTP/web.c.example")
 	for _, r := range []*Realm{a, b, c} {
-		q.Options, q.Realm = optCanonical, r.Name()
+		q.Options, q.Realm = krb.OptionCanonicalize, r.Name()
 		tgt = ticketFor(t, r, tgt, q)
 	}
 	if got := tgt.Server.String(); got != "HTTP/web.c.example@C.EXAMPLE" {
@@ -80,7 +80,7 @@ func TestReferralFaults(t *testing.T) {
 	a.Refer("round.example", "B.EXAMPLE")
 	b.Refer("round.example", "A.EXAMPLE")
 	q := forService(a, "HTTP/round.example")
-	q.Options = optCanonical
+	q.Options = krb.OptionCanonicalize
 	there := ticketFor(t, a, tgt, q)
 	q.Realm = b.Name()
 	if back := ticketFor(t, b, there, q); back.Server.String() != "krbtgt/A.EXAMPLE@B.EXAMPLE" {
@@ -154,7 +154,7 @@ func TestEnterpriseNames(t *testing.T) {
 			q := body(a, "")
 			q.Client = tc.client
 			if tc.as {
-				q.Options = optCanonical
+				q.Options = krb.OptionCanonicalize
 			}
 			user := "alice"
 			if tc.want.client == `odd\@name@A.EXAMPLE` {
@@ -183,7 +183,7 @@ func TestEnterpriseNames(t *testing.T) {
 	}
 	// In the realm that it is sent to, the name is known.
 	q := body(c, "")
-	q.Client, q.Options = enterprise("carol@corp.example"), optCanonical
+	q.Client, q.Options = enterprise("carol@corp.example"), krb.OptionCanonicalize
 	if got := login(t, c, "carol", "secret", AES256SHA1, q).Client.String(); got != "carol@C.EXAMPLE" {
 		t.Errorf("client %s", got)
 	}

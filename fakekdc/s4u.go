@@ -8,24 +8,10 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 	//lint:ignore SA1019 MS-SFU has clients with RC4 keys hash with MD4
 	"golang.org/x/crypto/md4"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
-)
-
-const (
-	usageForUser        uint32 = 17 // [MS-SFU] section 2.2.1
-	usageS4UX509Request uint32 = 26 // [MS-SFU] section 2.2.2
-	usageS4UX509Reply   uint32 = 27
-
-	sumMD4     int32 = 2 // RSA-MD4 (RFC 3961 section 6.2.6)
-	sumHMACMD5 int32 = -138
-
-	s4uReplyUsage uint32 = 1 << (31 - 2) // option: the reply has a key usage of its own
-	pacOptionRBCD uint32 = 1 << (31 - 3) // resource-based constrained delegation
 )
 
 // A forUser is the user for whom a service asks, S4U2Self ([MS-SFU] section 2.2).
@@ -42,10 +28,10 @@ type forUser struct {
 // readForUser returns the user for whom the request is, nil if it is the
 // client's own. Clients send both forms; the newer one counts.
 func readForUser(q *request, tgt *grant, rep *reply) (*forUser, *refusal) {
-	if value, found := q.find(paS4UX509User); found {
+	if value, found := q.find(krb.PAS4UX509User); found {
 		return readX509User(value, q, rep.key)
 	}
-	if value, found := q.find(paForUser); found {
+	if value, found := q.find(krb.PAForUser); found {
 		return readPAForUser(value, tgt.session)
 	}
 	return nil, nil
@@ -54,33 +40,23 @@ func readForUser(q *request, tgt *grant, rep *reply) (*forUser, *refusal) {
 // readPAForUser reads PA-FOR-USER-ENC. Its checksum is that of RC4 whatever the
 // session key is, but MIT's clients of old took that of the key.
 func readPAForUser(value []byte, session krb.Key) (*forUser, *refusal) {
-	f := krb.OpenFields("PA-FOR-USER", value)
-	u := &forUser{name: f.Name(0)}
-	u.name.Realm = f.Text(1)
-	in := krb.OpenFields("checksum", f.Raw(2))
-	sum := krb.Checksum{Type: in.Int32(0), Value: in.Octets(1)}
-	pkg := f.Text(3)
-	if f.Err(true) != nil || in.Err(true) != nil {
+	p, err := krb.ParsePAForUser(value)
+	if err != nil {
 		return nil, refuse(krb.CodeGeneric, "malformed PA-FOR-USER")
 	}
-	data := binary.LittleEndian.AppendUint32(nil, uint32(u.name.Type))
-	for _, c := range u.name.Components {
-		data = append(data, c...)
-	}
-	data = append(append(data, u.name.Realm...), pkg...)
-	good := false
+	sum, data, good := p.Checksum, p.Covered(), false
 	switch sum.Type {
-	case sumHMACMD5:
-		good = hmac.Equal(sum.Value, hmacMD5(session, usageForUser, data))
+	case krb.ChecksumHMACMD5:
+		good = hmac.Equal(sum.Value, hmacMD5(session, krb.UsageNonKerberosChecksum, data))
 	case session.ChecksumType():
-		good = session.VerifyChecksum(usageForUser, sum.Value, data) == nil
+		good = session.VerifyChecksum(krb.UsageNonKerberosChecksum, sum.Value, data) == nil
 	default:
-		return nil, refuse(codeInappChecksum, "PA-FOR-USER has a checksum without a key")
+		return nil, refuse(krb.CodeInappChecksum, "PA-FOR-USER has a checksum without a key")
 	}
 	if !good {
 		return nil, refuse(krb.CodeModified, "PA-FOR-USER was changed")
 	}
-	return u, nil
+	return &forUser{name: p.User}, nil
 }
 
 // hmacMD5 is the checksum of RFC 4757 section 4 under a key of any type, which
@@ -103,34 +79,23 @@ func hmacMD5(key krb.Key, usage uint32, data []byte) (sum []byte) {
 // readX509User reads PA-S4U-X509-USER. Users are known by their names here, not
 // by certificates.
 func readX509User(value []byte, q *request, key krb.Key) (*forUser, *refusal) {
-	f := krb.OpenFields("PA-S4U-X509-USER", value)
-	id := f.Raw(0)
-	in := krb.OpenFields("checksum", f.Raw(1))
-	u := &forUser{answer: true, key: key, sum: krb.Checksum{Type: in.Int32(0), Value: in.Octets(1)}}
-	if f.Err(true) != nil || in.Err(true) != nil {
+	p, err := krb.ParsePAS4UX509(value)
+	if err != nil {
 		return nil, refuse(krb.CodeGeneric, "malformed PA-S4U-X509-USER")
 	}
-	f = krb.OpenFields("S4UUserID", id)
-	u.nonce = uint32(f.Int32(0))
-	if f.Has(1) {
-		u.name = f.Name(1)
-	}
-	u.name.Realm = f.Text(2)
-	certificate := f.Optional(3)
-	if f.Has(4) {
-		u.options = f.Flags(4)
-	}
-	if f.Err(true) != nil {
+	id, err := krb.ParseS4UUserID(p.UserID)
+	if err != nil {
 		return nil, refuse(krb.CodeGeneric, "malformed PA-S4U-X509-USER")
 	}
-	want, ok := s4uSum(key, u.sum.Type, usageS4UX509Request, id)
+	u := &forUser{name: id.User, answer: true, nonce: id.Nonce, options: id.Options, sum: p.Checksum, key: key}
+	want, ok := s4uSum(key, u.sum.Type, krb.UsageS4UX509Request, p.UserID)
 	if !ok {
-		return nil, refuse(codeInappChecksum, "PA-S4U-X509-USER has a checksum that does not go with the key")
+		return nil, refuse(krb.CodeInappChecksum, "PA-S4U-X509-USER has a checksum that does not go with the key")
 	}
-	if !hmac.Equal(want, u.sum.Value) || u.nonce != uint32(q.nonce) {
+	if !hmac.Equal(want, u.sum.Value) || u.nonce != uint32(q.Nonce) {
 		return nil, refuse(krb.CodeModified, "PA-S4U-X509-USER was changed")
 	}
-	if u.name.IsZero() || certificate != nil {
+	if u.name.IsZero() || id.Certificate != nil {
 		return nil, refuse(krb.CodeClientUnknown, "users are not known by certificates")
 	}
 	return u, nil
@@ -139,7 +104,7 @@ func readX509User(value []byte, q *request, key krb.Key) (*forUser, *refusal) {
 // s4uSum is the checksum of PA-S4U-X509-USER. With keys of RC4, clients take one
 // that needs no key.
 func s4uSum(key krb.Key, kind int32, usage uint32, data []byte) (sum []byte, ok bool) {
-	if kind == sumMD4 && key.Etype() == krb.RC4HMAC {
+	if kind == krb.ChecksumRSAMD4 && key.Etype() == krb.RC4HMAC {
 		h := md4.New()
 		h.Write(data)
 		return h.Sum(nil), true
@@ -193,40 +158,26 @@ func (u *forUser) reply(rep *reply) *refusal {
 	if !u.answer {
 		return nil
 	}
-	usage := usageS4UX509Request
-	if u.options&s4uReplyUsage != 0 {
-		usage = usageS4UX509Reply
+	usage := krb.UsageS4UX509Request
+	if u.options&krb.S4UReplyUsage != 0 {
+		usage = krb.UsageS4UX509Reply
 	}
-	b := cryptobyte.NewBuilder(nil)
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddInt(b, 0, int64(u.nonce))
-		krb.AddName(b, 1, u.name)
-		krb.AddString(b, 2, u.name.Realm)
-		if u.options&s4uReplyUsage != 0 {
-			krb.AddFlags(b, 4, s4uReplyUsage)
-		}
-	})
-	id, err := b.Bytes()
+	id, err := krb.S4UUserID{Nonce: u.nonce, User: u.name, Options: u.options & krb.S4UReplyUsage}.Marshal()
 	if err != nil {
 		return refuse(krb.CodeGeneric, err.Error())
 	}
 	sum, ok := s4uSum(u.key, u.sum.Type, usage, id)
 	if !ok {
-		return refuse(codeInappChecksum, "no checksum for PA-S4U-X509-USER")
+		return refuse(krb.CodeInappChecksum, "no checksum for PA-S4U-X509-USER")
 	}
-	b = cryptobyte.NewBuilder(nil)
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		addRaw(b, 0, id)
-		b.AddASN1(krb.Ctx(1), func(b *cryptobyte.Builder) { addChecksum(b, krb.Checksum{Type: u.sum.Type, Value: sum}) })
-	})
-	value, err := b.Bytes()
+	value, err := krb.PAS4UX509{UserID: id, Checksum: krb.Checksum{Type: u.sum.Type, Value: sum}}.Marshal()
 	if err != nil {
 		return refuse(krb.CodeGeneric, err.Error())
 	}
-	rep.padata = append(rep.padata, krb.PAData{Type: paS4UX509User, Value: value})
-	if u.options&s4uReplyUsage != 0 && u.key.Etype() == krb.RC4HMAC {
+	rep.padata = append(rep.padata, krb.PAData{Type: krb.PAS4UX509User, Value: value})
+	if u.options&krb.S4UReplyUsage != 0 && u.key.Etype() == krb.RC4HMAC {
 		// What has no key outside is repeated inside.
-		rep.sealed = append(rep.sealed, krb.PAData{Type: paS4UX509User, Value: slices.Concat(u.sum.Value, sum)})
+		rep.sealed = append(rep.sealed, krb.PAData{Type: krb.PAS4UX509User, Value: slices.Concat(u.sum.Value, sum)})
 	}
 	return nil
 }
@@ -238,7 +189,7 @@ func (r *Realm) toProxy(q *request, rep *reply, service, server *principal, now 
 	if len(q.tickets) == 0 {
 		return nil, refuse(krb.CodeBadOption, "no second ticket")
 	}
-	if q.has(notInitial &^ optConstrained) {
+	if q.has(notInitial &^ krb.OptionCNameInAddlTkt) {
 		return nil, refuse(krb.CodeBadOption, "option not for S4U2Proxy")
 	}
 	if server.name.IsTGS() {
@@ -253,7 +204,7 @@ func (r *Realm) toProxy(q *request, rep *reply, service, server *principal, now 
 	}
 	e.For = nameOf(evidence.client)
 	if !evidence.server.Equal(service.name) {
-		return nil, refuse(codeServerNoMatch, "second ticket is for "+evidence.server.String())
+		return nil, refuse(krb.CodeServerNoMatch, "second ticket is for "+evidence.server.String())
 	}
 	if no := r.openPAC(evidence, true); no != nil {
 		return nil, no
@@ -278,13 +229,7 @@ func (r *Realm) toProxy(q *request, rep *reply, service, server *principal, now 
 		s.pac = shown.pac
 	}
 	if options, ok := q.pacOptions(); ok {
-		b := cryptobyte.NewBuilder(nil)
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) { krb.AddFlags(b, 0, options&pacOptionRBCD) })
-		value, err := b.Bytes()
-		if err != nil {
-			return nil, refuse(krb.CodeGeneric, err.Error())
-		}
-		rep.sealed = append(rep.sealed, krb.PAData{Type: paPACOptions, Value: value})
+		rep.sealed = append(rep.sealed, krb.PAData{Type: krb.PAPACOptions, Value: krb.MarshalPAPACOptions(options & krb.PACOptionRBCD)})
 	}
 	return s, nil
 }
@@ -293,7 +238,7 @@ func (r *Realm) toProxy(q *request, rep *reply, service, server *principal, now 
 // and then the service.
 func mayDelegate(q *request, s *subject, service, target *principal) *refusal {
 	options, _ := q.pacOptions()
-	if options&pacOptionRBCD != 0 && slices.Contains(target.delegateFrom, service.name.String()) {
+	if options&krb.PACOptionRBCD != 0 && slices.Contains(target.delegateFrom, service.name.String()) {
 		if s.client != nil && !s.client.forwardable {
 			return refuse(krb.CodeBadOption, "user may not be delegated")
 		}
@@ -311,11 +256,10 @@ func mayDelegate(q *request, s *subject, service, target *principal) *refusal {
 
 // pacOptions reads PA-PAC-OPTIONS ([MS-KILE] section 2.2.10).
 func (q *request) pacOptions() (flags uint32, found bool) {
-	value, found := q.find(paPACOptions)
+	value, found := q.find(krb.PAPACOptions)
 	if !found {
 		return 0, false
 	}
-	f := krb.OpenFields("PA-PAC-OPTIONS", value)
-	flags = f.Flags(0)
-	return flags, f.Err(true) == nil
+	flags, err := krb.ParsePAPACOptions(value)
+	return flags, err == nil
 }

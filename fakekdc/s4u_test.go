@@ -31,7 +31,7 @@ func (a tgsAsk) with(f func(*tgsAsk)) tgsAsk {
 func asSelf(tb testing.TB, r *Realm, service, user string) tgsAsk {
 	tb.Helper()
 	b := forService(r, service)
-	b.Options = optForwardable | optCanonical
+	b.Options = krb.OptionForwardable | krb.OptionCanonicalize
 	name := krb.NewPrincipal(r.Name(), user)
 	return tgsAsk{tgt: minted(tb, r, service, krb.TGS(r.Name(), r.Name()).Name()), body: b, self: &name}
 }
@@ -40,7 +40,7 @@ func asSelf(tb testing.TB, r *Realm, service, user string) tgsAsk {
 func asProxy(tb testing.TB, r *Realm, service string, evidence *krb.Ticket, target string) tgsAsk {
 	tb.Helper()
 	b := forService(r, target)
-	b.Options = optForwardable | optCanonical | optConstrained
+	b.Options = krb.OptionForwardable | krb.OptionCanonicalize | krb.OptionCNameInAddlTkt
 	return tgsAsk{tgt: minted(tb, r, service, krb.TGS(r.Name(), r.Name()).Name()), body: b, tickets: [][]byte{evidence.Raw}, padata: []krb.PAData{rbcd}}
 }
 
@@ -107,7 +107,7 @@ func checkS4UReply(t *testing.T, a tgsAsk, packet, reply []byte, part *krb.EncKD
 		}
 		return
 	}
-	if len(rep.PAData) != 1 || rep.PAData[0].Type != paS4UX509User {
+	if len(rep.PAData) != 1 || rep.PAData[0].Type != krb.PAS4UX509User {
 		t.Fatalf("padata %v", rep.PAData)
 	}
 	f := krb.OpenFields("PA-S4U-X509-USER", rep.PAData[0].Value)
@@ -117,23 +117,23 @@ func checkS4UReply(t *testing.T, a tgsAsk, packet, reply []byte, part *krb.EncKD
 	u := krb.OpenFields("user", id)
 	nonce, name := u.Int32(0), u.Name(1)
 	name.Realm = u.Text(2)
-	if u.Flags(4) != s4uReplyUsage || u.Err(true) != nil || f.Err(true) != nil || in.Err(true) != nil || nonce != a.body.Nonce || !name.Equal(user) {
+	if u.Flags(4) != krb.S4UReplyUsage || u.Err(true) != nil || f.Err(true) != nil || in.Err(true) != nil || int64(nonce) != a.body.Nonce || !name.Equal(user) {
 		t.Errorf("reply for %v, nonce %d: %x", name, nonce, rep.PAData[0].Value)
 	}
-	if kind != key.ChecksumType() || key.VerifyChecksum(usageS4UX509Reply, sum, id) != nil {
+	if kind != key.ChecksumType() || key.VerifyChecksum(krb.UsageS4UX509Reply, sum, id) != nil {
 		t.Errorf("checksum of type %d is wrong", kind)
 	}
 	q, err := parseRequest(packet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	asked, no := readX509User(mustFind(t, q, paS4UX509User), q, key)
+	asked, no := readX509User(mustFind(t, q, krb.PAS4UX509User), q, key)
 	if no != nil {
 		t.Fatal(no.text)
 	}
 	var inside []krb.PAData
 	if key.Etype() == krb.RC4HMAC {
-		inside = []krb.PAData{{Type: paS4UX509User, Value: append(bytes.Clone(asked.sum.Value), sum...)}}
+		inside = []krb.PAData{{Type: krb.PAS4UX509User, Value: append(bytes.Clone(asked.sum.Value), sum...)}}
 	}
 	if d := cmp.Diff(inside, part.PAData); d != "" {
 		t.Error(d)
@@ -153,15 +153,15 @@ func mustFind(t *testing.T, q *request, pa int32) []byte {
 func TestS4U2SelfMD4(t *testing.T) {
 	r := s4uRealm(t, WithEtypes(RC4HMAC))
 	a := asSelf(t, r, "HTTP/front", "alice")
-	a.sumType = sumMD4
+	a.sumType = krb.ChecksumRSAMD4
 	got, part, outside := a.ticket(t, r)
 	if !got.Client.Equal(krb.NewPrincipal(r.Name(), "alice")) || len(part.PAData) != 1 || len(part.PAData[0].Value) != 32 || len(outside) != 1 {
 		t.Errorf("ticket of %v, padata %v in %v", got.Client, part.PAData, outside)
 	}
 	aes := s4uRealm(t)
 	a = asSelf(t, aes, "HTTP/front", "alice")
-	a.sumType = sumMD4
-	if got := a.code(t, aes); got != codeInappChecksum {
+	a.sumType = krb.ChecksumRSAMD4
+	if got := a.code(t, aes); got != krb.CodeInappChecksum {
 		t.Errorf("with a key of AES: %s", krb.ErrorName(got))
 	}
 }
@@ -182,9 +182,9 @@ func TestS4U2SelfRefusals(t *testing.T) {
 		"another realm's": {"alice", func(a *tgsAsk) { a.self.Realm = "OTHER.EXAMPLE" }, krb.CodePolicy},
 		"another service": {"alice", func(a *tgsAsk) { a.body.Server = krb.NewPrincipal("", "HTTP", "back") }, krb.CodeBadMatch},
 		"no such service": {"alice", func(a *tgsAsk) { a.body.Server = krb.NewPrincipal("", "HTTP", "none") }, krb.CodeServerUnknown},
-		"forwarded":       {"alice", func(a *tgsAsk) { a.body.Options |= optForwarded }, krb.CodeBadOption},
-		"user to user":    {"alice", func(a *tgsAsk) { a.body.Options |= optUserToUser }, krb.CodeBadOption},
-		"S4U2Proxy":       {"alice", func(a *tgsAsk) { a.body.Options |= optConstrained }, krb.CodeBadOption},
+		"forwarded":       {"alice", func(a *tgsAsk) { a.body.Options |= krb.OptionForwarded }, krb.CodeBadOption},
+		"user to user":    {"alice", func(a *tgsAsk) { a.body.Options |= krb.OptionEncTktInSKey }, krb.CodeBadOption},
+		"S4U2Proxy":       {"alice", func(a *tgsAsk) { a.body.Options |= krb.OptionCNameInAddlTkt }, krb.CodeBadOption},
 		"old, changed": {"alice", func(a *tgsAsk) {
 			a.forms = "old"
 			last(a, func(b []byte) []byte { return bytes.Replace(b, []byte("alice"), []byte("carol"), 1) })
@@ -195,7 +195,7 @@ func TestS4U2SelfRefusals(t *testing.T) {
 		"old, without key": {"alice", func(a *tgsAsk) {
 			a.forms = "old"
 			last(a, func([]byte) []byte { return forUserDER(*a.self, krb.Checksum{Type: 7, Value: make([]byte, 16)}) })
-		}, codeInappChecksum},
+		}, krb.CodeInappChecksum},
 		"new, another nonce": {"alice", func(a *tgsAsk) {
 			a.forms, a.noSubkey = "new", true
 			last(a, func([]byte) []byte { return x509UserPA(t, a.tgt.Key, 0, 1, *a.self) })
@@ -226,7 +226,7 @@ func TestForUserChecksums(t *testing.T) {
 	a.forms = "old"
 	a.spoilPA = func(list []krb.PAData) {
 		data := append([]byte{1, 0, 0, 0}, "alice"+r.Name()+"Kerberos"...)
-		sum, err := a.tgt.Key.Checksum(usageForUser, data)
+		sum, err := a.tgt.Key.Checksum(krb.UsageNonKerberosChecksum, data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,11 +239,11 @@ func TestForUserChecksums(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := key.Checksum(usageForUser, []byte("data"))
+	want, err := key.Checksum(krb.UsageNonKerberosChecksum, []byte("data"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(want, hmacMD5(key, usageForUser, []byte("data"))); d != "" {
+	if d := cmp.Diff(want, hmacMD5(key, krb.UsageNonKerberosChecksum, []byte("data"))); d != "" {
 		t.Errorf("not the checksum of RC4: %s", d)
 	}
 }
@@ -270,9 +270,9 @@ func TestS4U2Proxy(t *testing.T) {
 		"not forwardable":              {asProxy(t, r, "HTTP/plain", self("HTTP/plain", "alice"), "HTTP/back"), krb.CodeBadOption},
 		"not allowed":                  {asProxy(t, r, "HTTP/front", toFront, "HTTP/plain"), krb.CodeBadOption},
 		"no evidence":                  {asProxy(t, r, "HTTP/front", toFront, "HTTP/back").with(func(a *tgsAsk) { a.tickets = nil }), krb.CodeBadOption},
-		"another's evidence":           {asProxy(t, r, "HTTP/front", brought, "HTTP/back"), codeServerNoMatch},
+		"another's evidence":           {asProxy(t, r, "HTTP/front", brought, "HTTP/back"), krb.CodeServerNoMatch},
 		"ticket-granting ticket":       {asProxy(t, r, "HTTP/front", toFront, krb.TGS(r.Name(), r.Name()).Name()), krb.CodePolicy},
-		"forwarded":                    {asProxy(t, r, "HTTP/front", toFront, "HTTP/back").with(func(a *tgsAsk) { a.body.Options |= optForwarded }), krb.CodeBadOption},
+		"forwarded":                    {asProxy(t, r, "HTTP/front", toFront, "HTTP/back").with(func(a *tgsAsk) { a.body.Options |= krb.OptionForwarded }), krb.CodeBadOption},
 		"user is gone":                 {asProxy(t, r, "HTTP/front", renamed(t, r, toFront, "carol"), "HTTP/back"), krb.CodeClientUnknown},
 		"locked user":                  {asProxy(t, r, "HTTP/front", renamed(t, r, toFront, "locked"), "HTTP/back"), krb.CodeClientRevoked},
 		"evidence does not decrypt": {asProxy(t, r, "HTTP/front", toFront, "HTTP/back").with(func(a *tgsAsk) {
@@ -281,7 +281,7 @@ func TestS4U2Proxy(t *testing.T) {
 			a.tickets = [][]byte{raw}
 		}), krb.CodeBadIntegrity},
 		"evidence has ended": {asProxy(t, r, "HTTP/front", resealed(t, r, toFront, func(g *grant) { g.end = r.Now().Add(-time.Second) }), "HTTP/back"), krb.CodeTicketExpired},
-		"malformed options":  {asProxy(t, r, "HTTP/front", toFront, "HTTP/open").with(func(a *tgsAsk) { a.padata = []krb.PAData{{Type: paPACOptions, Value: []byte{0x30}}} }), krb.CodeBadOption},
+		"malformed options":  {asProxy(t, r, "HTTP/front", toFront, "HTTP/open").with(func(a *tgsAsk) { a.padata = []krb.PAData{{Type: krb.PAPACOptions, Value: []byte{0x30}}} }), krb.CodeBadOption},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := tc.ask.code(t, r); got != tc.want {
@@ -317,7 +317,7 @@ func TestS4U2ProxyOfForeigner(t *testing.T) {
 	a.Trust(b)
 	toB := hopTo(t, a, homeTicket(t, a, "carol"), "B.EXAMPLE")
 	q := forService(b, "HTTP/front")
-	q.Options = optForwardable
+	q.Options = krb.OptionForwardable
 	brought := ticketFor(t, b, toB, q)
 	got, _, _ := asProxy(t, b, "HTTP/front", brought, "HTTP/back").ticket(t, b)
 	if got.Client.String() != "carol@A.EXAMPLE" {

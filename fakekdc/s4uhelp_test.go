@@ -61,9 +61,9 @@ func (a tgsAsk) request(tb testing.TB, r *Realm) (packet []byte, key krb.Key, us
 	der = extend(tb, der, func(b *cryptobyte.Builder) {
 		addRaw(b, 9, a.address)
 		if a.authData != nil {
-			u := usageTGSAuthDataSubkey
+			u := krb.UsageTGSReqAuthDataSubkey
 			if a.noSubkey {
-				u = usageTGSAuthDataSession
+				u = krb.UsageTGSReqAuthDataSession
 			}
 			sealed, err := key.Seal(u, a.authData)
 			if err != nil {
@@ -91,13 +91,13 @@ func (a tgsAsk) request(tb testing.TB, r *Realm) (packet []byte, key krb.Key, us
 	if err != nil {
 		tb.Fatal(err)
 	}
-	list := append([]krb.PAData{{Type: paTGSReq, Value: ap}}, a.padata...)
+	list := append([]krb.PAData{{Type: krb.PATGSReq, Value: ap}}, a.padata...)
 	if a.self != nil {
 		if a.forms != "new" {
-			list = append(list, krb.PAData{Type: paForUser, Value: forUserPA(tb, a.tgt.Key, *a.self)})
+			list = append(list, krb.PAData{Type: krb.PAForUser, Value: forUserPA(tb, a.tgt.Key, *a.self)})
 		}
 		if a.forms != "old" {
-			list = append(list, krb.PAData{Type: paS4UX509User, Value: x509UserPA(tb, key, a.sumType, uint32(a.body.Nonce), *a.self)})
+			list = append(list, krb.PAData{Type: krb.PAS4UX509User, Value: x509UserPA(tb, key, a.sumType, uint32(a.body.Nonce), *a.self)})
 		}
 	}
 	if a.spoilPA != nil {
@@ -161,7 +161,7 @@ func forUserPA(tb testing.TB, session krb.Key, user krb.Principal) []byte {
 		data = append(data, c...)
 	}
 	data = append(append(data, user.Realm...), "Kerberos"...)
-	return forUserDER(user, krb.Checksum{Type: sumHMACMD5, Value: hmacMD5(session, usageForUser, data)})
+	return forUserDER(user, krb.Checksum{Type: krb.ChecksumHMACMD5, Value: hmacMD5(session, krb.UsageNonKerberosChecksum, data)})
 }
 
 func forUserDER(user krb.Principal, sum krb.Checksum) []byte {
@@ -185,7 +185,7 @@ func x509UserPA(tb testing.TB, key krb.Key, kind int32, nonce uint32, user krb.P
 			krb.AddName(b, 1, user)
 		}
 		krb.AddString(b, 2, user.Realm)
-		krb.AddFlags(b, 4, s4uReplyUsage)
+		krb.AddFlags(b, 4, krb.S4UReplyUsage)
 	})
 	return x509DER(tb, key, kind, b.BytesOrPanic())
 }
@@ -193,13 +193,13 @@ func x509UserPA(tb testing.TB, key krb.Key, kind int32, nonce uint32, user krb.P
 func x509DER(tb testing.TB, key krb.Key, kind int32, id []byte) []byte {
 	tb.Helper()
 	var sum []byte
-	if kind == sumMD4 {
+	if kind == krb.ChecksumRSAMD4 {
 		h := md4.New()
 		h.Write(id)
 		sum = h.Sum(nil)
 	} else {
 		var err error
-		if sum, err = key.Checksum(usageS4UX509Request, id); err != nil {
+		if sum, err = key.Checksum(krb.UsageS4UX509Request, id); err != nil {
 			tb.Fatal(err)
 		}
 		if kind == 0 {
@@ -215,4 +215,19 @@ func x509DER(tb testing.TB, key krb.Key, kind int32, id []byte) []byte {
 }
 
 // rbcd is PA-PAC-OPTIONS of a client that knows of resource-based delegation.
-var rbcd = krb.PAData{Type: paPACOptions, Value: []byte{0x30, 9, 0xa0, 7, 3, 5, 0, 0x10, 0, 0, 0}}
+var rbcd = krb.PAData{Type: krb.PAPACOptions, Value: []byte{0x30, 9, 0xa0, 7, 3, 5, 0, 0x10, 0, 0, 0}}
+
+// addRaw writes [n] around an encoded element, nothing if there is none.
+func addRaw(b *cryptobyte.Builder, n uint8, der []byte) {
+	if der != nil {
+		b.AddASN1(krb.Ctx(n), func(b *cryptobyte.Builder) { b.AddBytes(der) })
+	}
+}
+
+// addChecksum writes Checksum (RFC 4120 section 5.2.9).
+func addChecksum(b *cryptobyte.Builder, c krb.Checksum) {
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		krb.AddInt(b, 0, int64(c.Type))
+		krb.AddOctets(b, 1, c.Value)
+	})
+}

@@ -17,7 +17,7 @@ func TestChecksumMD5(t *testing.T) {
 	}{
 		"rc4":          {krb.RC4HMAC, 0, 0},
 		"rc4, changed": {krb.RC4HMAC, 1, krb.CodeModified},
-		"aes":          {krb.AES256SHA1, 0, codeSumType},
+		"aes":          {krb.AES256SHA1, 0, krb.CodeSumTypeNoSupport},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := Start(t, WithEtypes(tc.etype), WithUser("alice", "secret"), WithService("HTTP/localhost"))
@@ -30,7 +30,7 @@ func TestChecksumMD5(t *testing.T) {
 			sum := md5.Sum(der)
 			sum[0] ^= tc.spoil
 			req, key := tgsReq(t, r, tgt, b, func(a *krb.Authenticator) {
-				a.Checksum = krb.Checksum{Type: sumMD5, Value: sum[:]}
+				a.Checksum = krb.Checksum{Type: krb.ChecksumRSAMD5, Value: sum[:]}
 			})
 			reply := exchange(t, r, "udp", req)
 			if tc.code == 0 {

@@ -3,6 +3,7 @@ package fakekdc
 import (
 	"crypto/hmac"
 	"crypto/md5"
+	"net/netip"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -21,17 +22,17 @@ func (r *Realm) tgs(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
 	if no := r.openPAC(tgt, false); no != nil {
 		return nil, no
 	}
-	rep := &reply{kind: TGS, nonce: q.nonce, key: tgt.session, usage: krb.UsageTGSRepSessionKey}
+	rep := &reply{kind: TGS, nonce: q.Nonce, key: tgt.session, usage: krb.UsageTGSRepSessionKey}
 	if !auth.Subkey.IsZero() {
 		rep.key, rep.usage = auth.Subkey, krb.UsageTGSRepSubkey
 	}
-	if q.has(optRenew | optValidate) {
+	if q.has(krb.OptionRenew | krb.OptionValidate) {
 		return rep, r.renewal(rep, q, tgt, now)
 	}
 	if tgt.server.Realm != r.realm && tgt.client.Realm == r.realm {
 		return nil, refuse(krb.CodePolicy, "another realm speaks for a client of this one")
 	}
-	if q.realm != r.realm {
+	if q.Realm != r.realm {
 		return nil, refuse(krb.CodeServerUnknown, "this is the KDC of "+r.realm)
 	}
 	server := r.findServer(q)
@@ -44,11 +45,11 @@ func (r *Realm) tgs(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
 	}
 	g := grant{
 		client: who.name, server: server.name,
-		flags:    who.ticket.flags & (krb.FlagPreAuthent | krb.FlagForwarded | flagProxy),
+		flags:    who.ticket.flags & (krb.FlagPreAuthent | krb.FlagForwarded | krb.FlagProxy),
 		authTime: who.ticket.authTime, addresses: tgt.addresses, authData: who.authData, pac: who.pac,
 	}
-	if server.name.SameName(q.server) {
-		g.server.Type = q.server.Type
+	if server.name.SameName(q.Server) {
+		g.server.Type = q.Server.Type
 	}
 	parties := []*principal{server}
 	if who.client != nil {
@@ -57,11 +58,11 @@ func (r *Realm) tgs(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
 	if code := firstCode(parties...); code != 0 {
 		return nil, refuse(code, "policy")
 	}
-	if server.userToUser && !q.has(optUserToUser) {
-		return nil, refuse(codeMustUserToUser, "only user to user")
+	if server.userToUser && !q.has(krb.OptionEncTktInSKey) {
+		return nil, refuse(krb.CodeMustUseUserToUser, "only user to user")
 	}
-	sessionEtype := server.choose(q.etypes)
-	if q.has(optUserToUser) {
+	sessionEtype := server.choose(q.Etypes)
+	if q.has(krb.OptionEncTktInSKey) {
 		if sessionEtype, no = r.userToUser(q, rep, server, now); no != nil {
 			return nil, no
 		}
@@ -79,10 +80,10 @@ func (r *Realm) tgs(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
 	if g.start, invalid, no = postdated(q, now, parties...); no != nil {
 		return nil, no
 	}
-	g.flags |= invalid | allowed(q.options&who.flags, parties...)
-	if q.has(optForwarded | optProxy) {
-		g.flags |= q.options & (krb.FlagForwarded | flagProxy)
-		g.addresses = q.addresses
+	g.flags |= invalid | allowed(q.Options&who.flags, parties...)
+	if q.has(krb.OptionForwarded | krb.OptionProxy) {
+		g.flags |= q.Options & (krb.FlagForwarded | krb.FlagProxy)
+		g.addresses = q.Addresses
 	}
 	end := tgt.end
 	if who.ticket.end.Before(end) {
@@ -90,7 +91,7 @@ func (r *Realm) tgs(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
 	}
 	p, ok := r.period(q, g.start, end, who.ticket.renewTill, who.flags&krb.FlagRenewable != 0, parties...)
 	if !ok {
-		return nil, refuse(codeNeverValid, "requested times are over")
+		return nil, refuse(krb.CodeNeverValid, "requested times are over")
 	}
 	g.end, g.renewTill = p.end, p.renewTill
 	return rep, r.issue(rep, g, sessionEtype, who.client, server)
@@ -104,30 +105,30 @@ func (r *Realm) fitting(q *request, t *grant) *refusal {
 		options, flag uint32
 		text          string
 	}{
-		{optForwarded, krb.FlagForwardable, "ticket is not forwardable"},
-		{optProxy, krb.FlagProxiable, "ticket is not proxiable"},
-		{optMayPostdate | optPostdated, optMayPostdate, "ticket allows no postdating"},
-		{optValidate, krb.FlagInvalid, "ticket is valid already"},
-		{optRenew, krb.FlagRenewable, "ticket is not renewable"},
+		{krb.OptionForwarded, krb.FlagForwardable, "ticket is not forwardable"},
+		{krb.OptionProxy, krb.FlagProxiable, "ticket is not proxiable"},
+		{krb.OptionAllowPostdate | krb.OptionPostdated, krb.OptionAllowPostdate, "ticket allows no postdating"},
+		{krb.OptionValidate, krb.FlagInvalid, "ticket is valid already"},
+		{krb.OptionRenew, krb.FlagRenewable, "ticket is not renewable"},
 	} {
 		if q.has(rule.options) && t.flags&rule.flag == 0 {
 			return refuse(krb.CodeBadOption, rule.text)
 		}
 	}
-	if q.has(optAnonymous) {
+	if q.has(krb.OptionAnonymous) {
 		return refuse(krb.CodeBadOption, "no anonymous tickets")
 	}
-	if q.has(optProxy) && q.server.IsTGS() {
+	if q.has(krb.OptionProxy) && q.Server.IsTGS() {
 		return refuse(krb.CodeBadOption, "ticket-granting tickets cannot be proxies")
 	}
-	same := q.server.SameName(t.server)
+	same := q.Server.SameName(t.server)
 	switch {
-	case q.has(optRenew | optValidate):
+	case q.has(krb.OptionRenew | krb.OptionValidate):
 		if !same {
-			return refuse(codeServerNoMatch, "the ticket is for "+t.server.String())
+			return refuse(krb.CodeServerNoMatch, "the ticket is for "+t.server.String())
 		}
 	case t.server.SameName(krb.TGS(r.realm, r.realm)):
-	case !same || !q.has(optForwarded|optProxy):
+	case !same || !q.has(krb.OptionForwarded|krb.OptionProxy):
 		return refuse(krb.CodeNotUs, "not a ticket-granting ticket")
 	}
 	return nil
@@ -161,7 +162,7 @@ func (r *Realm) speaksFor(q *request, rep *reply, tgt *grant, server *principal,
 	case user != nil:
 		e.For = nameOf(user.name)
 		return r.toSelf(q, rep, tgt, client, server, user, e)
-	case q.has(optConstrained):
+	case q.has(krb.OptionCNameInAddlTkt):
 		return r.toProxy(q, rep, client, server, now, e)
 	}
 	return &subject{name: tgt.client, client: client, ticket: tgt, flags: tgt.flags, authData: tgt.authData, pac: tgt.pac}, nil
@@ -170,14 +171,14 @@ func (r *Realm) speaksFor(q *request, rep *reply, tgt *grant, server *principal,
 // addAuthData adds what the client wants to have in the ticket (RFC 4120 section
 // 5.2.6), but nothing that is for KDCs to say.
 func (r *Realm) addAuthData(q *request, g, tgt *grant, auth *krb.Authenticator) *refusal {
-	if q.authData == nil {
+	if q.AuthData == nil {
 		return nil
 	}
-	key, usage := tgt.session, usageTGSAuthDataSession
+	key, usage := tgt.session, krb.UsageTGSReqAuthDataSession
 	if !auth.Subkey.IsZero() {
-		key, usage = auth.Subkey, usageTGSAuthDataSubkey
+		key, usage = auth.Subkey, krb.UsageTGSReqAuthDataSubkey
 	}
-	ed, err := krb.ParseEncrypted(q.authData)
+	ed, err := krb.ParseEncrypted(q.AuthData)
 	if err != nil {
 		return refuse(krb.CodeGeneric, "malformed authorization data")
 	}
@@ -195,16 +196,11 @@ func (r *Realm) addAuthData(q *request, g, tgt *grant, auth *krb.Authenticator) 
 	return nil
 }
 
-const (
-	usageTGSAuthDataSession uint32 = 4
-	usageTGSAuthDataSubkey  uint32 = 5
-)
-
 // openTGSReq opens the AP-REQ of a TGS-REQ and checks all that proves who asks.
 func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*grant, *krb.Authenticator, *refusal) {
-	value, found := q.find(paTGSReq)
+	value, found := q.find(krb.PATGSReq)
 	if !found {
-		return nil, nil, refuse(codePADataType, "no ticket-granting ticket")
+		return nil, nil, refuse(krb.CodePADataNoSupport, "no ticket-granting ticket")
 	}
 	req, err := krb.ParseAPReq(value)
 	if err != nil {
@@ -227,7 +223,7 @@ func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*grant, *krb
 		e.Via = tgt.server.Realm
 	}
 	times := *tgt
-	if q.has(optValidate) {
+	if q.has(krb.OptionValidate) {
 		times.flags &^= krb.FlagInvalid
 	}
 	if code := times.usable(now, 0); code != 0 {
@@ -241,14 +237,14 @@ func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*grant, *krb
 	if err != nil {
 		return nil, nil, refuse(krb.CodeGeneric, "malformed authenticator")
 	}
-	if !auth.Client.Equal(tgt.client) || !q.client.IsZero() && !q.client.SameName(tgt.client) {
+	if !auth.Client.Equal(tgt.client) || !q.Client.IsZero() && !q.Client.SameName(tgt.client) {
 		return nil, nil, refuse(krb.CodeBadMatch, "ticket is another client's")
 	}
 	if age(now, auth).Abs() > r.skew {
 		return nil, nil, refuse(krb.CodeSkew, "clock skew too great")
 	}
 	if tgt.addresses != nil && !holdsAddress(tgt.addresses, q.sender) {
-		return nil, nil, refuse(codeBadAddress, "ticket is for other addresses")
+		return nil, nil, refuse(krb.CodeBadAddress, "ticket is for other addresses")
 	}
 	if no := checkBody(q, tgt, auth); no != nil {
 		return nil, nil, no
@@ -259,14 +255,12 @@ func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*grant, *krb
 	return tgt, auth, nil
 }
 
-const sumMD5 int32 = 7 // RFC 3961 section 6.2.6
-
 // checkBody verifies the checksum that binds the body to the authenticator.
 func checkBody(q *request, tgt *grant, auth *krb.Authenticator) *refusal {
 	if auth.Checksum.Value == nil {
-		return refuse(codeInappChecksum, "authenticator has no checksum")
+		return refuse(krb.CodeInappChecksum, "authenticator has no checksum")
 	}
-	if auth.Checksum.Type == sumMD5 && tgt.session.Etype() == krb.RC4HMAC {
+	if auth.Checksum.Type == krb.ChecksumRSAMD5 && tgt.session.Etype() == krb.RC4HMAC {
 		// Heimdal's choice with such keys, which KDCs of MIT and Windows take: it
 		// needs no key, since the authenticator is sealed.
 		if sum := md5.Sum(q.body); !hmac.Equal(sum[:], auth.Checksum.Value) {
@@ -275,12 +269,36 @@ func checkBody(q *request, tgt *grant, auth *krb.Authenticator) *refusal {
 		return nil
 	}
 	if auth.Checksum.Type != tgt.session.ChecksumType() {
-		return refuse(codeSumType, "checksum is not of the session key's type")
+		return refuse(krb.CodeSumTypeNoSupport, "checksum is not of the session key's type")
 	}
 	if err := tgt.session.VerifyChecksum(krb.UsageTGSReqChecksum, auth.Checksum.Value, q.body); err != nil {
 		return refuse(krb.CodeModified, "request was changed")
 	}
 	return nil
+}
+
+// holdsAddress reports whether HostAddresses (RFC 4120 section 5.2.5) have the
+// address among them. A sender that is not known, and a list in which no address
+// of the Internet is, leave nothing to compare.
+func holdsAddress(der []byte, sender netip.Addr) bool {
+	if !sender.IsValid() {
+		return true
+	}
+	list, err := krb.ParseHostAddresses(der)
+	if err != nil {
+		return false
+	}
+	none := true
+	for _, a := range list {
+		if a.Type != krb.AddressIPv4 && a.Type != krb.AddressIPv6 {
+			continue
+		}
+		none = false
+		if ip, ok := a.IP(); ok && ip == sender.Unmap() {
+			return true
+		}
+	}
+	return none
 }
 
 func age(now time.Time, a *krb.Authenticator) time.Duration {
@@ -299,7 +317,7 @@ func (r *Realm) renewal(rep *reply, q *request, old *grant, now time.Time) *refu
 	if no := r.cross(&g, old, q); no != nil {
 		return no
 	}
-	if q.has(optRenew) {
+	if q.has(krb.OptionRenew) {
 		g.start = now.Truncate(time.Second)
 		if !old.renewTill.After(g.start) {
 			return refuse(krb.CodeTicketExpired, "renewable life is over")
@@ -322,7 +340,7 @@ func (r *Realm) renewal(rep *reply, q *request, old *grant, now time.Time) *refu
 			return refuse(client.refuse, "policy")
 		}
 	}
-	etype := server.choose(q.etypes)
+	etype := server.choose(q.Etypes)
 	if etype == 0 {
 		return refuse(krb.CodeEtypeNoSupport, "no encryption type in common")
 	}

@@ -6,15 +6,10 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
-
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
 const (
-	domainX500Compress = 1 // the one type of TransitedEncoding (RFC 4120 section 5.3)
-
 	// What a list of realms may hold. They bound a ticket, and what a null
 	// subfield can be made to stand for.
 	maxTransited      = 64
@@ -29,25 +24,19 @@ func parseTransited(der []byte, client, server string) ([]string, error) {
 	if der == nil {
 		return nil, nil
 	}
-	f := krb.OpenFields("transited", der)
-	kind, contents := f.Int32(0), f.Octets(1)
-	if err := f.Err(true); err != nil {
+	t, err := krb.ParseTransited(der)
+	if err != nil {
 		return nil, err
 	}
-	if kind != domainX500Compress {
+	if t.Type != krb.DomainX500Compress {
 		return nil, errTransitedType
 	}
-	return expandRealms(string(contents), client, server)
+	return expandRealms(string(t.Contents), client, server)
 }
 
 // marshalTransited returns TransitedEncoding.
-func marshalTransited(realms []string) ([]byte, error) {
-	b := cryptobyte.NewBuilder(nil)
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddInt(b, 0, domainX500Compress)
-		krb.AddOctets(b, 1, []byte(compressRealms(realms)))
-	})
-	return b.Bytes()
+func marshalTransited(realms []string) []byte {
+	return krb.TransitedEncoding{Type: krb.DomainX500Compress, Contents: []byte(compressRealms(realms))}.Marshal()
 }
 
 // expandRealms reads the form of RFC 4120 section 3.3.3.2: names separated by

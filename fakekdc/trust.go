@@ -186,7 +186,7 @@ func (r *Realm) toward(realm string) string {
 func (r *Realm) cross(g, tgt *grant, q *request) *refusal {
 	list, err := parseTransited(tgt.transited, tgt.client.Realm, tgt.server.Realm)
 	if errors.Is(err, errTransitedType) {
-		return refuse(codeTransitedType, err.Error())
+		return refuse(krb.CodeTransitedNoSupport, err.Error())
 	}
 	if err != nil {
 		return refuse(krb.CodeGeneric, "malformed list of transited realms")
@@ -194,15 +194,13 @@ func (r *Realm) cross(g, tgt *grant, q *request) *refusal {
 	if from := tgt.server.Realm; from != r.realm && from != tgt.client.Realm && !slices.Contains(list, from) {
 		list = append(list, from)
 	}
-	if q.options&optNoTransit == 0 {
+	if q.Options&krb.OptionNoTransitCheck == 0 {
 		if no := r.pathAllowed(list); no != nil {
 			return no
 		}
 		g.flags |= krb.FlagTransitedOK
 	}
-	if g.transited, err = marshalTransited(list); err != nil {
-		return refuse(krb.CodeGeneric, err.Error())
-	}
+	g.transited = marshalTransited(list)
 	return nil
 }
 

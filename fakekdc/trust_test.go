@@ -32,7 +32,7 @@ func threeRealms(t *testing.T, opts ...Option) (a, b, c *Realm) {
 func hopTo(t *testing.T, r *Realm, tgt *krb.Ticket, realm string) *krb.Ticket {
 	t.Helper()
 	b := body(r, "")
-	b.Server, b.Options = krb.TGS(realm, r.Name()), tgt.Flags&(optForwardable|optRenewable)
+	b.Server, b.Options = krb.TGS(realm, r.Name()), tgt.Flags&(krb.OptionForwardable|krb.OptionRenewable)
 	return ticketFor(t, r, tgt, b)
 }
 
@@ -59,7 +59,7 @@ func inside(t *testing.T, r *Realm, ticket *krb.Ticket) (g *grant, realms []stri
 func homeTicket(t *testing.T, r *Realm, user string) *krb.Ticket {
 	t.Helper()
 	b := body(r, user)
-	b.Options = optForwardable | optRenewable
+	b.Options = krb.OptionForwardable | krb.OptionRenewable
 	return login(t, r, user, "secret", AES256SHA1, b)
 }
 
@@ -184,7 +184,7 @@ func TestDenyTransit(t *testing.T) {
 	if got := codeOf(t, ask(0)); got != krb.CodePolicy {
 		t.Errorf("got %s", krb.ErrorName(got))
 	}
-	ask(optNoTransit)
+	ask(krb.OptionNoTransitCheck)
 	c.DenyTransit()
 	ticketFor(t, c, toC, forService(c, "HTTP/web.c.example"))
 }
@@ -199,7 +199,7 @@ func TestCrossRealmRefusals(t *testing.T) {
 		return codeOf(t, exchange(t, r, "tcp", req))
 	}
 	renew := body(b, "")
-	renew.Options, renew.Server = optRenew, toB.Server
+	renew.Options, renew.Server = krb.OptionRenew, toB.Server
 	away := krb.TGS("NOWHERE.EXAMPLE", "")
 	nowhere := body(a, "")
 	nowhere.Server = away
@@ -217,7 +217,7 @@ func TestCrossRealmRefusals(t *testing.T) {
 		"no way":                     {code(a, tgt, nowhere), krb.CodeServerUnknown},
 		"client of ours from abroad": {code(b, forged, forService(b, "HTTP/web.b.example")), krb.CodePolicy},
 		"malformed list of realms":   {code(b, odd, forService(b, "HTTP/web.b.example")), krb.CodeGeneric},
-		"list of another type":       {code(b, odd2, forService(b, "HTTP/web.b.example")), codeTransitedType},
+		"list of another type":       {code(b, odd2, forService(b, "HTTP/web.b.example")), krb.CodeTransitedNoSupport},
 	} {
 		if tc.got != tc.want {
 			t.Errorf("%s: got %s, want %s", name, krb.ErrorName(tc.got), krb.ErrorName(tc.want))
@@ -337,7 +337,7 @@ func TestTrustTogether(t *testing.T) {
 		wg.Go(func() { r.Trust(s) })
 		wg.Go(func() {
 			q := forService(a, "HTTP/web.c.example")
-			q.Options = optCanonical
+			q.Options = krb.OptionCanonicalize
 			ticketFor(t, a, tgt, q)
 		})
 	}

@@ -20,11 +20,11 @@ func (r *Realm) userToUser(q *request, rep *reply, server *principal, now time.T
 		return 0, refuse(krb.CodePolicy, "second ticket is no ticket-granting ticket of this realm")
 	}
 	if !second.client.Equal(server.name) {
-		return 0, refuse(codeServerNoMatch, "second ticket is another's")
+		return 0, refuse(krb.CodeServerNoMatch, "second ticket is another's")
 	}
 	rep.under = second.session
-	if etype = second.session.Etype(); !slices.Contains(q.etypes, etype) {
-		etype = server.choose(q.etypes)
+	if etype = second.session.Etype(); !slices.Contains(q.Etypes, etype) {
+		etype = server.choose(q.Etypes)
 	}
 	return etype, nil
 }

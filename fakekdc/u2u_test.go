@@ -17,7 +17,7 @@ import (
 func toUser(tb testing.TB, r *Realm, user string, second *krb.Ticket) tgsAsk {
 	tb.Helper()
 	b := forService(r, user)
-	b.Options = optUserToUser
+	b.Options = krb.OptionEncTktInSKey
 	return tgsAsk{tgt: minted(tb, r, "alice", krb.TGS(r.Name(), r.Name()).Name()), body: b, tickets: [][]byte{second.Raw}}
 }
 
@@ -55,9 +55,9 @@ func TestUserToUser(t *testing.T) {
 		ask  tgsAsk
 		want int32
 	}{
-		"without":             {tgsAsk{tgt: a.tgt, body: forService(r, "bob")}, codeMustUserToUser},
+		"without":             {tgsAsk{tgt: a.tgt, body: forService(r, "bob")}, krb.CodeMustUseUserToUser},
 		"no second ticket":    {toUser(t, r, "bob", bobs).with(func(a *tgsAsk) { a.tickets = nil }), krb.CodeBadOption},
-		"another's":           {toUser(t, r, "carol", bobs), codeServerNoMatch},
+		"another's":           {toUser(t, r, "carol", bobs), krb.CodeServerNoMatch},
 		"service ticket":      {toUser(t, r, "bob", minted(t, r, "bob", "HTTP/localhost")), krb.CodePolicy},
 		"of another realm":    {toUser(t, r, "bob", minted(t, other, "bob", krb.TGS(other.Name(), other.Name()).Name())), krb.CodePolicy},
 		"from another realm":  {toUser(t, r, "bob", hopTo(t, other, homeTicket(t, other, "bob"), r.Name())), krb.CodePolicy},
@@ -78,7 +78,7 @@ func TestUserToUser(t *testing.T) {
 	b := body(r, "alice")
 	b.Server = krb.NewPrincipal("", "bob")
 	req, _ := asReq(t, r, "alice", "secret", AES256SHA1, b)
-	if got := codeOf(t, exchange(t, r, "tcp", req)); got != codeMustUserToUser {
+	if got := codeOf(t, exchange(t, r, "tcp", req)); got != krb.CodeMustUseUserToUser {
 		t.Errorf("initial ticket: %s", krb.ErrorName(got))
 	}
 }

@@ -175,7 +175,7 @@ func TestMITRequests(t *testing.T) {
 			continue
 		}
 		var want int32
-		_, proven := q.find(paEncTimestamp)
+		_, proven := q.find(krb.PAEncTimestamp)
 		switch {
 		case q.kind == TGS:
 			want = krb.CodeBadIntegrity
@@ -189,13 +189,13 @@ func TestMITRequests(t *testing.T) {
 			}
 			continue
 		}
-		key, err := krb.StringToKey(q.etypes[0], "secret", "MIT.TESTalice", nil)
+		key, err := krb.StringToKey(q.Etypes[0], "secret", "MIT.TESTalice", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, part := openRep(t, krb.MsgASRep, reply, key, krb.UsageASRepEncPart)
-		if int64(part.Nonce) != q.nonce {
-			t.Errorf("%s: nonce %d, want %d", m.Origin, part.Nonce, q.nonce)
+		if int64(part.Nonce) != q.Nonce {
+			t.Errorf("%s: nonce %d, want %d", m.Origin, part.Nonce, q.Nonce)
 		}
 	}
 }

@@ -4,16 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
-
 	"github.com/kerbchain/kerbchain/internal/krb"
-)
-
-// Pre-authentication data types (RFC 4120 section 7.5.2).
-const (
-	paTGSReq       = 1
-	paEncTimestamp = 2
 )
 
 // An Exchange is a kind of exchange.
@@ -46,12 +37,12 @@ func (e Exchange) reply() uint8 {
 }
 
 // request returns a message that the KDC has not seen yet, and its nonce.
-func (s *Session) request(e Exchange, now time.Time) ([]byte, int32, error) {
+func (s *Session) request(e Exchange, now time.Time) ([]byte, int64, error) {
 	body := krb.KDCReqBody{
 		Options: krb.FlagForwardable,
 		Realm:   s.client.Realm,
 		Till:    now.Add(8 * time.Hour),
-		Nonce:   s.nonce.Add(1),
+		Nonce:   int64(s.nonce.Add(1)),
 		Etypes:  []int32{s.key.Etype()},
 	}
 	var (
@@ -73,31 +64,11 @@ func (s *Session) asReq(body *krb.KDCReqBody, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := cryptobyte.NewBuilder(nil)
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) { // PA-ENC-TS-ENC
-		krb.AddTime(b, 0, now)
-		krb.AddInt(b, 1, int64(now.Nanosecond()/1000))
-	})
-	plain, err := b.Bytes()
+	value, err := krb.MakeEncTimestamp(s.key, now, now.Nanosecond()/1000)
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := s.key.Seal(krb.UsagePAEncTimestamp, plain)
-	if err != nil {
-		return nil, err
-	}
-	b = cryptobyte.NewBuilder(nil)
-	krb.AddEncrypted(b, 0, krb.EncryptedData{Etype: s.key.Etype(), Cipher: sealed})
-	tagged, err := b.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	in := cryptobyte.String(tagged)
-	var value cryptobyte.String
-	if !in.ReadASN1(&value, krb.Ctx(0)) {
-		return nil, fmt.Errorf("%w: our own EncryptedData", krb.ErrMalformed)
-	}
-	return krb.MarshalKDCReq(krb.MsgASReq, []krb.PAData{{Type: paEncTimestamp, Value: value}}, der)
+	return krb.MarshalKDCReq(krb.MsgASReq, []krb.PAData{{Type: krb.PAEncTimestamp, Value: value}}, der)
 }
 
 func (s *Session) tgsReq(body *krb.KDCReqBody, now time.Time) ([]byte, error) {
@@ -115,7 +86,7 @@ func (s *Session) tgsReq(body *krb.KDCReqBody, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return krb.MarshalKDCReq(krb.MsgTGSReq, []krb.PAData{{Type: paTGSReq, Value: ap}}, der)
+	return krb.MarshalKDCReq(krb.MsgTGSReq, []krb.PAData{{Type: krb.PATGSReq, Value: ap}}, der)
 }
 
 // glance fails on all that does not look like a ticket.
@@ -130,7 +101,7 @@ func glance(e Exchange, reply []byte) error {
 }
 
 // verify opens a reply.
-func (s *Session) verify(e Exchange, reply []byte, nonce int32) error {
+func (s *Session) verify(e Exchange, reply []byte, nonce int64) error {
 	rep, err := krb.ParseKDCRep(reply, e.reply())
 	if err != nil {
 		return err

@@ -10,29 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
-
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/printable"
-)
-
-// Pre-authentication data types (RFC 4120 section 7.5.2, RFC 6806 section 11).
-const (
-	paTGSReq       int32 = 1
-	paEncTimestamp int32 = 2
-	paPWSalt       int32 = 3
-	paEtypeInfo    int32 = 11
-	paEtypeInfo2   int32 = 19
-	paReqEncPARep  int32 = 149
-)
-
-// KDC options that are no ticket flags are defined in krb; these are both (RFC
-// 4120 section 5.4.1).
-const (
-	optForwardable = krb.FlagForwardable
-	optProxiable   = krb.FlagProxiable
-	optRenewable   = krb.FlagRenewable
 )
 
 // ASRequest says which first ticket is wanted.
@@ -227,26 +206,27 @@ func (a *asCall) request() (*krb.KDCReqBody, []byte, error) {
 		Till: now.Add(life).UTC().Truncate(time.Second), Nonce: newNonce(), Etypes: a.etypes,
 	}
 	if r.Forwardable {
-		body.Options |= optForwardable
+		body.Options |= krb.OptionForwardable
 	}
 	if r.Proxiable {
-		body.Options |= optProxiable
+		body.Options |= krb.OptionProxiable
 	}
 	if r.RenewLife > 0 {
-		body.Options |= optRenewable
+		body.Options |= krb.OptionRenewable
 		body.Renew = now.Add(r.RenewLife).UTC().Truncate(time.Second)
 	}
 	var padata []krb.PAData
 	if r.Canonicalize {
-		body.Options |= krb.OptionCanonical
-		padata = append(padata, krb.PAData{Type: paReqEncPARep, Value: []byte{}})
+		body.Options |= krb.OptionCanonicalize
+		padata = append(padata, krb.PAData{Type: krb.PAReqEncPARep, Value: []byte{}})
 	}
 	if !a.key.Key.IsZero() {
-		ts, err := encTimestamp(a.key.Key, now)
+		ctime, cusec := krb.UniqueTime(now)
+		ts, err := krb.MakeEncTimestamp(a.key.Key, ctime, cusec)
 		if err != nil {
 			return nil, nil, err
 		}
-		padata = append(padata, krb.PAData{Type: paEncTimestamp, Value: ts})
+		padata = append(padata, krb.PAData{Type: krb.PAEncTimestamp, Value: ts})
 	}
 	raw, err := body.Marshal()
 	if err != nil {
@@ -258,34 +238,10 @@ func (a *asCall) request() (*krb.KDCReqBody, []byte, error) {
 
 // newNonce returns a positive number: KDCs disagree about the sign of more than
 // 31 bits.
-func newNonce() int32 {
+func newNonce() int64 {
 	var b [4]byte
 	rand.Read(b[:])
-	return int32(binary.BigEndian.Uint32(b[:])&(1<<31-1) | 1)
-}
-
-// encTimestamp returns PA-ENC-TIMESTAMP (RFC 4120 section 5.2.7.2).
-func encTimestamp(key krb.Key, now time.Time) ([]byte, error) {
-	ctime, cusec := krb.UniqueTime(now)
-	b := cryptobyte.NewBuilder(nil)
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddTime(b, 0, ctime)
-		krb.AddInt(b, 1, int64(cusec))
-	})
-	plain, err := b.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	sealed, err := key.Seal(krb.UsagePAEncTimestamp, plain)
-	if err != nil {
-		return nil, err
-	}
-	b = cryptobyte.NewBuilder(nil)
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddInt(b, 0, int64(key.Etype()))
-		krb.AddOctets(b, 2, sealed)
-	})
-	return b.Bytes()
+	return int64(binary.BigEndian.Uint32(b[:])&(1<<31-1) | 1)
 }
 
 // prepare chooses the key for pre-authentication from a KDC_ERR_PREAUTH_REQUIRED.
@@ -299,8 +255,8 @@ func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 	}
 	timestamp, others := false, false
 	for _, p := range padata {
-		timestamp = timestamp || p.Type == paEncTimestamp
-		others = others || p.Type != paEtypeInfo2 && p.Type != paEtypeInfo && p.Type != paPWSalt
+		timestamp = timestamp || p.Type == krb.PAEncTimestamp
+		others = others || p.Type != krb.PAEtypeInfo2 && p.Type != krb.PAEtypeInfo && p.Type != krb.PAPWSalt
 	}
 	if !timestamp && others {
 		return a.noTimestamp(r)
@@ -372,22 +328,15 @@ const (
 // where there is one. The older forms bear a salt as raw bytes; without any the
 // salt is the default for all types that were offered.
 func etypeInfos(padata []krb.PAData, offered []int32) (infos []krb.EtypeInfo, said int, err error) {
-	find := func(kind int32) ([]byte, bool) {
-		i := slices.IndexFunc(padata, func(p krb.PAData) bool { return p.Type == kind })
-		if i < 0 {
-			return nil, false
-		}
-		return padata[i].Value, true
-	}
-	if v, ok := find(paEtypeInfo2); ok {
+	if v, ok := krb.FindPAData(padata, krb.PAEtypeInfo2); ok {
 		infos, err = krb.ParseEtypeInfo2(v)
 		return infos, saidInfo2, err
 	}
-	if v, ok := find(paEtypeInfo); ok {
-		infos, err = parseEtypeInfo(v)
+	if v, ok := krb.FindPAData(padata, krb.PAEtypeInfo); ok {
+		infos, err = krb.ParseEtypeInfo(v)
 		return infos, saidInfo, err
 	}
-	salt, hasSalt := find(paPWSalt)
+	salt, hasSalt := krb.FindPAData(padata, krb.PAPWSalt)
 	if hasSalt {
 		said = saidPWSalt
 	}
@@ -395,38 +344,6 @@ func etypeInfos(padata []krb.PAData, offered []int32) (infos []krb.EtypeInfo, sa
 		infos = append(infos, krb.EtypeInfo{Etype: e, Salt: string(salt), HasSalt: hasSalt})
 	}
 	return infos, said, nil
-}
-
-// maxInfos bounds ETYPE-INFO as krb does ETYPE-INFO2.
-const maxInfos = 128
-
-// parseEtypeInfo reads ETYPE-INFO (RFC 4120 section 5.2.7.4).
-func parseEtypeInfo(b []byte) ([]krb.EtypeInfo, error) {
-	s := cryptobyte.String(b)
-	var seq cryptobyte.String
-	if !s.ReadASN1(&seq, asn1.SEQUENCE) || !s.Empty() {
-		return nil, fmt.Errorf("%w: ETYPE-INFO: no sequence", krb.ErrMalformed)
-	}
-	var out []krb.EtypeInfo
-	for !seq.Empty() {
-		var el cryptobyte.String
-		if !seq.ReadASN1Element(&el, asn1.SEQUENCE) || len(out) == maxInfos {
-			return nil, fmt.Errorf("%w: ETYPE-INFO", krb.ErrMalformed)
-		}
-		f := krb.OpenFields("ETYPE-INFO", el)
-		e := krb.EtypeInfo{Etype: f.Int32(0)}
-		if f.Has(1) {
-			e.Salt, e.HasSalt = string(f.Octets(1)), true
-		}
-		if err := f.Err(true); err != nil {
-			return nil, err
-		}
-		out = append(out, e)
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%w: ETYPE-INFO: empty", krb.ErrMalformed)
-	}
-	return out, nil
 }
 
 // accept verifies an AS-REP (RFC 4120 section 3.1.5).
@@ -467,7 +384,7 @@ func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg
 			return bad(err)
 		}
 	}
-	if body.Options&optRenewable != 0 && part.RenewTill.After(body.Renew) {
+	if body.Options&krb.OptionRenewable != 0 && part.RenewTill.After(body.Renew) {
 		return bad(fmt.Errorf("the ticket is renewable until %v, asked was until %v", part.RenewTill, body.Renew))
 	}
 	// The reply bears our nonce and is authentic, so the time in it is the KDC's
@@ -554,19 +471,18 @@ func checkEncPARep(part *krb.EncKDCRepPart, key krb.Key, msg []byte) error {
 	if part.Flags&krb.FlagEncPARep == 0 {
 		return nil
 	}
-	i := slices.IndexFunc(part.PAData, func(p krb.PAData) bool { return p.Type == paReqEncPARep })
-	if i < 0 {
+	value, found := krb.FindPAData(part.PAData, krb.PAReqEncPARep)
+	if !found {
 		return errors.New("the reply announces a checksum of the request, and has none")
 	}
-	f := krb.OpenFields("checksum of the request", part.PAData[i].Value)
-	kind, sum := f.Int32(0), f.Octets(1)
-	if err := f.Err(true); err != nil {
-		return err
+	sum, err := krb.ParseChecksum(value)
+	if err != nil {
+		return fmt.Errorf("checksum of the request: %w", err)
 	}
-	if kind != key.ChecksumType() {
-		return fmt.Errorf("checksum of the request of type %d, want %d", kind, key.ChecksumType())
+	if sum.Type != key.ChecksumType() {
+		return fmt.Errorf("checksum of the request of type %d, want %d", sum.Type, key.ChecksumType())
 	}
-	if err := key.VerifyChecksum(krb.UsageASReqChecksum, sum, msg); err != nil {
+	if err := key.VerifyChecksum(krb.UsageASReqChecksum, sum.Value, msg); err != nil {
 		return fmt.Errorf("the request was changed on its way: %w", err)
 	}
 	return nil

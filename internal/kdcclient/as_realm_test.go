@@ -220,7 +220,7 @@ func TestASDefaultSaltElsewhere(t *testing.T) {
 			k := realms[1]
 			k.salt, k.preauth, k.etypes = tc.salt, tc.preauth, []int32{18}
 			k.padata = func(*request) []byte {
-				b, err := krb.MarshalPADatas([]krb.PAData{{Type: paEncTimestamp, Value: []byte{}}})
+				b, err := krb.MarshalPADatas([]krb.PAData{{Type: krb.PAEncTimestamp, Value: []byte{}}})
 				if err != nil {
 					t.Error(err)
 				}

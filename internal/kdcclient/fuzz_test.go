@@ -133,7 +133,7 @@ func FuzzReply(f *testing.F) {
 		if d := c.Offset(realmA); d != 0 {
 			t.Fatalf("offset %v without a verified reply", d)
 		}
-		_, _, _ = etypeInfos([]krb.PAData{{Type: paEtypeInfo, Value: b}}, nil)
+		_, _, _ = etypeInfos([]krb.PAData{{Type: krb.PAEtypeInfo, Value: b}}, nil)
 	})
 }
 
@@ -153,7 +153,7 @@ func FuzzSealed(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(p, part.Nonce)
+		f.Add(p, int32(part.Nonce))
 	}
 	etypes := krb.Strongest(false)
 	c := New(Options{Now: func() time.Time { return epoch }, Timesync: true})
@@ -174,7 +174,7 @@ func FuzzSealed(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if part.Nonce != nonce || !part.Server.Equal(server) || !got.Client.Equal(alice) || !got.Server.Equal(server) || got.Key.IsZero() ||
+			if part.Nonce != int64(nonce) || !part.Server.Equal(server) || !got.Client.Equal(alice) || !got.Server.Equal(server) || got.Key.IsZero() ||
 				got.EndTime.After(till) || !got.EndTime.After(got.StartTime) {
 				t.Fatalf("accepted %v of %+v", got, part)
 			}
@@ -183,7 +183,7 @@ func FuzzSealed(f *testing.F) {
 
 		a := &asCall{c: c, r: ASRequest{Client: alice, Server: tgsA, Keys: keys, Etypes: etypes}, etypes: etypes}
 		a.call = call{exchange: "AS", realm: realmA, client: alice, server: tgsA}
-		body := &krb.KDCReqBody{Nonce: nonce, Till: till}
+		body := &krb.KDCReqBody{Nonce: int64(nonce), Till: till}
 		if got, fail := a.accept(t.Context(), &reply{rep: seal(asRep, krb.UsageASRepEncPart), at: epoch}, body, nil); fail == nil {
 			check(got, tgsA, till)
 		}

@@ -47,7 +47,7 @@ func TestGuard(t *testing.T) {
 		return func(k *scripted) {
 			k.before = func(r *request) ([][]byte, bool) {
 				for _, p := range r.fields.PAData {
-					if p.PADataType == paEncTimestamp {
+					if p.PADataType == krb.PAEncTimestamp {
 						return [][]byte{k.refuse(r, code, nil)}, true
 					}
 				}
@@ -120,7 +120,7 @@ func TestGuard(t *testing.T) {
 			for _, k := range kdcs {
 				for _, r := range k.seen() {
 					for _, p := range r.fields.PAData {
-						if p.PADataType == paEncTimestamp {
+						if p.PADataType == krb.PAEncTimestamp {
 							stamps++
 						}
 					}

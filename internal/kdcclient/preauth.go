@@ -11,19 +11,21 @@ import (
 // mechanisms are the kinds of pre-authentication by the numbers that KDCs offer them
 // under (RFC 4120 section 7.5.2, RFC 4556, 6113 and 6560, draft-ietf-kitten-krb-spake-preauth).
 var mechanisms = map[int32]string{
-	paEncTimestamp: "encrypted timestamp",
-	16:             "PKINIT",
-	136:            "FAST",
-	138:            "encrypted challenge within FAST",
-	141:            "OTP within FAST",
-	151:            "SPAKE",
+	krb.PAEncTimestamp:       "encrypted timestamp",
+	krb.PAPKASReq:            "PKINIT",
+	krb.PAFXFast:             "FAST",
+	krb.PAEncryptedChallenge: "encrypted challenge within FAST",
+	krb.PAOTPChallenge:       "OTP within FAST",
+	krb.PASPAKE:              "SPAKE",
 }
 
 // helpers are numbers in METHOD-DATA that stand for no kind of pre-authentication:
 // salts, types of keys, cookies, what the KDC understands, and answers.
 var helpers = []int32{
-	paPWSalt, paEtypeInfo, paEtypeInfo2, paReqEncPARep,
-	14, 15, 17, 128, 129, 130, 133, 134, 137, 147, 150, 165, 166, 167,
+	krb.PAPWSalt, krb.PAEtypeInfo, krb.PAEtypeInfo2, krb.PAReqEncPARep,
+	krb.PAPKASReqOld, krb.PAPKASRepOld, krb.PAPKASRep, krb.PAPACRequest, krb.PAForUser, krb.PAS4UX509User,
+	krb.PAFXCookie, krb.PAAuthenticationSet, krb.PAFXError, krb.PAPKINITKX, krb.PAASFreshness,
+	krb.PASupportedEtypes, krb.PAExtendedError, krb.PAPACOptions,
 }
 
 // offered names what the KDC offers in METHOD-DATA, for the middle of an error:

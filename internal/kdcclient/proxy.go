@@ -13,9 +13,6 @@ import (
 	"net/http"
 	"strings"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
-
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -31,28 +28,20 @@ var errProxyMessage = errors.New("the answer is no KDC-PROXY-MESSAGE")
 // around a message, before which its length goes in four bytes, as over TCP.
 func proxyMessage(msg []byte, realm string) ([]byte, error) {
 	framed := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(msg)), uint32(len(msg)))
-	b := cryptobyte.NewBuilder(make([]byte, 0, len(msg)+len(realm)+64))
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddOctets(b, 0, append(framed, msg...))
-		krb.AddString(b, 1, realm)
-	})
-	return b.Bytes()
+	return krb.ProxyMessage{Framed: append(framed, msg...), Domain: realm}.Marshal()
 }
 
 // parseProxyMessage returns the message in a KDC-PROXY-MESSAGE. What stands
 // beside it, target-domain and dclocator-hint, means nothing in an answer.
 func parseProxyMessage(b []byte) ([]byte, error) {
-	f := krb.OpenFields("KDC-PROXY-MESSAGE", b)
-	framed := f.Octets(0)
-	f.Optional(1)
-	f.Optional(2)
-	if err := f.Err(true); err != nil {
+	m, err := krb.ParseProxyMessage(b)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errProxyMessage, err)
 	}
-	if len(framed) < 4 {
+	if len(m.Framed) < 4 {
 		return nil, fmt.Errorf("%w: no length before the message", errProxyMessage)
 	}
-	n, msg := binary.BigEndian.Uint32(framed), framed[4:]
+	n, msg := binary.BigEndian.Uint32(m.Framed), m.Framed[4:]
 	if n == 0 || n > maxReply || int(n) != len(msg) {
 		return nil, fmt.Errorf("%w: a length of %d before a message of %d bytes", errProxyMessage, n, len(msg))
 	}

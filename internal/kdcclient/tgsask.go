@@ -95,14 +95,14 @@ func (t *tgsCall) request(w wanted, offset time.Duration) (*tgsRequest, error) {
 	q := &tgsRequest{wanted: w, now: t.c.o.Now().Add(offset), offset: offset}
 	q.body = &krb.KDCReqBody{
 		// A KDC refuses to make of a ticket what the ticket is not.
-		Options: w.options | t.tgt.Flags&optForwardable | krb.OptionRenewableOK,
+		Options: w.options | t.tgt.Flags&krb.OptionForwardable | krb.OptionRenewableOK,
 		Realm:   t.realm, Server: w.server, Till: t.tgt.EndTime, Nonce: newNonce(), Etypes: t.o.Etypes,
 	}
 	if w.canonicalize {
-		q.body.Options |= krb.OptionCanonical
+		q.body.Options |= krb.OptionCanonicalize
 	}
 	if w.renew {
-		q.body.Options = w.options | t.tgt.Flags&(optForwardable|optProxiable|optRenewable) | krb.OptionRenew
+		q.body.Options = w.options | t.tgt.Flags&(krb.OptionForwardable|krb.OptionProxiable|krb.OptionRenewable) | krb.OptionRenew
 		if t.tgt.RenewTill.After(q.body.Till) {
 			q.body.Till = t.tgt.RenewTill
 		}
@@ -128,7 +128,7 @@ func (t *tgsCall) request(w wanted, offset time.Duration) (*tgsRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.msg, err = krb.MarshalKDCReq(krb.MsgTGSReq, []krb.PAData{{Type: paTGSReq, Value: apReq}}, raw)
+	q.msg, err = krb.MarshalKDCReq(krb.MsgTGSReq, []krb.PAData{{Type: krb.PATGSReq, Value: apReq}}, raw)
 	return q, err
 }
 

@@ -205,7 +205,7 @@ func TestWalk(t *testing.T) {
 				t.Errorf("asked for: %s", diff)
 			}
 			// Options of the service's ticket do not reach those on the way.
-			if _, err := c.TGS(t.Context(), tgt, there, TGSOptions{Options: optProxiable}); err != nil {
+			if _, err := c.TGS(t.Context(), tgt, there, TGSOptions{Options: krb.OptionProxiable}); err != nil {
 				t.Fatal(err)
 			}
 			for realm, k := range realms {

@@ -160,36 +160,6 @@ func TestSaltOfTheReply(t *testing.T) {
 	}
 }
 
-// Whatever a KDC says in ETYPE-INFO, the older form, that cannot be read is an error.
-func TestEtypeInfoThatCannotBeRead(t *testing.T) {
-	good := told(t, "ETYPE-INFO", 18, "salt")[0].PADataValue
-	many := func(n int) []byte {
-		var v types.ETypeInfo
-		for range n {
-			v = append(v, types.ETypeInfoEntry{EType: 18, Salt: []byte("s")})
-		}
-		b, err := asn1.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	if got, err := parseEtypeInfo([]byte{0x30, 7, 0x30, 5, 0xa0, 3, 2, 1, 18}); err != nil || len(got) != 1 || got[0].HasSalt {
-		t.Errorf("without a salt: %v, %v", got, err)
-	}
-	if got, err := parseEtypeInfo(many(maxInfos)); err != nil || len(got) != maxInfos {
-		t.Errorf("%d: %d, %v", maxInfos, len(got), err)
-	}
-	for name, b := range map[string][]byte{
-		"nothing": nil, "an element more": append(slices.Clone(good), 5, 0), "empty": {0x30, 0}, "no entry": {0x30, 2, 5, 0}, "too many": many(maxInfos + 1),
-		"an entry of nothing": {0x30, 2, 0x30, 0}, "a field more": {0x30, 11, 0x30, 9, 0xa0, 3, 2, 1, 18, 0xa2, 2, 5, 0}, "no sequence": good[2:], "cut": good[:len(good)-1],
-	} {
-		if got, err := parseEtypeInfo(b); !errors.Is(err, krb.ErrMalformed) || got != nil {
-			t.Errorf("%s: %v, %v", name, got, err)
-		}
-	}
-}
-
 // An error says once what was wanted, of whom, why it failed and what to try.
 func TestErrorText(t *testing.T) {
 	refusal := &krb.KRBError{Code: krb.CodePolicy}

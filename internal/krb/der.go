@@ -94,13 +94,6 @@ func AddEncrypted(b *cryptobyte.Builder, n uint8, ed EncryptedData) {
 	})
 }
 
-// EncryptedData is RFC 4120 section 5.2.9.
-type EncryptedData struct {
-	Etype  int32
-	Kvno   uint32 // 0 when absent
-	Cipher []byte
-}
-
 // ErrMalformed is wrapped by every decoding error of this package.
 var ErrMalformed = errors.New("malformed Kerberos message")
 
@@ -155,6 +148,14 @@ func (f *Fields) fail(why string) {
 	}
 }
 
+// within makes the failure of what a field holds that of the whole.
+func (f *Fields) within(err error) {
+	if err != nil && f.err == nil {
+		f.err = fmt.Errorf("%s: %w", f.what, err)
+		f.rest = nil
+	}
+}
+
 // Err returns the first failure. With end set, what is left of the sequence is
 // a failure too.
 func (f *Fields) Err(end bool) error {
@@ -162,6 +163,25 @@ func (f *Fields) Err(end bool) error {
 		f.fail("unknown or misplaced field")
 	}
 	return f.err
+}
+
+// header reads pvno and msg-type, the first two fields of a message of the given type.
+func (f *Fields) header(first uint8, kind uint8) {
+	version, msg := f.Int32(first), f.Int32(first+1)
+	if f.err == nil && (version != pvno || msg != int32(kind)) {
+		f.fail(fmt.Sprintf("version %d type %d, want %d and %d", version, msg, pvno, kind))
+	}
+}
+
+// padatas reads [n] SEQUENCE OF PA-DATA.
+func (f *Fields) padatas(n uint8) []PAData {
+	s := f.Raw(n)
+	if f.err != nil {
+		return nil
+	}
+	list, err := ParsePADatas(s)
+	f.within(err)
+	return list
 }
 
 // Has reports whether field n comes next.
@@ -198,11 +218,16 @@ func (f *Fields) Int(n uint8) int64 {
 // Int32 reads [n] INTEGER within 32 bits, signed or unsigned: peers disagree
 // about the sign of nonces and sequence numbers.
 func (f *Fields) Int32(n uint8) int32 {
+	return int32(uint32(f.nonce(n)))
+}
+
+// nonce reads [n] INTEGER within 32 bits, as it came: peers disagree about its sign.
+func (f *Fields) nonce(n uint8) int64 {
 	v := f.Int(n)
 	if f.err == nil && (v < -1<<31 || v >= 1<<32) {
 		f.fail(fmt.Sprintf("field %d exceeds 32 bits", n))
 	}
-	return int32(uint32(v))
+	return v
 }
 
 // Octets reads [n] OCTET STRING. The result shares memory with the input.
@@ -304,7 +329,7 @@ func (f *Fields) Name(n uint8) Principal {
 	list := in.Raw(1)
 	var seq cryptobyte.String
 	if err := in.Err(true); err != nil {
-		f.fail(err.Error())
+		f.err, f.rest = err, nil // which names the whole
 		return Principal{}
 	}
 	if !list.ReadASN1(&seq, asn1.SEQUENCE) || !list.Empty() {
@@ -330,37 +355,10 @@ func (f *Fields) Key(n uint8) Key {
 	}
 	etype, value := in.Int32(0), in.Octets(1)
 	if err := in.Err(true); err != nil {
-		f.fail(err.Error())
+		f.err, f.rest = err, nil // which names the whole
 		return Key{}
 	}
 	k, err := NewKey(etype, value)
-	if err != nil && f.err == nil {
-		f.err = fmt.Errorf("%s: %w", f.what, err)
-		f.rest = nil
-	}
+	f.within(err)
 	return k
-}
-
-// Encrypted reads [n] EncryptedData.
-func (f *Fields) Encrypted(n uint8) EncryptedData {
-	s := f.Raw(n)
-	if f.err != nil {
-		return EncryptedData{}
-	}
-	ed, err := ParseEncrypted(s)
-	if err != nil {
-		f.fail(err.Error())
-	}
-	return ed
-}
-
-// ParseEncrypted reads a bare EncryptedData. Cipher shares memory with b.
-func ParseEncrypted(b []byte) (EncryptedData, error) {
-	in := OpenFields("encrypted data", b)
-	ed := EncryptedData{Etype: in.Int32(0)}
-	if in.Has(1) {
-		ed.Kvno = uint32(in.Int32(1))
-	}
-	ed.Cipher = in.Octets(2)
-	return ed, in.Err(true)
 }

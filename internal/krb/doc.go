@@ -1,6 +1,8 @@
-// Package krb is the door to Kerberos primitives: principals, prepared keys,
-// tickets, and the few ASN.1 messages that the client side and the acceptor
-// share (RFC 4120, RFC 3961, RFC 3962, RFC 8009, RFC 4757).
+// Package krb is the codec of Kerberos: principals, prepared keys, and every message
+// that a client, a KDC, an acceptor or a password service of this module reads or
+// writes (RFC 4120, 3961, 3962, 8009, 4757, 3244, 6806, MS-KILE, MS-SFU, MS-KKDCP).
+// One file is about one message, both ways, and numbers.go has all numbers. What a
+// message means, and whether to believe it, is for those who use it.
 //
 // Everything here takes bytes from strangers: lengths are checked before use,
 // encryption types must match their keys, iteration counts are capped, and a

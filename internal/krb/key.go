@@ -23,35 +23,6 @@ import (
 	"sync/atomic"
 )
 
-// Encryption types (RFC 3962, RFC 8009, RFC 4757).
-const (
-	AES128SHA1   int32 = 17
-	AES256SHA1   int32 = 18
-	AES128SHA256 int32 = 19
-	AES256SHA384 int32 = 20
-	RC4HMAC      int32 = 23
-)
-
-// Key usage numbers (RFC 4120 section 7.5.1, RFC 4121 section 2).
-const (
-	UsagePAEncTimestamp   uint32 = 1
-	UsageTicket           uint32 = 2
-	UsageASRepEncPart     uint32 = 3
-	UsageTGSReqChecksum   uint32 = 6
-	UsageTGSReqAuth       uint32 = 7
-	UsageTGSRepSessionKey uint32 = 8
-	UsageTGSRepSubkey     uint32 = 9
-	UsageAPReqChecksum    uint32 = 10
-	UsageAPReqAuth        uint32 = 11
-	UsageAPRepEncPart     uint32 = 12
-	UsageKRBCred          uint32 = 14
-	UsageAcceptorSeal     uint32 = 22
-	UsageAcceptorSign     uint32 = 23
-	UsageInitiatorSeal    uint32 = 24
-	UsageInitiatorSign    uint32 = 25
-	UsageASReqChecksum    uint32 = 56
-)
-
 type etypeInfo struct {
 	name       string
 	keyLen     int

@@ -270,7 +270,7 @@ func sampleBodies() map[string]*KDCReqBody {
 			Server: krbtgt, Till: someDay.Add(10 * time.Hour), Renew: someDay.Add(24 * time.Hour),
 			Nonce: 1<<31 - 1, Etypes: Strongest(true),
 		},
-		"tgs":         {Options: FlagForwardable | OptionCanonical, Realm: "EXAMPLE.TEST", Server: webHost, Till: someDay, Nonce: 1, Etypes: []int32{18}},
+		"tgs":         {Options: FlagForwardable | OptionCanonicalize, Realm: "EXAMPLE.TEST", Server: webHost, Till: someDay, Nonce: 1, Etypes: []int32{18}},
 		"negotiating": {Realm: "R", Client: alice, Server: krbtgt, Till: someDay, Nonce: 12345, Etypes: []int32{20, -135, 17}},
 	}
 }
@@ -303,7 +303,7 @@ func TestKDCReqAgainstGokrb5(t *testing.T) {
 			got := KDCReqBody{
 				Options: ourFlags(t, fields.ReqBody.KDCOptions), Realm: fields.ReqBody.Realm,
 				Server: Principal{fields.ReqBody.SName.NameType, fields.ReqBody.SName.NameString, body.Server.Realm},
-				Till:   fields.ReqBody.Till, Renew: fields.ReqBody.RTime, Nonce: int32(fields.ReqBody.Nonce), Etypes: fields.ReqBody.EType,
+				Till:   fields.ReqBody.Till, Renew: fields.ReqBody.RTime, Nonce: int64(fields.ReqBody.Nonce), Etypes: fields.ReqBody.EType,
 			}
 			if fields.ReqBody.CName.NameString != nil {
 				got.Client = Principal{fields.ReqBody.CName.NameType, fields.ReqBody.CName.NameString, body.Client.Realm}
@@ -402,6 +402,7 @@ func TestEncKDCRepPartAgainstGokrb5(t *testing.T) {
 				want.PAData = []PAData{{149, pattern(12)}, {136, []byte{}}}
 				want.StartTime = someDay.Add(time.Second)
 				want.RenewTill = someDay.Add(100 * time.Hour)
+				want.Addresses = must(asn1.Marshal(types.HostAddresses{{AddrType: AddressIPv4, Address: []byte{127, 0, 0, 1}}}))
 			}
 			part := theirKDCRepPart(padata, testKey(etype), more)
 			raw := must(part.Marshal()) // always tag 25

@@ -7,15 +7,6 @@ import (
 	"strings"
 )
 
-// Name types (RFC 4120 section 6.2, RFC 6806 section 5).
-const (
-	NTUnknown    int32 = 0
-	NTPrincipal  int32 = 1
-	NTSrvInst    int32 = 2
-	NTSrvHst     int32 = 3
-	NTEnterprise int32 = 10
-)
-
 // A Principal is a name in a realm.
 type Principal struct {
 	Type       int32

@@ -93,6 +93,13 @@ func (w *Writer) App(n uint8, fill func()) {
 // Field writes [n] around what fill writes.
 func (w *Writer) Field(n uint8, fill func()) { w.Element(Ctx(n), fill) }
 
+// RawField writes [n] around an encoded element, nothing where there is none.
+func (w *Writer) RawField(n uint8, der []byte) {
+	if der != nil {
+		w.Field(n, func() { w.Raw(der) })
+	}
+}
+
 // text writes the one or other string type.
 func (w *Writer) text(tag asn1.Tag, s string) {
 	copy(w.Grow(len(s)), s)
@@ -187,41 +194,33 @@ func (w *Writer) Key(n uint8, k Key) {
 	})
 }
 
-// Checksum writes [n] Checksum.
-func (w *Writer) Checksum(n uint8, c Checksum) {
-	w.Field(n, func() {
-		w.Sequence(func() {
-			w.Octets(1, c.Value)
-			w.Int(0, int64(c.Type))
-		})
-	})
-}
-
 // Sealed writes [n] EncryptedData of what fill writes, which is encrypted where it
 // is (RFC 4120 section 5.2.9). A zero kvno is left out. If that fails, nothing of
 // the plaintext is left.
 func (w *Writer) Sealed(n uint8, k Key, kvno, usage uint32, fill func()) {
+	w.Field(n, func() { w.sealed(k, kvno, usage, fill) })
+}
+
+func (w *Writer) sealed(k Key, kvno, usage uint32, fill func()) {
 	head, tail := k.room()
-	w.Field(n, func() {
-		w.Sequence(func() {
-			w.Field(2, func() {
-				end := w.Len()
-				w.Grow(tail)
-				fill()
-				w.Grow(head)
-				sealed := w.Bytes()[:w.Len()-end]
-				if w.err == nil {
-					w.err = k.seal(usage, sealed)
-				}
-				if w.err != nil {
-					clear(sealed)
-				}
-				w.head(asn1.OCTET_STRING, len(sealed))
-			})
-			if kvno != 0 {
-				w.Int(1, int64(kvno))
+	w.Sequence(func() {
+		w.Field(2, func() {
+			end := w.Len()
+			w.Grow(tail)
+			fill()
+			w.Grow(head)
+			sealed := w.Bytes()[:w.Len()-end]
+			if w.err == nil {
+				w.err = k.seal(usage, sealed)
 			}
-			w.Int(0, int64(k.Etype()))
+			if w.err != nil {
+				clear(sealed)
+			}
+			w.head(asn1.OCTET_STRING, len(sealed))
 		})
+		if kvno != 0 {
+			w.Int(1, int64(kvno))
+		}
+		w.Int(0, int64(k.Etype()))
 	})
 }

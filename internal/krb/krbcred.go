@@ -15,18 +15,18 @@ import (
 // subkey (RFC 4121 section 4.1.1).
 func MakeKRBCred(session Key, t *Ticket, now time.Time) ([]byte, error) {
 	w := NewWriter(len(t.Raw) + 512)
-	w.App(22, func() {
+	w.App(MsgKRBCred, func() {
 		w.Sealed(3, session, 0, UsageKRBCred, func() { t.writeCred(&w, now) })
 		w.Field(2, func() { w.Sequence(func() { w.Raw(t.Raw) }) })
-		w.Int(1, 22)
-		w.Int(0, 5)
+		w.Int(1, int64(MsgKRBCred))
+		w.Int(0, pvno)
 	})
 	return w.Result()
 }
 
 // writeCred writes EncKrbCredPart.
 func (t *Ticket) writeCred(w *Writer, now time.Time) {
-	w.App(29, func() {
+	w.App(tagEncKrbCredPart, func() {
 		w.Int(3, int64(now.Nanosecond()/1000))
 		w.Time(2, now)
 		w.Field(0, func() { w.Sequence(func() { t.writeCredInfo(w) }) })
@@ -39,14 +39,11 @@ func (t *Ticket) writeCred(w *Writer, now time.Time) {
 // authenticator around it is sealed. Keys that are zero are passed over. What the
 // ticket is said to be is believed; whether it is so, its KDC tells.
 func OpenKRBCred(b []byte, keys ...Key) (*Ticket, error) {
-	f := OpenApp("KRB-CRED", 22, b)
-	version, kind := f.Int32(0), f.Int32(1)
+	f := OpenApp("KRB-CRED", MsgKRBCred, b)
+	f.header(0, MsgKRBCred)
 	tickets, sealed := f.Raw(2), f.Encrypted(3)
 	if err := f.Err(true); err != nil {
 		return nil, err
-	}
-	if version != 5 || kind != 22 {
-		return nil, fmt.Errorf("%w: KRB-CRED of version %d and type %d", ErrMalformed, version, kind)
 	}
 	raw, err := onlyOne("tickets", tickets)
 	if err != nil {
@@ -72,7 +69,7 @@ func OpenKRBCred(b []byte, keys ...Key) (*Ticket, error) {
 		return nil, fmt.Errorf("KRB-CRED: %w", err)
 	}
 	defer clear(plain)
-	part := OpenApp("EncKrbCredPart", 29, plain)
+	part := OpenApp("EncKrbCredPart", tagEncKrbCredPart, plain)
 	infos := part.Raw(0)
 	if err := part.Err(false); err != nil {
 		return nil, err

@@ -1,0 +1,63 @@
+package krb
+
+import "time"
+
+// EncAPRepPart is what an acceptor seals into its AP-REP (RFC 4120 section
+// 5.5.2).
+type EncAPRepPart struct {
+	CTime  time.Time
+	Cusec  int
+	Subkey Key // zero when absent
+	Seq    uint32
+	HasSeq bool
+}
+
+// MakeAPRep seals p under the session key and returns [APPLICATION 15] AP-REP.
+func MakeAPRep(session Key, p *EncAPRepPart) ([]byte, error) {
+	var w Writer
+	w.App(MsgAPRep, func() {
+		w.Sealed(2, session, 0, UsageAPRepEncPart, func() { p.write(&w) })
+		w.Int(1, int64(MsgAPRep))
+		w.Int(0, pvno)
+	})
+	return w.Result()
+}
+
+func (p *EncAPRepPart) write(w *Writer) {
+	w.App(tagEncAPRepPart, func() {
+		if p.HasSeq {
+			w.Int(3, int64(p.Seq))
+		}
+		if !p.Subkey.IsZero() {
+			w.Key(2, p.Subkey)
+		}
+		w.Int(1, int64(p.Cusec))
+		w.Time(0, p.CTime)
+	})
+}
+
+// OpenAPRep decodes [APPLICATION 15] AP-REP and opens it with the ticket's
+// session key, never a subkey, key usage 12. Errors wrap [ErrMalformed],
+// [ErrEtype], [ErrTooShort] or [ErrIntegrity].
+func OpenAPRep(session Key, b []byte) (*EncAPRepPart, error) {
+	f := OpenApp("AP-REP", MsgAPRep, b)
+	f.header(0, MsgAPRep)
+	ed := f.Encrypted(2)
+	if err := f.Err(true); err != nil {
+		return nil, err
+	}
+	plain, err := session.OpenData(UsageAPRepEncPart, ed)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain) // the subkey is copied
+	f = OpenApp("AP-REP part", tagEncAPRepPart, plain)
+	p := &EncAPRepPart{CTime: f.Time(0), Cusec: int(f.Int32(1))}
+	if f.Has(2) {
+		p.Subkey = f.Key(2)
+	}
+	if f.Has(3) {
+		p.Seq, p.HasSeq = uint32(f.Int32(3)), true
+	}
+	return p, f.Err(true)
+}

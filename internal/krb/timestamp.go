@@ -1,0 +1,31 @@
+package krb
+
+import "time"
+
+// MakeEncTimestamp returns PA-ENC-TIMESTAMP: EncryptedData of PA-ENC-TS-ENC under a
+// client's key (RFC 4120 section 5.2.7.2).
+func MakeEncTimestamp(key Key, ctime time.Time, cusec int) ([]byte, error) {
+	var w Writer
+	w.sealed(key, 0, UsagePAEncTimestamp, func() {
+		w.Sequence(func() {
+			w.Int(1, int64(cusec))
+			w.Time(0, ctime)
+		})
+	})
+	return w.Result()
+}
+
+// OpenEncTimestamp returns the time in a PA-ENC-TIMESTAMP. Errors wrap
+// [ErrMalformed] where the key fits.
+func OpenEncTimestamp(key Key, ed EncryptedData) (time.Time, error) {
+	plain, err := key.OpenData(UsagePAEncTimestamp, ed)
+	if err != nil {
+		return time.Time{}, err
+	}
+	f := OpenFields("timestamp", plain)
+	at := f.Time(0)
+	if f.Has(1) {
+		at = at.Add(time.Duration(f.Int32(1)) * time.Microsecond)
+	}
+	return at, f.Err(true)
+}
