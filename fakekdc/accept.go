@@ -5,20 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
-
 	"github.com/kerbchain/kerbchain/internal/cbt"
 	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/internal/krb"
-)
-
-const (
-	gssChecksum = 0x8003 // RFC 4121 section 4.1.1
-
-	adIfRelevant = 1          // RFC 4120 section 5.2.6.1
-	adAPOptions  = 143        // MS-KILE section 3.2.5.8
-	apOptionsCBT = 0x00004000 // KERB_AP_OPTIONS_CBT
 )
 
 // An acceptance is the acceptor's side of one security context.
@@ -43,46 +32,30 @@ type demand struct {
 // names are the ticket's; what the authenticator says of them must agree.
 func (r *Realm) accept(b []byte, d demand) (*acceptance, *refusal) {
 	now := r.now()
-	req, err := krb.ParseAPReq(b)
-	if err != nil {
-		return nil, refuse(krb.CodeGeneric, "malformed AP-REQ")
+	req, no := openAPReq(b, func(server krb.Principal) (*principal, *refusal) {
+		if server.Realm != r.realm || server.IsTGS() || !d.service.IsZero() && !server.SameName(d.service) {
+			return nil, refuse(krb.CodeNotUs, "ticket is for "+nameOf(server))
+		}
+		p := r.lookup(server)
+		if p == nil {
+			return nil, refuse(krb.CodeNotUs, "no such service: "+nameOf(server))
+		}
+		return p, nil
+	})
+	if no != nil {
+		return nil, no
 	}
-	server := req.Ticket.Server
-	if server.Realm != r.realm || server.IsTGS() || !d.service.IsZero() && !server.SameName(d.service) {
-		return nil, refuse(krb.CodeNotUs, "ticket is for "+nameOf(server))
+	if no := req.authenticate(krb.UsageAPReqAuth, now, r.skew); no != nil {
+		return nil, no
 	}
-	p := r.lookup(server)
-	if p == nil {
-		return nil, refuse(krb.CodeNotUs, "no such service: "+nameOf(server))
-	}
-	key, code := p.find(req.Ticket.EncPart.Etype, req.Ticket.EncPart.Kvno)
-	if code != 0 {
-		return nil, refuse(code, "no key for the ticket")
-	}
-	t, err := openTicket(req.Ticket, key)
-	if err != nil {
-		return nil, refuse(krb.CodeBadIntegrity, "ticket does not decrypt")
-	}
-	plain, err := t.session.OpenData(krb.UsageAPReqAuth, req.Authenticator)
-	if err != nil {
-		return nil, refuse(krb.CodeBadIntegrity, "authenticator does not decrypt")
-	}
-	a := &acceptance{session: t.session}
-	if a.auth, err = krb.ParseAuthenticator(plain); err != nil {
-		return nil, refuse(krb.CodeGeneric, "malformed authenticator")
-	}
-	if !a.auth.Client.Equal(t.client) {
-		return nil, refuse(krb.CodeBadMatch, "authenticator and ticket name different clients")
-	}
-	if age(now, a.auth).Abs() > r.skew {
-		return nil, refuse(krb.CodeSkew, "clock skew too great")
-	}
+	t := req.ticket
+	a := &acceptance{session: t.session, auth: req.auth}
 	if code := t.usable(now, r.skew); code != 0 {
 		return nil, refuse(code, "ticket")
 	}
 	if t.flags&krb.FlagTransitedOK == 0 {
 		// No KDC vouches for the path (RFC 4120 section 3.2.3).
-		list, err := parseTransited(t.transited, t.client.Realm, server.Realm)
+		list, err := parseTransited(t.transited, t.client.Realm, t.server.Realm)
 		if err != nil {
 			return nil, refuse(krb.CodeGeneric, "ticket's list of realms cannot be read")
 		}
@@ -91,8 +64,8 @@ func (r *Realm) accept(b []byte, d demand) (*acceptance, *refusal) {
 		}
 	}
 	a.caller = Caller{
-		Name: t.client.String(), Service: server.String(), Etype: t.session.Etype(),
-		Mutual: req.Options&krb.APMutualRequired != 0,
+		Name: t.client.String(), Service: t.server.String(), Etype: t.session.Etype(),
+		Mutual: req.options&krb.APMutualRequired != 0,
 	}
 	if no := a.readChecksum(); no != nil {
 		return nil, no
@@ -102,7 +75,7 @@ func (r *Realm) accept(b []byte, d demand) (*acceptance, *refusal) {
 		return nil, no
 	}
 	// Last, so that only tokens that would be accepted are remembered.
-	if !r.apSeen.add(a.auth, server, nil, now, r.skew) {
+	if !r.apSeen.add(a.auth, t.server, nil, now, r.skew) {
 		return nil, refuse(krb.CodeRepeat, "authenticator was used before")
 	}
 	return a, a.prepare(d)
@@ -141,21 +114,21 @@ func (a *acceptance) readChecksum() *refusal {
 	if c.Value == nil {
 		return nil
 	}
-	if c.Type != gssChecksum {
+	if c.Type != krb.ChecksumGSSAPI {
 		if c.Type != a.session.ChecksumType() || a.session.VerifyChecksum(krb.UsageAPReqChecksum, c.Value) != nil {
-			return refuse(codeInappChecksum, "checksum is neither of GSS-API nor of the session key")
+			return refuse(krb.CodeInappChecksum, "checksum is neither of GSS-API nor of the session key")
 		}
 		return nil
 	}
 	v := c.Value
 	if len(v) < 24 || binary.LittleEndian.Uint32(v) != 16 {
-		return refuse(codeInappChecksum, "malformed GSS-API checksum")
+		return refuse(krb.CodeInappChecksum, "malformed GSS-API checksum")
 	}
 	copy(a.bindings[:], v[4:20])
 	a.caller.Flags = binary.LittleEndian.Uint32(v[20:])
 	if a.caller.Flags&GSSDeleg != 0 {
 		if len(v) < 28 || binary.LittleEndian.Uint16(v[24:]) != 1 || len(v)-28 < int(binary.LittleEndian.Uint16(v[26:])) {
-			return refuse(codeInappChecksum, "malformed delegation in the GSS-API checksum")
+			return refuse(krb.CodeInappChecksum, "malformed delegation in the GSS-API checksum")
 		}
 		return a.readDelegated(v[28:][:binary.LittleEndian.Uint16(v[26:])])
 	}
@@ -177,38 +150,27 @@ func (a *acceptance) readDelegated(cred []byte) *refusal {
 	return nil
 }
 
-// claimsBindings looks for KERB_AP_OPTIONS_CBT in authorization data.
-func claimsBindings(der []byte) (found bool) {
-	eachAuthData(der, func(kind int32, data []byte) {
-		if kind == adIfRelevant {
-			eachAuthData(data, func(kind int32, data []byte) {
-				if kind == adAPOptions && len(data) == 4 && binary.LittleEndian.Uint32(data)&apOptionsCBT != 0 {
-					found = true
-				}
-			})
-		}
-	})
-	return found
-}
-
-// eachAuthData passes over what it cannot read.
-func eachAuthData(der []byte, f func(kind int32, data []byte)) {
-	s := cryptobyte.String(der)
-	var list cryptobyte.String
-	if !s.ReadASN1(&list, asn1.SEQUENCE) {
-		return
+// claimsBindings looks for KERB_AP_OPTIONS_CBT in authorization data ([MS-KILE]
+// section 3.2.5.8).
+func claimsBindings(der []byte) bool {
+	list, err := authElements(der)
+	if err != nil {
+		return false
 	}
-	for !list.Empty() {
-		var el cryptobyte.String
-		if !list.ReadASN1Element(&el, asn1.SEQUENCE) {
-			return
+	for _, e := range list {
+		if e.Type != krb.ADIfRelevant {
+			continue
 		}
-		in := krb.OpenFields("authorization data", el)
-		kind, data := in.Int32(0), in.Octets(1)
-		if in.Err(true) == nil {
-			f(kind, data)
+		inner, err := krb.ParseAuthData(e.Data)
+		if err != nil {
+			continue // which nobody has to understand
+		}
+		options, found := krb.FindAuthData(inner, krb.ADAPOptions)
+		if found && len(options) == 4 && binary.LittleEndian.Uint32(options)&krb.APOptionsCBT != 0 {
+			return true
 		}
 	}
+	return false
 }
 
 // checkBindings compares the client's bindings with the connection's, by the

@@ -132,9 +132,6 @@ func postdated(q *request, now time.Time, parties ...*principal) (start time.Tim
 	return start, krb.FlagPostdated | krb.FlagInvalid, nil
 }
 
-// codeInappChecksum is that of acceptors.
-const codeInappChecksum = krb.CodeInappChecksum
-
 func firstCode(parties ...*principal) int32 {
 	for _, p := range parties {
 		if p.refuse != 0 {

@@ -161,20 +161,20 @@ func (r *Realm) changePassword(at netip.Addr, packet []byte, now time.Time, e *E
 		e.Code = krb.CodeGeneric
 		return nil
 	}
-	t, auth, no := r.openKpasswd(q, now)
+	req, no := r.openKpasswd(q.AP, now)
 	if no != nil {
 		e.Code = no.code
 		return r.kpasswdError(no, ruling{krb.KpasswdAuthError, no.text}, now)
 	}
-	e.Client = nameOf(t.client)
+	e.Client = nameOf(req.ticket.client)
 	e.Server = e.Client
-	v := r.setPassword(q, t, auth, e)
+	v := r.setPassword(q, req, e)
 	if v.code == krb.KpasswdSuccess {
 		e.Granted = e.Server
 	} else {
 		e.Result = v.text
 	}
-	reply, err := kpasswdReply(t.session, auth, v, at)
+	reply, err := kpasswdReply(req, v, at)
 	if err != nil {
 		return nil
 	}
@@ -182,54 +182,33 @@ func (r *Realm) changePassword(at netip.Addr, packet []byte, now time.Time, e *E
 }
 
 // openKpasswd opens the AP-REQ of a request.
-func (r *Realm) openKpasswd(q krb.KpasswdMessage, now time.Time) (*grant, *krb.Authenticator, *refusal) {
-	req, err := krb.ParseAPReq(q.AP)
-	if err != nil {
-		return nil, nil, refuse(krb.CodeGeneric, "malformed AP-REQ")
+func (r *Realm) openKpasswd(b []byte, now time.Time) (*apReq, *refusal) {
+	req, no := openAPReq(b, func(server krb.Principal) (*principal, *refusal) {
+		p := r.lookup(server)
+		if p == nil || server.Realm != r.realm || !server.SameName(changepw) {
+			return nil, refuse(krb.CodeNotUs, "ticket is for "+nameOf(server))
+		}
+		return p, nil
+	})
+	if no != nil {
+		return nil, no
 	}
-	server := req.Ticket.Server
-	p := r.lookup(server)
-	if p == nil || server.Realm != r.realm || !server.SameName(changepw) {
-		return nil, nil, refuse(krb.CodeNotUs, "ticket is for "+nameOf(server))
+	if no := req.authenticate(krb.UsageAPReqAuth, now, r.skew); no != nil {
+		return nil, no
 	}
-	key, code := p.find(req.Ticket.EncPart.Etype, req.Ticket.EncPart.Kvno)
-	if code != 0 {
-		return nil, nil, refuse(code, "no key for the ticket")
+	if code := req.ticket.usable(now, r.skew); code != 0 {
+		return nil, refuse(code, "ticket")
 	}
-	t, err := openTicket(req.Ticket, key)
-	if err != nil {
-		return nil, nil, refuse(krb.CodeBadIntegrity, "ticket does not decrypt")
+	if !r.apSeen.add(req.auth, req.ticket.server, nil, now, r.skew) {
+		return nil, refuse(krb.CodeRepeat, "authenticator was used before")
 	}
-	plain, err := t.session.OpenData(krb.UsageAPReqAuth, req.Authenticator)
-	if err != nil {
-		return nil, nil, refuse(krb.CodeBadIntegrity, "authenticator does not decrypt")
-	}
-	auth, err := krb.ParseAuthenticator(plain)
-	if err != nil {
-		return nil, nil, refuse(krb.CodeGeneric, "malformed authenticator")
-	}
-	if !auth.Client.Equal(t.client) {
-		return nil, nil, refuse(krb.CodeBadMatch, "authenticator and ticket name different clients")
-	}
-	if age(now, auth).Abs() > r.skew {
-		return nil, nil, refuse(krb.CodeSkew, "clock skew too great")
-	}
-	if code := t.usable(now, r.skew); code != 0 {
-		return nil, nil, refuse(code, "ticket")
-	}
-	if !r.apSeen.add(auth, server, nil, now, r.skew) {
-		return nil, nil, refuse(krb.CodeRepeat, "authenticator was used before")
-	}
-	return t, auth, nil
+	return req, nil
 }
 
 // setPassword does what is asked, if it may be done.
-func (r *Realm) setPassword(q krb.KpasswdMessage, t *grant, auth *krb.Authenticator, e *Exchange) ruling {
-	key := t.session
-	if !auth.Subkey.IsZero() {
-		key = auth.Subkey
-	}
-	plain, err := krb.OpenKRBPriv(key, q.Rest)
+func (r *Realm) setPassword(q krb.KpasswdMessage, req *apReq, e *Exchange) ruling {
+	t := req.ticket
+	plain, err := krb.OpenKRBPriv(req.key(), q.Rest)
 	if err != nil {
 		return ruling{krb.KpasswdAuthError, "the message does not decrypt"}
 	}
@@ -295,19 +274,15 @@ func (p *principal) renewPassword(password string) error {
 }
 
 // kpasswdReply is the answer to one who has proved who he is.
-func kpasswdReply(session krb.Key, auth *krb.Authenticator, v ruling, from netip.Addr) ([]byte, error) {
+func kpasswdReply(req *apReq, v ruling, from netip.Addr) ([]byte, error) {
 	var random [4]byte
 	rand.Read(random[:])
 	seq := binary.BigEndian.Uint32(random[:]) & 0x3fffffff
-	apRep, err := krb.MakeAPRep(session, &krb.EncAPRepPart{CTime: auth.CTime, Cusec: auth.Cusec, Seq: seq, HasSeq: true})
+	apRep, err := krb.MakeAPRep(req.ticket.session, &krb.EncAPRepPart{CTime: req.auth.CTime, Cusec: req.auth.Cusec, Seq: seq, HasSeq: true})
 	if err != nil {
 		return nil, err
 	}
-	key := session
-	if !auth.Subkey.IsZero() {
-		key = auth.Subkey
-	}
-	priv, err := krb.MakeKRBPriv(key, krb.KRBPriv{Data: v.bytes(), Seq: seq, Sender: krb.HostAddressOf(from)})
+	priv, err := krb.MakeKRBPriv(req.key(), krb.KRBPriv{Data: v.bytes(), Seq: seq, Sender: krb.HostAddressOf(from)})
 	if err != nil {
 		return nil, err
 	}

@@ -240,6 +240,7 @@ func TestKpasswdRefusals(t *testing.T) {
 		"not initial":     {change{ticket: byTGS, version: 1, data: []byte("long enough")}, krb.KpasswdInitialFlagNeeded},
 		"malformed":       {change{ticket: tk, version: krb.KpasswdSet, data: []byte("long enough")}, krb.KpasswdMalformed},
 		"another's":       {change{ticket: tk, version: krb.KpasswdSet, data: changeData("long enough", name(r.Name(), "root"))}, krb.KpasswdAccessDenied},
+		"of no name":      {change{ticket: tk, version: krb.KpasswdSet, data: changeData("long enough", new(krb.Principal))}, krb.KpasswdAccessDenied},
 		"own by name":     {change{ticket: tk, version: krb.KpasswdSet, data: changeData("secret", name(r.Name(), "alice"))}, krb.KpasswdSuccess},
 		"by one who may":  {change{ticket: root, version: krb.KpasswdSet, data: changeData("secret", name(r.Name(), "alice"))}, krb.KpasswdSuccess},
 		"nobody's":        {change{ticket: root, version: krb.KpasswdSet, data: changeData("secret", name(r.Name(), "nobody"))}, krb.KpasswdHardError},

@@ -12,19 +12,20 @@ import (
 // tgs is the ticket-granting service (RFC 4120 section 3.3). It fills in the
 // client's name for the record.
 func (r *Realm) tgs(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
-	tgt, auth, no := r.openTGSReq(q, now, e)
+	req, no := r.openTGSReq(q, now, e)
 	if no != nil {
 		return nil, no
 	}
+	tgt, auth := req.ticket, req.auth
 	if no := r.fitting(q, tgt); no != nil {
 		return nil, no
 	}
 	if no := r.openPAC(tgt, false); no != nil {
 		return nil, no
 	}
-	rep := &reply{kind: TGS, nonce: q.Nonce, key: tgt.session, usage: krb.UsageTGSRepSessionKey}
+	rep := &reply{kind: TGS, nonce: q.Nonce, key: req.key(), usage: krb.UsageTGSRepSessionKey}
 	if !auth.Subkey.IsZero() {
-		rep.key, rep.usage = auth.Subkey, krb.UsageTGSRepSubkey
+		rep.usage = krb.UsageTGSRepSubkey
 	}
 	if q.has(krb.OptionRenew | krb.OptionValidate) {
 		return rep, r.renewal(rep, q, tgt, now)
@@ -197,27 +198,21 @@ func (r *Realm) addAuthData(q *request, g, tgt *grant, auth *krb.Authenticator) 
 }
 
 // openTGSReq opens the AP-REQ of a TGS-REQ and checks all that proves who asks.
-func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*grant, *krb.Authenticator, *refusal) {
+func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*apReq, *refusal) {
 	value, found := q.find(krb.PATGSReq)
 	if !found {
-		return nil, nil, refuse(krb.CodePADataNoSupport, "no ticket-granting ticket")
+		return nil, refuse(krb.CodePADataNoSupport, "no ticket-granting ticket")
 	}
-	req, err := krb.ParseAPReq(value)
-	if err != nil {
-		return nil, nil, refuse(krb.CodeGeneric, "malformed AP-REQ")
+	req, no := openAPReq(value, func(server krb.Principal) (*principal, *refusal) {
+		if p := r.lookup(server); p != nil {
+			return p, nil
+		}
+		return nil, refuse(krb.CodeNotUs, "ticket is not for this realm")
+	})
+	if no != nil {
+		return nil, no
 	}
-	server := r.lookup(req.Ticket.Server)
-	if server == nil {
-		return nil, nil, refuse(krb.CodeNotUs, "ticket is not for this realm")
-	}
-	key, code := server.find(req.Ticket.EncPart.Etype, req.Ticket.EncPart.Kvno)
-	if code != 0 {
-		return nil, nil, refuse(code, "no key for the ticket")
-	}
-	tgt, err := openTicket(req.Ticket, key)
-	if err != nil {
-		return nil, nil, refuse(krb.CodeBadIntegrity, "ticket does not decrypt")
-	}
+	tgt := req.ticket
 	e.Client = nameOf(tgt.client)
 	if tgt.server.Realm != r.realm {
 		e.Via = tgt.server.Realm
@@ -227,32 +222,24 @@ func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*grant, *krb
 		times.flags &^= krb.FlagInvalid
 	}
 	if code := times.usable(now, 0); code != 0 {
-		return nil, nil, refuse(code, "ticket-granting ticket")
+		return nil, refuse(code, "ticket-granting ticket")
 	}
-	plain, err := tgt.session.OpenData(krb.UsageTGSReqAuth, req.Authenticator)
-	if err != nil {
-		return nil, nil, refuse(krb.CodeBadIntegrity, "authenticator does not decrypt")
+	if no := req.authenticate(krb.UsageTGSReqAuth, now, r.skew); no != nil {
+		return nil, no
 	}
-	auth, err := krb.ParseAuthenticator(plain)
-	if err != nil {
-		return nil, nil, refuse(krb.CodeGeneric, "malformed authenticator")
-	}
-	if !auth.Client.Equal(tgt.client) || !q.Client.IsZero() && !q.Client.SameName(tgt.client) {
-		return nil, nil, refuse(krb.CodeBadMatch, "ticket is another client's")
-	}
-	if age(now, auth).Abs() > r.skew {
-		return nil, nil, refuse(krb.CodeSkew, "clock skew too great")
+	if !q.Client.IsZero() && !q.Client.SameName(tgt.client) {
+		return nil, refuse(krb.CodeBadMatch, "ticket is another client's")
 	}
 	if tgt.addresses != nil && !holdsAddress(tgt.addresses, q.sender) {
-		return nil, nil, refuse(krb.CodeBadAddress, "ticket is for other addresses")
+		return nil, refuse(krb.CodeBadAddress, "ticket is for other addresses")
 	}
-	if no := checkBody(q, tgt, auth); no != nil {
-		return nil, nil, no
+	if no := checkBody(q, tgt, req.auth); no != nil {
+		return nil, no
 	}
-	if !r.tgsSeen.add(auth, tgt.server, q.raw, now, r.skew) {
-		return nil, nil, refuse(krb.CodeRepeat, "authenticator was used before")
+	if !r.tgsSeen.add(req.auth, tgt.server, q.raw, now, r.skew) {
+		return nil, refuse(krb.CodeRepeat, "authenticator was used before")
 	}
-	return tgt, auth, nil
+	return req, nil
 }
 
 // checkBody verifies the checksum that binds the body to the authenticator.
@@ -299,10 +286,6 @@ func holdsAddress(der []byte, sender netip.Addr) bool {
 		}
 	}
 	return none
-}
-
-func age(now time.Time, a *krb.Authenticator) time.Duration {
-	return now.Sub(a.CTime.Add(time.Duration(a.Cusec) * time.Microsecond))
 }
 
 // renewal gives the ticket a new session key and another life as long as the

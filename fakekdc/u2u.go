@@ -42,13 +42,9 @@ func (r *Realm) openSecond(q *request, now time.Time) (*grant, *refusal) {
 	if p == nil {
 		return nil, refuse(krb.CodeServerUnknown, "second ticket is for no one known")
 	}
-	key, code := p.find(t.EncPart.Etype, t.EncPart.Kvno)
-	if code != 0 {
-		return nil, refuse(code, "no key for the second ticket")
-	}
-	g, err := openTicket(t, key)
-	if err != nil {
-		return nil, refuse(krb.CodeBadIntegrity, "second ticket does not decrypt")
+	g, no := p.openTicket(t, "second ticket")
+	if no != nil {
+		return nil, no
 	}
 	if code := g.usable(now, 0); code != 0 {
 		return nil, refuse(code, "second ticket")
