@@ -16,7 +16,7 @@
 //
 // Realms can trust each other ([Realm.Trust]), refer clients and users to one
 // another ([Realm.Refer], [Realm.ReferUsers]), have several KDCs that fail one by
-// one ([Realm.AddKDC]) and be reached over https ([Realm.KDCProxy]). Services may
+// one ([Realm.AddKDC]) and be reached over https (fakeweb.KDCProxy). Services may
 // act for users ([AllowedToDelegateTo], [AllowedToDelegateFrom], [TrustedToAuth]),
 // users be services to each other ([UserToUserOnly]) and change their passwords
 // ([WithKpasswd]), and tickets say who is in which groups ([WithPAC]).

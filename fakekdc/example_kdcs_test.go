@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"net/http"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
-	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 )
 
@@ -54,22 +52,6 @@ func ExampleKDC_FailNext() {
 	// ok
 	// true 29
 	// false 25
-}
-
-func ExampleRealm_KDCProxy() {
-	realm := newRealm()
-	defer realm.Close()
-	proxy := fakeweb.Serve(realm, realm.KDCProxy(), fakeweb.ServerOptions{TLS: true})
-	// Clients find it by realm.ConfigWithKDCProxy(proxy.URL()+"/KdcProxy", "").
-	tr := proxy.Transport()
-	defer tr.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: tr}).Get(proxy.URL() + "/KdcProxy")
-	if err != nil {
-		log.Fatal(err)
-	}
-	resp.Body.Close()
-	fmt.Println(resp.Status)
-	// Output: 405 Method Not Allowed
 }
 
 func ExampleRealm_ConfigWithKDCProxy() {

@@ -40,7 +40,7 @@ func (k Kind) String() string {
 // An Exchange is one request to the KDC and what came of it.
 type Exchange struct {
 	Kind    Kind
-	Network string // "udp", "tcp", or "kkdcp" through Realm.KDCProxy
+	Network string // "udp", "tcp", or "kkdcp" through a KDC proxy
 	Realm   string // whose KDC was asked
 	KDC     string // its address, host:port; "" through a proxy
 	Client  string // name@REALM, as far as it is known

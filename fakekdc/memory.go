@@ -67,6 +67,13 @@ func (r *Realm) InMemory() bool {
 // network is "udp" or "tcp", the address that of a KDC of the realm, or of one
 // that [Realm.Trust] connects with it, as [Realm.Config] has them; nothing else
 // can be reached. Connections end with the KDC.
+//
+// The network "kkdcp" is for KDC proxies ([MS-KKDCP]), such as fakeweb.KDCProxy. The
+// address is a realm's name, empty for this one, and messages are framed as over TCP.
+// Exchanges are recorded without a KDC's address, and what is said to a [KDC] does not
+// count.
+//
+// [MS-KKDCP]: https://learn.microsoft.com/openspecs/windows_protocols/ms-kkdcp
 func (r *Realm) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := r.dial(ctx, network, address)
 	if err != nil {
@@ -78,6 +85,9 @@ func (r *Realm) Dial(ctx context.Context, network, address string) (net.Conn, er
 func (r *Realm) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if network == "kkdcp" {
+		return r.dialProxied(address)
 	}
 	want, err := netip.ParseAddrPort(address)
 	if err != nil {

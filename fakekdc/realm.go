@@ -43,6 +43,7 @@ type Realm struct {
 	lifeMu  sync.Mutex // guards what Close ends
 	kdcs    []*KDC     // one at least
 	changes *KDC       // where passwords are changed; nil for nowhere
+	proxied *KDC       // behind KDC proxies; nil until one asks
 	endings []func()   // in the order in which they were given
 
 	faults  faultQueue

@@ -78,7 +78,7 @@ func TestKDCsInURIRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := fakeweb.Serve(realm, realm.KDCProxy(), fakeweb.ServerOptions{TLS: true})
+	proxy := fakeweb.Serve(realm, fakeweb.KDCProxy(realm), fakeweb.ServerOptions{TLS: true})
 	name := "_kerberos." + realm.Name() + "."
 	for what, tc := range map[string]struct {
 		target   string
@@ -124,8 +124,8 @@ func TestKDCsInURIRecords(t *testing.T) {
 
 func TestKDCProxy(t *testing.T) {
 	realm := start(t)
-	proxy := fakeweb.Serve(realm, realm.KDCProxy(), fakeweb.ServerOptions{TLS: true})
-	other := fakeweb.Serve(realm, realm.KDCProxy(), fakeweb.ServerOptions{TLS: true})
+	proxy := fakeweb.Serve(realm, fakeweb.KDCProxy(realm), fakeweb.ServerOptions{TLS: true})
+	other := fakeweb.Serve(realm, fakeweb.KDCProxy(realm), fakeweb.ServerOptions{TLS: true})
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: proxy.Certificate().Raw})
 	file := write(t, "ca.pem", ca)
 	junk := write(t, "junk.pem", []byte("no certificate"))

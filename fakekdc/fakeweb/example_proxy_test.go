@@ -1,12 +1,15 @@
 package fakeweb_test
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"log"
 	"net/http"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/kerberos"
 )
 
 // behindProxy runs a proxy, and a server with a certificate behind it.
@@ -100,4 +103,23 @@ func ExampleProxy_Transport() {
 	resp.Body.Close()
 	fmt.Println(resp.Status, server.Connections())
 	// Output: 404 Not Found 1
+}
+
+// Clients find it by what realm.ConfigWithKDCProxy says.
+func ExampleKDCProxy() {
+	realm := newRealm()
+	defer realm.Close()
+	proxy := fakeweb.Serve(realm, fakeweb.KDCProxy(realm), fakeweb.ServerOptions{TLS: true})
+	tickets, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
+		Principal: "alice", Krb5ConfText: realm.ConfigWithKDCProxy(proxy.URL()+"/KdcProxy", ""),
+		ProxyTLS: &tls.Config{RootCAs: proxy.CertPool()},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err = tickets.ServiceTicket(context.Background(), "HTTP/localhost"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(realm.Exchanges()[2])
+	// Output: TGS/kkdcp alice@A.EXAMPLE for HTTP/localhost@A.EXAMPLE: aes256-cts-hmac-sha1-96
 }

@@ -16,7 +16,7 @@ func TestFakeKDCBringsNoClient(t *testing.T) {
 		module + "/client", module + "/kerberos", module + "/middleware", module + "/internal/kdcclient",
 	}
 	for dir, walls := range map[string][]string{
-		"fakekdc":           append(slices.Clip(none), "golang.org/x/net", module+"/fakekdc/fakeweb"),
+		"fakekdc":           append(slices.Clip(none), "golang.org/x/net", "net/http", module+"/fakekdc/fakeweb"),
 		"fakekdc/fakeweb":   none,
 		"fakekdc/fakewinrm": none,
 	} {
