@@ -3,6 +3,7 @@ package fakekdc
 import (
 	"time"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/pac"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -16,12 +17,12 @@ type grant struct {
 	authTime  time.Time
 	start     time.Time
 	end       time.Time
-	renewTill time.Time   // zero unless renewable
-	transited []byte      // DER of TransitedEncoding; nil for none
-	addresses []byte      // DER of HostAddresses
-	authData  []byte      // DER of AuthorizationData
-	pac       []pacBuffer // what the ticket's PAC says; nil for none
-	opened    krb.Key     // that sealed the ticket, of one that came to us
+	renewTill time.Time    // zero unless renewable
+	transited []byte       // DER of TransitedEncoding; nil for none
+	addresses []byte       // DER of HostAddresses
+	authData  []byte       // DER of AuthorizationData
+	pac       []pac.Buffer // what the ticket's PAC says; nil for none
+	opened    krb.Key      // that sealed the ticket, of one that came to us
 }
 
 // part returns what is sealed into the ticket.

@@ -3,12 +3,11 @@ package fakekdc
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf16"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/pac"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -25,102 +24,17 @@ import (
 // order they were added, and all users are in group 513.
 func WithPAC() Option { return func(s *settings) { s.pac = true } }
 
-// Kinds of buffers ([MS-PAC] section 2.4).
-const (
-	pacLogonInfo  uint32 = 1
-	pacServerSum  uint32 = 6
-	pacKDCSum     uint32 = 7
-	pacClientInfo uint32 = 10
-	pacDelegation uint32 = 11
-	pacTicketSum  uint32 = 16
-	pacFullSum    uint32 = 19
-)
-
 const (
 	firstRID    = 1000
 	domainUsers = 513
 	maxGroups   = 1000
-	maxPACParts = 64
-	never       = 1<<63 - 1 // a time
 )
 
-// A pacBuffer is one part of a PAC.
-type pacBuffer struct {
-	kind uint32
-	data []byte
-}
-
-func (b pacBuffer) signature() bool {
-	return b.kind == pacServerSum || b.kind == pacKDCSum || b.kind == pacTicketSum || b.kind == pacFullSum
-}
-
-// parsePAC reads PACTYPE ([MS-PAC] section 2.3). The data share memory with b.
-func parsePAC(b []byte) ([]pacBuffer, error) {
-	bad := fmt.Errorf("%w: PAC", krb.ErrMalformed)
-	if len(b) < 8 {
-		return nil, bad
-	}
-	count, version := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])
-	if version != 0 || count > maxPACParts || len(b) < 8+16*int(count) {
-		return nil, bad
-	}
-	out := make([]pacBuffer, count)
-	for i := range out {
-		h := b[8+16*i:]
-		kind, size, at := binary.LittleEndian.Uint32(h), binary.LittleEndian.Uint32(h[4:]), binary.LittleEndian.Uint64(h[8:])
-		if at < uint64(8+16*count) || at > uint64(len(b)) || uint64(size) > uint64(len(b))-at {
-			return nil, bad
-		}
-		if _, twice := findBuffer(out[:i], kind); twice {
-			return nil, bad
-		}
-		out[i] = pacBuffer{kind, b[at:][:size:size]}
-	}
-	return out, nil
-}
-
-func findBuffer(list []pacBuffer, kind uint32) ([]byte, bool) {
-	for _, b := range list {
-		if b.kind == kind {
-			return b.data, true
-		}
-	}
-	return nil, false
-}
-
-// layPAC returns PACTYPE, and the data of its buffers in it.
-func layPAC(list []pacBuffer) (whole []byte, placed []pacBuffer) {
-	n := 8 + 16*len(list)
-	for _, b := range list {
-		n += (len(b.data) + 7) &^ 7
-	}
-	whole = make([]byte, n)
-	binary.LittleEndian.PutUint32(whole, uint32(len(list)))
-	at := 8 + 16*len(list)
-	for i, b := range list {
-		h := whole[8+16*i:]
-		binary.LittleEndian.PutUint32(h, b.kind)
-		binary.LittleEndian.PutUint32(h[4:], uint32(len(b.data)))
-		binary.LittleEndian.PutUint64(h[8:], uint64(at))
-		copy(whole[at:], b.data)
-		placed = append(placed, pacBuffer{b.kind, whole[at:][:len(b.data)]})
-		at += (len(b.data) + 7) &^ 7
-	}
-	return whole, placed
-}
-
-// emptySum is PAC_SIGNATURE_DATA ([MS-PAC] section 2.8) without the signature.
-func emptySum(kind uint32, key krb.Key) pacBuffer {
-	b := make([]byte, 4+key.MACSize())
-	binary.LittleEndian.PutUint32(b, uint32(key.ChecksumType()))
-	return pacBuffer{kind, b}
-}
-
 // newPAC says who a user is. The name is that of tickets.
-func (r *Realm) newPAC(client *principal, name krb.Principal, authTime time.Time) []pacBuffer {
-	return []pacBuffer{
-		{pacLogonInfo, r.logonInfo(client, authTime)},
-		{pacClientInfo, clientInfo(name, authTime)},
+func (r *Realm) newPAC(client *principal, name krb.Principal, authTime time.Time) []pac.Buffer {
+	return []pac.Buffer{
+		{Kind: pac.KindLogonInfo, Data: r.logonInfo(client, authTime)},
+		{Kind: pac.KindClientInfo, Data: pac.ClientInfo(name.Name(), authTime)},
 	}
 }
 
@@ -135,80 +49,22 @@ func (q *request) wantsPAC() bool {
 	return err != nil || include
 }
 
-// fileTime is FILETIME ([MS-DTYP] section 2.3.3).
-func fileTime(t time.Time) uint64 { return uint64(t.Unix()+11644473600) * 1e7 }
-
-// clientInfo returns PAC_CLIENT_INFO ([MS-PAC] section 2.7).
-func clientInfo(name krb.Principal, authTime time.Time) []byte {
-	u := utf16.Encode([]rune(name.Name()))
-	b := binary.LittleEndian.AppendUint64(make([]byte, 0, 10+2*len(u)), fileTime(authTime))
-	b = binary.LittleEndian.AppendUint16(b, uint16(2*len(u)))
-	for _, c := range u {
-		b = binary.LittleEndian.AppendUint16(b, c)
-	}
-	return b
-}
-
-// logonInfo returns KERB_VALIDATION_INFO ([MS-PAC] section 2.5).
+// logonInfo says who the user is ([MS-PAC] section 2.5).
 func (r *Realm) logonInfo(p *principal, authTime time.Time) []byte {
-	const (
-		normal, notDelegated, noPreauth = 0x10, 0x4000, 0x10000 // USER_* ([MS-SAMR] section 2.2.1.12)
-		enabled                         = 7                     // SE_GROUP_* of all groups
-	)
-	account := uint32(normal)
+	account := pac.AccountNormal
 	if !p.forwardable {
-		account |= notDelegated
+		account |= pac.AccountNotDelegated
 	}
 	if p.noPreauth {
-		account |= noPreauth
+		account |= pac.AccountNoPreauth
 	}
-	groups := append([]uint32{domainUsers}, p.groups...)
-	n := newNDR()
-	at := func(t uint64) { n.u32(uint32(t), uint32(t>>32)) }
-	at(fileTime(authTime)) // logon
-	at(never)              // logoff
-	at(never)              // kick off
-	at(fileTime(r.start))  // password last set
-	at(fileTime(r.start))  // password can change
-	at(never)              // password must change
-	n.text(p.name.Name())
-	for range 5 { // full name, script, profile, home directory and drive
-		n.text("")
-	}
-	n.u16(0) // logons
-	n.u16(0) // bad passwords
-	n.u32(p.rid, domainUsers, uint32(len(groups)))
-	n.pointer(true)
-	n.later(func() {
-		n.u32(uint32(len(groups)))
-		for _, g := range groups {
-			n.u32(g, enabled)
-		}
-	})
-	n.u32(0)                     // flags
-	n.bytes(make([]byte, 16)...) // session key
-	n.text("KDC")
-	n.text(shortName(r.realm))
-	n.pointer(true)
-	n.later(func() { r.sid(n) })
-	n.u32(0, 0, account, 0)
-	at(0)
-	at(0)
-	n.u32(0, 0)
-	n.u32(0) // further identifiers
-	n.pointer(false)
-	n.pointer(false) // groups of the resource
-	n.u32(0)
-	n.pointer(false)
-	return n.finish()
-}
-
-// sid writes the domain's SID, S-1-5-21 and three numbers.
-func (r *Realm) sid(n *ndr) {
 	h := sha256.Sum256([]byte(r.realm))
-	n.u32(4)
-	n.bytes(1, 4, 0, 0, 0, 0, 0, 5)
-	n.u32(21, binary.LittleEndian.Uint32(h[0:]), binary.LittleEndian.Uint32(h[4:]), binary.LittleEndian.Uint32(h[8:]))
+	info := pac.LogonInfo{
+		Time: authTime, PasswordSet: r.start, Name: p.name.Name(), RID: p.rid, Group: domainUsers,
+		Groups: append([]uint32{domainUsers}, p.groups...), Account: account, Server: "KDC", Domain: shortName(r.realm),
+		SID: [3]uint32{binary.LittleEndian.Uint32(h[0:]), binary.LittleEndian.Uint32(h[4:]), binary.LittleEndian.Uint32(h[8:])},
+	}
+	return info.Marshal()
 }
 
 // shortName is the name of a domain as NetBIOS has it.
@@ -228,17 +84,17 @@ func (r *Realm) signPAC(g *grant, server krb.Key) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := append(slices.Clip(g.pac), emptySum(pacServerSum, server), emptySum(pacKDCSum, kdc))
+	list := append(slices.Clip(g.pac), pac.EmptySum(pac.KindServerSum, server), pac.EmptySum(pac.KindKDCSum, kdc))
 	if hasTicketSum(g.server) {
 		sum, err := r.ticketSum(g, rest, kdc)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, sum, emptySum(pacFullSum, kdc))
+		list = append(list, sum, pac.EmptySum(pac.KindFullSum, kdc))
 	}
-	whole, placed := layPAC(list)
+	whole, placed := pac.Marshal(list)
 	sign := func(kind uint32, key krb.Key, data []byte) []byte {
-		buffer, found := findBuffer(placed, kind)
+		buffer, found := pac.Find(placed, kind)
 		if !found || err != nil {
 			return nil
 		}
@@ -248,8 +104,8 @@ func (r *Realm) signPAC(g *grant, server krb.Key) ([]byte, error) {
 		}
 		return buffer[4:][:copy(buffer[4:], sum)]
 	}
-	sign(pacFullSum, kdc, whole)
-	sign(pacKDCSum, kdc, sign(pacServerSum, server, whole))
+	sign(pac.KindFullSum, kdc, whole)
+	sign(pac.KindKDCSum, kdc, sign(pac.KindServerSum, server, whole))
 	if err != nil {
 		return nil, err
 	}
@@ -261,14 +117,14 @@ func (r *Realm) signPAC(g *grant, server krb.Key) ([]byte, error) {
 func hasTicketSum(server krb.Principal) bool { return !server.IsTGS() && !server.SameName(changepw) }
 
 // ticketSum signs the ticket with an empty PAC.
-func (r *Realm) ticketSum(g *grant, rest []krb.AuthData, kdc krb.Key) (pacBuffer, error) {
+func (r *Realm) ticketSum(g *grant, rest []krb.AuthData, kdc krb.Key) (pac.Buffer, error) {
 	der, err := g.withEmptyPAC(rest)
 	if err != nil {
-		return pacBuffer{}, err
+		return pac.Buffer{}, err
 	}
 	sum, err := kdc.Checksum(krb.UsageNonKerberosChecksum, der)
-	b := emptySum(pacTicketSum, kdc)
-	copy(b.data[4:], sum)
+	b := pac.EmptySum(pac.KindTicketSum, kdc)
+	copy(b.Data[4:], sum)
 	return b, err
 }
 
@@ -295,49 +151,49 @@ func (r *Realm) openPAC(t *grant, evidence bool) *refusal {
 		return nil
 	}
 	modified := refuse(krb.CodeModified, "PAC was changed")
-	list, err := parsePAC(raw)
+	list, err := pac.Parse(raw)
 	if err != nil {
 		return modified
 	}
 	if !r.signedPAC(t, raw, list, rest, evidence) {
 		return modified
 	}
-	if info, found := findBuffer(list, pacClientInfo); !found || !slices.Equal(info, clientInfo(t.client, t.authTime)) {
+	if info, found := pac.Find(list, pac.KindClientInfo); !found || !slices.Equal(info, pac.ClientInfo(t.client.Name(), t.authTime)) {
 		return refuse(krb.CodeBadOption, "PAC is another client's")
 	}
 	t.authData = rest
-	t.pac = slices.DeleteFunc(list, pacBuffer.signature)
+	t.pac = slices.DeleteFunc(list, pac.Buffer.Signature)
 	return nil
 }
 
-func (r *Realm) signedPAC(t *grant, raw []byte, list []pacBuffer, rest []byte, evidence bool) bool {
+func (r *Realm) signedPAC(t *grant, raw []byte, list []pac.Buffer, rest []byte, evidence bool) bool {
 	zeroed := slices.Clone(raw)
-	blank, err := parsePAC(zeroed)
+	blank, err := pac.Parse(zeroed)
 	if err != nil {
 		return false
 	}
 	clearSum := func(kind uint32) {
-		if b, found := findBuffer(blank, kind); found && len(b) > 4 {
+		if b, found := pac.Find(blank, kind); found && len(b) > 4 {
 			clear(b[4:])
 		}
 	}
-	clearSum(pacServerSum)
-	clearSum(pacKDCSum)
-	server, found := findBuffer(list, pacServerSum)
+	clearSum(pac.KindServerSum)
+	clearSum(pac.KindKDCSum)
+	server, found := pac.Find(list, pac.KindServerSum)
 	if !found || !verifySum(server, t.opened, zeroed) {
 		return false
 	}
 	if t.server.Realm != r.realm {
 		return true // the KDC's signature is by a key of another realm
 	}
-	if kdc, found := findBuffer(list, pacKDCSum); !found || !r.verifyKDCSum(kdc, server[4:]) {
+	if kdc, found := pac.Find(list, pac.KindKDCSum); !found || !r.verifyKDCSum(kdc, server[4:]) {
 		return false
 	}
 	if !evidence {
 		return true
 	}
-	clearSum(pacFullSum)
-	full, found := findBuffer(list, pacFullSum)
+	clearSum(pac.KindFullSum)
+	full, found := pac.Find(list, pac.KindFullSum)
 	if !found || !r.verifyKDCSum(full, zeroed) {
 		return false
 	}
@@ -349,7 +205,7 @@ func (r *Realm) signedPAC(t *grant, raw []byte, list []pacBuffer, rest []byte, e
 	if err != nil {
 		return false
 	}
-	ticket, found := findBuffer(list, pacTicketSum)
+	ticket, found := pac.Find(list, pac.KindTicketSum)
 	return found && r.verifyKDCSum(ticket, der)
 }
 
@@ -374,20 +230,20 @@ func (r *Realm) verifyKDCSum(sum, data []byte) bool {
 
 // delegate adds to the PAC of a ticket where it is delegated to, and by whom.
 func (g *grant) delegate(target, by krb.Principal) *refusal {
-	d := &delegation{}
-	kept := make([]pacBuffer, 0, len(g.pac)+1)
+	d := &pac.Delegation{}
+	kept := make([]pac.Buffer, 0, len(g.pac)+1)
 	for _, b := range g.pac {
-		if b.kind != pacDelegation {
+		if b.Kind != pac.KindDelegation {
 			kept = append(kept, b)
 			continue
 		}
 		var err error
-		if d, err = parseDelegation(b.data); err != nil || len(d.via) == maxVia {
+		if d, err = pac.ParseDelegation(b.Data); err != nil || len(d.Via) == pac.MaxVia {
 			return refuse(krb.CodePolicy, "delegated too often")
 		}
 	}
-	d.target = target.Name()
-	d.via = append(d.via, by.String())
-	g.pac = append(kept, pacBuffer{pacDelegation, d.marshal()})
+	d.Target = target.Name()
+	d.Via = append(d.Via, by.String())
+	g.pac = append(kept, pac.Buffer{Kind: pac.KindDelegation, Data: d.Marshal()})
 	return nil
 }

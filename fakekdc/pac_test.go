@@ -2,7 +2,6 @@ package fakekdc
 
 import (
 	"bytes"
-	"encoding/binary"
 	"log"
 	"slices"
 	"strings"
@@ -13,10 +12,11 @@ import (
 	"github.com/jcmturner/gokrb5/v8/iana/nametype"
 	"github.com/jcmturner/gokrb5/v8/keytab"
 	"github.com/jcmturner/gokrb5/v8/messages"
-	"github.com/jcmturner/gokrb5/v8/pac"
+	gokrb5 "github.com/jcmturner/gokrb5/v8/pac"
 	"github.com/jcmturner/gokrb5/v8/service"
 	"github.com/jcmturner/gokrb5/v8/types"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/pac"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -26,7 +26,7 @@ func pacRealm(tb testing.TB, opts ...Option) *Realm {
 }
 
 // gokrb5PAC lets gokrb5 verify and read the PAC of a service's ticket.
-func gokrb5PAC(t *testing.T, r *Realm, ticket *krb.Ticket) pac.PACType {
+func gokrb5PAC(t *testing.T, r *Realm, ticket *krb.Ticket) gokrb5.PACType {
 	t.Helper()
 	kt := keytab.New()
 	if err := kt.Unmarshal(r.Keytab(ticket.Server.Name())); err != nil {
@@ -136,7 +136,7 @@ func TestGokrb5ServiceWithPAC(t *testing.T) {
 }
 
 // buffersOf is the PAC of a ticket, parsed.
-func buffersOf(t *testing.T, r *Realm, ticket *krb.Ticket) (raw []byte, list []pacBuffer, g *grant) {
+func buffersOf(t *testing.T, r *Realm, ticket *krb.Ticket) (raw []byte, list []pac.Buffer, g *grant) {
 	t.Helper()
 	g = opened(t, r, ticket)
 	raw, _, err := splitAuthData(g.authData, false)
@@ -146,7 +146,7 @@ func buffersOf(t *testing.T, r *Realm, ticket *krb.Ticket) (raw []byte, list []p
 	if raw == nil {
 		return nil, nil, g
 	}
-	if list, err = parsePAC(raw); err != nil {
+	if list, err = pac.Parse(raw); err != nil {
 		t.Fatal(err)
 	}
 	return raw, list, g
@@ -166,7 +166,7 @@ func TestPACSignatures(t *testing.T) {
 		st := ticketFor(t, r, minted(t, r, "alice", tgs.Name()), q)
 		raw, list, g := buffersOf(t, r, st)
 		sum := func(kind uint32) []byte {
-			b, found := findBuffer(list, kind)
+			b, found := pac.Find(list, kind)
 			if !found {
 				t.Fatalf("no buffer %d", kind)
 			}
@@ -177,17 +177,17 @@ func TestPACSignatures(t *testing.T) {
 			t.Fatal(err)
 		}
 		zeroed := bytes.Clone(raw)
-		for _, kind := range []uint32{pacServerSum, pacKDCSum} {
+		for _, kind := range []uint32{pac.KindServerSum, pac.KindKDCSum} {
 			copy(zeroed[bytes.Index(zeroed, sum(kind)):], make([]byte, len(sum(kind))))
 		}
-		if server.VerifyChecksum(17, sum(pacServerSum), zeroed) != nil {
+		if server.VerifyChecksum(17, sum(pac.KindServerSum), zeroed) != nil {
 			t.Error("server's signature")
 		}
-		if tgsKey.VerifyChecksum(17, sum(pacKDCSum), sum(pacServerSum)) != nil {
+		if tgsKey.VerifyChecksum(17, sum(pac.KindKDCSum), sum(pac.KindServerSum)) != nil {
 			t.Error("KDC's signature")
 		}
-		copy(zeroed[bytes.Index(zeroed, sum(pacFullSum)):], make([]byte, len(sum(pacFullSum))))
-		if tgsKey.VerifyChecksum(17, sum(pacFullSum), zeroed) != nil {
+		copy(zeroed[bytes.Index(zeroed, sum(pac.KindFullSum)):], make([]byte, len(sum(pac.KindFullSum))))
+		if tgsKey.VerifyChecksum(17, sum(pac.KindFullSum), zeroed) != nil {
 			t.Error("extended signature of the KDC")
 		}
 		// The ticket with one byte of 0 in place of the PAC.
@@ -196,15 +196,15 @@ func TestPACSignatures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if tgsKey.VerifyChecksum(17, sum(pacTicketSum), der) != nil {
+		if tgsKey.VerifyChecksum(17, sum(pac.KindTicketSum), der) != nil {
 			t.Error("signature of the ticket")
 		}
 		_, list, _ = buffersOf(t, r, minted(t, r, "alice", tgs.Name()))
 		var kinds []uint32
 		for _, b := range list {
-			kinds = append(kinds, b.kind)
+			kinds = append(kinds, b.Kind)
 		}
-		if d := cmp.Diff([]uint32{pacLogonInfo, pacClientInfo, pacServerSum, pacKDCSum}, kinds); d != "" {
+		if d := cmp.Diff([]uint32{pac.KindLogonInfo, pac.KindClientInfo, pac.KindServerSum, pac.KindKDCSum}, kinds); d != "" {
 			t.Errorf("ticket-granting ticket: %s", d)
 		}
 	}
@@ -320,29 +320,29 @@ func TestForgedPAC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resigned := func(f func([]pacBuffer) []pacBuffer) func([]byte, *grant) []byte {
+	resigned := func(f func([]pac.Buffer) []pac.Buffer) func([]byte, *grant) []byte {
 		return func(raw []byte, _ *grant) []byte {
-			list, err := parsePAC(raw)
+			list, err := pac.Parse(raw)
 			if err != nil {
 				t.Fatal(err)
 			}
-			whole, placed := layPAC(f(list))
+			whole, placed := pac.Marshal(f(list))
 			for _, b := range placed {
-				if b.kind == pacServerSum || b.kind == pacKDCSum {
-					clear(b.data[4:])
+				if b.Kind == pac.KindServerSum || b.Kind == pac.KindKDCSum {
+					clear(b.Data[4:])
 				}
 			}
 			sum, err := service.Checksum(krb.UsageNonKerberosChecksum, whole)
 			if err != nil {
 				t.Fatal(err)
 			}
-			old, _ := findBuffer(list, pacKDCSum)
+			old, _ := pac.Find(list, pac.KindKDCSum)
 			for _, b := range placed {
-				switch b.kind {
-				case pacServerSum:
-					copy(b.data[4:], sum)
-				case pacKDCSum:
-					copy(b.data, old)
+				switch b.Kind {
+				case pac.KindServerSum:
+					copy(b.Data[4:], sum)
+				case pac.KindKDCSum:
+					copy(b.Data, old)
 				}
 			}
 			return whole
@@ -351,11 +351,11 @@ func TestForgedPAC(t *testing.T) {
 	good, _, _ := asSelf(t, r, "HTTP/front", "alice").ticket(t, r)
 	drop := func(kind uint32) func([]byte, *grant) []byte {
 		return func(raw []byte, _ *grant) []byte {
-			list, err := parsePAC(raw)
+			list, err := pac.Parse(raw)
 			if err != nil {
 				t.Fatal(err)
 			}
-			whole, _ := layPAC(slices.DeleteFunc(list, func(b pacBuffer) bool { return b.kind == kind }))
+			whole, _ := pac.Marshal(slices.DeleteFunc(list, func(b pac.Buffer) bool { return b.Kind == kind }))
 			return whole
 		}
 	}
@@ -368,11 +368,11 @@ func TestForgedPAC(t *testing.T) {
 		"without":                   {asProxy(t, r, "HTTP/front", changed(t, r, good, func([]byte, *grant) []byte { return nil }), "HTTP/back").code(t, r), krb.CodeModified},
 		"cut off":                   {asProxy(t, r, "HTTP/front", changed(t, r, good, func(raw []byte, _ *grant) []byte { return raw[:50] }), "HTTP/back").code(t, r), krb.CodeModified},
 		"a byte":                    {asProxy(t, r, "HTTP/front", changed(t, r, good, flip), "HTTP/back").code(t, r), krb.CodeModified},
-		"groups, signed":            {asProxy(t, r, "HTTP/front", changed(t, r, good, resigned(func(l []pacBuffer) []pacBuffer { l[0].data = bytes.Clone(l[0].data); l[0].data[20] ^= 1; return l })), "HTTP/back").code(t, r), krb.CodeModified},
-		"no signature of the KDC":   {asProxy(t, r, "HTTP/front", changed(t, r, good, drop(pacKDCSum)), "HTTP/back").code(t, r), krb.CodeModified},
-		"no signature of the whole": {asProxy(t, r, "HTTP/front", changed(t, r, good, drop(pacFullSum)), "HTTP/back").code(t, r), krb.CodeModified},
-		"no signature over ticket":  {asProxy(t, r, "HTTP/front", changed(t, r, good, drop(pacTicketSum)), "HTTP/back").code(t, r), krb.CodeModified},
-		"no signature at all":       {asProxy(t, r, "HTTP/front", changed(t, r, good, drop(pacServerSum)), "HTTP/back").code(t, r), krb.CodeModified},
+		"groups, signed":            {asProxy(t, r, "HTTP/front", changed(t, r, good, resigned(func(l []pac.Buffer) []pac.Buffer { l[0].Data = bytes.Clone(l[0].Data); l[0].Data[20] ^= 1; return l })), "HTTP/back").code(t, r), krb.CodeModified},
+		"no signature of the KDC":   {asProxy(t, r, "HTTP/front", changed(t, r, good, drop(pac.KindKDCSum)), "HTTP/back").code(t, r), krb.CodeModified},
+		"no signature of the whole": {asProxy(t, r, "HTTP/front", changed(t, r, good, drop(pac.KindFullSum)), "HTTP/back").code(t, r), krb.CodeModified},
+		"no signature over ticket":  {asProxy(t, r, "HTTP/front", changed(t, r, good, drop(pac.KindTicketSum)), "HTTP/back").code(t, r), krb.CodeModified},
+		"no signature at all":       {asProxy(t, r, "HTTP/front", changed(t, r, good, drop(pac.KindServerSum)), "HTTP/back").code(t, r), krb.CodeModified},
 		"TGT, a byte":               {(tgsAsk{tgt: changed(t, r, tgt, flip), body: forService(r, "HTTP/back")}).code(t, r), krb.CodeModified},
 		"TGT of another":            {(tgsAsk{tgt: changed(t, r, tgt, func(raw []byte, g *grant) []byte { g.client.Components = []string{"bob"}; return raw }), body: forService(r, "HTTP/back")}).code(t, r), krb.CodeBadOption},
 		"TGT without":               {(tgsAsk{tgt: changed(t, r, tgt, func([]byte, *grant) []byte { return nil }), body: forService(r, "HTTP/back")}).code(t, r), 0},
@@ -383,59 +383,12 @@ func TestForgedPAC(t *testing.T) {
 	}
 }
 
-func TestMalformedPAC(t *testing.T) {
-	le := binary.LittleEndian
-	head := func(n, version uint32, more ...uint64) []byte {
-		b := le.AppendUint32(le.AppendUint32(nil, n), version)
-		for i := 0; i+2 < len(more); i += 3 {
-			b = le.AppendUint64(le.AppendUint32(le.AppendUint32(b, uint32(more[i])), uint32(more[i+1])), more[i+2])
-		}
-		return b
+func TestDelegatedTooOften(t *testing.T) {
+	var long pac.Delegation
+	for range pac.MaxVia {
+		long.Via = append(long.Via, "x")
 	}
-	for name, b := range map[string][]byte{
-		"empty": {}, "version": head(0, 1), "many": head(maxPACParts+1, 0), "short": head(2, 0, 1, 0, 40),
-		"before": head(1, 0, 1, 0, 8), "behind": head(1, 0, 1, 0, 1000), "too long": head(1, 0, 1, 1, 24), "overflow": head(1, 0, 1, 1<<32-1, 1<<64-1),
-		"twice": head(2, 0, 1, 0, 40, 1, 0, 40),
-	} {
-		if list, err := parsePAC(b); err == nil {
-			t.Errorf("%s: %v", name, list)
-		}
-	}
-	list, err := parsePAC(head(2, 0, 1, 0, 40, 9, 0, 40))
-	if err != nil || len(list) != 2 {
-		t.Errorf("%v, %v", list, err)
-	}
-}
-
-func TestDelegationInfo(t *testing.T) {
-	for name, d := range map[string]delegation{
-		"nobody": {target: "HTTP/x"},
-		"two":    {target: "HTTP/ä", via: []string{"a@R", "HTTP/lönger@R.EXAMPLE"}},
-		"empty":  {target: "", via: []string{""}},
-	} {
-		b := d.marshal()
-		got, err := parseDelegation(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(d, *got, cmp.AllowUnexported(delegation{})); diff != "" {
-			t.Errorf("%s: %s", name, diff)
-		}
-		for i := range len(b) - 8 {
-			if _, err := parseDelegation(b[:i]); err == nil {
-				t.Errorf("%s: %d bytes are enough", name, i)
-			}
-		}
-	}
-	var long delegation
-	for range maxVia + 1 {
-		long.via = append(long.via, "x")
-	}
-	if _, err := parseDelegation(long.marshal()); err == nil {
-		t.Error("no bound")
-	}
-	long.via = long.via[1:]
-	g := &grant{pac: []pacBuffer{{pacDelegation, long.marshal()}}}
+	g := &grant{pac: []pac.Buffer{{Kind: pac.KindDelegation, Data: long.Marshal()}}}
 	if no := g.delegate(krb.Principal{}, krb.Principal{}); no == nil || no.code != krb.CodePolicy {
 		t.Errorf("delegated without end: %v", no)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/pac"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -143,7 +144,7 @@ type subject struct {
 	ticket   *grant     // that speaks for the subject
 	flags    uint32     // that the new ticket may have
 	authData []byte
-	pac      []pacBuffer
+	pac      []pac.Buffer
 }
 
 func (r *Realm) speaksFor(q *request, rep *reply, tgt *grant, server *principal, now time.Time, e *Exchange) (*subject, *refusal) {

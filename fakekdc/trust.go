@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/transited"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -202,6 +203,29 @@ func (r *Realm) cross(g, tgt *grant, q *request) *refusal {
 	}
 	g.transited = marshalTransited(list)
 	return nil
+}
+
+var errTransitedType = errors.New("transited realms are not of type DOMAIN-X500-COMPRESS")
+
+// parseTransited reads a TransitedEncoding, nil for none, as the list of the
+// realms between that of the client and that of the server.
+func parseTransited(der []byte, client, server string) ([]string, error) {
+	if der == nil {
+		return nil, nil
+	}
+	t, err := krb.ParseTransited(der)
+	if err != nil {
+		return nil, err
+	}
+	if t.Type != krb.DomainX500Compress {
+		return nil, errTransitedType
+	}
+	return transited.Expand(string(t.Contents), client, server)
+}
+
+// marshalTransited returns TransitedEncoding.
+func marshalTransited(realms []string) []byte {
+	return krb.TransitedEncoding{Type: krb.DomainX500Compress, Contents: []byte(transited.Compress(realms))}.Marshal()
 }
 
 // pathAllowed refuses what DenyTransit forbids.

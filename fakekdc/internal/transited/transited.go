@@ -1,7 +1,8 @@
-package fakekdc
+// Package transited reads and writes the lists of realms that tickets passed through, as
+// DOMAIN-X500-COMPRESS shortens them (RFC 4120 section 3.3.3.2).
+package transited
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,34 +17,11 @@ const (
 	maxTransitedBytes = 1 << 14
 )
 
-var errTransitedType = errors.New("transited realms are not of type DOMAIN-X500-COMPRESS")
-
-// parseTransited reads a TransitedEncoding, nil for none, as the list of the
-// realms between that of the client and that of the server.
-func parseTransited(der []byte, client, server string) ([]string, error) {
-	if der == nil {
-		return nil, nil
-	}
-	t, err := krb.ParseTransited(der)
-	if err != nil {
-		return nil, err
-	}
-	if t.Type != krb.DomainX500Compress {
-		return nil, errTransitedType
-	}
-	return expandRealms(string(t.Contents), client, server)
-}
-
-// marshalTransited returns TransitedEncoding.
-func marshalTransited(realms []string) []byte {
-	return krb.TransitedEncoding{Type: krb.DomainX500Compress, Contents: []byte(compressRealms(realms))}.Marshal()
-}
-
-// expandRealms reads the form of RFC 4120 section 3.3.3.2: names separated by
+// Expand reads the form of RFC 4120 section 3.3.3.2: names separated by
 // commas; one that ends in a dot stands before the name that precedes it, one
 // that begins with a slash behind it. A null subfield stands for the hierarchy
 // between its neighbours, which are client and server at the ends.
-func expandRealms(s, client, server string) ([]string, error) {
+func Expand(s, client, server string) ([]string, error) {
 	if s == "" {
 		return nil, nil
 	}
@@ -189,8 +167,8 @@ func ancestors(realm string) []string {
 	return out
 }
 
-// compressRealms is the inverse of expandRealms, without null subfields.
-func compressRealms(realms []string) string {
+// Compress is the inverse of Expand, without null subfields.
+func Compress(realms []string) string {
 	var b strings.Builder
 	before := ""
 	for i, name := range realms {

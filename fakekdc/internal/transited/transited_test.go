@@ -1,4 +1,4 @@
-package fakekdc
+package transited
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
-func TestTransited(t *testing.T) {
+func TestExpand(t *testing.T) {
 	for name, tc := range map[string]struct {
 		text, client, server string
 		want                 []string
@@ -30,7 +30,7 @@ func TestTransited(t *testing.T) {
 		"quoted":             {`A\,B,\ C,D\\E,F\.`, "A", "B", []string{"A,B", " C", `D\E`, "F."}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := expandRealms(tc.text, tc.client, tc.server)
+			got, err := Expand(tc.text, tc.client, tc.server)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,13 +45,13 @@ func TestTransited(t *testing.T) {
 		"long":      strings.Repeat("A", maxTransitedBytes+1),
 		"growing":   "A" + strings.Repeat(","+strings.Repeat("A", 500)+".", 60),
 	} {
-		if got, err := expandRealms(text, "A", "B"); !errors.Is(err, krb.ErrMalformed) {
+		if got, err := Expand(text, "A", "B"); !errors.Is(err, krb.ErrMalformed) {
 			t.Errorf("%s: %d realms, %v", name, len(got), err)
 		}
 	}
 }
 
-func TestCompressRealms(t *testing.T) {
+func TestCompress(t *testing.T) {
 	for want, list := range map[string][]string{
 		"":                                    nil,
 		"B.EXAMPLE":                           {"B.EXAMPLE"},
@@ -59,7 +59,7 @@ func TestCompressRealms(t *testing.T) {
 		"/COM, /COM/HP":                       {"/COM", "/COM/HP"},
 		`A\,B,\ C,D\\E,F\.`:                   {"A,B", " C", `D\E`, "F."},
 	} {
-		if got := compressRealms(list); got != want {
+		if got := Compress(list); got != want {
 			t.Errorf("%q: got %q, want %q", list, got, want)
 		}
 	}
@@ -75,15 +75,15 @@ func FuzzTransited(f *testing.F) {
 		f.Add(s, "ATHENA.MIT.EDU", "/COM/HP")
 	}
 	f.Fuzz(func(t *testing.T, text, client, server string) {
-		list, err := expandRealms(text, client, server)
+		list, err := Expand(text, client, server)
 		if err != nil {
 			return
 		}
-		short := compressRealms(list)
+		short := Compress(list)
 		if len(short) > maxTransitedBytes {
 			return
 		}
-		again, err := expandRealms(short, "", "")
+		again, err := Expand(short, "", "")
 		if err != nil || !slices.Equal(list, again) {
 			t.Errorf("%q, written %q, reads %q, %v", list, short, again, err)
 		}

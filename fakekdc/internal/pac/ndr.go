@@ -1,11 +1,8 @@
-package fakekdc
+package pac
 
 import (
 	"encoding/binary"
-	"fmt"
 	"unicode/utf16"
-
-	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
 // An ndr writes one structure in the form of type serialization version 1
@@ -126,8 +123,8 @@ func (r *ndrReader) u32() uint32 {
 	return binary.LittleEndian.Uint32(r.take(4))
 }
 
-// text reads RPC_UNICODE_STRING and returns the number of its units, which lie
-// elsewhere; -1 if there is nothing to read there.
+// text reads RPC_UNICODE_STRING and returns the number of the units that its pointer
+// points to, -1 for a null pointer.
 func (r *ndrReader) text() (units int) {
 	if odd := (len(r.whole) - len(r.b)) % 4; odd != 0 {
 		r.take(4 - odd)
@@ -158,54 +155,4 @@ func (r *ndrReader) units(n int) string {
 		u[i] = binary.LittleEndian.Uint16(raw[2*i:])
 	}
 	return string(utf16.Decode(u))
-}
-
-// delegation is S4U_DELEGATION_INFO ([MS-PAC] section 2.9): the service that a
-// ticket was delegated to, and those that delegated it, the first one first.
-type delegation struct {
-	target string
-	via    []string
-}
-
-// maxVia bounds the services that one ticket went through.
-const maxVia = 32
-
-func (d *delegation) marshal() []byte {
-	n := newNDR()
-	n.text(d.target)
-	n.u32(uint32(len(d.via)))
-	n.pointer(true)
-	n.later(func() {
-		n.u32(uint32(len(d.via)))
-		for _, s := range d.via {
-			n.text(s)
-		}
-	})
-	return n.finish()
-}
-
-func parseDelegation(b []byte) (*delegation, error) {
-	r := openNDR(b)
-	units := r.text()
-	count, list := r.u32(), r.u32()
-	d := &delegation{target: r.units(units)}
-	if count > maxVia || list == 0 && count > 0 {
-		r.bad = true
-	}
-	if list != 0 && r.u32() != count {
-		r.bad = true
-	}
-	if !r.bad {
-		lengths := make([]int, count)
-		for i := range lengths {
-			lengths[i] = r.text()
-		}
-		for _, n := range lengths {
-			d.via = append(d.via, r.units(n))
-		}
-	}
-	if r.bad {
-		return nil, fmt.Errorf("%w: delegation in a PAC", krb.ErrMalformed)
-	}
-	return d, nil
 }
