@@ -168,7 +168,7 @@ func TestRetryKDC(t *testing.T) {
 			return func() { up.Store(true) }
 		}},
 		"busy": {func(realm *fakekdc.Realm, _ *client.Options) func() {
-			realm.FailNext(fakekdc.TGS, fakekdc.Repeat(100, fakekdc.ReplyError(29, nil))...)
+			realm.FailNext(fakekdc.TGS, fakekdc.Repeat(100, fakekdc.ReplyError(fakekdc.CodeUnavailable, nil))...)
 			return realm.ClearFaults
 		}},
 	} {

@@ -6,16 +6,6 @@ import (
 	"io"
 )
 
-// GSS-API context flags, as in [Caller.Flags] (RFC 2744 appendix A).
-const (
-	GSSDeleg    uint32 = 1
-	GSSMutual   uint32 = 2
-	GSSReplay   uint32 = 4
-	GSSSequence uint32 = 8
-	GSSConf     uint32 = 0x10
-	GSSInteg    uint32 = 0x20
-)
-
 // A Caller is who a service has authenticated, with what the ticket and
 // the authenticator said.
 type Caller struct {

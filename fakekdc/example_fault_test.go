@@ -25,7 +25,7 @@ func meet(f fakekdc.Fault) {
 // Each is what one login over TCP meets.
 func ExampleFault() {
 	for _, f := range []fakekdc.Fault{
-		fakekdc.ReplyError(29, nil), fakekdc.GarbageEData(), fakekdc.EmptyEData(), fakekdc.Drop(), fakekdc.ResetConnection(),
+		fakekdc.ReplyError(fakekdc.CodeUnavailable, nil), fakekdc.GarbageEData(), fakekdc.EmptyEData(), fakekdc.Drop(), fakekdc.ResetConnection(),
 		fakekdc.Truncate(), fakekdc.HugeFrame(), fakekdc.Garbage(), fakekdc.WrongNonce(), fakekdc.WrongRealm(), fakekdc.WrongClient(),
 		fakekdc.WrongServer(), fakekdc.WrongKey(), fakekdc.ShortCipher(), fakekdc.EarlierTicket(), fakekdc.Delay(time.Millisecond),
 	} {

@@ -43,7 +43,7 @@ func ExampleKDC_FailNext() {
 	realm := newRealm(fakekdc.WithKDCs(2))
 	defer realm.Close()
 	first := realm.KDCs()[0]
-	first.FailNext(fakekdc.Any, fakekdc.ReplyError(29, nil)) // KDC_ERR_SVC_UNAVAILABLE
+	first.FailNext(fakekdc.Any, fakekdc.ReplyError(fakekdc.CodeUnavailable, nil)) // KDC_ERR_SVC_UNAVAILABLE
 	fmt.Println(login(realm, "alice", "secret"))
 	for _, e := range realm.Exchanges()[:2] {
 		fmt.Println(e.KDC == first.Addr(), e.Code)

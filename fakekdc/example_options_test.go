@@ -71,8 +71,7 @@ func ExamplePrincipalOption() {
 }
 
 func ExampleRefuse() {
-	const policy = 12
-	principal(fakekdc.Refuse(policy))
+	principal(fakekdc.Refuse(fakekdc.CodePolicy))
 	// Output: refused after 1 AS exchanges
 }
 

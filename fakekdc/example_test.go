@@ -178,8 +178,7 @@ func ExampleRealm_AddUser() {
 func ExampleRealm_Modify() {
 	realm := newRealm()
 	defer realm.Close()
-	const lockedOut = 18 // KDC_ERR_CLIENT_REVOKED
-	fmt.Println(realm.Modify("alice", fakekdc.Refuse(lockedOut)), login(realm, "alice", "secret"))
+	fmt.Println(realm.Modify("alice", fakekdc.Refuse(fakekdc.CodeClientRevoked)), login(realm, "alice", "secret"))
 	fmt.Println(realm.Modify("alice", fakekdc.Refuse(0)), login(realm, "alice", "secret"))
 	fmt.Println(realm.SetPassword("alice", "changed"), login(realm, "alice", "secret"), login(realm, "alice", "changed"))
 	fmt.Println(realm.Remove("alice"), login(realm, "alice", "changed"))
@@ -289,8 +288,7 @@ func ExampleRealm_Exchanges() {
 func ExampleRealm_FailNext() {
 	realm := newRealm()
 	defer realm.Close()
-	const generic = 60
-	realm.FailNext(fakekdc.TGS, fakekdc.ReplyError(generic, nil))
+	realm.FailNext(fakekdc.TGS, fakekdc.ReplyError(fakekdc.CodeGeneric, nil))
 	fmt.Println(login(realm, "alice", "secret"), login(realm, "alice", "secret"))
 	fmt.Println(realm.PendingFaults())
 

@@ -10,15 +10,6 @@ import (
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
-// Encryption types (RFC 3962, RFC 8009, RFC 4757).
-const (
-	AES128SHA1   = krb.AES128SHA1   // aes128-cts-hmac-sha1-96, 17
-	AES256SHA1   = krb.AES256SHA1   // aes256-cts-hmac-sha1-96, 18
-	AES128SHA256 = krb.AES128SHA256 // aes128-cts-hmac-sha256-128, 19
-	AES256SHA384 = krb.AES256SHA384 // aes256-cts-hmac-sha384-192, 20
-	RC4HMAC      = krb.RC4HMAC      // arcfour-hmac, 23; never a default
-)
-
 // An Option changes a realm before it starts.
 type Option func(*settings)
 

@@ -127,7 +127,7 @@ func SessionEtypes(etypes ...int32) PrincipalOption {
 
 // TicketFlags sets and clears flags of all tickets for the service, whatever else
 // decides upon them (RFC 4120 section 5.3, bit 0 the most significant): tickets
-// whose path no KDC vouches for are those of TicketFlags(0, 1<<(31-12)).
+// whose path no KDC vouches for are those of TicketFlags(0, FlagTransitedOK).
 func TicketFlags(set, clear uint32) PrincipalOption {
 	return func(p *policy) { p.flags, p.noFlag = set, clear }
 }

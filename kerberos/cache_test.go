@@ -645,7 +645,7 @@ func TestRenewalOnUse(t *testing.T) {
 			}
 			clock.Advance(2 * time.Minute)
 			if tc.down {
-				realm.FailNext(fakekdc.TGS, fakekdc.ReplyError(60, nil))
+				realm.FailNext(fakekdc.TGS, fakekdc.ReplyError(fakekdc.CodeGeneric, nil))
 				get()
 				get()
 				if n := realm.Count(fakekdc.TGS); n != 1 {
@@ -870,7 +870,7 @@ func TestKeepFresh(t *testing.T) {
 					t.Errorf("would sleep for %v", d)
 				}
 				if slept++; slept == 300 { // the KDC has an hour off within the last half hour of a ticket
-					realm.FailNext(fakekdc.Any, fakekdc.Repeat(10, fakekdc.ReplyError(29, nil))...)
+					realm.FailNext(fakekdc.Any, fakekdc.Repeat(10, fakekdc.ReplyError(fakekdc.CodeUnavailable, nil))...)
 				}
 				clock.Advance(d)
 				if clock.Now().Sub(began) > 10*time.Hour {

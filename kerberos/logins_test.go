@@ -211,13 +211,13 @@ func TestWhatIsARefusal(t *testing.T) {
 		fault  fakekdc.Fault
 		second bool // asked again at once
 	}{
-		"pre-authentication failed": {fakekdc.ReplyError(24, nil), false},
-		"account locked":            {fakekdc.ReplyError(18, nil), false},
+		"pre-authentication failed": {fakekdc.ReplyError(fakekdc.CodePreauthFailed, nil), false},
+		"account locked":            {fakekdc.ReplyError(fakekdc.CodeClientRevoked, nil), false},
 		"account expired":           {fakekdc.ReplyError(1, nil), false},
-		"password expired":          {fakekdc.ReplyError(23, nil), false},
-		"no such client":            {fakekdc.ReplyError(6, nil), true},
-		"policy":                    {fakekdc.ReplyError(12, nil), true},
-		"generic":                   {fakekdc.ReplyError(60, nil), true},
+		"password expired":          {fakekdc.ReplyError(fakekdc.CodeKeyExpired, nil), false},
+		"no such client":            {fakekdc.ReplyError(fakekdc.CodeClientUnknown, nil), true},
+		"policy":                    {fakekdc.ReplyError(fakekdc.CodePolicy, nil), true},
+		"generic":                   {fakekdc.ReplyError(fakekdc.CodeGeneric, nil), true},
 		"no answer":                 {fakekdc.Drop(), true},
 	} {
 		t.Run(name, func(t *testing.T) {

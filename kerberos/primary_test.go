@@ -21,7 +21,7 @@ import (
 func twoKDCs(t *testing.T) (replica, primary *fakekdc.Realm) {
 	t.Helper()
 	realm := fakekdc.WithRealm(fmt.Sprintf("PRIMARY%d.TEST", len(t.Name())))
-	replica = fakekdc.Start(t, realm, fakekdc.WithUser("changed", "old"), fakekdc.WithUser("locked", "new", fakekdc.Refuse(18)),
+	replica = fakekdc.Start(t, realm, fakekdc.WithUser("changed", "old"), fakekdc.WithUser("locked", "new", fakekdc.Refuse(fakekdc.CodeClientRevoked)),
 		fakekdc.WithUser("lazy", "old", fakekdc.NoPreauth()))
 	primary = fakekdc.Start(t, realm, fakekdc.WithUser("changed", "new"), fakekdc.WithUser("newcomer", "new"),
 		fakekdc.WithUser("locked", "new"), fakekdc.WithUser("lazy", "new", fakekdc.NoPreauth()))

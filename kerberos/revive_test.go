@@ -122,7 +122,7 @@ func TestLoginIsNotRepeated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	realm.FailNext(fakekdc.TGS, fakekdc.ReplyError(44, nil))
+	realm.FailNext(fakekdc.TGS, fakekdc.ReplyError(fakekdc.CodeBadKeyVersion, nil))
 	if _, err := s.ServiceTicket(t.Context(), spn); err == nil {
 		t.Fatal("no error")
 	}
@@ -132,7 +132,7 @@ func TestLoginIsNotRepeated(t *testing.T) {
 	for round := range 3 {
 		realm.ResetExchanges()
 		for range 5 {
-			realm.FailNext(fakekdc.TGS, fakekdc.Repeat(2, fakekdc.ReplyError(44, nil))...)
+			realm.FailNext(fakekdc.TGS, fakekdc.Repeat(2, fakekdc.ReplyError(fakekdc.CodeBadKeyVersion, nil))...)
 			_, err := s.ServiceTicket(t.Context(), "HTTP/one")
 			if err == nil || strings.Contains(err.Error(), "kinit") || !errors.Is(err, middleware.ErrKDC) {
 				t.Errorf("%v", err)

@@ -132,7 +132,7 @@ func TestSources(t *testing.T) {
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	clock := new(fakekdc.Clock)
-	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithService("HTTP/old", fakekdc.Refuse(12)))
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithService("HTTP/old", fakekdc.Refuse(fakekdc.CodePolicy)))
 	alice := "alice@" + realm.Name()
 	whole := realm.CCache("alice", spn)
 	login := func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {

@@ -74,7 +74,7 @@ func TestRunFails(t *testing.T) {
 		fault fakekdc.Fault
 		want  string
 	}{
-		"refusal":     {fakekdc.ReplyError(krb.CodePolicy, nil), "KDC_ERR_POLICY"},
+		"refusal":     {fakekdc.ReplyError(fakekdc.CodePolicy, nil), "KDC_ERR_POLICY"},
 		"garbage":     {fakekdc.Garbage(), "malformed"},
 		"wrong nonce": {fakekdc.WrongNonce(), "nonce"},
 		"wrong key":   {fakekdc.WrongKey(), "integrity"},

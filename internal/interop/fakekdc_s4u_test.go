@@ -57,7 +57,7 @@ func startDelegation(t *testing.T, e etype, opts ...fakekdc.Option) *fake {
 		}),
 		fakekdc.WithUser("alice", alicePassword, fakekdc.Groups(1234)),
 		fakekdc.WithUser("bob", bobPassword, fakekdc.NotForwardable(), fakekdc.UserToUserOnly()),
-		fakekdc.WithUser("old", bobPassword, fakekdc.Refuse(23)),
+		fakekdc.WithUser("old", bobPassword, fakekdc.Refuse(fakekdc.CodeKeyExpired)),
 		fakekdc.WithUser("later", bobPassword, fakekdc.Postdatable()),
 		fakekdc.WithService("HTTP/front", fakekdc.TrustedToAuth(), fakekdc.AllowedToDelegateTo("HTTP/back")),
 		fakekdc.WithService("HTTP/plain", fakekdc.AllowedToDelegateTo("HTTP/back")),
@@ -326,7 +326,7 @@ func (f *fake) testKpasswd(t *testing.T) {
 	if n := f.Count(fakekdc.Kpasswd, 0); n != 1 {
 		t.Errorf("%d passwords changed", n)
 	}
-	f.FailNext(fakekdc.Kpasswd, fakekdc.ReplyError(29, nil))
+	f.FailNext(fakekdc.Kpasswd, fakekdc.ReplyError(fakekdc.CodeUnavailable, nil))
 	if r := change("alice", "naïve but long", "long enough"); r.code == 0 {
 		t.Error(r)
 	}
@@ -435,7 +435,7 @@ func TestFakeKDCAsMIT(t *testing.T) {
 		fakekdc.WithUser("later", bobPassword, fakekdc.Postdatable()),
 		fakekdc.WithUser("fixed", bobPassword, fakekdc.NotForwardable(), fakekdc.NotProxiable(), fakekdc.Lifetime(0, -1)),
 		fakekdc.WithUser("shy", bobPassword, fakekdc.UserToUserOnly()),
-		fakekdc.WithUser("locked", bobPassword, fakekdc.Refuse(18)),
+		fakekdc.WithUser("locked", bobPassword, fakekdc.Refuse(fakekdc.CodeClientRevoked)),
 		fakekdc.WithUser("brief", bobPassword, fakekdc.Lifetime(time.Hour, 2*time.Hour)),
 		fakekdc.WithService("HTTP/front", fakekdc.TrustedToAuth(), fakekdc.Postdatable()), fakekdc.WithService("HTTP/plain", fakekdc.Postdatable()),
 		fakekdc.WithService("HTTP/agent", fakekdc.OKAsDelegate(), fakekdc.Postdatable()), fakekdc.WithService("HTTP/brief", fakekdc.Lifetime(time.Hour, 0), fakekdc.Postdatable()))

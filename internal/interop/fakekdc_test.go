@@ -216,7 +216,7 @@ func (f *fake) testCCache(t *testing.T) {
 }
 
 func (f *fake) testRefusals(t *testing.T) {
-	f.AddUser("locked", alicePassword, fakekdc.Refuse(krb.CodeClientRevoked))
+	f.AddUser("locked", alicePassword, fakekdc.Refuse(fakekdc.CodeClientRevoked))
 	for name, tc := range map[string]struct{ password, user, says string }{
 		"wrong password": {"wrong", "alice", "Password incorrect"},
 		"unknown":        {alicePassword, "nobody", "not found in Kerberos database"},

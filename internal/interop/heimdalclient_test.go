@@ -239,7 +239,7 @@ func (h *heimdalUser) testReferral(t *testing.T) {
 
 // testRefusals reads no messages: Heimdal shows those of the KDC.
 func (h *heimdalUser) testRefusals(t *testing.T) {
-	h.AddUser("locked", alicePassword, fakekdc.Refuse(krb.CodeClientRevoked))
+	h.AddUser("locked", alicePassword, fakekdc.Refuse(fakekdc.CodeClientRevoked))
 	file := h.path("password")
 	refused := func(r result, code int32) {
 		t.Helper()

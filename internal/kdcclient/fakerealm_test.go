@@ -187,7 +187,7 @@ func TestFakeForestWithoutHelp(t *testing.T) {
 	// [capaths] of its own.
 	for realm, to := range map[string][]string{"A.ROOT.TEST": {"C.B.ROOT.TEST", "B.ROOT.TEST"}, "ROOT.TEST": {"C.B.ROOT.TEST"}} {
 		for range to {
-			f.realms[realm].FailNext(fakekdc.TGS, fakekdc.ReplyError(krb.CodeServerUnknown, nil))
+			f.realms[realm].FailNext(fakekdc.TGS, fakekdc.ReplyError(fakekdc.CodeServerUnknown, nil))
 		}
 	}
 	c := f.client(t, kdcclient.Options{})
@@ -278,7 +278,7 @@ func TestFakeForestFallback(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.realms["A.ROOT.TEST"].FailNext(fakekdc.TGS, fakekdc.Repeat(2, fakekdc.ReplyError(krb.CodeServerUnknown, nil))...)
+	f.realms["A.ROOT.TEST"].FailNext(fakekdc.TGS, fakekdc.Repeat(2, fakekdc.ReplyError(fakekdc.CodeServerUnknown, nil))...)
 	c := f.client(t, kdcclient.Options{})
 	tgt := f.login(t, c)
 	got, err := c.TGS(t.Context(), tgt, krb.NewPrincipal("", "HTTP", "www.b.root.test"), kdcclient.TGSOptions{
