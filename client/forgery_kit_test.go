@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/dertest"
 	"github.com/kerbchain/kerbchain/internal/gss"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
@@ -190,7 +191,7 @@ func (v *visitor) apRep(changes ...func(*rep)) []byte {
 	r := &rep{
 		vno: 5, kind: 15, outer: 15, inner: 27, key: v.session, usage: krb.UsageAPRepEncPart, etype: v.session.Etype(),
 		ctime: v.auth.CTime, cusec: int64(v.auth.Cusec), seq: 4711, tokID: spnego.TokAPRep,
-		subkey: func(b *cryptobyte.Builder) { krb.AddKey(b, 2, v.acceptor) },
+		subkey: func(b *cryptobyte.Builder) { dertest.AddKey(b, 2, v.acceptor.Etype(), v.acceptor.Bytes()) },
 	}
 	for _, change := range changes {
 		change(r)
@@ -199,15 +200,15 @@ func (v *visitor) apRep(changes ...func(*rep)) []byte {
 	b.AddASN1(krb.App(r.inner), func(b *cryptobyte.Builder) {
 		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			if !r.noTime {
-				krb.AddTime(b, 0, r.ctime)
+				dertest.AddTime(b, 0, r.ctime)
 			}
 			if !r.noSusec {
-				krb.AddInt(b, 1, r.cusec)
+				dertest.AddInt(b, 1, r.cusec)
 			}
 			if r.subkey != nil {
 				r.subkey(b)
 			}
-			krb.AddInt(b, 3, r.seq)
+			dertest.AddInt(b, 3, r.seq)
 		})
 	})
 	sealed, err := r.key.Seal(r.usage, append(v.must(b.Bytes()), r.tail...))
@@ -218,9 +219,9 @@ func (v *visitor) apRep(changes ...func(*rep)) []byte {
 	b = cryptobyte.NewBuilder(nil)
 	b.AddASN1(krb.App(r.outer), func(b *cryptobyte.Builder) {
 		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			krb.AddInt(b, 0, r.vno)
-			krb.AddInt(b, 1, r.kind)
-			krb.AddEncrypted(b, 2, krb.EncryptedData{Etype: r.etype, Cipher: sealed})
+			dertest.AddInt(b, 0, r.vno)
+			dertest.AddInt(b, 1, r.kind)
+			dertest.AddEncrypted(b, 2, r.etype, 0, sealed)
 		})
 	})
 	return spnego.Frame(r.tokID, append(v.must(b.Bytes()), r.after...))

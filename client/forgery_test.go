@@ -18,6 +18,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/internal/dertest"
 	"github.com/kerbchain/kerbchain/internal/gss"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
@@ -167,7 +168,7 @@ func forgeries() map[string]forgery {
 		"subkey of an unknown kind": ofRep(wrongKey, func(_ *visitor, r *rep) { r.subkey = rawKey(99, 16) }),
 		"subkey of a wrong length":  ofRep(malformed, func(_ *visitor, r *rep) { r.subkey = rawKey(krb.AES256SHA1, 16) }),
 		"subkey of no length":       ofRep(malformed, func(_ *visitor, r *rep) { r.subkey = rawKey(krb.AES256SHA1, 0) }),
-		"subkey is text":            ofRep(malformed, func(_ *visitor, r *rep) { r.subkey = func(b *cryptobyte.Builder) { krb.AddString(b, 2, "key") } }),
+		"subkey is text":            ofRep(malformed, func(_ *visitor, r *rep) { r.subkey = func(b *cryptobyte.Builder) { dertest.AddString(b, 2, "key") } }),
 
 		// AP-REP of others.
 		"replayed":               {lines: func(v *visitor) []string { return v.with(v.f.before(0).rep) }, reason: wrongTime},

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/kerbchain/kerbchain/internal/dertest"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -57,15 +58,15 @@ func timestamp(tb testing.TB, key krb.Key, at time.Time) krb.PAData {
 	tb.Helper()
 	b := cryptobyte.NewBuilder(nil)
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddTime(b, 0, at)
-		krb.AddInt(b, 1, int64(at.Nanosecond()/1000))
+		dertest.AddTime(b, 0, at)
+		dertest.AddInt(b, 1, int64(at.Nanosecond()/1000))
 	})
 	sealed, err := key.Seal(krb.UsagePAEncTimestamp, b.BytesOrPanic())
 	if err != nil {
 		tb.Fatal(err)
 	}
 	b = cryptobyte.NewBuilder(nil)
-	krb.AddEncrypted(b, 0, krb.EncryptedData{Etype: key.Etype(), Cipher: sealed})
+	dertest.AddEncrypted(b, 0, key.Etype(), 0, sealed)
 	der := b.BytesOrPanic()
 	var value cryptobyte.String
 	s := cryptobyte.String(der)

@@ -202,3 +202,19 @@ func TestCloseEndsWaits(t *testing.T) {
 	r.Close()
 	r.Close()
 }
+
+// TestReplyNTStatus: the reason arrives as Active Directory writes it.
+func TestReplyNTStatus(t *testing.T) {
+	r := Start(t, WithUser("alice", "secret"))
+	r.FailNext(AS, ReplyNTStatus(krb.CodeClientRevoked, uint32(krb.StatusAccountDisabled)))
+	e, err := krb.ParseKRBError(exchange(t, r, "udp", marshalReq(t, krb.MsgASReq, nil, body(r, "alice"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Code != krb.CodeClientRevoked || e.NTStatus() != krb.StatusAccountDisabled {
+		t.Errorf("got %v", e)
+	}
+	if got := r.Exchanges()[0].Fault; got != "KDC_ERR_CLIENT_REVOKED, STATUS_ACCOUNT_DISABLED" {
+		t.Errorf("recorded as %q", got)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/kerbchain/kerbchain/fakekdc/internal/pac"
+	"github.com/kerbchain/kerbchain/internal/dertest"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -33,8 +34,8 @@ func FuzzAS(f *testing.F) {
 	}
 	stamp := cryptobyte.NewBuilder(nil)
 	stamp.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddTime(b, 0, r.Now())
-		krb.AddInt(b, 1, 7)
+		dertest.AddTime(b, 0, r.Now())
+		dertest.AddInt(b, 1, 7)
 	})
 	seeds := 0
 	for _, options := range []uint32{0, krb.OptionForwardable | krb.OptionProxiable | krb.OptionRenewable | krb.OptionCanonicalize, krb.OptionPostdated | krb.OptionAllowPostdate, krb.OptionAnonymous} {
@@ -71,8 +72,8 @@ func FuzzAS(f *testing.F) {
 func encrypted(key krb.Key, sealed []byte) []byte {
 	b := cryptobyte.NewBuilder(nil)
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddInt(b, 0, int64(key.Etype()))
-		krb.AddOctets(b, 2, sealed)
+		dertest.AddInt(b, 0, int64(key.Etype()))
+		dertest.AddOctets(b, 2, sealed)
 	})
 	return b.BytesOrPanic()
 }
@@ -107,10 +108,10 @@ func FuzzS4U(f *testing.F) {
 	id := func(user krb.Principal) []byte {
 		b := cryptobyte.NewBuilder(nil)
 		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			krb.AddInt(b, 0, 12345)
-			krb.AddName(b, 1, user)
-			krb.AddString(b, 2, user.Realm)
-			krb.AddFlags(b, 4, krb.S4UReplyUsage)
+			dertest.AddInt(b, 0, 12345)
+			dertest.AddName(b, 1, user.Type, user.Components...)
+			dertest.AddString(b, 2, user.Realm)
+			dertest.AddFlags(b, 4, krb.S4UReplyUsage)
 		})
 		return b.BytesOrPanic()
 	}
@@ -147,7 +148,7 @@ func FuzzS4U(f *testing.F) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					krb.AddEncrypted(b, 10, krb.EncryptedData{Etype: tgt.Key.Etype(), Cipher: sealed})
+					dertest.AddEncrypted(b, 10, tgt.Key.Etype(), 0, sealed)
 				}
 				if which&second != 0 {
 					sealed, err := by.key.Seal(krb.UsageTicket, part)
@@ -158,10 +159,10 @@ func FuzzS4U(f *testing.F) {
 						b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 							b.AddASN1(krb.App(1), func(b *cryptobyte.Builder) {
 								b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-									krb.AddInt(b, 0, 5)
-									krb.AddString(b, 1, r.Name())
-									krb.AddName(b, 2, by.name)
-									krb.AddEncrypted(b, 3, krb.EncryptedData{Etype: by.key.Etype(), Kvno: 1, Cipher: sealed})
+									dertest.AddInt(b, 0, 5)
+									dertest.AddString(b, 1, r.Name())
+									dertest.AddName(b, 2, by.name.Type, by.name.Components...)
+									dertest.AddEncrypted(b, 3, by.key.Etype(), 1, sealed)
 								})
 							})
 						})
@@ -275,9 +276,9 @@ func FuzzKpasswd(f *testing.F) {
 		b := cryptobyte.NewBuilder(nil)
 		b.AddASN1(krb.App(28), func(b *cryptobyte.Builder) {
 			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				krb.AddOctets(b, 0, data)
-				krb.AddInt(b, 3, 5)
-				addRaw(b, 4, addresses(krb.AddressIPv4, loopbackAddr.AsSlice())[2:]) // of a list the one
+				dertest.AddOctets(b, 0, data)
+				dertest.AddInt(b, 3, 5)
+				dertest.AddRaw(b, 4, addresses(krb.AddressIPv4, loopbackAddr.AsSlice())[2:]) // of a list the one
 			})
 		})
 		return b.BytesOrPanic()
@@ -316,9 +317,9 @@ func FuzzKpasswd(f *testing.F) {
 		message := cryptobyte.NewBuilder(nil)
 		message.AddASN1(krb.App(krb.MsgKRBPriv), func(b *cryptobyte.Builder) {
 			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				krb.AddInt(b, 0, 5)
-				krb.AddInt(b, 1, int64(krb.MsgKRBPriv))
-				krb.AddEncrypted(b, 3, krb.EncryptedData{Etype: tk.Key.Etype(), Cipher: sealed})
+				dertest.AddInt(b, 0, 5)
+				dertest.AddInt(b, 1, int64(krb.MsgKRBPriv))
+				dertest.AddEncrypted(b, 3, tk.Key.Etype(), 0, sealed)
 			})
 		})
 		rest, err := message.Bytes()

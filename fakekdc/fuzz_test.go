@@ -14,6 +14,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/types"
 
 	"github.com/kerbchain/kerbchain/fakekdc/internal/plainclient"
+	"github.com/kerbchain/kerbchain/internal/dertest"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -166,11 +167,11 @@ func sealedAPReq(tb testing.TB, t *krb.Ticket, plain []byte, usage uint32) []byt
 	b := cryptobyte.NewBuilder(nil)
 	b.AddASN1(krb.App(14), func(b *cryptobyte.Builder) {
 		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			krb.AddInt(b, 0, 5)
-			krb.AddInt(b, 1, 14)
-			krb.AddFlags(b, 2, krb.APMutualRequired)
-			addRaw(b, 3, t.Raw)
-			krb.AddEncrypted(b, 4, krb.EncryptedData{Etype: t.Key.Etype(), Cipher: sealed})
+			dertest.AddInt(b, 0, 5)
+			dertest.AddInt(b, 1, 14)
+			dertest.AddFlags(b, 2, krb.APMutualRequired)
+			dertest.AddRaw(b, 3, t.Raw)
+			dertest.AddEncrypted(b, 4, t.Key.Etype(), 0, sealed)
 		})
 	})
 	return b.BytesOrPanic()
@@ -207,10 +208,10 @@ func FuzzAccept(f *testing.F) {
 		b := cryptobyte.NewBuilder(nil)
 		b.AddASN1(krb.App(1), func(b *cryptobyte.Builder) {
 			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				krb.AddInt(b, 0, 5)
-				krb.AddString(b, 1, r.Name())
-				krb.AddName(b, 2, ticket.Server)
-				krb.AddEncrypted(b, 3, krb.EncryptedData{Etype: key.Etype(), Kvno: kvno, Cipher: sealed})
+				dertest.AddInt(b, 0, 5)
+				dertest.AddString(b, 1, r.Name())
+				dertest.AddName(b, 2, ticket.Server.Type, ticket.Server.Components...)
+				dertest.AddEncrypted(b, 3, key.Etype(), kvno, sealed)
 			})
 		})
 		forged := *ticket

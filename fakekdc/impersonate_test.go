@@ -14,6 +14,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/internal/dertest"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -116,15 +117,15 @@ func forUser(session krb.Key, user krb.Principal) krb.PAData {
 	sum := keyed(keyed(session.Bytes(), []byte("signaturekey\x00")), inner[:])
 	b := cryptobyte.NewBuilder(nil)
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddName(b, 0, user)
-		krb.AddString(b, 1, user.Realm)
+		dertest.AddName(b, 0, user.Type, user.Components...)
+		dertest.AddString(b, 1, user.Realm)
 		b.AddASN1(krb.Ctx(2), func(b *cryptobyte.Builder) {
 			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				krb.AddInt(b, 0, -138)
-				krb.AddOctets(b, 1, sum)
+				dertest.AddInt(b, 0, -138)
+				dertest.AddOctets(b, 1, sum)
 			})
 		})
-		krb.AddString(b, 3, "Kerberos")
+		dertest.AddString(b, 3, "Kerberos")
 	})
 	return krb.PAData{Type: 129, Value: b.BytesOrPanic()}
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/kerbchain/kerbchain/internal/dertest"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -161,10 +162,10 @@ func readChange(t *testing.T, c change, b []byte, key krb.Key) (code uint16, tex
 func changeData(password string, target *krb.Principal) []byte {
 	b := cryptobyte.NewBuilder(nil)
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddOctets(b, 0, []byte(password))
+		dertest.AddOctets(b, 0, []byte(password))
 		if target != nil {
-			krb.AddName(b, 1, *target)
-			krb.AddString(b, 2, target.Realm)
+			dertest.AddName(b, 1, target.Type, target.Components...)
+			dertest.AddString(b, 2, target.Realm)
 		}
 	})
 	return b.BytesOrPanic()

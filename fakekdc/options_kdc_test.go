@@ -8,6 +8,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 
+	"github.com/kerbchain/kerbchain/internal/dertest"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -17,8 +18,8 @@ func addresses(kind int32, values ...[]byte) []byte {
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		for _, v := range values {
 			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				krb.AddInt(b, 0, int64(kind))
-				krb.AddOctets(b, 1, v)
+				dertest.AddInt(b, 0, int64(kind))
+				dertest.AddOctets(b, 1, v)
 			})
 		}
 	})
@@ -130,7 +131,7 @@ func fromTime(tb testing.TB, der []byte, from time.Time) []byte {
 				tb.Fatal("no element")
 			}
 			if tag == krb.Ctx(5) {
-				krb.AddTime(b, 4, from)
+				dertest.AddTime(b, 4, from)
 			}
 			b.AddBytes(el)
 		}
@@ -265,7 +266,7 @@ func TestAuthDataOfClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := cryptobyte.NewBuilder(nil)
-	krb.AddEncrypted(b, 0, krb.EncryptedData{Etype: tgt.Key.Etype(), Cipher: sealed})
+	dertest.AddEncrypted(b, 0, tgt.Key.Etype(), 0, sealed)
 	s := cryptobyte.String(b.BytesOrPanic())
 	var inner cryptobyte.String
 	s.ReadASN1(&inner, krb.Ctx(0))

@@ -9,6 +9,7 @@ import (
 	//lint:ignore SA1019 MS-SFU has clients with RC4 keys hash with MD4
 	"golang.org/x/crypto/md4"
 
+	"github.com/kerbchain/kerbchain/internal/dertest"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -59,7 +60,7 @@ func (a tgsAsk) request(tb testing.TB, r *Realm) (packet []byte, key krb.Key, us
 		key, usage, subkey = a.tgt.Key, krb.UsageTGSRepSessionKey, krb.Key{}
 	}
 	der = extend(tb, der, func(b *cryptobyte.Builder) {
-		addRaw(b, 9, a.address)
+		dertest.AddRaw(b, 9, a.address)
 		if a.authData != nil {
 			u := krb.UsageTGSReqAuthDataSubkey
 			if a.noSubkey {
@@ -69,7 +70,7 @@ func (a tgsAsk) request(tb testing.TB, r *Realm) (packet []byte, key krb.Key, us
 			if err != nil {
 				tb.Fatal(err)
 			}
-			krb.AddEncrypted(b, 10, krb.EncryptedData{Etype: key.Etype(), Cipher: sealed})
+			dertest.AddEncrypted(b, 10, key.Etype(), 0, sealed)
 		}
 		if a.tickets != nil {
 			b.AddASN1(krb.Ctx(11), func(b *cryptobyte.Builder) {
@@ -167,10 +168,10 @@ func forUserPA(tb testing.TB, session krb.Key, user krb.Principal) []byte {
 func forUserDER(user krb.Principal, sum krb.Checksum) []byte {
 	b := cryptobyte.NewBuilder(nil)
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddName(b, 0, user)
-		krb.AddString(b, 1, user.Realm)
-		b.AddASN1(krb.Ctx(2), func(b *cryptobyte.Builder) { addChecksum(b, sum) })
-		krb.AddString(b, 3, "Kerberos")
+		dertest.AddName(b, 0, user.Type, user.Components...)
+		dertest.AddString(b, 1, user.Realm)
+		dertest.AddChecksum(b, 2, sum.Type, sum.Value)
+		dertest.AddString(b, 3, "Kerberos")
 	})
 	return b.BytesOrPanic()
 }
@@ -180,12 +181,12 @@ func x509UserPA(tb testing.TB, key krb.Key, kind int32, nonce uint32, user krb.P
 	tb.Helper()
 	b := cryptobyte.NewBuilder(nil)
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddInt(b, 0, int64(nonce))
+		dertest.AddInt(b, 0, int64(nonce))
 		if !user.IsZero() {
-			krb.AddName(b, 1, user)
+			dertest.AddName(b, 1, user.Type, user.Components...)
 		}
-		krb.AddString(b, 2, user.Realm)
-		krb.AddFlags(b, 4, krb.S4UReplyUsage)
+		dertest.AddString(b, 2, user.Realm)
+		dertest.AddFlags(b, 4, krb.S4UReplyUsage)
 	})
 	return x509DER(tb, key, kind, b.BytesOrPanic())
 }
@@ -208,26 +209,11 @@ func x509DER(tb testing.TB, key krb.Key, kind int32, id []byte) []byte {
 	}
 	b := cryptobyte.NewBuilder(nil)
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		addRaw(b, 0, id)
-		b.AddASN1(krb.Ctx(1), func(b *cryptobyte.Builder) { addChecksum(b, krb.Checksum{Type: kind, Value: sum}) })
+		dertest.AddRaw(b, 0, id)
+		dertest.AddChecksum(b, 1, kind, sum)
 	})
 	return b.BytesOrPanic()
 }
 
 // rbcd is PA-PAC-OPTIONS of a client that knows of resource-based delegation.
 var rbcd = krb.PAData{Type: krb.PAPACOptions, Value: []byte{0x30, 9, 0xa0, 7, 3, 5, 0, 0x10, 0, 0, 0}}
-
-// addRaw writes [n] around an encoded element, nothing if there is none.
-func addRaw(b *cryptobyte.Builder, n uint8, der []byte) {
-	if der != nil {
-		b.AddASN1(krb.Ctx(n), func(b *cryptobyte.Builder) { b.AddBytes(der) })
-	}
-}
-
-// addChecksum writes Checksum (RFC 4120 section 5.2.9).
-func addChecksum(b *cryptobyte.Builder, c krb.Checksum) {
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddInt(b, 0, int64(c.Type))
-		krb.AddOctets(b, 1, c.Value)
-	})
-}

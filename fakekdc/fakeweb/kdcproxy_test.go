@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/dertest"
 	"github.com/kerbchain/kerbchain/internal/keytab"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
@@ -46,12 +47,12 @@ func framed(b []byte) []byte {
 func proxyMessage(message []byte, domain string, hint int64) []byte {
 	b := cryptobyte.NewBuilder(nil)
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		krb.AddOctets(b, 0, message)
+		dertest.AddOctets(b, 0, message)
 		if domain != "" {
-			krb.AddString(b, 1, domain)
+			dertest.AddString(b, 1, domain)
 		}
 		if hint != 0 {
-			krb.AddInt(b, 2, hint)
+			dertest.AddInt(b, 2, hint)
 		}
 	})
 	return b.BytesOrPanic()

@@ -10,89 +10,12 @@ import (
 )
 
 // DER as RFC 4120 section 5 uses it: explicit context tags around everything.
-// The functions are exported for the rooms that speak Kerberos messages.
-
-// TagGeneralString is the universal tag of KerberosString.
-const TagGeneralString = asn1.GeneralString
 
 // App returns the tag [APPLICATION n], constructed.
 func App(n uint8) asn1.Tag { return asn1.Tag(0x60 | n) }
 
 // Ctx returns the tag [n], constructed.
 func Ctx(n uint8) asn1.Tag { return asn1.Tag(0xa0 | n) }
-
-// AddString writes [n] KerberosString.
-func AddString(b *cryptobyte.Builder, n uint8, s string) {
-	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) { addGeneralString(b, s) })
-}
-
-func addGeneralString(b *cryptobyte.Builder, s string) {
-	b.AddASN1(TagGeneralString, func(b *cryptobyte.Builder) { b.AddBytes([]byte(s)) })
-}
-
-// AddInt writes [n] INTEGER.
-func AddInt(b *cryptobyte.Builder, n uint8, v int64) {
-	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) { b.AddASN1Int64(v) })
-}
-
-// AddOctets writes [n] OCTET STRING.
-func AddOctets(b *cryptobyte.Builder, n uint8, v []byte) {
-	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) { b.AddASN1OctetString(v) })
-}
-
-// AddTime writes [n] KerberosTime: UTC, whole seconds.
-func AddTime(b *cryptobyte.Builder, n uint8, t time.Time) {
-	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) { b.AddASN1GeneralizedTime(t.UTC().Truncate(time.Second)) })
-}
-
-// AddFlags writes [n] KerberosFlags of 32 bits, bit 0 the most significant.
-func AddFlags(b *cryptobyte.Builder, n uint8, flags uint32) {
-	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.BIT_STRING, func(b *cryptobyte.Builder) {
-			b.AddUint8(0)
-			b.AddUint32(flags)
-		})
-	})
-}
-
-// AddName writes [n] PrincipalName.
-func AddName(b *cryptobyte.Builder, n uint8, p Principal) {
-	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			AddInt(b, 0, int64(p.Type))
-			b.AddASN1(Ctx(1), func(b *cryptobyte.Builder) {
-				b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-					for _, c := range p.Components {
-						addGeneralString(b, c)
-					}
-				})
-			})
-		})
-	})
-}
-
-// AddKey writes [n] EncryptionKey.
-func AddKey(b *cryptobyte.Builder, n uint8, k Key) {
-	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			AddInt(b, 0, int64(k.Etype()))
-			AddOctets(b, 1, k.m.bytes())
-		})
-	})
-}
-
-// AddEncrypted writes [n] EncryptedData. A zero kvno is left out.
-func AddEncrypted(b *cryptobyte.Builder, n uint8, ed EncryptedData) {
-	b.AddASN1(Ctx(n), func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			AddInt(b, 0, int64(ed.Etype))
-			if ed.Kvno != 0 {
-				AddInt(b, 1, int64(ed.Kvno))
-			}
-			AddOctets(b, 2, ed.Cipher)
-		})
-	})
-}
 
 // ErrMalformed is wrapped by every decoding error of this package.
 var ErrMalformed = errors.New("malformed Kerberos message")

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
+
+	"github.com/kerbchain/kerbchain/internal/dertest"
 )
 
 // seq puts a SEQUENCE around raw bytes.
@@ -123,7 +125,7 @@ func TestNameIsBounded(t *testing.T) {
 	for n, good := range map[int]bool{0: true, 1: true, maxComponents: true, maxComponents + 1: false, 5000: false} {
 		p := Principal{Type: 1, Components: make([]string, n)}
 		b := cryptobyte.NewBuilder(nil)
-		b.AddASN1(0x30, func(b *cryptobyte.Builder) { AddName(b, 4, p) })
+		b.AddASN1(0x30, func(b *cryptobyte.Builder) { dertest.AddName(b, 4, p.Type, p.Components...) })
 		f := OpenFields("x", must(b.Bytes()))
 		got := f.Name(4)
 		if err := f.Err(true); (err == nil) != good || good && len(got.Components) != n {

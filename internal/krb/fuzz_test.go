@@ -12,6 +12,8 @@ import (
 	"github.com/jcmturner/gokrb5/v8/types"
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/dertest"
 )
 
 // messageParsers lists the decoders of whole messages, with good messages for
@@ -513,12 +515,12 @@ func wrapKRBCred(session Key, ticket, plain []byte) []byte {
 	b := cryptobyte.NewBuilder(nil)
 	b.AddASN1(App(22), func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			AddInt(b, 0, 5)
-			AddInt(b, 1, 22)
+			dertest.AddInt(b, 0, 5)
+			dertest.AddInt(b, 1, 22)
 			b.AddASN1(Ctx(2), func(b *cryptobyte.Builder) {
 				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(ticket) })
 			})
-			AddEncrypted(b, 3, EncryptedData{Etype: session.Etype(), Cipher: must(session.Seal(UsageKRBCred, plain))})
+			dertest.AddEncrypted(b, 3, session.Etype(), 0, must(session.Seal(UsageKRBCred, plain)))
 		})
 	})
 	return b.BytesOrPanic()

@@ -108,7 +108,7 @@ func (w *Writer) text(tag asn1.Tag, s string) {
 
 // String writes [n] KerberosString.
 func (w *Writer) String(n uint8, s string) {
-	w.Field(n, func() { w.text(TagGeneralString, s) })
+	w.Field(n, func() { w.text(asn1.GeneralString, s) })
 }
 
 // integer writes INTEGER, in as few bytes as its sign allows.
@@ -171,7 +171,7 @@ func (w *Writer) Name(n uint8, p Principal) {
 			w.Field(1, func() {
 				w.Sequence(func() {
 					for _, c := range slices.Backward(p.Components) {
-						w.text(TagGeneralString, c)
+						w.text(asn1.GeneralString, c)
 					}
 				})
 			})

@@ -13,9 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
-
 	"github.com/kerbchain/kerbchain/internal/cbt"
 	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/internal/challenge"
@@ -111,17 +108,7 @@ func (c *Client) APReq() []byte {
 
 // cbtClaim is AD-IF-RELEVANT { AD-AP-OPTIONS KERB_AP_OPTIONS_CBT }.
 func cbtClaim() []byte {
-	element := func(kind int64, data []byte) []byte {
-		b := cryptobyte.NewBuilder(nil)
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				krb.AddInt(b, 0, kind)
-				krb.AddOctets(b, 1, data)
-			})
-		})
-		return b.BytesOrPanic()
-	}
-	return element(1, element(143, []byte{0, 0x40, 0, 0}))
+	return krb.MarshalAuthData(krb.IfRelevant(krb.AuthData{Type: krb.ADAPOptions, Data: []byte{0, 0x40, 0, 0}}))
 }
 
 func (c *Client) mechList() []spnego.OID {
