@@ -13,6 +13,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/internal/ccache/kcm"
 	"github.com/kerbchain/kerbchain/internal/ccache/keyring"
+	"github.com/kerbchain/kerbchain/internal/flight"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -290,7 +291,7 @@ const (
 // empty, or ends too early. One that ends in the middle of an entry, and goes on
 // doing so, holds the entries before.
 func (c *cacheCredentials) read(ctx context.Context, m *member) (*ccache.Cache, string, error) {
-	defer doing(ctx, "reading credential cache "+m.store.Name().String())()
+	defer flight.Doing(ctx, "reading credential cache "+m.store.Name().String())()
 	try, seen := 0, ""
 	for left := retriesInAll; ; left-- {
 		cache, state, err := c.load(ctx, m)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/internal/flight"
 	"github.com/kerbchain/kerbchain/internal/k5identity"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
@@ -24,7 +25,7 @@ import (
 // ends in; else the primary one. Where that one holds nothing valid, another cache of
 // the same client that does takes its place, which MIT's does not look for.
 func (c *cacheCredentials) choose(ctx context.Context, server krb.Principal) (string, uint64, error) {
-	done := doing(ctx, "looking for the credential cache")
+	done := flight.Doing(ctx, "looking for the credential cache")
 	primary, err := c.collection.Primary(ctx)
 	done()
 	if err != nil {

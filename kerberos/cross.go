@@ -23,7 +23,7 @@ func (s *Source) ask(ctx context.Context, session *session, server krb.Principal
 	if realm := server.Realm; realm != "" && realm != tgt.Server.Components[1] {
 		// Once for all services of the realm that are asked for at the same time.
 		var err error
-		tgt, err = s.realms.do(ctx, session.client.String()+"\x00"+realm, func(ctx context.Context) (*krb.Ticket, error) {
+		tgt, err = s.realms.Do(ctx, session.client.String()+"\x00"+realm, func(ctx context.Context) (*krb.Ticket, error) {
 			return s.kdc.TGT(ctx, session.tgt, realm, s.crossOptions(ctx, session))
 		})
 		if err != nil {

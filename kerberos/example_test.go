@@ -10,9 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/jcmturner/gokrb5/v8/client"
-	"github.com/jcmturner/gokrb5/v8/config"
-
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -131,22 +128,6 @@ func ExampleFromEnvironment() {
 	ticket, err := source.ServiceTicket(context.Background(), "HTTP/localhost")
 	fmt.Println(ticket.Client(), err)
 	// Output: alice@EXAMPLE.TEST <nil>
-}
-
-func ExampleFromGoKRB5() {
-	realm := exampleRealm()
-	defer realm.Close()
-
-	conf, err := config.NewFromString(realm.Config())
-	if err != nil {
-		log.Fatal(err)
-	}
-	c := client.NewWithPassword("alice", "EXAMPLE.TEST", "secret", conf, client.DisablePAFXFAST(true))
-	defer c.Destroy()
-
-	ticket, err := kerberos.FromGoKRB5(c).ServiceTicket(context.Background(), "HTTP/localhost")
-	fmt.Println(ticket.Client(), ticket.Source(), err)
-	// Output: alice@EXAMPLE.TEST gokrb5 client <nil>
 }
 
 func ExampleSource_ServiceTicket() {

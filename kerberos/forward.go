@@ -25,7 +25,7 @@ func (s *Source) ForwardedTicket(ctx context.Context, service Ticket) (Ticket, e
 	if h, ok := s.tickets.Get(key); ok && h.client == service.client && s.o.Now().Before(h.until) {
 		return h.Ticket, nil
 	}
-	t, err := s.services.do(ctx, key, func(ctx context.Context) (Ticket, error) { return s.forward(ctx, service, key) })
+	t, err := s.services.Do(ctx, key, func(ctx context.Context) (Ticket, error) { return s.forward(ctx, service, key) })
 	var known *middleware.Error
 	if err != nil && ctx.Err() != nil && !errors.As(err, &known) {
 		return Ticket{}, s.gaveUp(ctx, spn, err)

@@ -129,7 +129,7 @@ func (c *cacheCredentials) peek(ctx context.Context, name string, now time.Time)
 			return krb.Principal{}, c.unreadable(m, fs.ErrNotExist)
 		}
 	}
-	opened, err := c.s.logins.do(ctx, name, func(ctx context.Context) (*session, error) {
+	opened, err := c.s.logins.Do(ctx, name, func(ctx context.Context) (*session, error) {
 		s, err := c.open(ctx, name)
 		if err == nil {
 			s.name = name
@@ -157,14 +157,6 @@ func (c *environmentCredentials) peek(ctx context.Context, name string, now time
 		return krb.Principal{}, err
 	}
 	return kt.peek(ctx, "", now)
-}
-
-// Identity returns the principal of the gokrb5 client.
-func (s *gokrb5Source) Identity(_ context.Context, spn string) (string, error) {
-	if s.c == nil || s.c.Credentials == nil {
-		return "", &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn}
-	}
-	return s.c.Credentials.UserName() + "@" + s.c.Credentials.Realm(), nil
 }
 
 // Identity returns as whom a token for t would be made now, "" where the source

@@ -150,7 +150,7 @@ func NewInitiator(source TicketSource, o InitiatorOptions) (middleware.Initiator
 
 func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	if source == nil {
-		return nil, errors.New("no ticket source given: use FromEnvironment, CCache, Keytab, Password or GoKRB5")
+		return nil, errors.New("no ticket source given: use FromEnvironment, FromCCache, FromKeytab or FromPassword")
 	}
 	if err := o.Delegation.Check(o.DelegateTo); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/flight"
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
@@ -64,7 +65,7 @@ func (c *passwordCredentials) refresh(ctx context.Context, _ *session) (*session
 }
 
 func (c *passwordCredentials) open(ctx context.Context, _ string) (*session, error) {
-	done := doing(ctx, "asking for the password of "+c.client.String())
+	done := flight.Doing(ctx, "asking for the password of "+c.client.String())
 	password, err := c.password(ctx, c.client.String())
 	done()
 	if err == nil && password.IsZero() {

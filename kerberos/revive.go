@@ -36,7 +36,7 @@ func (s *Source) dead(session *session, err error) bool {
 // revive logs in anew, once for all who found the session's ticket dead.
 func (s *Source) revive(ctx context.Context, dead *session) (*session, error) {
 	// Not to be mixed up with a flight that finds the old session still good.
-	return s.logins.do(ctx, "\x00revive "+dead.name, func(ctx context.Context) (*session, error) {
+	return s.logins.Do(ctx, "\x00revive "+dead.name, func(ctx context.Context) (*session, error) {
 		if now := s.session(dead.name); now != nil && now.tgt != dead.tgt {
 			return now, nil
 		}

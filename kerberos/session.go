@@ -74,7 +74,7 @@ func (s *Source) open(ctx context.Context, server krb.Principal) (*session, uint
 	if err != nil {
 		return nil, 0, err
 	}
-	opened, err := s.logins.do(ctx, name, func(ctx context.Context) (*session, error) {
+	opened, err := s.logins.Do(ctx, name, func(ctx context.Context) (*session, error) {
 		now := s.o.Now()
 		old := s.session(name)
 		if old != nil && usable(old.tgt, now.Add(s.offset(old))) {
@@ -224,7 +224,7 @@ func (s *Source) KeepFresh(ctx context.Context) error {
 func (s *Source) freshen(ctx context.Context) error {
 	_, _, failed := s.open(ctx, krb.Principal{})
 	for name := range s.sessions.All() {
-		_, err := s.logins.do(ctx, name, func(ctx context.Context) (*session, error) {
+		_, err := s.logins.Do(ctx, name, func(ctx context.Context) (*session, error) {
 			now := s.o.Now()
 			old := s.session(name)
 			if old == nil || old.tgt == nil || now.Add(s.offset(old)).Before(halfway(old.tgt)) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/ended"
+	"github.com/kerbchain/kerbchain/internal/flight"
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
@@ -97,9 +98,9 @@ type Source struct {
 	kdc   *kdcclient.Client
 	creds credentials
 
-	services flights[Ticket]
-	logins   flights[*session]
-	realms   flights[*krb.Ticket]
+	services flight.Group[Ticket]
+	logins   flight.Group[*session]
+	realms   flight.Group[*krb.Ticket]
 	unknown  unknowns
 	stale    ticketSet                            // that servers could not use
 	made     atomic.Uint64                        // logins
@@ -227,7 +228,7 @@ func (s *Source) ServiceTicket(ctx context.Context, spn string) (Ticket, error) 
 	if ctx.Err() != nil {
 		return Ticket{}, s.gaveUp(ctx, spn, nil)
 	}
-	t, err := s.services.do(ctx, spn, func(ctx context.Context) (Ticket, error) { return s.fetch(ctx, spn) })
+	t, err := s.services.Do(ctx, spn, func(ctx context.Context) (Ticket, error) { return s.fetch(ctx, spn) })
 	var known *middleware.Error
 	if err != nil && ctx.Err() != nil && !errors.As(err, &known) {
 		return Ticket{}, s.gaveUp(ctx, spn, err)
@@ -239,9 +240,9 @@ func (s *Source) ServiceTicket(ctx context.Context, spn string) (Ticket, error) 
 // waits goes on waiting, so what came of it is not known; whom it is waited for
 // is, and mostly what the work was at.
 func (s *Source) gaveUp(ctx context.Context, spn string, err error) error {
-	if left, ok := errors.AsType[*gaveUpError](err); ok && left.doing != "" {
+	if left, ok := errors.AsType[*flight.GaveUpError](err); ok && left.Doing != "" {
 		return &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: s.o.Principal, Retryable: true,
-			Err:  ended.Because(ctx, "gave up "+left.doing, nil),
+			Err:  ended.Because(ctx, "gave up "+left.Doing, nil),
 			Hint: "allow more time, or see whether it is locked by another process, or waits for a file system, a daemon or a person"}
 	}
 	e := &middleware.Error{Stage: stage, Kind: middleware.ErrKDC, SPN: spn, Principal: s.o.Principal, KDC: s.conf.DefaultRealm,

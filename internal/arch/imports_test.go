@@ -17,7 +17,7 @@ type door struct {
 var doors = []door{
 	{prefix: "github.com/sirupsen/logrus", rooms: []string{"middleware/logging"}},
 	{prefix: "github.com/hashicorp/go-retryablehttp", rooms: []string{"client"}},
-	{prefix: "github.com/jcmturner", rooms: []string{"kerberos", "fakekdc", "internal"}, file: "kerberos/gokrb5.go"},
+	{prefix: "github.com/jcmturner", rooms: []string{"kerberos", "fakekdc", "internal"}, file: "kerberos/gokrb5/gokrb5.go"},
 	{prefix: "github.com/spf13/pflag", rooms: []string{"cmd"}},
 	{prefix: "github.com/ebitengine/purego", rooms: []string{"gssapi"}},
 	{prefix: "golang.org/x", rooms: []string{"kerberos", "client", "fakekdc", "internal", "cmd"}},

@@ -1,4 +1,7 @@
-package kerberos
+// Package flight lets many callers wait for one piece of work. Unlike
+// golang.org/x/sync/singleflight it has contexts: a caller leaves when its own ends, and
+// the work is cancelled when the last has left.
+package flight
 
 import (
 	"context"
@@ -12,15 +15,13 @@ import (
 // errExited is what remains of work that ended its goroutine (runtime.Goexit).
 var errExited = errors.New("the goroutine of the work ended before the work did")
 
-// flights lets many callers wait for one piece of work. Unlike
-// golang.org/x/sync/singleflight it has contexts: a caller leaves when its own
-// ends, and the work is cancelled when the last has left.
-type flights[T any] struct {
+// A Group is work under keys. The zero Group is ready; it is safe for concurrent use.
+type Group[T any] struct {
 	mu    sync.Mutex
-	calls map[string]*flight[T]
+	calls map[string]*call[T]
 }
 
-type flight[T any] struct {
+type call[T any] struct {
 	waiting int
 	at      *waypoint
 	cancel  context.CancelFunc
@@ -38,9 +39,9 @@ type waypoint struct {
 
 type waypointKey struct{}
 
-// doing notes what the work is at until done is called, for those who give up on it:
+// Doing notes what the work is at until done is called, for those who give up on it:
 // "reading credential cache FILE:/tmp/krb5cc_1000".
-func doing(ctx context.Context, what string) (done func()) {
+func Doing(ctx context.Context, what string) (done func()) {
 	at, ok := ctx.Value(waypointKey{}).(*waypoint)
 	if !ok {
 		return func() {}
@@ -59,46 +60,48 @@ func (w *waypoint) String() string {
 	return ""
 }
 
-// A gaveUpError is that of a caller whose context ended first.
-type gaveUpError struct {
-	doing string // what the work was at, "" if nobody noted it
-	err   error  // the context's
+// A GaveUpError is that of a caller whose context ended first.
+type GaveUpError struct {
+	Doing string // what the work was at, "" if nobody noted it
+	Err   error  // the context's
 }
 
-func (e *gaveUpError) Unwrap() error { return e.err }
+// Unwrap returns the error of the context.
+func (e *GaveUpError) Unwrap() error { return e.Err }
 
-func (e *gaveUpError) Error() string {
-	if e.doing == "" {
-		return e.err.Error()
+// Error says what the work was at.
+func (e *GaveUpError) Error() string {
+	if e.Doing == "" {
+		return e.Err.Error()
 	}
-	return "gave up " + e.doing + ": " + e.err.Error()
+	return "gave up " + e.Doing + ": " + e.Err.Error()
 }
 
-// do runs work, or joins the run under the same key. work gets the values of
+// Do runs work, or joins the run under the same key. work gets the values of
 // the first caller's context, but not its end. The error of a caller whose context
-// ends first is a [*gaveUpError].
-func (f *flights[T]) do(ctx context.Context, key string, work func(context.Context) (T, error)) (T, error) {
-	f.mu.Lock()
-	c := f.calls[key]
+// ends first is a [*GaveUpError].
+func (g *Group[T]) Do(ctx context.Context, key string, work func(context.Context) (T, error)) (T, error) {
+	g.mu.Lock()
+	c := g.calls[key]
 	if c == nil {
 		runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		c = &flight[T]{at: new(waypoint), cancel: cancel, done: make(chan struct{})}
+		c = &call[T]{at: new(waypoint), cancel: cancel, done: make(chan struct{})}
 		runCtx = context.WithValue(runCtx, waypointKey{}, c.at)
-		if f.calls == nil {
-			f.calls = make(map[string]*flight[T])
+		if g.calls == nil {
+			g.calls = make(map[string]*call[T])
 		}
-		f.calls[key] = c
+		g.calls[key] = c
 		go func() {
 			defer cancel()
 			defer close(c.done)
-			defer f.forget(key, c)
+			defer g.forget(key, c)
 			defer panics.Into(&c.err)
 			c.err = errExited
 			c.value, c.err = work(runCtx)
 		}()
 	}
 	c.waiting++
-	f.mu.Unlock()
+	g.mu.Unlock()
 	if outer, ok := ctx.Value(waypointKey{}).(*waypoint); ok {
 		outer.behind.Store(c.at)
 		defer outer.behind.Store(nil)
@@ -110,25 +113,25 @@ func (f *flights[T]) do(ctx context.Context, key string, work func(context.Conte
 	case <-ctx.Done():
 	}
 	at := c.at.String() // before it is cancelled
-	f.mu.Lock()
+	g.mu.Lock()
 	c.waiting--
 	last := c.waiting == 0
-	if last && f.calls[key] == c {
+	if last && g.calls[key] == c {
 		// Whoever comes now must not join work that is being cancelled.
-		delete(f.calls, key)
+		delete(g.calls, key)
 	}
-	f.mu.Unlock()
+	g.mu.Unlock()
 	if last {
 		c.cancel()
 	}
 	var zero T
-	return zero, &gaveUpError{at, context.Cause(ctx)}
+	return zero, &GaveUpError{at, context.Cause(ctx)}
 }
 
-func (f *flights[T]) forget(key string, c *flight[T]) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.calls[key] == c {
-		delete(f.calls, key)
+func (g *Group[T]) forget(key string, c *call[T]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.calls[key] == c {
+		delete(g.calls, key)
 	}
 }

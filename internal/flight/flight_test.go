@@ -1,4 +1,4 @@
-package kerberos
+package flight
 
 import (
 	"context"
@@ -10,17 +10,17 @@ import (
 
 // Work that panics, or ends its goroutine, is an error for all who wait for it,
 // and the next caller starts anew.
-func TestFlightsSurviveTheirWork(t *testing.T) {
-	var f flights[int]
+func TestGroupSurvivesItsWork(t *testing.T) {
+	var g Group[int]
 	for name, work := range map[string]func(context.Context) (int, error){
 		"panic: odd": func(context.Context) (int, error) { panic("odd") },
 		"goroutine":  func(context.Context) (int, error) { runtime.Goexit(); return 1, nil },
 	} {
 		begun, done := make(chan struct{}), make(chan error, 2)
 		go func() {
-			_, err := f.do(t.Context(), "key", func(ctx context.Context) (int, error) {
+			_, err := g.Do(t.Context(), "key", func(ctx context.Context) (int, error) {
 				close(begun)
-				for f.waiting("key") < 2 {
+				for g.waiting("key") < 2 {
 					time.Sleep(time.Millisecond)
 				}
 				return work(ctx)
@@ -28,20 +28,20 @@ func TestFlightsSurviveTheirWork(t *testing.T) {
 			done <- err
 		}()
 		<-begun
-		_, err := f.do(t.Context(), "key", func(context.Context) (int, error) { t.Error("a second run"); return 0, nil })
+		_, err := g.Do(t.Context(), "key", func(context.Context) (int, error) { t.Error("a second run"); return 0, nil })
 		for _, err := range []error{err, <-done} {
 			if err == nil || !strings.Contains(err.Error(), strings.TrimPrefix(name, "panic: ")) {
 				t.Errorf("%s: got %v", name, err)
 			}
 		}
-		if n, err := f.do(t.Context(), "key", func(context.Context) (int, error) { return 7, nil }); n != 7 || err != nil {
+		if n, err := g.Do(t.Context(), "key", func(context.Context) (int, error) { return 7, nil }); n != 7 || err != nil {
 			t.Errorf("%s: afterwards %d, %v", name, n, err)
 		}
 	}
 }
 
-func (f *flights[T]) waiting(key string) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.calls[key].waiting
+func (g *Group[T]) waiting(key string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.calls[key].waiting
 }
