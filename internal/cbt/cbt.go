@@ -10,7 +10,6 @@ package cbt
 import (
 	"crypto/fips140"
 	"crypto/md5"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
@@ -49,14 +48,6 @@ func EndPoint(cert *x509.Certificate) (data []byte, err error) {
 		return nil, fmt.Errorf("channel bindings to the certificate of %q: %w", cert.Subject, err)
 	}
 	return h.appendSum([]byte(prefix), cert.Raw), nil
-}
-
-// EndPointSHA256 is EndPoint with SHA-256 whatever the signature is, for those
-// who know that their server does so where RFC 5929 is silent. cert must not be
-// nil.
-func EndPointSHA256(cert *x509.Certificate) []byte {
-	sum := sha256.Sum256(cert.Raw)
-	return append([]byte(prefix), sum[:]...)
 }
 
 // ForConn returns the application data for the connection state belongs to, as

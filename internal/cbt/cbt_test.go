@@ -126,19 +126,6 @@ func TestEndPointAgreesWithX509(t *testing.T) {
 	}
 }
 
-func TestEndPointSHA256(t *testing.T) {
-	cert := certificate(t, "rsa-sha256")
-	want, err := EndPoint(cert)
-	if err != nil || !bytes.Equal(EndPointSHA256(cert), want) {
-		t.Errorf("%q, want %q, %v", EndPointSHA256(cert), want, err)
-	}
-	cert = certificate(t, "ed25519")
-	sum := sha256.Sum256(cert.Raw)
-	if got := EndPointSHA256(cert); string(got) != "tls-server-end-point:"+string(sum[:]) {
-		t.Errorf("%q", got)
-	}
-}
-
 func TestErrors(t *testing.T) {
 	if data, err := EndPoint(nil); data != nil || !errors.Is(err, ErrCertificate) {
 		t.Errorf("nil certificate: %x, %v", data, err)

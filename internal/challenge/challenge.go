@@ -52,16 +52,6 @@ func (c Challenge) Is(scheme string) bool {
 	return strings.EqualFold(c.Scheme, scheme)
 }
 
-// Param returns the value of the first parameter of that name, in any case.
-func (c Challenge) Param(name string) (value string, ok bool) {
-	for _, p := range c.Params {
-		if strings.EqualFold(p.Name, name) {
-			return p.Value, true
-		}
-	}
-	return "", false
-}
-
 // Format writes the scheme and the sizes of the rest, for every verb: a token
 // belongs in no log.
 func (c Challenge) Format(f fmt.State, _ rune) {

@@ -130,16 +130,6 @@ func TestFindTakesTheFirst(t *testing.T) {
 	}
 }
 
-func TestParam(t *testing.T) {
-	c := Parse([]string{`Digest Realm="x", realm="y"`})[0]
-	if v, ok := c.Param("realm"); v != "x" || !ok {
-		t.Errorf("realm = %q, %v", v, ok)
-	}
-	if v, ok := c.Param("nonce"); ok {
-		t.Errorf("nonce = %q", v)
-	}
-}
-
 func TestLimits(t *testing.T) {
 	got := Parse([]string{strings.Repeat("a,", MaxChallenges-1) + "last,over", "more"})
 	if len(got) != MaxChallenges || got[MaxChallenges-1].Scheme != "last" {

@@ -39,7 +39,7 @@ func BenchmarkInit(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				spnego.AppendInitFrame(nil, spnego.TokAPReq, req)
+				_ = append(spnego.AppendInitFrameHead(nil, spnego.TokAPReq, len(req)), req...)
 			}
 		})
 	}

@@ -60,24 +60,13 @@ type Context struct {
 	established bool
 }
 
-// Init starts a context and returns the AP-REQ of its first token, which the
-// caller frames ([spnego.AppendInitFrame], or [spnego.AppendFrame] without
-// SPNEGO). With FlagMutual the context is established by [Context.Accept], else
-// it is at once.
-func Init(t *krb.Ticket, o Options) (*Context, []byte, error) {
-	c := &Context{}
-	w := krb.NewWriter(Room(t, o))
-	if err := c.Init(&w, t, o); err != nil {
-		return nil, nil, err
-	}
-	return c, w.Bytes(), nil
-}
-
 // Room returns up to how many bytes an AP-REQ has, as a rule.
 func Room(t *krb.Ticket, o Options) int { return krb.RoomAPReq(t) + len(o.Delegation) }
 
-// Init makes c, the zero Context, what the function Init returns, and writes the
-// AP-REQ to w.
+// Init starts c, the zero Context, and writes the AP-REQ of its first token to w,
+// which the caller frames ([spnego.AppendInitFrameHead], or [spnego.AppendFrameHead]
+// without SPNEGO). With FlagMutual the context is established by [Context.Accept],
+// else it is at once.
 func (c *Context) Init(w *krb.Writer, t *krb.Ticket, o Options) error {
 	subkey, err := krb.GenerateKey(t.Key.Etype())
 	if err != nil {

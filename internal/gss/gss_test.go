@@ -402,3 +402,13 @@ func FuzzAccept(f *testing.F) {
 		}
 	})
 }
+
+// Init starts a context and returns the AP-REQ of its first token.
+func Init(t *krb.Ticket, o Options) (*Context, []byte, error) {
+	c := &Context{}
+	w := krb.NewWriter(Room(t, o))
+	if err := c.Init(&w, t, o); err != nil {
+		return nil, nil, err
+	}
+	return c, w.Bytes(), nil
+}

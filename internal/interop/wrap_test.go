@@ -147,11 +147,11 @@ func (c *wrapConn) accept(t *testing.T, mutual bool) *gss.Channel {
 	if mutual {
 		flags |= gss.FlagMutual
 	}
-	context, req, err := gss.Init(ticket, gss.Options{Flags: flags, Now: time.Now()})
-	if err != nil {
+	context, req := new(gss.Context), new(krb.Writer)
+	if err := context.Init(req, ticket, gss.Options{Flags: flags, Now: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	rep := c.must(t, "/accept", nil, spnego.Frame(spnego.TokAPReq, req))
+	rep := c.must(t, "/accept", nil, spnego.Frame(spnego.TokAPReq, req.Bytes()))
 	if mutual {
 		if err := context.Accept(rep); err != nil {
 			t.Fatal(err)

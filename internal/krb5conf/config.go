@@ -94,9 +94,6 @@ type Config struct {
 	clientKeytabs []string // where there is one by default
 }
 
-// Empty returns the defaults.
-func Empty() *Config { return New(nil, Options{}) }
-
 // Load reads the files (see LoadProfile) and returns the settings.
 func Load(paths []string, o Options) (*Config, error) {
 	p, err := LoadProfile(paths, o.Open)

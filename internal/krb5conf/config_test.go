@@ -29,7 +29,7 @@ func TestDefaults(t *testing.T) {
 	if got.HasRealm("R") || got.KDCs("R") != nil || got.PrimaryKDCs("R") != nil || got.AdminServers("R") != nil || len(got.Realms()) != 0 {
 		t.Error("a realm out of nothing")
 	}
-	if Empty().ClockSkew != want.ClockSkew {
+	if New(nil, Options{}).ClockSkew != want.ClockSkew {
 		t.Error("Empty is not New")
 	}
 	keytabs := []string{

@@ -29,14 +29,6 @@ type Init struct {
 // maxMechs bounds the list of mechanisms that is read. Windows sends four.
 const maxMechs = 64
 
-// Preferred returns the first mechanism, the one MechToken is of, or "".
-func (i Init) Preferred() OID {
-	if len(i.MechTypes) == 0 {
-		return ""
-	}
-	return i.MechTypes[0]
-}
-
 // Format writes the mechanisms and sizes, for every verb.
 func (i Init) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "NegTokenInit %v, token of %d bytes, MIC of %d bytes",
@@ -94,17 +86,11 @@ func AppendInit(dst, mechToken []byte) []byte {
 	return append(appendKRB5InitHead(dst, len(mechToken)), mechToken...)
 }
 
-// AppendInitFrame appends what AppendInit(dst, Frame(tokID, inner)) would,
-// without the copy in between.
-func AppendInitFrame(dst []byte, tokID uint16, inner []byte) []byte {
-	dst = grow(dst, initLen(krb5InitLen(frameLen(len(inner)))))
-	return append(AppendInitFrameHead(dst, tokID, len(inner)), inner...)
-}
-
 // MaxHead is how many bytes AppendInitFrameHead appends at most, to tokens of 64 KiB.
 const MaxHead = 80
 
-// AppendInitFrameHead appends what AppendInitFrame puts in front of n bytes.
+// AppendInitFrameHead appends what AppendInit(dst, Frame(tokID, inner)) would put in
+// front of an inner token of n bytes.
 func AppendInitFrameHead(dst []byte, tokID uint16, n int) []byte {
 	dst = appendKRB5InitHead(dst, frameLen(n))
 	return AppendFrameHead(dst, tokID, n)

@@ -333,7 +333,7 @@ func TestInitSecondOpinion(t *testing.T) {
 		if whole := AppendInitFrame([]byte("x"), TokAPReq, inner); !bytes.Equal(whole[1:], wire) {
 			t.Errorf("%d: AppendInitFrame gives %x, AppendInit %x", n, whole[1:], wire)
 		}
-		if i, err := ParseInit(wire); err != nil || i.Preferred() != KRB5 || !bytes.Equal(i.MechToken, token) {
+		if i, err := ParseInit(wire); err != nil || i.MechTypes[0] != KRB5 || !bytes.Equal(i.MechToken, token) {
 			t.Errorf("%d: %v, %v", n, i, err)
 		}
 	}
@@ -555,4 +555,11 @@ func TestAllocations(t *testing.T) {
 			t.Errorf("%s: %v allocations, want %v at most", name, n, tc.most)
 		}
 	}
+}
+
+// AppendInitFrame appends what AppendInit(dst, Frame(tokID, inner)) would,
+// without the copy in between.
+func AppendInitFrame(dst []byte, tokID uint16, inner []byte) []byte {
+	dst = grow(dst, initLen(krb5InitLen(frameLen(len(inner)))))
+	return append(AppendInitFrameHead(dst, tokID, len(inner)), inner...)
 }
