@@ -15,7 +15,6 @@ import (
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
-	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 )
 
