@@ -26,13 +26,13 @@ func exchange(tb testing.TB, r *Realm, network string, packet []byte) []byte {
 	return b
 }
 
-func try(r *Realm, network string, packet []byte, patience time.Duration) ([]byte, error) {
+func try(r *Realm, network string, packet []byte, timeout time.Duration) ([]byte, error) {
 	c, err := net.Dial(network, r.Addr())
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return nil, err
 	}
 	if network == "udp" {

@@ -13,11 +13,11 @@ import (
 )
 
 // verdict is what a careful client makes of the reply to a login.
-func verdict(tb testing.TB, r *Realm, network string, patience time.Duration) string {
+func verdict(tb testing.TB, r *Realm, network string, timeout time.Duration) string {
 	tb.Helper()
 	b := body(r, "alice")
 	req, key := asReq(tb, r, "alice", "secret", AES256SHA1, b)
-	reply, err := try(r, network, req, patience)
+	reply, err := try(r, network, req, timeout)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout"
@@ -99,11 +99,11 @@ func TestFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for network, want := range map[string]string{"udp": tc.udp, "tcp": tc.tcp} {
 				r.FailNext(AS, tc.fault)
-				patience := 10 * time.Second
+				timeout := 10 * time.Second
 				if want == "timeout" {
-					patience = 30 * time.Millisecond
+					timeout = 30 * time.Millisecond
 				}
-				if got := verdict(t, r, network, patience); got != want {
+				if got := verdict(t, r, network, timeout); got != want {
 					t.Errorf("%s: %s, want %s", network, got, want)
 				}
 				r.ClearFaults()

@@ -15,7 +15,7 @@ import (
 )
 
 // verdictOf is verdict at one KDC.
-func verdictOf(t *testing.T, k *KDC, network string, patience time.Duration) string {
+func verdictOf(t *testing.T, k *KDC, network string, timeout time.Duration) string {
 	t.Helper()
 	// try and verdict go by the realm's first KDC.
 	r := k.realm
@@ -28,7 +28,7 @@ func verdictOf(t *testing.T, k *KDC, network string, patience time.Duration) str
 		defer r.lifeMu.Unlock()
 		r.kdcs = kdcs
 	}()
-	return verdict(t, r, network, patience)
+	return verdict(t, r, network, timeout)
 }
 
 func TestSeveralKDCs(t *testing.T) {
@@ -48,11 +48,11 @@ func TestSeveralKDCs(t *testing.T) {
 	kdcs[0].Pause()
 	for _, network := range []string{"udp", "tcp"} {
 		for i, want := range []map[string]string{{"udp": "timeout", "tcp": "closed"}, {}, {}} {
-			patience := later
+			timeout := later
 			if want[network] == "timeout" {
-				patience = soon
+				timeout = soon
 			}
-			got := verdictOf(t, kdcs[i], network, patience)
+			got := verdictOf(t, kdcs[i], network, timeout)
 			if got == "reset" && want[network] == "closed" {
 				got = "closed"
 			}

@@ -15,9 +15,9 @@ import (
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
-// patience is how long an answer is waited for: briefly where none is to come, else
+// timeoutFor is how long an answer is waited for: briefly where none is to come, else
 // longer than any machine takes.
-func patience(silence bool) time.Duration {
+func timeoutFor(silence bool) time.Duration {
 	if silence {
 		return 100 * time.Millisecond
 	}
@@ -26,12 +26,12 @@ func patience(silence bool) time.Duration {
 
 // outcomeOf says what one exchange over a connection came to: "reply",
 // "KRB-ERROR", "nothing" for silence, "end" for a closed connection, "short".
-func outcomeOf(c net.Conn, network string, patience time.Duration, packet []byte) string {
+func outcomeOf(c net.Conn, network string, timeout time.Duration, packet []byte) string {
 	defer c.Close()
 	if network == "tcp" {
 		packet = append(binary.BigEndian.AppendUint32(nil, uint32(len(packet))), packet...)
 	}
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return err.Error()
 	}
 	if _, err := c.Write(packet); err != nil && !errors.Is(err, syscall.EPIPE) {
@@ -92,7 +92,7 @@ func TestMemoryFaults(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					seen[kind] = outcomeOf(c, network, patience(silent[network+" "+name]), packet)
+					seen[kind] = outcomeOf(c, network, timeoutFor(silent[network+" "+name]), packet)
 				}
 				if seen["memory"] != seen["sockets"] {
 					t.Errorf("without sockets %q, with %q", seen["memory"], seen["sockets"])
@@ -120,15 +120,15 @@ func TestMemoryOutage(t *testing.T) {
 		t.Errorf("a connection in an outage: %v", err)
 	}
 	for network, want := range map[string]string{"udp": "nothing", "tcp": "end"} {
-		if got := outcomeOf(dial(first, network), network, patience(want == "nothing"), packet); got != want {
+		if got := outcomeOf(dial(first, network), network, timeoutFor(want == "nothing"), packet); got != want {
 			t.Errorf("paused, %s: %q, want %q", network, got, want)
 		}
-		if got := outcomeOf(dial(second, network), network, patience(false), packet); got != "reply" {
+		if got := outcomeOf(dial(second, network), network, timeoutFor(false), packet); got != "reply" {
 			t.Errorf("the other, %s: %q", network, got)
 		}
 	}
 	first.Resume()
-	if got := outcomeOf(dial(first, "udp"), "udp", patience(false), packet); got != "reply" {
+	if got := outcomeOf(dial(first, "udp"), "udp", timeoutFor(false), packet); got != "reply" {
 		t.Errorf("resumed: %q", got)
 	}
 	open := []net.Conn{dial(first, "tcp"), dial(first, "udp")}

@@ -35,7 +35,7 @@ func defaults() settings {
 		addr:     "127.0.0.1:0",
 		kdcs:     1,
 		now:      time.Now,
-		etypes:   krb.Strongest(false),
+		etypes:   krb.DefaultEtypes(false),
 		life:     10 * time.Hour,
 		renew:    7 * 24 * time.Hour,
 		skew:     5 * time.Minute,

@@ -182,7 +182,7 @@ func TestOneServingLoop(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					seen[kind] = conversation(t, r, c, network, patience(want[0] == "silence"), messages)
+					seen[kind] = conversation(t, r, c, network, timeoutFor(want[0] == "silence"), messages)
 				}
 				if d := cmp.Diff(seen["sockets"], seen["memory"]); d != "" {
 					t.Errorf("-sockets +memory\n%s", d)
@@ -226,7 +226,7 @@ func TestRequestBeforeItsConnectionIsAccepted(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			if err := c.SetDeadline(time.Now().Add(patience(false))); err != nil {
+			if err := c.SetDeadline(time.Now().Add(timeoutFor(false))); err != nil {
 				t.Fatal(err)
 			}
 			if got := heard(c, "tcp"); got != "end" {

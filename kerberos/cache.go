@@ -176,8 +176,8 @@ func (c *cacheCredentials) look(ctx context.Context, m *member, now time.Time) {
 	})
 }
 
-// absence is for how long a cache may be gone before it counts as destroyed.
-const absence = 10 * time.Second
+// destroyedAfter is for how long a cache may be gone before it counts as destroyed.
+const destroyedAfter = 10 * time.Second
 
 func (m *member) missing(gone bool, now time.Time) {
 	switch {
@@ -192,7 +192,7 @@ func (m *member) missing(gone bool, now time.Time) {
 // even though we remember what was there.
 func (m *member) destroyed(now time.Time) bool {
 	since := m.gone.Load()
-	return since != 0 && now.UnixNano()-since >= int64(absence)
+	return since != 0 && now.UnixNano()-since >= int64(destroyedAfter)
 }
 
 func (c *cacheCredentials) open(ctx context.Context, name string) (*session, error) {
@@ -383,13 +383,13 @@ func (c *cacheCredentials) unreadable(m *member, err error) *middleware.Error {
 	return c.s.noCredentials(fmt.Errorf("read credential cache %s: %w", m.store.Name(), err), hint)
 }
 
-// lockPatience bounds the wait for a cache that another program writes to.
-const lockPatience = time.Second
+// lockTimeout bounds the wait for a cache that another program writes to.
+const lockTimeout = time.Second
 
 // add writes a ticket back. The request has its ticket whether that succeeds or
 // not, so a failure goes to the trace alone.
 func (c *cacheCredentials) add(ctx context.Context, m *member, t *krb.Ticket) {
-	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
 	defer cancel()
 	err := m.store.Add(ctx, ccache.FromTicket(t))
 	middleware.Emit(ctx, middleware.CacheEvent{Cache: m.store.Name().String(), Server: t.Server.String(), Err: err})
@@ -406,7 +406,7 @@ func (c *cacheCredentials) refresh(ctx context.Context, old *session) (*session,
 	fresh.tgt = t
 	fresh.refresh = c.refreshAt(t)
 	if m := old.cache; !c.s.o.ReadOnlyCache {
-		ctx, cancel := context.WithTimeout(ctx, lockPatience)
+		ctx, cancel := context.WithTimeout(ctx, lockTimeout)
 		defer cancel()
 		err := c.replace(ctx, m, old.tgt, t)
 		middleware.Emit(ctx, middleware.CacheEvent{Cache: m.store.Name().String(), Server: t.Server.String(), Err: err})

@@ -15,14 +15,14 @@ func (c *securityContext) Discard() bool {
 	return ok && s.discard(c.ticket)
 }
 
-// youth is how long a ticket is too young to be stale: a server that refuses
+// freshFor is for how long a ticket that was fetched is not stale: a server that refuses
 // everything must not send us to the KDC for every request.
-const youth = time.Minute
+const freshFor = time.Minute
 
 // discard drops a ticket, and does not take it from the credential cache again.
 func (s *Source) discard(t Ticket) bool {
 	now := s.o.Now()
-	if t.t == nil || !t.fetched.IsZero() && now.Sub(t.fetched) < youth {
+	if t.t == nil || !t.fetched.IsZero() && now.Sub(t.fetched) < freshFor {
 		return false
 	}
 	s.stale.add(t.t.Raw)

@@ -30,7 +30,7 @@ func (s *Source) exchange(ctx context.Context, session *session, before uint64, 
 func (s *Source) dead(session *session, err error) bool {
 	var ke *kdcclient.Error
 	return session.login != 0 && errors.As(err, &ke) && ke.DeadTicket() && ke.Realm == session.tgt.Server.Components[1] &&
-		(session.revived.IsZero() || s.o.Now().Sub(session.revived) >= youth)
+		(session.revived.IsZero() || s.o.Now().Sub(session.revived) >= freshFor)
 }
 
 // revive logs in anew, once for all who found the session's ticket dead.

@@ -60,11 +60,11 @@ func (s *session) due(now time.Time) bool { return !s.refresh.IsZero() && !now.B
 func halfway(t *krb.Ticket) time.Time { return t.StartTime.Add(t.EndTime.Sub(t.StartTime) / 2) }
 
 const (
-	// patience bounds a renewal that a request makes on the way: the ticket at
+	// renewTimeout bounds a renewal that a request makes on the way: the ticket at
 	// hand is still good.
-	patience = 2 * time.Second
-	// respite is for how long a renewal that failed is not tried again.
-	respite = time.Minute
+	renewTimeout = 2 * time.Second
+	// renewPause is for how long a renewal that failed is not tried again.
+	renewPause = time.Minute
 )
 
 // open returns the session for a server, opening it if there is none or it has
@@ -161,12 +161,12 @@ const maxSessions = 4096
 // renew returns credentials that last longer than those of old, or old itself,
 // to be renewed later, where none can be had now.
 func (s *Source) renew(ctx context.Context, old *session) *session {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
 	fresh, err := s.creds.refresh(ctx, old)
 	if err != nil {
 		later := *old
-		later.refresh = s.o.Now().Add(respite)
+		later.refresh = s.o.Now().Add(renewPause)
 		fresh = &later
 	}
 	fresh.name = old.name
@@ -248,7 +248,7 @@ func (s *Source) freshen(ctx context.Context) error {
 // untilNext is how long KeepFresh sleeps: until the first session is due, and
 // never long, since clocks are set and machines suspended.
 func (s *Source) untilNext(failed error) time.Duration {
-	wait := respite
+	wait := renewPause
 	if failed != nil {
 		return wait
 	}

@@ -133,7 +133,7 @@ func (f *kdcFlags) options() (opts []fakekdc.Option, users []string, err error) 
 }
 
 func parseEtypes(words []string) (list []int32, err error) {
-	known := krb.Strongest(true)
+	known := krb.DefaultEtypes(true)
 words:
 	for _, word := range words {
 		for _, e := range known {

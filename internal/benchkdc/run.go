@@ -20,7 +20,7 @@ const (
 const (
 	verifyEach = 64 // replies of a worker between two that are opened
 	maxReply   = 1 << 16
-	patience   = 10 * time.Second // for a connection or a reply; SYNs that a KDC drops come again after seconds
+	timeout    = 10 * time.Second // for a connection or a reply; SYNs that a KDC drops come again after seconds
 )
 
 // A Plan is one kind of load.
@@ -84,7 +84,7 @@ func (s *Session) Run(ctx context.Context, p Plan) (Result, error) {
 
 // work makes exchanges until the time is over.
 func (s *Session) work(ctx context.Context, p Plan, until time.Time) (n int, err error) {
-	d := &net.Dialer{Timeout: patience}
+	d := &net.Dialer{Timeout: timeout}
 	var conn net.Conn
 	defer func() {
 		if conn != nil {
@@ -102,7 +102,7 @@ func (s *Session) work(ctx context.Context, p Plan, until time.Time) (n int, err
 				return n, err
 			}
 		}
-		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 			return n, err
 		}
 		reply, err := ask(conn, msg, buf)

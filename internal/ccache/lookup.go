@@ -72,7 +72,7 @@ type Query struct {
 func (c *Cache) Ticket(server krb.Principal, q Query) (*krb.Ticket, error) {
 	etypes := q.Etypes
 	if etypes == nil {
-		etypes = krb.Strongest(false)
+		etypes = krb.DefaultEtypes(false)
 	}
 	now := q.Now.Add(c.KDCOffset)
 	miss := &LookupError{Client: c.Client, Server: server, Err: ErrNoTicket}

@@ -27,7 +27,7 @@ func TestASEtypes(t *testing.T) {
 				k.etypes, k.preauth = []int32{etype}, preauth
 				k.now = func() time.Time { return epoch }
 				k.start()
-				c := client(Options{Now: k.now, Etypes: krb.Strongest(true)}, k)
+				c := client(Options{Now: k.now, Etypes: krb.DefaultEtypes(true)}, k)
 				got, err := c.AS(t.Context(), ASRequest{
 					Client: alice, Keys: Password(alice, k.password), Forwardable: true, RenewLife: 48 * time.Hour,
 				})
@@ -99,7 +99,7 @@ func TestASRequest(t *testing.T) {
 	}
 }
 
-func TestASStrongestCommonEtype(t *testing.T) {
+func TestASPreferredCommonEtype(t *testing.T) {
 	k := newScripted(t, realmA)
 	k.padata = func(*request) []byte { return k.methodData([]int32{23, 17, 20}) } // weakest first
 	k.etypes = []int32{23, 17, 20}

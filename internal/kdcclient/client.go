@@ -131,7 +131,7 @@ func New(o Options) *Client {
 		o.Now = time.Now
 	}
 	if o.Etypes == nil {
-		o.Etypes = krb.Strongest(false)
+		o.Etypes = krb.DefaultEtypes(false)
 	}
 	o.Etypes = slices.Clone(o.Etypes)
 	if o.Clockskew == 0 {

@@ -408,3 +408,15 @@ func join(a, b string) string {
 func skewOf(r *reply) time.Duration {
 	return r.err.STime.Add(time.Duration(r.err.Susec) * time.Microsecond).Sub(r.at)
 }
+
+// etypeNames lists encryption types for people.
+func etypeNames(etypes []int32) string {
+	if len(etypes) == 0 {
+		return "none"
+	}
+	names := make([]string, len(etypes))
+	for i, e := range etypes {
+		names[i] = krb.EtypeName(e)
+	}
+	return strings.Join(names, " ")
+}

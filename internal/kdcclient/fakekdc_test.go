@@ -45,7 +45,7 @@ func TestFakeRealm(t *testing.T) {
 		for _, limit := range []int{0, kdcclient.DefaultUDPPreferenceLimit} {
 			t.Run(fmt.Sprintf("%d limit %d", etype, limit), func(t *testing.T) {
 				r := fakekdc.Start(t, fakekdc.WithEtypes(etype), fakekdc.WithUser("alice", password), fakekdc.WithService("HTTP/localhost"))
-				c := realmClient(t, r, kdcclient.Options{UDPPreferenceLimit: limit, Etypes: krb.Strongest(true), Now: r.Now})
+				c := realmClient(t, r, kdcclient.Options{UDPPreferenceLimit: limit, Etypes: krb.DefaultEtypes(true), Now: r.Now})
 				alice := krb.NewPrincipal(r.Name(), "alice")
 				for name, keys := range map[string]kdcclient.Keys{
 					"password": kdcclient.Password(alice, password),

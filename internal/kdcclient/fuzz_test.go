@@ -113,7 +113,7 @@ func FuzzReply(f *testing.F) {
 						t.Fatal(e)
 					}
 					a.r.Canonicalize, a.key = true, KeyEntry{}
-					if a.elsewhere(r.err) {
+					if a.wrongRealm(r.err) {
 						if fail := a.move(r.err.Client.Realm); (fail == nil) != (a.realm == r.err.Client.Realm) || a.r.Client.Realm != a.realm {
 							t.Fatalf("moved to %q, asking for %v: %v", a.realm, a.r.Client, fail)
 						}
@@ -155,7 +155,7 @@ func FuzzSealed(f *testing.F) {
 		}
 		f.Add(p, int32(part.Nonce))
 	}
-	etypes := krb.Strongest(false)
+	etypes := krb.DefaultEtypes(false)
 	c := New(Options{Now: func() time.Time { return epoch }, Timesync: true})
 	keys := KeyTable([]KeyEntry{{Key: fuzzKey, Kvno: 1}})
 	f.Fuzz(func(t *testing.T, plain []byte, nonce int32) {

@@ -538,8 +538,8 @@ var (
 	hasty = Pacing{Next: time.Millisecond, Passes: []time.Duration{time.Millisecond, time.Millisecond}, Connected: time.Millisecond}
 	// restless asks the next soon, but waits for whoever answers.
 	restless = Pacing{Next: time.Millisecond, Passes: []time.Duration{time.Minute}, Connected: time.Millisecond}
-	// patient asks the next only when the first has failed.
-	patient = Pacing{Next: time.Minute}
+	// oneAtATime asks the next only when the first has failed.
+	oneAtATime = Pacing{Next: time.Minute}
 )
 
 // client returns a client that knows the given realms, UDP first.
@@ -559,7 +559,7 @@ func client(o Options, realms ...*scripted) *Client {
 		o.UDPPreferenceLimit = DefaultUDPPreferenceLimit
 	}
 	if o.Pacing.Next == 0 {
-		o.Pacing = patient
+		o.Pacing = oneAtATime
 	}
 	return New(o)
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
-// primaryPatience bounds the search for the primary KDCs of a realm, which is for
+// primaryTimeout bounds the search for the primary KDCs of a realm, which is for
 // an answer that is most likely the same.
-const primaryPatience = 5 * time.Second
+const primaryTimeout = 5 * time.Second
 
 // askPrimary asks a primary KDC for what another one refused: a replica may not
 // know yet of a new password or principal. That happens where the refusal came
@@ -26,7 +26,7 @@ func (a *asCall) askPrimary(ctx context.Context, refused *Error) (*krb.Ticket, *
 	case refused.Kind != KindRefused && refused.Kind != KindKey && refused.Kind != KindSkew:
 		return nil, refused
 	}
-	look, cancel := context.WithTimeout(ctx, primaryPatience)
+	look, cancel := context.WithTimeout(ctx, primaryTimeout)
 	defer cancel()
 	primaries, err := a.c.o.LocatePrimary(look, a.realm)
 	if err != nil || len(primaries) == 0 || slices.ContainsFunc(primaries, a.answer.from.is) {

@@ -170,7 +170,7 @@ func TestProxy(t *testing.T) {
 			kdc := p.kdc
 			kdc.Host = tc.host
 			kdc.URL = fmt.Sprintf("https://%s/KdcProxy?a=b", net.JoinHostPort(tc.host, strconv.Itoa(kdc.Port)))
-			o := Options{Locate: at(kdc), TLS: p.trust, Pacing: patient}
+			o := Options{Locate: at(kdc), TLS: p.trust, Pacing: oneAtATime}
 			if tc.dial {
 				o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 					if host, _, err := net.SplitHostPort(address); network != "tcp" || err != nil || host != tc.host {
@@ -274,7 +274,7 @@ func TestProxyFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := startProxy(t, good)
 			p.before = tc.before
-			o := Options{Locate: at(p.kdc, good.addr), TLS: p.trust, Pacing: patient}
+			o := Options{Locate: at(p.kdc, good.addr), TLS: p.trust, Pacing: oneAtATime}
 			if tc.trust != nil {
 				o.TLS = tc.trust
 			}
@@ -313,7 +313,7 @@ func TestProxyAnswers(t *testing.T) {
 		}
 		return false
 	}
-	o := Options{Locate: at(p.kdc), TLS: p.trust, Pacing: patient}
+	o := Options{Locate: at(p.kdc), TLS: p.trust, Pacing: oneAtATime}
 	if _, err := try1(t, client(o)); err != nil {
 		t.Error(err)
 	}
@@ -367,7 +367,7 @@ func TestProxyContext(t *testing.T) {
 				<-tc.on
 				cancel()
 			})
-			_, err := client(Options{Locate: at(tc.kdc), TLS: p.trust, Pacing: patient}).AS(ctx, ASRequest{Client: alice, Keys: Password(alice, "x")})
+			_, err := client(Options{Locate: at(tc.kdc), TLS: p.trust, Pacing: oneAtATime}).AS(ctx, ASRequest{Client: alice, Keys: Password(alice, "x")})
 			if e := failure(t, err); e.Kind != KindUnreachable || !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
@@ -385,7 +385,7 @@ func TestProxyNetworks(t *testing.T) {
 	}
 	// In the place that it has among the KDCs, whatever the size of messages.
 	for _, limit := range []int{1, DefaultUDPPreferenceLimit} {
-		c := client(Options{Locate: at(deadPort(t), p.kdc), TLS: p.trust, Pacing: patient, UDPPreferenceLimit: limit})
+		c := client(Options{Locate: at(deadPort(t), p.kdc), TLS: p.trust, Pacing: oneAtATime, UDPPreferenceLimit: limit})
 		r, attempts, err := c.send(t.Context(), "AS", krb.MsgASRep, realmA, []byte("message"))
 		if r != nil || err == nil {
 			t.Fatal("an answer to nothing")

@@ -204,7 +204,7 @@ func (t *tgsCall) serve(ctx context.Context) (*krb.Ticket, *Error) {
 		want.Realm = t.realm
 		got, fail := t.ask(ctx, wanted{server: want, canonicalize: canonicalize, options: t.o.Options})
 		if fail != nil {
-			if canonicalize && t.dislikes(fail) {
+			if canonicalize && t.withoutCanonicalize(fail) {
 				canonicalize = false
 				continue
 			}
@@ -224,11 +224,11 @@ func (t *tgsCall) serve(ctx context.Context) (*krb.Ticket, *Error) {
 	}
 }
 
-// dislikes reports whether a request may have failed for the option to
-// canonicalize: old KDCs know the name, but not the option, and Active Directory
+// withoutCanonicalize reports whether to ask once more without the option to
+// canonicalize, for which a request may have failed: old KDCs know the name, but not the option, and Active Directory
 // has been seen to answer it with another name of the service, or with a ticket
 // for its own realm.
-func (t *tgsCall) dislikes(fail *Error) bool {
+func (t *tgsCall) withoutCanonicalize(fail *Error) bool {
 	switch fail.Code {
 	case krb.CodeServerUnknown:
 		return true

@@ -573,7 +573,7 @@ func TestTGSFallback(t *testing.T) {
 }
 
 // KDCs that refuse or misunderstand the wish to canonicalize.
-func TestTGSDislikesCanonicalize(t *testing.T) {
+func TestTGSWithoutCanonicalize(t *testing.T) {
 	for name, tc := range map[string]func(k *scripted){
 		"bad option": func(k *scripted) {
 			k.before = func(r *request) ([][]byte, bool) {

@@ -10,11 +10,11 @@ import (
 	"github.com/kerbchain/kerbchain/internal/regularfile"
 )
 
-// LockPatience bounds the wait for a keytab that another program writes to.
-const LockPatience = time.Second
+// LockTimeout bounds the wait for a keytab that another program writes to.
+const LockTimeout = time.Second
 
 // Read returns the bytes of a keytab file. It takes the shared lock that MIT's
-// library takes, waits for it until ctx ends or [LockPatience] is over, and goes
+// library takes, waits for it until ctx ends or [LockTimeout] is over, and goes
 // without where the file system knows no locks. The file must be a regular one of
 // at most [MaxSize] bytes.
 func Read(ctx context.Context, path string) ([]byte, error) {
@@ -23,7 +23,7 @@ func Read(ctx context.Context, path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	ctx, cancel := context.WithTimeout(ctx, LockPatience)
+	ctx, cancel := context.WithTimeout(ctx, LockTimeout)
 	defer cancel()
 	if err := regularfile.Lock(ctx, f, false); errors.Is(err, regularfile.ErrLocked) {
 		return nil, err

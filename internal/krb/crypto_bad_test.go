@@ -172,9 +172,9 @@ func TestNewKeyLengths(t *testing.T) {
 	}
 }
 
-func TestStrongest(t *testing.T) {
+func TestDefaultEtypes(t *testing.T) {
 	for _, allow := range []bool{false, true} {
-		list := Strongest(allow)
+		list := DefaultEtypes(allow)
 		seen := map[int32]bool{}
 		for i, e := range list {
 			if !Supported(e) || seen[e] || e == RC4HMAC && i != len(list)-1 {

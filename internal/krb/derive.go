@@ -27,7 +27,7 @@ type deriver struct {
 
 func (m *material) deriver() (*deriver, error) {
 	d := &deriver{info: &m.info}
-	if m.info.afterwards {
+	if m.info.encryptThenMAC {
 		d.mac = hmac.New(m.info.hash, m.bytes())
 		return d, nil
 	}

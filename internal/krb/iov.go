@@ -45,14 +45,14 @@ func (k Key) SealPieces(usage uint32, p Pieces) error {
 	s := from.get()
 	defer from.put(s)
 	rand.Read(p.Confounder) // never fails since Go 1.24
-	if k.m.info.afterwards {
+	if k.m.info.encryptThenMAC {
 		s.mac.Write(zeroBlock[:])
 		s.cts.encryptPieces(p)
 	}
 	s.mac.Write(p.Confounder)
 	s.mac.Write(p.Body)
 	s.mac.Write(p.Trailer)
-	if !k.m.info.afterwards {
+	if !k.m.info.encryptThenMAC {
 		s.cts.encryptPieces(p)
 	}
 	copy(p.MAC, s.mac.sum(len(p.MAC)))
@@ -71,7 +71,7 @@ func (k Key) OpenPieces(usage uint32, p Pieces) error {
 	}
 	s := from.get()
 	defer from.put(s)
-	if k.m.info.afterwards {
+	if k.m.info.encryptThenMAC {
 		s.mac.Write(zeroBlock[:])
 	} else {
 		s.cts.decryptPieces(p)
@@ -85,7 +85,7 @@ func (k Key) OpenPieces(usage uint32, p Pieces) error {
 		clear(p.Trailer)
 		return ErrIntegrity
 	}
-	if k.m.info.afterwards {
+	if k.m.info.encryptThenMAC {
 		s.cts.decryptPieces(p)
 	}
 	return nil

@@ -24,14 +24,14 @@ import (
 )
 
 type etypeInfo struct {
-	name       string
-	keyLen     int
-	confounder int
-	mac        int
-	checksum   int32
-	iterations uint32 // of PBKDF2 by default, 0 where keys are made otherwise
-	hash       func() hash.Hash
-	afterwards bool // the MAC covers the ciphertext (RFC 8009), not the plaintext
+	name           string
+	keyLen         int
+	confounder     int
+	mac            int
+	checksum       int32
+	iterations     uint32 // of PBKDF2 by default, 0 where keys are made otherwise
+	hash           func() hash.Hash
+	encryptThenMAC bool // as in RFC 8009; the MAC of others covers the plaintext
 }
 
 func infoOf(etype int32) (etypeInfo, bool) {
@@ -83,11 +83,11 @@ func usable(etype int32) (etypeInfo, error) {
 
 // approved reports whether FIPS 140-3 approves of what the etype is made of:
 // SHA-1 and MD5 panic where GODEBUG has fips140=only.
-func (i *etypeInfo) approved() bool { return i.afterwards }
+func (i *etypeInfo) approved() bool { return i.encryptThenMAC }
 
-// Strongest returns the supported etypes in order of preference, RC4 last and
+// DefaultEtypes returns the supported etypes in order of preference, RC4 last and
 // only when allowed. Where FIPS 140-3 is enforced, only those of RFC 8009 are.
-func Strongest(allowRC4 bool) []int32 {
+func DefaultEtypes(allowRC4 bool) []int32 {
 	out := []int32{AES256SHA1, AES128SHA1, AES256SHA384, AES128SHA256}
 	if allowRC4 {
 		out = append(out, RC4HMAC)
@@ -385,7 +385,7 @@ func (k Key) seal(usage uint32, message []byte) error {
 	info := &k.m.info
 	body, sum := message[:len(message)-info.mac], message[len(message)-info.mac:]
 	rand.Read(body[:info.confounder])
-	if info.afterwards {
+	if info.encryptThenMAC {
 		s.cts.encrypt(body)
 		s.mac.Write(zeroBlock[:])
 		s.mac.Write(body)
@@ -422,7 +422,7 @@ func (k Key) open(usage uint32, message []byte) ([]byte, error) {
 	s := from.get()
 	defer from.put(s)
 	body, sum := message[:len(message)-info.mac], message[len(message)-info.mac:]
-	if info.afterwards {
+	if info.encryptThenMAC {
 		s.mac.Write(zeroBlock[:])
 		s.mac.Write(body)
 		s.cts.decrypt(body)

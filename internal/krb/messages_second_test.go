@@ -268,7 +268,7 @@ func sampleBodies() map[string]*KDCReqBody {
 		"as": {
 			Options: FlagForwardable | FlagRenewable | OptionRenewableOK, Client: alice, Realm: "EXAMPLE.TEST",
 			Server: krbtgt, Till: someDay.Add(10 * time.Hour), Renew: someDay.Add(24 * time.Hour),
-			Nonce: 1<<31 - 1, Etypes: Strongest(true),
+			Nonce: 1<<31 - 1, Etypes: DefaultEtypes(true),
 		},
 		"tgs":         {Options: FlagForwardable | OptionCanonicalize, Realm: "EXAMPLE.TEST", Server: webHost, Till: someDay, Nonce: 1, Etypes: []int32{18}},
 		"negotiating": {Realm: "R", Client: alice, Server: krbtgt, Till: someDay, Nonce: 12345, Etypes: []int32{20, -135, 17}},
