@@ -175,7 +175,7 @@ func ExampleNewRetryable() {
 func ExampleCheckRetry() {
 	for _, err := range []error{
 		&middleware.Error{Stage: "kerberos", Kind: middleware.ErrCredentials, Code: 24},
-		&middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, Retryable: true},
+		&middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, IsTemporary: true},
 	} {
 		again, _ := client.CheckRetry(context.Background(), nil, err)
 		fmt.Println(err, "- again:", again)

@@ -225,7 +225,7 @@ func TestCheckRetry(t *testing.T) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	fail := func(kind error, retryable bool) error {
-		return &url.Error{Op: "Get", URL: "http://localhost/", Err: &middleware.Error{Stage: "test", Kind: kind, Retryable: retryable}}
+		return &url.Error{Op: "Get", URL: "http://localhost/", Err: &middleware.Error{Stage: "test", Kind: kind, IsTemporary: retryable}}
 	}
 	status := func(n int) *http.Response { return &http.Response{StatusCode: n} }
 	type verdict struct {

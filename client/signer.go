@@ -219,7 +219,7 @@ func (a Authorization) Verify(ctx context.Context, answer map[string][]string) e
 	err, reason := a.a.verify(ctx, answer)
 	if middleware.Tracing(ctx) {
 		e := middleware.VerdictEvent{
-			Host: a.a.sc.Target().HostPort(), SPN: a.SPN(), Mode: a.a.mode.String(), Verified: a.Verified(), Reason: reason,
+			Host: a.a.sc.Target().HostPort(), SPN: a.SPN(), Mode: middleware.Mode(a.a.mode.String()), Verified: a.Verified(), Reason: reason,
 		}
 		if err != nil {
 			e.Err = err

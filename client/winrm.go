@@ -160,8 +160,11 @@ func (t *winrmTransport) CloseIdleConnections() {
 	closeIdle(t.direct)
 }
 
+// An idleCloser is what [http.Client] asks transports for.
+type idleCloser interface{ CloseIdleConnections() }
+
 func closeIdle(rt http.RoundTripper) {
-	if c, ok := rt.(interface{ CloseIdleConnections() }); ok {
+	if c, ok := rt.(idleCloser); ok {
 		c.CloseIdleConnections()
 	}
 }

@@ -280,6 +280,6 @@ func (c *securityContext) fail(kind error, reason middleware.Reason, err error) 
 func (c *securityContext) refused(s *StatusError) *middleware.Error {
 	hint, kind := s.explain()
 	e := c.fail(kind, middleware.ReasonNone, s)
-	e.Code, e.Hint, e.Retryable = s.code(), hint, s.temporary()
+	e.Code, e.Hint, e.IsTemporary = s.code(), hint, s.temporary()
 	return e
 }

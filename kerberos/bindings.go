@@ -56,12 +56,19 @@ func (c *securityContext) claims(bindings *[16]byte) bool {
 	return c.in.o.ClientAwareBindings && c.in.o.Bindings != BindingsOff && (bindings != nil || !c.target.Secure)
 }
 
-// bindingsAware reports whether krb5.conf wants client_aware_channel_bindings.
-func (s *Source) bindingsAware() bool { return s.conf.ClientAwareChannelBindings }
+// A Configured is a [TicketSource] whose configuration has something to say to
+// initiators. A [Source] is one.
+type Configured interface {
+	TicketSource
+	// ClientAwareBindings reports whether tokens are to say that bindings are sent
+	// (client_aware_channel_bindings in krb5.conf); see [InitiatorOptions].
+	ClientAwareBindings() bool
+}
 
-// tellsBindings reports whether a source is of this package and its
-// configuration wants servers to be told about channel bindings.
-func tellsBindings(source TicketSource) bool {
-	s, ok := source.(interface{ bindingsAware() bool })
-	return ok && s.bindingsAware()
+// ClientAwareBindings reports whether krb5.conf sets client_aware_channel_bindings.
+func (s *Source) ClientAwareBindings() bool { return s.conf.ClientAwareChannelBindings }
+
+func clientAware(source TicketSource) bool {
+	s, ok := source.(Configured)
+	return ok && s.ClientAwareBindings()
 }

@@ -6,21 +6,29 @@ import (
 	"time"
 )
 
-// Discard drops the service ticket that the context was made with, so that the
-// next one is fetched from the KDC anew: the server cannot use it, because its
-// key has changed, say. It is false where that would not help: the ticket was
-// fetched within the last minute, or comes from a source that cannot drop any.
+// A Discarder is a [TicketSource] that can drop a ticket. A [Source] is one.
+type Discarder interface {
+	TicketSource
+	// Discard drops t, so that the next ticket for its service is fetched from the KDC
+	// anew: the server cannot use this one, because its key has changed, say. It
+	// reports false where that would not help.
+	Discard(t Ticket) bool
+}
+
+// Discard drops the service ticket that the context was made with. It reports false
+// for a source that cannot drop any.
 func (c *securityContext) Discard() bool {
-	s, ok := c.in.source.(interface{ discard(Ticket) bool })
-	return ok && s.discard(c.ticket)
+	s, ok := c.in.source.(Discarder)
+	return ok && s.Discard(c.ticket)
 }
 
 // freshFor is for how long a ticket that was fetched is not stale: a server that refuses
 // everything must not send us to the KDC for every request.
 const freshFor = time.Minute
 
-// discard drops a ticket, and does not take it from the credential cache again.
-func (s *Source) discard(t Ticket) bool {
+// Discard drops a ticket, and does not take it from the credential cache again. It
+// reports false for a ticket that was fetched within the last minute.
+func (s *Source) Discard(t Ticket) bool {
 	now := s.o.Now()
 	if t.t == nil || !t.fetched.IsZero() && now.Sub(t.fetched) < freshFor {
 		return false

@@ -50,9 +50,7 @@ func (s *Source) fallbackRealm(ctx context.Context, host string) string {
 // realmInDNS returns what the TXT record _kerberos of a host says, or that of
 // the nearest domain above it that has one.
 func (s *Source) realmInDNS(ctx context.Context, host string) string {
-	r, ok := s.o.Resolver.(interface {
-		LookupTXT(ctx context.Context, name string) ([]string, error)
-	})
+	r, ok := s.o.Resolver.(TXTResolver)
 	switch {
 	case s.o.Resolver == nil:
 		r = net.DefaultResolver

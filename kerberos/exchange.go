@@ -65,11 +65,11 @@ func (s *Source) kdcError(err error, principal, spn string) error {
 	}
 	e := &middleware.Error{
 		Stage: stage, Kind: middleware.ErrKDC, Principal: principal, SPN: spn, KDC: ke.Realm,
-		Code: ke.Code, Retryable: ke.Temporary(), Err: err,
+		Code: ke.Code, IsTemporary: ke.Temporary(), Err: err,
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) && (dns.IsTemporary || dns.IsTimeout) {
-		e.Retryable = true
+		e.IsTemporary = true
 	}
 	if ke.Credentials() {
 		e.Kind = middleware.ErrCredentials

@@ -170,7 +170,7 @@ func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	o.ClientAwareBindings = o.ClientAwareBindings || tellsBindings(source)
+	o.ClientAwareBindings = o.ClientAwareBindings || clientAware(source)
 	return &initiator{
 		endPoints: endPoints{readmap.New[*x509.Certificate, *[16]byte]()},
 		source:    source, identifier: identifier, delegator: delegator, o: o, names: names,

@@ -42,11 +42,9 @@ func supported(etypes []int32) []int32 {
 }
 
 // A Resolver finds services in DNS (RFC 2782). [*net.Resolver] is one. It is safe
-// for concurrent use. What else there is to look up is asked of it too, if it
-// has the method for it, and of nobody if it has not: URI records by that of
-// [URIResolver], and the realm of a host (dns_lookup_realm) by LookupTXT of
-// [net.Resolver]. Its LookupNetIP, if it has one, finds the addresses of KDCs,
-// where SourceOptions.Dial does not, else [net.DefaultResolver].
+// for concurrent use. One that is a [URIResolver], a [TXTResolver] or an
+// [AddressResolver] too is asked for those records as well. Nobody is asked for URI
+// and TXT records in its place, and [net.DefaultResolver] for addresses.
 type Resolver interface {
 	// LookupSRV is that of [net.Resolver]: records by priority, and by weight
 	// at random within one.
@@ -66,6 +64,22 @@ type URIResolver interface {
 	LookupURI(ctx context.Context, name string) ([]URI, error)
 }
 
+// A TXTResolver is a [Resolver] that can look up TXT records, which name the realm of
+// a host where krb5.conf sets dns_lookup_realm. [*net.Resolver] is one.
+type TXTResolver interface {
+	Resolver
+	// LookupTXT is that of [net.Resolver].
+	LookupTXT(ctx context.Context, name string) ([]string, error)
+}
+
+// An AddressResolver is a [Resolver] that can look up the addresses of KDCs.
+// [*net.Resolver] is one. It is not asked where SourceOptions.Dial is set.
+type AddressResolver interface {
+	Resolver
+	// LookupNetIP is that of [net.Resolver]; network is "ip".
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
 // A URI is a record of that type (RFC 7553).
 type URI struct {
 	Priority uint16 // the lowest is tried first
@@ -76,9 +90,7 @@ type URI struct {
 // lookup returns what finds the addresses of KDCs; nil leaves it to
 // [kdcclient.Options].
 func lookup(o SourceOptions) func(context.Context, string) ([]netip.Addr, error) {
-	r, ok := o.Resolver.(interface {
-		LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
-	})
+	r, ok := o.Resolver.(AddressResolver)
 	if !ok || o.Dial != nil {
 		return nil
 	}

@@ -50,7 +50,7 @@ func TestLockedCache(t *testing.T) {
 		_, err := s.ServiceTicket(ctx, spn)
 		cancel()
 		e, ok := errors.AsType[*middleware.Error](err)
-		if !ok || !errors.Is(err, middleware.ErrCredentials) || !errors.Is(err, context.DeadlineExceeded) || !e.Timeout() || !e.Retryable || e.KDC != "" ||
+		if !ok || !errors.Is(err, middleware.ErrCredentials) || !errors.Is(err, context.DeadlineExceeded) || !e.Timeout() || !e.IsTemporary || e.KDC != "" ||
 			!strings.Contains(err.Error(), "gave up reading credential cache FILE:"+name) || !strings.Contains(e.Hint, "locked") {
 			t.Errorf("%s: %+v", spn, err)
 		}

@@ -241,7 +241,7 @@ func (s *Source) ServiceTicket(ctx context.Context, spn string) (Ticket, error) 
 // is, and mostly what the work was at.
 func (s *Source) gaveUp(ctx context.Context, spn string, err error) error {
 	if left, ok := errors.AsType[*flight.GaveUpError](err); ok && left.Doing != "" {
-		return &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: s.o.Principal, Retryable: true,
+		return &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: s.o.Principal, IsTemporary: true,
 			Err:  ended.Because(ctx, "gave up "+left.Doing, nil),
 			Hint: "allow more time, or see whether it is locked by another process, or waits for a file system, a daemon or a person"}
 	}

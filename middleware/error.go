@@ -145,9 +145,9 @@ type Error struct {
 	Reason Reason
 	// Hint says what to try. When empty, the hint of Reason is used.
 	Hint string
-	// Retryable is set where trying again could help: an unreachable or busy
-	// KDC.
-	Retryable bool
+	// IsTemporary is set where trying again could help: an unreachable or busy
+	// KDC. [Error.Temporary] tells it.
+	IsTemporary bool
 	// Err is the cause, nil when Kind and Reason say it all.
 	Err error
 }
@@ -232,8 +232,9 @@ func (e *Error) Unwrap() []error {
 	return out
 }
 
-// Temporary reports whether trying again could help.
-func (e *Error) Temporary() bool { return e.Retryable }
+// Temporary reports whether trying again could help. [*url.Error] asks it of what it
+// wraps, and so do the retry loops of other libraries.
+func (e *Error) Temporary() bool { return e.IsTemporary }
 
 // Timeout reports whether the cause is that time ran out, as the errors of package
 // net do: the request's deadline, a connection's, or a KDC's that did not answer.

@@ -183,7 +183,7 @@ func ExampleError_Unwrap() {
 // A retry loop repeats what could succeed later, and nothing else.
 func ExampleError_Temporary() {
 	for _, err := range []error{
-		&middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, Retryable: true},
+		&middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, IsTemporary: true},
 		&middleware.Error{Stage: "kerberos", Kind: middleware.ErrCredentials},
 	} {
 		var t interface{ Temporary() bool }

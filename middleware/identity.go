@@ -5,6 +5,21 @@ import (
 	"net/http"
 )
 
+// A Named is a [SecurityContext] that tells for which service it was made.
+type Named interface {
+	SecurityContext
+	// SPN returns the service principal, such as HTTP/www.example.com@EXAMPLE.COM.
+	SPN() string
+}
+
+// A Bound is a [SecurityContext] that tells whether it is tied to a connection.
+type Bound interface {
+	SecurityContext
+	// Bound reports whether the token holds the channel bindings of a TLS connection
+	// (RFC 5929).
+	Bound() bool
+}
+
 // An Identified is a [SecurityContext] that tells as whom it was made.
 type Identified interface {
 	SecurityContext

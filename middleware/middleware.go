@@ -146,9 +146,8 @@ func TargetOf(r *http.Request) Target {
 
 // A SecurityContext is one GSS-API context (RFC 2743 section 2.2) being set up
 // with one peer for one request. It is driven by the goroutine that runs the
-// request and is not safe for concurrent use, save Verified and Target. It may tell
-// more by further methods: SPN() string, the service principal that it was made
-// for, and Bound() bool, whether its token is bound to a TLS connection.
+// request and is not safe for concurrent use, save Verified and Target. One that can
+// tell or do more is a [Named], [Identified], [Bound], [Discarder] or [Sealer] too.
 type SecurityContext interface {
 	// Step takes the peer's token, nil at first, and returns ours, nil when
 	// none is owed. Tokens are raw bytes, not base64; the caller owns both.

@@ -349,7 +349,7 @@ func TestErrorUnwrap(t *testing.T) {
 
 func TestTemporary(t *testing.T) {
 	for _, retryable := range []bool{true, false} {
-		var err error = fmt.Errorf("call: %w", &middleware.Error{Kind: middleware.ErrKDC, Retryable: retryable})
+		var err error = fmt.Errorf("call: %w", &middleware.Error{Kind: middleware.ErrKDC, IsTemporary: retryable})
 		var t9y interface{ Temporary() bool }
 		if !errors.As(err, &t9y) || t9y.Temporary() != retryable {
 			t.Errorf("got Temporary %v, want %v", !retryable, retryable)

@@ -134,12 +134,24 @@ type FallbackEvent struct {
 	Err  error // the stream's error HTTP_1_1_REQUIRED; nil where the server refused a token
 }
 
+// A Mode is the rule by which a response was judged: one of the stage mutual, or that
+// of seal.
+type Mode string
+
+// The modes.
+const (
+	ModeRequired Mode = "required" // without proof a response is an error
+	ModeOptional Mode = "optional" // without a token a response passes
+	ModeDisabled Mode = "disabled" // every response passes
+	ModeSealed   Mode = "sealed"   // a response that does not open is an error
+)
+
 // VerdictEvent: a response was judged by the mutual stage, or opened by the stage
 // seal.
 type VerdictEvent struct {
 	Host     string
 	SPN      string
-	Mode     string // "required", "optional", "disabled", or "sealed" from the stage seal
+	Mode     Mode
 	Status   int
 	Verified bool
 	Trusted  bool   // verified by its connection alone, on which SPN proved itself before

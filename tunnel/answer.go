@@ -34,7 +34,7 @@ func (a *answer) judge(ctx context.Context) *middleware.Error {
 		return a.challenged(ctx)
 	}
 	e := a.refusal(nil)
-	e.Retryable = a.resp.StatusCode == http.StatusTooManyRequests ||
+	e.IsTemporary = a.resp.StatusCode == http.StatusTooManyRequests ||
 		a.resp.StatusCode >= 500 && a.resp.StatusCode != http.StatusNotImplemented
 	return e
 }

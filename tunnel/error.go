@@ -117,7 +117,7 @@ func (a *answer) unverified(cause error) *middleware.Error {
 		e.Reason = middleware.ReasonMalformed
 	}
 	a.call.emit(middleware.VerdictEvent{
-		Host: e.Host, SPN: e.SPN, Mode: a.t.o.Proof.String(), Status: a.resp.StatusCode, Reason: e.Reason, Err: e,
+		Host: e.Host, SPN: e.SPN, Mode: middleware.Mode(a.t.o.Proof.String()), Status: a.resp.StatusCode, Reason: e.Reason, Err: e,
 	})
 	return e
 }

@@ -21,6 +21,9 @@ type ID struct {
 // maxDepth bounds how many wrappers are taken off a connection.
 const maxDepth = 8
 
+// A wrapper is a connection that tells what it wraps, as [tls.Conn] does.
+type wrapper interface{ NetConn() net.Conn }
+
 // Of returns the ID of c: a TLS connection, else what is below the wrappers that
 // tell by a method NetConn() [net.Conn], as [tls.Conn] has it, what they wrap. It
 // reports false for other kinds: a wrapper that hides its connection might put
@@ -34,7 +37,7 @@ func Of(c net.Conn) (ID, bool) {
 			return ID{tcp: weak.Make(v)}, v != nil
 		case *net.UnixConn:
 			return ID{unix: weak.Make(v)}, v != nil
-		case interface{ NetConn() net.Conn }:
+		case wrapper:
 			c = v.NetConn()
 		default:
 			return ID{}, false

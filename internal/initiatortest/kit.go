@@ -345,7 +345,7 @@ func (k kit) bindings(t *testing.T) {
 			}
 			all := h.Requests()
 			last := all[len(all)-1]
-			told := sc.(interface{ Bound() bool }).Bound()
+			told := sc.(middleware.Bound).Bound()
 			if resp.StatusCode != tc.status || last.Caller.Bound != tc.bound || told != tc.bound {
 				t.Errorf("status %d, bound %t, told %t, want %d and %t: %s", resp.StatusCode, last.Caller.Bound, told, tc.status, tc.bound, last)
 			}

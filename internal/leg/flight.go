@@ -286,7 +286,7 @@ func fits(t Token, state *tls.ConnectionState) bool {
 
 // stateOf returns the state of a TLS connection, nil if it is not one.
 func stateOf(info httptrace.GotConnInfo) *tls.ConnectionState {
-	c, ok := info.Conn.(interface{ ConnectionState() tls.ConnectionState })
+	c, ok := info.Conn.(stage.TLSConn)
 	if !ok {
 		return nil
 	}

@@ -309,7 +309,7 @@ func TestSignAgain(t *testing.T) {
 }
 
 func TestSignAgainFails(t *testing.T) {
-	down := &middleware.Error{Stage: "fake", Kind: middleware.ErrKDC, Retryable: true}
+	down := &middleware.Error{Stage: "fake", Kind: middleware.ErrKDC, IsTemporary: true}
 	fail := func(n int, _ middleware.Target) error {
 		if n > 1 {
 			return down

@@ -84,5 +84,5 @@ func (s Signer) ForProxy(ctx context.Context, proxy middleware.Target) (Token, e
 
 func other(stage string, t middleware.Target) error {
 	return &middleware.Error{Stage: stage, Kind: middleware.ErrConnection, Host: t.HostPort(),
-		Retryable: true, Err: errOther, Hint: "send the request again"}
+		IsTemporary: true, Err: errOther, Hint: "send the request again"}
 }

@@ -8,10 +8,9 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// SPN returns the service principal that sc was made for. Only the initiator knows
-// it; a context tells it by a method of that name. It is empty for those that do not.
+// SPN returns the service principal that sc was made for, "" where it does not tell.
 func SPN(sc middleware.SecurityContext) string {
-	if s, ok := sc.(interface{ SPN() string }); ok {
+	if s, ok := sc.(middleware.Named); ok {
 		return s.SPN()
 	}
 	return ""
@@ -29,7 +28,7 @@ func Blame(e middleware.Error, err error) *middleware.Error {
 	e.SPN, e.Principal, e.KDC = cmp.Or(said.SPN, e.SPN), said.Principal, said.KDC
 	e.Code, e.Reason, e.Hint = said.Code, said.Reason, said.Hint
 	// Whoever proved nothing is not to be asked again.
-	e.Retryable = said.Retryable && e.Kind != middleware.ErrNotVerified
+	e.IsTemporary = said.IsTemporary && e.Kind != middleware.ErrNotVerified
 	if e.Kind == middleware.ErrNotVerified && e.Reason == middleware.ReasonNone && said.Kind == middleware.ErrToken {
 		e.Reason = middleware.ReasonMalformed
 	}

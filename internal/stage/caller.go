@@ -78,11 +78,13 @@ func timed(err error) error {
 	if err == nil || !middleware.IsTimeout(err) {
 		return err
 	}
-	if _, ok := err.(interface{ Timeout() bool }); ok {
+	if _, ok := err.(timeouter); ok {
 		return err
 	}
 	return timeout{err}
 }
+
+type timeouter interface{ Timeout() bool }
 
 type timeout struct{ error }
 

@@ -71,7 +71,7 @@ func TestProve(t *testing.T) {
 // What an inner error knows is said once, in the name of the outer.
 func TestBlame(t *testing.T) {
 	outer := middleware.Error{Stage: "test", Kind: middleware.ErrNotVerified, Host: "a.example:80", SPN: "HTTP/a.example", Hint: "ours"}
-	inner := &middleware.Error{Kind: middleware.ErrToken, SPN: "HTTP/b.example", Principal: "alice", KDC: "k", Code: 41, Reason: middleware.ReasonWrongKey, Hint: "theirs", Retryable: true, Err: errors.New("cause")}
+	inner := &middleware.Error{Kind: middleware.ErrToken, SPN: "HTTP/b.example", Principal: "alice", KDC: "k", Code: 41, Reason: middleware.ReasonWrongKey, Hint: "theirs", IsTemporary: true, Err: errors.New("cause")}
 	if e := Blame(outer, nil); e.Err != nil || e.Error() != outer.Error() {
 		t.Errorf("of nothing: %v", e)
 	}
@@ -96,7 +96,7 @@ func TestBlame(t *testing.T) {
 		"a cause alone":          {middleware.Error{Err: io.EOF}, "EOF"},
 		"a cause of that kind":   {middleware.Error{Kind: middleware.ErrNotVerified, Err: io.EOF}, "EOF"},
 		"a cause and its kind":   {middleware.Error{Kind: middleware.ErrToken, Err: io.EOF}, "bad security token: EOF"},
-		"is not asked for again": {middleware.Error{Kind: middleware.ErrToken, Retryable: true}, "bad security token"},
+		"is not asked for again": {middleware.Error{Kind: middleware.ErrToken, IsTemporary: true}, "bad security token"},
 	} {
 		e := Blame(outer, &tc.said)
 		if got := e.Err; tc.want == "" && got != nil || tc.want != "" && (got == nil || got.Error() != tc.want) || e.Temporary() {
@@ -110,11 +110,11 @@ func TestBlame(t *testing.T) {
 		}
 	}
 	outer.Kind = middleware.ErrToken
-	inner.Retryable = false
+	inner.IsTemporary = false
 	if e := Blame(outer, inner); e.Temporary() {
 		t.Error("worth a retry, though nobody said so")
 	}
-	inner.Retryable = true
+	inner.IsTemporary = true
 	if e := Blame(outer, inner); !e.Temporary() || e.Err.Error() != "cause" {
 		t.Errorf("of the same kind: %v", e)
 	}

@@ -20,9 +20,15 @@ func Refuse(c net.Conn) bool {
 	return true
 }
 
+// A TLSConn is a connection that tells its TLS state: a [*tls.Conn], or what wraps one.
+type TLSConn interface {
+	net.Conn
+	ConnectionState() tls.ConnectionState
+}
+
 // Shared reports whether c carries several requests at once, as in HTTP/2.
 func Shared(c net.Conn) bool {
-	t, ok := c.(interface{ ConnectionState() tls.ConnectionState })
+	t, ok := c.(TLSConn)
 	return ok && t.ConnectionState().NegotiatedProtocol == "h2"
 }
 

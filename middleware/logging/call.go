@@ -184,7 +184,7 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 		return "HTTP/1.1 in place of HTTP/2", []slog.Attr{slog.String("host", e.Host), c.failure(e.Err)}
 	case middleware.VerdictEvent:
 		return "verdict", []slog.Attr{
-			slog.String("host", e.Host), optional("spn", e.SPN), slog.String("mode", e.Mode),
+			slog.String("host", e.Host), optional("spn", e.SPN), slog.String("mode", string(e.Mode)),
 			slog.Int("status", e.Status), slog.Bool("verified", e.Verified), yes("trusted", e.Trusted), reason(e.Reason), c.failure(e.Err),
 		}
 	case middleware.SanitizedEvent:

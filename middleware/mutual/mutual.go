@@ -92,7 +92,7 @@ func (c *call) judge(resp *http.Response) error {
 	}
 	if ctx := c.r.Context(); middleware.Tracing(ctx) {
 		e := middleware.VerdictEvent{
-			Host: v.host, SPN: v.spn, Mode: c.mode.String(), Status: resp.StatusCode,
+			Host: v.host, SPN: v.spn, Mode: middleware.Mode(c.mode.String()), Status: resp.StatusCode,
 			Verified: v.verified, Trusted: v.trusted, Reason: v.reason,
 		}
 		if v.err != nil {

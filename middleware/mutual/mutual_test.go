@@ -97,7 +97,7 @@ func run(t *testing.T, next kerbchain.Next, closed *int, url string) (outcome, e
 	var out outcome
 	ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
 		if v, ok := e.(middleware.VerdictEvent); ok {
-			out.Verdicts = append(out.Verdicts, verdict{v.Host, v.SPN, v.Mode, v.Status, v.Verified, v.Reason, v.Err != nil})
+			out.Verdicts = append(out.Verdicts, verdict{v.Host, v.SPN, string(v.Mode), v.Status, v.Verified, v.Reason, v.Err != nil})
 		}
 	})
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -404,7 +404,7 @@ func TestStepErrors(t *testing.T) {
 				}
 			}
 			var e *middleware.Error
-			if errors.As(err, &e) && e.Retryable {
+			if errors.As(err, &e) && e.IsTemporary {
 				t.Error("an unverified server is not worth a retry")
 			}
 		})

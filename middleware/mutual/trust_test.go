@@ -174,7 +174,7 @@ func (tr *trusting) say(t *testing.T, url string, fields ...string) (what, conn 
 	if verdict.Verified != (proved || trusted) || verdict.Trusted != trusted || proved && trusted {
 		t.Errorf("verdict %+v, proved %t, trusted %t", verdict, proved, trusted)
 	}
-	if (verdict.Reason == middleware.ReasonNone) != verdict.Verified && verdict.Mode != mutual.Disabled.String() {
+	if (verdict.Reason == middleware.ReasonNone) != verdict.Verified && string(verdict.Mode) != mutual.Disabled.String() {
 		t.Errorf("verified %t, for the reason %v", verdict.Verified, verdict.Reason)
 	}
 	what = "passed"

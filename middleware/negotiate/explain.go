@@ -43,7 +43,7 @@ var errBound = errors.New("the token was bound to the TLS connection (RFC 5929):
 // unbindable adds to a refusal that gives no reason that the token was bound, if it
 // was. Where a proxy answers, the way is plain http, and nothing is bound.
 func (c *call) unbindable(cause error) error {
-	b, ok := c.origin.sc.(interface{ Bound() bool })
+	b, ok := c.origin.sc.(middleware.Bound)
 	if !ok || !b.Bound() {
 		return cause
 	}

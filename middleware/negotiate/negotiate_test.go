@@ -529,7 +529,7 @@ func TestErrors(t *testing.T) {
 	below := errors.New("connection reset")
 	bare := stagetest.Challenge(401, "Negotiate")
 	down := func(int, middleware.Target) error {
-		return &middleware.Error{Stage: "fake", Kind: middleware.ErrKDC, Retryable: true}
+		return &middleware.Error{Stage: "fake", Kind: middleware.ErrKDC, IsTemporary: true}
 	}
 	downForOrigin := func(n int, t middleware.Target) error {
 		if n < 3 {

@@ -91,7 +91,7 @@ func (c *call) report(p peer, status int, resp *http.Response, err error) {
 	if !middleware.Tracing(ctx) {
 		return
 	}
-	e := middleware.VerdictEvent{Host: host(c.r), SPN: stage.SPN(p.sc), Mode: "sealed", Status: status, Err: err}
+	e := middleware.VerdictEvent{Host: host(c.r), SPN: stage.SPN(p.sc), Mode: middleware.ModeSealed, Status: status, Err: err}
 	var known *middleware.Error
 	switch {
 	case errors.As(err, &known):

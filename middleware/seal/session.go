@@ -213,7 +213,7 @@ func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
 			return nil, false, false, ended.Because(ctx, "seal: sending the message", err)
 		}
 		return nil, false, true, &middleware.Error{
-			Stage: name, Kind: middleware.ErrConnection, Host: host(c.r), Retryable: true, Err: errMoved,
+			Stage: name, Kind: middleware.ErrConnection, Host: host(c.r), IsTemporary: true, Err: errMoved,
 			Hint: "the server, or a proxy on the way, does not keep connections open, without which there is no session",
 		}
 	}
