@@ -26,6 +26,7 @@ type fault struct {
 	hold    <-chan struct{}
 	spoil   func(*reply)
 	refer   string // realm to refer to
+	alone   bool   // the user of S4U2Self does not count
 }
 
 // await waits as the fault says, and reports whether the realm is still there.
@@ -154,6 +155,30 @@ func WrongKey() Fault {
 // AS exchanges do not use it up.
 func ReferTo(realm string) Fault {
 	return Fault{fault{name: "refer to " + realm, refer: realm}}
+}
+
+// IgnoreUser answers a service that asks for a ticket of a user for itself (S4U2Self,
+// [MS-SFU]) with its own, as a KDC does that knows nothing of that.
+func IgnoreUser() Fault { return Fault{fault{name: "ignore user", alone: true}} }
+
+// WrongUser answers such a service with a ticket that is said to be mallory's, and does
+// not seal that anew.
+func WrongUser() Fault {
+	return Fault{fault{name: "wrong user", spoil: func(p *reply) {
+		p.grant.client.Components = []string{"mallory"}
+		for i, pa := range p.padata {
+			x, err := krb.ParsePAS4UX509(pa.Value)
+			if pa.Type != krb.PAS4UX509User || err != nil {
+				continue
+			}
+			if id, err := krb.ParseS4UUserID(x.UserID); err == nil {
+				id.User.Components = []string{"mallory"}
+				if x.UserID, err = id.Marshal(); err == nil {
+					p.padata[i].Value, _ = x.Marshal() // nil is forged too
+				}
+			}
+		}
+	}}}
 }
 
 // ShortCipher answers with a part for the client that is shorter than its

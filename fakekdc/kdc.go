@@ -70,7 +70,7 @@ func (r *Realm) answerFrom(k *KDC, network string, sender netip.Addr, packet []b
 	case fault.raw != nil:
 		out.reply = fault.raw
 	default:
-		q.refer = fault.refer
+		q.refer, q.alone = fault.refer, fault.alone
 		var rep *reply
 		rep, no = r.decide(q, now, &e)
 		if no == nil {

@@ -1,6 +1,7 @@
 package fakekdc
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"net/netip"
@@ -92,5 +93,52 @@ func TestMITS4U(t *testing.T) {
 	}
 	if special < 20 {
 		t.Errorf("%d of them are what this is about", special)
+	}
+}
+
+// TestS4UFormsAreMITs: what MIT's programs sent is what we would write of it.
+func TestS4UFormsAreMITs(t *testing.T) {
+	forms := map[int32]int{}
+	for _, c := range mitCaptures(t) {
+		q, err := krb.ParseKDCReq(unhex(t, c.Request))
+		if c.Kpasswd || err != nil {
+			continue
+		}
+		for _, pa := range q.PAData {
+			var again []byte
+			var err error
+			switch pa.Type {
+			case krb.PAForUser:
+				var p krb.PAForUserEnc
+				if p, err = krb.ParsePAForUser(pa.Value); err == nil {
+					again, err = p.Marshal()
+				}
+			case krb.PAS4UX509User:
+				var p krb.PAS4UX509
+				var id krb.S4UUserID
+				if p, err = krb.ParsePAS4UX509(pa.Value); err != nil {
+					break
+				}
+				if id, err = krb.ParseS4UUserID(p.UserID); err != nil {
+					break
+				}
+				if p.UserID, err = id.Marshal(); err == nil {
+					again, err = p.Marshal()
+				}
+			case krb.PAPACOptions:
+				var flags uint32
+				flags, err = krb.ParsePAPACOptions(pa.Value)
+				again = krb.MarshalPAPACOptions(flags)
+			default:
+				continue
+			}
+			forms[pa.Type]++
+			if err != nil || !bytes.Equal(pa.Value, again) {
+				t.Errorf("%s, type %d: %x, again %x, %v", c.Origin, pa.Type, pa.Value, again, err)
+			}
+		}
+	}
+	if len(forms) != 3 {
+		t.Errorf("forms met: %v", forms)
 	}
 }

@@ -17,6 +17,7 @@ type request struct {
 	body    []byte // DER of KDC-REQ-BODY, which checksums cover
 	tickets []krb.TicketFields
 	refer   string     // realm that a fault would have the answer lead to
+	alone   bool       // a fault would have the user of S4U2Self count for nothing
 	sender  netip.Addr // zero when not known
 }
 

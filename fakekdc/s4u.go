@@ -1,10 +1,7 @@
 package fakekdc
 
 import (
-	"crypto/fips140"
 	"crypto/hmac"
-	"crypto/md5"
-	"encoding/binary"
 	"slices"
 	"time"
 
@@ -47,7 +44,7 @@ func readPAForUser(value []byte, session krb.Key) (*forUser, *refusal) {
 	sum, data, good := p.Checksum, p.Covered(), false
 	switch sum.Type {
 	case krb.ChecksumHMACMD5:
-		good = hmac.Equal(sum.Value, hmacMD5(session, krb.UsageNonKerberosChecksum, data))
+		good = hmac.Equal(sum.Value, session.ChecksumHMACMD5(krb.UsageNonKerberosChecksum, data))
 	case session.ChecksumType():
 		good = session.VerifyChecksum(krb.UsageNonKerberosChecksum, sum.Value, data) == nil
 	default:
@@ -57,23 +54,6 @@ func readPAForUser(value []byte, session krb.Key) (*forUser, *refusal) {
 		return nil, refuse(krb.CodeModified, "PA-FOR-USER was changed")
 	}
 	return &forUser{name: p.User}, nil
-}
-
-// hmacMD5 is the checksum of RFC 4757 section 4 under a key of any type, which
-// MS-SFU section 2.2.1 demands, FIPS 140-3 or not.
-func hmacMD5(key krb.Key, usage uint32, data []byte) (sum []byte) {
-	fips140.WithoutEnforcement(func() {
-		m := hmac.New(md5.New, key.Bytes())
-		m.Write([]byte("signaturekey\x00"))
-		sign := m.Sum(nil)
-		h := md5.New()
-		h.Write(binary.LittleEndian.AppendUint32(nil, usage))
-		h.Write(data)
-		m = hmac.New(md5.New, sign)
-		m.Write(h.Sum(nil))
-		sum = m.Sum(nil)
-	})
-	return sum
 }
 
 // readX509User reads PA-S4U-X509-USER. Users are known by their names here, not

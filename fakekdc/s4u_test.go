@@ -243,7 +243,7 @@ func TestForUserChecksums(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(want, hmacMD5(key, krb.UsageNonKerberosChecksum, []byte("data"))); d != "" {
+	if d := cmp.Diff(want, key.ChecksumHMACMD5(krb.UsageNonKerberosChecksum, []byte("data"))); d != "" {
 		t.Errorf("not the checksum of RC4: %s", d)
 	}
 }

@@ -162,7 +162,7 @@ func forUserPA(tb testing.TB, session krb.Key, user krb.Principal) []byte {
 		data = append(data, c...)
 	}
 	data = append(append(data, user.Realm...), "Kerberos"...)
-	return forUserDER(user, krb.Checksum{Type: krb.ChecksumHMACMD5, Value: hmacMD5(session, krb.UsageNonKerberosChecksum, data)})
+	return forUserDER(user, krb.Checksum{Type: krb.ChecksumHMACMD5, Value: session.ChecksumHMACMD5(krb.UsageNonKerberosChecksum, data)})
 }
 
 func forUserDER(user krb.Principal, sum krb.Checksum) []byte {

@@ -161,7 +161,7 @@ func (r *Realm) speaksFor(q *request, rep *reply, tgt *grant, server *principal,
 	switch {
 	case no != nil:
 		return nil, no
-	case user != nil:
+	case user != nil && !q.alone:
 		e.For = nameOf(user.name)
 		return r.toSelf(q, rep, tgt, client, server, user, e)
 	case q.has(krb.OptionCNameInAddlTkt):

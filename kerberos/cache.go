@@ -228,7 +228,9 @@ func (c *cacheCredentials) open(ctx context.Context, name string) (*session, err
 		s.refresh = c.refreshAt(tgt)
 	case errors.Is(err, ccache.ErrNoTicket) && len(cache.Credentials) > 0:
 		// Service tickets alone are enough for their services.
-		s.of = impersonator(cache)
+		if s.of = impersonator(cache); s.of != "" {
+			c.asService(s, cache)
+		}
 	default:
 		e := c.s.noCredentials(fmt.Errorf("%s: %w", m.store.Name(), err), "")
 		if errors.Is(err, ccache.ErrNoTicket) && cache.Torn != nil {
@@ -238,6 +240,25 @@ func (c *cacheCredentials) open(ctx context.Context, name string) (*session, err
 		return nil, e
 	}
 	return s, nil
+}
+
+// asService lets a session use what a service was given on behalf of the client: its
+// own ticket-granting ticket, and the client's ticket for itself, which is the evidence.
+func (c *cacheCredentials) asService(s *session, cache *ccache.Cache) {
+	service, err := krb.ParsePrincipal(s.of)
+	if err != nil {
+		return
+	}
+	if service.Realm == "" {
+		service.Realm = cache.Client.Realm
+	}
+	q := c.query()
+	if evidence, err := cache.Ticket(service, q); err == nil {
+		q.Client = service
+		if tgt, err := cache.Ticket(krb.TGS(service.Realm, service.Realm), q); err == nil {
+			s.evidence, s.service = evidence, tgt
+		}
+	}
 }
 
 // impersonator returns the service whose cache it is where that stands for another

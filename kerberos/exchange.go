@@ -23,7 +23,7 @@ func (s *Source) login(ctx context.Context, a *account, keys kdcclient.Keys, pro
 	tgt, err := s.kdc.AS(ctx, kdcclient.ASRequest{
 		Client: client, Keys: keys, Guard: a, Etypes: supported(conf.DefaultTktEnctypes),
 		Lifetime: conf.TicketLifetime, RenewLife: conf.RenewLifetime,
-		Forwardable: conf.Forwardable || s.o.Forwardable, Proxiable: conf.Proxiable,
+		Forwardable: conf.Forwardable || s.o.Forwardable || s.acts.Load(), Proxiable: conf.Proxiable,
 		Canonicalize: conf.Canonicalize,
 	})
 	if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Refusal() {

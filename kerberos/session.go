@@ -40,9 +40,12 @@ type session struct {
 	stored func(server krb.Principal) (*krb.Ticket, bool) // service tickets at hand; may be nil
 	keep   func(ctx context.Context, t *krb.Ticket)       // writes a fetched ticket back; may be nil
 	source string
-	of     string  // the service that got the tickets on behalf of the client, "" for none
-	cache  *member // that it was read from; nil for none
-	state  string  // of it
+	of     string // the service that got the tickets on behalf of the client, "" for none
+	// Of such a service, if they are there: its own ticket-granting ticket, and the
+	// client's ticket for it.
+	service, evidence *krb.Ticket
+	cache             *member // that it was read from; nil for none
+	state             string  // of it
 
 	// The number of the login that it came of, 0 for one from a cache, and when
 	// that was made because a KDC did not take the ticket before.

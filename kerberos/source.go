@@ -106,6 +106,7 @@ type Source struct {
 	made     atomic.Uint64                        // logins
 	warned   atomic.Bool                          // of krb5.conf
 	renewing atomic.Bool                          // by a request that has a ticket already
+	acts     atomic.Bool                          // for users: logins ask for what can be forwarded
 	ours     func(uid int) bool                   // whether a file is the process's own
 	after    func(time.Duration) <-chan time.Time // time.After, but in tests
 
@@ -349,10 +350,17 @@ func (s *Source) obtain(ctx context.Context, have *session, before uint64, serve
 			return t, true, nil
 		}
 	}
+	if now := s.o.Now().Add(s.offset(have)); have.of != "" && usable(have.service, now) && usable(have.evidence, now) {
+		if t, err = s.proxyTo(ctx, &session{tgt: have.service}, before, have.evidence, server, spn); err == nil && have.keep != nil {
+			have.keep(ctx, t)
+		}
+		return t, false, err
+	}
 	if have.of != "" {
 		return nil, false, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: have.client.String(),
-			Err:  fmt.Errorf("%s holds what %s was given on behalf of the client (proxy_impersonator), to be used by constrained delegation (S4U2Proxy), which is not supported", have.source, have.of),
-			Hint: "have the client's credentials delegated to the service, or use the service's own"}
+			Err: fmt.Errorf("%s holds what %s was given on behalf of the client (proxy_impersonator), but not both the service's ticket-granting ticket and the client's ticket for the service, still valid, that constrained delegation (S4U2Proxy) takes",
+				have.source, have.of),
+			Hint: "have the client log in to the service anew"}
 	}
 	if have.tgt == nil {
 		return nil, false, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: have.client.String(),

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/internal/ccache"
-	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -116,31 +116,65 @@ func TestDidYouMean(t *testing.T) {
 	}
 }
 
-// A cache that a service keeps for its user is told for what it is.
+// A cache that a service keeps for its user, as mod_auth_gssapi's GssapiUseS4U2Proxy
+// leaves it, is good for what the service may do for the user (S4U2Proxy).
 func TestImpersonatorsCache(t *testing.T) {
-	realm := fakekdc.Start(t, fakekdc.WithRealm("LAB.TEST"), fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/a"), fakekdc.WithService("HTTP/web"))
-	c, err := ccache.Parse(realm.CCache("alice", "HTTP/web"))
+	realm := fakekdc.Start(t, fakekdc.WithRealm("LAB.TEST"), fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/a"), fakekdc.WithService("HTTP/b"),
+		fakekdc.WithService("HTTP/web", fakekdc.AllowedToDelegateTo("HTTP/a")))
+	user, err := ccache.Parse(realm.CCache("alice", "HTTP/web"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Credentials[0].Client = krb.NewPrincipal("LAB.TEST", "HTTP", "web") // its own ticket-granting ticket
-	c.Config = append(c.Config, ccache.Config{Key: "proxy_impersonator", Value: []byte("HTTP/web@LAB.TEST")})
-	b, err := c.Marshal()
+	service, err := ccache.Parse(realm.CCache("HTTP/web"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := kerberos.FromCCache(write(t, "cc", b), kerberos.SourceOptions{Krb5ConfText: realm.Config(), Now: realm.Now, Getenv: func(string) string { return "" }})
-	if err != nil {
-		t.Fatal(err)
+	tgt, evidence := service.Credentials[0], user.Credentials[1]
+	short := evidence
+	short.EndTime = realm.Now().Add(-time.Minute)
+	source := func(credentials ...ccache.Credential) *kerberos.Source {
+		t.Helper()
+		c := &ccache.Cache{Client: user.Client, Credentials: credentials, Config: []ccache.Config{{Key: "proxy_impersonator", Value: []byte("HTTP/web@LAB.TEST")}}}
+		b, err := c.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := kerberos.FromCCache(write(t, "cc", b), kerberos.SourceOptions{Krb5ConfText: realm.Config(), Now: realm.Now, Getenv: func(string) string { return "" }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
 	}
+	s := source(tgt, evidence)
 	if _, err := s.ServiceTicket(t.Context(), "HTTP/web"); err != nil {
 		t.Errorf("the ticket to the service itself: %v", err)
 	}
-	_, err = s.ServiceTicket(t.Context(), "HTTP/a")
-	if !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), "holds what HTTP/web@LAB.TEST was given on behalf of the client (proxy_impersonator)") {
-		t.Error(err)
+	for range 2 {
+		if ticket, err := s.ServiceTicket(t.Context(), "HTTP/a"); err != nil || ticket.Client() != "alice@LAB.TEST" {
+			t.Errorf("at the service that is allowed: %v, %v", ticket, err)
+		}
 	}
-	if d := cmp.Diff([]string(nil), stagetest.Prose(err.Error())); d != "" {
-		t.Errorf("%s: %v", d, err)
+	if n := realm.Count(fakekdc.TGS, 0); n != 1 {
+		t.Errorf("%d tickets were fetched", n)
+	}
+	if _, err := s.ServiceTicket(t.Context(), "HTTP/b"); !errors.Is(err, kerberos.ErrDelegationNotAllowed) {
+		t.Errorf("at another: %v", err)
+	}
+	for name, s := range map[string]*kerberos.Source{"no ticket of the service": source(evidence), "no evidence": source(tgt, user.Credentials[0]), "evidence of old": source(tgt, short)} {
+		before := len(realm.Exchanges())
+		_, err := s.ServiceTicket(t.Context(), "HTTP/a")
+		if name == "no evidence" { // then it is the user's own
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), "holds what HTTP/web@LAB.TEST was given on behalf of the client (proxy_impersonator)") || len(realm.Exchanges()) != before {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if d := cmp.Diff([]string(nil), stagetest.Prose(err.Error())); d != "" {
+			t.Errorf("%s: %s: %v", name, d, err)
+		}
 	}
 }

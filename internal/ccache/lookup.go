@@ -60,6 +60,8 @@ type Query struct {
 	Margin time.Duration
 	// Skip, when not nil, passes over tickets by their DER.
 	Skip func(raw []byte) bool
+	// Client is whose ticket it is to be; zero means the cache's.
+	Client krb.Principal
 }
 
 // Ticket returns the ticket for server, by the rules of MIT: client and server
@@ -75,12 +77,16 @@ func (c *Cache) Ticket(server krb.Principal, q Query) (*krb.Ticket, error) {
 		etypes = krb.DefaultEtypes(false)
 	}
 	now := q.Now.Add(c.KDCOffset)
-	miss := &LookupError{Client: c.Client, Server: server, Err: ErrNoTicket}
+	client := q.Client
+	if client.IsZero() {
+		client = c.Client
+	}
+	miss := &LookupError{Client: client, Server: server, Err: ErrNoTicket}
 	var best *krb.Ticket
 	rank := -1
 	for i := range c.Credentials {
 		cred := &c.Credentials[i]
-		if cred.IsSKey || !cred.serves(server) || !cred.Client.Equal(c.Client) {
+		if cred.IsSKey || !cred.serves(server) || !cred.Client.Equal(client) {
 			continue
 		}
 		if !now.Add(q.Margin).Before(cred.EndTime) {

@@ -17,6 +17,10 @@ type wanted struct {
 	closer       bool          // so will a cross-realm ticket for another realm
 	renew        bool
 	options      uint32 // of the KDC, beside our own
+
+	// Of S4U, one of them at most:
+	user     krb.Principal // whose ticket it is to be
+	evidence *krb.Ticket   // the user's, for the client
 }
 
 // ask makes one exchange with the realm at hand, or two when the clocks turn
@@ -66,6 +70,8 @@ func (t *tgsCall) askTwice(ctx context.Context, w wanted) (*krb.Ticket, *Error) 
 func (t *tgsCall) denied(r *reply, w wanted) *Error {
 	e := t.refused(r)
 	switch {
+	case e.Code == krb.CodeBadOption && (w.evidence != nil || !w.user.IsZero()):
+		e.Hint = "" // the caller knows more
 	case e.Code == krb.CodeServerUnknown && w.closer:
 		e.Hint = fmt.Sprintf("the KDC of realm %s knows no way to realm %s: there must be a cross-realm principal %s, or a path in [capaths] of krb5.conf",
 			printable.Text(shorten(t.realm)), printable.Text(shorten(w.server.Components[1])), show(w.server))
@@ -107,6 +113,10 @@ func (t *tgsCall) request(w wanted, offset time.Duration) (*tgsRequest, error) {
 			q.body.Till = t.tgt.RenewTill
 		}
 	}
+	if w.evidence != nil {
+		q.body.Options |= krb.OptionCNameInAddlTkt
+		q.body.Tickets = [][]byte{w.evidence.Raw}
+	}
 	raw, err := q.body.Marshal()
 	if err != nil {
 		return nil, err
@@ -128,7 +138,11 @@ func (t *tgsCall) request(w wanted, offset time.Duration) (*tgsRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.msg, err = krb.MarshalKDCReq(krb.MsgTGSReq, []krb.PAData{{Type: krb.PATGSReq, Value: apReq}}, raw)
+	more, err := q.s4uPAData(t.tgt.Key)
+	if err != nil {
+		return nil, err
+	}
+	q.msg, err = krb.MarshalKDCReq(krb.MsgTGSReq, append([]krb.PAData{{Type: krb.PATGSReq, Value: apReq}}, more...), raw)
 	return q, err
 }
 
@@ -147,7 +161,11 @@ func (t *tgsCall) accept(r *reply, q *tgsRequest) (*krb.Ticket, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !rep.Client.Equal(t.tgt.Client) {
+	client, err := q.whose(rep, t.tgt.Client)
+	if err != nil {
+		return nil, err
+	}
+	if !rep.Client.Equal(client) {
 		return nil, fmt.Errorf("the reply is for client %s", show(rep.Client))
 	}
 	if err := t.checkServer(part.Server, q); err != nil {

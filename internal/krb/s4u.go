@@ -1,6 +1,11 @@
 package krb
 
-import "encoding/binary"
+import (
+	"crypto/fips140"
+	"crypto/hmac"
+	"crypto/md5"
+	"encoding/binary"
+)
 
 // PAForUserEnc is PA-FOR-USER-ENC ([MS-SFU] section 2.2.1).
 type PAForUserEnc struct {
@@ -26,6 +31,35 @@ func (p PAForUserEnc) Covered() []byte {
 		data = append(data, c...)
 	}
 	return append(append(data, p.User.Realm...), p.Package...)
+}
+
+// Marshal returns PA-FOR-USER-ENC.
+func (p PAForUserEnc) Marshal() ([]byte, error) {
+	w := NewWriter(len(p.User.Realm) + len(p.Package) + len(p.Checksum.Value) + 128)
+	w.Sequence(func() {
+		w.String(3, p.Package)
+		w.Checksum(2, p.Checksum)
+		w.String(1, p.User.Realm)
+		w.Name(0, p.User)
+	})
+	return w.Result()
+}
+
+// ChecksumHMACMD5 returns the checksum of RFC 4757 section 4 under a key of any type,
+// which [MS-SFU] section 2.2.1 demands of PA-FOR-USER, FIPS 140-3 or not.
+func (k Key) ChecksumHMACMD5(usage uint32, data []byte) (sum []byte) {
+	fips140.WithoutEnforcement(func() {
+		m := hmac.New(md5.New, k.Bytes())
+		m.Write([]byte("signaturekey\x00"))
+		sign := m.Sum(nil)
+		h := md5.New()
+		h.Write(binary.LittleEndian.AppendUint32(nil, usage))
+		h.Write(data)
+		m = hmac.New(md5.New, sign)
+		m.Write(h.Sum(nil))
+		sum = m.Sum(nil)
+	})
+	return sum
 }
 
 // PAS4UX509 is PA-S4U-X509-USER ([MS-SFU] section 2.2.2).

@@ -1,0 +1,313 @@
+package kerberos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/flight"
+	"github.com/kerbchain/kerbchain/internal/kdcclient"
+	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/readmap"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+var (
+	// ErrDelegationNotAllowed is wrapped, along with [middleware.ErrCredentials],
+	// where a KDC does not let a service act for users at another service.
+	ErrDelegationNotAllowed = errors.New("the KDC does not let the service act for users there")
+	// ErrEvidenceNotForwardable is wrapped, along with [middleware.ErrCredentials],
+	// where a service may not act for a user at other services on its own word, or the
+	// user may not be delegated.
+	ErrEvidenceNotForwardable = errors.New("the service's ticket of the user may not be used at other services")
+)
+
+type userKey struct{}
+
+// AsUser returns a context for requests that an [Impersonator] is to sign as the user,
+// name or name@REALM, such as alice@CORP.EXAMPLE. A name without a realm is of the
+// service's. One with an escaped @, such as alice\@corp.example, is a user principal
+// name of Active Directory. The user must have been authenticated by then: whom a
+// request is for is the application's word, and never taken from the request.
+func AsUser(ctx context.Context, user string) context.Context {
+	return context.WithValue(ctx, userKey{}, user)
+}
+
+// UserOf returns the user of [AsUser], "" for none.
+func UserOf(ctx context.Context) string {
+	user, _ := ctx.Value(userKey{}).(string)
+	return user
+}
+
+// An Impersonator is a [TicketSource] of a service that acts for its users at other
+// services: constrained delegation with protocol transition (S4U2Self and S4U2Proxy,
+// [MS-SFU]). The user is that of the request's context; see [AsUser]. A request without
+// one gets no ticket, and so is never signed as the service.
+//
+// The KDC must let the service do so. In Active Directory that is "trust this user for
+// delegation to specified services only" with "use any authentication protocol"
+// (TrustedToAuthForDelegation and msDS-AllowedToDelegateTo), or the target names the
+// service (msDS-AllowedToActOnBehalfOfOtherIdentity). Users, service and targets are of
+// one realm. The service's ticket-granting ticket is one of AES.
+//
+// Tickets are kept for each user and service, 16384 of them, and fetched once however
+// many ask at the same time. It is a [middleware.Identifier]'s source, so that clients
+// of package client keep the connections of users apart. It is safe for concurrent use.
+type Impersonator struct {
+	s        *Source
+	self     flight.Group[*krb.Ticket]
+	proxy    flight.Group[Ticket]
+	evidence *readmap.Map[string, *krb.Ticket] // by user as asked for
+	tickets  *readmap.Map[acting, *held]
+}
+
+// acting is for whom and where.
+type acting struct{ user, spn string }
+
+const (
+	maxActing   = 1 << 14
+	maxEvidence = 4096
+)
+
+// NewImpersonator returns a source that acts for users with the credentials of a
+// service: mostly one of [FromKeytab] with the service's principal, which from then on
+// asks for forwardable tickets when it logs in. The tickets of a credential cache must be
+// forwardable (kinit -f).
+func NewImpersonator(service *Source) *Impersonator {
+	if service != nil {
+		service.acts.Store(true)
+	}
+	return &Impersonator{s: service, evidence: readmap.New[string, *krb.Ticket](), tickets: readmap.New[acting, *held]()}
+}
+
+// ServiceTicket returns a ticket of the context's user for spn, from what is at hand or
+// from the KDC.
+func (i *Impersonator) ServiceTicket(ctx context.Context, spn string) (Ticket, error) {
+	if i == nil || i.s == nil {
+		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, SPN: spn, Err: errors.New("the impersonator has no service to act with")}
+	}
+	text := UserOf(ctx)
+	if text == "" {
+		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn,
+			Err:  errors.New("the request is for no user, and is not signed as the service"),
+			Hint: "put the user into the request's context with kerberos.AsUser"}
+	}
+	key := acting{text, spn}
+	if t, ok := i.held(key); ok {
+		return t, nil
+	}
+	if ctx.Err() != nil {
+		return Ticket{}, i.gaveUp(ctx, text, spn, nil)
+	}
+	t, err := i.proxy.Do(ctx, text+"\x00"+spn, func(ctx context.Context) (Ticket, error) { return i.fetch(ctx, key) })
+	var known *middleware.Error
+	if err != nil && ctx.Err() != nil && !errors.As(err, &known) {
+		return Ticket{}, i.gaveUp(ctx, text, spn, err)
+	}
+	return t, err
+}
+
+func (i *Impersonator) held(key acting) (Ticket, bool) {
+	h, ok := i.tickets.Get(key)
+	if !ok || !i.s.o.Now().Before(h.until) {
+		return Ticket{}, false
+	}
+	return h.Ticket, true
+}
+
+func (i *Impersonator) gaveUp(ctx context.Context, user, spn string, err error) error {
+	err = i.s.gaveUp(ctx, spn, err)
+	if e, ok := errors.AsType[*middleware.Error](err); ok {
+		e.Principal = user
+	}
+	return err
+}
+
+// Identity returns the context's user, name@REALM, "" where only a KDC can tell the
+// true name.
+func (i *Impersonator) Identity(ctx context.Context, spn string) (string, error) {
+	text := UserOf(ctx)
+	if i == nil || i.s == nil || text == "" {
+		return "", &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Err: errors.New("the request is for no user")}
+	}
+	if h, ok := i.tickets.Get(acting{text, spn}); ok {
+		return h.client, nil
+	}
+	if t, ok := i.evidence.Get(text); ok {
+		return t.Client.String(), nil
+	}
+	service, err := i.s.Identity(ctx, spn)
+	if err != nil || service == "" {
+		return "", err
+	}
+	p, err := krb.ParsePrincipal(service)
+	if err != nil {
+		return "", err
+	}
+	user, err := i.user(text, p.Realm, spn)
+	if err != nil || user.Type == krb.NTEnterprise {
+		return "", err
+	}
+	return user.String(), nil
+}
+
+// CanonicalHost is that of the service's source.
+func (i *Impersonator) CanonicalHost(ctx context.Context, host string, asConfigured bool) (string, error) {
+	return i.s.CanonicalHost(ctx, host, asConfigured)
+}
+
+// ClientAwareBindings is that of the service's source.
+func (i *Impersonator) ClientAwareBindings() bool { return i.s.ClientAwareBindings() }
+
+// Discard drops a ticket, and what it was got with. It reports false for a ticket that
+// was fetched within the last minute.
+func (i *Impersonator) Discard(t Ticket) bool {
+	if t.t == nil || i.s.o.Now().Sub(t.fetched) < freshFor {
+		return false
+	}
+	var user string
+	i.tickets.Delete(func(k acting, h *held) bool {
+		if h.t == t.t {
+			user = k.user
+		}
+		return h.t == t.t
+	})
+	i.evidence.Delete(func(k string, _ *krb.Ticket) bool { return k == user })
+	return true
+}
+
+// user parses who is acted for.
+func (i *Impersonator) user(text, realm, spn string) (krb.Principal, error) {
+	p, err := krb.ParsePrincipal(text)
+	if err != nil {
+		return p, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, SPN: spn, Principal: text, Err: fmt.Errorf("user to act for: %w", err),
+			Hint: "write the user as name or name@REALM"}
+	}
+	if len(p.Components) == 1 && strings.Contains(p.Components[0], "@") {
+		p.Type = krb.NTEnterprise
+	}
+	if p.Realm == "" {
+		p.Realm = realm
+	}
+	return p, nil
+}
+
+func (i *Impersonator) fetch(ctx context.Context, key acting) (Ticket, error) {
+	if t, ok := i.held(key); ok { // by who was here just now
+		return t, nil
+	}
+	s := i.s
+	server, err := s.server(key.spn)
+	if err != nil {
+		return Ticket{}, err
+	}
+	before := s.made.Load()
+	session, _, err := s.open(ctx, server)
+	if err != nil {
+		return Ticket{}, withSPN(err, key.spn)
+	}
+	if session.tgt == nil {
+		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: key.spn, Principal: session.client.String(),
+			Err: fmt.Errorf("%s holds no ticket-granting ticket to act for users with", session.source), Hint: "run kinit as the service, or use its keytab"}
+	}
+	now := s.o.Now()
+	known := session.name + "\x00" + key.user
+	if err := s.unknown.about(known, key.spn, now); err != nil {
+		return Ticket{}, err
+	}
+	got, err := i.act(ctx, session, before, key, server)
+	if err != nil {
+		s.unknown.note(known, key.spn, now, err)
+		return Ticket{}, err
+	}
+	t := newTicket(got, session.source+", of "+session.client.String()+" acting for the user")
+	t.offset, t.fetched = s.offset(session), now
+	h := &held{Ticket: t, until: t.t.EndTime.Add(-spare(t.t) - t.offset)}
+	h.cached = true // for those who find it here
+	i.tickets.MakeRoom(maxActing, func(_ acting, old *held) bool { return !now.Before(old.until) })
+	i.tickets.Put(key, h)
+	return t, nil
+}
+
+// act gets a ticket of the user for server, with evidence at hand or new one where
+// the KDC does not take that.
+func (i *Impersonator) act(ctx context.Context, session *session, before uint64, key acting, server krb.Principal) (*krb.Ticket, error) {
+	for {
+		evidence, cached, err := i.evidenceOf(ctx, session, before, key)
+		if err != nil {
+			return nil, err
+		}
+		if server.SameName(session.client) && (server.Realm == "" || server.Realm == session.client.Realm) {
+			return evidence, nil
+		}
+		got, err := i.s.proxyTo(ctx, session, before, evidence, server, key.spn)
+		if e, ok := errors.AsType[*kdcclient.Error](err); ok && cached && e.DeadTicket() {
+			i.evidence.Delete(func(user string, _ *krb.Ticket) bool { return user == key.user })
+			continue
+		}
+		return got, err
+	}
+}
+
+// proxyTo gets a ticket of a user for another service, by the user's ticket for the
+// session's.
+func (s *Source) proxyTo(ctx context.Context, of *session, before uint64, evidence *krb.Ticket, server krb.Principal, spn string) (*krb.Ticket, error) {
+	got, err := s.exchange(ctx, of, before, func(with *session) (*krb.Ticket, error) {
+		return s.kdc.Proxy(ctx, with.tgt, evidence, server, s.tgsOptions(with))
+	})
+	if err == nil {
+		return got, nil
+	}
+	e, ok := s.kdcError(err, evidence.Client.String(), spn).(*middleware.Error)
+	if !ok || e.Code != krb.CodeBadOption && e.Code != krb.CodePolicy {
+		return nil, e
+	}
+	service := of.tgt.Client.String()
+	e.Kind = middleware.ErrCredentials
+	switch {
+	case evidence.Flags&krb.FlagForwardable == 0 && of.tgt.Flags&krb.FlagForwardable == 0:
+		e.Err = fmt.Errorf("%w: %w", ErrEvidenceNotForwardable, e.Err)
+		e.Hint = fmt.Sprintf("the ticket-granting ticket of %s is not forwardable: run kinit -f, or see whether the KDC forbids it for this principal", service)
+	case evidence.Flags&krb.FlagForwardable == 0:
+		e.Err = fmt.Errorf("%w: %w", ErrEvidenceNotForwardable, e.Err)
+		e.Hint = fmt.Sprintf("let %s use any authentication protocol (TrustedToAuthForDelegation; ok_to_auth_as_delegate in MIT krb5), or let the target name it "+
+			"(msDS-AllowedToActOnBehalfOfOtherIdentity); users that are sensitive and cannot be delegated, or Protected Users, are acted for nowhere", service)
+	default:
+		e.Err = fmt.Errorf("%w: %w", ErrDelegationNotAllowed, e.Err)
+		e.Hint = fmt.Sprintf("add it to msDS-AllowedToDelegateTo of %s, or that to msDS-AllowedToActOnBehalfOfOtherIdentity of the target", service)
+	}
+	return nil, e
+}
+
+// evidenceOf returns the user's ticket for the service itself.
+func (i *Impersonator) evidenceOf(ctx context.Context, of *session, before uint64, key acting) (t *krb.Ticket, cached bool, err error) {
+	s := i.s
+	have := func() (*krb.Ticket, bool) {
+		t, ok := i.evidence.Get(key.user)
+		return t, ok && t.Server.Equal(of.client) && usable(t, s.o.Now().Add(s.offset(of)))
+	}
+	if t, ok := have(); ok {
+		return t, true, nil
+	}
+	user, err := i.user(key.user, of.client.Realm, key.spn)
+	if err != nil {
+		return nil, false, err
+	}
+	t, err = i.self.Do(ctx, of.name+"\x00"+key.user, func(ctx context.Context) (*krb.Ticket, error) {
+		if t, ok := have(); ok { // by who was here just now
+			return t, nil
+		}
+		got, err := s.exchange(ctx, of, before, func(with *session) (*krb.Ticket, error) {
+			return s.kdc.Self(ctx, with.tgt, user, s.tgsOptions(with))
+		})
+		if err != nil {
+			return nil, s.kdcError(err, user.String(), key.spn)
+		}
+		now := s.o.Now().Add(s.offset(of))
+		i.evidence.MakeRoom(maxEvidence, func(_ string, old *krb.Ticket) bool { return !usable(old, now) })
+		i.evidence.Put(key.user, got)
+		return got, nil
+	})
+	return t, false, err
+}
