@@ -8,6 +8,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/cbt"
 	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/secret"
 )
 
 // An acceptance is the acceptor's side of one security context.
@@ -146,7 +147,7 @@ func (a *acceptance) readDelegated(cred []byte) *refusal {
 	if err != nil {
 		return refuse(krb.CodeGeneric, "delegated credentials: "+err.Error())
 	}
-	a.caller.Delegated = CacheFile{&b}
+	a.caller.Delegated = CacheFile{secret.New(b)}
 	return nil
 }
 

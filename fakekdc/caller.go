@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+
+	"github.com/kerbchain/kerbchain/internal/secret"
 )
 
 // A Caller is who a service has authenticated, with what the ticket and
@@ -25,19 +27,14 @@ type Caller struct {
 // A CacheFile is the contents of a credential cache file, for
 // kerberos.MemoryCaches or a file that KRB5CCNAME names. It holds keys, and does
 // not print them. The zero CacheFile is none.
-type CacheFile struct{ contents *[]byte }
+type CacheFile struct{ contents secret.Bytes }
 
 // IsZero reports whether there is nothing.
-func (f CacheFile) IsZero() bool { return f.contents == nil }
+func (f CacheFile) IsZero() bool { return f.contents.IsZero() }
 
 // Bytes returns the contents, nil for the zero CacheFile. They must not be
 // changed.
-func (f CacheFile) Bytes() []byte {
-	if f.contents == nil {
-		return nil
-	}
-	return *f.contents
-}
+func (f CacheFile) Bytes() []byte { return f.contents.Reveal() }
 
 // Equal reports whether two hold the same.
 func (f CacheFile) Equal(o CacheFile) bool {

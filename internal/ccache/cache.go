@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/secret"
 )
 
 // A Cache is what a cache file held at one moment. Lookups do not change it and
@@ -68,7 +69,7 @@ type Credential struct {
 	SecondTicket []byte
 
 	etype int32
-	key   secret
+	key   secret.Bytes // of a type that krb.Key may not know
 }
 
 // Typed is an address, an element of authorization data or a field of a file's
@@ -78,32 +79,13 @@ type Typed struct {
 	Data []byte
 }
 
-// secret keeps a key that may be of a type that krb.Key does not know. No verb
-// of fmt reaches into a function; behind a pointer, %s of a struct around it
-// would. All keys of a file share one function.
-type secret struct {
-	part func(a, z int) []byte
-	a, z int
-}
-
-func hide(b []byte) secret {
-	return secret{func(a, z int) []byte { return b[a:z:z] }, 0, len(b)}
-}
-
-func (s secret) bytes() []byte {
-	if s.part == nil {
-		return nil
-	}
-	return s.part(s.a, s.z)
-}
-
 // FromTicket returns the credential under which t is stored.
 func FromTicket(t *krb.Ticket) Credential {
 	return Credential{
 		Client: t.Client, Server: t.Server,
 		AuthTime: t.AuthTime, StartTime: t.StartTime, EndTime: t.EndTime, RenewTill: t.RenewTill,
 		Flags: t.Flags, Raw: t.Raw,
-		etype: t.Key.Etype(), key: hide(t.Key.Bytes()),
+		etype: t.Key.Etype(), key: secret.New(t.Key.Bytes()),
 	}
 }
 
@@ -114,7 +96,7 @@ func (c *Credential) Etype() int32 { return c.etype }
 // [krb.ErrEtype] where that is the reason, for the session key to be of no use.
 // Raw is shared, not copied.
 func (c *Credential) Ticket() (*krb.Ticket, error) {
-	key, err := krb.NewKey(c.etype, c.key.bytes())
+	key, err := krb.NewKey(c.etype, c.key.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("cached ticket for %s: session key: %w", c.Server, err)
 	}

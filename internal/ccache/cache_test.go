@@ -15,6 +15,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/credentials"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/secret"
 )
 
 func testFile(tb testing.TB, version int) []byte {
@@ -38,7 +39,7 @@ func parse(tb testing.TB, b []byte) *Cache {
 // compare looks into the hidden key, which cmp would refuse to.
 var compare = []cmp.Option{
 	cmp.AllowUnexported(Credential{}),
-	cmp.Comparer(func(a, b secret) bool { return bytes.Equal(a.bytes(), b.bytes()) }),
+	cmp.Comparer(func(a, b secret.Bytes) bool { return bytes.Equal(a.Reveal(), b.Reveal()) }),
 }
 
 const realm = "EXAMPLE.TEST"
@@ -122,7 +123,7 @@ func TestAgreesWithGokrb5(t *testing.T) {
 			}
 			for i, e := range entries {
 				cred := &c.Credentials[i]
-				if cred.etype != e.Key.KeyType || !bytes.Equal(cred.key.bytes(), e.Key.KeyValue) {
+				if cred.etype != e.Key.KeyType || !bytes.Equal(cred.key.Reveal(), e.Key.KeyValue) {
 					t.Errorf("%v: key differs", cred.Server)
 				}
 				if !bytes.Equal(cred.Raw, e.Ticket) || !bytes.Equal(cred.SecondTicket, e.SecondTicket) || cred.IsSKey != e.IsSKey {
@@ -571,7 +572,7 @@ func TestTGT(t *testing.T) {
 
 func TestKeysDoNotPrint(t *testing.T) {
 	c := parse(t, testFile(t, 4))
-	key := c.Credentials[0].key.bytes()
+	key := c.Credentials[0].key.Reveal()
 	ticket, err := c.Credentials[0].Ticket()
 	if err != nil {
 		t.Fatal(err)

@@ -141,7 +141,7 @@ func (w *writer) credential(c *Credential) {
 	if w.version == 3 {
 		w.u16(uint16(int16(c.etype)))
 	}
-	w.data(c.key.bytes())
+	w.data(c.key.Reveal())
 	w.time(c.AuthTime)
 	w.time(c.StartTime)
 	w.time(c.EndTime)

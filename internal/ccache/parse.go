@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/secret"
 )
 
 // What a [*ParseError] wraps.
@@ -103,18 +104,18 @@ func tooLarge(what string) *ParseError {
 // what is read is zero.
 type parser struct {
 	layout
-	b     []byte
-	off   int
-	err   *ParseError
-	part  func(a, z int) []byte // of b, from a to z
-	known krb.Principal         // one that is likely to come again
-	names arena
+	b      []byte
+	off    int
+	err    *ParseError
+	hidden secret.Bytes  // b
+	known  krb.Principal // one that is likely to come again
+	names  arena
 
 	entries int // read so far
 }
 
 func newParser(b []byte) *parser {
-	return &parser{layout: layout{version: 4}, b: b, part: func(a, z int) []byte { return b[a:z:z] }}
+	return &parser{layout: layout{version: 4}, b: b, hidden: secret.New(b)}
 }
 
 func (p *parser) fail(off int, err error, want string) {
@@ -386,7 +387,7 @@ func (p *parser) credential(c *Credential) (removed bool) {
 		p.u16("encryption type, second time")
 	}
 	key := p.data("session key")
-	c.key = secret{p.part, p.off - len(key), p.off}
+	c.key = p.hidden.Part(p.off-len(key), p.off)
 	if b := p.take(4*4+1+4, "times and flags"); b != nil {
 		auth, end := p.uint32(b), p.uint32(b[8:])
 		c.AuthTime = seconds(auth)

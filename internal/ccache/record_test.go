@@ -91,7 +91,7 @@ func TestSharedMemory(t *testing.T) {
 		_ = append(cred.Client.Components, "x")
 		_ = append(cred.Server.Components, "x")
 		_ = append(cred.Raw, "xxxx"...)
-		_ = append(cred.key.bytes(), "xxxx"...)
+		_ = append(cred.key.Reveal(), "xxxx"...)
 	}
 	if diff := cmp.Diff(parse(t, testFile(t, 4)), c, compare...); diff != "" {
 		t.Error(diff)

@@ -471,7 +471,7 @@ func TestNothingIsLost(t *testing.T) {
 	count := make(map[string]int)
 	for i := range c.Credentials[3:] {
 		cred := &c.Credentials[3+i]
-		if !bytes.Equal(cred.Raw, model.Raw) || !bytes.Equal(cred.key.bytes(), model.key.bytes()) || cred.EndTime != model.EndTime {
+		if !bytes.Equal(cred.Raw, model.Raw) || !bytes.Equal(cred.key.Reveal(), model.key.Reveal()) || cred.EndTime != model.EndTime {
 			t.Errorf("%v came out changed", cred)
 		}
 		count[cred.Server.Components[1]]++

@@ -791,7 +791,7 @@ func TestNoSecrets(t *testing.T) {
 		c := &Context{channel: *initiator, established: true}
 		secrets := [][]byte{initiator.key.Bytes()}
 		if initiator.rc4 != nil {
-			secrets = append(secrets, *initiator.rc4.number, *initiator.rc4.seal)
+			secrets = append(secrets, initiator.rc4.number.Reveal(), initiator.rc4.seal.Reveal())
 		}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 			for _, x := range []any{initiator, *initiator, c, *c, initiator.rc4} {

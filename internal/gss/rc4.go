@@ -7,10 +7,10 @@ import (
 	"crypto/rc4"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/secret"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 )
 
@@ -33,22 +33,20 @@ var (
 	rc4ClearHeader = [...]byte{2, 1, 0x11, 0, 0xff, 0xff, 0xff, 0xff}
 )
 
-// rc4Keys are made of the key once. They are pointers because fmt follows one,
-// past Format, when a Channel in an unexported field meets a verb such as %s.
+// rc4Keys are made of the key once.
 type rc4Keys struct {
-	number *[]byte // for sequence numbers
-	seal   *[]byte
+	number secret.Bytes // for sequence numbers
+	seal   secret.Bytes
 }
-
-// Format writes nothing of the keys, whatever the verb.
-func (*rc4Keys) Format(f fmt.State, _ rune) { io.WriteString(f, "[keys]") }
 
 // numberKey returns the key that encrypts the number of the message with this
 // checksum.
-func (c *Channel) numberKey(sum []byte) []byte { return hmacMD5(*c.rc4Keys().number, sum) }
+func (c *Channel) numberKey(sum []byte) []byte { return hmacMD5(c.rc4Keys().number.Reveal(), sum) }
 
 // sealKey returns the key that encrypts the message of this number.
-func (c *Channel) sealKey(number []byte) []byte { return hmacMD5(*c.rc4Keys().seal, number[:4]) }
+func (c *Channel) sealKey(number []byte) []byte {
+	return hmacMD5(c.rc4Keys().seal.Reveal(), number[:4])
+}
 
 func (c *Channel) rc4Keys() *rc4Keys {
 	if c.rc4 == nil {
@@ -57,7 +55,7 @@ func (c *Channel) rc4Keys() *rc4Keys {
 		for i := range k {
 			k[i] ^= 0xf0
 		}
-		c.rc4 = &rc4Keys{&number, new(hmacMD5(k, make([]byte, 4)))}
+		c.rc4 = &rc4Keys{secret.New(number), secret.New(hmacMD5(k, make([]byte, 4)))}
 		clear(k)
 	}
 	return c.rc4

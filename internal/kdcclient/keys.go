@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/secret"
 )
 
 // Keys are a client's long-term keys. Implementations are safe for concurrent
@@ -30,13 +31,13 @@ type Keys interface {
 // section 3.1.3). The default salt is that of client. An entry that asks for fewer
 // iterations than its type's default is refused ([krb.CheckIterations]): anybody
 // can forge one.
-func Password(client krb.Principal, secret string) Keys {
-	return &password{client: client, secret: func() string { return secret }, turn: make(chan struct{}, 1)}
+func Password(client krb.Principal, text string) Keys {
+	return &password{client: client, text: secret.New([]byte(text)), turn: make(chan struct{}, 1)}
 }
 
 type password struct {
 	client krb.Principal
-	secret func() string // a function, into which no verb of fmt reaches
+	text   secret.Bytes
 
 	// The key that was made last, for who holds turn: to make one is meant to
 	// take time.
@@ -63,7 +64,7 @@ func (p *password) Key(ctx context.Context, info krb.EtypeInfo, _ uint32) (KeyEn
 	if !p.key.IsZero() && p.info.Etype == info.Etype && p.info.Salt == info.Salt && bytes.Equal(p.info.Params, info.Params) {
 		return KeyEntry{Key: p.key}, nil
 	}
-	key, err := krb.StringToKeyContext(ctx, info.Etype, p.secret(), info.Salt, info.Params)
+	key, err := krb.StringToKeyContext(ctx, info.Etype, string(p.text.Reveal()), info.Salt, info.Params)
 	if err == nil {
 		info.Params = bytes.Clone(info.Params)
 		p.info, p.key = info, key

@@ -33,7 +33,7 @@ func rows(b []byte) (out []row, err error) {
 		if stop != nil {
 			return out, stop
 		}
-		out = append(out, row{e.Principal.String(), e.Principal.Type, e.Time.Unix(), e.Kvno, e.Etype, string(e.key())})
+		out = append(out, row{e.Principal.String(), e.Principal.Type, e.Time.Unix(), e.Kvno, e.Etype, string(e.key.Reveal())})
 	}
 	return out, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/secret"
 )
 
 // MaxSize is the largest file that is read, in bytes: some hundred thousand keys.
@@ -29,19 +30,19 @@ var (
 // An Entry is one key of one principal. It does not print its key.
 type Entry struct {
 	Principal krb.Principal
-	Time      time.Time     // when it was written
-	Kvno      uint32        // key version number
-	Etype     int32         // encryption type (RFC 3961)
-	key       func() []byte // a function, into which no verb of fmt reaches
+	Time      time.Time // when it was written
+	Kvno      uint32    // key version number
+	Etype     int32     // encryption type (RFC 3961)
+	key       secret.Bytes
 }
 
 // Key returns the key. Its error says that the type is one that we cannot use, or
 // that the bytes are too many or too few for it.
 func (e Entry) Key() (krb.Key, error) {
-	if e.key == nil {
+	if e.key.IsZero() {
 		return krb.Key{}, errors.New("no key")
 	}
-	return krb.NewKey(e.Etype, e.key())
+	return krb.NewKey(e.Etype, e.key.Reveal())
 }
 
 // Format writes all but the key.
@@ -185,7 +186,7 @@ func (r *record) entry() (e Entry, ok bool) {
 	if !ok {
 		return e, false
 	}
-	e.key = func() []byte { return key }
+	e.key = secret.New(key)
 	// More than 8 bits of the version, where there is room left; zeros are what
 	// the entry was padded with to fill a hole.
 	if r.size-int64(r.off) >= 4 {
