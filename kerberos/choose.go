@@ -251,3 +251,9 @@ func (s *Source) identities() (*k5identity.File, error) {
 	}
 	return identities, nil
 }
+
+// alone is what credentials without a choice have in common.
+type alone struct{}
+
+func (alone) choose(context.Context, krb.Principal) (string, uint64, error) { return "", 0, nil }
+func (alone) check(context.Context, *session, time.Time) (uint64, bool)     { return 0, false }

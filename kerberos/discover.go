@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,52 @@ import (
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
 )
+
+// A Resolver finds services in DNS (RFC 2782). [*net.Resolver] is one. It is safe
+// for concurrent use. One that is a [URIResolver], a [TXTResolver] or an
+// [AddressResolver] too is asked for those records as well. Nobody is asked for URI
+// and TXT records in its place, and [net.DefaultResolver] for addresses.
+type Resolver interface {
+	// LookupSRV is that of [net.Resolver]: records by priority, and by weight
+	// at random within one.
+	LookupSRV(ctx context.Context, service, proto, name string) (cname string, records []*net.SRV, err error)
+}
+
+// A URIResolver is a [Resolver] that can look up URI records too, which name
+// KDCs with the way to speak to them ("krb5srv:m:tcp:kdc.example.com", or
+// "krb5srv:m:kkdcp:https://proxy.example.com/KdcProxy" for MS-KKDCP) and come
+// before SRV records, unless dns_uri_lookup is false. Without a Resolver the
+// name servers of /etc/resolv.conf are asked for them.
+type URIResolver interface {
+	Resolver
+	// LookupURI returns the URI records of a name, "_kerberos.EXAMPLE.COM.", in
+	// any order. That there are none is no error, or a [net.DNSError] with
+	// IsNotFound.
+	LookupURI(ctx context.Context, name string) ([]URI, error)
+}
+
+// A TXTResolver is a [Resolver] that can look up TXT records, which name the realm of
+// a host where krb5.conf sets dns_lookup_realm. [*net.Resolver] is one.
+type TXTResolver interface {
+	Resolver
+	// LookupTXT is that of [net.Resolver].
+	LookupTXT(ctx context.Context, name string) ([]string, error)
+}
+
+// An AddressResolver is a [Resolver] that can look up the addresses of KDCs.
+// [*net.Resolver] is one. It is not asked where SourceOptions.Dial is set.
+type AddressResolver interface {
+	Resolver
+	// LookupNetIP is that of [net.Resolver]; network is "ip".
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// A URI is a record of that type (RFC 7553).
+type URI struct {
+	Priority uint16 // the lowest is tried first
+	Weight   uint16 // how often to choose it among those of one priority
+	Target   string
+}
 
 const (
 	maxDiscovered = 256              // realms whose KDCs are kept
@@ -294,4 +341,78 @@ func order(records []URI, intn func(n int) int) []URI {
 		start = end
 	}
 	return out
+}
+
+const (
+	maxHostName = 1024 // bytes, as in MIT krb5
+	maxLabels   = 16   // of a host's name, that are looked up
+)
+
+// fallbackRealm returns the realm to try for a host that krb5.conf gives none and
+// of which the client's KDC knows nothing, as MIT krb5's
+// krb5_get_fallback_host_realm does: what DNS says (dns_lookup_realm), else the
+// first part of the name that is a realm (realm_try_domains), else the domain of
+// the host in capitals, else the default realm. It is "" if there is no
+// default_realm. DNS and the network are not to be trusted: whoever answers for
+// them chooses among realms that the client's KDC will refer to.
+func (s *Source) fallbackRealm(ctx context.Context, host string) string {
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil || host == "" || len(host) > maxHostName {
+		return s.conf.DefaultRealm
+	}
+	if s.conf.DNSLookupRealm {
+		if realm := s.realmInDNS(ctx, host); realm != "" {
+			return realm
+		}
+	}
+	upper := strings.ToUpper(host)
+	suffix := upper
+	for range min(s.conf.RealmTryDomains, maxLabels) + 1 {
+		_, parent, ok := strings.Cut(suffix, ".")
+		if !ok || ctx.Err() != nil {
+			break
+		}
+		if kdcs, err := s.kdc.Locate(ctx, suffix); err == nil && len(kdcs) > 0 {
+			return suffix
+		}
+		suffix = parent
+	}
+	if _, domain, ok := strings.Cut(upper, "."); ok && domain != "" {
+		return domain
+	}
+	return s.conf.DefaultRealm
+}
+
+// realmInDNS returns what the TXT record _kerberos of a host says, or that of
+// the nearest domain above it that has one.
+func (s *Source) realmInDNS(ctx context.Context, host string) string {
+	r, ok := s.o.Resolver.(TXTResolver)
+	switch {
+	case s.o.Resolver == nil:
+		r = net.DefaultResolver
+	case !ok:
+		return ""
+	}
+	for range maxLabels {
+		texts, err := r.LookupTXT(ctx, "_kerberos."+host+".")
+		if lookupFailure(err) != nil {
+			return "" // the same name servers will not know better of the others
+		}
+		if err == nil && len(texts) > 0 {
+			if realm := strings.TrimSuffix(texts[0], "."); plausibleRealm(realm) {
+				return realm
+			}
+		}
+		if _, host, ok = strings.Cut(host, "."); !ok || host == "" {
+			break
+		}
+	}
+	return ""
+}
+
+// plausibleRealm refuses what no realm is called (RFC 4120 section 6.1).
+func plausibleRealm(realm string) bool {
+	return realm != "" && len(realm) <= 255 && !strings.ContainsFunc(realm, func(r rune) bool {
+		return r <= ' ' || r == 0x7f || strings.ContainsRune("/:@", r)
+	})
 }

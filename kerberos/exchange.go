@@ -5,12 +5,57 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/krb5conf"
 	"github.com/kerbchain/kerbchain/middleware"
 )
+
+func newKDCClient(o SourceOptions, conf *krb5conf.Config) *kdcclient.Client {
+	d := newDiscovery(o.Resolver, conf)
+	return kdcclient.New(kdcclient.Options{
+		Locate:             d.locate,
+		LocatePrimary:      d.locatePrimary,
+		Dial:               o.Dial,
+		Lookup:             lookup(o),
+		TLS:                proxyTLS(o, conf),
+		Now:                o.Now,
+		Etypes:             supported(conf.PermittedEnctypes),
+		UDPPreferenceLimit: conf.UDPPreferenceLimit,
+		Clockskew:          conf.ClockSkew,
+		Timesync:           conf.KDCTimesync,
+		Timeout:            conf.RequestTimeout,
+		Path:               conf.RealmPath,
+	})
+}
+
+// supported returns those types of a list that can be used here: fewer where FIPS
+// 140-3 is enforced. It is never nil, which would mean the default: krb5.conf may
+// permit nothing that we can use, and that is to be an error.
+func supported(etypes []int32) []int32 {
+	out := make([]int32, 0, len(etypes))
+	for _, e := range etypes {
+		if krb.Supported(e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// lookup returns what finds the addresses of KDCs; nil leaves it to
+// [kdcclient.Options].
+func lookup(o SourceOptions) func(context.Context, string) ([]netip.Addr, error) {
+	r, ok := o.Resolver.(AddressResolver)
+	if !ok || o.Dial != nil {
+		return nil
+	}
+	return func(ctx context.Context, host string) ([]netip.Addr, error) { return r.LookupNetIP(ctx, "ip", host) }
+}
 
 // login makes an AS exchange with the given keys, unless a KDC refused the proof,
 // which is a digest of all that the keys are made of, within the last minute.
@@ -83,4 +128,157 @@ func (s *Source) kdcError(err error, principal, spn string) error {
 		e.KDC += " at " + strings.Join(at, ", ")
 	}
 	return e
+}
+
+// A crossing is a client's way into a realm: a cross-realm ticket (RFC 4120
+// section 3.3.3.2).
+type crossing struct{ client, realm string }
+
+// maxCrossings bounds the cross-realm tickets that a source keeps.
+const maxCrossings = 256
+
+// ask gets a service ticket from a KDC. A server without a realm is looked for
+// by referrals, beginning with the client's own KDC, and then where the name of
+// its host suggests.
+func (s *Source) ask(ctx context.Context, session *session, server krb.Principal) (*krb.Ticket, error) {
+	o := s.crossOptions(ctx, session)
+	tgt := session.tgt
+	if realm := server.Realm; realm != "" && realm != tgt.Server.Components[1] {
+		// Once for all services of the realm that are asked for at the same time.
+		var err error
+		tgt, err = s.realms.Do(ctx, session.client.String()+"\x00"+realm, func(ctx context.Context) (*krb.Ticket, error) {
+			return s.kdc.TGT(ctx, session.tgt, realm, s.crossOptions(ctx, session))
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if server.Realm == "" && len(server.Components) > 1 {
+		o.Fallback = func(ctx context.Context) []string {
+			if realm := s.fallbackRealm(ctx, hostOf(server)); realm != "" {
+				return []string{realm}
+			}
+			return nil
+		}
+	}
+	return s.kdc.TGS(ctx, tgt, server, o)
+}
+
+func (s *Source) crossOptions(ctx context.Context, session *session) kdcclient.TGSOptions {
+	o := s.tgsOptions(session)
+	client := session.client.String()
+	o.Held = func(realm string) *krb.Ticket {
+		s.mu.RLock()
+		t := s.cross[crossing{client, realm}]
+		s.mu.RUnlock()
+		if t == nil && session.stored != nil {
+			t, _ = session.stored(krb.TGS(realm, ""))
+		}
+		if !usable(t, s.o.Now().Add(s.offset(session))) {
+			return nil
+		}
+		return t
+	}
+	o.Keep = func(t *krb.Ticket) {
+		s.mu.Lock()
+		if len(s.cross) >= maxCrossings {
+			clear(s.cross)
+		}
+		s.cross[crossing{client, t.Server.Components[1]}] = t
+		s.mu.Unlock()
+		if session.keep != nil {
+			session.keep(ctx, t)
+		}
+	}
+	return o
+}
+
+// exchange asks a KDC with the session's ticket-granting ticket; and where it no
+// longer takes that one, since the realm's key has changed, say, with the one of a
+// new login, if there is a keytab or a password to log in with. A login after the
+// first before of the source is as new as can be, and is not made again.
+func (s *Source) exchange(ctx context.Context, session *session, before uint64, ask func(*session) (*krb.Ticket, error)) (*krb.Ticket, error) {
+	t, err := ask(session)
+	if session.login > before || !s.dead(session, err) {
+		return t, err
+	}
+	fresh, failed := s.revive(ctx, session)
+	if failed != nil {
+		return nil, failed
+	}
+	return ask(fresh)
+}
+
+// dead reports whether an exchange failed because of the session's own ticket, and
+// a new login may help. One that was made for the same reason within the last
+// minute did not.
+func (s *Source) dead(session *session, err error) bool {
+	var ke *kdcclient.Error
+	return session.login != 0 && errors.As(err, &ke) && ke.DeadTicket() && ke.Realm == session.tgt.Server.Components[1] &&
+		(session.revived.IsZero() || s.o.Now().Sub(session.revived) >= freshFor)
+}
+
+// revive logs in anew, once for all who found the session's ticket dead.
+func (s *Source) revive(ctx context.Context, dead *session) (*session, error) {
+	// Not to be mixed up with a flight that finds the old session still good.
+	return s.logins.Do(ctx, "\x00revive "+dead.name, func(ctx context.Context) (*session, error) {
+		if now := s.session(dead.name); now != nil && now.tgt != dead.tgt {
+			return now, nil
+		}
+		fresh, err := s.creds.refresh(ctx, dead)
+		if err != nil {
+			return nil, err
+		}
+		fresh.name, fresh.revived = dead.name, s.o.Now()
+		s.publish(fresh)
+		return fresh, nil
+	})
+}
+
+// unknowns remembers for a minute which services a KDC did not know, so that a
+// chain that tries one name after the other does not ask it again and again.
+type unknowns struct {
+	mu   sync.Mutex
+	told map[[2]string]refusal // by session and SPN
+}
+
+type refusal struct {
+	err   error
+	until time.Time
+}
+
+const (
+	maxUnknown = 1024
+	unknownFor = time.Minute
+)
+
+// about returns what the KDC said of a service within the last minute.
+func (u *unknowns) about(session, spn string, now time.Time) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	key := [2]string{session, spn}
+	r, ok := u.told[key]
+	if !ok {
+		return nil
+	}
+	if left := r.until.Sub(now); left <= 0 || left > unknownFor {
+		delete(u.told, key)
+		return nil
+	}
+	return r.err
+}
+
+func (u *unknowns) note(session, spn string, now time.Time, err error) {
+	if !unknownService(err) {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.told == nil {
+		u.told = make(map[[2]string]refusal)
+	}
+	if len(u.told) >= maxUnknown {
+		clear(u.told)
+	}
+	u.told[[2]string{session, spn}] = refusal{err, now.Add(unknownFor)}
 }

@@ -1,5 +1,5 @@
-//go:build !unix
+//go:build !linux
 
 package kerberos
 
-func elevated() bool { return false }
+func elevated() bool { return idsDiffer() }

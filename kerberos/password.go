@@ -1,6 +1,111 @@
 package kerberos
 
-import "strings"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/flight"
+	"github.com/kerbchain/kerbchain/internal/kdcclient"
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// FromPassword returns a source that logs in as o.Principal with a password, when a
+// ticket is first asked for and again when the ticket-granting ticket has run
+// out. A password that the KDC refused is not sent again for a minute, however
+// often tickets are asked for: that would lock accounts; see [Logins].
+func FromPassword(password Secret, o SourceOptions) (*Source, error) {
+	return newPassword(o, password.IsZero(), func(context.Context, string) (Secret, error) { return password, nil })
+}
+
+// FromPasswordFunc is [FromPassword] with a function that is asked for the password of
+// a principal, name@REALM, for every login: once a day or so, and not twice at
+// the same time. Its error is wrapped in the source's. It should return when ctx
+// ends. It may ask a person or a vault; what it returns is not kept, save to
+// compare it with a password that was refused within the last minute.
+func FromPasswordFunc(password func(ctx context.Context, principal string) (Secret, error), o SourceOptions) (*Source, error) {
+	return newPassword(o, password == nil, password)
+}
+
+func newPassword(o SourceOptions, missing bool, password func(context.Context, string) (Secret, error)) (*Source, error) {
+	s, err := newSource(o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Principal == "" {
+		return nil, s.misconfigured(errors.New("a password without a principal"), "set Principal to name@REALM")
+	}
+	p, err := s.principal()
+	if err != nil {
+		return nil, err
+	}
+	if missing {
+		return nil, s.misconfigured(errors.New("no password given"), "")
+	}
+	s.creds = &passwordCredentials{s: s, client: p, password: password}
+	return s, nil
+}
+
+type passwordCredentials struct {
+	alone
+	s        *Source
+	client   krb.Principal
+	password func(context.Context, string) (Secret, error)
+}
+
+func (c *passwordCredentials) refresh(ctx context.Context, _ *session) (*session, error) {
+	return c.open(ctx, "")
+}
+
+func (c *passwordCredentials) open(ctx context.Context, _ string) (*session, error) {
+	done := flight.Doing(ctx, "asking for the password of "+c.client.String())
+	password, err := c.password(ctx, c.client.String())
+	done()
+	if err == nil && password.IsZero() {
+		err = errors.New("none was given")
+	}
+	if err != nil {
+		e := c.s.noCredentials(fmt.Errorf("ask for the password: %w", err), "")
+		e.Principal = c.client.String()
+		return nil, e
+	}
+	a := c.s.account(c.client)
+	return c.s.login(ctx, a, kdcclient.Password(c.client, password.Reveal()), a.ofPassword(password), "password")
+}
+
+// A Secret is a password or a key. It does not print itself, whatever the verb and
+// however deep it sits. The zero Secret holds none; an empty password is not
+// the same as none.
+type Secret struct{ p *string }
+
+// NewSecret wraps a password, in UTF-8, or a key.
+func NewSecret(password string) Secret { return Secret{&password} }
+
+// IsZero reports whether s holds nothing.
+func (s Secret) IsZero() bool { return s.p == nil }
+
+// Reveal returns what s holds, "" for the zero Secret.
+func (s Secret) Reveal() string {
+	if s.p == nil {
+		return ""
+	}
+	return *s.p
+}
+
+// Format writes "[secret]", or "[no secret]" for the zero Secret.
+func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, s.mask()) }
+
+// MarshalText returns what Format writes.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.mask()), nil }
+
+func (s Secret) mask() string {
+	if s.p == nil {
+		return "[no secret]"
+	}
+	return "[secret]"
+}
 
 // SplitPassword takes the form name@REALM:password apart. It reports false,
 // and returns the principal as it was, when there is no password in it. The

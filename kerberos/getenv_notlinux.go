@@ -1,5 +1,0 @@
-//go:build unix && !linux
-
-package kerberos
-
-func elevated() bool { return idsDiffer() }
