@@ -121,17 +121,13 @@ func (a *acceptance) readChecksum() *refusal {
 		}
 		return nil
 	}
-	v := c.Value
-	if len(v) < 24 || binary.LittleEndian.Uint32(v) != 16 {
+	sum, err := krb.ParseGSSChecksum(c.Value)
+	if err != nil {
 		return refuse(krb.CodeInappChecksum, "malformed GSS-API checksum")
 	}
-	copy(a.bindings[:], v[4:20])
-	a.caller.Flags = binary.LittleEndian.Uint32(v[20:])
-	if a.caller.Flags&GSSDeleg != 0 {
-		if len(v) < 28 || binary.LittleEndian.Uint16(v[24:]) != 1 || len(v)-28 < int(binary.LittleEndian.Uint16(v[26:])) {
-			return refuse(krb.CodeInappChecksum, "malformed delegation in the GSS-API checksum")
-		}
-		return a.readDelegated(v[28:][:binary.LittleEndian.Uint16(v[26:])])
+	a.bindings, a.caller.Flags = sum.Bindings, sum.Flags
+	if sum.Flags&krb.GSSDeleg != 0 {
+		return a.readDelegated(sum.Delegation)
 	}
 	return nil
 }

@@ -17,17 +17,13 @@ import (
 
 // Context flags (RFC 2744 appendix A, RFC 4121 section 4.1.1.1).
 const (
-	FlagDeleg    uint32 = 1
-	FlagMutual   uint32 = 2
-	FlagReplay   uint32 = 4
-	FlagSequence uint32 = 8
-	FlagConf     uint32 = 0x10
-	FlagInteg    uint32 = 0x20
+	FlagDeleg    = krb.GSSDeleg
+	FlagMutual   = krb.GSSMutual
+	FlagReplay   = krb.GSSReplay
+	FlagSequence = krb.GSSSequence
+	FlagConf     = krb.GSSConf
+	FlagInteg    = krb.GSSInteg
 )
-
-// checksumType marks the authenticator's checksum field as carrying bindings
-// and flags instead of a checksum (RFC 4121 section 4.1.1).
-const checksumType = 0x8003
 
 // ErrTime: an AP-REP answers another authenticator than ours.
 var ErrTime = errors.New("the answer's time is not that of our authenticator")
@@ -90,10 +86,14 @@ func (c *Context) Init(w *krb.Writer, t *krb.Ticket, o Options) error {
 	if o.BindingsAware {
 		data = bindingsAware()
 	}
+	sum := krb.GSSChecksum{Flags: o.Flags, Delegation: o.Delegation}
+	if o.Bindings != nil {
+		sum.Bindings = *o.Bindings
+	}
 	var room [28]byte
 	w.APReq(t, &krb.Authenticator{
 		Client:   t.Client,
-		Checksum: krb.Checksum{Type: checksumType, Value: appendChecksum(room[:0], o)},
+		Checksum: krb.Checksum{Type: krb.ChecksumGSSAPI, Value: sum.Append(room[:0])},
 		CTime:    c.ctime,
 		Cusec:    c.cusec,
 		Subkey:   subkey,
@@ -103,24 +103,6 @@ func (c *Context) Init(w *krb.Writer, t *krb.Ticket, o Options) error {
 	}, krb.UsageAPReqAuth, options)
 	_, err = w.Result()
 	return err
-}
-
-// appendChecksum lays out RFC 4121 section 4.1.1: 16, bindings, flags and, when
-// asked for, delegated credentials, all little-endian.
-func appendChecksum(b []byte, o Options) []byte {
-	b = binary.LittleEndian.AppendUint32(b, 16)
-	var bnd [16]byte
-	if o.Bindings != nil {
-		bnd = *o.Bindings
-	}
-	b = append(b, bnd[:]...)
-	b = binary.LittleEndian.AppendUint32(b, o.Flags)
-	if o.Flags&FlagDeleg != 0 {
-		b = binary.LittleEndian.AppendUint16(b, 1)
-		b = binary.LittleEndian.AppendUint16(b, uint16(len(o.Delegation)))
-		b = append(b, o.Delegation...)
-	}
-	return b
 }
 
 // Established reports whether the acceptor has proved itself, or was not asked

@@ -159,6 +159,11 @@ func TestContextsWithMIT(t *testing.T) {
 			if sum := auth.Checksum; sum.Type != 0x8003 || len(sum.Value) < 24 || string(sum.Value[4:20]) != string(bindings[:]) {
 				t.Errorf("checksum %#x %x, want bindings %x", sum.Type, sum.Value, bindings)
 			}
+			sum, err := ParseGSSChecksum(auth.Checksum.Value)
+			if err != nil || sum.Bindings != bindings || v.Mutual != (sum.Flags&GSSMutual != 0) {
+				t.Errorf("checksum %+v, %v", sum, err)
+			}
+			sameBytes(t, "checksum encoded anew", sum.Append(nil), auth.Checksum.Value)
 			// What MIT wrote is what we would write.
 			sameBytes(t, "authenticator encoded anew", must(auth.Marshal()), plain)
 

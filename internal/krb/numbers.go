@@ -153,10 +153,20 @@ const (
 
 // Checksum types beside those of keys, see [Key.ChecksumType].
 const (
-	ChecksumRSAMD4  int32 = 2    // RFC 3961 section 6.2, as the next
-	ChecksumRSAMD5  int32 = 7    // without a key
-	ChecksumHMACMD5 int32 = -138 // RFC 4757 section 4
-	ChecksumGSSAPI  int32 = 0x8003
+	ChecksumRSAMD4  int32 = 2      // RFC 3961 section 6.2, as the next
+	ChecksumRSAMD5  int32 = 7      // without a key
+	ChecksumHMACMD5 int32 = -138   // RFC 4757 section 4
+	ChecksumGSSAPI  int32 = 0x8003 // RFC 4121 section 4.1.1
+)
+
+// Flags of contexts in GSS-API (RFC 2744 appendix A, RFC 4121 section 4.1.1.1).
+const (
+	GSSDeleg    uint32 = 1
+	GSSMutual   uint32 = 2
+	GSSReplay   uint32 = 4
+	GSSSequence uint32 = 8
+	GSSConf     uint32 = 0x10
+	GSSInteg    uint32 = 0x20
 )
 
 // Key usage numbers (RFC 4120 section 7.5.1, RFC 4121 section 2).
