@@ -56,10 +56,10 @@ const (
 
 // GSS-API context flags, as in [Caller.Flags] (RFC 2744 appendix A).
 const (
-	GSSDeleg    uint32 = 1
-	GSSMutual   uint32 = 2
-	GSSReplay   uint32 = 4
-	GSSSequence uint32 = 8
-	GSSConf     uint32 = 0x10
-	GSSInteg    uint32 = 0x20
+	GSSDeleg    uint32 = krb.GSSDeleg
+	GSSMutual   uint32 = krb.GSSMutual
+	GSSReplay   uint32 = krb.GSSReplay
+	GSSSequence uint32 = krb.GSSSequence
+	GSSConf     uint32 = krb.GSSConf
+	GSSInteg    uint32 = krb.GSSInteg
 )
