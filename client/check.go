@@ -94,6 +94,9 @@ func replaced(by string, of []option) error {
 	return wrong("leave out one or the other", "%s takes the place of %s, which would have no effect", by, strings.Join(set, ", "))
 }
 
-func wrong(hint, format string, args ...any) error {
-	return &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration, Err: fmt.Errorf(format, args...), Hint: hint}
+func wrong(hint, format string, args ...any) error { return wrongFor("", hint, format, args...) }
+
+// wrongFor is wrong for one host.
+func wrongFor(host, hint, format string, args ...any) error {
+	return &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration, Host: host, Err: fmt.Errorf(format, args...), Hint: hint}
 }

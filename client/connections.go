@@ -9,6 +9,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/lru"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -49,7 +50,7 @@ type connections struct {
 	mu    sync.Mutex
 	pools map[whose]*pool // the zero whose is nobody known
 	clock uint64
-	last  map[string]whose // origin to those that it knew last
+	last  lru.Map[string, whose] // origin to those that it knew last
 }
 
 type pool struct {
@@ -63,7 +64,7 @@ type pool struct {
 }
 
 func newConnections(in middleware.Initiator, proxy func(*http.Request) (*url.URL, error), open func() http.RoundTripper) *connections {
-	return &connections{identity: identityOf(in, proxy), open: open, now: time.Now, pools: make(map[whose]*pool), last: make(map[string]whose)}
+	return &connections{identity: identityOf(in, proxy), open: open, now: time.Now, pools: make(map[whose]*pool)}
 }
 
 // RoundTrip sends r over a connection of its principal.
@@ -131,9 +132,9 @@ func (c *connections) leave(p *pool) {
 // maxOrigins bounds of how many origins it is remembered whom they know.
 const maxOrigins = 1024
 
-// respite is how long the connections of somebody who seems to be gone are left
-// alone once they were closed: an initiator may as well sign for many users in turn.
-const respite = time.Minute
+// closeAgain is how long the idle connections of a user are left alone once they were
+// closed: an initiator may sign for many users in turn.
+const closeAgain = time.Minute
 
 // gone returns the connections of the one whom the origin of r knew before, if that
 // is another.
@@ -142,21 +143,13 @@ func (c *connections) gone(r *http.Request, w whose) http.RoundTripper {
 		return nil
 	}
 	origin := middleware.TargetOfURL(r.URL).Origin()
-	before, known := c.last[origin]
-	if !known {
-		if (w == whose{}) {
-			return nil
-		}
-		for other := range c.last {
-			if len(c.last) < maxOrigins {
-				break
-			}
-			delete(c.last, other)
-		}
+	before, known := c.last.Get(origin)
+	if !known && (w == whose{}) {
+		return nil
 	}
-	c.last[origin] = w
+	c.last.Put(origin, w, maxOrigins)
 	old := c.pools[before]
-	if now := c.now(); known && before != w && old != nil && now.Sub(old.closed) >= respite {
+	if now := c.now(); known && before != w && old != nil && now.Sub(old.closed) >= closeAgain {
 		old.closed = now
 		return old.rt
 	}

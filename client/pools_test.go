@@ -200,7 +200,7 @@ func TestPoolIsClosedWhenItsUserIsGone(t *testing.T) {
 	p.as("alice", siteA)
 	p.as("bob", siteA)
 	check("in turn", 1, 1)
-	p.clock = p.clock.Add(respite - 1)
+	p.clock = p.clock.Add(closeAgain - 1)
 	p.as("alice", siteA)
 	p.as("bob", siteA)
 	check("before the time is over", 1, 1)
@@ -209,7 +209,7 @@ func TestPoolIsClosedWhenItsUserIsGone(t *testing.T) {
 	p.as("bob", siteA)
 	check("after a while", 2, 2)
 	p.in.origin = ""
-	p.clock = p.clock.Add(respite)
+	p.clock = p.clock.Add(closeAgain)
 	p.get(siteA)
 	check("nobody is logged in", 2, 3, 0)
 	r := get(t, siteA)
@@ -257,12 +257,12 @@ func TestOriginsAreBounded(t *testing.T) {
 	p.as("alice", siteA)
 	p.in.origin = ""
 	p.get(siteB)
-	if n := len(p.last); n != 1 {
+	if n := p.last.Len(); n != 1 {
 		t.Errorf("%d origins are remembered, of which one knew nobody", n)
 	}
 	for n := range 3 * maxOrigins {
 		p.as("alice", fmt.Sprintf("http://host%d.example/", n))
-		if got, want := len(p.last), min(n+2, maxOrigins); got != want {
+		if got, want := p.last.Len(), min(n+2, maxOrigins); got != want {
 			t.Fatalf("after %d origins: %d are remembered, want %d", n+2, got, want)
 		}
 	}

@@ -76,9 +76,10 @@ func (s *Signer) SignOver(ctx context.Context, url string, conn tls.ConnectionSt
 	}
 	switch {
 	case !t.Secure:
-		return Authorization{}, misused(t, "a token for plain http cannot be bound to a TLS connection", "use an https or wss URL, or Sign")
+		return Authorization{}, wrongFor(t.HostPort(), "use an https or wss URL, or Sign", "a token for plain http cannot be bound to a TLS connection")
 	case !conn.HandshakeComplete:
-		return Authorization{}, misused(t, "the handshake of the TLS connection is not complete, so there is nothing to bind to", "call HandshakeContext of the connection first, and ConnectionState after it")
+		return Authorization{}, wrongFor(t.HostPort(), "call HandshakeContext of the connection first, and ConnectionState after it",
+			"the handshake of the TLS connection is not complete, so there is nothing to bind to")
 	}
 	t.TLS = &conn
 	return s.sign(ctx, t)
@@ -98,7 +99,7 @@ func (s *Signer) SignProxy(ctx context.Context, proxy string) (Authorization, er
 
 func (s *Signer) sign(ctx context.Context, t middleware.Target) (Authorization, error) {
 	if ctx == nil {
-		return Authorization{}, misused(t, "the context is nil", "use context.Background, or the one of the request")
+		return Authorization{}, wrongFor(t.HostPort(), "use context.Background, or the one of the request", "the context is nil")
 	}
 	token, err := s.signer.First(ctx, t)
 	if err != nil {
@@ -131,15 +132,11 @@ func signable(raw string, proxy bool) (middleware.Target, error) {
 	}
 	scheme, ok := schemes[u.Scheme]
 	if !ok {
-		return middleware.Target{}, &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration, Err: fmt.Errorf("no tokens are known for URLs of the scheme %q", u.Scheme), Hint: hint}
+		return middleware.Target{}, wrong(hint, "no tokens are known for URLs of the scheme %q", u.Scheme)
 	}
 	t := middleware.TargetOfURL(&url.URL{Scheme: scheme, Host: u.Host})
 	t.Proxy = proxy
 	return t, nil
-}
-
-func misused(t middleware.Target, why, hint string) error {
-	return &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration, Host: t.HostPort(), Err: errors.New(why), Hint: hint}
 }
 
 // An Authorization is the header for one request, and what verifies its answer. It is

@@ -2,9 +2,9 @@ package gssapi
 
 import (
 	"context"
-	"sync"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/lru"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -17,8 +17,7 @@ const maxTold = 1024
 
 // told remembers as whom the last context for each service was made.
 type told struct {
-	mu   sync.Mutex
-	last map[string]principalAt
+	last lru.Map[string, principalAt]
 }
 
 type principalAt struct {
@@ -27,19 +26,12 @@ type principalAt struct {
 }
 
 func (t *told) get(spn string, now time.Time) (string, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p, ok := t.last[spn]
+	p, ok := t.last.Get(spn)
 	return p.principal, ok && now.Sub(p.at) < interval
 }
 
 func (t *told) put(spn, principal string, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.last == nil || len(t.last) >= maxTold {
-		t.last = make(map[string]principalAt)
-	}
-	t.last[spn] = principalAt{principal, now}
+	t.last.Put(spn, principalAt{principal, now}, maxTold)
 }
 
 // Identity returns as whom a token for t would be made now. Only the library knows which

@@ -14,6 +14,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/ccache/kcm"
 	"github.com/kerbchain/kerbchain/internal/ccache/keyring"
 	"github.com/kerbchain/kerbchain/internal/flight"
+	"github.com/kerbchain/kerbchain/internal/hints"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -208,7 +209,7 @@ func (c *cacheCredentials) open(ctx context.Context, name string) (*session, err
 	}
 	if !c.want.IsZero() && !c.is(c.want, cache.Client) {
 		return nil, c.s.noCredentials(fmt.Errorf("%s holds credentials of %s", m.store.Name(), cache.Client),
-			said(kinit(c.want, m.store.Name().String()), c.s.likeRealms(c.want, "")))
+			hints.Join(kinit(c.want, m.store.Name().String()), c.s.likeRealms(c.want, "")))
 	}
 	if c.s.conf.KDCTimesync && cache.KDCOffset != 0 {
 		c.s.kdc.SetOffset(cache.Client.Realm, cache.KDCOffset)

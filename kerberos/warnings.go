@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/kerbchain/kerbchain/internal/hints"
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -73,21 +74,13 @@ func (s *Source) likeRealms(p krb.Principal, written string) string {
 	return `write name@REALM: DOMAIN\name is no principal`
 }
 
-// said returns a hint and what is said beside it, each of which may be empty.
-func said(hint, beside string) string {
-	if hint == "" || beside == "" {
-		return hint + beside
-	}
-	return hint + "; " + beside
-}
-
 // hints adds to an error of a login what krb5.conf and the name tell of it.
 func (s *Source) hints(e *middleware.Error, ke *kdcclient.Error) {
 	if ke.Kind == kdcclient.KindNoKDC || ke.Code == krb.CodeClientUnknown || ke.Code == krb.CodeWrongRealm {
 		// The exchange knows the rule already, if not the realms.
 		if like := s.likeRealms(ke.Principal, s.o.Principal); like != "" && !strings.Contains(ke.Hint, "in capitals: ") {
-			e.Hint = said(e.Hint, like)
+			e.Hint = hints.Join(e.Hint, like)
 		}
 	}
-	e.Hint = said(e.Hint, s.concerns(ke))
+	e.Hint = hints.Join(e.Hint, s.concerns(ke))
 }

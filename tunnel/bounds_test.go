@@ -39,7 +39,7 @@ func TestMemory(t *testing.T) {
 	for i := range 3 * maxProxies {
 		m.put(at(fmt.Sprint("q", i)), middleware.Negotiate)
 	}
-	if n := len(m.schemes); n > maxProxies {
+	if n := m.schemes.Len(); n > maxProxies {
 		t.Errorf("%d proxies", n)
 	}
 	m.put(at("proxy.example"), middleware.Kerberos)

@@ -283,7 +283,7 @@ func (k kit) badTokens(t *testing.T) {
 		bad[fmt.Sprintf("cut to %d bytes", n)] = func(good []byte) []byte { return good[:min(n, len(good)-1)] }
 	}
 	for name, spoil := range bad {
-		for _, order := range []string{"bad, good", "good, bad", "good, bad, good"} {
+		for _, order := range []string{"bad, good", "good, bad", "good, bad, good", "bad, good, good"} {
 			t.Run(name+": "+order, func(t *testing.T) {
 				sc, good := begin(t)
 				var first error
@@ -306,6 +306,14 @@ func (k kit) badTokens(t *testing.T) {
 					}
 					if first == nil {
 						first = err
+					}
+				}
+				if first == nil || sc.Verified() {
+					t.Errorf("verified %t after %v", sc.Verified(), first)
+				}
+				if s, ok := sc.(middleware.Sealer); ok {
+					if out, _, err := s.Seal(nil, []byte("x")); err == nil || out != nil || !errors.Is(err, middleware.ErrToken) {
+						t.Errorf("sealed %q, %v", out, err)
 					}
 				}
 			})

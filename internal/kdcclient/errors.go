@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/hints"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/printable"
 )
@@ -280,7 +281,7 @@ func (c *call) noAnswer(err error) *Error {
 	case errors.Is(err, errNoKDC):
 		realm := printable.Text(shorten(c.realm))
 		hint := fmt.Sprintf("add `%s = { kdc = host }` to [realms] in krb5.conf, or publish _kerberos._udp.%s in DNS and set dns_lookup_kdc; is the realm spelled right, in capitals?", realm, realm)
-		return c.fail(KindNoKDC, err, join(hint, hintCapitals(c.realm)))
+		return c.fail(KindNoKDC, err, hints.Join(hint, hintCapitals(c.realm)))
 	case errors.Is(err, context.Canceled):
 		return c.fail(KindUnreachable, err, "")
 	}
@@ -306,7 +307,7 @@ func (c *call) refused(r *reply) *Error {
 	switch ke.Code {
 	case krb.CodeClientUnknown:
 		e.Hint = fmt.Sprintf("the realm %s has no principal %s: check its spelling, case and realm", realm, showName(c.client))
-		e.Hint = join(e.Hint, hintCapitals(c.realm))
+		e.Hint = hints.Join(e.Hint, hintCapitals(c.realm))
 	case krb.CodeServerUnknown:
 		e.Hint = fmt.Sprintf("the realm %s has no service principal %s: it must be created there (kadmin addprinc, or setspn in Active Directory); or check the host name and the service class, and which realm the host belongs to", realm, showName(c.server))
 	case krb.CodePolicy:
@@ -350,7 +351,7 @@ func (c *call) refused(r *reply) *Error {
 		e.Hint = hint
 	}
 	if e.ClientRealm != "" {
-		e.Hint = join(fmt.Sprintf("the KDC says that the principal belongs to realm %s: ask for it there, or allow the KDC to say so (canonicalize = true in krb5.conf)",
+		e.Hint = hints.Join(fmt.Sprintf("the KDC says that the principal belongs to realm %s: ask for it there, or allow the KDC to say so (canonicalize = true in krb5.conf)",
 			printable.Text(shorten(e.ClientRealm))), e.Hint)
 	}
 	return e
@@ -394,14 +395,6 @@ func hintCapitals(realm string) string {
 		return fmt.Sprintf("write the realm in capitals: %s", printable.Text(shorten(up)))
 	}
 	return ""
-}
-
-// join joins two hints, either of which may be empty.
-func join(a, b string) string {
-	if a == "" || b == "" {
-		return a + b
-	}
-	return a + "; " + b
 }
 
 // skewOf returns by how much the sender of a KRB-ERROR was ahead of us.

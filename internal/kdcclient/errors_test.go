@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/kerbchain/kerbchain/internal/hints"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -69,7 +70,7 @@ func TestErrorsAs(t *testing.T) {
 
 func TestJoin(t *testing.T) {
 	for want, in := range map[string][2]string{"": {}, "a": {"a", ""}, "b": {"", "b"}, "a; b": {"a", "b"}} {
-		if got := join(in[0], in[1]); got != want {
+		if got := hints.Join(in[0], in[1]); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

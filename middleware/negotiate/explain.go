@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/challenge"
+	"github.com/kerbchain/kerbchain/internal/hints"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -55,16 +56,8 @@ func (c *call) unbindable(cause error) error {
 		return cause
 	}
 	named := *e
-	named.Hint = also(cmp.Or(e.Hint, e.Reason.Hint()), errBound.Error())
+	named.Hint = hints.Join(cmp.Or(e.Hint, e.Reason.Hint()), errBound.Error())
 	return &named
-}
-
-// also returns a hint with another one added.
-func also(hint, add string) string {
-	if hint != "" {
-		hint += "; "
-	}
-	return hint + add
 }
 
 // errKnown is why no other token is sent to a server that took the last one.
@@ -86,11 +79,11 @@ func (c *call) more(cause error) error {
 	named := *e
 	peer, ok := errors.AsType[*krb.KRBError](cause)
 	if ok && (e.Code == krb.CodeSkew || e.Code == krb.CodeTicketNotYet) && !peer.STime.IsZero() {
-		named.Hint = also(named.Hint, fmt.Sprintf("the server's clock says %s, ours %s",
+		named.Hint = hints.Join(named.Hint, fmt.Sprintf("the server's clock says %s, ours %s",
 			peer.STime.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339)))
 	}
 	if c.discarded {
-		named.Hint = also(named.Hint, "a fresh ticket was asked for already")
+		named.Hint = hints.Join(named.Hint, "a fresh ticket was asked for already")
 	}
 	return &named
 }
