@@ -154,19 +154,3 @@ func ExampleMiddleware() {
 	// wants application/json
 	// sent
 }
-
-// A Next is a transport, and any function of its form is a Next.
-func ExampleNext_RoundTrip() {
-	client := &http.Client{Transport: kerbchain.Next(hello)}
-	resp, err := client.Get("http://www.example.com/")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	fmt.Printf("%s %v\n", body, err)
-	// Output:
-	// sent
-	// hello <nil>
-}

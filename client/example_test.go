@@ -185,13 +185,6 @@ func ExampleCheckRetry() {
 	// kerberos: key distribution centre failed - again: true
 }
 
-// Options print their names and not their secrets.
-func ExampleOptions_Format() {
-	fmt.Println(client.Options{Principal: "alice@EXAMPLE.COM:secret", Preemptive: preemptive.Always()})
-	// Output:
-	// {Principal:alice@EXAMPLE.COM Password:[no secret] Keytab: CCache: Service: HostOverride: Mutual:required}
-}
-
 // The standard stages, outermost first.
 func ExampleNewStack() {
 	o := client.Options{
@@ -379,31 +372,4 @@ func ExampleStack_After() {
 	// signed: false - 401 Unauthorized
 	// signed: true - 200 OK
 	// 200 hello alice@EXAMPLE.COM
-}
-
-func ExampleStack_String() {
-	fmt.Println(named("sanitize", "mutual", "negotiate").Without("sanitize"))
-	// Output:
-	// [mutual negotiate]
-}
-
-// The stages as one, for use in another chain.
-func ExampleStack_Chain() {
-	inner := client.Stack{{Name: "requestID", Middleware: requestID}}.Chain()
-	rt := kerbchain.Wrap(kerbchain.Next(func(r *http.Request) (*http.Response, error) {
-		fmt.Println("request", r.Header.Get("X-Request-Id"))
-		return nowhere(r)
-	}), inner)
-	show((&http.Client{Transport: rt}).Get("http://localhost/"))
-	// Output:
-	// request 42
-	// 204
-}
-
-func ExampleStack_Wrap() {
-	stack := client.Stack{{Name: "requestID", Middleware: requestID}}
-	c := &http.Client{Transport: stack.Wrap(nowhere)}
-	show(c.Get("http://localhost/"))
-	// Output:
-	// 204
 }

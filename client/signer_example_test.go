@@ -194,23 +194,6 @@ func ExampleSigner_SignOver() {
 	// 101 Switching Protocols <nil>
 }
 
-// A header prints without its token.
-func ExampleAuthorization_Format() {
-	intranet := newIntranet("HTTP/localhost", fakeweb.Options{})
-	defer intranet.close()
-	s, err := client.NewSigner(intranet.options)
-	if err != nil {
-		log.Fatal(err)
-	}
-	a, err := s.Sign(context.Background(), "https://localhost/chat")
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(a.SPN(), strings.HasPrefix(fmt.Sprint(a), "{Authorization for localhost:443, "))
-	// Output:
-	// HTTP/localhost@EXAMPLE.COM true
-}
-
 // A tunnel that is asked for by hand, through a proxy that wants to know who asks.
 func ExampleSigner_SignProxy() {
 	intranet := newIntranet("HTTP/localhost", fakeweb.Options{})

@@ -155,27 +155,6 @@ func ExampleNewInitiator() {
 	// Output: wanted: WSMAN/win.example.com
 }
 
-func ExampleSplitPassword() {
-	name, password, ok := kerberos.SplitPassword("alice@EXAMPLE.TEST:s3:cr@t")
-	fmt.Println(name, password, ok, password.Reveal() == "s3:cr@t")
-	// Output: alice@EXAMPLE.TEST [secret] true true
-}
-
-func ExampleNewSecret() {
-	s := kerberos.NewSecret("hunter2")
-	fmt.Printf("%v %+v %#v %s %q\n", s, s, s, s, s)
-	fmt.Println(s.Reveal(), s.IsZero())
-	// Output:
-	// [secret] [secret] [secret] [secret] [secret]
-	// hunter2 false
-}
-
-func ExampleNewTicket() {
-	_, err := kerberos.NewTicket(kerberos.TicketParts{Client: "alice@EXAMPLE.TEST", Server: "HTTP/h@EXAMPLE.TEST", DER: []byte("no ticket")})
-	fmt.Println(err)
-	// Output: malformed Kerberos message: ticket: no [APPLICATION 1]
-}
-
 func ExampleTicket() {
 	realm := exampleRealm()
 	defer realm.Close()
@@ -267,27 +246,6 @@ func ExampleMemoryCaches() {
 	// Output: alice@EXAMPLE.TEST from MEMORY:job
 }
 
-func ExampleMemoryCaches_Get() {
-	realm := exampleRealm()
-	defer realm.Close()
-
-	var caches kerberos.MemoryCaches
-	if err := caches.Put("job", realm.CCache("alice")); err != nil {
-		log.Fatal(err)
-	}
-	_, there := caches.Get("job")
-	_, another := caches.Get("another")
-	fmt.Println(there, another)
-	// Output: true false
-}
-
-func ExampleMemoryCaches_Put() {
-	var caches kerberos.MemoryCaches
-	err := caches.Put("job", []byte("no cache"))
-	fmt.Println(errors.Is(err, middleware.ErrCredentials))
-	// Output: true
-}
-
 func ExampleSource_KeepFresh() {
 	realm := exampleRealm()
 	defer realm.Close()
@@ -345,21 +303,6 @@ func ExampleHostCanonicalization() {
 		log.Fatal(err)
 	}
 	// Output: ticket for HTTP/node7.example.test@EXAMPLE.TEST
-}
-
-func ExampleSource_CanonicalHost() {
-	realm := exampleRealm()
-	defer realm.Close()
-
-	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
-		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(), Resolver: exampleDNS{},
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	name, err := source.CanonicalHost(context.Background(), "WWW.example.test.", false)
-	fmt.Println(name, err)
-	// Output: node7.example.test <nil>
 }
 
 func ExampleInitiatorOptions() {

@@ -314,18 +314,6 @@ func ExampleURIResolver() {
 	// Output: HTTP/localhost@EXAMPLE.TEST tcp
 }
 
-func ExampleURI() {
-	for _, u := range []kerberos.URI{
-		{Priority: 10, Weight: 1, Target: "krb5srv:m:udp:kdc.example.com"},
-		{Priority: 20, Weight: 1, Target: "krb5srv:m:kkdcp:https://proxy.example.com/KdcProxy"},
-	} {
-		fmt.Println(u.Priority, u.Weight, u.Target)
-	}
-	// Output:
-	// 10 1 krb5srv:m:udp:kdc.example.com
-	// 20 1 krb5srv:m:kkdcp:https://proxy.example.com/KdcProxy
-}
-
 // request_timeout bounds an exchange, in virtual time.
 func TestRequestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -22,14 +22,6 @@ func ExampleTargetOfURL() {
 	// Negotiate www.example.com 443 true
 }
 
-func ExampleTarget_HostPort() {
-	fmt.Println(middleware.Target{Host: "www.example.com", Port: "80"}.HostPort())
-	fmt.Println(middleware.Target{Host: "2001:db8::1", Port: "443"}.HostPort())
-	// Output:
-	// www.example.com:80
-	// [2001:db8::1]:443
-}
-
 // A sure context is one that is verified from the start.
 type sure struct{ target middleware.Target }
 
@@ -47,17 +39,6 @@ func ExampleInitiatorFunc() {
 	fmt.Println(sc.Target().HostPort(), sc.Verified(), err)
 	// Output:
 	// www.example.com:443 true <nil>
-}
-
-func ExampleInitiatorFunc_Initiate() {
-	none := middleware.InitiatorFunc(
-		func(ctx context.Context, t middleware.Target) (middleware.SecurityContext, error) {
-			return nil, &middleware.Error{Stage: "example", Kind: middleware.ErrCredentials, Host: t.HostPort(), Hint: "run kinit"}
-		})
-	_, err := none.Initiate(context.Background(), middleware.Target{Host: "www.example.com", Port: "443"})
-	fmt.Println(err)
-	// Output:
-	// example: no usable Kerberos credentials (host www.example.com:443); run kinit
 }
 
 // A stage that signs sends a copy of the request that carries the context.
@@ -81,30 +62,6 @@ func ExampleSecurityOf() {
 	// www.example.com proved its identity
 }
 
-// The proxy has a context of its own, beside that of the origin server.
-func ExampleProxySecurityOf() {
-	r, _ := http.NewRequest(http.MethodGet, "http://www.example.com/", nil)
-	r = middleware.WithSecurity(r, sure{middleware.Target{Host: "proxy.example.com", Port: "3128", Proxy: true}})
-	fmt.Println(middleware.ProxySecurityOf(r).Target().HostPort(), middleware.SecurityOf(r))
-	// Output:
-	// proxy.example.com:3128 <nil>
-}
-
-// Whoever holds the request, or a response to it, sees the new context.
-func ExampleReplaceSecurity() {
-	r, _ := http.NewRequest(http.MethodGet, "https://www.example.com/", nil)
-	fmt.Println(middleware.ReplaceSecurity(r, sure{}))
-
-	signed := middleware.WithSecurity(r, sure{middleware.Target{Host: "first"}})
-	resp := &http.Response{Request: signed}
-	fmt.Println(middleware.ReplaceSecurity(signed, sure{middleware.Target{Host: "second"}}))
-	fmt.Println(middleware.SecurityOf(resp.Request).Target().Host)
-	// Output:
-	// false
-	// true
-	// second
-}
-
 // Traces see what the stages and the initiator do on behalf of a request.
 func ExampleWithTrace() {
 	ctx := middleware.WithTrace(context.Background(), func(e middleware.Event) {
@@ -126,25 +83,6 @@ func ExampleWithTrace() {
 	// verified: true
 }
 
-// All traces of a context hear an event, the oldest first.
-func ExampleEmit() {
-	ctx := middleware.WithTrace(context.Background(), func(middleware.Event) { fmt.Println("first") })
-	ctx = middleware.WithTrace(ctx, func(middleware.Event) { fmt.Println("second") })
-	middleware.Emit(ctx, middleware.SendEvent{Stage: "example", Request: 1})
-	// Output:
-	// first
-	// second
-}
-
-func ExampleTracing() {
-	ctx := context.Background()
-	fmt.Println(middleware.Tracing(ctx))
-	fmt.Println(middleware.Tracing(middleware.WithTrace(ctx, func(middleware.Event) {})))
-	// Output:
-	// false
-	// true
-}
-
 // refuse stands for a call whose server did not prove itself.
 func refuse() error {
 	return fmt.Errorf("call: %w", &middleware.Error{
@@ -163,23 +101,6 @@ func ExampleError() {
 	// www.example.com:443 wrong key
 }
 
-func ExampleError_Error() {
-	err := &middleware.Error{
-		Stage: "kerberos", Kind: middleware.ErrKDC, SPN: "HTTP/www.example.com@EXAMPLE.COM", Principal: "alice@EXAMPLE.COM",
-		Code: 7, Err: errors.New("KDC_ERR_S_PRINCIPAL_UNKNOWN"), Hint: "register the SPN, or override the host name",
-	}
-	fmt.Println(err)
-	// Output:
-	// kerberos: key distribution centre failed (SPN HTTP/www.example.com@EXAMPLE.COM, principal alice@EXAMPLE.COM, code 7): KDC_ERR_S_PRINCIPAL_UNKNOWN; register the SPN, or override the host name
-}
-
-func ExampleError_Unwrap() {
-	err := &middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, Err: context.DeadlineExceeded}
-	fmt.Println(errors.Is(err, middleware.ErrKDC), errors.Is(err, context.DeadlineExceeded), errors.Is(err, middleware.ErrToken))
-	// Output:
-	// true true false
-}
-
 // A retry loop repeats what could succeed later, and nothing else.
 func ExampleError_Temporary() {
 	for _, err := range []error{
@@ -192,20 +113,4 @@ func ExampleError_Temporary() {
 	// Output:
 	// kerberos: key distribution centre failed - again: true
 	// kerberos: no usable Kerberos credentials - again: false
-}
-
-func ExampleReason_String() {
-	fmt.Println(middleware.ReasonUnverifiedRedirect)
-	// Output:
-	// unverified redirect
-}
-
-func ExampleReason_Hint() {
-	for _, r := range []middleware.Reason{middleware.ReasonNone, middleware.ReasonKRBError, middleware.ReasonNoToken} {
-		fmt.Printf("%v: something to try: %v\n", r, r.Hint() != "")
-	}
-	// Output:
-	// none: something to try: false
-	// KRB-ERROR: something to try: false
-	// no token: something to try: true
 }

@@ -105,31 +105,6 @@ func ExampleOptions() {
 	// CONNECT 200 true
 }
 
-func ExampleProof() {
-	o := newOffice()
-	defer o.close()
-	o.proxy.SetQuirks(fakeweb.Quirks{Proof: fakeweb.ProofForged})
-
-	for _, p := range []tunnel.Proof{tunnel.ProofOptional, tunnel.ProofDisabled} {
-		rt := tunnel.New(o.initiator, o.transport, tunnel.Options{Proof: p})
-		resp, err := rt.RoundTrip(&http.Request{URL: &url.URL{Scheme: "https", Host: strings.TrimPrefix(o.server.URL(), "https://")}, Header: http.Header{}})
-		fmt.Println(p, err == nil, errors.Is(err, middleware.ErrNotVerified))
-		if err == nil {
-			resp.Body.Close()
-		}
-		rt.CloseIdleConnections()
-	}
-	// Output:
-	// optional false true
-	// disabled true false
-}
-
-func ExampleProof_String() {
-	var zero tunnel.Proof
-	fmt.Println(zero, tunnel.ProofRequired, tunnel.ProofDisabled)
-	// Output: optional required disabled
-}
-
 func ExampleConnectError() {
 	o := newOffice()
 	defer o.close()
@@ -145,12 +120,6 @@ func ExampleConnectError() {
 		fmt.Println(e.Status, e.Schemes, e.Signed)
 	}
 	// Output: 407 [NTLM Basic] false
-}
-
-func ExampleConnectError_Error() {
-	err := &tunnel.ConnectError{Target: "app.example:443", Status: 407, Schemes: []string{"NTLM"}}
-	fmt.Println(err)
-	// Output: CONNECT app.example:443: 407 Proxy Authentication Required, offering NTLM
 }
 
 // A hook of the transport's own sees every answer, and whether the proxy proved
@@ -196,22 +165,4 @@ func ExampleTransport_NewClientConn() {
 	// Output:
 	// 200 OK hello
 	// 1
-}
-
-func ExampleTransport_CloseIdleConnections() {
-	o := newOffice()
-	defer o.close()
-
-	rt := tunnel.New(o.initiator, o.transport, tunnel.Options{})
-	o.fetch(rt)
-	rt.CloseIdleConnections()
-	o.fetch(rt)
-	rt.CloseIdleConnections()
-	o.connects()
-	// Output:
-	// 200 OK hello
-	// 200 OK hello
-	// CONNECT 407 false
-	// CONNECT 200 true
-	// CONNECT 200 true
 }

@@ -39,20 +39,3 @@ func ExampleOptions() {
 	// Output:
 	// 200 OK <nil>
 }
-
-func ExampleParseMode() {
-	m, err := mutual.ParseMode("Optional")
-	fmt.Println(m, err)
-	_, err = mutual.ParseMode("maybe")
-	fmt.Println(err)
-	// Output:
-	// optional <nil>
-	// mutual: unknown mode "maybe": want required, optional or disabled
-}
-
-func ExampleMode_String() {
-	var zero mutual.Mode
-	fmt.Println(zero, mutual.Optional, mutual.Disabled)
-	// Output:
-	// required optional disabled
-}

@@ -106,26 +106,3 @@ func ExampleNew_clientConn() {
 	// 200 <Envelope/>
 	// 200 <Envelope/>
 }
-
-func ExampleParseMode() {
-	mode, err := seal.ParseMode("Always")
-	fmt.Println(mode, err)
-	_, err = seal.ParseMode("sometimes")
-	fmt.Println(err)
-	// Output:
-	// always <nil>
-	// seal: unknown mode "sometimes": want auto, always or never
-}
-
-func ExampleMode_Seals() {
-	for _, url := range []string{"http://server.example:5985/wsman", "https://server.example:5986/wsman"} {
-		r, err := http.NewRequest(http.MethodPost, url, nil)
-		if err != nil {
-			log.Fatal(err)
-		}
-		fmt.Println(seal.Auto.Seals(r), seal.Always.Seals(r), seal.Never.Seals(r))
-	}
-	// Output:
-	// true true false
-	// false true false
-}
