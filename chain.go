@@ -1,10 +1,11 @@
-// Package kerbchain composes HTTP client concerns as a chain of small stages.
+// Package kerbchain puts stages around an HTTP transport. Most programs begin with
+// package client, whose New returns an [http.Client] that speaks Kerberos.
 //
-// A stage is a [Middleware], a func(Next) Next. It sees one request on its way
-// out and that request's response on its way back. This package holds the
-// composition alone; the stages that make a client speak Kerberos (HTTP
-// Negotiate, RFC 4559) live in the folders below middleware, and package
-// client puts them together.
+// A stage is a [Middleware], a func(Next) Next. It sees one request on its way out
+// and that request's response on its way back. This package only composes them:
+// [Chain] joins stages, [Wrap] puts them around a transport, [When] applies one to
+// some requests. The stages that speak Kerberos (HTTP Negotiate, RFC 4559) are the
+// packages below middleware.
 package kerbchain
 
 import (
@@ -23,9 +24,10 @@ type Next func(*http.Request) (*http.Response, error)
 // RoundTrip calls n, so that a chain is an [http.RoundTripper].
 func (n Next) RoundTrip(r *http.Request) (*http.Response, error) { return n(r) }
 
-// Middleware wraps a Next with one concern. It runs once per wiring, not per
-// request: what it allocates is shared by every request of that wiring. The
-// Next it returns must be safe for concurrent use.
+// Middleware wraps a Next. It runs once for each chain that it is part of, not once
+// for each request: what it allocates is shared by all requests of that chain, which
+// is called a wiring in this module. The Next it returns must be safe for concurrent
+// use.
 type Middleware func(Next) Next
 
 // Chain joins stages into one. The first is outermost: it sees a request first
@@ -46,10 +48,10 @@ func Chain(stages ...Middleware) Middleware {
 
 // Wrap returns rt behind the given stages, the first outermost. A nil rt means a
 // transport of its own ([NewTransport]). Do not give [http.DefaultTransport] to
-// stages that authenticate: a server may authenticate the connection, and whoever
-// else uses that transport in the program is then served as the same user.
+// stages that authenticate: a server may authenticate the connection, and serves
+// every other request of the program that goes over it as the same user.
 //
-// The result closes the idle connections of rt, if rt does.
+// The result has a method CloseIdleConnections if rt has one.
 func Wrap(rt http.RoundTripper, stages ...Middleware) http.RoundTripper {
 	if rt == nil {
 		rt = NewTransport()
@@ -63,17 +65,16 @@ func Wrap(rt http.RoundTripper, stages ...Middleware) http.RoundTripper {
 
 type idleCloser interface{ CloseIdleConnections() }
 
-// transport keeps the base's CloseIdleConnections in sight, which
-// [http.Client] looks for.
+// A transport has the CloseIdleConnections of its base, for which [http.Client]
+// looks.
 type transport struct {
 	Next
 	idleCloser
 }
 
-// When applies m to the requests that match and passes the others by. m is
-// wired once, so what it remembers is not lost between requests. A nil m is
-// skipped; match must be safe for concurrent use and must not change or read
-// the body of its request.
+// When applies m to the requests that match; the others skip it. m is wired once, and
+// so keeps what it remembers between requests. A nil m does nothing. match must be
+// safe for concurrent use, and must not change its request or read the body.
 func When(match func(*http.Request) bool, m Middleware) Middleware {
 	if m == nil {
 		return Chain()

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// NewTransport returns a transport with the settings of [http.DefaultTransport]
-// and connections of its own: a clone of it or, where the program put something
-// else there, one that is set up as net/http sets up its own. A server may
-// authenticate a connection rather than a request (RFC 4559 section 6), and so one
-// that a chain signs on must not be in the pool that the rest of the program uses.
+// NewTransport returns a transport with the settings of [http.DefaultTransport] and
+// connections of its own: a clone of it, or a new one with the same settings if the
+// program put another type there. A server may authenticate a connection rather than
+// a request (RFC 4559 section 6), so the connections of a chain that signs must not
+// be in the pool of the rest of the program.
 func NewTransport() *http.Transport {
 	if t, ok := http.DefaultTransport.(*http.Transport); ok && t != nil {
 		return t.Clone()

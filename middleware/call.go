@@ -8,23 +8,21 @@ import (
 	"weak"
 )
 
-// A Call is one request on its way through one stage. It tells which security
-// context may speak for the response: one that signed a request within this very
-// call, or one that had signed this request when it came in, had verified nothing
-// by then, and is not asked about in another call at the same time. All others
-// belong to another response: a request may be made of an earlier response's
-// context, and a transport that keeps responses may name an older request than the
-// one that was sent.
+// A Call is one request on its way through one stage. It tells which security context
+// counts for the response: one that signed a request within this call, or one that
+// had signed the request when it came in, had verified nothing by then, and is not in
+// use by another call. All others belong to another response: a request may be made
+// with an earlier response's context, and a transport that caches responses may name
+// an older request than the one that was sent.
 //
 // A Call is for the goroutine that runs the stage. The zero Call belongs to no
-// request, and knows of nothing.
+// request, and has no context.
 type Call struct {
 	mark          *mark
 	origin, proxy came
 }
 
-// came is a context that the request of a call came with, zero for none that may
-// speak for the response.
+// came is a context that the request of a call came with, zero for none that counts.
 type came struct {
 	slot   *slot
 	held   *SecurityContext // what the slot held then
@@ -32,12 +30,11 @@ type came struct {
 	signed bool             // the request bore its token
 }
 
-// Begin opens a call: it returns a shallow copy of r to pass down, and what tells
-// later whose the response is. r is not changed. [Call.End] must follow.
+// Begin opens a call. It returns a shallow copy of r to pass down, and the call. r is
+// not changed. [Call.End] must follow.
 //
-// A context that r carries and that verified a response already is nowhere in the
-// copy, and [Trusted] is false for it and for what is made of it, until a stage
-// says otherwise within the call.
+// A context of r that has already verified a response is not in the copy, and
+// [Trusted] is false for the copy until a stage trusts the response within the call.
 func Begin(r *http.Request) (*http.Request, Call) {
 	ctx := r.Context()
 	m := &mark{Context: ctx, outer: markOf(ctx)}
@@ -57,7 +54,7 @@ func (m *mark) take(s *slot, fields []string) (c came, hide bool) {
 	if before != nil && !m.within(before) || !s.taken.CompareAndSwap(before, m) {
 		return came{}, false // another call, which is not around this one, has it
 	}
-	// Looked at once it is ours: what verified it before has let go of it since.
+	// Looked at only once it is ours: another call may have verified it before.
 	held := s.sc.Load()
 	if held != nil && (*held).Verified() {
 		s.taken.CompareAndSwap(m, before)
@@ -79,11 +76,11 @@ func bears(fields []string, s Scheme) bool {
 	return false
 }
 
-// End closes the call; resp is what it led to, nil for an error. From here on
-// resp.Request, which may be replaced by a copy, carries no context but one that
-// may speak for resp, and [Trusted] is true of it only if a stage within the call
-// said so. So an application that asks [SecurityOf] is not told of another
-// response, whatever the transport named. The other methods can still be used.
+// End closes the call; resp is its response, nil after an error. It may replace
+// resp.Request by a copy, which carries only a context that counts for resp, and for
+// which [Trusted] is true only if a stage trusted resp within the call. So an
+// application that asks [SecurityOf] never learns of another response, whatever
+// request the transport named. The other methods can still be used.
 func (c Call) End(resp *http.Response) {
 	if c.mark == nil {
 		return
@@ -99,9 +96,8 @@ func (c Call) End(resp *http.Response) {
 	}
 }
 
-// Over returns what reports whether c has ended, and with it every call around it, so
-// that all stages have said what they have to say of the response. It holds nothing of
-// the request.
+// Over returns a function that reports whether c and every call around it have ended,
+// so that all stages have judged the response. It does not keep the request alive.
 func (c Call) Over() func() bool {
 	m := c.mark
 	for m != nil && m.outer != nil && !m.outer.over.Load() { // not an earlier response's
@@ -114,7 +110,7 @@ func (c Call) Over() func() bool {
 	}
 }
 
-// settle takes off what resp.Request carries and has no business with resp.
+// settle hides what resp.Request carries and does not count for resp.
 func (c Call) settle(resp *http.Response) {
 	r := resp.Request
 	origin, proxy := slotOf(r, originKey{}), slotOf(r, proxyKey{})
@@ -155,8 +151,8 @@ func (c Call) find(resp *http.Response, key any, came came) SecurityContext {
 	return nil
 }
 
-// counts reports whether the context in s may speak for the response. One that
-// came with the request and was replaced since signed it on its connection.
+// counts reports whether the context in s counts for the response. One that came with
+// the request and was replaced since signed it on its connection.
 func (c Call) counts(s *slot, came came) bool {
 	if s == came.slot {
 		return came.signed || s.sc.Load() != came.held
@@ -164,11 +160,10 @@ func (c Call) counts(s *slot, came came) bool {
 	return s.mark.within(c.mark)
 }
 
-// Trust marks resp as one that counts as verified although the context that
-// signed its request verified nothing: the server proved who it is on the same
-// connection before, in a response to another request, or a proxy that is trusted
-// to speak for it proved itself. It is for the stage that verifies. resp.Request
-// is replaced by a copy; it must not be nil.
+// Trust makes resp count as verified although its context verified nothing: the
+// server proved itself on the same connection before, in a response to another
+// request, or a proxy did that is trusted to speak for it. Only the stage that
+// verifies calls it. It replaces resp.Request, which must not be nil, by a copy.
 func (c Call) Trust(resp *http.Response) {
 	ctx := resp.Request.Context()
 	resp.Request = resp.Request.WithContext(context.WithValue(ctx, trustKey{}, trust{by: c.mark, at: markOf(ctx)}))

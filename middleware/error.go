@@ -11,8 +11,8 @@ import (
 
 // The sentinels that an [*Error] wraps; branch on them with [errors.Is].
 var (
-	// ErrCredentials: there are no usable credentials: no or an unreadable
-	// cache, an expired ticket, a wrong password, an unknown principal.
+	// ErrCredentials: there are no usable credentials, as with a missing or
+	// unreadable cache, an expired ticket, a wrong password or an unknown principal.
 	ErrCredentials = errors.New("no usable Kerberos credentials")
 	// ErrKDC: the key distribution centre could not be reached or refused a
 	// request for a reason other than the client's credentials.
@@ -22,24 +22,23 @@ var (
 	// ErrNotVerified is the MutualAuthenticationError: a server's answer did
 	// not prove that it is the server that was asked for.
 	ErrNotVerified = errors.New("server did not prove its identity")
-	// ErrBodyNotReplayable: a request must be sent once more, and its body
-	// cannot be.
+	// ErrBodyNotReplayable: a request must be sent again, and its body cannot be.
 	ErrBodyNotReplayable = errors.New("request body cannot be sent again")
-	// ErrNoBindings: channel bindings are required and the connection that
-	// will carry the token is not known yet. It is wrapped along with
-	// [ErrToken]; a stage that meets it lets the server ask first.
+	// ErrNoBindings: channel bindings are required, and the connection that will
+	// carry the token is not known yet. It is wrapped along with [ErrToken]. A stage
+	// that gets it sends the request unsigned first.
 	ErrNoBindings = errors.New("no channel bindings")
-	// ErrConfiguration: options contradict one another, or a request or a
-	// transport, or cannot be carried out. Nothing was sent because of it.
+	// ErrConfiguration: options contradict one another, the request or the transport,
+	// or ask for what cannot be done. Nothing was sent.
 	ErrConfiguration = errors.New("wrong configuration")
-	// ErrConnection: a connection ended to which more was bound than a request: an
-	// exchange of several legs, or a session.
+	// ErrConnection: a connection ended, and with it an exchange of several requests,
+	// or a session.
 	ErrConnection = errors.New("connection is gone")
-	// ErrNotAllowed: a host is not among those that may be authenticated to. A
-	// stage that meets it sends no token, and returns what the server says.
+	// ErrNotAllowed: the options do not allow to authenticate to this host. A stage
+	// that gets it sends no token, and returns the server's response.
 	ErrNotAllowed = errors.New("host is not to be authenticated to")
-	// ErrHost: no token can be made for the host or port of a URL, which is no
-	// address and no DNS name. Nothing was signed.
+	// ErrHost: the host of a URL is no address and no DNS name, or its port no
+	// number, so no token can be made for it. Nothing was signed.
 	ErrHost = errors.New("host cannot be authenticated to by this name")
 )
 
@@ -49,38 +48,38 @@ type Reason int
 // The reasons. The zero value means that none applies.
 const (
 	ReasonNone Reason = iota
-	// NoToken: the answer bears no token.
+	// ReasonNoToken: the response has no token.
 	ReasonNoToken
-	// Malformed: the token cannot be decoded.
+	// ReasonMalformed: the token cannot be decoded.
 	ReasonMalformed
-	// WrongKey: the token does not open under the ticket's session key.
+	// ReasonWrongKey: the token does not open under the ticket's session key.
 	ReasonWrongKey
-	// WrongTime: the token answers another authenticator.
+	// ReasonWrongTime: the token answers another authenticator.
 	ReasonWrongTime
-	// KRBError: the peer sent a KRB-ERROR; see [Error.Code].
+	// ReasonKRBError: the peer sent a KRB-ERROR; see [Error.Code].
 	ReasonKRBError
-	// UnverifiedRedirect: a redirect bears no token.
+	// ReasonUnverifiedRedirect: a redirect without a token.
 	ReasonUnverifiedRedirect
-	// ReusedConnection: no token on a connection that was used before, as
-	// servers do that authenticate connections rather than requests.
+	// ReasonReusedConnection: no token on a connection that was used before, as from
+	// servers that authenticate connections rather than requests.
 	ReasonReusedConnection
-	// WrongMechanism: the server chose another mechanism, such as NTLM.
+	// ReasonWrongMechanism: the server chose another mechanism, such as NTLM.
 	ReasonWrongMechanism
-	// Refused: the server rejected the token without saying why.
+	// ReasonRefused: the server rejected the token without saying why.
 	ReasonRefused
-	// Unsealed: the answer is in clear where an encrypted one is due.
+	// ReasonUnsealed: the response is in clear where it must be encrypted.
 	ReasonUnsealed
-	// Tampered: an encrypted message is not what the peer sealed.
+	// ReasonTampered: an encrypted message is not what the peer sealed.
 	ReasonTampered
-	// Replayed: an encrypted message was received before.
+	// ReasonReplayed: an encrypted message was received before.
 	ReasonReplayed
-	// OutOfOrder: an encrypted message is not the one that is due.
+	// ReasonOutOfOrder: an encrypted message is not the next one.
 	ReasonOutOfOrder
-	// Reflected: an encrypted message is one of ours.
+	// ReasonReflected: an encrypted message is one of ours.
 	ReasonReflected
-	// TokenTooLarge: the server does not take a request with so large a token.
+	// ReasonTokenTooLarge: the server refuses a request with so large a token.
 	ReasonTokenTooLarge
-	// NotAuthorized: the server knows who asks, and refuses that user.
+	// ReasonNotAuthorized: the server knows the user, and refuses that user.
 	ReasonNotAuthorized
 )
 
@@ -125,10 +124,9 @@ func (r Reason) Hint() string {
 // Error is the error of every stage and initiator. Its text is for people and
 // may change; it holds no token, key, password or query string.
 type Error struct {
-	// Stage is the package that failed, such as "mutual" or "kerberos".
+	// Stage is the package that returned the error, such as "mutual" or "kerberos".
 	Stage string
-	// Kind is the sentinel that says what kind of failure this is. No error of
-	// this module is without one.
+	// Kind is one of the sentinels. Every error of this module has one.
 	Kind error
 	// Host is the peer as host:port; empty when no peer was involved.
 	Host string
@@ -152,8 +150,7 @@ type Error struct {
 	Err error
 }
 
-// Error returns one line: stage, kind, what was wanted and for whom, cause and
-// hint.
+// Error returns one line: stage, kind, host and principals, cause, hint.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Stage != "" {
@@ -210,8 +207,8 @@ func (e *Error) Error() string {
 	return printable.Text(b.String())
 }
 
-// advises reports whether a cause says what to try already, in the words in which
-// hint begins: of a credential cache, that kinit is to be run.
+// advises reports whether a cause already says what to try, in the words in which
+// hint begins.
 func advises(cause, hint string) bool {
 	first := hint
 	if i := strings.IndexAny(hint, ",;:"); i >= 0 {
@@ -241,7 +238,7 @@ func (e *Error) Temporary() bool { return e.IsTemporary }
 func (e *Error) Timeout() bool { return IsTimeout(e.Err) }
 
 // IsTimeout reports whether err is, or wraps, an error that says so by a method
-// Timeout() bool. Of errors within one another the outermost has the word.
+// Timeout() bool. If several do, the outermost counts.
 func IsTimeout(err error) bool {
 	switch x := err.(type) {
 	case interface{ Timeout() bool }:

@@ -20,27 +20,28 @@ type Bound interface {
 	Bound() bool
 }
 
-// An Identified is a [SecurityContext] that tells as whom it was made.
+// An Identified is a [SecurityContext] that tells its client principal.
 type Identified interface {
 	SecurityContext
 	// Principal returns the client principal, such as alice@EXAMPLE.COM.
 	Principal() string
 }
 
-// An Identifier is an [Initiator] that tells beforehand as whom it would make a
-// context. Who owns connections asks it, so that none that a server authenticated
-// for one user carries another's request. It is safe for concurrent use.
+// An Identifier is an [Initiator] that tells, before it makes a context, for which
+// client principal it would. The owner of connections asks it, so that a connection
+// that a server authenticated for one user never carries another's request. It is
+// safe for concurrent use.
 type Identifier interface {
 	Initiator
 	// Identity returns the client principal that a context for t would be made for
-	// now, as [Identified] tells it, "" where there would be none. It is asked for
-	// each request, and so costs little. An error means that nobody is known.
+	// now, as [Identified] tells it, "" where there would be none. It is called for
+	// each request, and must be fast. After an error the principal counts as unknown.
 	Identity(ctx context.Context, t Target) (principal string, err error)
 }
 
-// PrincipalOf returns the client principal that signed r for its origin server, as
-// the context tells, "" where none did or it does not. Given resp.Request it tells an
-// application as whom the server saw it.
+// PrincipalOf returns the client principal that signed r for its origin server, "" if
+// none did or the context does not tell. Given resp.Request it tells an application
+// who it was to the server.
 func PrincipalOf(r *http.Request) string {
 	if sc, ok := SecurityOf(r).(Identified); ok {
 		return sc.Principal()

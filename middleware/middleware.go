@@ -1,12 +1,14 @@
-// Package middleware holds what the stages below it share: the security
-// context that rides in a request, the hooks through which stages report what
-// they see, and the errors they return. It holds no stage.
+// Package middleware holds what stages share: security contexts, trace events and
+// errors. Applications need three things of it: [Error] and its sentinels,
+// [SecurityOf] of resp.Request, which tells whether the server proved itself, and
+// [WithTrace], which reports what stages do. The stages are the packages below this
+// one.
 //
-// Stages never call one another. A stage that signs a request sends a clone
-// that carries its [SecurityContext]; whoever holds the response finds it again
-// with SecurityOf(resp.Request). So each response names the context that earned
-// it, through retries, redirects and parallel calls. A stage that rests on it asks
-// the [Call] that it opened, since a response may name an older request.
+// Stages never call one another. A stage that signs a request sends a clone that
+// carries its [SecurityContext], and SecurityOf(resp.Request) finds that again. So
+// each response names its own context, through retries, redirects and parallel calls.
+// Stages do not rely on that alone but open a [Call], since the transport may name an
+// older request.
 package middleware
 
 import (
@@ -33,22 +35,21 @@ const (
 	Kerberos Scheme = "Kerberos"
 )
 
-// A Target says for whom, and over what, a token is wanted. It is a plain
-// value; stages fill it from the request, and the [Initiator] decides from it
-// which service principal to ask for.
+// A Target is the peer that a token is for, and the connection that carries it.
+// Stages fill it from the request, and the [Initiator] derives the service principal
+// from it.
 type Target struct {
 	// Scheme is the HTTP authentication scheme; empty means Negotiate.
 	Scheme Scheme
 	// Host is the host that is contacted, as [TargetOfURL] makes it of a URL: a name
-	// in lower case and in the form that DNS has (A-labels, RFC 5890) without a
-	// dot at the end, or an address without brackets. What is neither stays as
-	// the URL has it, and [Target.Check] says so.
+	// in lower case and in the form that DNS has (A-labels, RFC 5890) without a dot
+	// at the end, or an address without brackets. A host that is neither stays as the
+	// URL has it, and fails [Target.Check].
 	Host string
 	// Port is the decimal port of the URL, or its scheme's default.
 	Port string
-	// From is the host:port that the caller asked, where redirects led from
-	// there to another one; else empty. What was configured for that host is
-	// not meant for this one.
+	// RedirectedFrom is the host:port of the first request, where redirects led to
+	// another; else empty. Overrides for that host do not apply to this one.
 	RedirectedFrom string
 	// Downgraded is set when a redirect led from https to this plain http.
 	Downgraded bool
@@ -57,8 +58,8 @@ type Target struct {
 	// Secure is set when the peer is reached over TLS.
 	Secure bool
 	// TLS is the state of the connection that will carry the token, from which
-	// channel bindings are made (RFC 5929). It is nil over plain HTTP, and as
-	// long as the connection is not known.
+	// channel bindings are made (RFC 5929). It is nil over plain HTTP, and until the
+	// connection is known.
 	TLS *tls.ConnectionState
 }
 
@@ -74,8 +75,7 @@ func (t Target) HostPort() string {
 	return net.JoinHostPort(t.Host, t.Port)
 }
 
-// Origin returns scheme://host:port, under which stages remember what they know
-// of a peer.
+// Origin returns scheme://host:port, the key under which stages remember a peer.
 func (t Target) Origin() string {
 	if t.Secure {
 		return "https://" + t.HostPort()
@@ -83,11 +83,10 @@ func (t Target) Origin() string {
 	return "http://" + t.HostPort()
 }
 
-// Check returns an error around [ErrHost] where the target's host is no address
-// and no DNS name, or its port no number: the connection may lead anywhere then,
-// whatever a part of the text looks like. Stages check before they ask an
-// initiator, and initiators before they choose a principal. The Stage of the
-// error is for the caller to set.
+// Check returns an error around [ErrHost] if the host is no address and no DNS name,
+// or the port no number: nobody can tell then where the connection leads. Stages
+// check before they ask an initiator, and initiators before they choose a principal.
+// The caller sets Stage of the error.
 func (t Target) Check() *Error {
 	_, err := hostname.Normal(t.Host)
 	if err == nil && t.Port != "" {
@@ -100,8 +99,8 @@ func (t Target) Check() *Error {
 }
 
 // TargetOfURL returns the target that a URL names: the host and port that
-// [http.Transport] dials for it without a proxy, and that a proxy is asked for. It
-// does not look at the Host header.
+// [http.Transport] dials for it, or asks a proxy for. The Host header does not
+// matter.
 func TargetOfURL(u *url.URL) Target {
 	t := Target{Scheme: Negotiate, Host: u.Hostname(), Port: u.Port(), Secure: strings.EqualFold(u.Scheme, "https")}
 	if host, err := hostname.Normal(t.Host); err == nil {
@@ -121,10 +120,10 @@ func TargetOfURL(u *url.URL) Target {
 // maxRedirects bounds how far TargetOf looks back; net/http follows ten.
 const maxRedirects = 64
 
-// TargetOf returns the target of a request: [TargetOfURL] its URL, and RedirectedFrom and
-// Downgraded where [http.Client] sent it because of a redirect. Of more redirects
-// than anybody follows it does not look for the first, and takes them to have led
-// from elsewhere.
+// TargetOf returns the target of a request: [TargetOfURL] its URL, and RedirectedFrom
+// and Downgraded where [http.Client] sent it because of a redirect. After more
+// redirects than any client follows it stops looking for the first, and takes it for
+// another host.
 func TargetOf(r *http.Request) Target {
 	t := TargetOfURL(r.URL)
 	hop := r
@@ -149,9 +148,9 @@ func TargetOf(r *http.Request) Target {
 // request and is not safe for concurrent use, save Verified and Target. One that can
 // tell or do more is a [Named], [Identified], [Bound], [Discarder] or [Sealer] too.
 type SecurityContext interface {
-	// Step takes the peer's token, nil at first, and returns ours, nil when
-	// none is owed. Tokens are raw bytes, not base64; the caller owns both.
-	// An error means that the context is of no more use.
+	// Step takes the peer's token, nil at first, and returns ours, nil when none is
+	// owed. Tokens are raw bytes, not base64; the caller owns both. After an error
+	// the context must not be used.
 	Step(ctx context.Context, token []byte) ([]byte, error)
 	// Verified reports whether the peer has proved who it is.
 	Verified() bool
@@ -161,9 +160,9 @@ type SecurityContext interface {
 
 // An Initiator starts security contexts. It is safe for concurrent use.
 type Initiator interface {
-	// Initiate finds credentials for t and returns a context whose first token
-	// is still to be made by Step. It may wait for the network, and returns
-	// when ctx ends. Its errors are of type [*Error].
+	// Initiate finds credentials for t and returns a context whose first token is
+	// still to be made by Step. It may wait for the network, and returns when ctx
+	// ends. Its errors are of type [*Error].
 	Initiate(ctx context.Context, t Target) (SecurityContext, error)
 }
 
@@ -176,10 +175,10 @@ func (f InitiatorFunc) Initiate(ctx context.Context, t Target) (SecurityContext,
 }
 
 // A Sealer is a [SecurityContext] that can also protect messages once it is
-// established (RFC 2743 section 2.3), each a token in two parts: a header and
-// data as long as the message, as EncryptMessage of Windows' SSPI makes them.
-// Messages of one direction are numbered, and opened in the order in which the
-// peer sealed them. It is safe for concurrent use.
+// established (RFC 2743 section 2.3), each a token in two parts: a header and data as
+// long as the message, as EncryptMessage of Windows' SSPI makes them. The messages of
+// each direction are numbered, and must be opened in the order in which the peer
+// sealed them. It is safe for concurrent use.
 type Sealer interface {
 	// Seal appends to dst a token with integrity and confidentiality, of which
 	// the first header bytes are the header. It does not keep or change plain,
@@ -237,9 +236,9 @@ func WithSecurity(r *http.Request, sc SecurityContext) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), key, s))
 }
 
-// ReserveSecurity returns a shallow copy of r that carries no context for its
-// origin server, or for an HTTP proxy, until [ReplaceSecurity] puts one there. It is
-// for stages that sign a request when the transport has taken a connection.
+// ReserveSecurity returns a shallow copy of r with an empty place for the context of
+// its origin server, or of an HTTP proxy, which [ReplaceSecurity] fills. It is for
+// stages that sign a request once the transport has taken a connection.
 func ReserveSecurity(r *http.Request, proxy bool) *http.Request {
 	var key any = originKey{}
 	if proxy {
@@ -248,10 +247,10 @@ func ReserveSecurity(r *http.Request, proxy bool) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), key, &slot{mark: markOf(r.Context())}))
 }
 
-// ReplaceSecurity puts sc in the place of the context that r carries for the
-// same side, for everyone who holds r or a response to it. It reports whether r
-// carried one, or had the place reserved. It is for stages that sign a request
-// anew when the transport takes another connection.
+// ReplaceSecurity replaces the context that r carries for the same side (origin or
+// proxy). All who hold r or a response to it see the new one. It reports false if r
+// carried none and had no place reserved. It is for stages that sign a request again
+// when the transport takes another connection.
 func ReplaceSecurity(r *http.Request, sc SecurityContext) bool {
 	var key any = originKey{}
 	if sc.Target().Proxy {
@@ -265,9 +264,9 @@ func ReplaceSecurity(r *http.Request, sc SecurityContext) bool {
 	return true
 }
 
-// SecurityOf returns the context that signed r for its origin server, nil when
-// none did or r is nil. Given resp.Request it tells an application who signed
-// and whether the server proved itself.
+// SecurityOf returns the context that signed r for its origin server, nil when none
+// did or r is nil. Given resp.Request it tells an application whether the server
+// proved itself.
 func SecurityOf(r *http.Request) SecurityContext { return slotOf(r, originKey{}).load() }
 
 // ProxySecurityOf returns the context that signed r for an HTTP proxy, nil when

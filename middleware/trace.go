@@ -5,10 +5,9 @@ import (
 	"time"
 )
 
-// An Event is something that a stage or an initiator reports. The concrete
-// types are the structs of this file, by value; new ones may be added, so
-// switch with a default. Events bear names, sizes and durations, never tokens,
-// keys or passwords.
+// An Event is what a stage or an initiator reports: one of the structs of this
+// package, by value. New ones may be added, so a switch needs a default. Events hold
+// names, sizes and durations, never tokens, keys or passwords.
 type Event interface{ event() }
 
 // ChallengeEvent: a response asked for authentication.
@@ -19,27 +18,27 @@ type ChallengeEvent struct {
 	Requests int      // number of requests sent so far for this call
 }
 
-// CredentialsEvent: a request came to a stage with credentials that no stage set.
+// CredentialsEvent: a request came with credentials that no stage set.
 type CredentialsEvent struct {
 	Stage string
 	Host  string // of the URL, host:port
 	Field string // "Authorization" or "Proxy-Authorization"
-	// Dropped is set where net/http made the field of the user info in the URL,
-	// and it is not sent. Otherwise it is the caller's, and the stage leaves the
-	// request alone in regard to that peer.
+	// Dropped is set where net/http made the field of the user info in the URL; it is
+	// not sent. Otherwise the caller set it, and the stage does not sign for that
+	// peer.
 	Dropped bool
 }
 
-// WithheldEvent: a stage that would have signed a request sends it without a
-// token, because the peer is not to be authenticated to.
+// WithheldEvent: a request is sent without a token, because the options do not allow
+// to authenticate to the peer.
 type WithheldEvent struct {
 	Stage string
 	Host  string
 	Err   error // around ErrNotAllowed, with what to set
 }
 
-// ConfigurationEvent: something in krb5.conf is not read, or probably not meant so.
-// A source of tickets tells it once, with the first ticket that it is asked for.
+// ConfigurationEvent: something in krb5.conf is ignored, or looks like a mistake. A
+// ticket source reports it once, with the first ticket that it is asked for.
 type ConfigurationEvent struct {
 	Where string // file:line, where that is known
 	Text  string
@@ -75,15 +74,15 @@ type ExchangeEvent struct {
 	Code     int32         // code of that KRB-ERROR (RFC 4120 section 7.5.9), else 0
 }
 
-// CacheEvent: a ticket was written to a credential cache, or could not be.
+// CacheEvent: a ticket was written to a credential cache, or that failed.
 type CacheEvent struct {
 	Cache  string // such as "FILE:/tmp/krb5cc_1000"
 	Server string // principal that the ticket is for
 	Err    error  // nil when it is there now
 }
 
-// ForeignCacheEvent: a credential cache is read that belongs to another user,
-// because it was asked for by name.
+// ForeignCacheEvent: a credential cache of another user is read, because it was asked
+// for by name.
 type ForeignCacheEvent struct {
 	Cache string // such as "FILE:/tmp/krb5cc_1000"
 	Owner string // user id, and the user's name if it has one
@@ -109,8 +108,8 @@ type SendEvent struct {
 	Again   bool // signed anew because the transport took another connection
 }
 
-// RefusedEvent: the server refused our token, and its response is returned as
-// it is; or no token could be made and the challenge is returned.
+// RefusedEvent: the server refused our token, or no token could be made for its
+// challenge. Its response is returned as it is.
 type RefusedEvent struct {
 	Host   string
 	Status int
@@ -119,16 +118,16 @@ type RefusedEvent struct {
 	Err    error // what the server's token said, if anything
 }
 
-// DiscardEvent: the server cannot use the ticket at hand, which is dropped; the
-// request is signed with a fresh one.
+// DiscardEvent: the server cannot use the ticket. It is dropped, and the request
+// signed with a fresh one.
 type DiscardEvent struct {
 	Host string
 	SPN  string // if the security context tells
 	Code int32  // of the server's KRB-ERROR
 }
 
-// FallbackEvent: the server does not authenticate over HTTP/2, and the request
-// is sent again over HTTP/1.1.
+// FallbackEvent: the server does not authenticate over HTTP/2. The request is sent
+// again over HTTP/1.1.
 type FallbackEvent struct {
 	Host string
 	Err  error // the stream's error HTTP_1_1_REQUIRED; nil where the server refused a token
@@ -146,8 +145,7 @@ const (
 	ModeSealed   Mode = "sealed"   // a response that does not open is an error
 )
 
-// VerdictEvent: a response was judged by the mutual stage, or opened by the stage
-// seal.
+// VerdictEvent: the stage mutual judged a response, or the stage seal opened one.
 type VerdictEvent struct {
 	Host     string
 	SPN      string
@@ -211,7 +209,7 @@ func Emit(ctx context.Context, e Event) {
 	}
 }
 
-// Tracing reports whether anyone listens.
+// Tracing reports whether ctx has a trace.
 func Tracing(ctx context.Context) bool {
 	_, ok := ctx.Value(traceKey{}).(Trace)
 	return ok

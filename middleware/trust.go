@@ -19,9 +19,8 @@ func trustOf(r *http.Request) (trust, bool) {
 }
 
 // Trusted reports whether the response to r counts as verified because of its
-// connection, or of a proxy ([Call.Trust]); r may be nil. Nothing was proved by
-// such a response itself: the security context of its request ([SecurityOf]) is
-// nil if nothing signed it, and is not verified.
+// connection, or of a proxy ([Call.Trust]); r may be nil. Such a response proved
+// nothing itself: its security context ([SecurityOf]) is nil or not verified.
 func Trusted(r *http.Request) bool {
 	_, ok := trustOf(r)
 	return ok

@@ -1,5 +1,6 @@
-// Package logging is the stage that writes: to logrus, to a [slog.Handler], or
-// to both. No other package of this module writes to a log.
+// Package logging is the stage that writes a log: to logrus, to a [slog.Handler], or
+// to both. Give one of them to [New]. No other package of this module writes to a
+// log.
 //
 // There are two logger names, after those of requests-kerberos, and every
 // record names its own in the field "logger":
@@ -20,22 +21,21 @@
 //
 // # Levels
 //
-// Options.Levels sets a level by logger name. A name without one inherits that
-// of its parent, so one entry for [Root] is enough for both. What is set for
-// none is left to the logrus.Logger or slog.Handler, whose own level is obeyed
-// in any case: it must be as verbose as the most verbose name is to be. A value
-// that changes, such as a [slog.LevelVar], is asked each time. Without a logger
-// and a handler the stage is not there at all.
+// Options.Levels sets a level by logger name. A name without one inherits that of its
+// parent, so one entry for [Root] is enough for both. Without one for either, the
+// level of the logrus.Logger or slog.Handler counts. That is obeyed in any case, so
+// it must be as verbose as the most verbose name. A value that changes, such as a
+// [slog.LevelVar], is asked each time. Without a logger and a handler, New returns a
+// stage that does nothing.
 //
 // # Secrets
 //
-// No record holds a token, a key, a password, a header, a cookie, a query
-// string or a body, at any level. Authentication schemes are written only when
-// they are known ones, and paths without their parameters
-// (";jsessionid=..."). The path itself is written, and so are host names,
-// principals and the places of credential caches. The text of errors is
-// written after URLs in it lost their user and query, and after secrets of the
-// request that a foreign transport might have put there were taken out.
+// No record holds a token, a key, a password, a header, a cookie, a query string or a
+// body, at any level. Only known authentication schemes are written, and paths
+// without their parameters (";jsessionid=..."). The path itself is written, and so
+// are host names, principals and the names of credential caches. URLs in the text of
+// errors are written without user and query, and secrets of the request, which
+// another transport might put there, are removed.
 //
 // # Order
 //
@@ -45,6 +45,6 @@
 //
 // # When to leave it out
 //
-// Leave it out where traces (middleware.WithTrace) go elsewhere, and to keep
-// logrus out of a program.
+// Leave it out where a trace (middleware.WithTrace) does the job, and to keep logrus
+// out of a program.
 package logging

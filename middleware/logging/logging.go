@@ -37,8 +37,8 @@ type Options struct {
 	Levels map[string]slog.Leveler
 }
 
-// New returns the stage. A wiring of it counts its calls and has no other
-// state. What Logger and Handler are given is never changed afterwards.
+// New returns the stage. A wiring of it counts its calls and has no other state.
+// Records are not changed once Logger and Handler have them.
 func New(o Options) kerbchain.Middleware {
 	if o.Logger == nil && o.Handler == nil {
 		return kerbchain.Chain()

@@ -9,9 +9,9 @@ import (
 	"github.com/kerbchain/kerbchain/internal/connmark"
 )
 
-// A connection remembers over what a call went. The transport reports it, as a
-// rule in the goroutine of the call, and with HTTP/1.1 in the order in which it
-// happens: where it goes first, which connection it takes, and the first byte of
+// A connection remembers over which connections a call went. The transport reports
+// it, as a rule in the goroutine of the call, and with HTTP/1.1 in the order in which
+// it happens: where it goes first, which connection it takes, and the first byte of
 // the answer.
 type connection struct {
 	mu        sync.Mutex

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// A Mode says what becomes of responses that are not verified.
+// A Mode says what happens to responses that are not verified.
 type Mode int
 
 // The modes. A value that is none of them acts as Required.
 const (
-	// Required refuses what the server did not prove to be its own. Error
-	// responses (status 400 and above) without a token do pass, since servers
-	// seldom sign them; put sanitize outside this stage to empty them.
+	// Required refuses responses without proof. Error responses (status 400 and
+	// above) without a token pass, since servers seldom sign them; put sanitize
+	// outside this stage to empty them.
 	Required Mode = iota
-	// Optional verifies a token where there is one and passes what has none.
+	// Optional verifies tokens, and passes responses without one.
 	Optional
 	// Disabled passes everything and looks at no token.
 	Disabled

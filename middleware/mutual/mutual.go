@@ -15,22 +15,21 @@ import (
 type Options struct {
 	// Mode says what becomes of responses that are not verified.
 	Mode Mode
-	// TrustConnection takes a response without a token for verified when it came
-	// over the very connection on which an earlier one was verified, by this
-	// wiring of the stage: for servers that authenticate connections, such as
-	// IIS and WinRM. See the package's documentation for what that is worth. It
-	// means nothing where Mode is Disabled.
+	// TrustConnection takes a response without a token for verified if it came over a
+	// connection on which this wiring of the stage verified an earlier one. It is for
+	// servers that authenticate connections, such as IIS and WinRM; the package
+	// documentation says what that is worth. Disabled ignores it.
 	TrustConnection bool
-	// TrustProxy takes a response over plain HTTP for verified when the proxy that
-	// its request was signed for proved itself, and the request was not signed for
-	// the origin server: the proxy then answers for every server behind it.
+	// TrustProxy takes a response over plain HTTP for verified if the proxy proved
+	// itself and the request was signed for no origin server. The proxy then vouches
+	// for every server behind it.
 	TrustProxy bool
 }
 
-// New returns the stage, which may be wired any number of times. It holds no
-// state, save that with TrustConnection a wiring remembers connections: up to
-// 1024, none longer than somebody else holds it. Each response that it judges is
-// reported as a [middleware.VerdictEvent].
+// New returns the stage, which may be wired any number of times. Its only state are
+// the connections that a wiring with TrustConnection remembers: up to 1024, and none
+// is kept alive by that. It reports each response that it judges as a
+// [middleware.VerdictEvent].
 func New(o Options) kerbchain.Middleware {
 	mode := o.Mode
 	if mode != Optional && mode != Disabled {
@@ -57,7 +56,7 @@ func New(o Options) kerbchain.Middleware {
 			c.End(resp)
 			if err != nil {
 				if resp.Body != nil {
-					resp.Body.Close() // of no more use, and err matters more
+					resp.Body.Close() // its error matters less than err
 				}
 				return nil, err
 			}
@@ -115,7 +114,7 @@ type verdict struct {
 	trusted   bool // by what was proved earlier on the connection
 	reason    middleware.Reason
 	hint      string
-	why       error // what the context said, where that is no refusal by itself
+	why       error // what the context said of a token that is no proof
 	err       *middleware.Error
 }
 
@@ -126,7 +125,7 @@ func (c *call) verdict(resp *http.Response) verdict {
 	}
 	v := check(c.r.Context(), origin, resp.Header["Www-Authenticate"])
 	if v.verified && v.err == nil && proxy == nil && !middleware.Tracing(c.r.Context()) {
-		return v // nobody wants to know more
+		return v // nobody asks for more
 	}
 	v.host = host(c.r)
 	if v.err != nil {
@@ -162,16 +161,16 @@ func (c *call) verdict(resp *http.Response) verdict {
 
 const (
 	unsigned = "the server asked for no authentication, and nothing else signed the request: " +
-		"sign it beforehand (preemptive), or apply mutual with kerbchain.When to the hosts that authenticate"
+		"sign it at once (preemptive), or apply mutual with kerbchain.When to the hosts that authenticate"
 	byProxy      = "the proxy proved itself, and the server behind it did not: let the server authenticate, use https, or set TrustProxy if the proxy may speak for it"
-	throughProxy = "the answer came through the proxy %s, which proved nothing, of a server that asked for no authentication: " +
-		"sign the request for the server beforehand (preemptive), or use https"
+	throughProxy = "the answer came through the proxy %s, which proved nothing, and the server asked for no authentication: " +
+		"sign the request for the server at once (preemptive), or use https"
 	foreign = "the request was not signed by a stage inside mutual, so there is nothing to hold the server's token against: " +
 		"let preemptive or negotiate sign it, or use mutual.Optional"
 )
 
-// missing says why a response without a token that concerns us has none. An
-// empty hint stands for the one of the reason.
+// missing says why a response has no token for us. An empty hint stands for that of
+// the reason.
 func (c *call) missing(origin middleware.SecurityContext, resp *http.Response) (middleware.Reason, string) {
 	session := sessionHint(c.r)
 	switch {
@@ -195,8 +194,8 @@ func (c *call) missing(origin middleware.SecurityContext, resp *http.Response) (
 // maxCookies bounds how many cookies a hint names.
 const maxCookies = 4
 
-// sessionHint says what to try where a server may know the user by a cookie, as
-// after a log-on by Negotiate many do. It is empty for a request without any.
+// sessionHint says what to try where a server may know the user by a cookie, which
+// many set after a log-on by Negotiate. It is empty for a request without cookies.
 func sessionHint(r *http.Request) string {
 	var names []string
 	for _, c := range r.Cookies() {
@@ -210,7 +209,7 @@ func sessionHint(r *http.Request) string {
 	if len(names) > maxCookies {
 		names = append(names[:maxCookies], "...")
 	}
-	return fmt.Sprintf("the server may take the request for one of a session, by a cookie (%s), and then proves nothing: "+
+	return fmt.Sprintf("the server may know the session by a cookie (%s), and then proves nothing: "+
 		"leave the cookie jar out, sign every request (preemptive), or use mutual.Optional over a trusted TLS connection", strings.Join(names, ", "))
 }
 

@@ -7,8 +7,8 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// check holds the server's token against sc. Without sc, or without a token,
-// there is neither proof nor error.
+// check gives the server's token to sc. Without sc, or without a token, there is
+// neither proof nor error.
 func check(ctx context.Context, sc middleware.SecurityContext, lines []string) verdict {
 	if sc == nil {
 		return verdict{}

@@ -26,11 +26,11 @@ const (
 	notHTTP1  = "only connections of HTTP/1.1 are trusted, since those of HTTP/2 are shared: keep to HTTP/1.1, or sign every request (preemptive)"
 	notTold   = "the transport does not tell over which connection the answer came, so none is trusted: use *http.Transport, and give a wrapper around its connections the method NetConn"
 	notOrigin = "the connection is a proxy's and not the server's, so it is not trusted: use https, or sign every request (preemptive)"
-	notProved = "the server proved itself to nobody on this connection: sign the request (preemptive), or ask the server's administrator why it does not authenticate it"
+	notProved = "the server proved itself to nobody on this connection: sign the request (preemptive), or find out why the server does not authenticate it"
 )
 
-// locate finds the connection that resp, an answer to a request for origin, came
-// over. Without one it says why.
+// locate finds the connection over which resp, the response to a request for origin,
+// came. If none can be trusted it says why.
 func locate(resp *http.Response, p passage, origin middleware.Target) (id connmark.ID, why string) {
 	if resp.ProtoMajor != 1 || resp.ProtoMinor != 1 {
 		return id, notHTTP1
@@ -74,8 +74,8 @@ func material(state *tls.ConnectionState) (b []byte, err error) {
 	return state.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
 }
 
-// origin returns the target that both the caller and the transport mean, and
-// false if they do not mean the same.
+// target returns the origin that the caller asked, and false if the transport names
+// another.
 func (c *call) target(resp *http.Response) (middleware.Target, bool) {
 	if c.r.URL == nil {
 		return middleware.Target{}, false
@@ -87,16 +87,16 @@ func (c *call) target(resp *http.Response) (middleware.Target, bool) {
 	return t, middleware.TargetOfURL(resp.Request.URL).Origin() == t.Origin()
 }
 
-// learn keeps in mind what the verdict says about the connection of resp, and
-// lets an earlier proof speak for a response that has none of its own.
+// learn notes what the verdict says about the connection of resp, and lets an earlier
+// proof count for a response without one.
 func (c *call) learn(resp *http.Response, v *verdict) {
 	if c.trust == nil {
 		return
 	}
 	p := c.conn.passage()
 	if v.err != nil {
-		// Whoever answered, it was not the server. Better one connection too
-		// many than one too few.
+		// Somebody else answered. Better one connection too many forgotten than one
+		// too few.
 		c.trust.table.Delete(p.id)
 		return
 	}
@@ -115,8 +115,8 @@ func (c *call) learn(resp *http.Response, v *verdict) {
 	}
 }
 
-// vouch lets an earlier proof on a connection speak for a response without one,
-// and reports whether there is such a proof.
+// vouch lets an earlier proof on the connection count for a response without one, and
+// reports whether there is such a proof.
 func (c *call) vouch(id connmark.ID, origin string, v *verdict) bool {
 	earlier, ok := c.trust.table.Get(id)
 	if !ok || earlier.origin != origin || v.spn != "" && v.spn != earlier.spn {

@@ -13,8 +13,8 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// answer returns the tokens to answer resp with, nil if resp is what the caller
-// gets. Its body is not touched. With an error, resp is of no more use.
+// answer returns the tokens to answer resp with, nil if the caller gets resp. It does
+// not touch the body. After an error resp is not used.
 func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
 	var peer *side
 	var lines []string
@@ -37,7 +37,7 @@ func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
 	case peer.sc != nil && !peer.mine && sessionOver(resp, lines):
 		scheme = stages.SchemeOf(peer.sc) // there is no challenge, and so no token
 	case !ok && peer.sc != nil:
-		c.refused(resp, target, elsewhere(lines))
+		c.refused(resp, target, offersNTLM(lines))
 		return nil, nil
 	case !ok:
 		return nil, nil
@@ -47,7 +47,7 @@ func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
 	}
 	target.Scheme = scheme
 	if c.signed >= c.MaxSigned {
-		c.refused(resp, target, fmt.Errorf("no answer but challenges to %d signed requests, which is the most for one call", c.signed))
+		c.refused(resp, target, fmt.Errorf("%d signed requests were challenged again, the most for one call", c.signed))
 		return nil, nil
 	}
 	token, err := c.token(resp, peer, target, ch)
@@ -67,8 +67,8 @@ func (c *call) token(resp *http.Response, peer *side, target middleware.Target, 
 		return nil, nil
 	}
 	if peer.sc == nil {
-		// A token that answers nothing is a hint at best (NegTokenInit2 of
-		// MS-SPNG), and the exchange is ours to start.
+		// A token before ours is at best a hint (NegTokenInit2 of MS-SPNG): the
+		// client starts.
 		return c.fresh(resp, peer, target)
 	}
 	reason := error(nil)
@@ -81,8 +81,8 @@ func (c *call) token(resp *http.Response, peer *side, target middleware.Target, 
 			return &leg.Token{Context: peer.sc, Bytes: out, Continued: true}, nil
 		}
 		if e, ok := errors.AsType[*middleware.Error](err); err == nil || ok && e.Reason == middleware.ReasonNoToken && completed(in) {
-			// The server knows who asks, whether it proved that or not (Jetty
-			// says so of users that it does not let in).
+			// The server knows the user, whether it proved itself or not, and does
+			// not let that user in, as Jetty does.
 			c.emit(resp, target, middleware.ReasonNotAuthorized, errKnown)
 			return nil, nil
 		}
@@ -91,8 +91,8 @@ func (c *call) token(resp *http.Response, peer *side, target middleware.Target, 
 	stale := c.discard(peer, target, reason)
 	switch {
 	case stale, !peer.mine:
-		// What is not mine was made before the server was asked: its connection,
-		// ticket or scheme may have been the wrong one.
+		// Another stage made it before the server was asked: connection, ticket or
+		// scheme may have been wrong.
 		return c.fresh(resp, peer, target)
 	case reason == nil && !c.http1 && !target.Proxy && stages.HTTP1Offered(resp):
 		// Refused without a word over HTTP/2, as by servers that authenticate
@@ -105,8 +105,8 @@ func (c *call) token(resp *http.Response, peer *side, target middleware.Target, 
 	return nil, nil
 }
 
-// discard drops the ticket of a context that the server refused because of it,
-// once in a call. It reports whether another ticket is to be had.
+// discard drops the ticket of a context that the server refused because of it, once
+// in a call. It reports whether there is another ticket.
 func (c *call) discard(peer *side, target middleware.Target, reason error) bool {
 	e, ok := errors.AsType[*middleware.Error](reason)
 	d, able := peer.sc.(middleware.Discarder)
@@ -121,8 +121,8 @@ func (c *call) discard(peer *side, target middleware.Target, reason error) bool 
 	return true
 }
 
-// sessionOver reports whether resp is what servers that authenticate connections say
-// when a session is over: 401 and nothing else.
+// sessionOver reports whether resp is what servers that authenticate connections send
+// when a session has ended: a bare 401.
 func sessionOver(resp *http.Response, lines []string) bool {
 	return len(lines) == 0 && resp.StatusCode == http.StatusUnauthorized && (resp.ContentLength == 0 || resp.Body == nil || resp.Body == http.NoBody)
 }
@@ -160,9 +160,8 @@ func (c *call) complete(peer *side, token leg.Token) ([]leg.Token, error) {
 	return append(tokens, again), nil
 }
 
-// look takes note of who signed the request that resp answers: a stage further
-// down may have, and a leg signs anew when the transport takes another
-// connection.
+// look notes which context signed the request of resp: a stage further in may have,
+// and a request is signed again when the transport takes another connection.
 func (c *call) look(resp *http.Response) {
 	c.origin.look(c.Security(resp))
 	c.proxy.look(c.ProxySecurity(resp))
@@ -178,19 +177,18 @@ func (s *side) look(sc middleware.SecurityContext) {
 	}
 }
 
-// believable reports whether resp can come from the peer that its status
-// suggests. A proxy's 407 over TLS would be an error of the transport, since it
-// answers CONNECT; as a response it is the origin's, which has no business with
-// a token for the proxy.
+// believable reports whether resp can come from the peer that its status suggests. A
+// proxy's 407 to CONNECT is an error of the transport. As a response over TLS it
+// comes from the origin, which must not get a token for the proxy.
 func (c *call) believable(resp *http.Response) bool {
 	return resp.StatusCode != http.StatusProxyAuthRequired || !middleware.TargetOfURL(c.r.URL).Secure
 }
 
-var errNoProxy = errors.New("no proxy for HTTP is known to be on the way, and an origin server gets no token for one: " +
+var errNoProxy = errors.New("no HTTP proxy is known for this request, and an origin server gets no token for one: " +
 	"set Options.Proxy to the function that the transport uses")
 
-// errOwnProxy: net/http puts such credentials in the place of any token.
-var errOwnProxy = errors.New("the URL of the proxy bears a user, whose credentials are sent in place of a token: leave them out of it")
+// errOwnProxy: net/http sends such credentials in place of any token.
+var errOwnProxy = errors.New("the URL of the proxy bears a user, whose credentials net/http sends in place of a token: leave them out")
 
 // target returns the peer that resp comes from.
 func (c *call) target(resp *http.Response) (middleware.Target, error) {

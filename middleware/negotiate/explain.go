@@ -15,8 +15,8 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// refused reports that resp goes up as it is. A reason that cause names is
-// reported as such.
+// refused reports that the caller gets resp, for the reason that cause names, if it
+// names one.
 func (c *call) refused(resp *http.Response, t middleware.Target, cause error) {
 	reason := middleware.ReasonRefused
 	cause = c.unbindable(cause)
@@ -36,13 +36,13 @@ func (c *call) emit(resp *http.Response, t middleware.Target, reason middleware.
 	})
 }
 
-// errBound says why a bound token may be refused by a server that has no fault.
-var errBound = errors.New("the token was bound to the TLS connection (RFC 5929): where something ends TLS and encrypts anew, " +
-	"such as a proxy or a load balancer, the server sees another certificate than we do and refuses every bound token; " +
+// errBound says why a server may refuse a bound token without being at fault.
+var errBound = errors.New("the token was bound to the TLS connection (RFC 5929): if something on the way ends TLS, " +
+	"such as a load balancer, the server has another certificate and refuses every bound token; " +
 	"BindingsOff leaves the binding out")
 
-// unbindable adds to a refusal that gives no reason that the token was bound, if it
-// was. Where a proxy answers, the way is plain http, and nothing is bound.
+// unbindable adds to a refusal without a reason that the token was bound, if it was.
+// A proxy that answers is reached over plain http, where nothing is bound.
 func (c *call) unbindable(cause error) error {
 	b, ok := c.origin.sc.(middleware.Bound)
 	if !ok || !b.Bound() {
@@ -60,8 +60,8 @@ func (c *call) unbindable(cause error) error {
 	return &named
 }
 
-// errKnown is why no other token is sent to a server that took the last one.
-var errKnown = errors.New("the exchange is complete, and the answer still no")
+// errKnown is why no further token is sent to a server that took the last one.
+var errKnown = errors.New("the exchange is complete, and the server still refuses")
 
 // completed reports whether a token says that the server is content with ours (RFC
 // 4178 section 4.2.2).
@@ -70,7 +70,7 @@ func completed(token []byte) bool {
 	return err == nil && resp.State == spnego.AcceptCompleted
 }
 
-// more adds to a server's KRB-ERROR what is known besides.
+// more adds what else is known to a server's KRB-ERROR.
 func (c *call) more(cause error) error {
 	e, ok := errors.AsType[*middleware.Error](cause)
 	if !ok || e.Reason != middleware.ReasonKRBError {
@@ -88,9 +88,9 @@ func (c *call) more(cause error) error {
 	return &named
 }
 
-// elsewhere says what a server wants that does not offer Negotiate any more, nil
-// where that is nothing to speak of.
-func elsewhere(lines []string) error {
+// offersNTLM is the error of a server that offers NTLM and no Kerberos any more, nil
+// if it does not.
+func offersNTLM(lines []string) error {
 	for _, ch := range challenge.Parse(lines) {
 		if ch.Is("NTLM") {
 			return &middleware.Error{
@@ -102,8 +102,8 @@ func elsewhere(lines []string) error {
 	return nil
 }
 
-// largeToken is from which length on a token is suspected where a server finds a
-// request too large, or bad: half of the 8 KiB that most allow a header field.
+// largeToken is the length of a header field with a token that may be why a server
+// finds a request too large, or bad: half of the 8 KiB that most servers allow.
 const largeToken = 4 << 10
 
 // explain reports a response that may be due to the size of our token: tickets
@@ -126,7 +126,7 @@ func (c *call) explain(resp *http.Response) {
 	}
 	c.emit(resp, t, middleware.ReasonTokenTooLarge, &middleware.Error{
 		Stage: name, Kind: middleware.ErrToken, Host: t.HostPort(), Reason: middleware.ReasonTokenTooLarge,
-		Err: fmt.Errorf("the server answered %s to a request with a token of %d bytes, which take %d in the header",
+		Err: fmt.Errorf("the server answered %s to a token of %d bytes, which take %d in the header",
 			strings.ToLower(http.StatusText(resp.StatusCode)), size, field),
 	})
 }

@@ -1,18 +1,19 @@
-// Package negotiate answers challenges: a response with status 401 or 407 that
-// offers Negotiate (RFC 4559) is replaced by the response to the same request,
-// sent again with a token. Every other response goes up as it came; whether the
-// server proved itself is for the mutual stage to judge.
+// Package negotiate is the stage that answers challenges: on a response with status
+// 401 or 407 that offers Negotiate (RFC 4559), it sends the request again with a
+// token, and returns the response to that. Every other response passes unchanged.
+// Begin with [New] and its zero [Options]; the stage mutual judges whether the server
+// proved itself.
 //
-// Where credentials lack, the call fails with an error; where the server
-// refuses them, the 401 is the answer, and why is told in a
-// [middleware.RefusedEvent]; and so it is for a status such as 400 or 431 that
-// may be due to the size of the token ([middleware.ReasonTokenTooLarge]).
+// Without usable credentials the call fails with an error. If the server refuses
+// them, its 401 is the response, and a [middleware.RefusedEvent] says why. The same
+// event reports a status such as 400 or 431 that may be due to the size of the token
+// ([middleware.ReasonTokenTooLarge]).
 //
-// Leave it out where every request is signed at once and a 401 is to be taken
-// for an answer (see package preemptive).
+// Leave it out where every request is signed at once (package preemptive) and a 401
+// shall stand.
 //
-// Order: inside preemptive, mutual and sanitize, which judge or sign what this
-// stage sends, and outside whatever ought to see each single request.
+// Order: inside preemptive, mutual and sanitize, which sign or judge what passes this
+// stage, and outside any stage that must see each single request.
 package negotiate
 
 import (
@@ -39,144 +40,133 @@ const (
 
 // Options loosen or bound the stage. The zero value is the safe default.
 type Options struct {
-	// MaxSigned is how many signed requests are sent at most for one call, to
-	// origin and proxy together; below 1 it is DefaultMaxSigned. One is enough
-	// for most calls, a proxy that authenticates takes one more, and each
-	// further token that a server asks for another. At the bound, the last
-	// challenge is the answer. A request that was lost with its connection and is
-	// sent again is counted once.
+	// MaxSigned is the largest number of signed requests for one call, to origin and
+	// proxy together; below 1 it is DefaultMaxSigned. Most calls need one, a proxy
+	// that authenticates takes one more, and so does each further token that a server
+	// asks for. At the bound, the last challenge is the response. A request that was
+	// lost with its connection and sent again counts once.
 	MaxSigned int
-	// BodyLimit is up to how many bytes of a request body without GetBody are
-	// kept in memory to be sent again, 0 meaning DefaultBodyLimit and less than 0
-	// none. They are kept as they pass: the body is not held up. Bodies that can be
-	// set back ([io.Seeker], files) are, and need no memory. OneShot says what
-	// becomes of a longer one.
+	// BodyLimit is how many bytes of a request body without GetBody are kept in
+	// memory, to be sent again; 0 means DefaultBodyLimit, less than 0 none. They are
+	// copied while they are sent, which delays nothing. Bodies that can be rewound
+	// ([io.Seeker], files) need no memory. OneShot says what happens to longer ones.
 	BodyLimit int64
-	// SpillLimit is up to how many bytes of a body that is longer than BodyLimit
-	// are kept in a temporary file, in the clear, 0 meaning that none are. The
-	// file has mode 0600, and where the system allows it no name. One that
-	// cannot be written to is gone on without.
+	// SpillLimit is how many bytes of a body that is longer than BodyLimit are kept
+	// in a temporary file, in the clear; 0 means none. The file has mode 0600, and no
+	// name where the system allows that. If it cannot be written, the body is sent
+	// without it.
 	SpillLimit int64
 	// SpillDir is the folder of such files; empty means [os.TempDir].
 	SpillDir string
-	// OneShot says what becomes of a body that can be sent once only.
+	// OneShot says what happens to a body that can be sent only once.
 	OneShot OneShot
-	// DrainLimit is up to how many bytes of a challenge's body are read so
-	// that the next request can take the same connection, 0 meaning
-	// DefaultDrainLimit and less than 0 none.
+	// DrainLimit is how many bytes of a challenge's body are read so that the next
+	// request can take the same connection; 0 means DefaultDrainLimit, less than 0
+	// none.
 	DrainLimit int64
-	// DrainTime is how long that reading may take; then the connection is closed
-	// and another one taken. 0 means DefaultDrainTime, and less than 0 that the
-	// context of the request alone ends it, as it does where the next token is
-	// of use on that connection only.
+	// DrainTime is how long that reading may take before the connection is closed and
+	// another one taken; 0 means DefaultDrainTime. Below 0 only the request's context
+	// ends it, and so it does where the next token is of use only on that connection.
 	DrainTime time.Duration
-	// NoResend leaves a signed request that was lost with its connection to the
-	// caller, as an error, where a server must not see one twice that it may have
-	// carried out. Without it such a request is sent once more; see [New].
+	// NoResend makes it an error if a signed request is lost with its connection, for
+	// servers that must not see a request twice that they may have carried out.
+	// Without it such a request is sent once more; see [New].
 	NoResend bool
-	// ReturnChallenge makes a 401 or 407, whole, the answer where there are no
-	// credentials for a token ([middleware.ErrCredentials]), in place of that
-	// error: for chains with another scheme outside.
+	// ReturnChallenge returns the 401 or 407 where there are no credentials for a
+	// token, in place of the error ([middleware.ErrCredentials]): for chains with
+	// another scheme outside.
 	ReturnChallenge bool
-	// AllowDowngrade answers a server over plain HTTP that a redirect led to from
-	// https. Without it such a server gets no token, whoever it claims to be, and
-	// its 401 is the answer: whoever is on the way could read and use one.
+	// AllowDowngrade sends tokens to a server over plain HTTP to which a redirect led
+	// from https. Without it such a server gets none, since anybody on the way could
+	// read and use it, and its 401 is the response.
 	AllowDowngrade bool
 	// WaitForChallenge sends every request unsigned until the server asks. Without
-	// it, one that goes over a connection of HTTP/1.1 on which the server has
-	// proved itself (a mutual stage verified its last signed response) is signed at
-	// once: servers such as IIS authenticate a connection once, and what they answer
-	// on it without a token cannot be verified. Set it where the connection itself is
-	// trusted (TrustConnection of package mutual).
+	// it, a request is signed at once that goes over a connection of HTTP/1.1 on
+	// which the server has proved itself (a mutual stage verified its last signed
+	// response): servers such as IIS authenticate a connection once, and their later
+	// responses on it have no token that could be verified. Set it where the
+	// connection itself is trusted (TrustConnection of package mutual).
 	WaitForChallenge bool
-	// Proxy says which proxy a request goes through, so that a 407 can be
-	// answered; give it the function that the transport uses, such as
-	// [http.ProxyFromEnvironment]. Where it is nil, or names none or one for SOCKS,
-	// no 407 is answered: it is an origin server's then, which has no business with
-	// a token for a proxy. It must be safe for concurrent use.
+	// Proxy says which proxy a request goes through, so that a 407 can be answered;
+	// give it the function that the transport uses, such as
+	// [http.ProxyFromEnvironment]. If it is nil, or names none or a SOCKS proxy, no
+	// 407 is answered: it comes from an origin server, which must not get a token for
+	// a proxy. It must be safe for concurrent use.
 	//
-	// This is for plain HTTP. For a URL with https the transport asks the
-	// proxy for a tunnel (CONNECT), whose 407 it reports as an error.
+	// This is for plain HTTP. For https the transport asks the proxy for a tunnel
+	// (CONNECT), and reports its 407 as an error; see package tunnel.
 	Proxy func(*http.Request) (*url.URL, error)
 }
 
-// A OneShot says what to do with a request whose body can be sent once only: it
-// has no GetBody, cannot be set back, and is longer than what is kept of it. None
-// of this concerns requests that are signed at once, which is the best for them
-// (see package preemptive).
+// A OneShot says what to do with a request whose body can be sent only once: it has
+// no GetBody, cannot be rewound, and is longer than what is kept of it. Such requests
+// are best signed at once (package preemptive), and then it does not matter.
 //
-// With all but SendOnce, a body whose length is not told is read before anything is
-// sent, until its end or beyond what is kept, to know which it is; a negative
-// BodyLimit without a SpillLimit spares that.
+// All but SendOnce read a body of unknown length before anything is sent, to its end
+// or to the limit, unless BodyLimit is negative and there is no SpillLimit.
 type OneShot int
 
 const (
 	// SendOnce sends it. If the server asks for a token when more of the body has
 	// passed than is kept, the call fails with [middleware.ErrBodyNotReplayable].
 	SendOnce OneShot = iota
-	// Expect sends it with Expect: 100-continue (RFC 9110 section 10.1.1). A
-	// server that asks for a token before it reads gets the body with the token;
-	// to one that does not heed the field it is sent as by SendOnce, after the
-	// transport's ExpectContinueTimeout, which must not be zero. Unlike a Probe,
-	// this costs no request where nothing is asked, and the connection where
-	// something is.
+	// Expect sends it with Expect: 100-continue (RFC 9110 section 10.1.1). A server
+	// that asks for a token before it reads gets the body with the token. One that
+	// ignores the field gets it as by SendOnce, after the transport's
+	// ExpectContinueTimeout, which must not be zero. Unlike Probe, this costs no
+	// request if the server asks for nothing, and the connection if it does.
 	Expect
-	// Probe sends the same request with the method HEAD and without a body
-	// before, and if that is challenged, signs the one with the body at once.
-	// HEAD asks for nothing to be done (RFC 9110 section 9.2.1), which the
-	// request's own method with an empty body would: a server that needs no
-	// token any more would take it at its word. A server that answers HEAD
-	// without asking for a token learns nothing, and gets the body as by
-	// SendOnce.
+	// Probe first sends the same request with the method HEAD and without a body, and
+	// if that is challenged, signs the one with the body at once. HEAD changes
+	// nothing on the server (RFC 9110 section 9.2.1), as the request's own method
+	// with an empty body might. A server that answers HEAD without asking for a token
+	// gets the body as by SendOnce.
 	Probe
 	// Refuse sends nothing, and the call fails with
 	// [middleware.ErrBodyNotReplayable].
 	Refuse
 )
 
-// New returns a stage that answers 401 and 407 with tokens of in, which must
-// not be nil. Each wiring of the stage remembers up to 1024 connections, none longer
-// than somebody else holds it, and the contexts that signed on them (see
-// Options.WaitForChallenge); else it keeps nothing from one request to the next.
+// New returns a stage that answers 401 and 407 with tokens of in, which must not be
+// nil. Each wiring remembers up to 1024 connections, and the contexts that signed on
+// them (see Options.WaitForChallenge); it keeps none alive. It keeps nothing else
+// from one request to the next.
 //
-// Negotiate is preferred to Kerberos where both are offered, and no other
-// scheme is understood. A request with an Authorization header that the caller
-// set is left alone in regard to 401, one with Proxy-Authorization in regard to
-// 407. What [http.Client] makes of user info in the URL was not set by the caller,
-// and is taken off. A header that another stage set, and whose context the request carries
-// ([middleware.SecurityOf]), is not the caller's: its exchange is gone on with,
-// and if it was refused, tried once more with a fresh context.
+// It prefers Negotiate to Kerberos, and understands no other scheme. If the caller
+// set an Authorization header, a 401 is not answered, and with Proxy-Authorization no
+// 407. The header that [http.Client] makes of user info in the URL does not count,
+// and is removed. Nor does one that another stage set, whose context the request
+// carries ([middleware.SecurityOf]): the stage continues that exchange, and if it was
+// refused, tries once more with a fresh context.
 //
-// Each leg sends a fresh body: of GetBody, of a body that can be set back, or of what
-// was kept as it passed (see Options.BodyLimit) and then the rest, as it comes. It is
-// whole, or the leg fails: no leg reads what another one can still read. A transport
-// that goes on with a body after the 401 is left a tenth of a second to come to the
-// end of it, and then it is taken away.
+// Each request gets a fresh body: from GetBody, by rewinding, or from what was kept
+// (see Options.BodyLimit) followed by the rest of the stream. It is complete, or the
+// request fails: no two requests read from the same source. A transport that still
+// reads a body after the 401 has a tenth of a second to finish; then reading fails.
 //
-// Of a request that comes with Expect: 100-continue nothing is read before the
-// transport does. Where the connection breaks off while the body of an unsigned
-// request is written, as by a server that says 401 and hangs up, it is sent once
-// more with that field. A 417 to that field is answered by the request without it,
-// where it was not the caller's. Errors are those of the transport below, those of in,
-// and [*middleware.Error] around [middleware.ErrBodyNotReplayable].
+// The body of a request with Expect: 100-continue is not read before the transport
+// reads it. If the connection breaks while the body of an unsigned request is
+// written, as when a server says 401 and hangs up, the request is sent once more with
+// that field. On a 417 it is sent without the field, unless the caller set it. Errors
+// are those of the transport below, those of in, and [*middleware.Error] around
+// [middleware.ErrBodyNotReplayable].
 //
-// Cookies that a challenge sets or deletes (RFC 6265) are sent, or not sent any
-// more, with the legs that follow, and the final response bears the Set-Cookie
-// lines of all, the oldest first; there are at most 256 of challenges.
+// Cookies that a challenge sets or deletes (RFC 6265) count for the requests that
+// follow in the call, and the final response has the Set-Cookie lines of all
+// responses, the oldest first, up to 256 of them from challenges.
 //
-// The next request goes over the connection of the challenge, where the server can
-// be trusted to listen there. A signed request whose connection ends without a byte
-// of an answer, having answered others before, is sent once more on a new one with
-// a new token, once in a call and if the body can be sent again: servers close
-// after a 401 without saying so.
+// The next request goes over the connection of the challenge, where the server can be
+// expected to read on. If a connection that was used before ends without a byte of an
+// answer to a signed request, the request is sent once more on a new one with a new
+// token, once in a call and if its body can be sent again: some servers close after a
+// 401 without saying so.
 //
-// A refusal is answered again, once in a call for each of these reasons: a server
-// that says that it cannot use the ticket at hand (KRB-ERROR 31, 32, 41 and 44)
-// gets a fresh one, if there is one ([middleware.Discarder]); one that refuses a
-// token without a word over HTTP/2 is asked over HTTP/1.1, if the transport can, as
-// those that package client makes can; and a request that another stage signed and that
-// is answered 401 without a challenge or a body, as of a session that is over, is
-// signed anew.
+// Three kinds of refusal are answered again, each once in a call. A server that
+// cannot use the ticket (KRB-ERROR 31, 32, 41 and 44) gets a fresh one, if there is
+// one ([middleware.Discarder]). One that refuses a token over HTTP/2 without a reason
+// is asked over HTTP/1.1, if the transport can do that, as those of package client
+// can. A request that another stage signed is signed again if the 401 has neither
+// challenge nor body, as when a session has ended.
 func New(in middleware.Initiator, o Options) kerbchain.Middleware {
 	if o.MaxSigned < 1 {
 		o.MaxSigned = DefaultMaxSigned

@@ -5,11 +5,11 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// Learned returns the policy that signs requests to origins (scheme, host and
-// port) where a token was of use before: where the response to a signed request
-// was not a 401. A 401 makes it forget the origin again. Of proxies it learns in the
-// same way, with 407. It learns from what the negotiate stage does further in, and
-// keeps names, not tokens.
+// Learned returns the policy that signs requests to origins (scheme, host and port)
+// that accepted a token before, which is to say that the response to a signed request
+// was not a 401. After a 401 it forgets the origin. It learns of proxies in the same
+// way, from 407. It watches what the negotiate stage does further in, and keeps
+// names, not tokens.
 func Learned() Policy { return learned{} }
 
 type learned struct{}

@@ -5,10 +5,10 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// A Policy chooses the servers, or proxies, whose requests are signed. It is one of
-// [Always], [Hosts] and [Learned]; for conditions of your own put the stage with
-// Always into kerbchain.When. A Policy is safe for concurrent use and may be given
-// to several stages, which share nothing by it.
+// A Policy chooses the servers, or proxies, for which requests are signed. It is one
+// of [Always], [Hosts] and [Learned]; for another condition put the stage with Always
+// into kerbchain.When. A Policy is safe for concurrent use, and stages that are given
+// the same one share nothing.
 type Policy interface {
 	// wire makes the rule of one wiring.
 	wire(Options) rule
@@ -26,8 +26,8 @@ type rule interface {
 	lenient() bool
 }
 
-// Always returns the policy that signs every request. Mind redirects: whatever
-// host they lead to is sent a token, if there is a ticket for it.
+// Always returns the policy that signs every request. That includes redirects: any
+// host they lead to gets a token, if there is a ticket for it.
 func Always() Policy { return always{} }
 
 type always struct{}

@@ -1,24 +1,24 @@
-// Package preemptive puts a token on a request before any server has asked for
-// one, which saves the round trip of the challenge and the sending of a body
-// twice. What comes back goes up as it came.
+// Package preemptive is the stage that puts a token on a request before the server
+// asks for one. That saves the round trip of the challenge, and sending a body twice.
+// Responses pass unchanged.
 //
-// Which requests are signed is a [Policy]: every one ([Always]), those to
-// certain hosts ([Hosts]), or those to origins where a token was of use before
+// [New] takes a [Policy], which chooses the requests: all ([Always]), those to
+// certain hosts ([Hosts]), or those to origins that accepted a token before
 // ([Learned]).
 //
-// A body that can be sent once only, as a stream, is best sent so: it flows as it is
-// produced, in both directions at once over HTTP/2. If the server refuses the token
-// after all, negotiate sends again what it has kept of the body, and goes on with
-// the rest; where more had passed than is kept, the call fails. A server can be
-// asked to say so first with Expect: 100-continue.
+// A body that can be sent only once, such as a stream, is best sent this way: it
+// flows while it is produced, over HTTP/2 in both directions at once. If the server
+// refuses the token after all, negotiate sends again what it kept of the body,
+// followed by the rest; if more had passed than was kept, the call fails. Expect:
+// 100-continue lets the server refuse first.
 //
-// Leave it out where a round trip more does no harm; [Always] also where a
-// chain talks to servers that are not to be told who asks: a token names its
-// user to whoever holds the service's key.
+// Leave it out where one more round trip does no harm. Do not use [Always] with
+// servers that shall not learn who asks: a token names its user to the holder of the
+// service's key.
 //
-// Order: inside mutual and sanitize, which judge what comes back, and outside
-// negotiate, which goes on with the exchange that this stage began, or begins
-// anew where a token was refused. Without negotiate a 401 is the answer.
+// Order: inside mutual and sanitize, which judge the response, and outside negotiate,
+// which continues the exchange, or starts a new one if the token was refused. Without
+// negotiate a 401 is the response.
 package preemptive
 
 import (
@@ -39,50 +39,49 @@ const DefaultMaxOrigins = 1024
 
 // Options bound the stage. The zero value is the default.
 type Options struct {
-	// MaxOrigins is how many origins [Learned] remembers at most, 0 or less
-	// meaning DefaultMaxOrigins. The one that was used longest ago is
-	// forgotten first; it costs a challenge to be learned again.
+	// MaxOrigins is how many origins [Learned] remembers; 0 or less means
+	// DefaultMaxOrigins. It forgets the least recently used first, which costs one
+	// challenge to learn again.
 	MaxOrigins int
 	// AllowDowngrade signs requests over plain HTTP that a redirect led to from
-	// https. Without it they go unsigned, whatever the policy says: whoever is on
-	// the way could read and use a token.
+	// https. Without it they are sent unsigned, whatever the policy says, since
+	// anybody on the way could read and use a token.
 	AllowDowngrade bool
-	// NetHTTP says that an [http.Transport] is below, with nothing between that copies
-	// a request's header. A token for https, which is bound to its connection, is then
-	// made once there is one. Without it the first request tells whether that is so,
+	// NetHTTP says that an [http.Transport] is below, and nothing between copies a
+	// request's header. A token for https, which is bound to its connection, is then
+	// made only once there is a connection. Without it the first request finds out,
 	// and is signed twice: before there is a connection, and for it. So is every
-	// request where the initiator is no [middleware.Identifier].
+	// request if the initiator is no [middleware.Identifier].
 	NetHTTP bool
-	// Proxies chooses the proxies that get a token beforehand, in the field
-	// Proxy-Authorization and with requests over plain http alone; nil chooses
-	// none. A host that Always or Hosts chooses is the proxy's, never the
-	// server's behind it.
+	// Proxies chooses the proxies that get a token before they ask, in the field
+	// Proxy-Authorization of requests over plain http; nil chooses none. [Hosts]
+	// names proxies here, not the servers behind them.
 	Proxies Policy
 	// Proxy says which proxy a request goes through; give it the function that the
-	// transport uses. Nil means that no proxy is signed for. A proxy whose URL
-	// bears a user is left to the transport, as SOCKS is. It must be safe for
-	// concurrent use. Where the transport goes another way after all, and tells
-	// so as [http.Transport] does, the token is not sent.
+	// transport uses. Nil means that no proxy gets a token, and neither does one
+	// whose URL has a user name, nor a SOCKS proxy. It must be safe for concurrent
+	// use. If the transport takes another way after all, and reports that as
+	// [http.Transport] does, the token is not sent.
 	Proxy func(*http.Request) (*url.URL, error)
 }
 
-// New returns a stage that signs those requests that p chooses, with tokens of
-// in, which must not be nil; a nil p chooses none.
+// New returns a stage that signs the requests that p chooses, with tokens of in,
+// which must not be nil. A nil p chooses none.
 //
-// A request with an Authorization header, whoever set it, is left alone in regard to
-// the server, save that what [http.Client] makes of user info in the URL is taken
-// off, and one with Proxy-Authorization in regard to a proxy. Its body is sent as it
-// is, and this stage keeps nothing of it.
+// A request with an Authorization header is not signed for the server, and one with
+// Proxy-Authorization not for a proxy. The header that [http.Client] makes of user
+// info in the URL does not count, and is removed. The body is sent as it is; this
+// stage keeps nothing of it.
 //
-// Where no token can be had, the call fails with the error of in, of type
-// [*middleware.Error], under Always and Hosts; under Learned the request is
-// sent without one, and what the server says decides. A token that must be bound
-// to a connection ([middleware.ErrNoBindings]) is made when the transport has
-// taken one; one that does not tell gets the request unsigned. A host that is not to be authenticated to gets
-// the request unsigned ([middleware.ErrNotAllowed]).
+// If no token can be made, the call fails under Always and Hosts with the error of
+// in, of type [*middleware.Error]. Under Learned the request is sent unsigned, and so
+// it is for a host that the options do not allow ([middleware.ErrNotAllowed]). A
+// token that must be bound to a connection ([middleware.ErrNoBindings]) is made once
+// the transport has taken one; with a transport that does not report that, the
+// request is sent unsigned.
 //
-// What Learned remembers belongs to one wiring of the stage, and of proxies to
-// another memory than of servers.
+// Each wiring of the stage has its own memory for Learned, and another one for
+// proxies.
 func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
 	if o.MaxOrigins < 1 {
 		o.MaxOrigins = DefaultMaxOrigins
@@ -94,7 +93,7 @@ func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
 	return func(next kerbchain.Next) kerbchain.Next {
 		s := &stage{signer: signer, origins: p.wire(o), proxy: o.Proxy, next: next}
 		if _, ok := in.(middleware.Identifier); ok {
-			// Whose connection it is has to be known before there is a token.
+			// The user of the connection must be known before there is a token.
 			s.signer.Known = new(leg.Known)
 			if o.NetHTTP {
 				s.signer.Known.Tells()
@@ -155,7 +154,7 @@ func (s *stage) send(r *http.Request, call middleware.Call) (*http.Response, err
 	return resp, err
 }
 
-// peers returns for whom r may be signed.
+// peers returns the peers that r may be signed for.
 func (s *stage) peers(r *http.Request) []peer {
 	var all []peer
 	if key := middleware.TargetOfURL(r.URL); !stages.Has(r.Header, "Authorization") {

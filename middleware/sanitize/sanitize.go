@@ -14,18 +14,16 @@ import (
 // Options are the choices of [New]. The zero value empties every error response
 // that was not verified.
 type Options struct {
-	// Keep names exceptions: a response for which it returns true is passed as
-	// it is. It is asked about error responses that were not verified, must be
-	// safe for concurrent use, and must neither read the body nor change the
-	// response. Nil keeps none.
+	// Keep returns true for responses to pass as they are. It is called with error
+	// responses that were not verified, must be safe for concurrent use, and must
+	// neither read the body nor change the response. Nil keeps none.
 	Keep func(*http.Response) bool
 }
 
-// New returns the stage. It holds no state, and so may be wired any number of
-// times. Each response that it empties is reported as a
-// [middleware.SanitizedEvent].
+// New returns the stage. It has no state, and may be wired any number of times. It
+// reports each response that it empties as a [middleware.SanitizedEvent].
 //
-// The response below is not changed: the caller gets another one.
+// It does not change the response from below, but returns a new one.
 func New(o Options) kerbchain.Middleware {
 	return func(next kerbchain.Next) kerbchain.Next {
 		return func(r *http.Request) (*http.Response, error) {
@@ -42,11 +40,10 @@ func New(o Options) kerbchain.Middleware {
 	}
 }
 
-// KeepWSMan is an [Options.Keep] for WinRM (WS-Management): it keeps what can
-// be a SOAP fault, that is status 500 with content of type
-// application/soap+xml, or multipart/encrypted where messages are encrypted.
-// WinRM reports with such a fault even that a poll timed out. Whoever keeps
-// plain faults must not trust their text.
+// KeepWSMan is an [Options.Keep] for WinRM (WS-Management): it keeps what can be a
+// SOAP fault: status 500 with content of type application/soap+xml, or
+// multipart/encrypted where messages are encrypted. WinRM reports even that a poll
+// timed out by such a fault. The text of plain faults must not be trusted.
 func KeepWSMan(resp *http.Response) bool {
 	if resp.StatusCode != http.StatusInternalServerError {
 		return false
@@ -62,7 +59,7 @@ const drainLimit = 64 << 10
 
 // empty ends the body of resp and returns what may be left of it.
 func empty(resp *http.Response) *http.Response {
-	// Nothing of the body is used, so its errors say nothing.
+	// The body is not used, so its errors do not matter.
 	_, _ = replay.Drain(resp, drainLimit, replay.DefaultPatience)
 	header := make(http.Header)
 	for _, name := range left(resp.StatusCode) {
@@ -87,8 +84,8 @@ func empty(resp *http.Response) *http.Response {
 	}
 }
 
-// left names the header fields that remain. Without its challenges a 401 or 407
-// could not be answered by anybody.
+// left names the header fields that remain. Without its challenges nobody could
+// answer a 401 or 407.
 func left(status int) []string {
 	switch status {
 	case http.StatusUnauthorized:

@@ -29,8 +29,8 @@ const (
 	Auto Mode = iota
 	// Always seals over TLS as well.
 	Always
-	// Never seals nothing. Over plain HTTP, whoever is on the way can then read
-	// and change every message.
+	// Never seals nothing. Over plain HTTP, anybody on the way can then read and
+	// change every message.
 	Never
 )
 
@@ -73,25 +73,24 @@ type Options struct {
 	// which is held in memory. 0 and less mean DefaultMaxBody. A longer one is
 	// an error.
 	MaxBody int64
-	// Resend authenticates anew and sends a message once more where its answer is
-	// 401, or 407. Without it, that is the answer. Nothing protects a 401: whoever
-	// is on the way can put one in the place of the answer to a message that was
-	// carried out, and so have it carried out twice. Set it where messages do no
-	// harm then, and servers forget sessions that are not idle.
+	// Resend authenticates again and sends a message once more if its response is 401
+	// or 407. Without it, that is the response. Nothing protects a 401: anybody on
+	// the way can put one in place of the response to a message that was carried out,
+	// and so have it carried out twice. Set it where that does no harm, and servers
+	// forget sessions that are not idle.
 	Resend bool
-	// Idle is how long a session may have been idle and still carry a message;
-	// after that the connection is authenticated anew first, with the empty
-	// request. 0 means DefaultIdle, less than 0 any time. It should be shorter than
-	// the time after which the server, or what is between, forgets a connection.
+	// Idle is how long a session may be idle and still carry a message; after that
+	// the connection is first authenticated again, with an empty request. 0 means
+	// DefaultIdle, less than 0 no limit. It should be shorter than the time after
+	// which the server, or a proxy on the way, closes an idle connection.
 	Idle time.Duration
 }
 
-// New returns the stage; auth are the stages that authenticate a connection,
-// mutual among them. The context that the stage has set up belongs to one wiring,
-// as does the connection below it.
+// New returns the stage; auth are the stages that authenticate a connection, mutual
+// among them. Each wiring has its own context and its own connection.
 //
-// A request to be sealed that bears an Authorization header is refused; one that
-// is not goes through auth, as if this stage were not there.
+// A request to be sealed that has an Authorization header is an error. One that is
+// not to be sealed goes through auth, as if this stage were not there.
 //
 // Errors are those of auth, of the transport below, and of type
 // [*middleware.Error].
