@@ -27,7 +27,7 @@ func (o Options) credentials() []option {
 	}
 }
 
-// names are the options that say which tokens are made, for whom.
+// names are the options that say which tokens are made, and for which service.
 func (o Options) names() []option {
 	return []option{
 		{"Source", o.Source != nil}, {"Service", o.Service != ""}, {"HostOverride", o.HostOverride != ""},
@@ -37,7 +37,7 @@ func (o Options) names() []option {
 	}
 }
 
-// check refuses options of which one would be passed over without a word.
+// check refuses options of which one would be silently ignored.
 func (o Options) check() error {
 	if o.Initiator != nil {
 		if err := replaced("Initiator", append(o.credentials(), o.names()...)); err != nil {

@@ -24,9 +24,9 @@ func New(o Options) (*http.Client, error) {
 	return &http.Client{Transport: rt}, nil
 }
 
-// NewTransport returns the standard stack as an [http.RoundTripper], for
-// clients that are made elsewhere. Its connections are its own, and each client
-// principal's; see [Connections].
+// NewTransport returns the standard stack as an [http.RoundTripper], for a client of
+// your own. It shares no connections with other transports, and keeps those of each
+// client principal apart; see [Connections].
 func NewTransport(o Options) (http.RoundTripper, error) {
 	in, err := o.initiator()
 	if err != nil {
@@ -44,9 +44,9 @@ func NewTransport(o Options) (http.RoundTripper, error) {
 	return rt, nil
 }
 
-// NewRetryable returns a retrying client around [New]'s. Retries sit outside the
-// chain, so every try is signed anew. [CheckRetry] decides which are made; the
-// client's own logger is off, since it writes URLs.
+// NewRetryable returns a client that retries requests through one of [New]. Each try
+// is signed anew. [CheckRetry] decides whether to try again. The logger of
+// retryablehttp is off, since it writes URLs.
 func NewRetryable(o Options) (*retryablehttp.Client, error) {
 	c, err := New(o)
 	if err != nil {
@@ -59,11 +59,11 @@ func NewRetryable(o Options) (*retryablehttp.Client, error) {
 	return r, nil
 }
 
-// CheckRetry is a [retryablehttp.CheckRetry] that knows the errors of stages: it
-// retries an unreachable or busy KDC, and never what cannot succeed or does
-// harm when repeated, such as a wrong password, which would lock the account, or
-// a server that did not prove itself. Everything else is left to
-// [retryablehttp.DefaultRetryPolicy].
+// CheckRetry is a [retryablehttp.CheckRetry] that knows the errors of stages. It
+// retries those that are temporary ([middleware.Error.Temporary]), such as an
+// unreachable KDC, and no others: a wrong password would lock the account, and a
+// server that did not prove itself will not do so next time. It leaves everything
+// else to [retryablehttp.DefaultRetryPolicy].
 func CheckRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()

@@ -13,27 +13,27 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// maxPrincipals bounds how many users have connections at the same time. The one
-// that was used longest ago gives up its own for another.
+// maxPrincipals bounds how many users have connections at the same time. Those that
+// were used longest ago are closed for another user's.
 const maxPrincipals = 64
 
-// Connections returns a transport that keeps the connections of each client
-// principal apart, to be put below stages that sign with in: a server may
-// authenticate a connection rather than a request, and whatever goes over it then
-// is carried out as that user. So a request gets connections of its own principal
-// alone: of the one who signed it, or of the one who would sign it now, which in
-// tells if it is a [middleware.Identifier], as those of package kerberos are. When
-// a credential cache becomes another user's, idle connections of the former user
-// are closed, and requests under way end as who they were.
+// Connections returns a transport that keeps the connections of each client principal
+// apart, for use below stages that sign with in. A server may authenticate a
+// connection rather than a request, and then carries out whatever comes over it as
+// that user. So a request only gets connections of its own principal: the one who
+// signed it, or who would sign it now. An initiator that is a
+// [middleware.Identifier], as those of package kerberos are, tells the latter. When a
+// credential cache becomes another user's, idle connections of the former user are
+// closed, and requests under way end as that user's.
 //
-// The same holds for proxies: of requests that go through one, as whom it knows
-// them counts too. Requests with an Authorization of the caller's own have
-// connections of their own, as have those of an initiator that tells nothing.
+// The same holds for the principals that proxies know. Requests with an Authorization
+// header of the caller's have separate connections, as have those of an initiator
+// that is no Identifier.
 //
 // Each principal has a clone of t, up to 64 of them; a nil t means one of
-// [kerbchain.NewTransport]. Bounds such as MaxConnsPerHost are each clone's. It is
-// safe for concurrent use. [New], [NewRetryable] and [NewWinRM] have such a transport
-// below their stages already.
+// [kerbchain.NewTransport]. Limits such as MaxConnsPerHost count for each clone. The
+// transport is safe for concurrent use. [New], [NewRetryable] and [NewWinRM] use one
+// already.
 func Connections(in middleware.Initiator, t *http.Transport) http.RoundTripper {
 	if t == nil {
 		t = kerbchain.NewTransport()

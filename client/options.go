@@ -17,45 +17,44 @@ import (
 	"github.com/kerbchain/kerbchain/tunnel"
 )
 
-// Options choose credentials and behaviour. Where an argument of
-// requests-kerberos does the same, the comment names it. The zero value is
-// safe: mutual authentication required, nothing preemptive, nothing delegated,
-// tokens bound to TLS, errors of unverified servers emptied, no logging.
+// Options choose credentials and behaviour. In parentheses stand the arguments of
+// requests-kerberos that do the same. The zero value is safe: it requires mutual
+// authentication, binds tokens to TLS, empties errors of unverified servers, signs
+// nothing before the server asks, delegates nothing and logs nothing.
 type Options struct {
-	// Mutual says what becomes of responses that the server did not prove to be
-	// its own (mutual_authentication).
+	// Mutual says what happens to responses without proof of the server's identity
+	// (mutual_authentication).
 	Mutual mutual.Mode
-	// TrustConnection takes a response without a token for verified when it came
-	// over the very connection of HTTP/1.1 on which the server proved itself
-	// before: for IIS, WinRM and others that authenticate connections. See
-	// [mutual.Options]. It is an error together with mutual.Disabled, as is TrustProxy.
+	// TrustConnection takes a response without a token for verified if it came over a
+	// connection of HTTP/1.1 on which the server proved itself before. It is for IIS,
+	// WinRM and others that authenticate connections; see [mutual.Options]. With
+	// mutual.Disabled it is an error, as is TrustProxy.
 	TrustConnection bool
-	// TrustProxy takes a response over plain HTTP for verified when the proxy that
-	// asked for authentication proved itself and the server behind it did not ask:
-	// the proxy then answers for every server behind it. See [mutual.Options].
+	// TrustProxy takes a response over plain HTTP for verified if the proxy asked for
+	// authentication and proved itself, and the server did not ask. The proxy then
+	// vouches for every server behind it; see [mutual.Options].
 	TrustProxy bool
 	// KeepErrorBodies passes on error responses of unverified servers as they
 	// are (sanitize_mutual_error_response=False).
 	KeepErrorBodies bool
-	// KeepError names error responses to pass on as they are, when the others
-	// are emptied; see [sanitize.KeepWSMan].
+	// KeepError returns true for error responses to pass as they are, while the
+	// others are emptied; see [sanitize.KeepWSMan].
 	KeepError func(*http.Response) bool
 	// Preemptive says which requests are signed before the server asks
 	// (force_preemptive): nil for none, [preemptive.Always], [preemptive.Learned]
 	// or [preemptive.Hosts].
 	Preemptive preemptive.Policy
 	// AllowDowngrade sends tokens over plain HTTP where a redirect led there from
-	// https; see [negotiate.Options]. Without it the 401 is the answer.
+	// https; see [negotiate.Options]. Without it the 401 is the response.
 	AllowDowngrade bool
 	// PreemptiveProxy says which proxies get a token before they ask for one, with
 	// requests over plain http (--proxy-negotiate of curl): [preemptive.Always],
 	// [preemptive.Learned] or [preemptive.Hosts]. Nil means Learned, so that a proxy
-	// asks once, and not once for each connection; with Tunnel.Always it means
-	// Always. Tunnel says the same for https.
+	// asks once rather than for each connection, or Always if Tunnel.Always is set.
+	// For https, Tunnel says so.
 	PreemptiveProxy preemptive.Policy
-	// ReturnChallenge returns the 401 itself where there are no credentials to
-	// answer it with, for chains with another scheme outside. Without it, that
-	// is an error.
+	// ReturnChallenge returns the 401 where there are no credentials to answer it,
+	// for chains with another scheme outside. Without it, that is an error.
 	ReturnChallenge bool
 	// BodyLimit is how many bytes of a request body without GetBody are kept to
 	// send it again; 0 means 1 MiB, negative none.
@@ -65,13 +64,12 @@ type Options struct {
 	SpillLimit int64
 	SpillDir   string
 	OneShot    negotiate.OneShot
-	// NoResend keeps signed requests that were lost with their connection from
-	// being sent once more; see [negotiate.Options].
+	// NoResend makes it an error if a signed request is lost with its connection, in
+	// place of sending it once more; see [negotiate.Options].
 	NoResend bool
 
-	// Principal is the client principal wanted (principal): name@REALM, or with
-	// a password name@REALM:password. Empty means whoever the credentials are
-	// for.
+	// Principal is the client principal wanted (principal): name@REALM, or with a
+	// password name@REALM:password. Empty means that of the credentials.
 	Principal string
 	// Enterprise says that Principal is an alias, such as the user principal
 	// name of an Active Directory account; see [kerberos.SourceOptions].
@@ -86,9 +84,9 @@ type Options struct {
 	// ReadOnlyCache leaves credential caches as they are; see
 	// [kerberos.SourceOptions].
 	ReadOnlyCache bool
-	// Source, when not nil, is where tickets come from, in place of Principal and
-	// all that follows it, and of Krb5Conf and all that follows it but Now. Beside
-	// one of them it is an error.
+	// Source, when not nil, is where tickets come from. It takes the place of the
+	// fields from Principal to ReadOnlyCache and from Krb5Conf to Getenv, except Now;
+	// it is an error to set one of them too.
 	Source kerberos.TicketSource
 
 	// Service is the service class of the SPN (service); empty means HTTP.
@@ -105,17 +103,17 @@ type Options struct {
 	// ForProxy, when not nil, are the options for proxies that ask for
 	// authentication, in place of these.
 	ForProxy *kerberos.InitiatorOptions
-	// Delegation says when credentials are forwarded (delegate). Where Options
-	// log in, they ask for a ticket that can be.
+	// Delegation says when credentials are forwarded (delegate). With a password or
+	// keytab, a forwardable ticket is requested then.
 	Delegation kerberos.Delegation
 	// DelegateTo limits delegation to these hosts; see
 	// [kerberos.InitiatorOptions].
 	DelegateTo []string
 	// Bindings is the mode of channel binding (send_cbt).
 	Bindings kerberos.Bindings
-	// Initiator, when not nil, makes the security contexts, in place of Source and
-	// of all that concerns credentials, names, delegation and bindings. Beside one
-	// of them it is an error.
+	// Initiator, when not nil, makes the security contexts. It takes the place of
+	// Source and of all fields about credentials, names, delegation and bindings; it
+	// is an error to set one of them too.
 	Initiator middleware.Initiator
 
 	// Krb5Conf and the next six are those of [kerberos.SourceOptions].
@@ -130,27 +128,25 @@ type Options struct {
 	// Logging is the logging stage; its zero value writes nothing.
 	Logging logging.Options
 
-	// Transport sends the requests. An *http.Transport is cloned, since
-	// connections that a server authenticated for one user must not carry
-	// another's requests; anything else is used as it is, and must not be shared
-	// between users. Nil means one of [github.com/kerbchain/kerbchain.NewTransport]. Servers that do
-	// not authenticate over HTTP/2 are asked over HTTP/1.1 by another clone.
+	// Transport sends the requests; nil means one of
+	// [github.com/kerbchain/kerbchain.NewTransport]. An *http.Transport is cloned,
+	// since a connection that a server authenticated for one user must not carry
+	// another's requests, and cloned once more for servers that do not authenticate
+	// over HTTP/2. Any other type is used as it is, and must not be shared between
+	// users.
 	Transport http.RoundTripper
-	// OneConnection keeps to one HTTP/1.1 connection for each host: parallel
-	// requests wait for one another. It is for servers that want more than one
-	// token, all on the connection of the first. Transport must be an
-	// *http.Transport then.
+	// OneConnection uses one HTTP/1.1 connection for each host, for which parallel
+	// requests wait. It is for servers that want more than one token, all on the
+	// connection of the first. Transport must be nil or an *http.Transport.
 	OneConnection bool
 	// Proxy says which proxy a request goes through. Nil leaves that to an
-	// *http.Transport. Of any other transport it is not known which it uses, so
-	// that a proxy's 407 to plain http is not answered unless Proxy tells; so do
-	// [NewStack]'s stages without it.
+	// *http.Transport. With any other transport, and in the stages of [NewStack], nil
+	// means that a proxy's 407 to plain http is not answered.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Tunnel says how proxies are authenticated to that https goes through. It
-	// concerns an *http.Transport alone; ForProxy has the names. Without it, a
-	// proxy gets a token once it asked for one, and its own is verified if it
-	// sends one. A proxy proves nothing of the server behind it: Mutual is about
-	// that one.
+	// Tunnel says how to authenticate to the proxies that https goes through, with an
+	// *http.Transport; ForProxy has the names. Its zero value sends a proxy a token
+	// once it asked for one, and verifies the proxy's own if it sends one. That
+	// proves nothing of the server behind the proxy, which Mutual is about.
 	Tunnel tunnel.Options
 }
 

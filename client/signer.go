@@ -19,23 +19,23 @@ import (
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 )
 
-// A Signer makes the Authorization header of single requests, and verifies the
-// answers, for those that are not sent through an [http.RoundTripper]: the handshake
-// of a WebSocket, metadata of gRPC, a login that wants the header as a value. It signs
-// beforehand, without waiting for a challenge, and sends nothing itself. Where a
-// RoundTripper fits in, [New] and [NewStack] do more: they sign each request, and
-// verify each answer, by themselves.
+// A Signer makes the Authorization header of single requests that are not sent
+// through an [http.RoundTripper], and verifies the answers: the handshake of a
+// WebSocket, metadata of gRPC, a login that takes the header as a value. It waits for
+// no challenge, and sends nothing itself. Where a RoundTripper can be used, prefer
+// [New] and [NewStack], which sign each request and verify each response by
+// themselves.
 //
-// It is safe for concurrent use, and for one identity, as a client is. What a server
-// authenticates is often the connection: one that a signed request went over belongs
-// to that principal, and no request in another's name may go over it.
+// It is safe for concurrent use, and signs for one principal. Servers often
+// authenticate the connection: never send another user's requests over one that
+// carried a signed request.
 type Signer struct {
 	signer leg.Signer
 	mode   mutual.Mode // what is none acts as Required, as in mutual
 }
 
-// NewSigner returns a signer for o, of which credentials and names, delegation,
-// bindings, AllowedHosts and Mutual count; the rest is about what sends requests.
+// NewSigner returns a signer for o. Only credentials, names, delegation, bindings,
+// AllowedHosts and Mutual of o count, since a Signer sends no requests.
 func NewSigner(o Options) (*Signer, error) {
 	in, err := o.initiator()
 	if err != nil {
@@ -45,9 +45,9 @@ func NewSigner(o Options) (*Signer, error) {
 }
 
 // Sign returns the header for one request to a URL with the scheme http, https, ws or
-// wss, of which the host matters and the port, if PortInSPN or a list says so. The
-// token is made for that host: send it to no other, in a redirect either. It is good
-// for a few minutes, by the server's clock (RFC 4120 section 3.2.3).
+// wss. The token is for the host of the URL: send it to no other, not after a
+// redirect either. It is valid for a few minutes, by the server's clock (RFC 4120
+// section 3.2.3).
 //
 // The token is bound to no TLS connection, since none is known. For a server that
 // demands channel bindings use [Signer.SignOver]; with BindingsRequired, Sign of an
@@ -55,7 +55,7 @@ func NewSigner(o Options) (*Signer, error) {
 //
 // It may wait for a KDC, and returns when ctx ends. Errors are of type
 // [*middleware.Error]: around [middleware.ErrNotAllowed] for a host that AllowedHosts
-// leaves out, [middleware.ErrHost] for what is no host, and
+// leaves out, [middleware.ErrHost] for a URL without a valid host, and
 // [middleware.ErrConfiguration] for a URL of another scheme.
 func (s *Signer) Sign(ctx context.Context, url string) (Authorization, error) {
 	t, err := signable(url, false)
@@ -65,10 +65,10 @@ func (s *Signer) Sign(ctx context.Context, url string) (Authorization, error) {
 	return s.sign(ctx, t)
 }
 
-// SignOver is [Signer.Sign] for a request that goes over a TLS connection which is up
-// already, and binds the token to that (RFC 5929) unless BindingsOff says no. conn is
-// the state of the connection to the server itself, after its handshake, not to a
-// proxy on the way. The URL's scheme is https or wss.
+// SignOver is [Signer.Sign] for a request over an existing TLS connection, to which
+// it binds the token (RFC 5929) unless BindingsOff is set. conn is the state of the
+// connection to the server itself, after its handshake, not of one to a proxy. The
+// URL's scheme is https or wss.
 func (s *Signer) SignOver(ctx context.Context, url string, conn tls.ConnectionState) (Authorization, error) {
 	t, err := signable(url, false)
 	if err != nil {
@@ -85,10 +85,10 @@ func (s *Signer) SignOver(ctx context.Context, url string, conn tls.ConnectionSt
 	return s.sign(ctx, t)
 }
 
-// SignProxy is [Signer.Sign] for a proxy with an http or https URL: for a CONNECT that
-// is sent by hand, or a request over plain http that goes through it. The header is
-// Proxy-Authorization, and ForProxy has the names. What a proxy proves says nothing
-// of the servers behind it.
+// SignProxy is [Signer.Sign] for a proxy with an http or https URL: for a CONNECT
+// that you send yourself, or a request over plain http through it. The header is
+// Proxy-Authorization, and ForProxy has the names. The proxy's proof says nothing of
+// the servers behind it.
 func (s *Signer) SignProxy(ctx context.Context, proxy string) (Authorization, error) {
 	t, err := signable(proxy, true)
 	if err != nil {
@@ -114,8 +114,8 @@ func (s *Signer) sign(ctx context.Context, t middleware.Target) (Authorization, 
 	return Authorization{&authorization{mode: s.mode, sc: token.Context, field: stages.Field(t), value: &value}}, nil
 }
 
-// signable returns whom a URL names. Neither its user info nor its path or query
-// gets into an error.
+// signable returns the target that a URL names. Errors hold neither its user info nor
+// its path or query.
 func signable(raw string, proxy bool) (middleware.Target, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -132,17 +132,17 @@ func signable(raw string, proxy bool) (middleware.Target, error) {
 	}
 	scheme, ok := schemes[u.Scheme]
 	if !ok {
-		return middleware.Target{}, wrong(hint, "no tokens are known for URLs of the scheme %q", u.Scheme)
+		return middleware.Target{}, wrong(hint, "no token can be made for a URL of the scheme %q", u.Scheme)
 	}
 	t := middleware.TargetOfURL(&url.URL{Scheme: scheme, Host: u.Host})
 	t.Proxy = proxy
 	return t, nil
 }
 
-// An Authorization is the header for one request, and what verifies its answer. It is
-// used once: a server takes a second request with the same token for a replay, and
-// refuses it, so a retry, a redirect and a reconnection are signed anew. Copies are
-// the same Authorization. It is safe for concurrent use, and prints without its token.
+// An Authorization is the header for one request, and verifies its answer. Use it
+// once: a server refuses a second request with the same token as a replay, so sign
+// again for a retry, a redirect or a new connection. Copies share their state. It is
+// safe for concurrent use, and prints without its token.
 type Authorization struct{ a *authorization }
 
 type authorization struct {
@@ -189,25 +189,23 @@ func (a Authorization) SPN() string {
 	return stages.SPN(a.a.sc)
 }
 
-// Verify reports whether an answer proves that it is from the server, or proxy, that
-// the request was signed for, by the rules of package mutual: nil where it does, else
-// an error of type [*middleware.Error] around [middleware.ErrNotVerified], and whatever
-// else the answer says is a stranger's. With mutual.Optional an answer without a token
-// passes as well, and [Authorization.Verified] tells them apart; with mutual.Disabled
-// every one passes.
+// Verify returns nil if the answer proves that it is from the server, or proxy, that
+// the request was signed for, by the rules of package mutual. Otherwise it returns an
+// error of type [*middleware.Error] around [middleware.ErrNotVerified], and the
+// answer must not be trusted. With mutual.Optional an answer without a token passes
+// too, and [Authorization.Verified] tells the difference; with mutual.Disabled every
+// answer passes.
 //
-// answer is the header of the response, an [http.Header] or metadata of gRPC; names of
-// fields count in any case, and no other field than WWW-Authenticate is read, or those
-// of a proxy. Verify does not know the status. What it says is who answered, and not
-// whether the answer is yes: of a 401 it tells why the token was refused, if the server
-// gave a reason.
+// answer is the header of the response, an [http.Header] or metadata of gRPC, with
+// field names in any case. Verify reads WWW-Authenticate, or the fields of a proxy.
+// It does not know the status, so it tells who answered, not whether the server
+// accepted: of a 401 it tells why the token was refused, if the server said why.
 //
-// An Authorization verifies one answer. Each further call is an error, whatever the
-// answer, since it belongs to another request, which was signed with a token that
-// was used before.
+// An Authorization verifies one answer. Each further call is an error, since a second
+// answer belongs to a second request with the same token.
 //
-// A ticket that the server says it cannot use is dropped, so that the next Sign
-// fetches another.
+// If the server says that it cannot use the ticket, the ticket is dropped, and the
+// next Sign fetches another.
 func (a Authorization) Verify(ctx context.Context, answer map[string][]string) error {
 	if a.a == nil {
 		return &middleware.Error{Stage: "client", Kind: middleware.ErrNotVerified,
@@ -232,7 +230,7 @@ func (a Authorization) Verify(ctx context.Context, answer map[string][]string) e
 // Verified reports whether Verify found the proof of the server's identity.
 func (a Authorization) Verified() bool { return a.a != nil && a.a.verified.Load() }
 
-// Format writes for whom the header is, never its token.
+// Format writes the host that the header is for, never its token.
 func (a Authorization) Format(f fmt.State, _ rune) {
 	if a.a == nil {
 		fmt.Fprint(f, "{no authorization}")

@@ -34,13 +34,13 @@ const (
 	Negotiate  = "negotiate"
 )
 
-// NewStack returns the standard stages for o: logging, sanitize, mutual,
-// preemptive, negotiate. The stage of an option that is off is left out:
-// sanitize with KeepErrorBodies or where mutual authentication is not required,
-// preemptive without a policy and without a Proxy, logging without somewhere to write to. Transport,
-// Proxy and Tunnel do not matter here, save that a 407 is answered, and the next
-// request signed at once, in the name of the proxy that Proxy tells. For https through a proxy that authenticates, wrap
-// what [tunnel.New] makes of your transport.
+// NewStack returns the standard stages for o: logging, sanitize, mutual, preemptive,
+// negotiate. Stages that have nothing to do are left out: sanitize with
+// KeepErrorBodies or where mutual authentication is not required, preemptive without
+// a policy and without a Proxy, logging without a logger and a handler. Transport and
+// Tunnel do not matter here. Proxy names the proxy whose 407 is answered, and which
+// then gets a token at once. For https through a proxy that authenticates, wrap a
+// transport of [tunnel.New].
 func NewStack(o Options) (Stack, error) {
 	in, err := o.initiator()
 	if err != nil {
@@ -76,9 +76,8 @@ func (s Stack) Without(names ...string) Stack {
 	return slices.DeleteFunc(slices.Clone(s), func(st Stage) bool { return slices.Contains(names, st.Name) })
 }
 
-// Replace returns the stack with m in the place of the stage called name. It
-// panics when there is none, since a stage that silently goes missing may be the
-// one that verifies.
+// Replace returns the stack with m in the place of the stage called name. It panics
+// when there is none, since the missing stage may be the one that verifies.
 func (s Stack) Replace(name string, m kerbchain.Middleware) Stack {
 	s = slices.Clone(s)
 	s[s.index(name)].Middleware = m

@@ -20,28 +20,27 @@ const DefaultSessions = 4
 // WinRMOptions choose how [NewWinRM] works. The zero value takes the credentials of
 // the environment, and encrypts messages that go over plain HTTP.
 type WinRMOptions struct {
-	// Options are those of [New]. An Initiator of yours must be a
-	// [middleware.Identifier] where messages are encrypted, since a session is one
-	// user's. Mutual must be mutual.Required, and Preemptive
-	// and TrustConnection have no say. Service is HTTP as a rule; hosts register
-	// WSMAN too, which helps where HTTP belongs to another account. Transport must
-	// be an *http.Transport or one connection.
+	// Options are those of [New]. Where messages are encrypted, an Initiator must be
+	// a [middleware.Identifier], since a session is one user's. Mutual must be
+	// mutual.Required; Preemptive and TrustConnection are ignored. Service is usually
+	// HTTP; hosts register WSMAN too, which helps where HTTP belongs to another
+	// account. Transport must be an *http.Transport or one connection.
 	Options
 	// Encryption says which messages are encrypted: those over plain HTTP, all, or
-	// none, which servers refuse unless told otherwise (AllowUnencrypted).
+	// none. Servers refuse messages in clear unless AllowUnencrypted is set there.
 	Encryption seal.Mode
-	// Sessions is how many connections with encryption there are to one server at
-	// most, and so how many messages are under way; 0 and less mean
-	// DefaultSessions. Each is one more log-on there. Further requests wait.
+	// Sessions is the largest number of encrypted connections to one server, and so
+	// of messages under way; 0 and less mean DefaultSessions. Each is a log-on there.
+	// Further requests wait.
 	Sessions int
-	// MaxBody bounds encrypted messages, and Idle is how long a connection may be idle
-	// before it is authenticated anew for the next one; see [seal.Options].
+	// MaxBody bounds encrypted messages. Idle is how long a connection may be idle
+	// before it must be authenticated again. See [seal.Options].
 	MaxBody int64
 	Idle    time.Duration
 	// Resend sends a message once more that may have been carried out: an encrypted
-	// one that was answered with 401, which nobody proves ([seal.Options]), and
-	// another that was lost with its connection ([negotiate.Options]). Beside NoResend
-	// it is an error.
+	// one if its response is 401, which bears no proof ([seal.Options]), another one
+	// if it was lost with its connection ([negotiate.Options]). It contradicts
+	// NoResend.
 	Resend bool
 }
 
@@ -53,18 +52,17 @@ func (o WinRMOptions) Format(f fmt.State, _ rune) {
 // NewWinRM returns a client for WinRM (WS-Management) over HTTP/1.1: POST SOAP of type
 // application/soap+xml to http://host:5985/wsman or https://host:5986/wsman.
 //
-// Over plain HTTP messages are encrypted (package seal): each connection is
-// authenticated once, by an empty request, messages go sealed over that very
-// connection, and an answer is verified when it opens. Faults, which come with
-// status 500, are sealed as well, and whole. A connection that the server has
-// closed, or that was idle for a minute, is authenticated anew before a message goes
-// over it. A 401 to a message is the answer, and the message is not sent again unless
-// Resend is set: it may have been carried out. Over https each request bears a token, and an
-// answer without one is verified by its connection.
+// Over plain HTTP messages are encrypted (package seal). Each connection is
+// authenticated once, by an empty request; messages are sealed for it, and a response
+// that opens is verified. Faults, which have status 500, are sealed too, and arrive
+// whole. After a connection was closed, or idle for a minute, the next message
+// authenticates again first. If the response to a message is 401, the message may
+// have been carried out: it is not sent again unless Resend is set. Over https each
+// request has a token, and a response without one is verified by its connection.
 //
-// Answers that were not verified are errors, and those of status 400 and above
-// emptied. The client is safe for concurrent use, and keeps no goroutines but
-// those of idle connections, until CloseIdleConnections.
+// Responses that are not verified are errors, or emptied if their status is 400 or
+// above. The client is safe for concurrent use. CloseIdleConnections ends the
+// goroutines of idle connections; it has no others.
 func NewWinRM(o WinRMOptions) (*http.Client, error) {
 	if o.Mutual != mutual.Required {
 		return nil, &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration,
@@ -102,8 +100,8 @@ func NewWinRM(o WinRMOptions) (*http.Client, error) {
 	pool := &sessions{max: o.Sessions, open: func() *session {
 		rt := apart
 		if ok {
-			// Messages are as whoever would sign now: where that is another user than
-			// before, the stage finds a connection that nobody authenticated.
+			// A message is of the user who would sign now: if that is another one
+			// than before, the stage gets a connection that is not authenticated yet.
 			rt = o.connections(in, pinned(t), tunneled)
 		}
 		return &session{next: sealing(rt.RoundTrip), base: rt}

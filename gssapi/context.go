@@ -29,7 +29,7 @@ type securityContext struct {
 	complete  bool // the mechanism's exchange is
 	mutual    bool // and the server has proved itself in it
 	exchange  negotiation.Exchange
-	broken    error // why the context is of no more use
+	broken    error // why the context cannot be used any more
 	verified  atomic.Bool
 }
 

@@ -23,9 +23,9 @@ const (
 	// BindingsAuto binds wherever there is a TLS connection whose certificate
 	// defines bindings.
 	BindingsAuto Bindings = policy.BindingsAuto
-	// BindingsRequired makes it an error when there is nothing to bind to.
+	// BindingsRequired makes it an error if there is nothing to bind to.
 	BindingsRequired Bindings = policy.BindingsRequired
-	// BindingsOff never binds: for servers behind something that ends TLS.
+	// BindingsOff never binds. It is for servers behind a proxy that ends TLS.
 	BindingsOff Bindings = policy.BindingsOff
 )
 
@@ -39,10 +39,10 @@ const (
 	DelegationOff Delegation = policy.DelegationOff
 	// DelegationPolicy forwards where the KDC of the user's realm marked the service
 	// ok-as-delegate (GSS_C_DELEG_POLICY_FLAG, RFC 5896) and the credentials can be
-	// forwarded, and goes on without otherwise.
+	// forwarded. Otherwise it forwards nothing, which is no error.
 	DelegationPolicy Delegation = policy.DelegationPolicy
-	// DelegationAlways forwards to every server that is authenticated to. It is an
-	// error when the library does not.
+	// DelegationAlways forwards to every server that gets a token. It is an error if
+	// the library does not.
 	DelegationAlways Delegation = policy.DelegationAlways
 )
 
@@ -59,22 +59,22 @@ const DefaultCalls = 64
 type Options struct {
 	// Library is the file of the GSS-API library, a path or a name that the dynamic
 	// linker finds. Empty means MIT's, else Heimdal's, and on macOS Apple's:
-	// libgssapi_krb5.so.2, libgssapi.so.3, GSS.framework. The file is loaded into the
-	// process and its code run, so it must not be for others to choose.
+	// libgssapi_krb5.so.2, libgssapi.so.3, GSS.framework. Its code runs in the
+	// process, so nobody else must be able to choose the file.
 	Library string
 
 	// Principal is the client principal wanted, name@REALM or a name in the default
-	// realm. Empty means whoever the library chooses for the server.
+	// realm. Empty means that the library chooses.
 	Principal string
 	// CCache names a credential cache, such as FILE:/tmp/x or KCM:, in place of
 	// $KRB5CCNAME.
 	CCache string
-	// ClientKeytab names a keytab to log in with where the cache has no valid
-	// ticket, in place of $KRB5_CLIENT_KTNAME. The library keeps what it gets in the
-	// cache: name one with CCache, MEMORY: for one of its own.
+	// ClientKeytab names a keytab to log in with where the cache has no valid ticket,
+	// in place of $KRB5_CLIENT_KTNAME. The library stores the tickets in the cache;
+	// name one with CCache, such as MEMORY: for a private one.
 	//
 	// Both need gss_acquire_cred_from, which MIT's library has, and Heimdal's since
-	// version 8. Otherwise New returns an error, and the variables are the way.
+	// version 8. Without it New returns an error; set the variables then.
 	ClientKeytab string
 
 	// Service, HostOverride, HostOverrides, Realm and PortInSPN say which service
@@ -84,18 +84,18 @@ type Options struct {
 	HostOverrides map[string]string
 	Realm         string
 	PortInSPN     bool
-	// Canonicalize leaves the name of a service that the KDC does not know by the host
-	// in the URL to the library, which asks DNS as krb5.conf says
-	// (dns_canonicalize_hostname, rdns). Whoever can forge DNS then chooses which
-	// server's key proves an answer, among those of the realms.
+	// Canonicalize lets the library look for another name of a service that the KDC
+	// does not know by the host in the URL. It asks DNS as krb5.conf says
+	// (dns_canonicalize_hostname, rdns). Anybody who can forge DNS then chooses which
+	// server of the realm can prove itself.
 	Canonicalize bool
 	// AllowedHosts limits authentication to these hosts, as the URL names them, in
-	// the notation of Chromium's AuthServerAllowlist. Others get no token, whatever
-	// they ask for. Empty means all hosts.
+	// the notation of Chromium's AuthServerAllowlist. Others get no token. Empty
+	// means all hosts.
 	AllowedHosts []string
 	// Proxy, when not nil, are the options for HTTP proxies: names, lists, NoMutual
-	// and Bindings; the rest of it must be left out. Without it they get tokens as
-	// the other options say, without overrides, lists and delegation.
+	// and Bindings; its other fields must be zero. Nil means these options, without
+	// overrides, AllowedHosts and delegation.
 	Proxy *Options
 
 	// NoMutual leaves out the request for mutual authentication. The server then
@@ -109,8 +109,9 @@ type Options struct {
 	DelegateTo []string
 
 	// Sealing makes contexts that can seal messages ([middleware.Sealer]), for WinRM;
-	// it needs a library with gss_wrap_iov. They keep memory of C until the program
-	// lets go of them; without it all is released once the server has proved itself.
+	// it needs a library with gss_wrap_iov. They keep memory of the library until
+	// they are garbage; without Sealing it is released once the server has proved
+	// itself.
 	Sealing bool
 	// Calls bounds how many calls into the library run at once, each on a thread of
 	// its own; 0 means DefaultCalls.

@@ -21,8 +21,8 @@ func (c *securityContext) bindings() (*[16]byte, error) {
 	return hash, err
 }
 
-// endPoints are the hashes of what binds to certificates. A connection shows the same
-// one for each request.
+// endPoints are the hashes of channel bindings by certificate. A connection has the
+// same one for each request.
 type endPoints struct {
 	hashes *readmap.Map[*x509.Certificate, *[16]byte]
 }
@@ -49,15 +49,15 @@ func (e endPoints) of(state *tls.ConnectionState) (*[16]byte, error) {
 	return &hash, nil
 }
 
-// claims reports whether the token is to say that bindings are sent wherever
-// there is something to bind to. That would be a lie on a TLS connection that
-// we cannot bind to, and a server that believed it would refuse us.
+// claims reports whether the token says that this client binds wherever it can. It
+// must not on a TLS connection that cannot be bound to, since the server would then
+// refuse the token.
 func (c *securityContext) claims(bindings *[16]byte) bool {
 	return c.in.o.ClientAwareBindings && c.in.o.Bindings != BindingsOff && (bindings != nil || !c.target.Secure)
 }
 
-// A Configured is a [TicketSource] whose configuration has something to say to
-// initiators. A [Source] is one.
+// A Configured is a [TicketSource] whose configuration has settings for initiators. A
+// [Source] is one.
 type Configured interface {
 	TicketSource
 	// ClientAwareBindings reports whether tokens are to say that bindings are sent

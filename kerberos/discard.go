@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// A Discarder is a [TicketSource] that can drop a ticket. A [Source] is one.
+// A Discarder is a [TicketSource] that can drop a ticket that the server cannot use.
+// A [Source] is one.
 type Discarder interface {
 	TicketSource
 	// Discard drops t, so that the next ticket for its service is fetched from the KDC

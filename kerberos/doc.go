@@ -1,9 +1,10 @@
-// Package kerberos is where tokens come from. A [TicketSource] finds service
-// tickets: in a credential cache that kinit left, with a keytab, or with a
-// password; package kerberos/gokrb5 has one for a gokrb5 client. An initiator, made
-// by [NewInitiator], turns a service ticket into a security context for one request
-// (RFC 4121, RFC 4178, RFC 4559).
+// Package kerberos makes tokens. Begin with [FromEnvironment], which returns a
+// [Source] of service tickets with the credentials that kinit left, or with
+// [FromCCache], [FromKeytab] or [FromPassword]; package kerberos/gokrb5 has a source
+// for a gokrb5 client. [NewInitiator] then makes the initiator that the stages need,
+// which turns a ticket into a security context for one request (RFC 4121, RFC 4178,
+// RFC 4559).
 //
-// Nothing here runs in the background. Tickets are fetched when they are asked
-// for, once however many ask, and kept until shortly before they end.
+// Nothing runs in the background. A ticket is fetched when it is first needed, once
+// for all who wait for it, and kept until shortly before it ends.
 package kerberos

@@ -12,12 +12,12 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// mayRead decides upon cache files of other users. Whoever makes a file under the
+// mayRead decides upon cache files of other users. Anybody who makes a file under the
 // name that a user's programs look for, in a folder such as /tmp, decides as whom
 // they act, and holds the keys with which servers prove themselves to them. So a
 // default name leads to files of one's own alone, and so does any name in a folder
-// where everybody may put files. Another file that was named is read, as by MIT
-// krb5, and its owner told.
+// where everybody may put files. Another file that was named is read, as by MIT krb5,
+// and its owner told.
 func (s *Source) mayRead(ctx context.Context, o ccache.Owner, given bool) error {
 	if s.ours(o.UID) {
 		return nil

@@ -14,8 +14,8 @@ import (
 const forwardedKey = "\x00forwarded to "
 
 // ForwardedTicket makes a Source a [Delegator]: it fetches a forwarded
-// ticket-granting ticket (RFC 4120 section 2.6) for the server of a service
-// ticket that it returned, once, and keeps it as long as it is valid.
+// ticket-granting ticket (RFC 4120 section 2.6) for the server of a service ticket,
+// and keeps it as long as it is valid.
 func (s *Source) ForwardedTicket(ctx context.Context, service Ticket) (Ticket, error) {
 	if service.IsZero() {
 		return Ticket{}, s.noCredentials(errors.New("no service ticket to delegate with"), "")

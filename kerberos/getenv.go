@@ -2,11 +2,11 @@ package kerberos
 
 import "os"
 
-// SecureGetenv is [os.Getenv], save that it finds nothing in a program that runs
-// with more rights than the user who started it, such as a setuid one (AT_SECURE on
-// Linux; elsewhere real and effective ids that differ). The user's variables are
-// then not to say whose credentials and which configuration it takes. It is that
-// of glibc, which MIT krb5 asks.
+// SecureGetenv is [os.Getenv], but finds nothing in a program that runs with more
+// rights than the user who started it, such as a setuid one (AT_SECURE on Linux; on
+// other systems real and effective ids that differ). The user's variables must not
+// choose the credentials and the configuration of such a program. MIT krb5 uses
+// secure_getenv of glibc, which does the same.
 func SecureGetenv(name string) string { return getenv(name, elevated()) }
 
 func getenv(name string, elevated bool) string {

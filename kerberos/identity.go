@@ -10,14 +10,13 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// An Identifier is a [TicketSource] that tells as whom it gets tickets. An
-// initiator over one is a [middleware.Identifier]; embedding a source keeps the
-// method.
+// An Identifier is a [TicketSource] that tells its client principal. An initiator
+// over one is a [middleware.Identifier]. A [Source] is one.
 type Identifier interface {
 	TicketSource
-	// Identity returns the client principal, name@REALM, that ServiceTicket would
-	// now get a ticket for spn as. It is asked for each request, and so should cost
-	// little. Its errors are those of ServiceTicket.
+	// Identity returns the client principal, name@REALM, of the ticket that
+	// ServiceTicket would return for spn now. It is called for each request, and must
+	// be fast. Its errors are those of ServiceTicket.
 	Identity(ctx context.Context, spn string) (principal string, err error)
 }
 
@@ -29,10 +28,10 @@ type choice struct {
 	until time.Time
 }
 
-// Identity returns as whom ServiceTicket would get a ticket for spn now, "" where
-// only a KDC can tell and has not been asked yet, as of an enterprise name. It
-// looks at caches as often as ServiceTicket does, once a second at most, and asks
-// no KDC.
+// Identity returns the client principal of the ticket that ServiceTicket would return
+// for spn now, "" if only a KDC can tell and was not asked yet, as with an enterprise
+// name. It looks at caches once a second at most, as ServiceTicket does, and asks no
+// KDC.
 func (s *Source) Identity(ctx context.Context, spn string) (string, error) {
 	now := s.o.Now()
 	if t, ok := s.tickets.Get(spn); ok {

@@ -32,9 +32,9 @@ const (
 	// BindingsAuto binds wherever there is a TLS connection whose certificate
 	// defines bindings.
 	BindingsAuto Bindings = policy.BindingsAuto
-	// BindingsRequired makes it an error when there is nothing to bind to.
+	// BindingsRequired makes it an error if there is nothing to bind to.
 	BindingsRequired Bindings = policy.BindingsRequired
-	// BindingsOff never binds: for servers behind something that ends TLS.
+	// BindingsOff never binds. It is for servers behind a proxy that ends TLS.
 	BindingsOff Bindings = policy.BindingsOff
 )
 
@@ -46,32 +46,31 @@ type Delegation = policy.Delegation
 const (
 	// DelegationOff never forwards.
 	DelegationOff Delegation = policy.DelegationOff
-	// DelegationPolicy forwards where the KDC of the user's realm marked the
-	// service ok-as-delegate (RFC 4120 section 2.8) and the user's credentials
-	// can be forwarded, and goes on without otherwise.
+	// DelegationPolicy forwards where the KDC of the user's realm marked the service
+	// ok-as-delegate (RFC 4120 section 2.8) and the user's credentials can be
+	// forwarded. Otherwise it forwards nothing, which is no error.
 	DelegationPolicy Delegation = policy.DelegationPolicy
-	// DelegationAlways forwards to every server that is authenticated to, unless
-	// krb5.conf sets enforce_ok_as_delegate, which leaves it to the KDC. It is an
-	// error when the credentials cannot be forwarded.
+	// DelegationAlways forwards to every server that gets a token, unless krb5.conf
+	// sets enforce_ok_as_delegate, which leaves it to the KDC. It is an error if the
+	// credentials cannot be forwarded.
 	DelegationAlways Delegation = policy.DelegationAlways
 )
 
-// ErrNotForwardable is wrapped, along with [middleware.ErrCredentials], where
-// credentials are to be delegated and the ticket-granting ticket does not allow
-// it.
+// ErrNotForwardable: credentials must be delegated, and the ticket-granting ticket
+// does not allow it. It is wrapped along with [middleware.ErrCredentials].
 var ErrNotForwardable = errors.New("credentials cannot be forwarded")
 
 // A Delegator is a [TicketSource] that can also delegate.
 type Delegator interface {
 	TicketSource
-	// ForwardedTicket returns a forwarded ticket-granting ticket of the same
-	// client for the server that the service ticket is for, to act as the
-	// client with. It may ask a KDC, and returns when ctx ends. Its errors are
-	// of type [*middleware.Error]; see [ErrNotForwardable].
+	// ForwardedTicket returns a forwarded ticket-granting ticket of the same client,
+	// with which the server of the service ticket can act as the client. It may ask a
+	// KDC, and returns when ctx ends. Its errors are of type [*middleware.Error]; see
+	// [ErrNotForwardable].
 	ForwardedTicket(ctx context.Context, service Ticket) (Ticket, error)
-	// EnforceOKAsDelegate reports whether the configuration leaves it to the KDC which
-	// servers may get credentials (enforce_ok_as_delegate in krb5.conf), also where
-	// they are always to be forwarded.
+	// EnforceOKAsDelegate reports whether the KDC decides which servers get
+	// credentials (enforce_ok_as_delegate in krb5.conf), even with
+	// [DelegationAlways].
 	EnforceOKAsDelegate() bool
 }
 
@@ -80,14 +79,14 @@ type Delegator interface {
 type InitiatorOptions struct {
 	// Service is the service class of the SPN; empty means HTTP.
 	Service string
-	// HostOverride is used in the SPN in place of the host of the URL, for
-	// servers whose Kerberos name differs from their DNS name. It does not
-	// follow redirects to another host.
+	// HostOverride takes the place of the URL's host in the SPN, for servers whose
+	// Kerberos name differs from their DNS name. It does not count after a redirect
+	// to another host.
 	HostOverride string
-	// HostOverrides is HostOverride for single hosts. Keys are hosts in the
-	// notation of Chromium's policies, such as "app.example", "app.example:8443"
-	// or "*.corp.example", of which the most exact counts; values are a host, or
-	// a whole SPN: service/host or service/host@REALM.
+	// HostOverrides is HostOverride for single hosts. Keys are hosts in the notation
+	// of Chromium's policies, such as "app.example", "app.example:8443" or
+	// "*.corp.example", of which the most specific counts; values are a host, or a
+	// whole SPN: service/host or service/host@REALM.
 	HostOverrides map[string]string
 	// Realm is the realm of every service; empty means that krb5.conf and the
 	// KDC decide.
@@ -98,30 +97,30 @@ type InitiatorOptions struct {
 	// Canonicalize says what to do where the KDC does not know the host by the
 	// name in the URL.
 	Canonicalize HostCanonicalization
-	// AllowedHosts limits authentication to these hosts, as the URL names them,
-	// in the notation of Chromium's AuthServerAllowlist. Others get no token,
-	// whatever they ask for. Empty means all hosts.
+	// AllowedHosts limits authentication to these hosts, as the URL names them, in
+	// the notation of Chromium's AuthServerAllowlist. Others get no token. Empty
+	// means all hosts.
 	AllowedHosts []string
-	// Proxy, when not nil, are the options for HTTP proxies. Without it they
-	// get tokens as the other options say, without overrides, lists and
-	// delegation.
+	// Proxy, when not nil, are the options for HTTP proxies. Nil means the other
+	// options, without overrides, AllowedHosts and delegation.
 	Proxy *InitiatorOptions
 	// NoMutual leaves out the request for mutual authentication. The server
 	// then proves nothing.
 	NoMutual bool
 	// Bindings is the mode of channel binding.
 	Bindings Bindings
-	// ClientAwareBindings tells servers in the token that bindings are sent wherever
-	// there is a TLS connection to bind to, so that they can refuse one that was
-	// made for plain HTTP and passed on. A [Source] sets it where krb5.conf has
-	// client_aware_channel_bindings. It means nothing with BindingsOff.
+	// ClientAwareBindings tells the server, within the token, that this client binds
+	// its tokens wherever there is a TLS connection. A server that is behind TLS can
+	// then refuse a token without bindings as one relayed from plain HTTP. Sources
+	// set it where krb5.conf has client_aware_channel_bindings. BindingsOff ignores
+	// it.
 	ClientAwareBindings bool
 	// Delegation is the mode of delegation. Proxies never get credentials.
 	Delegation Delegation
-	// DelegateTo limits delegation to these hosts, as the URL names them, in
-	// the notation of Chromium's AuthNegotiateDelegateAllowlist, such as
-	// "app.example" or "*.corp.example:8443". Empty means all hosts, save those
-	// that a redirect led to.
+	// DelegateTo limits delegation to these hosts, as the URL names them, in the
+	// notation of Chromium's AuthNegotiateDelegateAllowlist, such as "app.example" or
+	// "*.corp.example:8443". Empty means all hosts, except those that a redirect led
+	// to.
 	DelegateTo []string
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
@@ -264,7 +263,7 @@ type securityContext struct {
 	begun    bool // it is, by our first token
 	exchange negotiation.Exchange
 	bound    bool  // the token is, to its TLS connection
-	broken   error // why the context is of no more use
+	broken   error // why the context cannot be used any more
 	verified atomic.Bool
 	sealing  sync.Mutex // over gss once the context is established
 }

@@ -15,25 +15,24 @@ import (
 	"github.com/kerbchain/kerbchain/internal/turns"
 )
 
-// Logins is what KDCs said of logins, for the sources that share it: which keys
-// and passwords they refused, and which true names belong to enterprise names. The
-// sources of a process share one, unless [SourceOptions] gives them another: it is the
-// principal's account that is locked in the end, whoever asks.
+// Logins remembers for sources what KDCs said of logins: which keys and passwords
+// they refused, and the true names of enterprise names. All sources of a process
+// share one, unless [SourceOptions] gives them another, since repeated refusals lock
+// the principal's account whichever source causes them.
 //
-// A key of a keytab, or a password, that a KDC refused (the pre-authentication
-// failed, the account is locked or has expired, or the password has) is not sent for that
-// principal again for a minute, and its refusal is returned at once. That goes by
-// realm and KDCs as krb5.conf has them, principal, encryption type, version and
-// key, of which a keyed digest is kept, so that a keytab that was mended is used
-// at once. Of those who log in as one principal at the same time one sends its
-// key, and the others hear of a refusal before they do.
+// A key or password that a KDC refused (because pre-authentication failed, the
+// account is locked or has expired, or the password has) is not sent again for a
+// minute; the refusal is returned at once. The memory holds a keyed digest of realm,
+// KDCs, principal, encryption type, version and key, so a corrected keytab is used at
+// once. Of several that log in as one principal at the same time, one sends its key
+// first, and the others learn of a refusal before they send theirs.
 //
-// The minute ends, since whoever can forge a datagram can forge the refusal. So a
-// program with a wrong password counts against its account once a minute, as
-// long as it is asked for tickets.
+// It is only a minute, since anybody who can forge a datagram can forge a refusal. So
+// a program with a wrong password counts against its account once a minute, as long
+// as it asks for tickets.
 //
-// The zero value is empty and ready. It is safe for concurrent use and holds 4096
-// refusals at most; when there are more, old ones are forgotten first.
+// The zero value is empty and ready. It is safe for concurrent use, and holds at most
+// 4096 refusals.
 type Logins struct {
 	turns turns.Turns // by client, whose key is at a KDC
 
@@ -111,7 +110,7 @@ func (a *account) ofKeys(keys ...kdcclient.KeyEntry) [sha256.Size]byte {
 	return a.digest("keys", parts...)
 }
 
-// refusal returns what a KDC said of late.
+// refusal returns what a KDC said within the last minute.
 func (a *account) refusal(of [sha256.Size]byte) *kdcclient.Error {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()

@@ -11,9 +11,9 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// MemoryCaches holds the credential caches of type MEMORY that sources share,
-// for programs that get credentials from elsewhere than a disk, such as a vault.
-// The zero value is empty and ready. It is safe for concurrent use.
+// MemoryCaches holds credential caches of type MEMORY, for programs whose credentials
+// do not come from a disk but from a vault, say. Sources can share it. The zero value
+// is empty and ready. It is safe for concurrent use.
 type MemoryCaches struct {
 	mu     sync.Mutex
 	caches map[string]memoryCache

@@ -15,19 +15,19 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// HostCanonicalization says whether DNS is asked for a host's canonical name. Whoever
-// can forge DNS then chooses which server's key proves an answer, among those
-// of the realms; so the name in the URL always comes first.
+// HostCanonicalization says whether DNS is asked for a host's canonical name. Anybody
+// who can forge DNS then chooses which server of the realm can prove itself, so the
+// name in the URL always comes first.
 type HostCanonicalization int
 
 // The modes of canonicalization.
 const (
-	// CanonicalizeAsConfigured asks where the KDC does not know the name in the
-	// URL and krb5.conf sets dns_canonicalize_hostname to fallback or true.
+	// CanonicalizeAsConfigured asks DNS if the KDC does not know the name in the URL,
+	// and krb5.conf sets dns_canonicalize_hostname to fallback or true.
 	CanonicalizeAsConfigured HostCanonicalization = iota
-	// CanonicalizeNever never asks.
+	// CanonicalizeNever never asks DNS.
 	CanonicalizeNever
-	// CanonicalizeFallback asks where the KDC does not know the name in the URL.
+	// CanonicalizeFallback asks DNS if the KDC does not know the name in the URL.
 	CanonicalizeFallback
 )
 
@@ -35,10 +35,9 @@ const (
 // one.
 type Canonicalizer interface {
 	TicketSource
-	// CanonicalHost returns the canonical name of a host, in lower case and
-	// without a dot at the end; it may be the same name. With asConfigured set
-	// it is "" where the configuration says that DNS is not to be asked. It
-	// returns when ctx ends.
+	// CanonicalHost returns the canonical name of a host, in lower case and without a
+	// dot at the end; it may be the same name. With asConfigured it returns "" if the
+	// configuration forbids to ask DNS. It returns when ctx ends.
 	CanonicalHost(ctx context.Context, host string, asConfigured bool) (string, error)
 }
 
@@ -73,7 +72,7 @@ func (i *initiator) byCanonicalName(ctx context.Context, t middleware.Target, sp
 		return Ticket{}, unknown
 	}
 	if hostname.IsAddress(t.Host) {
-		return Ticket{}, unknown // an address; who is behind it is not for DNS to say
+		return Ticket{}, unknown // an address, of which DNS must not choose the server
 	}
 	name, err := source.CanonicalHost(ctx, t.Host, i.o.Canonicalize == CanonicalizeAsConfigured)
 	if name == "" && err == nil {
@@ -110,11 +109,11 @@ type NameResolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// CanonicalHost makes a Source a [Canonicalizer]. What counts in krb5.conf is
-// qualify_shortname, for a host without a domain, for which DNS is not asked then;
-// dns_canonicalize_hostname, where it is set at all; and rdns, where it is set to
-// true, for the name that the host's address leads back to. SourceOptions.Resolver is
-// asked, which must be a [NameResolver] then; nil means [net.DefaultResolver].
+// CanonicalHost makes a Source a [Canonicalizer]. krb5.conf decides:
+// qualify_shortname completes a host without a domain, and DNS is not asked;
+// dns_canonicalize_hostname, if set, says whether DNS is asked; rdns = true takes the
+// name that the host's address resolves to. It asks SourceOptions.Resolver, which
+// must be a [NameResolver], or [net.DefaultResolver] if that is nil.
 func (s *Source) CanonicalHost(ctx context.Context, host string, asConfigured bool) (string, error) {
 	host, err := hostname.Normal(host)
 	if err != nil {

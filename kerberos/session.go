@@ -37,7 +37,7 @@ type session struct {
 	client krb.Principal
 	who    string                                         // client as text, once it is published
 	tgt    *krb.Ticket                                    // nil when there are service tickets alone
-	stored func(server krb.Principal) (*krb.Ticket, bool) // service tickets at hand; may be nil
+	stored func(server krb.Principal) (*krb.Ticket, bool) // service tickets that the cache holds; may be nil
 	keep   func(ctx context.Context, t *krb.Ticket)       // writes a fetched ticket back; may be nil
 	source string
 	of     string // the service that got the tickets on behalf of the client, "" for none

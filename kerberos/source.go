@@ -66,9 +66,9 @@ type SourceOptions struct {
 	// "udp" or "tcp", the address host:port.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// ProxyTLS is for the connections to KDC proxies (kdc = https://... in
-	// krb5.conf). Nil trusts what http_anchors of the realm names, and without
-	// that what the system trusts; so does a value without RootCAs. It must not
-	// be changed afterwards.
+	// krb5.conf). Nil trusts what http_anchors of the realm names, and without that
+	// what the system trusts; so does a value without RootCAs. It must not be changed
+	// once the source is made.
 	ProxyTLS *tls.Config
 	// Resolver finds the KDCs of realms of which krb5.conf names none, unless
 	// dns_lookup_kdc is false; nil means [net.DefaultResolver].

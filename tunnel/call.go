@@ -14,9 +14,10 @@ import (
 // a fresh ticket or another scheme.
 const maxConnects = 3
 
-// patience bounds the making of one token: the transport opens connections
-// apart from the end of any request. It is what net/http gives CONNECT itself.
-const patience = time.Minute
+// tokenTimeout bounds how long one token may take, since the transport opens
+// connections independently of the end of any request. It is what net/http allows for
+// CONNECT itself.
+const tokenTimeout = time.Minute
 
 // A callKey is for calls of one transport: that of a ticket source may be one too,
 // and is given a context of ours.
@@ -76,7 +77,7 @@ func (c *call) again(err error) bool {
 // bound returns the context of one connection with an end: that of the
 // caller's request, or after some time.
 func (c *call) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
 	stop := context.AfterFunc(c.ctx, cancel)
 	return ctx, func() {
 		stop()

@@ -1,17 +1,16 @@
-// Package tunnel authenticates to HTTP proxies that https goes through. There a
-// proxy is asked for a tunnel (CONNECT, RFC 9110 section 9.3.6) when a connection
-// is opened and sees nothing of the requests, so that no stage can answer its
-// 407: what net/http offers are two hooks of an [http.Transport]. [New] wires
-// them, and sees to it that a request whose CONNECT was refused for want of a
-// token is sent once more with one. What a proxy proves of itself is said of
-// its tunnel alone and never counts for the server behind it.
+// Package tunnel authenticates to the HTTP proxies that https goes through. Begin
+// with [New], or leave it to package client. A transport asks such a proxy for a
+// tunnel (CONNECT, RFC 9110 section 9.3.6) when it opens a connection, and reports
+// its 407 as an error, so that no stage can answer it. New sets two hooks of an
+// [http.Transport] that put a token on CONNECT, and sends a request again whose
+// CONNECT was refused without one. What a proxy proves never counts for the server
+// behind it.
 //
-// It is a transport and no stage, to be put below all stages; package client
-// does. Plain HTTP passes through untouched: there a proxy's 407 is a response,
-// which the negotiate stage answers and the mutual stage judges. So do
-// connections without a proxy, and SOCKS proxies.
+// A [Transport] is no stage, and stands below all stages. It does nothing for plain
+// HTTP, where the negotiate stage answers a proxy's 407, nor without a proxy, nor for
+// SOCKS proxies.
 //
-// Leave it out where no proxy asks for Negotiate (RFC 4559). A proxy whose URL
-// bears a user name gets that and no token, as does one for which the caller's
-// own ProxyConnectHeader or GetProxyConnectHeader sets Proxy-Authorization.
+// Leave it out where no proxy asks for Negotiate (RFC 4559). A proxy whose URL has a
+// user name gets that and no token, and so does one for which ProxyConnectHeader or
+// GetProxyConnectHeader sets Proxy-Authorization.
 package tunnel

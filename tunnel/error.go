@@ -13,9 +13,8 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// ErrTunnel is the kind of error where a proxy answered CONNECT with anything
-// but 200. Trying again could help where [middleware.Error.Temporary] says so:
-// on 429, and on 5xx but for 501.
+// ErrTunnel: a proxy answered CONNECT with a status other than 200.
+// [middleware.Error.Temporary] is true for 429, and for 5xx except 501.
 var ErrTunnel = errors.New("proxy opened no tunnel")
 
 var (
@@ -34,16 +33,15 @@ const (
 	hintBindings   = "no token for a proxy can be bound to TLS: give proxies options of their own, that do not require it"
 )
 
-// A ConnectError is the answer of a proxy that opened no tunnel. It is wrapped
-// in a [*middleware.Error] that says why.
+// A ConnectError is the response of a proxy that refused a tunnel. It is wrapped in a
+// [*middleware.Error] that says why.
 type ConnectError struct {
-	// Proxy and Target are who was asked for a tunnel, and to whom, each as
-	// host:port.
+	// Proxy was asked for a tunnel to Target, each as host:port.
 	Proxy, Target string
 	// Status is the proxy's, such as 407 or 403.
 	Status int
-	// Schemes are what a 407 offers, in order. What is no common scheme is
-	// called other: a broken header may hold anything.
+	// Schemes are those that a 407 offers, in order. A scheme that is not a common
+	// one is called "other", since a broken header may hold anything.
 	Schemes []string
 	// Signed is set where CONNECT bore a token of ours.
 	Signed bool
@@ -51,7 +49,7 @@ type ConnectError struct {
 	again bool // another CONNECT may do better
 }
 
-// Error returns one line without the names that [middleware.Error] has already.
+// Error returns one line without the names that [middleware.Error] has.
 func (e *ConnectError) Error() string {
 	s := fmt.Sprintf("CONNECT %s: %d", e.Target, e.Status)
 	if text := http.StatusText(e.Status); text != "" {

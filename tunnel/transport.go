@@ -12,15 +12,15 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// A Transport is what [New] returns. It is safe for concurrent use and belongs
-// to one identity, as its connections do.
+// A Transport is an [http.Transport] that authenticates to proxies; see [New]. It is
+// safe for concurrent use, and for one user, as its connections are.
 //
-// A GetProxyConnectHeader of the caller's is asked for each CONNECT, and what it
-// returns is sent beside the token; without one, ProxyConnectHeader is. An
-// OnProxyConnectResponse of the caller's sees every answer, 407 included. The
-// request that it is given carries the context that signed it, and not the
-// token: [middleware.ProxySecurityOf] tells whether this proxy proved itself.
-// Its error counts where the answer is not refused already.
+// The caller's GetProxyConnectHeader is called for each CONNECT, and its header sent
+// beside the token; without one, ProxyConnectHeader is. The caller's
+// OnProxyConnectResponse sees every response, 407 included. Its request carries the
+// context that signed it, and not the token: [middleware.ProxySecurityOf] tells
+// whether the proxy proved itself. Its error counts if the response is not refused
+// already.
 type Transport struct {
 	o        Options
 	signer   leg.Signer
@@ -31,14 +31,13 @@ type Transport struct {
 	known    memory
 }
 
-// RoundTrip sends a request, and once more where the proxy wanted a token for
-// the tunnel and none, or one that can be bettered, was sent. The request's body
-// has not been touched then: nothing is written before there is a tunnel.
+// RoundTrip sends a request, and tries again if the proxy refused the tunnel and
+// another token may help. The request's body is not read before there is a tunnel.
 //
-// A tunnel that was refused is an error of type [*middleware.Error] around a
-// [*ConnectError] and [ErrTunnel], one whose proxy's token is wrong, or missing
-// and required, around [middleware.ErrNotVerified]. Other errors are those of
-// the initiator, with the proxy as host, and those of net/http.
+// If the proxy refuses, the error is of type [*middleware.Error] around a
+// [*ConnectError] and [ErrTunnel]; if its token is wrong, or missing and required,
+// around [middleware.ErrNotVerified]. Other errors are those of the initiator, with
+// the proxy as host, and those of net/http.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	c := t.calling(r)
 	if c == nil {
@@ -106,9 +105,8 @@ func (t *Transport) chosen(r *http.Request) (*url.URL, error) {
 	return t.proxy(r)
 }
 
-// NewClientConn opens one connection outside of the pool, through the proxy if
-// there is one for it: see [http.Transport.NewClientConn]. Errors are those of
-// RoundTrip.
+// NewClientConn opens one connection outside the pool, through the proxy if there is
+// one; see [http.Transport.NewClientConn]. Errors are those of RoundTrip.
 func (t *Transport) NewClientConn(ctx context.Context, scheme, address string) (*http.ClientConn, error) {
 	c := newCall(ctx)
 	defer c.end()

@@ -10,28 +10,26 @@ import (
 
 const name = "tunnel"
 
-// Proof says what becomes of tunnels whose proxy did not prove itself.
+// Proof says what happens to tunnels whose proxy did not prove itself.
 type Proof int
 
 // The modes of proof. A value that is none of them acts as ProofRequired.
 const (
-	// ProofOptional verifies a proxy's token where there is one, and takes a
-	// tunnel without: TLS within it does not trust the proxy, and most of them
-	// send none.
+	// ProofOptional verifies the proxy's token if it sends one; most send none. TLS
+	// within the tunnel does not trust the proxy.
 	ProofOptional Proof = iota
-	// ProofRequired takes tunnels of proxies alone that proved themselves. It
-	// implies Always, since who asks for no token proves nothing.
+	// ProofRequired refuses tunnels of proxies without proof. It implies Always,
+	// since a proxy that gets no token proves nothing.
 	ProofRequired
 	// ProofDisabled looks at no token.
 	ProofDisabled
 )
 
-// Options are the choices of [New]. The zero value sends a token to proxies
-// that asked for one, and verifies those that come back.
+// Options are the choices of [New]. The zero value sends a token to proxies that ask
+// for one, and verifies theirs.
 type Options struct {
-	// Always sends a token with every CONNECT. Without it, a proxy is asked
-	// without one first, and remembered once it answered 407 and offered
-	// Negotiate or Kerberos.
+	// Always sends a token with every CONNECT. Without it, the first CONNECT has
+	// none; a proxy that answers 407 and offers Negotiate or Kerberos is remembered.
 	Always bool
 	// Proof says what becomes of tunnels whose proxy did not prove itself.
 	Proof Proof
@@ -43,10 +41,9 @@ type Options struct {
 // Hooks and headers for CONNECT that t has are kept; see [Transport].
 //
 // Each CONNECT, and so each connection, gets a token of its own, made while the
-// connection is opened. The initiator decides for whom and whether: targets have
-// Proxy set, and the host and port of the proxy's URL. Of an https proxy
-// the hooks do not show the TLS connection, so that its tokens bear no channel
-// bindings (RFC 5929), whatever is asked for.
+// connection is opened. The initiator gets targets with Proxy set, and the host and
+// port of the proxy's URL. The hooks do not show the TLS connection to an https
+// proxy, so its tokens have no channel bindings (RFC 5929).
 func New(in middleware.Initiator, t *http.Transport, o Options) *Transport {
 	if t == nil {
 		t = kerbchain.NewTransport()

@@ -56,7 +56,7 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 		closeRequest(r)
 		return nil, &middleware.Error{
 			Stage: name, Kind: middleware.ErrConfiguration, Host: host(r),
-			Err:  errors.New("the request has an Authorization header, and would have to be sent in clear"),
+			Err:  errors.New("the request bears credentials of its own, and would have to be sent in clear"),
 			Hint: "leave its Authorization header out",
 		}
 	}
