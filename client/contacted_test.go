@@ -47,7 +47,6 @@ type crossroads struct {
 	ticket kerberos.Ticket
 
 	mu     sync.Mutex
-	dialed []string // addresses
 	tokens []string // hosts of the request lines, where the peer is a proxy, of requests with a token
 	signed int      // requests with a token
 	server *httptest.Server
@@ -110,9 +109,10 @@ func (l *crossroads) visit(r *http.Request, proxied bool, o kerberos.InitiatorOp
 	if err != nil {
 		l.tb.Fatal(err)
 	}
+	var dialed []string // of this visit: a dial of an earlier one may begin late
 	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 		l.mu.Lock()
-		l.dialed = append(l.dialed, addr)
+		dialed = append(dialed, addr)
 		l.mu.Unlock()
 		ours, theirs := net.Pipe()
 		l.pipes <- theirs
@@ -122,7 +122,7 @@ func (l *crossroads) visit(r *http.Request, proxied bool, o kerberos.InitiatorOp
 		tr.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.example:3128"})
 	}
 	l.mu.Lock()
-	l.dialed, l.tokens, l.signed = nil, nil, 0
+	l.tokens, l.signed = nil, 0
 	l.mu.Unlock()
 	c, err := client.New(client.Options{Initiator: in, Transport: tr, Mutual: mutual.Optional, Preemptive: p})
 	if err != nil {
@@ -136,7 +136,7 @@ func (l *crossroads) visit(r *http.Request, proxied bool, o kerberos.InitiatorOp
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return visit{l.dialed, l.tokens, source.spns, l.signed, err}
+	return visit{dialed, l.tokens, source.spns, l.signed, err}
 }
 
 // reference is the form of an address host:port in which two of them are
