@@ -24,19 +24,13 @@ const demoTimeout = time.Minute
 // demo shows the main job in a realm of its own: a call that is challenged,
 // signed and verified, one that is signed at once, and one to a server that only
 // pretends. Nothing is written to disk.
+func defineDemo(*pflag.FlagSet) func(context.Context, []string, world) int { return demo }
+
+const demoIntro = "Runs three calls in a realm inside this process. It takes no arguments.\n"
+
 func demo(ctx context.Context, args []string, w world) int {
-	fs := pflag.NewFlagSet("kerbchain demo", pflag.ContinueOnError)
-	fs.SetOutput(w.stderr)
-	fs.Usage = func() {
-		fmt.Fprintln(w.stderr, "Usage: kerbchain demo\n\nRuns three calls in a realm inside this process. It takes no arguments.")
-	}
-	switch err := fs.Parse(args); {
-	case errors.Is(err, pflag.ErrHelp):
-		return exitOK
-	case err != nil:
-		return usageError(w, err)
-	case fs.NArg() > 0:
-		return usageError(w, fmt.Errorf("demo takes no arguments, got %q", fs.Arg(0)))
+	if len(args) > 0 {
+		return usageError(w, fmt.Errorf("demo takes no arguments, got %q", args[0]))
 	}
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()

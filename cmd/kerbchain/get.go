@@ -57,14 +57,10 @@ type getFlags struct {
 	hasData      bool
 }
 
-func parseGet(args []string, w world) (*getFlags, error) {
+const getIntro = "The body goes to standard output, everything else to standard error.\n"
+
+func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	f := &getFlags{}
-	fs := pflag.NewFlagSet("kerbchain get", pflag.ContinueOnError)
-	fs.SetOutput(w.stderr)
-	fs.SortFlags = false
-	fs.Usage = func() {
-		fmt.Fprintf(w.stderr, "Usage: kerbchain get [flags] URL\n\nThe body goes to standard output, everything else to standard error.\n\n%s", fs.FlagUsages())
-	}
 	fs.StringVarP(&f.method, "request", "X", "", "method; default GET, or POST with -d")
 	fs.StringArrayVarP(&f.headers, "header", "H", nil, "header `\"Name: value\"`; may be repeated")
 	fs.StringVarP(&f.data, "data", "d", "", "request body as it is; @file reads a file, @- standard input")
@@ -90,18 +86,28 @@ func parseGet(args []string, w world) (*getFlags, error) {
 	fs.StringVar(&f.delegate, "delegate", "off", "delegate credentials: off, policy or always")
 	fs.DurationVar(&f.timeout, "timeout", 0, "give up after this time, such as 10s; default none")
 	fs.StringVar(&f.proxy, "proxy", "", "proxy `URL`; default from the environment")
-	if err := fs.Parse(args); err != nil {
-		return nil, err
+	return func(ctx context.Context, args []string, w world) int {
+		f.hasData = fs.Changed("data")
+		if err := f.check(args); err != nil {
+			return usageError(w, err)
+		}
+		return f.run(ctx, w)
 	}
-	f.hasData = fs.Changed("data")
-	if fs.NArg() != 1 {
-		return nil, fmt.Errorf("want one URL, got %d arguments", fs.NArg())
+}
+
+// check reads arguments and flags together.
+func (f *getFlags) check(args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("want one URL, got %d arguments", len(args))
 	}
-	f.url = fs.Arg(0)
+	f.url = args[0]
 	if f.timeout < 0 {
-		return nil, fmt.Errorf("--timeout %s is negative", f.timeout)
+		return fmt.Errorf("--timeout %s is negative", f.timeout)
 	}
-	return f, nil
+	if f.keytab != "" && f.ccache != "" {
+		return errors.New("--keytab and --ccache exclude each other")
+	}
+	return nil
 }
 
 // choose returns the value that goes with a word.
@@ -113,14 +119,7 @@ func choose[T any](flag, word string, words []string, values ...T) (T, error) {
 	return zero, fmt.Errorf("--%s %q: want one of %s", flag, word, strings.Join(words, ", "))
 }
 
-func get(ctx context.Context, args []string, w world) int {
-	f, err := parseGet(args, w)
-	if errors.Is(err, pflag.ErrHelp) {
-		return exitOK
-	}
-	if err != nil {
-		return usageError(w, err)
-	}
+func (f *getFlags) run(ctx context.Context, w world) int {
 	o, err := f.options(w)
 	if err != nil {
 		return usageError(w, err)
@@ -140,7 +139,7 @@ func get(ctx context.Context, args []string, w world) int {
 	}
 	rt, err := client.NewTransport(o)
 	if err != nil {
-		return failed(w, err)
+		return failed(ctx, w, err)
 	}
 	c := &http.Client{Transport: rt}
 	defer c.CloseIdleConnections()
@@ -152,11 +151,19 @@ func get(ctx context.Context, args []string, w world) int {
 	}
 	resp, err := c.Do(req)
 	if err != nil {
-		return failed(w, err)
+		return failed(ctx, w, err)
 	}
 	defer resp.Body.Close()
 	n, err := f.write(resp, w)
 	if err != nil {
+		if i, ok := errors.AsType[interruption](context.Cause(ctx)); ok {
+			complain(w, "%v after %d bytes", i, n)
+			return i.status()
+		}
+		if o, ok := errors.AsType[*outputError](err); ok {
+			complain(w, "%v", o)
+			return exitOutput
+		}
 		complain(w, "the response broke off after %d bytes: %v", n, err)
 		return exitNetwork
 	}
@@ -320,22 +327,43 @@ func (f *getFlags) body(r *http.Request, w world) error {
 	return err
 }
 
+// An outputError says that what the server sent could not be written.
+type outputError struct{ err error }
+
+func (e *outputError) Error() string { return "the output cannot be written: " + e.err.Error() }
+func (e *outputError) Unwrap() error { return e.err }
+
+// An output tells errors of writing from those of reading.
+type output struct{ io.Writer }
+
+func (o output) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	if err != nil {
+		err = &outputError{err}
+	}
+	return n, err
+}
+
 // write prints the response and returns the length of its body.
 func (f *getFlags) write(resp *http.Response, w world) (n int64, err error) {
+	out := output{w.stdout}
 	if f.include {
-		if _, err := io.WriteString(w.stdout, head(resp)); err != nil {
+		if _, err := io.WriteString(out, head(resp)); err != nil {
 			return 0, err
 		}
 	}
 	if f.output == "" {
-		return io.Copy(w.stdout, resp.Body)
+		return io.Copy(out, resp.Body)
 	}
-	out, err := os.Create(f.output)
+	file, err := os.Create(f.output)
 	if err != nil {
-		return 0, err
+		return 0, &outputError{err}
 	}
-	n, err = io.Copy(out, resp.Body)
-	return n, errors.Join(err, out.Close())
+	n, err = io.Copy(output{file}, resp.Body)
+	if closeErr := file.Close(); err == nil && closeErr != nil {
+		err = &outputError{closeErr}
+	}
+	return n, err
 }
 
 // head is what comes before a response's body, with what a terminal might obey
@@ -372,27 +400,26 @@ func bare(u *url.URL) string {
 	return b.String()
 }
 
-func usageError(w world, err error) int {
-	fmt.Fprintf(w.stderr, "kerbchain: %v\nRun \"kerbchain get --help\" for the flags.\n", err)
-	return exitUsage
-}
-
 // failed reports why there is no response.
-func failed(w world, err error) int {
+func failed(ctx context.Context, w world, err error) int {
+	if i, ok := errors.AsType[interruption](context.Cause(ctx)); ok {
+		complain(w, "%v", i)
+		return i.status()
+	}
 	code := exitNetwork
 	var e *middleware.Error
 	if errors.As(err, &e) {
 		switch {
-		case errors.Is(e, middleware.ErrConfiguration):
+		case errors.Is(e, middleware.ErrHost):
 			code = exitUsage
+		case errors.Is(e, middleware.ErrConfiguration):
+			code = exitConfiguration
 		case errors.Is(e, middleware.ErrCredentials):
 			code = exitCredentials
 		case errors.Is(e, middleware.ErrKDC):
 			code = exitKDC
 		case errors.Is(e, middleware.ErrNotVerified):
 			code = exitNotVerified
-		case errors.Is(e, middleware.ErrConfiguration), errors.Is(e, middleware.ErrHost):
-			code = exitUsage
 		}
 	}
 	// The URL in a *url.Error may hold a query.

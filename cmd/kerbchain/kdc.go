@@ -39,9 +39,7 @@ type kdcFlags struct {
 	verbose     bool
 }
 
-const kdcIntro = `Usage: kerbchain kdc --dir DIR [flags]
-
-Runs a Kerberos realm for tests until it is interrupted, for programs in any
+const kdcIntro = `Runs a Kerberos realm for tests until it is interrupted, for programs in any
 language. TEST ONLY: passwords are on the command line, keys in DIR.
 
 Into DIR it writes krb5.conf, service.keytab with the keys of all services, and
@@ -49,15 +47,10 @@ NAME.keytab and NAME.ccache for each user, all of mode 0600. It prints lines for
 a shell that lead programs there, the same that it writes to DIR/env.sh, and
 "# ready" at the end. Keys are new each time. The files stay; with the realm gone
 they are good for nothing, and the next run replaces them. It replaces no others.
-
 `
 
-func parseKDC(args []string, w world) (*kdcFlags, error) {
+func defineKDC(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	f := &kdcFlags{}
-	fs := pflag.NewFlagSet("kerbchain kdc", pflag.ContinueOnError)
-	fs.SetOutput(w.stderr)
-	fs.SortFlags = false
-	fs.Usage = func() { fmt.Fprint(w.stderr, kdcIntro, fs.FlagUsages()) }
 	fs.StringVar(&f.dir, "dir", "", "`folder` to write to; it is made if it is not there")
 	fs.StringVar(&f.realm, "realm", "EXAMPLE.TEST", "`name` of the realm")
 	fs.StringArrayVar(&f.users, "user", nil, "user as `name:password`, or name for a random password; may be repeated; default alice:alice")
@@ -72,16 +65,23 @@ func parseKDC(args []string, w world) (*kdcFlags, error) {
 	fs.BoolVar(&f.allowRemote, "allow-remote", false, "allow addresses that other machines can reach")
 	fs.StringVar(&f.advertise, "advertise", "", "`host` of the KDC in krb5.conf, if not that of --listen")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "at the end, print what the KDC was asked")
-	if err := fs.Parse(args); err != nil {
-		return nil, err
+	return func(ctx context.Context, args []string, w world) int {
+		if err := f.check(args, fs.Changed); err != nil {
+			return usageError(w, err)
+		}
+		return f.run(ctx, w)
 	}
+}
+
+// check reads the flags together, and sets what is set by default.
+func (f *kdcFlags) check(args []string, changed func(string) bool) error {
 	switch {
-	case fs.NArg() > 0:
-		return nil, fmt.Errorf("kdc takes flags alone, got %q", fs.Arg(0))
+	case len(args) > 0:
+		return fmt.Errorf("kdc takes flags alone, got %q", args[0])
 	case f.dir == "":
-		return nil, errors.New("want --dir, a folder to write to")
-	case !f.web && (f.tls || fs.Changed("web-listen")):
-		return nil, errors.New("--tls and --web-listen need --web")
+		return errors.New("want --dir, a folder to write to")
+	case !f.web && (f.tls || changed("web-listen")):
+		return errors.New("--tls and --web-listen need --web")
 	}
 	if len(f.users) == 0 {
 		f.users = []string{"alice:alice"}
@@ -93,14 +93,14 @@ func parseKDC(args []string, w world) (*kdcFlags, error) {
 		at, err := netip.ParseAddrPort(address)
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("%s %q: want an address and a port such as 127.0.0.1:88", flag, address)
+			return fmt.Errorf("%s %q: want an address and a port such as 127.0.0.1:88", flag, address)
 		case !at.Addr().IsLoopback() && !f.allowRemote:
-			return nil, fmt.Errorf("%s %s: other machines can reach this address, and the realm is for tests only; --allow-remote allows it", flag, address)
+			return fmt.Errorf("%s %s: other machines can reach this address, and the realm is for tests only; --allow-remote allows it", flag, address)
 		case flag == "--listen" && at.Addr().IsUnspecified() && f.advertise == "":
-			return nil, fmt.Errorf("%s %s: want --advertise too, since clients cannot connect to %s", flag, address, at.Addr())
+			return fmt.Errorf("%s %s: want --advertise too, since clients cannot connect to %s", flag, address, at.Addr())
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // options returns those of the realm, and the names of the users.
@@ -151,14 +151,7 @@ words:
 	return list, nil
 }
 
-func kdc(ctx context.Context, args []string, w world) int {
-	f, err := parseKDC(args, w)
-	if errors.Is(err, pflag.ErrHelp) {
-		return exitOK
-	}
-	if err != nil {
-		return usageError(w, err)
-	}
+func (f *kdcFlags) run(ctx context.Context, w world) int {
 	opts, users, err := f.options()
 	if err != nil {
 		return usageError(w, err)

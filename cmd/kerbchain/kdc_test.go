@@ -42,7 +42,7 @@ func startKDCIn(t *testing.T, dir string, args ...string) *standalone {
 	go func() {
 		defer close(k.ended)
 		defer in.Close()
-		k.code = run(ctx, append([]string{"kdc", "--dir", k.dir}, args...), world{strings.NewReader(""), in, &k.stderr, func(string) string { return "" }})
+		k.code = run(ctx, append([]string{"kdc", "--dir", k.dir}, args...), world{stdin: strings.NewReader(""), stdout: in, stderr: &k.stderr, getenv: func(string) string { return "" }})
 	}()
 	t.Cleanup(k.interrupt)
 	lines := bufio.NewScanner(out)
@@ -295,6 +295,9 @@ func TestKDCErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "realm")
 			code, stdout, stderr := runWith(t.Context(), nil, "", append([]string{"kdc", "--dir", dir}, tc.args...)...)
+			if tc.code == exitOK { // of help, which is what was asked for
+				stdout, stderr = stderr, stdout
+			}
 			if code != tc.code || !strings.Contains(stderr, tc.says) || stdout != "" {
 				t.Errorf("exit status %d, want %d: %s%s", code, tc.code, stdout, stderr)
 			}

@@ -1,75 +1,183 @@
 // Command kerbchain is the toolkit at a prompt: a demonstration that needs
-// nothing installed, a small curl that speaks Kerberos and says what it does, and
-// a realm for the tests of programs in any language.
+// nothing installed, a small curl that speaks Kerberos and says what it does, a
+// reader of tokens, and a realm for the tests of programs in any language.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strings"
 	"syscall"
 
+	"github.com/spf13/pflag"
+
+	"github.com/kerbchain/kerbchain/internal/printable"
 	"github.com/kerbchain/kerbchain/kerberos"
 )
 
-// The exit statuses.
+// The exit statuses; statuses tells them to users.
 const (
-	exitOK          = 0
-	exitFailed      = 1  // the demonstration did not go as told, or the realm did not start
-	exitUsage       = 2  // wrong arguments
-	exitCredentials = 3  // no usable credentials
-	exitKDC         = 4  // the KDC could not be reached or refused
-	exitNotVerified = 5  // the server did not prove its identity
-	exitNetwork     = 6  // no response for another reason
-	exitStatus      = 22 // the response's status is 400 or above
+	exitOK            = 0
+	exitFailed        = 1 // the demonstration did not go as told, the realm did not start, a token cannot be read
+	exitUsage         = 2
+	exitCredentials   = 3
+	exitKDC           = 4
+	exitNotVerified   = 5
+	exitNetwork       = 6
+	exitConfiguration = 7
+	exitStatus        = 22 // as curl's --fail
+	exitOutput        = 23 // as curl's
+	exitPanic         = 70 // EX_SOFTWARE of sysexits.h; Go's own is 2, which is wrong usage here
+	exitInterrupted   = 130
 )
-
-const usage = `kerbchain gives any HTTP client Kerberos (HTTP Negotiate, RFC 4559).
-
-Usage:
-
-  kerbchain demo [flags]        see it work: a realm, a web service and a call, all in this process
-  kerbchain get [flags] URL     send a request and print the response's body
-  kerbchain kdc [flags]         run a realm for tests, until it is interrupted
-
-Run "kerbchain get --help" or "kerbchain kdc --help" for the flags. The exit
-status of get is 0 for a response below 400, 22 for 400 and above; without a
-response it is 2 for wrong usage, 3 for credentials, 4 for the KDC, 5 for a
-server that is not verified, and 6 for the network.
-`
 
 // A world is what a command may touch, so that tests can give it another.
 type world struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	command        string // the one that runs, for what is said of it
+}
+
+// A command is one of the words that may follow kerbchain.
+type command struct {
+	name, args, about string
+	intro             string // of its help, after the line of usage
+	// define adds the flags to fs, and returns what runs the command once they are
+	// parsed, with the arguments that are no flags.
+	define func(fs *pflag.FlagSet) func(ctx context.Context, args []string, w world) int
+}
+
+func commands() []command {
+	return []command{
+		{"demo", "", "see it work: a realm, a web service and a call, all in this process", demoIntro, defineDemo},
+		{"get", "URL", "send a request and print the response's body", getIntro, defineGet},
+		{"explain", "TOKEN|-", "say what is in a token of HTTP Negotiate", explainIntro, defineExplain},
+		{"kdc", "", "run a realm for tests, until it is interrupted", kdcIntro, defineKDC},
+	}
+}
+
+const statuses = `Exit statuses:
+
+   0  done; of get: a response below 400
+   1  of demo, explain and kdc: it went wrong, as the message says
+   2  wrong usage
+   3  no usable credentials
+   4  the KDC could not be reached, or refused
+   5  the server did not prove its identity
+   6  no response, or half of one, for another reason
+   7  krb5.conf or options cannot be carried out
+  22  a response of 400 and above
+  23  the output could not be written
+  70  a fault in kerbchain itself
+ 130  interrupted (SIGINT), 143 terminated (SIGTERM); kdc ends with 0
+`
+
+func usage() string {
+	var b strings.Builder
+	b.WriteString("kerbchain gives any HTTP client Kerberos (HTTP Negotiate, RFC 4559).\n\nUsage:\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(&b, "  %-28s %s\n", c.line(), c.about)
+	}
+	b.WriteString("\n\"kerbchain COMMAND --help\" has the flags.\n\n" + statuses)
+	return b.String()
+}
+
+// line is how the command is called.
+func (c command) line() string {
+	return strings.TrimSpace("kerbchain " + c.name + " [flags] " + c.args)
+}
+
+// flags returns the command's flags, and what runs it when they are parsed.
+func (c command) flags() (*pflag.FlagSet, func(context.Context, []string, world) int) {
+	fs := pflag.NewFlagSet("kerbchain "+c.name, pflag.ContinueOnError)
+	fs.SortFlags = false
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	return fs, c.define(fs)
+}
+
+// help is what --help prints.
+func (c command) help(fs *pflag.FlagSet) string {
+	s := "Usage: " + c.line() + "\n\n" + c.intro
+	if fs.HasFlags() {
+		s += "\nFlags:\n\n" + fs.FlagUsages()
+	}
+	return s
+}
+
+// An interruption is why a context ended: a signal.
+type interruption struct{ signal os.Signal }
+
+func (i interruption) Error() string { return i.signal.String() }
+
+// status is how a shell sees the end of a process by the signal.
+func (i interruption) status() int {
+	if s, ok := i.signal.(syscall.Signal); ok {
+		return 128 + int(s)
+	}
+	return exitInterrupted
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], world{os.Stdin, os.Stdout, os.Stderr, kerberos.SecureGetenv})
-	stop()
-	os.Exit(code)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		s := <-signals
+		signal.Stop(signals) // a second one ends the process at once
+		cancel(interruption{s})
+	}()
+	os.Exit(run(ctx, os.Args[1:], world{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: kerberos.SecureGetenv}))
 }
 
-func run(ctx context.Context, args []string, w world) int {
+func run(ctx context.Context, args []string, w world) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(w.stderr, "kerbchain: a fault in kerbchain itself: %v\n\n%s", p, debug.Stack())
+			code = exitPanic
+		}
+	}()
 	if len(args) == 0 {
-		fmt.Fprint(w.stderr, usage)
+		fmt.Fprint(w.stderr, usage())
 		return exitUsage
 	}
-	switch args[0] {
-	case "demo":
-		return demo(ctx, args[1:], w)
-	case "get":
-		return get(ctx, args[1:], w)
-	case "kdc":
-		return kdc(ctx, args[1:], w)
-	case "help", "-h", "--help":
-		fmt.Fprint(w.stdout, usage)
-		return exitOK
+	name, args := args[0], args[1:]
+	if name == "-h" || name == "--help" || name == "help" {
+		if len(args) == 0 {
+			fmt.Fprint(w.stdout, usage())
+			return exitOK
+		}
+		name, args = args[0], []string{"--help"}
 	}
-	fmt.Fprintf(w.stderr, "kerbchain: unknown command %q\n\n%s", args[0], usage)
+	for _, c := range commands() {
+		if c.name == name {
+			return c.run(ctx, args, w)
+		}
+	}
+	fmt.Fprintf(w.stderr, "kerbchain: unknown command %q\nRun \"kerbchain help\" for those there are.\n", name)
+	return exitUsage
+}
+
+func (c command) run(ctx context.Context, args []string, w world) int {
+	w.command = c.name
+	fs, action := c.flags()
+	switch err := fs.Parse(args); {
+	case errors.Is(err, pflag.ErrHelp):
+		fmt.Fprint(w.stdout, c.help(fs))
+		return exitOK
+	case err != nil:
+		return usageError(w, err)
+	}
+	return action(ctx, fs.Args(), w)
+}
+
+func usageError(w world, err error) int {
+	fmt.Fprintf(w.stderr, "kerbchain: %s\nRun \"kerbchain %s --help\" for the flags.\n", printable.Text(err.Error()), w.command)
 	return exitUsage
 }

@@ -6,10 +6,12 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -81,7 +83,7 @@ func (l *lab) run(stdin string, args ...string) (code int, stdout, stderr string
 
 func runWith(ctx context.Context, env map[string]string, stdin string, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = run(ctx, args, world{strings.NewReader(stdin), &out, &errs, func(name string) string { return env[name] }})
+	code = run(ctx, args, world{stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, getenv: func(name string) string { return env[name] }})
 	return code, out.String(), errs.String()
 }
 
@@ -160,7 +162,7 @@ func TestGet(t *testing.T) {
 		"delegation":             {args: []string{"-v", "--delegate", "always"}, stdout: alice + " at " + at + " bound false", stderr: []string{"delegates the user's credentials"}},
 		"delegation by policy":   {args: []string{"--delegate", "policy"}, stdout: alice + " at " + at + " bound false"},
 		"two credentials":        {args: []string{"--keytab", keytab, "--ccache", "x"}, code: exitUsage, stderr: []string{"exclude"}},
-		"help":                   {args: []string{"--help"}, stderr: []string{"--mutual", "Usage"}},
+		"help":                   {args: []string{"--help"}, stdout: "*", stderr: nil},
 		"bad mode":               {args: []string{"--mutual", "maybe"}, code: exitUsage, stderr: []string{"maybe", "required"}},
 		"bad policy":             {args: []string{"--preemptive", "maybe"}, code: exitUsage, stderr: []string{"maybe", "learned"}},
 		"bad binding":            {args: []string{"--cbt", "maybe"}, code: exitUsage, stderr: []string{"maybe", "require"}},
@@ -271,7 +273,7 @@ func TestUsage(t *testing.T) {
 		"not a URL":           {[]string{"get", "http://[::1"}, exitUsage, "", "URL"},
 		"demo with arguments": {[]string{"demo", "x"}, exitUsage, "", "no arguments"},
 		"demo, bad flag":      {[]string{"demo", "--x"}, exitUsage, "", "unknown flag"},
-		"demo help":           {[]string{"demo", "--help"}, exitOK, "", "Usage: kerbchain demo"},
+		"demo help":           {[]string{"demo", "--help"}, exitOK, "Usage: kerbchain demo", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := map[string]string{"KRB5_CONFIG": filepath.Join(t.TempDir(), "none")}
@@ -280,6 +282,83 @@ func TestUsage(t *testing.T) {
 				t.Errorf("exit status %d, want %d\nstdout: %s\nstderr: %s", code, tc.code, stdout, stderr)
 			}
 		})
+	}
+}
+
+// TestHelp: help is what was asked for, and goes to standard output; wrong usage
+// points to the help of the command at hand.
+func TestHelp(t *testing.T) {
+	for _, c := range commands() {
+		for _, args := range [][]string{{c.name, "--help"}, {c.name, "-h"}, {"help", c.name}} {
+			code, stdout, stderr := runWith(t.Context(), nil, "", args...)
+			if code != exitOK || !strings.HasPrefix(stdout, "Usage: kerbchain "+c.name) || stderr != "" {
+				t.Errorf("%v: exit status %d: %q, %q", args, code, stdout, stderr)
+			}
+		}
+		code, stdout, stderr := runWith(t.Context(), nil, "", c.name, "--nonsense")
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, "kerbchain "+c.name+" --help") {
+			t.Errorf("%s --nonsense: exit status %d: %q, %q", c.name, code, stdout, stderr)
+		}
+	}
+}
+
+// TestInterrupted: a signal ends the command as shells expect, whatever it waits for.
+func TestInterrupted(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{})
+	for s, want := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 143} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(interruption{s})
+		if code, _, stderr := runWith(ctx, l.env, "", "get", l.server.URL()); code != want || stderr != "kerbchain: "+s.String()+"\n" {
+			t.Errorf("%v: exit status %d: %s", s, code, stderr)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	slow := fakeweb.Serve(l.Realm, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "half")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}), fakeweb.ServerOptions{})
+	var errs bytes.Buffer
+	out := writerFunc(func(b []byte) (int, error) {
+		cancel(interruption{os.Interrupt})
+		return len(b), nil
+	})
+	code := run(ctx, []string{"get", "--mutual", "optional", slow.URL()},
+		world{stdin: strings.NewReader(""), stdout: out, stderr: &errs, getenv: func(name string) string { return l.env[name] }})
+	if code != 130 || !strings.Contains(errs.String(), "interrupt after 4 bytes") {
+		t.Errorf("within the body: exit status %d: %s", code, errs.String())
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// TestFaults: a fault of the command's own and an output that cannot be written have
+// statuses of their own, and so has a krb5.conf that cannot be read.
+func TestFaults(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{})
+	getenv := func(name string) string { return l.env[name] }
+	var errs bytes.Buffer
+	if code := run(t.Context(), []string{"help"}, world{stderr: &errs, getenv: getenv}); code != exitPanic || !strings.Contains(errs.String(), "a fault in kerbchain itself") {
+		t.Errorf("fault: exit status %d: %s", code, errs.String())
+	}
+	for name, args := range map[string][]string{
+		"standard output":           {},
+		"header":                    {"-i"},
+		"a file that cannot be had": {"-o", filepath.Join(l.dir, "none", "x")},
+	} {
+		errs.Reset()
+		code := run(t.Context(), append(append([]string{"get"}, args...), l.server.URL()), world{stdin: strings.NewReader(""), stdout: &failingWriter{}, stderr: &errs, getenv: getenv})
+		if code != exitOutput || !strings.Contains(errs.String(), "cannot be written") {
+			t.Errorf("%s: exit status %d: %s", name, code, errs.String())
+		}
+	}
+	env := maps.Clone(l.env)
+	env["KRB5_CONFIG"] = l.write("broken.conf", []byte("[libdefaults\n"))
+	if code, _, stderr := runWith(t.Context(), env, "", "get", l.server.URL()); code != exitConfiguration || !strings.Contains(stderr, "broken.conf") {
+		t.Errorf("broken krb5.conf: exit status %d: %s", code, stderr)
 	}
 }
 
