@@ -40,20 +40,20 @@ func (c *cacheCredentials) choose(ctx context.Context, server krb.Principal) (st
 	}
 	c.sees(primary)
 	epoch := c.epoch.Load()
-	store, err := c.pick(ctx, primary, server)
+	store, _, err := c.pick(ctx, primary, server)
 	if err != nil {
 		return "", 0, err
 	}
 	return c.member(store).store.Name().String(), epoch, nil
 }
 
-func (c *cacheCredentials) pick(ctx context.Context, primary ccache.Store, server krb.Principal) (ccache.Store, error) {
+func (c *cacheCredentials) pick(ctx context.Context, primary ccache.Store, server krb.Principal) (store ccache.Store, why string, err error) {
 	want := c.want
 	said := "asked for"
 	if want.IsZero() && !server.IsZero() {
 		identity, err := c.s.identities()
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if identity != nil {
 			want, _ = identity.Choose(server)
@@ -66,41 +66,51 @@ func (c *cacheCredentials) pick(ctx context.Context, primary ccache.Store, serve
 		if noKeyrings(c.name, err) {
 			hint = ""
 		}
-		return nil, c.s.noCredentials(err, hint)
+		return nil, "", c.s.noCredentials(err, hint)
 	}
 	switch {
 	case !want.IsZero():
 		if len(stores) == 0 {
-			return primary, nil // which is found wanting when it is read
+			return primary, whyOnly, nil // which is found wanting when it is read
 		}
 		if said == "asked for" && len(stores) == 1 {
-			return stores[0], nil // and so is this one, if it is another's
+			return stores[0], whyOnly, nil // and so is this one, if it is another's
 		}
 		if store := c.of(ctx, stores, func(client krb.Principal) bool { return c.is(want, client) }); store != nil {
-			return store, nil
+			return store, "it is that of " + want.String() + ", who is " + said, nil
 		}
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, "", context.Cause(ctx)
 		}
 		e := c.s.noCredentials(&noCacheError{c.name, want, said}, kinit(want, ""))
 		e.Principal = want.String()
-		return nil, e
+		return nil, "", e
 	case len(stores) == 0 || len(stores) == 1 && stores[0].Name() == primary.Name():
-		return primary, nil
+		return primary, whyOnly, nil
 	}
-	chosen := primary
+	chosen, why := primary, whyPrimary
 	if !server.IsZero() {
 		if store := c.ofRealm(ctx, stores, server); store != nil {
-			chosen = store
+			chosen, why = store, whyRealm
 		}
 	}
 	if h, ok := c.holding(ctx, chosen); ok && !c.valid(h) {
 		if store := c.of(ctx, stores, h.client.Equal); store != nil {
+			if store.Name() != chosen.Name() {
+				why = "it is of the same client as " + chosen.Name().String() + ", which holds nothing valid"
+			}
 			chosen = store
 		}
 	}
-	return chosen, nil
+	return chosen, why, nil
 }
+
+// Why pick takes a cache, as Choice.Why tells it.
+const (
+	whyOnly    = "there is no other"
+	whyPrimary = "it is the primary one, and nothing else decides"
+	whyRealm   = "its client is of the realm of the service"
+)
 
 // of returns the first cache of a client that holds something valid, else the first
 // of the client, else nil.

@@ -254,12 +254,8 @@ func readInput(name string, w world) ([]byte, error) {
 }
 
 func (f *getFlags) request(ctx context.Context, w world) (*http.Request, error) {
-	u, err := url.Parse(f.url)
-	if err != nil {
-		return nil, errors.New("the URL cannot be parsed")
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("want a URL that begins with http:// or https:// and names a host, got %q", bare(u))
+	if _, err := parseURL(f.url); err != nil {
+		return nil, err
 	}
 	method := f.method
 	if method == "" {
@@ -392,6 +388,18 @@ func redact(h http.Header) {
 			}
 		}
 	}
+}
+
+// parseURL parses what a request can go to.
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("the URL cannot be parsed")
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("want a URL that begins with http:// or https:// and names a host, got %q", bare(u))
+	}
+	return u, nil
 }
 
 // bare is a URL without user and query.

@@ -58,6 +58,7 @@ func commands() []command {
 		{"demo", "", "see it work: a realm, a web service and a call, all in this process", demoIntro, defineDemo},
 		{"get", "URL", "send a request and print the response's body", getIntro, defineGet},
 		{"explain", "TOKEN|-", "say what is in a token of HTTP Negotiate", explainIntro, defineExplain},
+		{"klist", "[URL]", "list credential caches and keytabs, and which of them a URL takes", klistIntro, defineKlist},
 		{"kdc", "", "run a realm for tests, until it is interrupted", kdcIntro, defineKDC},
 	}
 }
