@@ -1,17 +1,20 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +33,7 @@ import (
 type getFlags struct {
 	method       string
 	headers      []string
-	data         string
+	data         []datum
 	follow       bool
 	downgrade    bool
 	include      bool
@@ -54,7 +57,26 @@ type getFlags struct {
 	timeout      time.Duration
 	proxy        string
 	url          string
-	hasData      bool
+	agent        string
+	query        bool
+	head         bool
+	remoteName   bool
+	silent       bool
+	showError    bool
+	fail         bool
+	maxTime      float64
+	user         string
+	writeOut     string
+	resolve      []string
+	connectTo    []string
+	cert, key    string
+	compressed   bool
+	trust        bool
+	canonicalize string
+	portInSPN    bool
+	allowed      []string
+	realm        string
+	winrm        bool
 }
 
 const getIntro = "The body goes to standard output, everything else to standard error.\n"
@@ -63,11 +85,22 @@ func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	f := &getFlags{}
 	fs.StringVarP(&f.method, "request", "X", "", "method; default GET, or POST with -d")
 	fs.StringArrayVarP(&f.headers, "header", "H", nil, "header `\"Name: value\"`; may be repeated")
-	fs.StringVarP(&f.data, "data", "d", "", "request body as it is; @file reads a file, @- standard input")
+	fs.VarP(data{"data", &f.data}, "data", "d", "`data` to send as a form; @file reads a file without its line breaks, @- standard input; may be repeated, and is joined with &")
+	fs.Var(data{"data-binary", &f.data}, "data-binary", "`data` to send as they are; @file reads a file, @- standard input")
+	fs.Var(data{"data-raw", &f.data}, "data-raw", "`data` to send, in which @ means nothing")
+	fs.Var(data{"json", &f.data}, "json", "`data` to send as JSON, and to be answered in JSON")
+	fs.BoolVarP(&f.query, "get", "G", false, "put the data into the URL's query, and send a GET")
+	fs.BoolVarP(&f.head, "head", "I", false, "send a HEAD, and print the response's header")
+	fs.StringVarP(&f.agent, "user-agent", "A", "", "`name` to send as User-Agent")
 	fs.BoolVarP(&f.follow, "location", "L", false, "follow redirects, each signed for its own host")
 	fs.BoolVar(&f.downgrade, "allow-downgrade", false, "sign for plain http where a redirect led there from https")
 	fs.BoolVarP(&f.include, "include", "i", false, "print the response's header too, to standard output")
-	fs.StringVarP(&f.output, "output", "o", "", "write the body to `file`")
+	fs.StringVarP(&f.output, "output", "o", "", "write the body to `file`; - for standard output")
+	fs.BoolVarP(&f.remoteName, "remote-name", "O", false, "write the body to a file named as the URL's path ends")
+	fs.BoolVarP(&f.silent, "silent", "s", false, "print no messages")
+	fs.BoolVarP(&f.showError, "show-error", "S", false, "with -s, print those about failures all the same")
+	fs.BoolVarP(&f.fail, "fail", "f", false, "print no body of a response of 400 and above")
+	fs.StringVarP(&f.writeOut, "write-out", "w", "", "print this `format` at the end, with %{http_code} and other variables of curl, %{verified} and %{principal}")
 	fs.BoolVarP(&f.insecure, "insecure", "k", false, "do not check the server's certificate")
 	fs.StringVar(&f.cacert, "cacert", "", "trust the certificates in this PEM `file` alone")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "print a timeline of what each stage does")
@@ -85,9 +118,22 @@ func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	fs.StringVar(&f.cbt, "cbt", "auto", "channel binding: auto, require or off")
 	fs.StringVar(&f.delegate, "delegate", "off", "delegate credentials: off, policy or always")
 	fs.DurationVar(&f.timeout, "timeout", 0, "give up after this time, such as 10s; default none")
-	fs.StringVar(&f.proxy, "proxy", "", "proxy `URL`; default from the environment")
+	fs.Float64VarP(&f.maxTime, "max-time", "m", 0, "give up after this many `seconds`; default none")
+	fs.StringVarP(&f.proxy, "proxy", "x", "", "proxy `URL`; default from the environment")
+	fs.StringArrayVar(&f.resolve, "resolve", nil, "`HOST:PORT:ADDRESS` to connect to, in place of what DNS says; may be repeated")
+	fs.StringArrayVar(&f.connectTo, "connect-to", nil, "`HOST:PORT:HOST2:PORT2`: connect to the latter for the former; may be repeated")
+	fs.StringVar(&f.cert, "cert", "", "client certificate, a PEM `file`")
+	fs.StringVar(&f.key, "key", "", "its key, a PEM `file`, if it is not in the same one")
+	fs.BoolVar(&f.compressed, "compressed", false, "ask for a compressed response, and print it uncompressed")
+	fs.BoolVar(&f.trust, "trust-connection", false, "take answers without proof for verified on a connection on which the server proved itself")
+	fs.StringVar(&f.canonicalize, "canonicalize", "config", "ask DNS for another name of a host that the KDC does not know: config (as krb5.conf says), never or fallback")
+	fs.BoolVar(&f.portInSPN, "port-in-spn", false, "put a port other than 80 and 443 into the SPN")
+	fs.StringSliceVar(&f.allowed, "allowed-hosts", nil, "authenticate to these `hosts` alone, such as *.corp.example")
+	fs.StringVar(&f.realm, "realm", "", "`realm` of the URL's host")
+	fs.BoolVar(&f.winrm, "winrm", false, "speak to WinRM: messages are encrypted over plain http")
+	fs.StringVarP(&f.user, "user", "u", "", "taken for curl's sake, as in -u :")
+	fs.Bool("negotiate", true, "taken for curl's sake; there is no other way here")
 	return func(ctx context.Context, args []string, w world) int {
-		f.hasData = fs.Changed("data")
 		if err := f.check(args); err != nil {
 			return usageError(w, err)
 		}
@@ -103,6 +149,21 @@ func (f *getFlags) check(args []string) error {
 	f.url = args[0]
 	if f.timeout < 0 {
 		return fmt.Errorf("--timeout %s is negative", f.timeout)
+	}
+	switch {
+	case f.maxTime < 0:
+		return fmt.Errorf("--max-time %v is negative", f.maxTime)
+	case f.maxTime > 0:
+		f.timeout = time.Duration(f.maxTime * float64(time.Second))
+	}
+	if f.user != "" && f.user != ":" {
+		return errors.New("-u: want \":\", since passwords on a command line are seen by others; use --principal and --password-file")
+	}
+	if f.head && len(f.data) > 0 && !f.query {
+		return errors.New("-I and -d exclude each other, but with -G")
+	}
+	if f.remoteName && f.output != "" {
+		return errors.New("-o and -O exclude each other")
 	}
 	if f.keytab != "" && f.ccache != "" {
 		return errors.New("--keytab and --ccache exclude each other")
@@ -124,7 +185,11 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 	if err != nil {
 		return usageError(w, err)
 	}
-	begin := newTimeline(w.stderr)
+	messages := w.stderr
+	if f.silent && !f.showError {
+		w.stderr = io.Discard
+	}
+	begin := newTimeline(messages)
 	if f.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("no response within %s", f.timeout))
@@ -133,42 +198,76 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 	if f.verbose {
 		ctx = middleware.WithTrace(ctx, begin.trace)
 	}
-	req, err := f.request(ctx, w)
+	t := &transfer{url: f.url, begin: begin.begin}
+	req, err := f.request(httptrace.WithClientTrace(ctx, t.hooks()), w)
 	if err != nil {
 		return usageError(w, err)
 	}
-	rt, err := client.NewTransport(o)
+	t.method, t.sent = req.Method, max(req.ContentLength, 0)
+	file, err := f.openOutput()
 	if err != nil {
-		return failed(ctx, w, err)
+		complain(w, "%v", &outputError{err})
+		return exitOutput
 	}
-	c := &http.Client{Transport: rt}
-	defer c.CloseIdleConnections()
-	if !f.follow {
-		c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	}
+	defer file.close()
 	if f.verbose {
 		begin.say("get", "%s %s", req.Method, bare(req.URL))
 	}
-	resp, err := c.Do(req)
+	t.exit = f.do(ctx, w, o, req, t, file)
+	if f.verbose && t.resp != nil {
+		begin.say("get", "%s, %d bytes", t.resp.Status, t.received)
+	}
+	if f.writeOut != "" {
+		if _, err := io.WriteString(output{w.stdout}, t.expand(f.writeOut)); err != nil && t.exit == exitOK {
+			complain(w, "%v", err)
+			return exitOutput
+		}
+	}
+	return t.exit
+}
+
+// client returns the client that sends the request.
+func (f *getFlags) client(o client.Options) (*http.Client, error) {
+	if f.winrm {
+		return client.NewWinRM(client.WinRMOptions{Options: o})
+	}
+	rt, err := client.NewTransport(o)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: rt}, nil
+}
+
+// do sends the request and writes the response.
+func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.Request, t *transfer, file *outputFile) int {
+	c, err := f.client(o)
 	if err != nil {
 		return failed(ctx, w, err)
 	}
-	defer resp.Body.Close()
-	n, err := f.write(resp, w)
-	if err != nil {
-		if i, ok := errors.AsType[interruption](context.Cause(ctx)); ok {
-			complain(w, "%v after %d bytes", i, n)
-			return i.status()
+	defer c.CloseIdleConnections()
+	c.CheckRedirect = func(_ *http.Request, via []*http.Request) error {
+		switch {
+		case !f.follow:
+			return http.ErrUseLastResponse
+		case len(via) > maxRedirects:
+			return fmt.Errorf("more than %d redirects", maxRedirects)
 		}
-		if o, ok := errors.AsType[*outputError](err); ok {
-			complain(w, "%v", o)
-			return exitOutput
-		}
-		complain(w, "the response broke off after %d bytes: %v", n, err)
-		return exitNetwork
+		t.redirects = len(via)
+		return nil
 	}
-	if f.verbose {
-		begin.say("get", "%s, %d bytes", resp.Status, n)
+	resp, err := c.Do(req)
+	if err != nil {
+		t.message = err.Error()
+		if ue, ok := errors.AsType[*url.Error](err); ok {
+			t.message = ue.Err.Error()
+		}
+		return failed(ctx, w, err)
+	}
+	defer resp.Body.Close()
+	t.resp = resp
+	t.received, err = f.write(resp, w, file)
+	if err != nil {
+		return brokeOff(ctx, w, t.received, err)
 	}
 	if resp.StatusCode >= 400 {
 		if !f.verbose {
@@ -179,6 +278,23 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 	return exitOK
 }
 
+// maxRedirects is how many are followed.
+const maxRedirects = 10
+
+// brokeOff reports why a response was not written whole.
+func brokeOff(ctx context.Context, w world, n int64, err error) int {
+	if i, ok := errors.AsType[interruption](context.Cause(ctx)); ok {
+		complain(w, "%v after %d bytes", i, n)
+		return i.status()
+	}
+	if o, ok := errors.AsType[*outputError](err); ok {
+		complain(w, "%v", o)
+		return exitOutput
+	}
+	complain(w, "the response broke off after %d bytes: %v", n, err)
+	return exitNetwork
+}
+
 // options turns flags into the client's.
 func (f *getFlags) options(w world) (client.Options, error) {
 	o := client.Options{
@@ -186,6 +302,7 @@ func (f *getFlags) options(w world) (client.Options, error) {
 		Enterprise: f.enterprise, ReadOnlyCache: f.readOnly,
 		Service: f.service, HostOverride: f.hostOverride, Getenv: w.getenv,
 	}
+	o.TrustConnection, o.PortInSPN, o.AllowedHosts = f.trust, f.portInSPN, f.allowed
 	var err error
 	if o.Mutual, err = mutual.ParseMode(f.mutual); err != nil {
 		return o, fmt.Errorf("--mutual: %w", err)
@@ -203,6 +320,17 @@ func (f *getFlags) options(w world) (client.Options, error) {
 		kerberos.DelegationOff, kerberos.DelegationPolicy, kerberos.DelegationAlways)
 	if err != nil {
 		return o, err
+	}
+	o.Canonicalize, err = choose("canonicalize", f.canonicalize, []string{"config", "never", "fallback"},
+		kerberos.CanonicalizeAsConfigured, kerberos.CanonicalizeNever, kerberos.CanonicalizeFallback)
+	if err != nil {
+		return o, err
+	}
+	if f.realm != "" {
+		if o.HostOverrides, err = f.inRealm(); err != nil {
+			return o, err
+		}
+		o.HostOverride = ""
 	}
 	if f.passwordFile != "" {
 		if f.principal == "" {
@@ -227,11 +355,14 @@ func (f *getFlags) options(w world) (client.Options, error) {
 			return o, fmt.Errorf("--cacert: %s holds no certificate in PEM form", f.cacert)
 		}
 	}
+	if err := f.connections(t); err != nil {
+		return o, err
+	}
 	o.Transport = t
 	if f.proxy != "" {
-		u, err := url.Parse(f.proxy)
-		if err != nil || u.Host == "" {
-			return o, errors.New("--proxy: want a URL such as http://proxy.example:3128")
+		u, err := proxyURL(f.proxy)
+		if err != nil {
+			return o, err
 		}
 		o.Proxy = http.ProxyURL(u)
 	}
@@ -257,70 +388,53 @@ func (f *getFlags) request(ctx context.Context, w world) (*http.Request, error) 
 	if _, err := parseURL(f.url); err != nil {
 		return nil, err
 	}
-	method := f.method
-	if method == "" {
-		method = http.MethodGet
-		if f.hasData {
-			method = http.MethodPost
-		}
-	}
-	r, err := http.NewRequestWithContext(ctx, method, f.url, nil)
+	r, err := http.NewRequestWithContext(ctx, f.verb(), f.url, nil)
 	if err != nil {
 		return nil, err
 	}
-	if f.hasData {
-		if err := f.body(r, w); err != nil {
-			return nil, err
-		}
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	switch {
+	case len(f.data) == 0:
+	case f.query:
+		err = f.asQuery(r, w)
+	default:
+		err = f.body(r, w)
 	}
-	for _, h := range f.headers {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok || strings.TrimSpace(name) == "" {
-			return nil, errors.New(`-H: want "Name: value"`)
-		}
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-		if strings.EqualFold(name, "Host") {
-			r.Host = value
-			continue
-		}
-		r.Header.Set(name, value)
+	if err != nil {
+		return nil, err
 	}
-	return r, nil
+	return r, f.setHeader(r)
 }
 
-// body sets the request's body so that it can be sent again: a file is opened
-// anew for each leg.
-func (f *getFlags) body(r *http.Request, w world) error {
-	name, file := strings.CutPrefix(f.data, "@")
-	if !file || name == "-" {
-		b := []byte(f.data)
-		if file {
-			var err error
-			if b, err = readInput("-", w); err != nil {
-				return fmt.Errorf("-d: %w", err)
-			}
-		}
-		r.ContentLength = int64(len(b))
-		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
-	} else {
-		info, err := os.Stat(name)
-		if err != nil {
-			return fmt.Errorf("-d: %w", err)
-		}
-		if !info.Mode().IsRegular() {
-			return fmt.Errorf("-d: %s is not a regular file: use @- to read a stream", name)
-		}
-		r.ContentLength = info.Size()
-		r.GetBody = func() (io.ReadCloser, error) { return os.Open(name) }
+// verb is the method of the request.
+func (f *getFlags) verb() string {
+	switch {
+	case f.method != "":
+		return f.method
+	case f.head:
+		return http.MethodHead
+	case len(f.data) > 0 && !f.query:
+		return http.MethodPost
 	}
-	if r.ContentLength == 0 {
-		r.Body, r.GetBody = http.NoBody, nil
-		return nil
+	return http.MethodGet
+}
+
+// inRealm returns the SPN of the URL's host in the realm that was given.
+func (f *getFlags) inRealm() (map[string]string, error) {
+	u, err := parseURL(f.url)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	r.Body, err = r.GetBody()
-	return err
+	service, host := "HTTP", f.hostOverride
+	if f.service != "" {
+		service = f.service
+	}
+	if host == "" {
+		host = u.Hostname()
+		if p := u.Port(); f.portInSPN && p != "" && p != "80" && p != "443" {
+			host += ":" + p
+		}
+	}
+	return map[string]string{u.Hostname(): service + "/" + host + "@" + f.realm}, nil
 }
 
 // An outputError says that what the server sent could not be written.
@@ -340,19 +454,72 @@ func (o output) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// An outputFile is what -o or -O names, which is opened before the request goes, and
+// emptied when there is a response. A nil one is standard output.
+type outputFile struct {
+	*os.File
+	isNew bool // it was not there before
+	kept  bool // there was a response to write
+}
+
+// openOutput opens the file for the body, nil for standard output.
+func (f *getFlags) openOutput() (*outputFile, error) {
+	name := f.output
+	if f.remoteName {
+		u, err := parseURL(f.url)
+		if err != nil {
+			return nil, err
+		}
+		if name = path.Base(u.Path); strings.HasSuffix(u.Path, "/") || !filepath.IsLocal(name) || name == "." || filepath.Base(name) != name {
+			return nil, errors.New("-O: the URL's path does not end in the name of a file")
+		}
+	}
+	if name == "" || name == "-" {
+		return nil, nil
+	}
+	_, err := os.Lstat(name)
+	file, openErr := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
+	if openErr != nil {
+		return nil, openErr
+	}
+	return &outputFile{File: file, isNew: errors.Is(err, fs.ErrNotExist)}, nil
+}
+
+// begin empties the file, if it is a regular one.
+func (o *outputFile) begin() error {
+	o.kept = true
+	if info, err := o.Stat(); err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	return o.Truncate(0)
+}
+
+// close closes the file, and removes it if it was made for nothing.
+func (o *outputFile) close() {
+	if o == nil {
+		return
+	}
+	o.Close()
+	if o.isNew && !o.kept {
+		os.Remove(o.Name())
+	}
+}
+
 // write prints the response and returns the length of its body.
-func (f *getFlags) write(resp *http.Response, w world) (n int64, err error) {
+func (f *getFlags) write(resp *http.Response, w world, file *outputFile) (n int64, err error) {
 	out := output{w.stdout}
-	if f.include {
+	if f.include || f.head {
 		if _, err := io.WriteString(out, head(resp)); err != nil {
 			return 0, err
 		}
 	}
-	if f.output == "" {
+	if f.fail && resp.StatusCode >= 400 {
+		return 0, nil
+	}
+	if file == nil {
 		return io.Copy(out, resp.Body)
 	}
-	file, err := os.Create(f.output)
-	if err != nil {
+	if err := file.begin(); err != nil {
 		return 0, &outputError{err}
 	}
 	n, err = io.Copy(output{file}, resp.Body)

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+)
+
+// A datum is what one of the flags -d, --data-raw, --data-binary and --json said.
+type datum struct{ flag, text string }
+
+// data collects them in the order of the command line, as values of pflag.
+type data struct {
+	flag string
+	list *[]datum
+}
+
+func (d data) String() string { return "" }
+func (d data) Type() string   { return "data" }
+func (d data) Set(s string) error {
+	*d.list = append(*d.list, datum{d.flag, s})
+	return nil
+}
+
+// file returns the file that a datum names.
+func (d datum) file() (name string, ok bool) {
+	if d.flag == "data-raw" {
+		return "", false
+	}
+	return strings.CutPrefix(d.text, "@")
+}
+
+// read returns what is to be sent for a datum: of a file whole, save that -d leaves out
+// line breaks and zero bytes, as curl does.
+func (d datum) read(w world) ([]byte, error) {
+	name, file := d.file()
+	if !file {
+		return []byte(d.text), nil
+	}
+	b, err := readInput(name, w)
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", d.flag, err)
+	}
+	if d.flag == "data" {
+		b = bytes.Map(func(r rune) rune {
+			if r == '\r' || r == '\n' || r == 0 {
+				return -1
+			}
+			return r
+		}, b)
+	}
+	return b, nil
+}
+
+// joined returns all data, with & between them, but for those of --json.
+func (f *getFlags) joined(w world) ([]byte, error) {
+	var all []byte
+	for i, d := range f.data {
+		b, err := d.read(w)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 && d.flag != "json" {
+			all = append(all, '&')
+		}
+		all = append(all, b...)
+	}
+	return all, nil
+}
+
+// body sets the request's body so that it can be sent again. One file alone that is
+// sent as it is, is opened anew for each leg; all else is held in memory.
+func (f *getFlags) body(r *http.Request, w world) error {
+	name, file := f.data[0].file()
+	if len(f.data) == 1 && file && name != "-" && f.data[0].flag != "data" {
+		info, err := os.Stat(name)
+		if err != nil {
+			return fmt.Errorf("--%s: %w", f.data[0].flag, err)
+		}
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("--%s: %s is not a regular file: use @- to read a stream", f.data[0].flag, name)
+		}
+		r.ContentLength = info.Size()
+		r.GetBody = func() (io.ReadCloser, error) { return os.Open(name) }
+	} else {
+		b, err := f.joined(w)
+		if err != nil {
+			return err
+		}
+		r.ContentLength = int64(len(b))
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+	}
+	if r.ContentLength == 0 {
+		r.Body, r.GetBody = http.NoBody, nil
+		return nil
+	}
+	var err error
+	r.Body, err = r.GetBody()
+	return err
+}
+
+// asQuery puts the data into the URL, as -G says.
+func (f *getFlags) asQuery(r *http.Request, w world) error {
+	b, err := f.joined(w)
+	if err != nil {
+		return err
+	}
+	for _, c := range b {
+		if c <= ' ' || c == '#' || c == 0x7f {
+			return errors.New("-G: the data hold a blank or another character that no URL may: write it as %20 and the like")
+		}
+	}
+	switch q := &r.URL.RawQuery; {
+	case *q == "":
+		*q = string(b)
+	case len(b) > 0:
+		*q += "&" + string(b)
+	}
+	return nil
+}
+
+// setHeader sets what -H, -A and the flags for data say. As of curl, "Name: value" is
+// sent once for each time it is given, "Name;" is sent with no value, and "Name:"
+// takes back what would be sent without it.
+func (f *getFlags) setHeader(r *http.Request) error {
+	h := r.Header
+	h.Set("Accept", "*/*")
+	if f.agent != "" {
+		h.Set("User-Agent", f.agent)
+	}
+	if len(f.data) > 0 && !f.query {
+		h.Set("Content-Type", "application/x-www-form-urlencoded")
+		switch last := f.data[len(f.data)-1]; {
+		case last.flag == "json":
+			h.Set("Content-Type", "application/json")
+			h.Set("Accept", "application/json")
+		case f.winrm:
+			h.Set("Content-Type", "application/soap+xml;charset=UTF-8")
+		}
+	}
+	given := map[string]bool{}
+	for _, line := range f.headers {
+		name, value, ok := strings.Cut(line, ":")
+		bare, none := strings.CutSuffix(strings.TrimSpace(line), ";")
+		empty := !ok && none
+		if empty {
+			name = bare
+		}
+		name, value = http.CanonicalHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)
+		switch {
+		case !ok && !empty || name == "":
+			return errors.New(`-H: want "Name: value"`)
+		case name == "Host":
+			r.Host = value
+		case value == "" && !empty:
+			h.Del(name)
+			if name == "User-Agent" {
+				h[name] = []string{""} // by which net/http is told to send none
+			}
+		default:
+			if !given[name] {
+				h.Del(name)
+			}
+			given[name] = true
+			h.Add(name, value)
+		}
+	}
+	return nil
+}
