@@ -575,14 +575,14 @@ func (e *explainer) checksum(v []byte) {
 	e.fact("delegated", "credentials of %d bytes, which are not shown", binary.LittleEndian.Uint16(v[26:]))
 }
 
-// A flag is one bit and its name.
-type flag struct {
+// A bitName is one bit and its name.
+type bitName struct {
 	bit  uint32
 	name string
 }
 
 // flagNames lists the bits of v by name, and the rest as a number.
-func flagNames(v uint32, known []flag) string {
+func flagNames(v uint32, known []bitName) string {
 	var names []string
 	for _, f := range known {
 		if v&f.bit != 0 {
@@ -600,7 +600,7 @@ func flagNames(v uint32, known []flag) string {
 
 // gssFlags names those of RFC 4121 section 4.1.1.1, as RFC 2743 does.
 func gssFlags(v uint32) string {
-	return flagNames(v, []flag{
+	return flagNames(v, []bitName{
 		{gss.FlagDeleg, "delegation"}, {gss.FlagMutual, "mutual authentication"}, {gss.FlagReplay, "replay detection"},
 		{gss.FlagSequence, "sequence"}, {gss.FlagConf, "confidentiality"}, {gss.FlagInteg, "integrity"},
 		{0x1000, "DCE style"}, {0x2000, "identify"}, {0x4000, "extended error"},
@@ -609,7 +609,7 @@ func gssFlags(v uint32) string {
 
 // ticketFlags names those of RFC 4120 section 5.3.
 func ticketFlags(v uint32) string {
-	return flagNames(v, []flag{
+	return flagNames(v, []bitName{
 		{krb.FlagForwardable, "forwardable"}, {krb.FlagForwarded, "forwarded"}, {krb.FlagProxiable, "proxiable"},
 		{krb.FlagProxy, "proxy"}, {krb.FlagMayPostdate, "may-postdate"}, {krb.FlagPostdated, "postdated"},
 		{krb.FlagInvalid, "invalid"}, {krb.FlagRenewable, "renewable"}, {krb.FlagInitial, "initial"},

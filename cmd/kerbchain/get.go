@@ -198,6 +198,8 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 	if f.verbose {
 		ctx = middleware.WithTrace(ctx, begin.trace)
 	}
+	n := &notes{}
+	ctx = middleware.WithTrace(ctx, n.trace)
 	t := &transfer{url: f.url, begin: begin.begin}
 	req, err := f.request(httptrace.WithClientTrace(ctx, t.hooks()), w)
 	if err != nil {
@@ -213,7 +215,7 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 	if f.verbose {
 		begin.say("get", "%s %s", req.Method, bare(req.URL))
 	}
-	t.exit = f.do(ctx, w, o, req, t, file)
+	t.exit = f.do(ctx, w, o, req, t, file, n)
 	if f.verbose && t.resp != nil {
 		begin.say("get", "%s, %d bytes", t.resp.Status, t.received)
 	}
@@ -239,7 +241,7 @@ func (f *getFlags) client(o client.Options) (*http.Client, error) {
 }
 
 // do sends the request and writes the response.
-func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.Request, t *transfer, file *outputFile) int {
+func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.Request, t *transfer, file *outputFile, n *notes) int {
 	c, err := f.client(o)
 	if err != nil {
 		return failed(ctx, w, err)
@@ -271,7 +273,7 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 	}
 	if resp.StatusCode >= 400 {
 		if !f.verbose {
-			complain(w, "%s", resp.Status)
+			n.about(resp).write(w.stderr)
 		}
 		return exitStatus
 	}
@@ -573,40 +575,4 @@ func parseURL(text string) (*url.URL, error) {
 func bare(u *url.URL) string {
 	b := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
 	return b.String()
-}
-
-// failed reports why there is no response.
-func failed(ctx context.Context, w world, err error) int {
-	if i, ok := errors.AsType[interruption](context.Cause(ctx)); ok {
-		complain(w, "%v", i)
-		return i.status()
-	}
-	code := exitNetwork
-	var e *middleware.Error
-	if errors.As(err, &e) {
-		switch {
-		case errors.Is(e, middleware.ErrHost):
-			code = exitUsage
-		case errors.Is(e, middleware.ErrConfiguration):
-			code = exitConfiguration
-		case errors.Is(e, middleware.ErrCredentials):
-			code = exitCredentials
-		case errors.Is(e, middleware.ErrKDC):
-			code = exitKDC
-		case errors.Is(e, middleware.ErrNotVerified):
-			code = exitNotVerified
-		}
-	}
-	// The URL in a *url.Error may hold a query.
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		err = ue.Err
-	}
-	complain(w, "%v", err)
-	return code
-}
-
-// complain writes one line to standard error, whatever strangers put into it.
-func complain(w world, format string, args ...any) {
-	fmt.Fprintf(w.stderr, "kerbchain: %s\n", printable.Text(fmt.Sprintf(format, args...)))
 }
