@@ -161,6 +161,12 @@ func ReferTo(realm string) Fault {
 // [MS-SFU]) with its own, as a KDC does that knows nothing of that.
 func IgnoreUser() Fault { return Fault{fault{name: "ignore user", alone: true}} }
 
+// UserInTicketAlone answers such a service as Heimdal's and Samba's KDCs do, which seal
+// whose the ticket is in the ticket and nowhere else.
+func UserInTicketAlone() Fault {
+	return Fault{fault{name: "user in ticket alone", spoil: func(p *reply) { p.padata = nil }}}
+}
+
 // WrongUser answers such a service with a ticket that is said to be mallory's, and does
 // not seal that anew.
 func WrongUser() Fault {

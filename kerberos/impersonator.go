@@ -299,7 +299,9 @@ func (i *Impersonator) evidenceOf(ctx context.Context, of *session, before uint6
 			return t, nil
 		}
 		got, err := s.exchange(ctx, of, before, func(with *session) (*krb.Ticket, error) {
-			return s.kdc.Self(ctx, with.tgt, user, s.tgsOptions(with))
+			o := s.tgsOptions(with)
+			o.Own = with.own
+			return s.kdc.Self(ctx, with.tgt, user, o)
 		})
 		if err != nil {
 			return nil, s.kdcError(err, user.String(), key.spn)

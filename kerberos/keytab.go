@@ -78,7 +78,14 @@ func (c *keytabCredentials) open(ctx context.Context, _ string) (*session, error
 		return nil, err
 	}
 	a := c.s.account(client)
-	return c.s.login(ctx, a, kdcclient.KeyTable(keys), a.ofKeys(keys...), "FILE:"+c.path)
+	session, err := c.s.login(ctx, a, kdcclient.KeyTable(keys), a.ofKeys(keys...), "FILE:"+c.path)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range keys {
+		session.own = append(session.own, k.Key)
+	}
+	return session, nil
 }
 
 // load reads the file and picks the keys of the wanted principal.

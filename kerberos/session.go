@@ -44,8 +44,9 @@ type session struct {
 	// Of such a service, if they are there: its own ticket-granting ticket, and the
 	// client's ticket for it.
 	service, evidence *krb.Ticket
-	cache             *member // that it was read from; nil for none
-	state             string  // of it
+	own               []krb.Key // the client's, of a keytab
+	cache             *member   // that it was read from; nil for none
+	state             string    // of it
 
 	// The number of the login that it came of, 0 for one from a cache, and when
 	// that was made because a KDC did not take the ticket before.

@@ -70,12 +70,16 @@ func startSamba(t *testing.T) *realm {
 			service("stranger", 0, adAES, "HTTP/stranger.example"),
 			service("deleg", adTrustedToDeleg, adAES, "HTTP/deleg.corp.example"),
 			service("rc4", 0, adRC4, "HTTP/rc4.corp.example"),
+			service("gateway", 0, adAES, "HTTP/gateway.corp.example"),
+			service("plain", 0, adAES, "HTTP/plain.corp.example"),
 		},
 		Keytabs: []adKeytab{
 			{r.path("service.keytab"), "HTTP/localhost"},
 			{r.path("service.keytab"), "HTTP/deleg.corp.example"},
 			{r.path("service.keytab"), "HTTP/rc4.corp.example"},
 			{r.path("alice.keytab"), "alice"},
+			{r.path("gateway.keytab"), "gateway"},
+			{r.path("plain.keytab"), "plain"},
 		},
 	}
 	if err := os.Mkdir(d.Dir, 0o755); err != nil {
@@ -131,6 +135,7 @@ func TestSamba(t *testing.T) {
 		"renewal":              l.testRenewal,
 		"lock-out":             l.testLockOut,
 		"NTSTATUS":             l.testNTStatus,
+		"acting for users":     l.testActingForUsers,
 	} {
 		t.Run(name, test)
 	}

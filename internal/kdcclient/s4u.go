@@ -32,7 +32,7 @@ func (c *Client) s4u(ctx context.Context, tgt *krb.Ticket, w wanted, o TGSOption
 	if w.evidence == nil && tgt != nil {
 		server = tgt.Client
 	}
-	t, fail := c.newTGSCall(tgt, server, TGSOptions{Etypes: o.Etypes, Login: o.Login})
+	t, fail := c.newTGSCall(tgt, server, TGSOptions{Etypes: o.Etypes, Login: o.Login, Own: o.Own})
 	if fail != nil {
 		return nil, fail
 	}
@@ -115,10 +115,11 @@ func (q *tgsRequest) s4uPAData(session krb.Key) ([]krb.PAData, error) {
 }
 
 // whose returns whose ticket a reply must bear. For a user whom the client named the
-// KDC says so in PA-S4U-X509-USER, sealed by a checksum ([MS-SFU] section 3.1.5.1.1.2);
-// one that does not is one that has paid no heed to the user, and whose ticket is the
-// client's own.
-func (q *tgsRequest) whose(rep *krb.KDCRep, client krb.Principal) (krb.Principal, error) {
+// KDC says so in PA-S4U-X509-USER, sealed by a checksum ([MS-SFU] section 3.1.5.1.1.2).
+// Heimdal's and Samba's do not; there the ticket itself says so, to whoever has the
+// client's keys. A name that nothing seals is nothing: somebody on the way can take the
+// user out of the request, and put the name into the answer.
+func (q *tgsRequest) whose(rep *krb.KDCRep, client krb.Principal, own []krb.Key) (krb.Principal, error) {
 	if q.evidence != nil {
 		return q.evidence.Client, nil
 	}
@@ -146,12 +147,25 @@ func (q *tgsRequest) whose(rep *krb.KDCRep, client krb.Principal) (krb.Principal
 			return krb.Principal{}, errors.New("what the reply says of the user was changed")
 		case id.Nonce != uint32(q.body.Nonce):
 			return krb.Principal{}, errors.New("what the reply says of the user answers another request")
-		case q.user.Type != krb.NTEnterprise && !id.User.Equal(q.user):
-			return krb.Principal{}, fmt.Errorf("the reply is for user %s, asked was for %s", show(id.User), show(q.user))
-		case id.User.Equal(client) && !q.user.Equal(client):
-			return krb.Principal{}, errors.New("the reply is for the service itself, and not for the user")
 		}
-		return id.User, nil
+		return id.User, q.forUser(id.User, client)
 	}
-	return krb.Principal{}, fmt.Errorf("the reply does not say that it is for user %s: the KDC may not know how to act for users", show(q.user))
+	for _, key := range own {
+		if part, err := rep.Ticket.Open(key); err == nil {
+			return part.Client, q.forUser(part.Client, client)
+		}
+	}
+	return krb.Principal{}, fmt.Errorf("nothing that is sealed says that the ticket is for user %s: the KDC may not know how to act for users, or says so to whoever has a keytab of %s",
+		show(q.user), show(client))
+}
+
+// forUser returns why a ticket of got is not what was asked for.
+func (q *tgsRequest) forUser(got, client krb.Principal) error {
+	switch {
+	case got.Equal(client) && !q.user.Equal(client):
+		return errors.New("the ticket is for the service itself, and not for the user: the KDC may not know how to act for users")
+	case q.user.Type != krb.NTEnterprise && !got.Equal(q.user):
+		return fmt.Errorf("the ticket is for user %s, asked was for %s", show(got), show(q.user))
+	}
+	return nil
 }

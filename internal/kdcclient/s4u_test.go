@@ -11,6 +11,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
+	"github.com/kerbchain/kerbchain/internal/keytab"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -95,7 +96,7 @@ func TestS4URefusals(t *testing.T) {
 		"another realm":       {func() error { return self(tgt, krb.NewPrincipal("OTHER", "alice")) }, fakekdc.Fault{}, "not of realm", kdcclient.KindRequest, false},
 		"another's realm":     {func() error { return proxy(evidence, krb.NewPrincipal("OTHER", "HTTP", "db")) }, fakekdc.Fault{}, "not of realm", kdcclient.KindRequest, false},
 		"another's evidence":  {func() error { return proxy(tgt, db) }, fakekdc.Fault{}, "is for krbtgt", kdcclient.KindRequest, false},
-		"ignored":             {func() error { return self(tgt, alice) }, fakekdc.IgnoreUser(), "does not say that it is for user", kdcclient.KindReply, true},
+		"ignored":             {func() error { return self(tgt, alice) }, fakekdc.IgnoreUser(), "nothing that is sealed says", kdcclient.KindReply, true},
 		"another user":        {func() error { return self(tgt, alice) }, fakekdc.WrongUser(), "was changed", kdcclient.KindReply, true},
 		"another client":      {func() error { return self(tgt, alice) }, fakekdc.WrongClient(), "for client mallory", kdcclient.KindReply, true},
 		"proxy, other client": {func() error { return proxy(evidence, db) }, fakekdc.WrongClient(), "for client mallory", kdcclient.KindReply, true},
@@ -115,6 +116,47 @@ func TestS4URefusals(t *testing.T) {
 				t.Errorf("%v, after %v", err, r.Exchanges())
 			}
 		})
+	}
+}
+
+// TestS4UOfHeimdal: where a KDC seals whose the ticket is in the ticket alone, the
+// service's keys tell, and without them nothing does.
+func TestS4UOfHeimdal(t *testing.T) {
+	r, c, tgt := serviceWorld(t, krb.AES256SHA1, nil)
+	alice := krb.NewPrincipal(r.Name(), "alice")
+	var own []krb.Key
+	for e, err := range keytab.Entries(r.Keytab("HTTP/gw")) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := e.Key()
+		if err != nil {
+			t.Fatal(err)
+		}
+		own = append(own, key)
+	}
+	other, err := krb.GenerateKey(krb.AES256SHA1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		fault fakekdc.Fault
+		own   []krb.Key
+		says  string // "" for a ticket
+	}{
+		"keys":             {fakekdc.UserInTicketAlone(), append([]krb.Key{other}, own...), ""},
+		"no keys":          {fakekdc.UserInTicketAlone(), nil, "nothing that is sealed says"},
+		"other keys":       {fakekdc.UserInTicketAlone(), []krb.Key{other}, "nothing that is sealed says"},
+		"ignored":          {fakekdc.IgnoreUser(), own, "for the service itself"},
+		"changed outside":  {fakekdc.WrongClient(), own, "for client mallory"},
+		"user was changed": {fakekdc.WrongUser(), own, "was changed"},
+	} {
+		r.ClearFaults()
+		r.FailNext(fakekdc.TGS, tc.fault)
+		got, err := c.Self(t.Context(), tgt, alice, kdcclient.TGSOptions{Own: tc.own})
+		if tc.says == "" && (err != nil || !got.Client.Equal(alice)) || tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
 	}
 }
 

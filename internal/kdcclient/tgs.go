@@ -25,6 +25,9 @@ type TGSOptions struct {
 	// Login says that the ticket came of a login with a key that is at hand, so
 	// that nobody need be told to run kinit.
 	Login bool
+	// Own are the keys of the ticket's client, who is the service of [Client.Self]:
+	// where the KDC does not say whose the ticket is, they open it. Nil means none.
+	Own []krb.Key
 	// Fallback returns the realms to look for a service in that was given
 	// without one, likeliest first, when the KDC of the ticket's realm does not
 	// know it and refers us to nobody. It is called at most once, and no more

@@ -161,7 +161,7 @@ func (t *tgsCall) accept(r *reply, q *tgsRequest) (*krb.Ticket, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := q.whose(rep, t.tgt.Client)
+	client, err := q.whose(rep, t.tgt.Client, t.o.Own)
 	if err != nil {
 		return nil, err
 	}
