@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain"
-	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/internal/lru"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -88,7 +88,7 @@ func (c *connections) RoundTrip(r *http.Request) (*http.Response, error) {
 // are connections that were authenticated for somebody, r is signed when it has one,
 // or it goes through a tunnel, which may be authenticated for it.
 func (c *connections) matters(r *http.Request) bool {
-	if _, must := leg.Pending(r); must {
+	if _, must := sign.Pending(r); must {
 		return true
 	}
 	c.mu.Lock()

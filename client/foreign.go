@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/kerbchain/kerbchain/internal/connmark"
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -39,7 +39,7 @@ var errOtherUser = errors.New("the transport took a connection over which anothe
 
 // RoundTrip sends r, unless it would be carried out as another user.
 func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
-	pending, must := leg.Pending(r)
+	pending, must := sign.Pending(r)
 	f.mu.Lock()
 	ask := f.taken || must
 	f.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -250,8 +250,8 @@ func TestForeignPending(t *testing.T) {
 			in := &someone{origin: "alice"}
 			s := &station{t: t, track: map[string]net.Conn{}, take: []string{"A"}, quiet: true}
 			r := get(t, siteA)
-			signer := leg.Signer{Initiator: in, Stage: "test"}
-			resp, err := signer.Send(newForeign(in, nil, s).RoundTrip, r, leg.Leg{Number: 1, Tokens: []leg.Token{
+			signer := sign.Signer{Initiator: in, Stage: "test"}
+			resp, err := signer.Send(newForeign(in, nil, s).RoundTrip, r, sign.Attempt{Number: 1, Tokens: []sign.Token{
 				signer.LaterIf(middleware.TargetOfURL(r.URL), func(net.Conn) (middleware.Target, bool) { return middleware.TargetOfURL(r.URL), true })}})
 			if err != nil {
 				t.Fatal(err)
@@ -277,7 +277,7 @@ func TestForeignPending(t *testing.T) {
 					}
 				}
 				r := get(t, siteA)
-				signer := leg.Signer{Initiator: in, Stage: "test"}
+				signer := sign.Signer{Initiator: in, Stage: "test"}
 				target := middleware.TargetOfURL(r.URL)
 				token := signer.Later(target)
 				if !tc.must {
@@ -292,7 +292,7 @@ func TestForeignPending(t *testing.T) {
 						}
 					}
 				}
-				resp, err := signer.Send(f.RoundTrip, r, leg.Leg{Number: 1, Tokens: []leg.Token{token}})
+				resp, err := signer.Send(f.RoundTrip, r, sign.Attempt{Number: 1, Tokens: []sign.Token{token}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -318,14 +318,14 @@ func TestForeignUsersAtOnce(t *testing.T) {
 	in := &someone{origin: "alice"}
 	s := &station{t: t, track: map[string]net.Conn{}}
 	f := newForeign(in, nil, s)
-	signer := leg.Signer{Initiator: in, Stage: "test"}
+	signer := sign.Signer{Initiator: in, Stage: "test"}
 	send := func(take string) {
 		t.Helper()
 		s.take = []string{take}
 		r := get(t, siteA)
 		target := middleware.TargetOfURL(r.URL)
 		token := signer.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, true })
-		resp, err := signer.Send(f.RoundTrip, r, leg.Leg{Number: 1, Tokens: []leg.Token{token}})
+		resp, err := signer.Send(f.RoundTrip, r, sign.Attempt{Number: 1, Tokens: []sign.Token{token}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain"
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -117,13 +117,13 @@ func TestPoolOfPending(t *testing.T) {
 			p := newPond(t, nil)
 			p.in.origin = "alice"
 			r := get(t, siteA)
-			s := leg.Signer{Initiator: p.in, Stage: "test"}
+			s := sign.Signer{Initiator: p.in, Stage: "test"}
 			target := middleware.TargetOfURL(r.URL)
 			token := s.Later(target)
 			if !must {
 				token = s.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, false })
 			}
-			resp, err := s.Send(p.RoundTrip, r, leg.Leg{Number: 1, Tokens: []leg.Token{token}})
+			resp, err := s.Send(p.RoundTrip, r, sign.Attempt{Number: 1, Tokens: []sign.Token{token}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/challenge"
 	"github.com/kerbchain/kerbchain/internal/krb"
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -30,7 +30,7 @@ import (
 // authenticate the connection: never send another user's requests over one that
 // carried a signed request.
 type Signer struct {
-	signer leg.Signer
+	signer sign.Signer
 	mode   mutual.Mode // what is none acts as Required, as in mutual
 }
 
@@ -41,7 +41,7 @@ func NewSigner(o Options) (*Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Signer{leg.Signer{Initiator: in, Stage: "client"}, o.Mutual}, nil
+	return &Signer{sign.Signer{Initiator: in, Stage: "client"}, o.Mutual}, nil
 }
 
 // Sign returns the header for one request to a URL with the scheme http, https, ws or

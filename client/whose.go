@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -52,7 +52,7 @@ func (i identity) of(r *http.Request, ask bool) whose {
 	if !theirs && r.URL != nil {
 		origin = i.would(r, middleware.TargetOf(r))
 	}
-	if _, must := leg.Pending(r); must && origin == "" {
+	if _, must := sign.Pending(r); must && origin == "" {
 		return whose{apart: untold}
 	}
 	if at := i.through(r); at != nil && !proxys {
@@ -69,9 +69,9 @@ func (i identity) tells(w whose) bool { return w.apart == "" && (i.who != nil ||
 // expect returns r as one whose tokens are those of w, or are not sent.
 func (i identity) expect(r *http.Request, w whose) *http.Request {
 	if i.tells(w) {
-		leg.Expect(r, w.origin, w.proxy)
+		sign.Expect(r, w.origin, w.proxy)
 	}
-	return leg.WithProxyPrincipal(r, w.proxy)
+	return sign.WithProxyPrincipal(r, w.proxy)
 }
 
 // signer returns the principal that signed r for one side, and whether a context

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -171,7 +171,7 @@ func TestWhosePending(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := get(t, "http://a.example/")
-			s := leg.Signer{Initiator: tc.in, Stage: "test"}
+			s := sign.Signer{Initiator: tc.in, Stage: "test"}
 			target := middleware.TargetOfURL(r.URL)
 			token := s.Later(target)
 			if !tc.must {
@@ -182,7 +182,7 @@ func TestWhosePending(t *testing.T) {
 					t.Errorf("%+v, want %+v", got, tc.want)
 				}
 				return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
-			}, r, leg.Leg{Number: 1, Tokens: []leg.Token{token}})
+			}, r, sign.Attempt{Number: 1, Tokens: []sign.Token{token}})
 			if err != nil {
 				t.Fatal(err)
 			}

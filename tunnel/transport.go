@@ -7,8 +7,8 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/internal/replay"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -23,7 +23,7 @@ import (
 // already.
 type Transport struct {
 	o        Options
-	signer   leg.Signer
+	signer   sign.Signer
 	base     *http.Transport
 	proxy    func(*http.Request) (*url.URL, error) // the caller's
 	header   headerFunc

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/kerbchain/kerbchain"
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -51,7 +51,7 @@ func New(in middleware.Initiator, t *http.Transport, o Options) *Transport {
 	if o.Proof != ProofOptional && o.Proof != ProofDisabled {
 		o.Proof, o.Always = ProofRequired, true
 	}
-	out := &Transport{o: o, signer: leg.Signer{Initiator: in, Stage: name}, base: t.Clone(), proxy: t.Proxy}
+	out := &Transport{o: o, signer: sign.Signer{Initiator: in, Stage: name}, base: t.Clone(), proxy: t.Proxy}
 	if t.Proxy == nil {
 		return out
 	}

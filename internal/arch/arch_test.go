@@ -99,7 +99,7 @@ func TestRules(t *testing.T) {
 			"kerberos/a.go":             src(module, in("middleware"), in("internal/krb"), xnet),
 			"kerberos/gokrb5/gokrb5.go": src(types, gofork),
 			"gssapi/a.go":               src(module, in("middleware"), in("internal/spnego"), purego),
-			"client/a.go":               src(module, in("middleware"), in("middleware/mutual"), in("kerberos"), in("internal/leg"), retryable),
+			"client/a.go":               src(module, in("middleware"), in("middleware/mutual"), in("kerberos"), in("internal/sign"), retryable),
 			"cmd/kerbchain/a.go":        src(in("client"), in("fakekdc"), in("kerberos"), in("middleware/logging"), "github.com/spf13/pflag"),
 			"fakekdc/a.go":              src(in("internal/krb"), in("fakekdc/sub")),
 			"client/clienttest/a.go":    src(in("client"), in("fakekdc"), in("kerberos"), in("middleware")),

@@ -37,8 +37,8 @@ func bodies(tb testing.TB, text string) map[string]*http.Request {
 	return out
 }
 
-// Nothing is read of a leg that was closed, at any point of it, once or twice, and no
-// other leg is touched by that.
+// Nothing is read of an attempt that was closed, at any point of it, once or twice, and no
+// other attempt is touched by that.
 func TestNothingIsReadAfterClose(t *testing.T) {
 	const text = "0123456789"
 	for _, o := range []Options{{}, {Limit: 3}, {Limit: 3, SpillLimit: 100, SpillDir: t.TempDir()}, {Ahead: true}} {
@@ -78,14 +78,14 @@ func TestNothingIsReadAfterClose(t *testing.T) {
 				}
 				_ = first.Close() // once more
 				if got := send(t, second); got != text {
-					t.Errorf("the next leg sent %q", got)
+					t.Errorf("the next attempt sent %q", got)
 				}
 			})
 		}
 	}
 }
 
-// Legs of a file are read side by side, each for itself; and a file that grows is read on.
+// Attempts of a file are read side by side, each for itself; and a file that grows is read on.
 func TestLegsOfAFileAreTheirOwn(t *testing.T) {
 	r := bodies(t, "0123456789")["file"]
 	b, err := New(r, Options{})
@@ -93,22 +93,22 @@ func TestLegsOfAFileAreTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	var legs [2]io.ReadCloser
-	for i := range legs {
-		if legs[i], err = next(b); err != nil {
+	var attempts [2]io.ReadCloser
+	for i := range attempts {
+		if attempts[i], err = next(b); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var got [2]strings.Builder
 	for range 5 {
-		for i, l := range legs {
+		for i, l := range attempts {
 			p := make([]byte, 2)
 			if n, err := l.Read(nil); n != 0 || err != nil {
 				t.Errorf("nothing was read: %d, %v", n, err)
 			}
 			n, err := io.ReadFull(l, p)
 			if err != nil {
-				t.Fatalf("leg %d: %v", i, err)
+				t.Fatalf("attempt %d: %v", i, err)
 			}
 			got[i].Write(p[:n])
 		}
@@ -121,10 +121,10 @@ func TestLegsOfAFileAreTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := make([]byte, 10)
-	if n, err := legs[0].Read(p); string(p[:n]) != "abc" || err != nil {
+	if n, err := attempts[0].Read(p); string(p[:n]) != "abc" || err != nil {
 		t.Errorf("of what was written since: %q, %v", p[:n], err)
 	}
-	if n, err := legs[0].Read(p); n != 0 || err != io.EOF {
+	if n, err := attempts[0].Read(p); n != 0 || err != io.EOF {
 		t.Errorf("at the end: %d, %v", n, err)
 	}
 }
@@ -186,7 +186,7 @@ func TestGetBodyLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := b.Close(); err != nil || used.closes.Load() != 0 {
-		t.Errorf("%v, the leg's body was closed %d times beside it", err, used.closes.Load())
+		t.Errorf("%v, the attempt's body was closed %d times beside it", err, used.closes.Load())
 	}
 	if got := send(t, first); got != "text" {
 		t.Error(got)
@@ -201,7 +201,7 @@ func TestGetBodyLater(t *testing.T) {
 		t.Errorf("never used: %v, closed %d times", err, unused.closes.Load())
 	}
 	if _, err := next(b); err == nil {
-		t.Error("a leg of what is closed")
+		t.Error("an attempt of what is closed")
 	}
 }
 
@@ -232,7 +232,7 @@ func TestBodyInMemoryIsNetHTTPsKind(t *testing.T) {
 	}
 }
 
-// A leg that lost a body to the next one reads on once all of it is kept, and its end
+// An attempt that lost a body to the next one reads on once all of it is kept, and its end
 // does not end the other.
 func TestLegThatWasPassed(t *testing.T) {
 	for _, released := range []bool{false, true} {
@@ -304,11 +304,11 @@ func (w *waiting) Close() error {
 	return nil
 }
 
-// Nobody waits for a body's producer longer than for the context's end or the leg's,
+// Nobody waits for a body's producer longer than for the context's end or the attempt's,
 // be the body kept or beyond what is.
 func TestReadThatWaitsHasAnEnd(t *testing.T) {
 	for _, limit := range []int64{100, 2} {
-		for _, how := range []string{"context", "leg"} {
+		for _, how := range []string{"context", "attempt"} {
 			t.Run(fmt.Sprintf("limit %d, end of the %s", limit, how), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					ctx, cancel := context.WithCancel(t.Context())
@@ -356,7 +356,7 @@ func TestReadThatWaitsHasAnEnd(t *testing.T) {
 	}
 }
 
-// After a body that failed there is no other leg, and what failed is said.
+// After a body that failed there is no other attempt, and what failed is said.
 func TestNoLegAfterAFailure(t *testing.T) {
 	bad := errors.New("bad")
 	for _, limit := range []int64{100, 2} {
@@ -373,7 +373,7 @@ func TestNoLegAfterAFailure(t *testing.T) {
 		}
 		l.Close()
 		if b.Replayable() {
-			t.Error("said to be good for another leg")
+			t.Error("said to be good for another attempt")
 		}
 		if _, err := next(b); !errors.Is(err, ErrNotReplayable) || limit == 100 && !errors.Is(err, bad) {
 			t.Errorf("limit %d: %v", limit, err)

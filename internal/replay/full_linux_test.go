@@ -62,7 +62,7 @@ func sendOnFull(dir string, whole []byte, reader io.Reader, length int64, ahead 
 		return err
 	}
 	if ahead && !b.Once() {
-		return errors.New("said to be good for more than one leg")
+		return errors.New("said to be good for more than one attempt")
 	}
 	got, err := io.ReadAll(first.Body)
 	if err != nil || !bytes.Equal(got, whole) {
@@ -72,7 +72,7 @@ func sendOnFull(dir string, whole []byte, reader io.Reader, length int64, ahead 
 		return err
 	}
 	if _, err := b.Next(); !errors.Is(err, ErrNotReplayable) || !errors.Is(err, unix.EFBIG) && !strings.Contains(err.Error(), unix.EFBIG.Error()) {
-		return fmt.Errorf("another leg: %w", err)
+		return fmt.Errorf("another attempt: %w", err)
 	}
 	if err := b.Close(); err != nil {
 		return err

@@ -1,26 +1,26 @@
-// Package replay gives each leg of an authentication exchange a fresh copy of
+// Package replay gives each attempt of an authentication exchange a fresh copy of
 // the caller's request body, and drains the response in between.
 //
 // Where copies come from, the first that applies:
 //
 //   - no body (nil or http.NoBody): nothing to copy;
-//   - Request.GetBody: the first leg sends Body, each later one what GetBody
+//   - Request.GetBody: the first attempt sends Body, each later one what GetBody
 //     returns, which may be the same reader, set back to its start;
 //   - a body that can be rewound: an *os.File of a regular file is read at the
-//     offset at which it stands, by every leg for itself; any other io.Seeker is
-//     set back to that offset for each leg, and closed at the end of all;
+//     offset at which it stands, by every attempt for itself; any other io.Seeker is
+//     set back to that offset for each attempt, and closed at the end of all;
 //   - a record: the body is sent as it comes, and what has passed is kept, in
-//     memory or above that in a temporary file; the next leg sends the record and
-//     goes on with the rest. With Options.Ahead all is read before the first leg;
-//   - of a body that is longer than what is kept, what one leg began to read is
-//     no other leg's any more: Next says ErrNotReplayable. A leg that ends without
+//     memory or above that in a temporary file; the next attempt sends the record and
+//     goes on with the rest. With Options.Ahead all is read before the first attempt;
+//   - of a body that is longer than what is kept, what one attempt began to read is
+//     no other attempt's any more: Next says ErrNotReplayable. An attempt that ends without
 //     having read a byte of it, as with Expect: 100-continue (RFC 9110 section
 //     10.1.1), leaves it to the next one.
 //
-// Nothing is ever sent short. A leg never reads what another one can still read:
+// Nothing is ever sent short. An attempt never reads what another one can still read:
 // a transport goes on with a body after the response has come, so it is left a
-// moment to finish, and then its leg is cut, which ends in an error and not in an
-// end of the body. So does a leg that gets less than an earlier one has read.
+// moment to finish, and then its attempt is cut, which ends in an error and not in an
+// end of the body. So does an attempt that gets less than an earlier one has read.
 //
 // The caller's body is closed exactly once whatever happens. Of the request,
 // Body, GetBody, ContentLength and Trailer are only read, never set: a body that
@@ -62,7 +62,7 @@ type Options struct {
 	SpillLimit int64
 	// SpillDir is the folder of that file, empty for that of os.TempDir.
 	SpillDir string
-	// Ahead has a body without GetBody read before the first leg, until its end or
+	// Ahead has a body without GetBody read before the first attempt, until its end or
 	// beyond the limits, so that Once tells which it is.
 	Ahead bool
 }
@@ -78,22 +78,22 @@ func (o *Options) normalize() {
 	}
 }
 
-// A source makes the bodies of the legs.
+// A source makes the bodies of the attempts.
 type source interface {
-	// open returns the body of the next leg, which releases what it holds when
+	// open returns the body of the next attempt, which releases what it holds when
 	// it is closed, once or more.
 	open(ctx context.Context) (io.ReadCloser, error)
-	// replayable reports whether any number of legs can be opened.
+	// replayable reports whether any number of attempts can be opened.
 	replayable() bool
-	// shares reports whether legs use one reader in turn.
+	// shares reports whether attempts use one reader in turn.
 	shares() bool
-	// release ends the opening. It does not disturb a leg that is open.
+	// release ends the opening. It does not disturb an attempt that is open.
 	release() error
 }
 
 // A Body hands out the copies of one request's body. It is for one goroutine
 // at a time; the readers it hands out may be used beside it and beside each
-// other, so that a transport may go on reading one leg's body while the next leg
+// other, so that a transport may go on reading one attempt's body while the next attempt
 // is being sent.
 type Body struct {
 	r   *http.Request
@@ -103,11 +103,11 @@ type Body struct {
 	// announced are the trailers, without values. The caller fills in the
 	// request's own map while its body is read, which may be going on.
 	announced http.Header
-	gate      *gate // nil where legs may be read at once
+	gate      *gate // nil where attempts may be read at once
 	most      atomic.Int64
 
-	mu       sync.Mutex // over what GetBody of a leg may use beside Next
-	last     *leg
+	mu       sync.Mutex // over what GetBody of an attempt may use beside Next
+	last     *attempt
 	released bool
 }
 
@@ -154,7 +154,7 @@ func choose(r *http.Request, o Options) source {
 	return newStream(original, o, r.ContentLength)
 }
 
-// Next returns a shallow copy of the request with the body of the next leg: the
+// Next returns a shallow copy of the request with the body of the next attempt: the
 // request itself where there is none. The body belongs to the caller and must be
 // closed, as http.Transport does with the body it is given. GetBody of the copy
 // is set where more copies can be had, for transports that resend by themselves,
@@ -165,7 +165,7 @@ func choose(r *http.Request, o Options) source {
 // of net/http unblocks its Read, and the context's error is returned even if it
 // does not.
 //
-// A leg that shares its reader with the next one is first left a moment to come to
+// An attempt that shares its reader with the next one is first left a moment to come to
 // its end; see the package's text.
 //
 // Errors wrap ErrNotReplayable, when there is no fresh body to be had, the
@@ -196,7 +196,7 @@ func (b *Body) Next() (*http.Request, error) {
 	return &out, nil
 }
 
-// open returns the body of a leg, which fills in trailer at its end.
+// open returns the body of an attempt, which fills in trailer at its end.
 func (b *Body) open(trailer http.Header) (io.ReadCloser, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -204,7 +204,7 @@ func (b *Body) open(trailer http.Header) (io.ReadCloser, error) {
 		return nil, errReleased
 	}
 	ctx := b.r.Context()
-	l := newLeg(&b.most, b.gate)
+	l := newAttempt(&b.most, b.gate)
 	if b.gate != nil {
 		var err error
 		if l.number, err = b.gate.take(ctx, b.last); err != nil {
@@ -219,7 +219,7 @@ func (b *Body) open(trailer http.Header) (io.ReadCloser, error) {
 	}
 	if len(b.announced) > 0 {
 		l.end = func() { fill(trailer, b.r.Trailer) }
-	} else if _, watched := body.(*streamLeg); !watched && b.stream() != nil {
+	} else if _, watched := body.(*streamAttempt); !watched && b.stream() != nil {
 		return body, nil // all in memory, and a copy of ours
 	}
 	l.body, b.last = body, l
@@ -233,7 +233,7 @@ func fill(to, from http.Header) {
 	}
 }
 
-// Replayable reports whether one more leg could be sent, as far as is known yet.
+// Replayable reports whether one more attempt could be sent, as far as is known yet.
 func (b *Body) Replayable() bool {
 	if b.src == nil || b.err != nil {
 		return b.err == nil
@@ -245,7 +245,7 @@ func (b *Body) Replayable() bool {
 	return b.src.replayable()
 }
 
-// kept reports whether one more leg could be sent of a body that has been read.
+// kept reports whether one more attempt could be sent of a body that has been read.
 func (b *Body) kept() bool {
 	s := b.stream()
 	if s == nil {
@@ -255,13 +255,13 @@ func (b *Body) kept() bool {
 	return again && kept
 }
 
-// Repeatable reports whether any number of legs can be sent: whether that is the
+// Repeatable reports whether any number of attempts can be sent: whether that is the
 // kind of body, or all of it is kept already.
 func (b *Body) Repeatable() bool {
 	return b.err == nil && (b.src == nil || b.src.replayable())
 }
 
-// Cut reports whether the last leg was read in part only, and so did not reach
+// Cut reports whether the last attempt was read in part only, and so did not reach
 // the server whole. It is false where that is not known.
 func (b *Body) Cut() bool {
 	b.mu.Lock()
@@ -288,7 +288,7 @@ func (b *Body) Once() bool {
 }
 
 // Close ends the handing out, and closes the caller's body unless that was
-// done or is left to a leg: it never disturbs a reader that Next returned. It
+// done or is left to an attempt: it never disturbs a reader that Next returned. It
 // may be called more than once, and its error is that of closing the body.
 func (b *Body) Close() error {
 	b.mu.Lock()

@@ -46,7 +46,7 @@ func request(tb testing.TB, body io.ReadCloser) *http.Request {
 	return r
 }
 
-// next returns the body of the next leg.
+// next returns the body of the next attempt.
 func next(b *Body) (io.ReadCloser, error) {
 	r, err := b.Next()
 	if r == nil || err != nil {
@@ -67,7 +67,7 @@ func send(tb testing.TB, body io.ReadCloser) string {
 	return string(b)
 }
 
-// Where all fits, each of three legs sends the whole.
+// Where all fits, each of three attempts sends the whole.
 func TestReplayable(t *testing.T) {
 	const text = "the whole body"
 	whole := func() io.Reader { return strings.NewReader(text) }
@@ -76,7 +76,7 @@ func TestReplayable(t *testing.T) {
 		length  int64
 		limit   int64
 		getBody bool
-		early   int32 // reads before the first leg was read
+		early   int32 // reads before the first attempt was read
 		want    string
 	}{
 		"buffered":                {whole(), 0, 0, false, -1, text},
@@ -113,21 +113,21 @@ func TestReplayable(t *testing.T) {
 			}
 			defer b.Close()
 			if n := body.reads.Load(); n != 0 {
-				t.Errorf("read %d times before the first leg", n)
+				t.Errorf("read %d times before the first attempt", n)
 			}
-			for leg := range 3 {
+			for attempt := range 3 {
 				if !b.Replayable() {
-					t.Errorf("leg %d: said not to be replayable", leg)
+					t.Errorf("attempt %d: said not to be replayable", attempt)
 				}
 				again, err := next(b)
 				if err != nil {
-					t.Fatalf("leg %d: %v", leg, err)
+					t.Fatalf("attempt %d: %v", attempt, err)
 				}
-				if n := body.reads.Load(); leg == 0 && tc.early >= 0 && n != tc.early {
-					t.Errorf("read %d times before the leg was sent", n)
+				if n := body.reads.Load(); attempt == 0 && tc.early >= 0 && n != tc.early {
+					t.Errorf("read %d times before the attempt was sent", n)
 				}
 				if got := send(t, again); got != tc.want {
-					t.Errorf("leg %d sent %d bytes, want %d", leg, len(got), len(tc.want))
+					t.Errorf("attempt %d sent %d bytes, want %d", attempt, len(got), len(tc.want))
 				}
 			}
 			if err := b.Close(); err != nil {
@@ -204,7 +204,7 @@ func TestNotReplayable(t *testing.T) {
 			for range 2 {
 				again, err := next(b)
 				if again != nil || !errors.Is(err, ErrNotReplayable) {
-					t.Fatalf("second leg: %v, %v", again, err)
+					t.Fatalf("second attempt: %v, %v", again, err)
 				}
 				for _, hint := range []string{"GetBody", "limit", "preemptively"} {
 					if !strings.Contains(err.Error(), hint) {
@@ -214,7 +214,7 @@ func TestNotReplayable(t *testing.T) {
 			}
 			b.Close()
 			if n := body.closes.Load(); n != 0 {
-				t.Errorf("closed %d times while a leg has it", n)
+				t.Errorf("closed %d times while an attempt has it", n)
 			}
 			if got := send(t, first); got != text[1:] {
 				t.Errorf("sent %d bytes, want %d", len(got), len(text)-1)
@@ -240,7 +240,7 @@ func TestNeverUsed(t *testing.T) {
 		t.Errorf("second Close: %v", err)
 	}
 	if again, err := next(b); again != nil || err == nil || b.Replayable() {
-		t.Errorf("a leg after Close: %v, %v", again, err)
+		t.Errorf("an attempt after Close: %v, %v", again, err)
 	}
 	if n, m := body.closes.Load(), body.reads.Load(); n != 1 || m != 0 {
 		t.Errorf("closed %d times, read %d times", n, m)
@@ -377,10 +377,10 @@ func TestGetBodyFails(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := send(t, first); got != "x" {
-				t.Errorf("first leg sent %q", got)
+				t.Errorf("first attempt sent %q", got)
 			}
 			again, err := next(b)
-			if again != nil || !errors.Is(err, ErrNotReplayable) || !errors.Is(err, tc.want) || !strings.Contains(err.Error(), "leg 2") {
+			if again != nil || !errors.Is(err, ErrNotReplayable) || !errors.Is(err, tc.want) || !strings.Contains(err.Error(), "attempt 2") {
 				t.Errorf("%v, %v", again, err)
 			}
 			if n := body.closes.Load(); n != 1 {
@@ -390,7 +390,7 @@ func TestGetBodyFails(t *testing.T) {
 	}
 }
 
-// A transport may go on reading one leg's body while the next is sent.
+// A transport may go on reading one attempt's body while the next is sent.
 func TestLegsAtOnce(t *testing.T) {
 	text := bytes.Repeat([]byte("abcdefgh"), 10000)
 	body := &counted{Reader: iotest.HalfReader(bytes.NewReader(text))}
@@ -419,7 +419,7 @@ func TestLegsAtOnce(t *testing.T) {
 	}
 }
 
-// The one leg of a streamed body is closed by its transport while the stage
+// The one attempt of a streamed body is closed by its transport while the stage
 // asks for another and leaves.
 func TestStreamWhileReleased(t *testing.T) {
 	body := &counted{Reader: strings.NewReader(strings.Repeat("x", 1<<16))}

@@ -25,15 +25,15 @@ func sharing(tb testing.TB, body *seekable) *http.Request {
 	return r
 }
 
-// A leg that goes on reading never gets what the next one should have, whoever
+// An attempt that goes on reading never gets what the next one should have, whoever
 // asks GetBody for that: Next, the transport, or a second Body between.
 func TestSharedReader(t *testing.T) {
 	text := strings.Repeat("0123456789", 50_000)
-	for name, again := range map[string]func(b *Body, leg *http.Request) (io.ReadCloser, error){
+	for name, again := range map[string]func(b *Body, attempt *http.Request) (io.ReadCloser, error){
 		"Next":    func(b *Body, _ *http.Request) (io.ReadCloser, error) { return next(b) },
-		"GetBody": func(_ *Body, leg *http.Request) (io.ReadCloser, error) { return leg.GetBody() },
-		"GetBody of GetBody": func(_ *Body, leg *http.Request) (io.ReadCloser, error) {
-			inner, err := New(leg, Options{})
+		"GetBody": func(_ *Body, attempt *http.Request) (io.ReadCloser, error) { return attempt.GetBody() },
+		"GetBody of GetBody": func(_ *Body, attempt *http.Request) (io.ReadCloser, error) {
+			inner, err := New(attempt, Options{})
 			if err != nil {
 				return nil, err
 			}
@@ -82,10 +82,10 @@ func TestSharedReader(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got := send(t, second); got != text {
-					t.Errorf("the second leg sent %d bytes, want %d", len(got), len(text))
+					t.Errorf("the second attempt sent %d bytes, want %d", len(got), len(text))
 				}
 				if n, err := first.Body.Read(make([]byte, 10)); n != 0 || err == nil {
-					t.Errorf("the first leg reads %d bytes, %v", n, err)
+					t.Errorf("the first attempt reads %d bytes, %v", n, err)
 				}
 				b.Close()
 				wg.Wait()
@@ -94,10 +94,10 @@ func TestSharedReader(t *testing.T) {
 	}
 }
 
-// A leg is left some time to come to its end, and then cut.
+// An attempt is left some time to come to its end, and then cut.
 func TestPatience(t *testing.T) {
 	for name, tc := range map[string]struct {
-		after time.Duration // until the first leg is closed; 0: never
+		after time.Duration // until the first attempt is closed; 0: never
 		took  time.Duration
 	}{
 		"closed in time":  {patience / 2, patience / 2},
@@ -127,14 +127,14 @@ func TestPatience(t *testing.T) {
 					t.Errorf("sent %q", got)
 				}
 				if n, err := first.Read(make([]byte, 1)); n != 0 || err != errPassed && err != errClosed {
-					t.Errorf("the first leg reads %d bytes, %v", n, err)
+					t.Errorf("the first attempt reads %d bytes, %v", n, err)
 				}
 			})
 		})
 	}
 }
 
-// A leg whose end was read is not waited for, although nobody has closed it.
+// An attempt whose end was read is not waited for, although nobody has closed it.
 func TestEndIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, err := New(sharing(t, newSeekable("the body")), Options{})
@@ -185,11 +185,11 @@ func TestBlockedRead(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer b.Close()
-				leg, err := next(b)
+				attempt, err := next(b)
 				if err != nil {
 					t.Fatal(err)
 				}
-				go leg.Read(make([]byte, 1))
+				go attempt.Read(make([]byte, 1))
 				synctest.Wait()
 				began := time.Now()
 				again, err := next(b)

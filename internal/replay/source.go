@@ -11,19 +11,19 @@ import (
 
 // getBody is a body of which the caller makes copies. Many make none: they set the
 // one reader back and return it (go-retryablehttp, azcore, ConnectRPC), and it
-// cannot be told from here. So while one leg can read, GetBody is not called.
+// cannot be told from here. So while one attempt can read, GetBody is not called.
 type getBody struct {
 	original *onceCloser
 	get      func() (io.ReadCloser, error)
-	legs     int
+	attempts int
 }
 
 func (s *getBody) replayable() bool { return true }
 func (s *getBody) shares() bool     { return true }
 
 func (s *getBody) open(context.Context) (io.ReadCloser, error) {
-	s.legs++
-	if s.legs == 1 {
+	s.attempts++
+	if s.attempts == 1 {
 		return s.original, nil
 	}
 	body, err := s.get()
@@ -31,16 +31,16 @@ func (s *getBody) open(context.Context) (io.ReadCloser, error) {
 		err = errors.New("returned no body")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: Request.GetBody for leg %d: %w", ErrNotReplayable, s.legs, err)
+		return nil, fmt.Errorf("%w: Request.GetBody for attempt %d: %w", ErrNotReplayable, s.attempts, err)
 	}
 	return &onceCloser{ReadCloser: body}, nil
 }
 
 func (s *getBody) release() error {
-	if s.legs > 0 {
+	if s.attempts > 0 {
 		return nil
 	}
-	s.legs++
+	s.attempts++
 	return s.original.Close()
 }
 
@@ -91,10 +91,10 @@ func (h *holder) Close() error {
 
 // seeker is a body that is set back to where it began.
 type seeker struct {
-	r     io.Reader
-	seek  func(offset int64, whence int) (int64, error)
-	start int64
-	legs  int
+	r        io.Reader
+	seek     func(offset int64, whence int) (int64, error)
+	start    int64
+	attempts int
 	*shared
 }
 
@@ -112,15 +112,15 @@ func (s *seeker) shares() bool     { return true }
 func (s *seeker) release() error   { return s.letGo() }
 
 func (s *seeker) open(context.Context) (io.ReadCloser, error) {
-	if s.legs++; s.legs > 1 {
+	if s.attempts++; s.attempts > 1 {
 		if _, err := s.seek(s.start, io.SeekStart); err != nil {
-			return nil, fmt.Errorf("%w: going back to its beginning for leg %d: %w", ErrNotReplayable, s.legs, err)
+			return nil, fmt.Errorf("%w: going back to its beginning for attempt %d: %w", ErrNotReplayable, s.attempts, err)
 		}
 	}
 	return s.reader(s.r), nil
 }
 
-// file is a body that every leg reads for itself.
+// file is a body that every attempt reads for itself.
 type file struct {
 	at    io.ReaderAt
 	start int64

@@ -49,8 +49,8 @@ func (s *seekable) Seek(offset int64, whence int) (int64, error) {
 
 func (s *seekable) Close() error { return s.counted.Close() }
 
-// A body that stands somewhere in its middle is sent from there, by each leg,
-// and closed once when the last leg is through.
+// A body that stands somewhere in its middle is sent from there, by each attempt,
+// and closed once when the last attempt is through.
 func TestSeeker(t *testing.T) {
 	body := newSeekable("skipped, the body")
 	if _, err := body.Seek(9, io.SeekStart); err != nil {
@@ -61,13 +61,13 @@ func TestSeeker(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	for leg := range 3 {
+	for attempt := range 3 {
 		r, err := b.Next()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := send(t, r.Body); got != "the body" {
-			t.Errorf("leg %d sent %q", leg, got)
+			t.Errorf("attempt %d sent %q", attempt, got)
 		}
 		if r.GetBody == nil || !b.Replayable() || b.Once() {
 			t.Error("said not to be replayable")
@@ -78,18 +78,18 @@ func TestSeeker(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := b.Close(); err != nil || body.closes.Load() != 0 {
-		t.Errorf("closed %d times while a leg has it: %v", body.closes.Load(), err)
+		t.Errorf("closed %d times while an attempt has it: %v", body.closes.Load(), err)
 	}
 	if got := send(t, last); got != "the body" || body.closes.Load() != 1 {
 		t.Errorf("sent %q, closed %d times", got, body.closes.Load())
 	}
 	if again, err := next(b); again != nil || err == nil {
-		t.Errorf("a leg after Close: %v, %v", again, err)
+		t.Errorf("an attempt after Close: %v, %v", again, err)
 	}
 }
 
-// A transport that goes on reading the leg before is turned away, and reads
-// nothing that the new leg should have.
+// A transport that goes on reading the attempt before is turned away, and reads
+// nothing that the new attempt should have.
 func TestSeekerLegsAtOnce(t *testing.T) {
 	text := strings.Repeat("0123456789", 5000)
 	body := newSeekable(text)
@@ -100,23 +100,23 @@ func TestSeekerLegsAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	var sent string
 	for i := range 20 {
-		leg, err := next(b)
+		attempt, err := next(b)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if i == 19 {
-			sent = send(t, leg)
+			sent = send(t, attempt)
 			break
 		}
-		if _, err := io.ReadFull(leg, make([]byte, 100)); err != nil {
+		if _, err := io.ReadFull(attempt, make([]byte, 100)); err != nil {
 			t.Fatal(err)
 		}
 		wg.Go(func() {
-			_, err := io.Copy(io.Discard, leg)
+			_, err := io.Copy(io.Discard, attempt)
 			if err != nil && !errors.Is(err, errPassed) && !errors.Is(err, errClosed) {
 				t.Error(err)
 			}
-			leg.Close()
+			attempt.Close()
 		})
 	}
 	wg.Wait()
@@ -143,14 +143,14 @@ func TestSeekerRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer b.Close()
-			for leg := range 2 {
+			for attempt := range 2 {
 				again, err := next(b)
-				if leg == 0 || tc.want == nil {
+				if attempt == 0 || tc.want == nil {
 					if err != nil {
 						t.Fatal(err)
 					}
 					if got := send(t, again); got != "the body" {
-						t.Errorf("leg %d sent %q", leg, got)
+						t.Errorf("attempt %d sent %q", attempt, got)
 					}
 				} else if !errors.Is(err, tc.want) || !errors.Is(err, bad) {
 					t.Errorf("error %v", err)
@@ -177,7 +177,7 @@ func (r *refusing) Seek(offset int64, whence int) (int64, error) {
 	return r.seekable.Seek(offset, whence)
 }
 
-// A file is sent from where it stands, by any number of legs at once.
+// A file is sent from where it stands, by any number of attempts at once.
 func TestFile(t *testing.T) {
 	text := strings.Repeat("0123456789abcdef", 10<<10)
 	f := tempFile(t, "head"+text)
@@ -190,17 +190,17 @@ func TestFile(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	for range 4 {
-		leg, err := next(b)
+		attempt, err := next(b)
 		if err != nil {
 			t.Fatal(err)
 		}
 		wg.Go(func() {
-			got, err := io.ReadAll(leg)
+			got, err := io.ReadAll(attempt)
 			if err != nil || string(got) != text {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
-			leg.Close()
-			leg.Close()
+			attempt.Close()
+			attempt.Close()
 		})
 	}
 	b.Close()
@@ -239,11 +239,11 @@ func TestPipe(t *testing.T) {
 	}
 	defer b.Close()
 	for range 2 {
-		leg, err := next(b)
+		attempt, err := next(b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := send(t, leg); got != "through the pipe" {
+		if got := send(t, attempt); got != "through the pipe" {
 			t.Errorf("sent %q", got)
 		}
 	}
@@ -255,7 +255,7 @@ func TestNeverShort(t *testing.T) {
 	const text = "the whole body"
 	for name, tc := range map[string]struct {
 		body  func(t *testing.T, r *http.Request)
-		read  int // bytes that the first leg reads
+		read  int // bytes that the first attempt reads
 		again string
 		err   error
 	}{
@@ -306,7 +306,7 @@ func TestNeverShort(t *testing.T) {
 			}
 			got, err := io.ReadAll(again)
 			if string(got) != tc.again || !errors.Is(err, tc.err) {
-				t.Errorf("second leg: %q, %v", got, err)
+				t.Errorf("second attempt: %q, %v", got, err)
 			}
 			first.Close()
 			again.Close()
@@ -319,7 +319,7 @@ type cut struct{ f *os.File }
 func (c *cut) Read(b []byte) (int, error) { return c.f.Read(b) }
 func (c *cut) Close() error               { return c.f.Close() }
 
-// Above the limit a body goes to a file that nobody can open, and every leg
+// Above the limit a body goes to a file that nobody can open, and every attempt
 // reads that.
 func TestSpill(t *testing.T) {
 	whole := make([]byte, 300<<10)
@@ -365,11 +365,11 @@ func TestSpill(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for leg := range 3 {
+				for attempt := range 3 {
 					r, err := b.Next()
-					if leg > 0 && !tc.replayable {
+					if attempt > 0 && !tc.replayable {
 						if !errors.Is(err, ErrNotReplayable) {
-							t.Errorf("leg %d: %v", leg, err)
+							t.Errorf("attempt %d: %v", attempt, err)
 						}
 						continue
 					}
@@ -381,21 +381,21 @@ func TestSpill(t *testing.T) {
 					if err != nil && err != io.EOF {
 						t.Fatal(err)
 					}
-					if now := openFiles(t); (ahead || leg > 0) && before >= 0 && (now > before) != tc.spilled {
+					if now := openFiles(t); (ahead || attempt > 0) && before >= 0 && (now > before) != tc.spilled {
 						t.Errorf("%d files are open, before %d", now, before)
 					}
 					if got := string(head[:n]) + send(t, r.Body); got != string(want) {
-						t.Errorf("leg %d sent %d bytes, want %d", leg, len(got), len(want))
+						t.Errorf("attempt %d sent %d bytes, want %d", attempt, len(got), len(want))
 					}
 					if left, err := os.ReadDir(dir); err != nil || len(left) != 0 && runtime.GOOS != "windows" {
 						t.Errorf("files with a name: %v, %v", left, err)
 					}
 					// It may not be known before the body is read.
-					if has := r.GetBody != nil; has != tc.getBodyOfLegs && (ahead || leg > 0) {
-						t.Errorf("leg %d has GetBody: %v", leg, has)
+					if has := r.GetBody != nil; has != tc.getBodyOfLegs && (ahead || attempt > 0) {
+						t.Errorf("attempt %d has GetBody: %v", attempt, has)
 					}
 					if b.Replayable() != tc.replayable {
-						t.Errorf("leg %d: replayable %v", leg, b.Replayable())
+						t.Errorf("attempt %d: replayable %v", attempt, b.Replayable())
 					}
 				}
 				if err := b.Close(); err != nil {
@@ -501,7 +501,7 @@ func TestSpillCancelled(t *testing.T) {
 	}
 }
 
-// A body of which nothing was read is there for the next leg, whether the one
+// A body of which nothing was read is there for the next attempt, whether the one
 // before has closed it or not.
 func TestUntouched(t *testing.T) {
 	text := strings.Repeat("0123456789", 1000)
@@ -522,33 +522,33 @@ func TestUntouched(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer b.Close()
-			var legs []io.ReadCloser
+			var attempts []io.ReadCloser
 			for i := range 4 {
-				leg, err := next(b)
+				attempt, err := next(b)
 				if err != nil {
 					t.Fatal(err)
 				}
 				if !b.Replayable() || o.Limit > 0 && b.Once() != o.Ahead {
-					t.Errorf("leg %d: replayable %v, once %v", i, b.Replayable(), b.Once())
+					t.Errorf("attempt %d: replayable %v, once %v", i, b.Replayable(), b.Once())
 				}
 				if i%2 == 0 {
-					leg.Close()
+					attempt.Close()
 				}
-				legs = append(legs, leg)
+				attempts = append(attempts, attempt)
 			}
 			if !o.Ahead && body.reads.Load() != 0 {
 				t.Errorf("read %d times", body.reads.Load())
 			}
-			for _, leg := range legs[:3] {
-				if n, err := leg.Read(make([]byte, 10)); n != 0 || err == nil || err == io.EOF {
-					t.Errorf("a leg that lost the body reads %d bytes, %v", n, err)
+			for _, attempt := range attempts[:3] {
+				if n, err := attempt.Read(make([]byte, 10)); n != 0 || err == nil || err == io.EOF {
+					t.Errorf("an attempt that lost the body reads %d bytes, %v", n, err)
 				}
-				leg.Close()
+				attempt.Close()
 			}
 			if n := body.closes.Load(); n != 0 && o.Limit != 1<<20 {
 				t.Errorf("closed %d times", n)
 			}
-			if got := send(t, legs[3]); got != text {
+			if got := send(t, attempts[3]); got != text {
 				t.Errorf("sent %d bytes", len(got))
 			}
 			b.Close()
@@ -560,9 +560,9 @@ func TestUntouched(t *testing.T) {
 }
 
 // Once nobody wants it, a body of which nothing was read is closed, by Close or
-// by the leg that has it, whichever comes last.
+// by the attempt that has it, whichever comes last.
 func TestUntouchedIsClosed(t *testing.T) {
-	for _, order := range []string{"leg, Close", "Close, leg", "Close"} {
+	for _, order := range []string{"attempt, Close", "Close, attempt", "Close"} {
 		for _, o := range []Options{{}, {Limit: -1}, {Limit: -1, SpillLimit: 10, SpillDir: t.TempDir()}} {
 			t.Run(fmt.Sprintf("%s, limit %v, %v", order, o.Limit, o.SpillLimit), func(t *testing.T) {
 				body := &counted{Reader: strings.NewReader("x")}
@@ -570,9 +570,9 @@ func TestUntouchedIsClosed(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				var leg io.ReadCloser
+				var attempt io.ReadCloser
 				if order != "Close" {
-					if leg, err = next(b); err != nil {
+					if attempt, err = next(b); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -583,7 +583,7 @@ func TestUntouchedIsClosed(t *testing.T) {
 					if step == "Close" {
 						err = b.Close()
 					} else {
-						err = leg.Close()
+						err = attempt.Close()
 					}
 					if err != nil {
 						t.Error(err)
@@ -597,7 +597,7 @@ func TestUntouchedIsClosed(t *testing.T) {
 	}
 }
 
-// A leg that is closed in the middle leaves what it has read, and the rest.
+// An attempt that is closed in the middle leaves what it has read, and the rest.
 func TestClosedInTheMiddle(t *testing.T) {
 	body := &counted{Reader: strings.NewReader("the body")}
 	b, err := New(request(t, body), Options{})
@@ -605,12 +605,12 @@ func TestClosedInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	for leg := range 3 {
+	for attempt := range 3 {
 		again, err := next(b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if leg == 1 {
+		if attempt == 1 {
 			if _, err := again.Read(make([]byte, 3)); err != nil {
 				t.Fatal(err)
 			}
@@ -618,7 +618,7 @@ func TestClosedInTheMiddle(t *testing.T) {
 			continue
 		}
 		if got := send(t, again); got != "the body" {
-			t.Errorf("leg %d sent %q", leg, got)
+			t.Errorf("attempt %d sent %q", attempt, got)
 		}
 	}
 	if n := body.closes.Load(); n != 1 {
@@ -626,15 +626,15 @@ func TestClosedInTheMiddle(t *testing.T) {
 	}
 }
 
-// A caller fills in Trailer while its body is read, and each leg has its values
+// A caller fills in Trailer while its body is read, and each attempt has its values
 // in a map of its own.
 func TestTrailer(t *testing.T) {
 	const text = "the body"
 	for name, tc := range map[string]struct {
-		o       Options
-		getBody bool
-		seek    bool
-		legs    int
+		o        Options
+		getBody  bool
+		seek     bool
+		attempts int
 	}{
 		"buffered": {Options{}, false, false, 3},
 		"spilled":  {Options{Limit: 1, SpillLimit: 1 << 20, SpillDir: t.TempDir()}, false, false, 3},
@@ -669,12 +669,12 @@ func TestTrailer(t *testing.T) {
 			}
 			defer b.Close()
 			var late []io.ReadCloser
-			for leg := range tc.legs {
+			for attempt := range tc.attempts {
 				sent, err := b.Next()
 				if err != nil {
 					t.Fatal(err)
 				}
-				if leg == 1 && (tc.getBody || tc.seek) {
+				if attempt == 1 && (tc.getBody || tc.seek) {
 					// The transport of this one goes on reading beside the next.
 					if _, err := sent.Body.Read(make([]byte, 1)); err != nil {
 						t.Fatal(err)
@@ -683,18 +683,18 @@ func TestTrailer(t *testing.T) {
 					continue
 				}
 				if got := send(t, sent.Body); got != text {
-					t.Errorf("leg %d sent %q", leg, got)
+					t.Errorf("attempt %d sent %q", attempt, got)
 				}
 				want := http.Header{"X-Sum": {"42"}, "X-Read": {"1"}}
-				if leg == 2 && (tc.getBody || tc.seek) {
+				if attempt == 2 && (tc.getBody || tc.seek) {
 					want.Set("X-Read", "2")
 				}
 				if d := cmp.Diff(want, sent.Trailer); d != "" {
-					t.Errorf("leg %d (-want +got):\n%s", leg, d)
+					t.Errorf("attempt %d (-want +got):\n%s", attempt, d)
 				}
 				for _, b := range late {
 					if n, err := io.Copy(io.Discard, b); n != 0 || err == nil {
-						t.Errorf("a leg that is over reads %d bytes, %v", n, err)
+						t.Errorf("an attempt that is over reads %d bytes, %v", n, err)
 					}
 				}
 				sent.Trailer.Set("X-Sum", "changed by the transport")
@@ -725,7 +725,7 @@ func (s *seekSumming) Seek(offset int64, whence int) (int64, error) {
 }
 
 // Transports that resend by themselves get copies from GetBody.
-func TestGetBodyOfLeg(t *testing.T) {
+func TestGetBodyOfAttempt(t *testing.T) {
 	for name, body := range map[string]io.ReadCloser{
 		"buffered": &counted{Reader: strings.NewReader("the body")},
 		"seeker":   newSeekable("the body"),

@@ -13,21 +13,21 @@ import (
 )
 
 // stream is a body that can be read once. What passes is kept as far as the limits
-// allow, so that another leg can send that again and then go on with the rest.
+// allow, so that another attempt can send that again and then go on with the rest.
 type stream struct {
 	original *onceCloser
 	in       io.Reader // original, but for one that returns nothing for ever
-	ahead    bool      // to be read before the first leg
+	ahead    bool      // to be read before the first attempt
 
 	mu       sync.Mutex
 	kept     record
-	err      error         // what ended the body, io.EOF or another; nil before
-	over     bool          // the body is closed
-	reading  chan struct{} // like fetching, for a leg that has the body for itself
-	fetching chan struct{} // closed when the Read under way is through; nil for none
-	cur      *streamLeg    // the leg that has the body
-	legs     int           // that are open
-	touched  bool          // a leg has read
+	err      error          // what ended the body, io.EOF or another; nil before
+	over     bool           // the body is closed
+	reading  chan struct{}  // like fetching, for an attempt that has the body for itself
+	fetching chan struct{}  // closed when the Read under way is through; nil for none
+	cur      *streamAttempt // the attempt that has the body
+	attempts int            // that are open
+	touched  bool           // an attempt has read
 	released bool
 }
 
@@ -47,7 +47,7 @@ func (s *stream) replayable() bool {
 // complete is replayable for those who hold mu.
 func (s *stream) complete() bool { return s.err == io.EOF && !s.kept.over }
 
-// repeats reports whether another leg can be had, and whether so far that is due
+// repeats reports whether another attempt can be had, and whether so far that is due
 // to what is kept, and not to nothing having been read.
 func (s *stream) repeats() (again, kept bool) {
 	s.mu.Lock()
@@ -55,7 +55,7 @@ func (s *stream) repeats() (again, kept bool) {
 	return s.refusal() == nil, !s.kept.over
 }
 
-// refusal is why no other leg can be had. The caller holds mu.
+// refusal is why no other attempt can be had. The caller holds mu.
 func (s *stream) refusal() error {
 	switch {
 	case s.err != nil && s.err != io.EOF:
@@ -85,8 +85,8 @@ func (s *stream) open(ctx context.Context) (io.ReadCloser, error) {
 	if s.cur != nil {
 		s.cur.wake()
 	}
-	s.cur = &streamLeg{s: s, ctx: ctx, done: make(chan struct{})}
-	s.legs++
+	s.cur = &streamAttempt{s: s, ctx: ctx, done: make(chan struct{})}
+	s.attempts++
 	return s.cur, nil
 }
 
@@ -112,9 +112,9 @@ func (s *stream) fill(ctx context.Context) error {
 	}
 }
 
-// fetch sees to it that a Read is under way, in a goroutine of its own: a leg that
+// fetch sees to it that a Read is under way, in a goroutine of its own: an attempt that
 // is closed or loses the body must not wait for whoever produces it, and what the
-// Read brings must not be lost with the leg. It reports whether there is one; there
+// Read brings must not be lost with the attempt. It reports whether there is one; there
 // is none where nothing more can be kept. The caller holds mu.
 func (s *stream) fetch() bool {
 	if s.fetching != nil {
@@ -179,7 +179,7 @@ func read(r io.Reader, p []byte) (n int, err error) {
 	return r.Read(p)
 }
 
-// release lets the leg that has the body finish it, and keeps nothing more.
+// release lets the attempt that has the body finish it, and keeps nothing more.
 func (s *stream) release() error {
 	s.mu.Lock()
 	s.released = true
@@ -197,13 +197,13 @@ func (s *stream) release() error {
 
 // tidy drops what nobody will read. The caller holds mu.
 func (s *stream) tidy() {
-	if s.released && s.legs == 0 {
+	if s.released && s.attempts == 0 {
 		s.kept.drop()
 	}
 }
 
-// A streamLeg has the stream, until it loses it to another, or closes it.
-type streamLeg struct {
+// A streamAttempt has the stream, until it loses it to another, or closes it.
+type streamAttempt struct {
 	s    *stream
 	ctx  context.Context // of the request, which net/http waits for a Read beyond
 	once sync.Once
@@ -213,29 +213,29 @@ type streamLeg struct {
 	closed bool
 }
 
-func (l *streamLeg) wake() { l.once.Do(func() { close(l.done) }) }
+func (a *streamAttempt) wake() { a.once.Do(func() { close(a.done) }) }
 
-func (l *streamLeg) Read(p []byte) (int, error) {
-	s := l.s
+func (a *streamAttempt) Read(p []byte) (int, error) {
+	s := a.s
 	s.mu.Lock()
 	for {
 		switch {
-		case l.closed:
+		case a.closed:
 			s.mu.Unlock()
 			return 0, errClosed
-		case s.cur != l && !s.complete():
+		case s.cur != a && !s.complete():
 			s.mu.Unlock()
 			return 0, errPassed
-		case l.pos < s.kept.size():
+		case a.pos < s.kept.size():
 			s.touched = true
-			n, err := s.kept.readAt(p, l.pos)
-			l.pos += int64(n)
+			n, err := s.kept.readAt(p, a.pos)
+			a.pos += int64(n)
 			s.mu.Unlock()
 			return n, err
-		case l.ctx.Err() != nil:
+		case a.ctx.Err() != nil:
 			s.mu.Unlock()
 			_ = s.shut() // the context says why
-			return 0, ended.Because(l.ctx, "reading the request body", nil)
+			return 0, ended.Because(a.ctx, "reading the request body", nil)
 		case s.err != nil:
 			err := s.err
 			s.mu.Unlock()
@@ -243,7 +243,7 @@ func (l *streamLeg) Read(p []byte) (int, error) {
 		}
 		s.touched = true
 		if !s.fetch() {
-			// From here on the body is this leg's alone.
+			// From here on the body is this attempt's alone.
 			s.kept.drop()
 			if s.over {
 				s.mu.Unlock()
@@ -254,7 +254,7 @@ func (l *streamLeg) Read(p []byte) (int, error) {
 			s.reading = reading
 			s.mu.Unlock()
 			// By the rules of net/http this ends a Read.
-			stop := context.AfterFunc(l.ctx, func() { _ = s.shut() })
+			stop := context.AfterFunc(a.ctx, func() { _ = s.shut() })
 			defer stop()
 			return s.in.Read(p)
 		}
@@ -262,25 +262,25 @@ func (l *streamLeg) Read(p []byte) (int, error) {
 		s.mu.Unlock()
 		select {
 		case <-fetching:
-		case <-l.done:
-		case <-l.ctx.Done():
+		case <-a.done:
+		case <-a.ctx.Done():
 		}
 		s.mu.Lock()
 	}
 }
 
-// Close leaves what another leg could send to that, until there can be none.
-func (l *streamLeg) Close() error {
-	s := l.s
+// Close leaves what another attempt could send to that, until there can be none.
+func (a *streamAttempt) Close() error {
+	s := a.s
 	s.mu.Lock()
-	if l.closed {
+	if a.closed {
 		s.mu.Unlock()
 		return nil
 	}
-	l.closed = true
-	l.wake()
-	s.legs--
-	last := s.cur == l && s.err == nil && (s.released || s.refusal() != nil)
+	a.closed = true
+	a.wake()
+	s.attempts--
+	last := s.cur == a && s.err == nil && (s.released || s.refusal() != nil)
 	s.tidy()
 	s.mu.Unlock()
 	if last {

@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 )
 
-// A body that is being produced is passed on as it comes; a leg that is closed or
+// A body that is being produced is passed on as it comes; an attempt that is closed or
 // loses it while it waits ends at once, and what was read for it, and is read yet,
 // is the next one's.
 func TestStreamsOn(t *testing.T) {
@@ -37,44 +37,44 @@ func TestStreamsOn(t *testing.T) {
 						t.Fatal(err)
 					}
 					defer b.Close()
-					read := func(leg io.Reader, want string) {
+					read := func(attempt io.Reader, want string) {
 						t.Helper()
-						if got := make([]byte, len(want)); !reads(leg, got) || string(got) != want {
+						if got := make([]byte, len(want)); !reads(attempt, got) || string(got) != want {
 							t.Errorf("read %q, want %q", got, want)
 						}
 					}
-					var legs []io.ReadCloser
-					leg := must(t, b)
+					var attempts []io.ReadCloser
+					attempt := must(t, b)
 					for i, text := range []string{"one ", "two ", "three "} {
-						read(leg, "one two three "[:4*i])
+						read(attempt, "one two three "[:4*i])
 						go io.WriteString(pw, text)
-						read(leg, text)
+						read(attempt, text)
 						ended := make(chan error)
 						go func() {
-							_, err := leg.Read(make([]byte, 10))
+							_, err := attempt.Read(make([]byte, 10))
 							ended <- err
 						}()
 						synctest.Wait()
-						legs = append(legs, leg)
+						attempts = append(attempts, attempt)
 						want := errPassed
 						if closes {
 							want = errClosed
-							leg.Close()
+							attempt.Close()
 						}
-						leg = must(t, b)
+						attempt = must(t, b)
 						if err := <-ended; err != want {
-							t.Errorf("leg %d: %v, want %v", i, err, want)
+							t.Errorf("attempt %d: %v, want %v", i, err, want)
 						}
 						if !b.Replayable() || b.Once() || b.Repeatable() {
 							t.Error("not so far replayable")
 						}
 					}
-					// A Read for the leg before is under way.
+					// A Read for the attempt before is under way.
 					go func() {
 						io.WriteString(pw, "four")
 						pw.Close()
 					}()
-					if got := send(t, leg); got != "one two three four" {
+					if got := send(t, attempt); got != "one two three four" {
 						t.Errorf("sent %q", got)
 					}
 					if !b.Repeatable() {
@@ -83,7 +83,7 @@ func TestStreamsOn(t *testing.T) {
 					if got := send(t, must(t, b)); got != "one two three four" {
 						t.Errorf("sent %q", got)
 					}
-					for _, l := range legs {
+					for _, l := range attempts {
 						l.Close()
 					}
 					if err := b.Close(); err != nil || body.closes.Load() != 1 {
@@ -100,11 +100,11 @@ func TestStreamsOn(t *testing.T) {
 
 func must(t *testing.T, b *Body) io.ReadCloser {
 	t.Helper()
-	leg, err := next(b)
+	attempt, err := next(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return leg
+	return attempt
 }
 
 // reads fills p.
@@ -114,9 +114,9 @@ func reads(r io.Reader, p []byte) bool {
 }
 
 // Whoever is the last to let go closes a body that is waited for, which ends the
-// waiting: the leg that has it, or Close where none has.
+// waiting: the attempt that has it, or Close where none has.
 func TestStreamIsClosed(t *testing.T) {
-	for _, order := range []string{"leg, Close", "Close, leg"} {
+	for _, order := range []string{"attempt, Close", "Close, attempt"} {
 		for _, o := range []Options{{}, {Limit: -1}, {Limit: 2}} {
 			t.Run(fmt.Sprintf("%s, limit %d", order, o.Limit), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -129,10 +129,10 @@ func TestStreamIsClosed(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					leg := must(t, b)
+					attempt := must(t, b)
 					ended := make(chan error)
 					go func() {
-						_, err := io.ReadAll(leg)
+						_, err := io.ReadAll(attempt)
 						ended <- err
 					}()
 					synctest.Wait()
@@ -144,7 +144,7 @@ func TestStreamIsClosed(t *testing.T) {
 						if step == "Close" {
 							b.Close()
 						} else {
-							leg.Close()
+							attempt.Close()
 						}
 						again = b.Replayable()
 					}
@@ -175,14 +175,14 @@ func TestContextEndedBeforeRead(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					leg := must(t, b)
-					if began && !reads(leg, make([]byte, 4)) {
+					attempt := must(t, b)
+					if began && !reads(attempt, make([]byte, 4)) {
 						t.Error("cannot be read")
 					}
 					before := body.reads.Load()
 					cancel(cause)
 					for range 3 {
-						if n, err := leg.Read(make([]byte, 4)); n != 0 || !errors.Is(err, cause) {
+						if n, err := attempt.Read(make([]byte, 4)); n != 0 || !errors.Is(err, cause) {
 							t.Errorf("%d bytes, error %v", n, err)
 						}
 					}
@@ -190,7 +190,7 @@ func TestContextEndedBeforeRead(t *testing.T) {
 					if n, m := body.closes.Load(), body.reads.Load()-before; n != 1 || m != 0 {
 						t.Errorf("closed %d times, read %d times", n, m)
 					}
-					leg.Close()
+					attempt.Close()
 					b.Close()
 					if n := body.closes.Load(); n != 1 {
 						t.Errorf("closed %d times", n)
@@ -201,7 +201,7 @@ func TestContextEndedBeforeRead(t *testing.T) {
 	}
 }
 
-// Once there can be no other leg, nothing is kept for one.
+// Once there can be no other attempt, nothing is kept for one.
 func TestKeepsNothingLonger(t *testing.T) {
 	text := strings.Repeat("0123456789", 1000)
 	dir := t.TempDir()
@@ -214,13 +214,13 @@ func TestKeepsNothingLonger(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			first, leg := must(t, b), must(t, b)
-			if !reads(leg, make([]byte, 100)) {
+			first, attempt := must(t, b), must(t, b)
+			if !reads(attempt, make([]byte, 100)) {
 				t.Fatal("cannot be read")
 			}
 			s := b.src.(*stream)
 			b.Close()
-			if got := send(t, leg); got != text[100:] {
+			if got := send(t, attempt); got != text[100:] {
 				t.Errorf("sent %d bytes more", len(got))
 			}
 			if n := s.kept.size(); n != 0 || openFiles(t) > 0 {
@@ -234,7 +234,7 @@ func TestKeepsNothingLonger(t *testing.T) {
 	}
 }
 
-// Transports that read on in random steps while one leg takes over from another,
+// Transports that read on in random steps while one attempt takes over from another,
 // until one comes to the end: it sends the whole, or there is an error if more has
 // passed than is kept.
 func TestStreamProperty(t *testing.T) {
@@ -265,30 +265,30 @@ func TestStreamProperty(t *testing.T) {
 		var wg sync.WaitGroup
 		most := int64(0)
 		for range 5 {
-			leg, err := next(b)
+			attempt, err := next(b)
 			if err != nil {
 				if !errors.Is(err, ErrNotReplayable) || int64(len(text)) <= kept {
 					t.Errorf("seed %d: %d bytes, %d kept, %d were read: %v", seed, len(text), kept, most, err)
 				}
 				break
 			}
-			n, err := io.CopyN(io.Discard, leg, int64(rnd.IntN(len(text)+1)))
+			n, err := io.CopyN(io.Discard, attempt, int64(rnd.IntN(len(text)+1)))
 			if err != nil {
 				t.Errorf("seed %d: %v after %d bytes", seed, err, n)
 			}
 			most = max(most, n)
 			wg.Go(func() { // the transport reads on
-				got, err := io.ReadAll(leg)
+				got, err := io.ReadAll(attempt)
 				if err == nil && n+int64(len(got)) != int64(len(text)) {
 					t.Errorf("seed %d: ended after %d bytes, want %d", seed, n+int64(len(got)), len(text))
 				}
-				leg.Close()
+				attempt.Close()
 			})
 		}
 		if last, err := next(b); err == nil {
 			got, err := io.ReadAll(last)
 			if err != nil || !bytes.Equal(got, text) {
-				t.Errorf("seed %d: the last leg sent %d bytes, want %d; %v", seed, len(got), len(text), err)
+				t.Errorf("seed %d: the last attempt sent %d bytes, want %d; %v", seed, len(got), len(text), err)
 			}
 			last.Close()
 		}
@@ -311,7 +311,7 @@ type ragged struct {
 
 func (r *ragged) Read(p []byte) (int, error) { return r.r.Read(p[:min(len(p), r.n)]) }
 
-// A leg is cut if some of the body was read and some not, as far as that is known.
+// An attempt is cut if some of the body was read and some not, as far as that is known.
 func TestCut(t *testing.T) {
 	const text = "the body"
 	unknown := int64(-1)
@@ -351,24 +351,24 @@ func TestCut(t *testing.T) {
 				}
 				defer b.Close()
 				if b.Cut() {
-					t.Error("cut before there is a leg")
+					t.Error("cut before there is an attempt")
 				}
 				for range 2 { // a later one as well as the first
-					leg := must(t, b)
+					attempt := must(t, b)
 					if b.Cut() {
 						t.Error("cut before it is read")
 					}
 					if tc.read > len(text) {
-						send(t, leg)
-					} else if !reads(leg, make([]byte, tc.read)) {
+						send(t, attempt)
+					} else if !reads(attempt, make([]byte, tc.read)) {
 						t.Error("cannot be read")
 					}
 					if b.Cut() != tc.want {
 						t.Errorf("cut: %v, want %v", b.Cut(), tc.want)
 					}
-					leg.Close()
+					attempt.Close()
 					if name == "stream" && tc.read > len(text) {
-						break // another leg is all in memory, and not watched
+						break // another attempt is all in memory, and not watched
 					}
 				}
 			})
@@ -385,7 +385,7 @@ func TestCut(t *testing.T) {
 }
 
 // A body that says it has read more than there was room for, or less than nothing, is
-// an error, whoever makes the legs; and a leg that is closed reads nothing.
+// an error, whoever makes the attempts; and an attempt that is closed reads nothing.
 func TestImpossibleCounts(t *testing.T) {
 	for _, n := range []int{-1, 11} {
 		bad := func() io.ReadCloser {
@@ -398,12 +398,12 @@ func TestImpossibleCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			leg := must(t, b)
-			if got, err := leg.Read(make([]byte, 10)); got != 0 || err == nil || !strings.Contains(err.Error(), "count") {
+			attempt := must(t, b)
+			if got, err := attempt.Read(make([]byte, 10)); got != 0 || err == nil || !strings.Contains(err.Error(), "count") {
 				t.Errorf("a count of %d: %d, %v", n, got, err)
 			}
-			leg.Close()
-			if got, err := leg.Read(make([]byte, 10)); got != 0 || err != errClosed {
+			attempt.Close()
+			if got, err := attempt.Read(make([]byte, 10)); got != 0 || err != errClosed {
 				t.Errorf("after Close: %d, %v", got, err)
 			}
 		}

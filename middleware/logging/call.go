@@ -22,10 +22,10 @@ type call struct {
 	inside sink
 	signed middleware.Call
 
-	mu      sync.Mutex
-	legs    int
-	judged  bool
-	verdict bool
+	mu       sync.Mutex
+	requests int
+	judged   bool
+	verdict  bool
 }
 
 // summary writes the record of a call that has ended.
@@ -44,10 +44,10 @@ func (c *call) summary(root sink, resp *http.Response, err error, took time.Dura
 	case resp != nil:
 		outcome = slog.Int("status", resp.StatusCode)
 	}
-	legs, verified := c.result(resp)
+	requests, verified := c.result(resp)
 	sent := slog.Attr{}
-	if legs > 0 {
-		sent = slog.Int("legs", legs)
+	if requests > 0 {
+		sent = slog.Int("requests", requests)
 	}
 	root.write(c.ctx, level, "call",
 		slog.Uint64("call", c.number),
@@ -63,19 +63,19 @@ func (c *call) summary(root sink, resp *http.Response, err error, took time.Dura
 // result returns how many requests the call took, 0 if that is not known, and
 // whether its response was verified: by the verdict of mutual, or, without
 // mutual, by the context that signed the request.
-func (c *call) result(resp *http.Response) (legs int, verified bool) {
+func (c *call) result(resp *http.Response) (requests int, verified bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	legs = c.legs
+	requests = c.requests
 	if resp == nil {
-		return legs, false
+		return requests, false
 	}
-	legs = max(legs, 1)
+	requests = max(requests, 1)
 	if c.judged {
-		return legs, c.verdict
+		return requests, c.verdict
 	}
 	sc := c.signed.Security(resp)
-	return legs, sc != nil && sc.Verified()
+	return requests, sc != nil && sc.Verified()
 }
 
 // note keeps what the summary tells.
@@ -84,10 +84,10 @@ func (c *call) note(e middleware.Event) {
 	defer c.mu.Unlock()
 	switch e := e.(type) {
 	case middleware.ChallengeEvent:
-		c.legs = max(c.legs, e.Requests)
+		c.requests = max(c.requests, e.Requests)
 		c.judged = false
 	case middleware.SendEvent:
-		c.legs = max(c.legs, e.Request)
+		c.requests = max(c.requests, e.Request)
 		c.judged = false
 	case middleware.VerdictEvent:
 		c.judged, c.verdict = true, e.Verified
@@ -130,7 +130,7 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 	case middleware.ChallengeEvent:
 		return "challenge", []slog.Attr{
 			slog.String("host", e.Host), slog.Int("status", e.Status),
-			slog.String("schemes", schemes(e.Schemes)), slog.Int("leg", e.Requests),
+			slog.String("schemes", schemes(e.Schemes)), slog.Int("request", e.Requests),
 		}
 	case middleware.CredentialsEvent:
 		message := "credentials of the caller's own"
@@ -169,7 +169,7 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 		}
 	case middleware.SendEvent:
 		return "send", []slog.Attr{
-			slog.String("stage", e.Stage), slog.String("host", e.Host), slog.Int("leg", e.Request),
+			slog.String("stage", e.Stage), slog.String("host", e.Host), slog.Int("request", e.Request),
 			slog.Bool("again", e.Again),
 		}
 	case middleware.RefusedEvent:

@@ -7,7 +7,7 @@
 //
 //   - [Root], "requests_kerberos": one record per call, when it has ended. Its
 //     fields are method, url (without user and query), status or error,
-//     duration_ms, legs (the most requests that a signing stage took for it,
+//     duration_ms, requests (the most requests that a signing stage took for it,
 //     where that is known) and verified. Level Info, or Warn for a call that
 //     failed.
 //   - [Kerberos], "requests_kerberos.kerberos_": what happened inside, at the
@@ -41,7 +41,7 @@
 //
 // The stage stands outermost (first in [kerbchain.Chain]), where it sees whole
 // calls and hears every stage. Further in it reports on what is inside of it:
-// below negotiate, each leg is a call. It may stand in both places.
+// below negotiate, each request is a call. It may stand in both places.
 //
 // # When to leave it out
 //

@@ -80,5 +80,5 @@ func ExampleOptions() {
 	})
 	call(stage(inside))
 	// Output:
-	// level=INFO msg=call logger=requests_kerberos call=1 method=GET url=https://www.example.com/report status=200 legs=2 verified=true
+	// level=INFO msg=call logger=requests_kerberos call=1 method=GET url=https://www.example.com/report status=200 requests=2 verified=true
 }

@@ -124,13 +124,13 @@ var story = []middleware.Event{
 func TestRecords(t *testing.T) {
 	const inside, root = logging.Kerberos, logging.Root
 	want := []map[string]any{
-		{"level": "debug", "logger": inside, "call": 1., "msg": "challenge", "host": "web.test:443", "status": 401., "schemes": "Negotiate, Basic, other", "leg": 1.},
+		{"level": "debug", "logger": inside, "call": 1., "msg": "challenge", "host": "web.test:443", "status": 401., "schemes": "Negotiate, Basic, other", "request": 1.},
 		{"level": "debug", "logger": inside, "call": 1., "msg": "kdc exchange", "kind": "TGS", "realm": "EXAMPLE.TEST", "kdc": "127.0.0.1:88", "network": "udp", "duration_ms": 1.5, "code": 0.},
 		{"level": "warning", "logger": inside, "call": 1., "msg": "kdc exchange", "kind": "TGS", "realm": "EXAMPLE.TEST", "kdc": "127.0.0.2:88", "network": "tcp", "duration_ms": 0., "code": 0., "error": "connection refused"},
 		{"level": "warning", "logger": inside, "call": 1., "msg": "krb5.conf", "where": "/etc/krb5.conf:3", "warning": `forwardable = "maybe": wanted true or false`},
 		{"level": "debug", "logger": inside, "call": 1., "msg": "ticket", "spn": "HTTP/web.test@EXAMPLE.TEST", "client": "alice@EXAMPLE.TEST", "source": "FILE:/tmp/cc", "cached": true, "etype": 18., "expires": "2001-09-09T01:46:40Z", "duration_ms": 0.},
 		{"level": "debug", "logger": inside, "call": 1., "msg": "token", "host": "web.test:443", "spn": "HTTP/web.test@EXAMPLE.TEST", "scheme": "Negotiate", "bytes": 700., "mutual": true, "bound": true, "duration_ms": 0.},
-		{"level": "debug", "logger": inside, "call": 1., "msg": "send", "stage": "negotiate", "host": "web.test:443", "leg": 2., "again": false},
+		{"level": "debug", "logger": inside, "call": 1., "msg": "send", "stage": "negotiate", "host": "web.test:443", "request": 2., "again": false},
 		{"level": "warning", "logger": inside, "call": 1., "msg": "token refused", "host": "web.test:443", "status": 401., "reason": "KRB-ERROR", "error": "KRB_AP_ERR_MODIFIED"},
 		{"level": "warning", "logger": inside, "call": 1., "msg": "token refused", "host": "web.test:443", "status": 431., "reason": "token too large", "bytes": 9000.},
 		{"level": "debug", "logger": inside, "call": 1., "msg": "ticket dropped", "host": "web.test:443", "spn": "HTTP/web.test@EXAMPLE.TEST", "code": 44.},
@@ -138,7 +138,7 @@ func TestRecords(t *testing.T) {
 		{"level": "debug", "logger": inside, "call": 1., "msg": "verdict", "host": "web.test:443", "spn": "HTTP/web.test@EXAMPLE.TEST", "mode": "required", "status": 200., "verified": true},
 		{"level": "warning", "logger": inside, "call": 1., "msg": "verdict", "host": "web.test:443", "mode": "required", "status": 200., "verified": false, "reason": "no token", "error": middleware.ErrNotVerified.Error()},
 		{"level": "warning", "logger": inside, "call": 1., "msg": "sanitized", "host": "web.test:443", "status": 500.},
-		{"level": "info", "logger": root, "call": 1., "msg": "call", "method": "GET", "url": "https://web.test/path", "status": 200., "duration_ms": 250., "legs": 2., "verified": false},
+		{"level": "info", "logger": root, "call": 1., "msg": "call", "method": "GET", "url": "https://web.test/path", "status": 200., "duration_ms": 250., "requests": 2., "verified": false},
 	}
 	synctest.Test(t, func(t *testing.T) {
 		var logged, handled buffer
@@ -189,15 +189,15 @@ func TestSummary(t *testing.T) {
 		reply  stagetest.Reply
 		want   fields
 	}{
-		"plain":                {nil, stagetest.Respond(204, ""), fields{"status": 204., "legs": 1., "verified": false}},
-		"no request named":     {nil, stagetest.Anonymous(stagetest.Respond(204, "")), fields{"status": 204., "legs": 1., "verified": false}},
-		"context verified":     {[]kerbchain.Middleware{verified}, stagetest.Respond(200, ""), fields{"status": 200., "legs": 1., "verified": true}},
-		"verdict overrules":    {[]kerbchain.Middleware{emit(middleware.VerdictEvent{}), verified}, stagetest.Respond(200, ""), fields{"status": 200., "legs": 1., "verified": false}},
-		"verdict":              {[]kerbchain.Middleware{emit(middleware.SendEvent{Request: 1}, middleware.VerdictEvent{Verified: true})}, stagetest.Respond(200, ""), fields{"status": 200., "legs": 1., "verified": true}},
-		"verdict of a leg ago": {[]kerbchain.Middleware{emit(middleware.VerdictEvent{Verified: true}, middleware.ChallengeEvent{Requests: 1})}, stagetest.Respond(401, ""), fields{"status": 401., "legs": 1., "verified": false}},
-		"legs":                 {[]kerbchain.Middleware{emit(middleware.ChallengeEvent{Requests: 1}, middleware.SendEvent{Request: 2}, middleware.ChallengeEvent{Requests: 2}, middleware.SendEvent{Request: 3})}, stagetest.Respond(200, ""), fields{"status": 200., "legs": 3., "verified": false}},
+		"plain":                {nil, stagetest.Respond(204, ""), fields{"status": 204., "requests": 1., "verified": false}},
+		"no request named":     {nil, stagetest.Anonymous(stagetest.Respond(204, "")), fields{"status": 204., "requests": 1., "verified": false}},
+		"context verified":     {[]kerbchain.Middleware{verified}, stagetest.Respond(200, ""), fields{"status": 200., "requests": 1., "verified": true}},
+		"verdict overrules":    {[]kerbchain.Middleware{emit(middleware.VerdictEvent{}), verified}, stagetest.Respond(200, ""), fields{"status": 200., "requests": 1., "verified": false}},
+		"verdict":              {[]kerbchain.Middleware{emit(middleware.SendEvent{Request: 1}, middleware.VerdictEvent{Verified: true})}, stagetest.Respond(200, ""), fields{"status": 200., "requests": 1., "verified": true}},
+		"verdict of a leg ago": {[]kerbchain.Middleware{emit(middleware.VerdictEvent{Verified: true}, middleware.ChallengeEvent{Requests: 1})}, stagetest.Respond(401, ""), fields{"status": 401., "requests": 1., "verified": false}},
+		"legs":                 {[]kerbchain.Middleware{emit(middleware.ChallengeEvent{Requests: 1}, middleware.SendEvent{Request: 2}, middleware.ChallengeEvent{Requests: 2}, middleware.SendEvent{Request: 3})}, stagetest.Respond(200, ""), fields{"status": 200., "requests": 3., "verified": false}},
 		"nothing was sent":     {nil, stagetest.Fail(errors.New("no way")), fields{"level": "warning", "error": "no way", "verified": false}},
-		"error after a leg":    {[]kerbchain.Middleware{emit(middleware.ChallengeEvent{Requests: 1})}, stagetest.Fail(context.Canceled), fields{"level": "warning", "error": "context canceled", "legs": 1., "verified": false}},
+		"error after a leg":    {[]kerbchain.Middleware{emit(middleware.ChallengeEvent{Requests: 1})}, stagetest.Fail(context.Canceled), fields{"level": "warning", "error": "context canceled", "requests": 1., "verified": false}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b buffer
@@ -526,7 +526,7 @@ func TestParallel(t *testing.T) {
 		summary := records[2]
 		path := strings.TrimPrefix(summary["url"].(string), "http://web.test")
 		odd := strings.HasPrefix(path, "/odd")
-		if records[0]["host"] != path || records[1]["host"] != path || summary["verified"] != odd || summary["legs"].(float64) != map[bool]float64{true: 3, false: 2}[odd] {
+		if records[0]["host"] != path || records[1]["host"] != path || summary["verified"] != odd || summary["requests"].(float64) != map[bool]float64{true: 3, false: 2}[odd] {
 			t.Errorf("call %v is mixed up: %v", n, records)
 		}
 	}

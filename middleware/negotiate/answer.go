@@ -8,14 +8,14 @@ import (
 	"github.com/kerbchain/kerbchain/internal/challenge"
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/krb"
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // answer returns the tokens to answer resp with, nil if the caller gets resp. It does
 // not touch the body. After an error resp is not used.
-func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
+func (c *call) answer(resp *http.Response) ([]sign.Token, error) {
 	var peer *side
 	var lines []string
 	switch resp.StatusCode {
@@ -58,7 +58,7 @@ func (c *call) answer(resp *http.Response) ([]leg.Token, error) {
 }
 
 // token returns the token for the peer that resp comes from, nil if it refused.
-func (c *call) token(resp *http.Response, peer *side, target middleware.Target, ch challenge.Challenge) (*leg.Token, error) {
+func (c *call) token(resp *http.Response, peer *side, target middleware.Target, ch challenge.Challenge) (*sign.Token, error) {
 	in, err := ch.Token()
 	if err != nil {
 		c.refused(resp, target, &middleware.Error{
@@ -78,7 +78,7 @@ func (c *call) token(resp *http.Response, peer *side, target middleware.Target, 
 			return nil, ended.Because(ctx, "negotiate: answering the server's token", err)
 		}
 		if err == nil && len(out) > 0 {
-			return &leg.Token{Context: peer.sc, Bytes: out, Continued: true}, nil
+			return &sign.Token{Context: peer.sc, Bytes: out, Continued: true}, nil
 		}
 		if e, ok := errors.AsType[*middleware.Error](err); err == nil || ok && e.Reason == middleware.ReasonNoToken && completed(in) {
 			// The server knows the user, whether it proved itself or not, and does
@@ -128,7 +128,7 @@ func sessionOver(resp *http.Response, lines []string) bool {
 }
 
 // fresh starts a context.
-func (c *call) fresh(resp *http.Response, peer *side, target middleware.Target) (*leg.Token, error) {
+func (c *call) fresh(resp *http.Response, peer *side, target middleware.Target) (*sign.Token, error) {
 	token, err := c.signer.First(c.r.Context(), target)
 	if err != nil {
 		if errors.Is(err, middleware.ErrNotAllowed) || c.ReturnChallenge && errors.Is(err, middleware.ErrCredentials) {
@@ -143,8 +143,8 @@ func (c *call) fresh(resp *http.Response, peer *side, target middleware.Target) 
 
 // complete adds to the token for one peer a fresh one for the other, if the
 // last request bore one: what was sent before would be a replay.
-func (c *call) complete(peer *side, token leg.Token) ([]leg.Token, error) {
-	tokens := []leg.Token{token}
+func (c *call) complete(peer *side, token sign.Token) ([]sign.Token, error) {
+	tokens := []sign.Token{token}
 	other := &c.proxy
 	if peer == other {
 		other = &c.origin

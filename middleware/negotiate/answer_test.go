@@ -206,7 +206,7 @@ func TestEndsWhileAnswering(t *testing.T) {
 }
 
 // The exchange is gone on with by the context that signed the request that was sent: one
-// that a leg made anew for another connection, or that of a stage below.
+// that an attempt made anew for another connection, or that of a stage below.
 func TestGoesOnWithWhatWasSent(t *testing.T) {
 	for name, status := range map[string]int{"origin": 401, "proxy": 407} {
 		for how, below := range map[string]bool{"made anew": false, "signed below": true} {

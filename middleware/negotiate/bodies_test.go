@@ -501,7 +501,7 @@ func TestMemory(t *testing.T) {
 
 // A server that takes a body for granted: it waits for it although it was told
 // to say 100 first. After its timeout the transport sends it; if it is small
-// enough it is there for another leg.
+// enough it is there for another attempt.
 func TestExpectIsNotHeeded(t *testing.T) {
 	for name, limit := range map[string]int64{"kept": 1 << 20, "not kept": 1 << 10} {
 		t.Run(name, func(t *testing.T) {
@@ -632,8 +632,8 @@ func TestBreaksOff(t *testing.T) {
 	}
 }
 
-// A transport that goes on reading the body of a leg that is over reads nothing
-// that another leg sends.
+// A transport that goes on reading the body of an attempt that is over reads nothing
+// that another attempt sends.
 func TestReadsOn(t *testing.T) {
 	text := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
 	var all sync.WaitGroup

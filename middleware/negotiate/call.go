@@ -5,8 +5,8 @@ import (
 	"net/http"
 
 	"github.com/kerbchain/kerbchain"
-	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/internal/replay"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -18,14 +18,14 @@ type call struct {
 	next      kerbchain.Next
 	r         *http.Request
 	body      *replay.Body
-	sent      int        // requests sent so far
-	signed    int        // those among them that this stage signed
-	discarded bool       // a ticket was dropped because a server could not use it
-	http1     bool       // HTTP/1.1 is asked for
-	resent    bool       // a request was sent again because its connection was lost
-	sure      bool       // another stage signs the request on its connection
-	proto     int        // major version of HTTP that the last challenge came by
-	watch     *leg.Watch // follows the last request, nil where nothing depends on it
+	sent      int         // requests sent so far
+	signed    int         // those among them that this stage signed
+	discarded bool        // a ticket was dropped because a server could not use it
+	http1     bool        // HTTP/1.1 is asked for
+	resent    bool        // a request was sent again because its connection was lost
+	sure      bool        // another stage signs the request on its connection
+	proto     int         // major version of HTTP that the last challenge came by
+	watch     *sign.Watch // follows the last request, nil where nothing depends on it
 	origin    side
 	proxy     side
 	cookies   cookies
@@ -49,7 +49,7 @@ type side struct {
 
 func (s *stage) roundTrip(next kerbchain.Next, r *http.Request) (*http.Response, error) {
 	r = stages.DropUserInfo(r, name)
-	c := &call{stage: s, next: next, sure: leg.Sure(r)}
+	c := &call{stage: s, next: next, sure: sign.Sure(r)}
 	c.origin = sideOf(r, "Authorization", middleware.SecurityOf(r))
 	c.proxy = sideOf(r, "Proxy-Authorization", middleware.ProxySecurityOf(r))
 	c.r, c.Call = middleware.Begin(r)
@@ -71,7 +71,7 @@ func (c *call) run() (*http.Response, error) {
 		c.origin.bytes = len(token)
 	}
 	for err == nil && resp != nil {
-		var tokens []leg.Token
+		var tokens []sign.Token
 		if tokens, err = c.answer(resp); err != nil {
 			closeBody(resp)
 			return nil, err
@@ -95,7 +95,7 @@ func (c *call) run() (*http.Response, error) {
 }
 
 // send sends a signed request.
-func (c *call) send(r *http.Request, tokens []leg.Token) (*http.Response, error) {
+func (c *call) send(r *http.Request, tokens []sign.Token) (*http.Response, error) {
 	for _, t := range tokens {
 		if t.Context.Target().Proxy {
 			c.proxy.bytes = len(t.Bytes)
@@ -112,22 +112,22 @@ func (c *call) send(r *http.Request, tokens []leg.Token) (*http.Response, error)
 }
 
 // sendOnce sends a signed request, over a fresh connection or any.
-func (c *call) sendOnce(r *http.Request, tokens []leg.Token, fresh bool) (*http.Response, error) {
+func (c *call) sendOnce(r *http.Request, tokens []sign.Token, fresh bool) (*http.Response, error) {
 	c.sent++
 	r = c.cookies.on(r)
 	if hasBody(r) || !sentAgain(r.Method) {
 		r = c.follow(r, fresh)
 	}
-	return c.signer.Send(c.next, r, c.leg(r, tokens...))
+	return c.signer.Send(c.next, r, c.attempt(r, tokens...))
 }
 
-// leg returns r as one that is signed, and whose connection is remembered.
-func (c *call) leg(r *http.Request, tokens ...leg.Token) leg.Leg {
-	l := leg.Leg{Number: c.sent, Body: r.Body, Tokens: tokens}
+// attempt returns r as one that is signed, and whose connection is remembered.
+func (c *call) attempt(r *http.Request, tokens ...sign.Token) sign.Attempt {
+	a := sign.Attempt{Number: c.sent, Body: r.Body, Tokens: tokens}
 	if !c.WaitForChallenge {
-		l.Sending = c.sending
+		a.Sending = c.sending
 	}
-	return l
+	return a
 }
 
 // sideOf finds out who answers for a peer. A context in r counts if it signed r:

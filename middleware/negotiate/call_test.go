@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain"
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -131,14 +131,14 @@ func TestConnectionsAreNotKept(t *testing.T) {
 // unsigned, is that stage's: none of ours takes its place.
 func TestPendingIsNotSignedTwice(t *testing.T) {
 	in := new(stagetest.Initiator)
-	s := leg.Signer{Initiator: in, Stage: "outer"}
+	s := sign.Signer{Initiator: in, Stage: "outer"}
 	srv := stagetest.NewServer()
 	next := negotiate.New(in, negotiate.Options{})(func(r *http.Request) (*http.Response, error) {
 		tell(r, new(net.TCPConn), true)
 		return srv.Next(r)
 	})
 	r := request(t, http.MethodGet, "http://origin.example/", "")
-	resp, err := s.Send(next, r, leg.Leg{Number: 1, Tokens: []leg.Token{s.Later(middleware.TargetOfURL(r.URL))}})
+	resp, err := s.Send(next, r, sign.Attempt{Number: 1, Tokens: []sign.Token{s.Later(middleware.TargetOfURL(r.URL))}})
 	finish(t, resp, err)
 	if got := srv.Requests()[0].Auth; got != "Negotiate client-1" {
 		t.Errorf("sent %q", got)
@@ -154,7 +154,7 @@ func TestProxyTokenThatCame(t *testing.T) {
 		replies []stagetest.Reply
 		fail    int
 		want    []string
-		sends   []int // legs of ours that the trace tells of
+		sends   []int // attempts of ours that the trace tells of
 		err     error
 	}{
 		"taken":          {replies: []stagetest.Reply{ok}, want: []string{"client-1"}},

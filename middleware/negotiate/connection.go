@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/kerbchain/kerbchain/internal/ended"
-	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/internal/replay"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	stages "github.com/kerbchain/kerbchain/internal/stage"
 )
 
@@ -22,11 +22,11 @@ func (c *call) sendBare(r *http.Request) (*http.Response, error) {
 	if hasBody(r) {
 		sent = c.follow(r, false)
 	}
-	var tokens []leg.Token
-	if pending, _ := leg.Pending(r); !c.WaitForChallenge && c.bare() && !pending { // else another stage signs it when it has a connection
+	var tokens []sign.Token
+	if pending, _ := sign.Pending(r); !c.WaitForChallenge && c.bare() && !pending { // else another stage signs it when it has a connection
 		tokens = append(tokens, c.unlessProven())
 	}
-	// A token that the request came with is sent once, by the leg of the stage that
+	// A token that the request came with is sent once, by the attempt of the stage that
 	// made it or in one of ours.
 	if c.proxy.came != nil && (c.sent > 1 || len(tokens) > 0) {
 		t, err := c.proxyToken()
@@ -37,7 +37,7 @@ func (c *call) sendBare(r *http.Request) (*http.Response, error) {
 		tokens = append(tokens, t)
 	}
 	if len(tokens) > 0 {
-		return c.signer.Send(c.next, sent, c.leg(sent, tokens...))
+		return c.signer.Send(c.next, sent, c.attempt(sent, tokens...))
 	}
 	resp, err := c.next(sent)
 	if resp != nil && resp.Request == sent {
@@ -48,9 +48,9 @@ func (c *call) sendBare(r *http.Request) (*http.Response, error) {
 
 // proxyToken returns the token for the proxy that the request came with, or when
 // that was sent a fresh one.
-func (c *call) proxyToken() (leg.Token, error) {
+func (c *call) proxyToken() (sign.Token, error) {
 	if token, ok := stages.Signed(c.r, "Proxy-Authorization", c.proxy.sc); ok && c.sent == 1 {
-		return leg.Token{Context: c.proxy.sc, Bytes: token}, nil
+		return sign.Token{Context: c.proxy.sc, Bytes: token}, nil
 	}
 	return c.signer.First(c.r.Context(), c.proxy.sc.Target())
 }
@@ -58,7 +58,7 @@ func (c *call) proxyToken() (leg.Token, error) {
 // follow returns r as one whose way is watched.
 func (c *call) follow(r *http.Request, fresh bool) *http.Request {
 	c.watch.End()
-	c.watch = &leg.Watch{Fresh: fresh}
+	c.watch = &sign.Watch{Fresh: fresh}
 	return c.watch.On(r)
 }
 
@@ -76,7 +76,7 @@ func sentAgain(method string) bool {
 
 // drain ends a response that another request follows, with these tokens, so that
 // the request can take its connection, unless that is spoilt.
-func (c *call) drain(resp *http.Response, tokens []leg.Token) error {
+func (c *call) drain(resp *http.Response, tokens []sign.Token) error {
 	c.proto = resp.ProtoMajor
 	patience := c.DrainTime
 	if slices.ContainsFunc(tokens, continued) {
@@ -94,7 +94,7 @@ func (c *call) drain(resp *http.Response, tokens []leg.Token) error {
 	return nil
 }
 
-func continued(t leg.Token) bool { return t.Continued }
+func continued(t sign.Token) bool { return t.Continued }
 
 // readAnyway is up to how long a body is that a server may be trusted to read
 // after it has answered.
@@ -122,14 +122,14 @@ func (c *call) spoilt(resp *http.Response) bool {
 // 401 without saying so: a connection on which requests were answered before ended
 // without a byte for this one. As a rule the server never saw it then. Who did, and
 // died of it, sees it twice; curl takes the same risk.
-func (c *call) lost(err error, tokens []leg.Token) bool {
+func (c *call) lost(err error, tokens []sign.Token) bool {
 	return !c.NoResend && !c.resent && c.proto == 1 && c.watch != nil && c.watch.Lost(err) && c.body.Repeatable() &&
 		!slices.ContainsFunc(tokens, continued)
 }
 
 // resend sends a signed request once more, over a new connection and with new
 // tokens: whoever got the old ones would take them for a replay.
-func (c *call) resend(cause error, tokens []leg.Token) (*http.Response, error) {
+func (c *call) resend(cause error, tokens []sign.Token) (*http.Response, error) {
 	c.resent = true
 	r, err := c.nextRequest()
 	if err != nil {

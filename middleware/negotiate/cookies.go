@@ -14,8 +14,8 @@ import (
 const maxCookies = 256
 
 // cookies are what the challenges of one call set (RFC 6265): a load balancer
-// names with them the server that the next leg must go to. They are sent with
-// the legs that follow, as if each challenge had been an answer to a client with
+// names with them the server that the next attempt must go to. They are sent with
+// the attempts that follow, as if each challenge had been an answer to a client with
 // a cookie jar, and given to the caller with the final response.
 type cookies struct {
 	lines   []string        // Set-Cookie lines, the oldest first

@@ -146,7 +146,7 @@ func bake(r *rand.Rand) biscuits {
 	return b
 }
 
-// TestCookiesOracle: the leg that answers a challenge bears the cookies that
+// TestCookiesOracle: the attempt that answers a challenge bears the cookies that
 // net/http's client would have sent had the challenge been a final answer, and
 // the caller's jar ends up the same.
 func TestCookiesOracle(t *testing.T) {
@@ -218,7 +218,7 @@ func TestCookiesByName(t *testing.T) {
 		host   string
 		header []string // Cookie of the caller's request
 		lines  []string // of the challenge
-		want   []string // Cookie of the signed leg
+		want   []string // Cookie of the signed attempt
 	}{
 		"none":                     {header: []string{"a=1"}, want: []string{"a=1"}},
 		"nothing that concerns":    {header: []string{"a=1;b=2 "}, lines: []string{"a=2; Domain=else.example"}, want: []string{"a=1;b=2 "}},
@@ -283,9 +283,9 @@ func join(n int) string {
 	return strings.Join(pairs, "; ")
 }
 
-// TestCookiesOfEveryLeg: each leg bears what all challenges before it set, and the
+// TestCookiesOfEveryAttempt: each attempt bears what all challenges before it set, and the
 // caller gets all of that, the oldest first, before the answer's own.
-func TestCookiesOfEveryLeg(t *testing.T) {
+func TestCookiesOfEveryAttempt(t *testing.T) {
 	more := stagetest.Value(middleware.Negotiate, stagetest.ServerMore)
 	server := stagetest.NewServer(
 		setting(401, []string{"a=1", "b=1"}, "WWW-Authenticate", "Negotiate"),

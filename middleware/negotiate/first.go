@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/internal/replay"
+	"github.com/kerbchain/kerbchain/internal/sign"
 )
 
 // bare reports whether the caller's request bears no token for the server, and
@@ -134,7 +134,7 @@ var overrides = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Ov
 
 // probe finds out by a HEAD without a body what the server wants, and returns
 // the tokens for it, nil if it asked for none.
-func (c *call) probe() ([]leg.Token, error) {
+func (c *call) probe() ([]sign.Token, error) {
 	r := c.r.WithContext(c.r.Context())
 	r.Method, r.Body, r.GetBody, r.ContentLength, r.TransferEncoding, r.Trailer = http.MethodHead, nil, nil, 0, nil, nil
 	r.Header = r.Header.Clone()

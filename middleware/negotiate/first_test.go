@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain"
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/negotiate"
@@ -260,14 +260,14 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 // surely is a stage that signs a request when it has its connection.
 func surely(t *testing.T, in middleware.Initiator) kerbchain.Middleware {
 	return func(next kerbchain.Next) kerbchain.Next {
-		s := leg.Signer{Initiator: in, Stage: "outer", Known: new(leg.Known)}
+		s := sign.Signer{Initiator: in, Stage: "outer", Known: new(sign.Known)}
 		s.Known.Tells()
 		return func(r *http.Request) (*http.Response, error) {
 			token, err := s.Surely(r.Context(), middleware.TargetOfURL(r.URL))
 			if err != nil {
 				t.Error(err)
 			}
-			return s.Send(next, r, leg.Leg{Number: 1, Body: r.Body, Tokens: []leg.Token{token}})
+			return s.Send(next, r, sign.Attempt{Number: 1, Body: r.Body, Tokens: []sign.Token{token}})
 		}
 	}
 }

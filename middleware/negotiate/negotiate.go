@@ -22,8 +22,8 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain"
-	"github.com/kerbchain/kerbchain/internal/leg"
 	"github.com/kerbchain/kerbchain/internal/replay"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -180,7 +180,7 @@ func New(in middleware.Initiator, o Options) kerbchain.Middleware {
 	if o.DrainTime == 0 {
 		o.DrainTime = DefaultDrainTime
 	}
-	signer := leg.Signer{Initiator: in, Stage: name, AllowDowngrade: o.AllowDowngrade}
+	signer := sign.Signer{Initiator: in, Stage: name, AllowDowngrade: o.AllowDowngrade}
 	return func(next kerbchain.Next) kerbchain.Next {
 		s := &stage{Options: o, signer: signer}
 		return stages.ForCallers(func(r *http.Request) (*http.Response, error) { return s.roundTrip(next, r) })
@@ -189,6 +189,6 @@ func New(in middleware.Initiator, o Options) kerbchain.Middleware {
 
 type stage struct {
 	Options
-	signer leg.Signer
+	signer sign.Signer
 	proven proven
 }

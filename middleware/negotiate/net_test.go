@@ -41,7 +41,7 @@ func counting(t *testing.T, secure bool, h http.HandlerFunc) (*httptest.Server, 
 	return srv, conns
 }
 
-// The second leg takes the connection of the first, unless the body of the
+// The second attempt takes the connection of the first, unless the body of the
 // challenge is longer than is read of it.
 func TestConnections(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -165,7 +165,7 @@ func token(r *http.Request, field string) []byte {
 	return b
 }
 
-// A server that hangs up in the middle of the second leg.
+// A server that hangs up in the middle of the second attempt.
 func TestHangsUp(t *testing.T) {
 	srv, _ := counting(t, false, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == "" {

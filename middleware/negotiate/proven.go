@@ -4,7 +4,7 @@ import (
 	"net"
 
 	"github.com/kerbchain/kerbchain/internal/connmark"
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -30,7 +30,7 @@ type signedFor struct {
 }
 
 // sending takes note of the tokens that go over conn.
-func (c *call) sending(conn net.Conn, tokens []leg.Token) {
+func (c *call) sending(conn net.Conn, tokens []sign.Token) {
 	id, ok := connmark.Of(conn)
 	if !ok || stages.Shared(conn) { // connections of HTTP/2 are never authenticated
 		return
@@ -60,7 +60,7 @@ func (p *proven) proved(conn net.Conn, origin string) (middleware.Scheme, bool) 
 // connection that it gets is one on which the server proved itself. Before that is
 // known nothing can be said, not even of a first call: it may be given the connection
 // of another.
-func (c *call) unlessProven() leg.Token {
+func (c *call) unlessProven() sign.Token {
 	target := middleware.TargetOf(c.r)
 	origin := target.Origin()
 	return c.signer.LaterIf(target, func(conn net.Conn) (middleware.Target, bool) {

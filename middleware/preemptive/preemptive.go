@@ -27,7 +27,7 @@ import (
 	"net/url"
 
 	"github.com/kerbchain/kerbchain"
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -89,12 +89,12 @@ func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
 	if p == nil {
 		p = Hosts()
 	}
-	signer := leg.Signer{Initiator: in, Stage: name, AllowDowngrade: o.AllowDowngrade}
+	signer := sign.Signer{Initiator: in, Stage: name, AllowDowngrade: o.AllowDowngrade}
 	return func(next kerbchain.Next) kerbchain.Next {
 		s := &stage{signer: signer, origins: p.wire(o), proxy: o.Proxy, next: next}
 		if _, ok := in.(middleware.Identifier); ok {
 			// The user of the connection must be known before there is a token.
-			s.signer.Known = new(leg.Known)
+			s.signer.Known = new(sign.Known)
 			if o.NetHTTP {
 				s.signer.Known.Tells()
 			}
@@ -107,7 +107,7 @@ func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
 }
 
 type stage struct {
-	signer  leg.Signer
+	signer  sign.Signer
 	origins rule
 	proxies rule // nil for none
 	proxy   func(*http.Request) (*url.URL, error)
@@ -146,7 +146,7 @@ func (s *stage) send(r *http.Request, call middleware.Call) (*http.Response, err
 	if len(tokens) == 0 {
 		resp, err = s.next(r)
 	} else {
-		resp, err = s.signer.Send(s.next, r, leg.Leg{Number: 1, Body: r.Body, Tokens: tokens})
+		resp, err = s.signer.Send(s.next, r, sign.Attempt{Number: 1, Body: r.Body, Tokens: tokens})
 	}
 	if resp != nil {
 		learn(call, resp, peers)
@@ -176,8 +176,8 @@ func (s *stage) peers(r *http.Request) []peer {
 }
 
 // tokens returns the tokens for those peers that the rules choose.
-func (s *stage) tokens(r *http.Request, peers []peer) ([]leg.Token, error) {
-	var tokens []leg.Token
+func (s *stage) tokens(r *http.Request, peers []peer) ([]sign.Token, error) {
+	var tokens []sign.Token
 	for _, p := range peers {
 		scheme, chosen := p.rule.choose(p.key)
 		if !chosen {

@@ -1,4 +1,4 @@
-package leg_test
+package sign_test
 
 import (
 	"crypto/ecdsa"

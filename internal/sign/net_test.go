@@ -1,4 +1,4 @@
-package leg_test
+package sign_test
 
 import (
 	"bufio"
@@ -370,7 +370,7 @@ func TestAnotherWayTheSecondTime(t *testing.T) {
 	}
 }
 
-// Closing the body gives the connection back: the leg's own context does not
+// Closing the body gives the connection back: the attempt's own context does not
 // tear it.
 func TestConnectionIsReused(t *testing.T) {
 	var mu sync.Mutex

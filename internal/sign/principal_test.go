@@ -1,4 +1,4 @@
-package leg_test
+package sign_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -48,7 +48,7 @@ func TestExpect(t *testing.T) {
 				}
 			}))
 			defer srv.Close()
-			s := leg.Signer{Stage: "test", Initiator: middleware.InitiatorFunc(func(_ context.Context, t middleware.Target) (middleware.SecurityContext, error) {
+			s := sign.Signer{Stage: "test", Initiator: middleware.InitiatorFunc(func(_ context.Context, t middleware.Target) (middleware.SecurityContext, error) {
 				return known{t, "alice"}, nil
 			})}
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL, nil)
@@ -60,27 +60,27 @@ func TestExpect(t *testing.T) {
 			if tc.optional {
 				token = s.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, true })
 			}
-			if pending, must := leg.Pending(r); pending || must {
-				t.Error("a request of no leg is to be signed")
+			if pending, must := sign.Pending(r); pending || must {
+				t.Error("a request of no attempt is to be signed")
 			}
 			var passed *http.Request
 			resp, err := s.Send(func(r *http.Request) (*http.Response, error) {
-				if pending, must := leg.Pending(r); !pending || must == tc.optional {
+				if pending, must := sign.Pending(r); !pending || must == tc.optional {
 					t.Error("it is not known that the request is to be signed")
 				}
 				if tc.told {
-					leg.Expect(r, tc.expected, "somebody")
+					sign.Expect(r, tc.expected, "somebody")
 				}
 				passed = r
 				return srv.Client().Transport.RoundTrip(r)
-			}, r, leg.Leg{Number: 1, Tokens: []leg.Token{token}})
+			}, r, sign.Attempt{Number: 1, Tokens: []sign.Token{token}})
 			if resp != nil {
 				resp.Body.Close()
 			}
 			if !errors.Is(err, tc.err) || (err == nil) != (tc.err == nil) || sent != tc.sent {
 				t.Errorf("sent %q, error %v; want %q and %v", sent, err, tc.sent, tc.err)
 			}
-			if pending, must := leg.Pending(passed); pending || must {
+			if pending, must := sign.Pending(passed); pending || must {
 				t.Error("a request that was answered is still to be signed")
 			}
 			var e *middleware.Error

@@ -1,4 +1,4 @@
-package leg_test
+package sign_test
 
 import (
 	"cmp"
@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -39,7 +39,7 @@ func TestForWhom(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := new(stagetest.Initiator)
-			_, err := leg.Signer{Initiator: in, Stage: "test", AllowDowngrade: tc.allow}.First(t.Context(), tc.target)
+			_, err := sign.Signer{Initiator: in, Stage: "test", AllowDowngrade: tc.allow}.First(t.Context(), tc.target)
 			if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
 				t.Errorf("error %v, want %v", err, tc.want)
 			}

@@ -1,4 +1,4 @@
-package leg_test
+package sign_test
 
 import (
 	"context"
@@ -16,14 +16,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kerbchain/kerbchain"
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// signing is the smallest stage that sends legs: it signs every request for its
+// signing is the smallest stage that sends attempts: it signs every request for its
 // origin, or for a proxy of that name.
 func signing(in middleware.Initiator, proxy bool) kerbchain.Middleware {
 	return signingFor(in, func(r *http.Request) middleware.Target {
@@ -34,7 +34,7 @@ func signing(in middleware.Initiator, proxy bool) kerbchain.Middleware {
 }
 
 func signingFor(in middleware.Initiator, target func(*http.Request) middleware.Target) kerbchain.Middleware {
-	s := leg.Signer{Initiator: in, Stage: "test"}
+	s := sign.Signer{Initiator: in, Stage: "test"}
 	return func(next kerbchain.Next) kerbchain.Next {
 		return func(r *http.Request) (*http.Response, error) {
 			t := target(r)
@@ -45,7 +45,7 @@ func signingFor(in middleware.Initiator, target func(*http.Request) middleware.T
 				}
 				return nil, err
 			}
-			return s.Send(next, r, leg.Leg{Number: 1, Body: r.Body, Tokens: []leg.Token{token}})
+			return s.Send(next, r, sign.Attempt{Number: 1, Body: r.Body, Tokens: []sign.Token{token}})
 		}
 	}
 }
@@ -135,7 +135,7 @@ func TestSend(t *testing.T) {
 		for _, anonymous := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
 				in := new(stagetest.Initiator)
-				s := leg.Signer{Initiator: in, Stage: "test"}
+				s := sign.Signer{Initiator: in, Stage: "test"}
 				reply := stagetest.Respond(200, "ok")
 				if anonymous {
 					reply = stagetest.Anonymous(reply)
@@ -145,7 +145,7 @@ func TestSend(t *testing.T) {
 				r := request(t, "PUT", "http://origin.example/", "")
 				r = r.WithContext(middleware.WithTrace(r.Context(), func(e middleware.Event) { events = append(events, e) }))
 				r.Header = tc.header
-				l := leg.Leg{Number: 7, Body: io.NopCloser(strings.NewReader("data"))}
+				l := sign.Attempt{Number: 7, Body: io.NopCloser(strings.NewReader("data"))}
 				for _, target := range tc.targets {
 					token, err := s.First(r.Context(), target)
 					if err != nil {
@@ -252,7 +252,7 @@ func TestSignAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := new(stagetest.Initiator)
-			s := leg.Signer{Initiator: in, Stage: "test"}
+			s := sign.Signer{Initiator: in, Stage: "test"}
 			srv := stagetest.NewServer()
 			again := 0
 			r := request(t, "GET", "https://origin.example/", "")
@@ -261,7 +261,7 @@ func TestSignAgain(t *testing.T) {
 					again++
 				}
 			}))
-			l := leg.Leg{Number: 1}
+			l := sign.Attempt{Number: 1}
 			for _, target := range tc.targets {
 				token, err := s.First(r.Context(), target)
 				if err != nil {
@@ -379,14 +379,14 @@ func TestContinuedTokenStays(t *testing.T) {
 		"other certificate": {[]*tls.ConnectionState{stateWith("b")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := leg.Signer{Initiator: new(stagetest.Initiator), Stage: "test"}
+			s := sign.Signer{Initiator: new(stagetest.Initiator), Stage: "test"}
 			token, err := s.First(t.Context(), middleware.Target{Host: "origin.example", Port: "443", Secure: true, TLS: stateWith("a")})
 			if err != nil {
 				t.Fatal(err)
 			}
 			token.Continued = true
 			resp, err := s.Send(hooked(stagetest.NewServer(), tc.conns...), request(t, "GET", "https://origin.example/", ""),
-				leg.Leg{Number: 2, Body: http.NoBody, Tokens: []leg.Token{token}})
+				sign.Attempt{Number: 2, Body: http.NoBody, Tokens: []sign.Token{token}})
 			if tc.ok {
 				finish(t, resp, err)
 				return
@@ -419,7 +419,7 @@ func TestFirst(t *testing.T) {
 		"no token":             {step(nil, nil), middleware.ErrToken, middleware.ErrToken},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := leg.Signer{Initiator: tc.in, Stage: "test"}.First(t.Context(), target)
+			_, err := sign.Signer{Initiator: tc.in, Stage: "test"}.First(t.Context(), target)
 			var e *middleware.Error
 			if !errors.As(err, &e) || !errors.Is(err, tc.want) || !errors.Is(err, tc.kind) || (e == known) != (tc.want == error(known)) {
 				t.Errorf("error %v", err)
@@ -491,7 +491,7 @@ func TestContextOfResponse(t *testing.T) {
 	}
 }
 
-// A leg around another one does not sign again for the inner one's connections.
+// An attempt around another one does not sign again for the inner one's connections.
 func TestNested(t *testing.T) {
 	outer, inner := new(stagetest.Initiator), new(stagetest.Initiator)
 	srv := stagetest.NewServer()
@@ -499,7 +499,7 @@ func TestNested(t *testing.T) {
 	resp, err := chain(hooked(srv, nil, nil))(request(t, "GET", "http://origin.example/", ""))
 	finish(t, resp, err)
 	if n := len(outer.Contexts()); n != 1 {
-		t.Errorf("the outer leg made %d contexts", n)
+		t.Errorf("the outer attempt made %d contexts", n)
 	}
 	if sc := middleware.SecurityOf(resp.Request); sc != inner.Contexts()[1] {
 		t.Errorf("resp.Request carries %v", sc)
@@ -509,7 +509,7 @@ func TestNested(t *testing.T) {
 	}
 }
 
-// Once a leg is over, a trace that was handed on does nothing.
+// Once an attempt is over, a trace that was handed on does nothing.
 func TestLateHook(t *testing.T) {
 	in := new(stagetest.Initiator)
 	srv := stagetest.NewServer()

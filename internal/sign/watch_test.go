@@ -1,4 +1,4 @@
-package leg_test
+package sign_test
 
 import (
 	"crypto/tls"
@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 )
 
 // A hung is a connection that counts how often it was closed.
@@ -44,7 +44,7 @@ func (h *hung) conn() net.Conn {
 }
 
 // following returns what the transport calls for a request followed by w.
-func following(t *testing.T, w *leg.Watch) *httptrace.ClientTrace {
+func following(t *testing.T, w *sign.Watch) *httptrace.ClientTrace {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://origin.example/", nil)
 	if err != nil {
@@ -86,7 +86,7 @@ func TestWatchLost(t *testing.T) {
 		"a name within text": {conns: []httptrace.GotConnInfo{{Conn: &hung{}, Reused: true}}, err: fmt.Errorf("Post: %w", idle), want: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := new(leg.Watch)
+			w := new(sign.Watch)
 			trace := following(t, w)
 			if tc.over {
 				w.End()
@@ -123,7 +123,7 @@ func TestWatchDrop(t *testing.T) {
 		"over":         {1, false, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, c := new(leg.Watch), new(hung)
+			w, c := new(sign.Watch), new(hung)
 			trace := following(t, w)
 			if !tc.silent {
 				trace.GotConn(httptrace.GotConnInfo{Conn: c})
@@ -139,7 +139,7 @@ func TestWatchDrop(t *testing.T) {
 			w.Drop(&http.Response{ProtoMajor: 2}) // has no body
 		})
 	}
-	var none *leg.Watch
+	var none *sign.Watch
 	none.End()
 }
 
@@ -155,7 +155,7 @@ func (c *closes) Close() error {
 
 // A connection under TLS is closed without taking leave.
 func TestWatchDropTLS(t *testing.T) {
-	w, below := new(leg.Watch), new(hung)
+	w, below := new(sign.Watch), new(hung)
 	following(t, w).GotConn(httptrace.GotConnInfo{Conn: tls.Client(below, &tls.Config{MinVersion: tls.VersionTLS12})})
 	w.Drop(&http.Response{ProtoMajor: 1})
 	if below.closes.Load() != 1 {
@@ -178,7 +178,7 @@ func TestWatchFresh(t *testing.T) {
 		"used, when ended": {fresh: true, reused: true, over: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, c := &leg.Watch{Fresh: tc.fresh}, &hung{proto: tc.proto}
+			w, c := &sign.Watch{Fresh: tc.fresh}, &hung{proto: tc.proto}
 			trace := following(t, w)
 			if tc.over {
 				w.End()

@@ -15,17 +15,17 @@ var (
 	errClosed = errors.New("request body was closed")
 )
 
-// patience is how long the body of a leg is left to its transport before another
-// leg takes it. After a response was read to its end, net/http waits for half of
+// patience is how long the body of an attempt is left to its transport before another
+// attempt takes it. After a response was read to its end, net/http waits for half of
 // this before it gives up the connection and the body.
 const patience = 100 * time.Millisecond
 
-// A leg is the body of one request: what a source opened, watched over.
-type leg struct {
+// An attempt is the body of one request: what a source opened, watched over.
+type attempt struct {
 	body   io.ReadCloser
 	n      atomic.Int64  // bytes read
-	most   *atomic.Int64 // that any leg has read
-	gate   *gate         // nil where legs may be read at once
+	most   *atomic.Int64 // that any attempt has read
+	gate   *gate         // nil where attempts may be read at once
 	number uint64        // turn at the gate
 	end    func()        // called at the end of the body; may be nil
 	over   atomic.Bool   // its end was read, or an error
@@ -35,65 +35,65 @@ type leg struct {
 	done chan struct{} // closed when nothing of the body is read any more
 }
 
-func newLeg(most *atomic.Int64, g *gate) *leg {
-	return &leg{most: most, gate: g, done: make(chan struct{})}
+func newAttempt(most *atomic.Int64, g *gate) *attempt {
+	return &attempt{most: most, gate: g, done: make(chan struct{})}
 }
 
-func (l *leg) Read(p []byte) (int, error) {
-	if l.gate != nil {
-		if !l.gate.enter(l.number) {
+func (a *attempt) Read(p []byte) (int, error) {
+	if a.gate != nil {
+		if !a.gate.enter(a.number) {
 			return 0, errPassed
 		}
-		defer l.gate.leave()
+		defer a.gate.leave()
 	}
-	if l.closed.Load() {
+	if a.closed.Load() {
 		return 0, errClosed
 	}
-	n, err := l.body.Read(p)
+	n, err := a.body.Read(p)
 	if n < 0 || n > len(p) {
 		return 0, fmt.Errorf("request body: reader returned a count of %d for %d bytes", n, len(p))
 	}
-	sum, most := l.n.Add(int64(n)), l.most.Load()
-	for sum > most && !l.most.CompareAndSwap(most, sum) {
-		most = l.most.Load()
+	sum, most := a.n.Add(int64(n)), a.most.Load()
+	for sum > most && !a.most.CompareAndSwap(most, sum) {
+		most = a.most.Load()
 	}
 	if err == nil {
 		return n, nil
 	}
-	l.over.Store(true)
-	l.finish()
+	a.over.Store(true)
+	a.finish()
 	if err != io.EOF {
 		return n, err
 	}
 	if sum < most {
 		return n, fmt.Errorf("request body ended after %d bytes, of which an earlier try of the request has read %d: %w", sum, most, io.ErrUnexpectedEOF)
 	}
-	if l.end != nil {
-		l.end()
-		l.end = nil
+	if a.end != nil {
+		a.end()
+		a.end = nil
 	}
 	return n, io.EOF
 }
 
-func (l *leg) finish() { l.once.Do(func() { close(l.done) }) }
+func (a *attempt) finish() { a.once.Do(func() { close(a.done) }) }
 
 // cut reports whether some of the body was read and some not. A length of 0 or
 // less is not known.
-func (l *leg) cut(length int64) bool {
-	n := l.n.Load()
-	return n > 0 && !l.over.Load() && (length <= 0 || n < length)
+func (a *attempt) cut(length int64) bool {
+	n := a.n.Load()
+	return n > 0 && !a.over.Load() && (length <= 0 || n < length)
 }
 
 // Close may run beside Read.
-func (l *leg) Close() error {
-	if !l.closed.CompareAndSwap(false, true) {
+func (a *attempt) Close() error {
+	if !a.closed.CompareAndSwap(false, true) {
 		return nil
 	}
-	l.finish()
-	return l.body.Close()
+	a.finish()
+	return a.body.Close()
 }
 
-// A gate lets the legs of one body read it one after another: those that came
+// A gate lets the attempts of one body read it one after another: those that came
 // before the last are turned away.
 type gate struct {
 	sem  chan struct{}
@@ -102,11 +102,11 @@ type gate struct {
 
 func newGate() *gate { return &gate{sem: make(chan struct{}, 1)} }
 
-// take takes the body away from the leg that has it, if any, and then holds the
-// gate for a new leg. First that leg is left some time to come to its end, so that
+// take takes the body away from the attempt that has it, if any, and then holds the
+// gate for a new attempt. First that attempt is left some time to come to its end, so that
 // its connection can be used again. A Read that is under way is waited for; one
 // that blocks is ended by closing the body, as net/http has it.
-func (g *gate) take(ctx context.Context, from *leg) (uint64, error) {
+func (g *gate) take(ctx context.Context, from *attempt) (uint64, error) {
 	if from != nil {
 		wait(ctx, from.done)
 		if g.hold(ctx, patience) {
@@ -131,7 +131,7 @@ func wait(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
-// hold turns away all legs so far once no Read is under way. It reports whether
+// hold turns away all attempts so far once no Read is under way. It reports whether
 // that came about before the context ended and, if it is more than 0, within the
 // time.
 func (g *gate) hold(ctx context.Context, within time.Duration) bool {

@@ -1,4 +1,4 @@
-package leg_test
+package sign_test
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain"
-	"github.com/kerbchain/kerbchain/internal/leg"
+	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -83,7 +83,7 @@ func TestLater(t *testing.T) {
 				}
 				return nil
 			}}
-			s := leg.Signer{Initiator: in, Stage: "test"}
+			s := sign.Signer{Initiator: in, Stage: "test"}
 			var events []bool
 			r := request(t, http.MethodGet, "http://origin.example/", "")
 			r.Host = tc.host
@@ -117,7 +117,7 @@ func TestLater(t *testing.T) {
 				srv := stagetest.NewServer()
 				defer func() { sent = srv.Requests()[0].Auth }()
 				return srv.Next(r)
-			}, r, leg.Leg{Number: 1, Tokens: []leg.Token{token}, Sending: func(_ net.Conn, tokens []leg.Token) {
+			}, r, sign.Attempt{Number: 1, Tokens: []sign.Token{token}, Sending: func(_ net.Conn, tokens []sign.Token) {
 				told = append(told, len(tokens[0].Bytes))
 				if tokens[0].Context.Verified() {
 					t.Error("what was not sent yet is verified")
@@ -176,8 +176,8 @@ func TestPrincipalForProxy(t *testing.T) {
 		"no credentials": {&stagetest.Initiator{Fail: func(int, middleware.Target) error { return &middleware.Error{Kind: middleware.ErrCredentials} }}, "alice", middleware.ErrCredentials},
 	} {
 		t.Run("tunnel, "+name, func(t *testing.T) {
-			r := leg.WithProxyPrincipal(request(t, http.MethodGet, "https://origin.example/", ""), tc.told)
-			token, err := leg.Signer{Initiator: tc.in, Stage: "test"}.ForProxy(r.Context(), proxy)
+			r := sign.WithProxyPrincipal(request(t, http.MethodGet, "https://origin.example/", ""), tc.told)
+			token, err := sign.Signer{Initiator: tc.in, Stage: "test"}.ForProxy(r.Context(), proxy)
 			if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) || (len(token.Bytes) > 0) != (err == nil) {
 				t.Errorf("%d bytes, %v; want %v", len(token.Bytes), err, tc.want)
 			}
@@ -188,16 +188,16 @@ func TestPrincipalForProxy(t *testing.T) {
 		want         error
 	}{"the same": {"alice", "alice", nil}, "another": {"alice", "bob", middleware.ErrConnection}, "does not tell": {"", "bob", nil}} {
 		t.Run("plain http, "+name, func(t *testing.T) {
-			s := leg.Signer{Initiator: at(tc.as), Stage: "test"}
+			s := sign.Signer{Initiator: at(tc.as), Stage: "test"}
 			r := request(t, http.MethodGet, "http://origin.example/", "")
 			resp, err := s.Send(func(r *http.Request) (*http.Response, error) {
-				if pending, _ := leg.Pending(r); pending {
+				if pending, _ := sign.Pending(r); pending {
 					t.Error("what is to be signed for a proxy is said to be for the server")
 				}
-				leg.Expect(r, "somebody", tc.expected)
+				sign.Expect(r, "somebody", tc.expected)
 				httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
 				return stagetest.NewServer().Next(r)
-			}, r, leg.Leg{Number: 1, Tokens: []leg.Token{s.Later(proxy)}})
+			}, r, sign.Attempt{Number: 1, Tokens: []sign.Token{s.Later(proxy)}})
 			if resp != nil {
 				resp.Body.Close()
 			}
@@ -206,7 +206,7 @@ func TestPrincipalForProxy(t *testing.T) {
 			}
 		})
 	}
-	leg.Expect(request(t, http.MethodGet, "http://origin.example/", ""), "a request", "of no leg")
+	sign.Expect(request(t, http.MethodGet, "http://origin.example/", ""), "a request", "of no attempt")
 }
 
 // What a transport names as the request of its answer, if it is nothing that was made
@@ -219,7 +219,7 @@ func TestAnswerNamesAnotherRequest(t *testing.T) {
 	}
 	for _, proxy := range []bool{false, true} {
 		for name, verified := range map[string]bool{"verified meanwhile": true, "not verified": false} {
-			var sent *http.Request // by an earlier leg
+			var sent *http.Request // by an earlier attempt
 			resp, err := signing(new(stagetest.Initiator), proxy)(func(r *http.Request) (*http.Response, error) {
 				sent = r
 				return stagetest.NewServer().Next(r)
@@ -316,7 +316,7 @@ func TestNoBindingsForSecondConnection(t *testing.T) {
 // A request that is to be signed later, and is not, was signed by nobody; that of which
 // it was made may have been. One that is signed already is not to be.
 func TestNotSignedAfterAll(t *testing.T) {
-	s := leg.Signer{Initiator: new(stagetest.Initiator), Stage: "test"}
+	s := sign.Signer{Initiator: new(stagetest.Initiator), Stage: "test"}
 	older := stepper{out: []byte("older")}
 	r := middleware.WithSecurity(request(t, http.MethodGet, "http://origin.example/", ""), older)
 	target := middleware.TargetOfURL(r.URL)
@@ -325,7 +325,7 @@ func TestNotSignedAfterAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct {
-		token  leg.Token
+		token  sign.Token
 		signed bool
 	}{
 		"must be": {s.Later(target), false},
@@ -333,11 +333,11 @@ func TestNotSignedAfterAll(t *testing.T) {
 		"is":      {first, true},
 	} {
 		resp, err := s.Send(func(r *http.Request) (*http.Response, error) {
-			if pending, must := leg.Pending(r); pending == tc.signed || must != (name == "must be") {
+			if pending, must := sign.Pending(r); pending == tc.signed || must != (name == "must be") {
 				t.Errorf("%s: pending %v, must %v", name, pending, must)
 			}
 			return stagetest.NewServer().Next(r)
-		}, r, leg.Leg{Number: 1, Tokens: []leg.Token{tc.token}})
+		}, r, sign.Attempt{Number: 1, Tokens: []sign.Token{tc.token}})
 		finish(t, resp, err)
 		if sc := middleware.SecurityOf(resp.Request); (sc != nil) != tc.signed || sc == middleware.SecurityContext(older) {
 			t.Errorf("%s: signed by %v", name, sc)
@@ -345,15 +345,15 @@ func TestNotSignedAfterAll(t *testing.T) {
 	}
 }
 
-// A leg within which another one was sent watches connections no more, not even which
+// An attempt within which another one was sent watches connections no more, not even which
 // way they go; nor does one within which a response of another one was followed by a
 // third.
 func TestOuterLegIsOver(t *testing.T) {
-	for name, legs := range map[string]int{"one within": 1, "two within": 2} {
+	for name, attempts := range map[string]int{"one within": 1, "two within": 2} {
 		for _, later := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, signed later %t", name, later), func(t *testing.T) {
 				out := new(stagetest.Initiator)
-				outer := leg.Signer{Initiator: out, Stage: "outer"}
+				outer := sign.Signer{Initiator: out, Stage: "outer"}
 				inner := signing(new(stagetest.Initiator), false)
 				r := request(t, http.MethodGet, "http://origin.example/", "")
 				r.Host = "other.example"
@@ -370,10 +370,10 @@ func TestOuterLegIsOver(t *testing.T) {
 					again.Host = ""
 					for n := 1; ; n++ {
 						resp, err := inner(func(sent *http.Request) (*http.Response, error) {
-							if pending, must := leg.Pending(r); pending || must {
-								t.Error("the outer leg is said to be going to sign")
+							if pending, must := sign.Pending(r); pending || must {
+								t.Error("the outer attempt is said to be going to sign")
 							}
-							if n == legs {
+							if n == attempts {
 								trace := httptrace.ContextClientTrace(sent.Context())
 								trace.GetConn("proxy.example:3128")
 								trace.GotConn(httptrace.GotConnInfo{})
@@ -381,16 +381,16 @@ func TestOuterLegIsOver(t *testing.T) {
 							}
 							return stagetest.NewServer().Next(sent)
 						})(again)
-						if n == legs || err != nil {
+						if n == attempts || err != nil {
 							return resp, err
 						}
 						finish(t, resp, nil)
 						again = resp.Request
 					}
-				}, r, leg.Leg{Number: 1, Tokens: []leg.Token{token}})
+				}, r, sign.Attempt{Number: 1, Tokens: []sign.Token{token}})
 				finish(t, resp, err)
 				if n := len(out.Contexts()); later && n != 0 || !later && n != 1 {
-					t.Errorf("the outer leg signed %d times", n)
+					t.Errorf("the outer attempt signed %d times", n)
 				}
 			})
 		}
@@ -425,7 +425,7 @@ func TestWhatWasSent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := new(stagetest.Initiator)
-			s := leg.Signer{Initiator: in, Stage: "test", Known: new(leg.Known)}
+			s := sign.Signer{Initiator: in, Stage: "test", Known: new(sign.Known)}
 			if tc.before {
 				s.Known.Tells()
 			}
@@ -447,7 +447,7 @@ func TestWhatWasSent(t *testing.T) {
 					resp.Request = nil
 				}
 				return resp, err
-			}, r, leg.Leg{Number: 1, Tokens: []leg.Token{token}})
+			}, r, sign.Attempt{Number: 1, Tokens: []sign.Token{token}})
 			finish(t, resp, err)
 			sc := middleware.SecurityOf(resp.Request)
 			if tc.target.Proxy {
@@ -466,12 +466,12 @@ func TestWhatWasSent(t *testing.T) {
 
 // Only tokens for origin servers over https wait, and where it is known that they can.
 func TestSurelyWaits(t *testing.T) {
-	known := new(leg.Known)
+	known := new(sign.Known)
 	known.Tells()
 	for _, secure := range []bool{false, true} {
 		for _, proxy := range []bool{false, true} {
-			for name, k := range map[string]*leg.Known{"known": known, "not known": new(leg.Known), "nobody cares": nil} {
-				s := leg.Signer{Initiator: new(stagetest.Initiator), Stage: "test", Known: k}
+			for name, k := range map[string]*sign.Known{"known": known, "not known": new(sign.Known), "nobody cares": nil} {
+				s := sign.Signer{Initiator: new(stagetest.Initiator), Stage: "test", Known: k}
 				token, err := s.Surely(t.Context(), middleware.Target{Host: "web.test", Port: "443", Secure: secure, Proxy: proxy})
 				if want := secure && !proxy && k == known; err != nil || (token.Bytes == nil) != want {
 					t.Errorf("%s, secure %t, proxy %t: a token of %d bytes, %v; want it to wait: %t", name, secure, proxy, len(token.Bytes), err, want)
@@ -483,7 +483,7 @@ func TestSurelyWaits(t *testing.T) {
 
 // A token for the server that is left out leaves that for the proxy where it is.
 func TestProxyTokenStays(t *testing.T) {
-	s := leg.Signer{Initiator: new(stagetest.Initiator), Stage: "test"}
+	s := sign.Signer{Initiator: new(stagetest.Initiator), Stage: "test"}
 	r := request(t, http.MethodGet, "http://origin.example/", "")
 	r.Host = "other.example"
 	forProxy, err := s.First(t.Context(), middleware.Target{Host: "proxy.example", Port: "3128", Proxy: true})
@@ -500,25 +500,25 @@ func TestProxyTokenStays(t *testing.T) {
 			trace.GotConn(httptrace.GotConnInfo{})
 		}
 		return srv.Next(r)
-	}, r, leg.Leg{Number: 1, Tokens: []leg.Token{maybe, forProxy}})
+	}, r, sign.Attempt{Number: 1, Tokens: []sign.Token{maybe, forProxy}})
 	finish(t, resp, err)
 	if got := srv.Requests()[0]; got.Auth != "" || got.Proxy != "Negotiate client-2" {
 		t.Errorf("sent %q for the server, %q for the proxy", got.Auth, got.Proxy)
 	}
 }
 
-// When a leg is over, connections are no business of its own any more, whatever came of
+// When an attempt is over, connections are no business of its own any more, whatever came of
 // it, and nothing keeps what it sent.
 func TestOverIsOver(t *testing.T) {
 	down := &middleware.Error{Stage: "fake", Kind: middleware.ErrKDC}
-	s := leg.Signer{Initiator: &stagetest.Initiator{Fail: func(int, middleware.Target) error { return down }}, Stage: "test"}
+	s := sign.Signer{Initiator: &stagetest.Initiator{Fail: func(int, middleware.Target) error { return down }}, Stage: "test"}
 	var trace *httptrace.ClientTrace
 	r := request(t, http.MethodGet, "http://origin.example/", "")
 	_, err := s.Send(func(r *http.Request) (*http.Response, error) {
 		trace = httptrace.ContextClientTrace(r.Context())
 		trace.GotConn(httptrace.GotConnInfo{})
 		return nil, context.Cause(r.Context())
-	}, r, leg.Leg{Number: 1, Tokens: []leg.Token{s.Later(middleware.TargetOfURL(r.URL))}})
+	}, r, sign.Attempt{Number: 1, Tokens: []sign.Token{s.Later(middleware.TargetOfURL(r.URL))}})
 	if !errors.Is(err, down) {
 		t.Errorf("error %v", err)
 	}

@@ -1,16 +1,16 @@
-// Package leg sends one signed request: a clone with a fresh body, one token
+// Package sign sends one signed request: a clone with a fresh body, one token
 // for the origin server, one for a proxy, or both.
 //
 // A token is made before anyone knows which connection will carry it. The
 // transport may take a connection with another certificate than the token is
 // bound to (RFC 5929), and [http.Transport] resends a request by itself when a
 // pooled connection turns out to be dead, which with the same token is a replay
-// (RFC 4120 section 3.2.3). So a leg watches the connections that its request
+// (RFC 4120 section 3.2.3). So an attempt watches the connections that its request
 // is given to, through [httptrace.ClientTrace], and signs anew before a byte is
 // written where the token at hand does not fit; a token for another proxy than the
 // one that the request goes to is taken off. A transport that calls no such hooks
 // sends the token that was made up front.
-package leg
+package sign
 
 import (
 	"context"
@@ -26,7 +26,7 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// A Token is what one peer is sent in one leg.
+// A Token is what one peer is sent in one attempt.
 type Token struct {
 	// Context made the token. Its target says for whom it is: the origin
 	// server, or with Proxy set a proxy.
@@ -38,8 +38,8 @@ type Token struct {
 	Continued bool
 }
 
-// A Leg is one request to send.
-type Leg struct {
+// A Attempt is one request to send.
+type Attempt struct {
 	// Number counts the requests of the stage's call, from 1. It is for
 	// [middleware.SendEvent].
 	Number int
@@ -55,13 +55,13 @@ type Leg struct {
 	Sending func(conn net.Conn, tokens []Token)
 }
 
-// A Signer sends legs for one stage. It is safe for concurrent use.
+// A Signer sends attempts for one stage. It is safe for concurrent use.
 type Signer struct {
 	Initiator middleware.Initiator
 	Stage     string // for events and errors
 	// AllowDowngrade signs for plain HTTP where a redirect led there from https.
 	AllowDowngrade bool
-	// Known is told what legs find out about the transport; nil where nobody cares.
+	// Known is told what attempts find out about the transport; nil where nobody cares.
 	Known *Known
 }
 
@@ -112,27 +112,27 @@ func (s Signer) wrap(t middleware.Target, err error) error {
 	return &middleware.Error{Stage: s.Stage, Kind: middleware.ErrToken, Host: t.HostPort(), Err: err}
 }
 
-// Send sends a clone of r with the tokens of l through next. r is not changed.
+// Send sends a clone of r with the tokens of a through next. r is not changed.
 // The clone carries the contexts of the tokens ([middleware.WithSecurity]); a
 // token that is made anew takes the place of the old one there too.
 //
 // The response's Request carries whatever context signed last, here or further
-// down, and the headers that were sent but for the tokens of l: those fields
+// down, and the headers that were sent but for the tokens of a: those fields
 // are what they were in r. The response's body must be closed, which also ends
 // the context of the request that was sent; that of resp.Request lives as long
 // as the one of r.
 //
 // When a token was to be made anew and could not be, the result is that error,
 // of type [*middleware.Error]. Every other error is next's own.
-func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Response, error) {
-	// One transport call at a time: the request of a leg around this one has
+func (s Signer) Send(next kerbchain.Next, r *http.Request, a Attempt) (*http.Response, error) {
+	// One transport call at a time: the request of an attempt around this one has
 	// been answered, or never will be, and is not to be signed any more.
 	outer := around(r)
 	if outer != nil {
 		outer.land() // its own Send returns the error
 	}
 	signed := r
-	for _, t := range l.Tokens {
+	for _, t := range a.Tokens {
 		if t.pending() {
 			signed = middleware.ReserveSecurity(signed, t.Context.Target().Proxy)
 		} else {
@@ -140,33 +140,33 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 		}
 	}
 	ctx, cancel := context.WithCancelCause(signed.Context())
-	f := &flight{signer: s, ctx: r.Context(), number: l.Number, first: l.Tokens, tokens: l.Tokens, sending: l.Sending, cancel: cancel, outer: outer}
-	f.sure = slices.ContainsFunc(l.Tokens, Token.surely)
-	defer f.end()
-	ctx = context.WithValue(ctx, flightKey{}, f)
-	f.trace = httptrace.ClientTrace{GetConn: f.getConn, GotConn: f.gotConn}
-	ctx = httptrace.WithClientTrace(ctx, &f.trace)
+	x := &exchange{signer: s, ctx: r.Context(), number: a.Number, first: a.Tokens, tokens: a.Tokens, sending: a.Sending, cancel: cancel, outer: outer}
+	x.sure = slices.ContainsFunc(a.Tokens, Token.surely)
+	defer x.end()
+	ctx = context.WithValue(ctx, exchangeKey{}, x)
+	x.trace = httptrace.ClientTrace{GetConn: x.getConn, GotConn: x.gotConn}
+	ctx = httptrace.WithClientTrace(ctx, &x.trace)
 
 	// Not Clone: a caller fills in Trailer while its body is read, and must
 	// not fill in another map than the one that is sent.
 	sent := signed.WithContext(ctx)
-	sent.Body = l.Body
+	sent.Body = a.Body
 	sent.Header = r.Header.Clone()
 	if sent.Header == nil {
 		sent.Header = make(http.Header)
 	}
-	f.sent = sent
-	for _, t := range l.Tokens {
+	x.sent = sent
+	for _, t := range a.Tokens {
 		if !t.pending() {
 			sent.Header.Set(field(t), value(t))
 		}
 	}
-	if !l.Tokens[0].pending() {
-		f.emit(false)
+	if !a.Tokens[0].pending() {
+		x.emit(false)
 	}
 
 	resp, err := next(sent)
-	ferr := f.land()
+	ferr := x.land()
 	if ferr != nil {
 		err = ferr
 	}
@@ -178,8 +178,8 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, l Leg) (*http.Respons
 		cancel(nil)
 		return nil, err
 	}
-	f.heed(resp)
-	resp.Request = f.answered(resp.Request, r, signed)
+	x.heed(resp)
+	resp.Request = x.answered(resp.Request, r, signed)
 	// Until then ending the context would tear the body.
 	stage.OnClose(resp, sent.Body != nil && sent.Body != http.NoBody, func() { cancel(nil) })
 	return resp, nil
@@ -196,9 +196,9 @@ func value(t Token) string { return stage.Value(t.Context, t.Bytes) }
 // and without the end of our context. Where that is nothing that was made of what
 // we sent, such as an older request of a transport that keeps responses, its
 // context tells of another exchange than this one, and is left out.
-func (f *flight) answered(named, r, signed *http.Request) *http.Request {
+func (x *exchange) answered(named, r, signed *http.Request) *http.Request {
 	var out *http.Request
-	if named != nil && f.carried(named) {
+	if named != nil && x.carried(named) {
 		out = named.WithContext(stage.Outlive(signed.Context(), named.Context()))
 	} else {
 		// What has verified a response by now, further down, verified another one:
@@ -215,8 +215,8 @@ func (f *flight) answered(named, r, signed *http.Request) *http.Request {
 		out = named.WithContext(signed.Context())
 	}
 	out.Header = named.Header.Clone()
-	for i, t := range f.first {
-		if f.undone[i] { // then it did not sign what was sent
+	for i, t := range x.first {
+		if x.undone[i] { // then it did not sign what was sent
 			out = middleware.ReserveSecurity(out, t.Context.Target().Proxy)
 		}
 		name := field(t)

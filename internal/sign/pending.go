@@ -1,4 +1,4 @@
-package leg
+package sign
 
 import (
 	"context"
@@ -42,18 +42,18 @@ func (k *Known) learn(t middleware.Target, tells bool) {
 // heed looks which tokens were sent with the request that resp answers, those that Send
 // was given or those that were made on the connection. A stage below may have
 // copied the header before there was one; then it is the first that signed.
-func (f *flight) heed(resp *http.Response) {
+func (x *exchange) heed(resp *http.Response) {
 	var header http.Header
 	if resp.Request != nil {
 		header = resp.Request.Header
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i, t := range f.first {
-		last, sent := f.tokens[i], header.Get(field(t))
-		f.signer.Known.learn(t.Context.Target(), f.made[i] && sent == value(last))
-		if f.made[i] && sent == value(t) {
-			middleware.ReplaceSecurity(f.sent, t.Context)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for i, t := range x.first {
+		last, sent := x.tokens[i], header.Get(field(t))
+		x.signer.Known.learn(t.Context.Target(), x.made[i] && sent == value(last))
+		if x.made[i] && sent == value(t) {
+			middleware.ReplaceSecurity(x.sent, t.Context)
 		}
 	}
 }
@@ -74,11 +74,11 @@ func (s Signer) Surely(ctx context.Context, t middleware.Target) (Token, error) 
 	return Token{Context: pending{target: t, sure: true}}, nil
 }
 
-// Sure reports whether r is the request of a leg whose token for the origin server is
+// Sure reports whether r is the request of an attempt whose token for the origin server is
 // made by [Signer.Surely], and so will bear one.
 func Sure(r *http.Request) bool {
-	f, ok := r.Context().Value(flightKey{}).(*flight)
-	return ok && !f.over.Load() && f.sure
+	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
+	return ok && !x.over.Load() && x.sure
 }
 
 // pending stands for the context of a token that is still to be made.

@@ -1,4 +1,4 @@
-package leg
+package sign
 
 import (
 	"context"
@@ -11,32 +11,32 @@ import (
 // errOther says that the user is another than the one whose connection it is.
 var errOther = errors.New("the credentials became another user's while the request was on its way")
 
-// Expect tells the leg whose request r is, if it is one, as whom the server and a
+// Expect tells the attempt whose request r is, if it is one, as whom the server and a
 // proxy know the connections that r may get: "" is nobody known. Tokens that are
 // made when r has its connection are then of these principals, or none.
 func Expect(r *http.Request, origin, proxy string) {
-	f, ok := r.Context().Value(flightKey{}).(*flight)
+	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
 	if !ok {
 		return
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.told, f.origin, f.proxy = true, origin, proxy
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.told, x.origin, x.proxy = true, origin, proxy
 }
 
-// Pending reports whether r is the request of a leg that signs it for its origin
+// Pending reports whether r is the request of an attempt that signs it for its origin
 // server when it has a connection, and whether it must.
 func Pending(r *http.Request) (pending, must bool) {
-	f, ok := r.Context().Value(flightKey{}).(*flight)
+	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
 	if !ok {
 		return false, false
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.landed {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.landed {
 		return false, false
 	}
-	for _, t := range f.tokens {
+	for _, t := range x.tokens {
 		if t.pending() && !t.Context.Target().Proxy {
 			return true, t.optional() == nil
 		}
@@ -46,15 +46,15 @@ func Pending(r *http.Request) (pending, must bool) {
 
 // minds reports whether a token of sc must not go over the connections that the
 // request gets.
-func (f *flight) minds(sc middleware.SecurityContext) bool {
+func (x *exchange) minds(sc middleware.SecurityContext) bool {
 	id, ok := sc.(middleware.Identified)
-	if !ok || !f.told {
+	if !ok || !x.told {
 		return false
 	}
 	if sc.Target().Proxy {
-		return id.Principal() != f.proxy
+		return id.Principal() != x.proxy
 	}
-	return id.Principal() != f.origin
+	return id.Principal() != x.origin
 }
 
 type proxyKey struct{}

@@ -1,4 +1,4 @@
-package leg
+package sign
 
 import (
 	"bytes"
@@ -22,10 +22,10 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-type flightKey struct{}
+type exchangeKey struct{}
 
-// A flight is a leg on its way.
-type flight struct {
+// An exchange is an attempt on its way.
+type exchange struct {
 	signer  Signer
 	ctx     context.Context // of the caller's request
 	number  int
@@ -33,7 +33,7 @@ type flight struct {
 	trace   httptrace.ClientTrace
 	cancel  context.CancelCauseFunc // ends the context of sent
 	sending func(net.Conn, []Token) // nil for nobody
-	outer   *flight                 // of the leg that this one is part of
+	outer   *exchange               // of the attempt that this one is part of
 	first   []Token                 // those that Send was given
 	sure    bool                    // the request will bear a token for its origin server
 	over    atomic.Bool             // Send has returned
@@ -55,49 +55,49 @@ type flight struct {
 }
 
 // land ends the watch over connections. It returns why signing anew failed, if it did.
-func (f *flight) land() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.landed = true
-	return f.err
+func (x *exchange) land() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.landed = true
+	return x.err
 }
 
 // end is called when Send returns. The request, and its body, are not to be kept by
 // those who make another one of the response's.
-func (f *flight) end() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.over.Store(true)
-	f.landed, f.sent, f.first, f.tokens, f.sending = true, nil, nil, nil, nil
+func (x *exchange) end() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.over.Store(true)
+	x.landed, x.sent, x.first, x.tokens, x.sending = true, nil, nil, nil, nil
 }
 
-// around returns the flight that a leg of r is part of. Those that are over are of
+// around returns the exchange that an attempt of r is part of. Those that are over are of
 // earlier requests, of whose context r was made.
-func around(r *http.Request) *flight {
-	f, _ := r.Context().Value(flightKey{}).(*flight)
-	for f != nil && f.over.Load() {
-		f = f.outer
+func around(r *http.Request) *exchange {
+	x, _ := r.Context().Value(exchangeKey{}).(*exchange)
+	for x != nil && x.over.Load() {
+		x = x.outer
 	}
-	return f
+	return x
 }
 
-// carried reports whether r was made of what f sent.
-func (f *flight) carried(r *http.Request) bool {
-	g, _ := r.Context().Value(flightKey{}).(*flight)
-	for g != nil && g != f {
+// carried reports whether r was made of what x sent.
+func (x *exchange) carried(r *http.Request) bool {
+	g, _ := r.Context().Value(exchangeKey{}).(*exchange)
+	for g != nil && g != x {
 		g = g.outer
 	}
 	return g != nil
 }
 
-func (f *flight) emit(again bool) {
-	if !middleware.Tracing(f.ctx) {
+func (x *exchange) emit(again bool) {
+	if !middleware.Tracing(x.ctx) {
 		return
 	}
-	middleware.Emit(f.ctx, middleware.SendEvent{
-		Stage:   f.signer.Stage,
-		Host:    f.tokens[0].Context.Target().HostPort(),
-		Request: f.number,
+	middleware.Emit(x.ctx, middleware.SendEvent{
+		Stage:   x.signer.Stage,
+		Host:    x.tokens[0].Context.Target().HostPort(),
+		Request: x.number,
 		Again:   again,
 	})
 }
@@ -106,23 +106,23 @@ func (f *flight) emit(again bool) {
 // the goroutine that called it. Where that is a proxy's and the scheme http, the
 // proxy goes on to whatever host the request line names, which must be the one
 // that the token is for.
-func (f *flight) getConn(hop string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.landed || f.err != nil {
+func (x *exchange) getConn(hop string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.landed || x.err != nil {
 		return
 	}
-	f.hop, f.passed = hop, false
-	for i, t := range f.tokens {
+	x.hop, x.passed = hop, false
+	for i, t := range x.tokens {
 		target := t.Context.Target()
 		if target.Proxy || target.Secure || hostname.Same(hop, target.Host, target.Port) {
 			continue
 		}
-		if asked, ok := passedOn(f.sent, target); !ok && f.first[i].optional() != nil {
-			f.passed = true
+		if asked, ok := passedOn(x.sent, target); !ok && x.first[i].optional() != nil {
+			x.passed = true
 		} else if !ok {
-			f.fail(&middleware.Error{
-				Stage: f.signer.Stage, Kind: middleware.ErrHost, Host: target.HostPort(),
+			x.fail(&middleware.Error{
+				Stage: x.signer.Stage, Kind: middleware.ErrHost, Host: target.HostPort(),
 				Err:  fmt.Errorf("%s on the way would be asked for %q, and pass the token on to it", hop, asked),
 				Hint: "leave Request.Host and URL.Opaque empty, or let them name the host of the URL",
 			})
@@ -152,107 +152,107 @@ func passedOn(r *http.Request, target middleware.Target) (asked string, ok bool)
 }
 
 // astray reports whether t is for a proxy that the transport does not go to.
-func (f *flight) astray(t Token) bool {
+func (x *exchange) astray(t Token) bool {
 	target := t.Context.Target()
-	return target.Proxy && f.hop != "" && !hostname.Same(f.hop, target.Host, target.Port)
+	return target.Proxy && x.hop != "" && !hostname.Same(x.hop, target.Host, target.Port)
 }
 
 // gotConn is called with the connection that sent is going to be written to,
 // in the goroutine that called the transport and before anything is written.
 // The transport has stopped reading the header for the connection before.
-func (f *flight) gotConn(info httptrace.GotConnInfo) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (x *exchange) gotConn(info httptrace.GotConnInfo) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	// A trace is handed down with the context, and may reach connections of
 	// requests that are not ours once ours is through.
-	if f.landed {
+	if x.landed {
 		return
 	}
-	if f.err != nil { // before there was a connection
+	if x.err != nil { // before there was a connection
 		stage.Refuse(info.Conn)
 		return
 	}
-	second := f.conns > 0
-	f.conns++
+	second := x.conns > 0
+	x.conns++
 	state := stateOf(info)
-	fresh := slices.Clone(f.tokens)
+	fresh := slices.Clone(x.tokens)
 	var changed []int
 	for i, t := range fresh {
-		if f.astray(t) {
-			f.sent.Header.Del(field(t))
+		if x.astray(t) {
+			x.sent.Header.Del(field(t))
 			continue
 		}
 		if !second && fits(t, state) {
 			continue
 		}
 		target := t.Context.Target()
-		when := f.first[i].optional()
+		when := x.first[i].optional()
 		if when != nil {
-			ok := !f.passed
+			ok := !x.passed
 			if ok && t.pending() {
 				target, ok = when(info.Conn)
 			}
 			if !ok {
-				fresh[i] = f.undo(i)
+				fresh[i] = x.undo(i)
 				continue
 			}
 		}
-		again, err := f.again(t, target, state)
+		again, err := x.again(t, target, state)
 		if err != nil && when != nil || t.pending() && errors.Is(err, middleware.ErrNoBindings) {
-			fresh[i] = f.undo(i) // the server is to ask, if it wants a token
+			fresh[i] = x.undo(i) // the server is to ask, if it wants a token
 			continue
 		}
-		if err == nil && f.minds(again.Context) {
-			err = other(f.signer.Stage, target)
+		if err == nil && x.minds(again.Context) {
+			err = other(x.signer.Stage, target)
 		}
 		if err != nil {
-			f.fail(err)
+			x.fail(err)
 			stage.Refuse(info.Conn)
 			return
 		}
 		fresh[i], changed = again, append(changed, i)
-		f.made[i], f.undone[i] = true, false
+		x.made[i], x.undone[i] = true, false
 	}
-	first := len(changed) > 0 && f.tokens[changed[0]].pending()
-	f.tokens = fresh
+	first := len(changed) > 0 && x.tokens[changed[0]].pending()
+	x.tokens = fresh
 	if len(changed) > 0 {
 		for _, i := range changed {
-			f.sent.Header.Set(field(fresh[i]), value(fresh[i]))
-			middleware.ReplaceSecurity(f.sent, fresh[i].Context)
+			x.sent.Header.Set(field(fresh[i]), value(fresh[i]))
+			middleware.ReplaceSecurity(x.sent, fresh[i].Context)
 		}
-		f.emit(!first)
+		x.emit(!first)
 	}
-	if f.sending != nil {
-		f.sending(info.Conn, f.tokens)
+	if x.sending != nil {
+		x.sending(info.Conn, x.tokens)
 	}
 }
 
 // undo takes a token that need not be off again, if it was made for the connection
 // before, and returns what stands for it.
-func (f *flight) undo(i int) Token {
-	if t := f.tokens[i]; !t.pending() {
-		f.sent.Header.Del(field(t))
-		f.made[i], f.undone[i] = false, true
+func (x *exchange) undo(i int) Token {
+	if t := x.tokens[i]; !t.pending() {
+		x.sent.Header.Del(field(t))
+		x.made[i], x.undone[i] = false, true
 	}
-	return f.first[i]
+	return x.first[i]
 }
 
 // fail gives up: a hook has no way to return an error but to end the request.
-func (f *flight) fail(err error) {
-	f.err = err
-	for _, t := range f.tokens {
-		f.sent.Header.Del(field(t))
+func (x *exchange) fail(err error) {
+	x.err = err
+	for _, t := range x.tokens {
+		x.sent.Header.Del(field(t))
 	}
-	f.cancel(err)
+	x.cancel(err)
 }
 
 var errContinued = errors.New("the peer wants to go on with the exchange where it began")
 
 // again makes a token in the place of t for a connection in the given state.
-func (f *flight) again(t Token, target middleware.Target, state *tls.ConnectionState) (Token, error) {
+func (x *exchange) again(t Token, target middleware.Target, state *tls.ConnectionState) (Token, error) {
 	if t.Continued {
 		return Token{}, &middleware.Error{
-			Stage: f.signer.Stage,
+			Stage: x.signer.Stage,
 			Kind:  middleware.ErrConnection,
 			Host:  target.HostPort(),
 			Hint:  "send the request again, over one pinned connection if this happens often",
@@ -262,7 +262,7 @@ func (f *flight) again(t Token, target middleware.Target, state *tls.ConnectionS
 	if bindable(target) && state != nil {
 		target.TLS = state
 	}
-	return f.signer.First(f.ctx, target)
+	return x.signer.First(x.ctx, target)
 }
 
 // bindable reports whether a token for t may be bound to the TLS connection
