@@ -19,20 +19,7 @@ import (
 // for no authentication, and none that must be proved. "bare" is the call
 // without them.
 func BenchmarkChain(b *testing.B) {
-	stack, err := client.NewStack(client.Options{
-		Initiator:  stumbling{},
-		Mutual:     mutual.Optional,
-		Preemptive: preemptive.Learned(),
-		Proxy:      func(*http.Request) (*url.URL, error) { return nil, nil },
-		Logging:    logging.Options{Handler: slog.DiscardHandler},
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	stack = stack.Before(client.Mutual, client.Stage{Name: client.Sanitize, Middleware: sanitize.New(sanitize.Options{})})
-	if len(stack) != 5 {
-		b.Fatal(namesOf(stack))
-	}
+	stack := idle(b)
 	chains := map[string]client.Stack{"bare": nil, "all five": stack}
 	names := []string{"bare", "all five"}
 	for i, name := range namesOf(stack) {
@@ -58,6 +45,25 @@ func BenchmarkChain(b *testing.B) {
 			}
 		})
 	}
+}
+
+// idle returns the five stages as they are for a server that asks for nothing.
+func idle(tb testing.TB) client.Stack {
+	stack, err := client.NewStack(client.Options{
+		Initiator:  stumbling{},
+		Mutual:     mutual.Optional,
+		Preemptive: preemptive.Learned(),
+		Proxy:      func(*http.Request) (*url.URL, error) { return nil, nil },
+		Logging:    logging.Options{Handler: slog.DiscardHandler},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	stack = stack.Before(client.Mutual, client.Stage{Name: client.Sanitize, Middleware: sanitize.New(sanitize.Options{})})
+	if len(stack) != 5 {
+		tb.Fatal(namesOf(stack))
+	}
+	return stack
 }
 
 // BenchmarkRequest is a whole request over loopback, the server's work

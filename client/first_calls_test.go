@@ -7,7 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -158,38 +158,51 @@ func (c *changing) Initiate(ctx context.Context, t middleware.Target) (middlewar
 	return c.Identifier.Initiate(ctx, t)
 }
 
-// The token that is made for such a connection is its user's, or none is sent.
+// The token that is made for such a connection is its user's, or none is sent. A request
+// without a body takes another connection.
 func TestFirstCallsOfAnotherUser(t *testing.T) {
-	realm, _ := users(t, "alice", "bob")
-	h := fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true})
-	server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{})
-	of := func(user string) middleware.Initiator {
-		in, err := kerberos.NewInitiator(clienttest.TicketSource(t, realm, user), kerberos.InitiatorOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return in
-	}
-	in := &changing{Identifier: of("alice").(middleware.Identifier), next: of("bob")}
-	tr := &waits{Transport: server.Transport(), begun: make(chan struct{}), proceed: make(chan struct{})}
-	c := newClient(t, client.Options{Initiator: in, Transport: tr})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if status, _, err := get(t, c, server.URL()+"/waits"); !errors.Is(err, middleware.ErrConnection) {
-			t.Errorf("%d %v, want an error of the connection", status, err)
-		}
-	})
-	<-tr.begun
-	if status, _, err := get(t, c, server.URL()); err != nil || status != 200 {
-		t.Errorf("%d %v", status, err)
-	}
-	in.changed.Store(true)
-	close(tr.proceed)
-	wg.Wait()
-	for conn, names := range owners(h) {
-		if !slices.Equal(names, []string{"alice"}) {
-			t.Errorf("connection %d carried requests of %q", conn, names)
-		}
+	for name, body := range map[string]io.Reader{"with a body": strings.NewReader("hello"), "without": nil} {
+		t.Run(name, func(t *testing.T) {
+			realm, _ := users(t, "alice", "bob")
+			h := fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true})
+			server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{})
+			of := func(user string) middleware.Initiator {
+				in, err := kerberos.NewInitiator(clienttest.TicketSource(t, realm, user), kerberos.InitiatorOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return in
+			}
+			in := &changing{Identifier: of("alice").(middleware.Identifier), next: of("bob")}
+			tr := &waits{Transport: server.Transport(), begun: make(chan struct{}), proceed: make(chan struct{})}
+			c := newClient(t, client.Options{Initiator: in, Transport: tr})
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL()+"/waits", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				status, _, err := do(t, c, r)
+				if body != nil && !errors.Is(err, middleware.ErrConnection) {
+					t.Errorf("%d %v, want an error of the connection", status, err)
+				}
+				if body == nil && (err != nil || status != 200) {
+					t.Errorf("%d %v", status, err)
+				}
+			})
+			<-tr.begun
+			if status, _, err := get(t, c, server.URL()); err != nil || status != 200 {
+				t.Errorf("%d %v", status, err)
+			}
+			in.changed.Store(true)
+			close(tr.proceed)
+			wg.Wait()
+			for conn, names := range owners(h) {
+				if len(names) != 1 || body != nil && names[0] != "alice" {
+					t.Errorf("connection %d carried requests of %q", conn, names)
+				}
+			}
+		})
 	}
 }
 

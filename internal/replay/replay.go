@@ -137,6 +137,9 @@ func New(r *http.Request, o Options) (*Body, error) {
 	return b, nil
 }
 
+// Without returns the Body of a request that has none, and which may have been sent.
+func Without(r *http.Request) *Body { return &Body{r: r} }
+
 func choose(r *http.Request, o Options) source {
 	original := &onceCloser{ReadCloser: r.Body}
 	if r.GetBody != nil {

@@ -81,6 +81,9 @@ func around(r *http.Request) *exchange {
 	return x
 }
 
+// Within reports whether r is part of an attempt under way.
+func Within(r *http.Request) bool { return around(r) != nil }
+
 // carried reports whether r was made of what x sent.
 func (x *exchange) carried(r *http.Request) bool {
 	g, _ := r.Context().Value(exchangeKey{}).(*exchange)

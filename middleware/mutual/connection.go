@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/kerbchain/kerbchain/internal/connmark"
+	"github.com/kerbchain/kerbchain/internal/stage"
 )
 
 // A connection remembers over which connections a call went. The transport reports
@@ -14,6 +15,7 @@ import (
 // it happens: where it goes first, which connection it takes, and the first byte of
 // the answer.
 type connection struct {
+	stage.Traced
 	mu        sync.Mutex
 	keep      bool // remember the connection itself
 	over      bool // the call is
@@ -30,11 +32,12 @@ type connection struct {
 // watch returns a copy of r that reports its connections to c, beside any trace
 // that r has.
 func (c *connection) watch(r *http.Request) *http.Request {
-	trace := &httptrace.ClientTrace{GotConn: c.gotConn}
+	ctx := r.Context()
 	if c.keep {
-		trace.GetConn, trace.GotFirstResponseByte = c.getConn, c.gotFirstByte
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: c.getConn, GotFirstResponseByte: c.gotFirstByte})
 	}
-	return r.WithContext(httptrace.WithClientTrace(r.Context(), trace))
+	c.On(ctx, c.gotConn)
+	return r.WithContext(c)
 }
 
 func (c *connection) getConn(hostPort string) {
@@ -95,6 +98,9 @@ func (c *connection) passage() passage {
 // that earlier calls had used. A second request of the same call usually goes
 // over the connection of the first, which says nothing about the server.
 func (c *connection) reused() bool {
+	if c == nil {
+		return false
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.got == 1 && c.firstUsed

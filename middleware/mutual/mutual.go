@@ -42,9 +42,10 @@ func New(o Options) kerbchain.Middleware {
 		}
 		return func(r *http.Request) (*http.Response, error) {
 			out, signed := middleware.Begin(r)
-			c := call{Call: signed, mode: mode, r: r, trust: trusted, proxies: o.TrustProxy, conn: &connection{keep: trusted != nil}}
-			defer c.conn.end()
+			c := call{Call: signed, mode: mode, r: r, trust: trusted, proxies: o.TrustProxy}
 			if mode == Required || trusted != nil {
+				c.conn = &connection{keep: trusted != nil}
+				defer c.conn.end()
 				out = c.conn.watch(out)
 			}
 			resp, err := next(out)
@@ -70,7 +71,9 @@ type call struct {
 	middleware.Call
 	mode Mode
 	r    *http.Request
-	conn *connection // apart, since contexts that are made of the request's keep it
+	// conn is apart, since contexts that are made of the request's keep it; nil where
+	// nobody asks.
+	conn *connection
 	// trust is nil where connections are not trusted.
 	trust   *trust
 	proxies bool // a proxy's proof is good enough
@@ -124,7 +127,7 @@ func (c *call) verdict(resp *http.Response) verdict {
 		return verdict{host: host(c.r), spn: stages.SPN(origin), verified: origin != nil && origin.Verified()}
 	}
 	v := check(c.r.Context(), origin, resp.Header["Www-Authenticate"])
-	if v.verified && v.err == nil && proxy == nil && !middleware.Tracing(c.r.Context()) {
+	if v.err == nil && proxy == nil && (v.verified || c.mode == Optional && c.trust == nil) && !middleware.Tracing(c.r.Context()) {
 		return v // nobody asks for more
 	}
 	v.host = host(c.r)

@@ -49,24 +49,53 @@ type side struct {
 
 func (s *stage) roundTrip(next kerbchain.Next, r *http.Request) (*http.Response, error) {
 	r = stages.DropUserInfo(r, name)
-	c := &call{stage: s, next: next, sure: sign.Sure(r)}
-	c.origin = sideOf(r, "Authorization", middleware.SecurityOf(r))
-	c.proxy = sideOf(r, "Proxy-Authorization", middleware.ProxySecurityOf(r))
-	c.r, c.Call = middleware.Begin(r)
-	resp, err := c.run()
-	c.End(resp)
+	short := s.short(r)
+	out, begun := middleware.Begin(r)
+	var resp *http.Response
+	var err error
+	if short {
+		resp, short, err = s.sendShort(next, out)
+	}
+	if !short || err != nil || resp != nil && resp.StatusCode >= http.StatusBadRequest {
+		c := &call{stage: s, next: next, sure: sign.Sure(r), r: out, Call: begun}
+		c.origin = sideOf(r, "Authorization", middleware.SecurityOf(r))
+		c.proxy = sideOf(r, "Proxy-Authorization", middleware.ProxySecurityOf(r))
+		if short {
+			resp, err = c.goOn(resp, err)
+		} else {
+			resp, err = c.start()
+		}
+	}
+	begun.End(resp)
 	return resp, err
 }
 
-func (c *call) run() (*http.Response, error) {
+// start sends the request from its beginning.
+func (c *call) start() (*http.Response, error) {
 	var err error
 	if c.body, err = replay.New(c.r, c.bodyOptions()); err != nil {
 		return nil, err
 	}
+	defer c.end()
+	return c.run(c.first())
+}
+
+// goOn goes on from what a request led to that went the short way.
+func (c *call) goOn(resp *http.Response, err error) (*http.Response, error) {
+	c.body = replay.Without(c.r)
+	c.sent++
+	defer c.end()
+	return c.run(c.asked(resp, err))
+}
+
+func (c *call) end() {
 	// What this closes was never sent, and so there is an error already.
-	defer func() { _ = c.body.Close() }()
-	defer func() { c.watch.End() }()
-	resp, err := c.first()
+	_ = c.body.Close()
+	c.watch.End()
+}
+
+// run goes on from what the first request led to, until no other is to follow.
+func (c *call) run(resp *http.Response, err error) (*http.Response, error) {
 	if token, ok := stages.Signed(c.r, "Authorization", c.Security(resp)); ok && c.sure {
 		c.origin.bytes = len(token)
 	}

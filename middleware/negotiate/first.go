@@ -61,7 +61,12 @@ func (c *call) first() (*http.Response, error) {
 		// connection, but for a request that ends it.
 		r = closing(r)
 	}
-	resp, err := c.sendBare(r)
+	return c.asked(c.sendBare(r))
+}
+
+// asked returns what came of a first request, or of another one if the server must be
+// asked again whether it wants a token.
+func (c *call) asked(resp *http.Response, err error) (*http.Response, error) {
 	if err != nil && c.bare() && c.brokeOff(err) && c.body.Replayable() {
 		return c.ask(err)
 	}

@@ -2,6 +2,7 @@ package negotiate
 
 import (
 	"net"
+	"sync/atomic"
 
 	"github.com/kerbchain/kerbchain/internal/connmark"
 	"github.com/kerbchain/kerbchain/internal/sign"
@@ -18,6 +19,7 @@ import (
 // again.
 type proven struct {
 	table connmark.Table[signedFor]
+	any   atomic.Bool // the table has had an entry
 }
 
 // signedFor is an origin and the context that signed for it.
@@ -37,6 +39,7 @@ func (c *call) sending(conn net.Conn, tokens []sign.Token) {
 	}
 	for _, t := range tokens {
 		if target := t.Context.Target(); t.Bytes != nil && !target.Proxy {
+			c.proven.any.Store(true) // before anybody else can get the connection
 			c.proven.table.Put(id, signedFor{target.Origin(), t.Context, c.Over()})
 		}
 	}

@@ -262,3 +262,103 @@ func dialer(addr string) func(context.Context, string, string) (net.Conn, error)
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}
 }
+
+// A request that was begun when nothing was signed yet does not go unsigned over a
+// connection that proved itself meanwhile, whatever it takes to find another.
+func TestProvenMeanwhile(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		for name, tc := range map[string]struct {
+			method string
+			other  bool // origin
+			fails  bool // the next dial does
+			want   []string
+		}{
+			"GET":               {method: http.MethodGet, want: []string{"GET a.test bare 0", "GET a.test signed 0"}},
+			"POST":              {method: http.MethodPost, want: []string{"POST a.test bare 0", "POST a.test signed 0"}},
+			"no new connection": {method: http.MethodPost, fails: true, want: []string{"POST a.test bare 0", "POST a.test signed 0"}},
+			"another origin":    {method: http.MethodGet, other: true, want: []string{"GET b.test bare 0", "GET b.test signed 0"}},
+		} {
+			t.Run(fmt.Sprintf("%s, TLS %t", name, secure), func(t *testing.T) {
+				p := &prover{}
+				var mu sync.Mutex
+				proven := make(map[string]string) // host by connection
+				srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					mu.Lock()
+					if r.Header.Get("Authorization") != "" {
+						proven[r.RemoteAddr] = r.Host
+					} else if proven[r.RemoteAddr] == r.Host {
+						t.Errorf("%s goes unsigned over a connection that was proven", r.Method)
+					}
+					mu.Unlock()
+					p.ServeHTTP(w, r)
+				}))
+				quietly(srv)
+				scheme := "http://"
+				if secure {
+					scheme = "https://"
+					srv.StartTLS()
+				} else {
+					srv.Start()
+				}
+				t.Cleanup(srv.Close)
+				tr := to(srv)
+				dials, dial := 0, tr.DialContext
+				tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if dials++; dials == 2 && tc.fails {
+						return nil, errors.New("no new connection")
+					}
+					return dial(ctx, network, addr)
+				}
+				t.Cleanup(tr.CloseIdleConnections)
+				begun, release := make(chan struct{}), make(chan struct{})
+				held := func(next kerbchain.Next) kerbchain.Next {
+					var once sync.Once
+					return func(r *http.Request) (*http.Response, error) {
+						if r.URL.Path == "/late" {
+							once.Do(func() {
+								close(begun)
+								<-release
+							})
+						}
+						return next(r)
+					}
+				}
+				rt := kerbchain.Wrap(tr, mutual.New(mutual.Options{}), negotiate.New(new(stagetest.Initiator), negotiate.Options{}), held)
+				get := func(method, url string) {
+					r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					resp, err := rt.RoundTrip(r)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if err := resp.Body.Close(); err != nil || !middleware.SecurityOf(resp.Request).Verified() {
+						t.Errorf("status %d, %v", resp.StatusCode, err)
+					}
+				}
+				host := "a.test"
+				if tc.other {
+					host = "b.test"
+				}
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					get(tc.method, scheme+host+"/late")
+				}()
+				<-begun
+				get(http.MethodGet, scheme+"a.test/")
+				p.requests()
+				close(release)
+				<-done
+				if diff := cmp.Diff(tc.want, p.requests()); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}

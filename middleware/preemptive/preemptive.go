@@ -133,7 +133,8 @@ func (s *stage) roundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (s *stage) send(r *http.Request, call middleware.Call) (*http.Response, error) {
-	peers := s.peers(r)
+	var known [2]peer
+	peers := s.peers(r, known[:0])
 	tokens, err := s.tokens(r, peers)
 	if err != nil {
 		if r.Body != nil {
@@ -154,9 +155,8 @@ func (s *stage) send(r *http.Request, call middleware.Call) (*http.Response, err
 	return resp, err
 }
 
-// peers returns the peers that r may be signed for.
-func (s *stage) peers(r *http.Request) []peer {
-	var all []peer
+// peers adds to all, which is empty, the peers that r may be signed for.
+func (s *stage) peers(r *http.Request, all []peer) []peer {
 	if key := middleware.TargetOfURL(r.URL); !stages.Has(r.Header, "Authorization") {
 		all = append(all, peer{s.origins, key, middleware.TargetOf(r), http.StatusUnauthorized})
 	} else if _, chosen := s.origins.choose(key); chosen {
