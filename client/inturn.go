@@ -10,7 +10,7 @@ import (
 )
 
 // inTurn makes one call to a host at a time, all requests of it, so that no
-// other comes between two legs on the host's one connection.
+// other comes between two requests of a call on the host's one connection.
 type inTurn struct {
 	next  http.RoundTripper
 	hosts turns.Turns // by host:port

@@ -96,7 +96,7 @@ func TestCancel(t *testing.T) {
 }
 
 // Where the request itself has no end, the making of a token has one.
-func TestPatience(t *testing.T) {
+func TestTokenTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, _, ended := slow()
 		here, there := net.Pipe()

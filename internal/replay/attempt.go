@@ -15,10 +15,10 @@ var (
 	errClosed = errors.New("request body was closed")
 )
 
-// patience is how long the body of an attempt is left to its transport before another
+// handover is how long the body of an attempt is left to its transport before another
 // attempt takes it. After a response was read to its end, net/http waits for half of
 // this before it gives up the connection and the body.
-const patience = 100 * time.Millisecond
+const handover = 100 * time.Millisecond
 
 // An attempt is the body of one request: what a source opened, watched over.
 type attempt struct {
@@ -109,7 +109,7 @@ func newGate() *gate { return &gate{sem: make(chan struct{}, 1)} }
 func (g *gate) take(ctx context.Context, from *attempt) (uint64, error) {
 	if from != nil {
 		wait(ctx, from.done)
-		if g.hold(ctx, patience) {
+		if g.hold(ctx, handover) {
 			return g.last, nil
 		}
 		_ = from.Close() // it may be cut
@@ -122,7 +122,7 @@ func (g *gate) take(ctx context.Context, from *attempt) (uint64, error) {
 
 // wait waits for done, but not for long.
 func wait(ctx context.Context, done <-chan struct{}) {
-	t := time.NewTimer(patience)
+	t := time.NewTimer(handover)
 	defer t.Stop()
 	select {
 	case <-done:

@@ -9,14 +9,14 @@ import (
 	"github.com/kerbchain/kerbchain/internal/panics"
 )
 
-// DefaultPatience is how long a body is drained where no other time was chosen.
+// DefaultDrainTime is how long a body is drained where no other time was chosen.
 // Another connection costs a round trip or two, so that there is no gain in
 // waiting longer for the rest of a body.
-const DefaultPatience = 500 * time.Millisecond
+const DefaultDrainTime = 500 * time.Millisecond
 
 // Drain reads the body of resp to its end, so that the connection it came on can
 // be used again, and closes it in every case. It reads no more than limit bytes,
-// and no longer than patience, where that is above 0; what is not at its end by
+// and no longer than atMost, where that is above 0; what is not at its end by
 // then is closed, which ends the connection. Of a response after which the server
 // closes the connection (resp.Close) nothing is read. A nil body counts as
 // complete.
@@ -24,7 +24,7 @@ const DefaultPatience = 500 * time.Millisecond
 // complete tells that the end was reached. An error of reading is returned
 // with complete false; if all was read, the error is that of Close. Waiting
 // for bytes ends with the context of the request that the body answers.
-func Drain(resp *http.Response, limit int64, patience time.Duration) (complete bool, err error) {
+func Drain(resp *http.Response, limit int64, atMost time.Duration) (complete bool, err error) {
 	body := resp.Body
 	switch {
 	case body == nil:
@@ -32,10 +32,10 @@ func Drain(resp *http.Response, limit int64, patience time.Duration) (complete b
 	case resp.Close:
 		_ = body.Close() // nothing depends on it
 		return false, nil
-	case body == http.NoBody, patience <= 0:
+	case body == http.NoBody, atMost <= 0:
 		complete, err = toEnd(body, limit)
 	default:
-		return drainWithin(body, limit, patience)
+		return drainWithin(body, limit, atMost)
 	}
 	if closed := body.Close(); complete {
 		err = closed
@@ -44,7 +44,7 @@ func Drain(resp *http.Response, limit int64, patience time.Duration) (complete b
 }
 
 // drainWithin is Drain for a body that may keep us waiting.
-func drainWithin(body io.ReadCloser, limit int64, patience time.Duration) (bool, error) {
+func drainWithin(body io.ReadCloser, limit int64, atMost time.Duration) (bool, error) {
 	type result struct {
 		complete bool
 		err      error
@@ -56,7 +56,7 @@ func drainWithin(body io.ReadCloser, limit int64, patience time.Duration) (bool,
 		defer panics.Into(&res.err)
 		res.complete, res.err = toEnd(body, limit)
 	}()
-	late := time.NewTimer(patience)
+	late := time.NewTimer(atMost)
 	defer late.Stop()
 	select {
 	case res := <-done:

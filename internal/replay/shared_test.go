@@ -95,14 +95,14 @@ func TestSharedReader(t *testing.T) {
 }
 
 // An attempt is left some time to come to its end, and then cut.
-func TestPatience(t *testing.T) {
+func TestHandover(t *testing.T) {
 	for name, tc := range map[string]struct {
 		after time.Duration // until the first attempt is closed; 0: never
 		took  time.Duration
 	}{
-		"closed in time":  {patience / 2, patience / 2},
-		"closed too late": {2 * patience, patience},
-		"never closed":    {0, patience},
+		"closed in time":  {handover / 2, handover / 2},
+		"closed too late": {2 * handover, handover},
+		"never closed":    {0, handover},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -194,7 +194,7 @@ func TestBlockedRead(t *testing.T) {
 				began := time.Now()
 				again, err := next(b)
 				if unblocks {
-					if err != nil || time.Since(began) != 2*patience {
+					if err != nil || time.Since(began) != 2*handover {
 						t.Fatalf("after %v, %v", time.Since(began), err)
 					}
 					if got := send(t, again); got != "again" {

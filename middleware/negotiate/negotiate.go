@@ -35,7 +35,7 @@ const (
 	DefaultMaxSigned  = 4
 	DefaultBodyLimit  = 1 << 20
 	DefaultDrainLimit = 256 << 10
-	DefaultDrainTime  = replay.DefaultPatience // half a second
+	DefaultDrainTime  = replay.DefaultDrainTime // half a second
 )
 
 // Options loosen or bound the stage. The zero value is the safe default.

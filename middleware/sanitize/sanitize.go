@@ -60,7 +60,7 @@ const drainLimit = 64 << 10
 // empty ends the body of resp and returns what may be left of it.
 func empty(resp *http.Response) *http.Response {
 	// The body is not used, so its errors do not matter.
-	_, _ = replay.Drain(resp, drainLimit, replay.DefaultPatience)
+	_, _ = replay.Drain(resp, drainLimit, replay.DefaultDrainTime)
 	header := make(http.Header)
 	for _, name := range left(resp.StatusCode) {
 		if v := resp.Header.Values(name); len(v) > 0 {

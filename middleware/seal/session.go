@@ -138,7 +138,7 @@ func (c *call) establish() (*http.Response, error) {
 	}
 	// What remains unread, or cannot be read, costs the connection, which the
 	// message then notices.
-	if _, err := replay.Drain(resp, drainLimit, replay.DefaultPatience); c.r.Context().Err() != nil {
+	if _, err := replay.Drain(resp, drainLimit, replay.DefaultDrainTime); c.r.Context().Err() != nil {
 		return nil, ended.Because(c.r.Context(), "seal: reading the answer to the empty request", err)
 	}
 	c.peer = peer{origin(c.r), conn, sc, sealer, time.Now()}
