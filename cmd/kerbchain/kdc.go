@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +23,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/firstline"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/printable"
 )
 
 type kdcFlags struct {
@@ -37,6 +41,9 @@ type kdcFlags struct {
 	lifetime    time.Duration
 	readyFile   string
 	verbose     bool
+	format      string
+	withStdin   bool
+	limit       time.Duration
 }
 
 const kdcIntro = `Runs a Kerberos realm for tests until it is interrupted, for programs in any
@@ -45,7 +52,7 @@ language. TEST ONLY: passwords are on the command line, keys in DIR.
 Into DIR it writes krb5.conf, service.keytab with the keys of all services, and
 NAME.keytab and NAME.ccache for each user, all of mode 0600. It prints lines for
 a shell that lead programs there, the same that it writes to DIR/env.sh, and
-"# ready" at the end. Keys are new each time. The files stay; with the realm gone
+"# ready" at the end; or, by --format, the same for programs, when it is ready. Keys are new each time. The files stay; with the realm gone
 they are good for nothing, and the next run replaces them. It replaces no others.
 `
 
@@ -64,7 +71,10 @@ func defineKDC(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	fs.StringVar(&f.readyFile, "ready-file", "", "`file` that is there while the realm is ready, with the KDC's address in its second line")
 	fs.BoolVar(&f.allowRemote, "allow-remote", false, "allow addresses that other machines can reach")
 	fs.StringVar(&f.advertise, "advertise", "", "`host` of the KDC in krb5.conf, if not that of --listen")
-	fs.BoolVarP(&f.verbose, "verbose", "v", false, "at the end, print what the KDC was asked")
+	fs.StringVar(&f.format, "format", "sh", "what to print: sh (for a shell to source), env (NAME=value lines) or json (an object in one line)")
+	fs.BoolVar(&f.withStdin, "exit-with-stdin", false, "end when standard input ends, and so with the program that holds it open")
+	fs.DurationVar(&f.limit, "for", 0, "end after this time, such as 10m; default never")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "print what the KDC and the page are asked, as it happens")
 	return func(ctx context.Context, args []string, w world) int {
 		if err := f.check(args, fs.Changed); err != nil {
 			return usageError(w, err)
@@ -80,6 +90,10 @@ func (f *kdcFlags) check(args []string, changed func(string) bool) error {
 		return fmt.Errorf("kdc takes flags alone, got %q", args[0])
 	case f.dir == "":
 		return errors.New("want --dir, a folder to write to")
+	case f.format != "sh" && f.format != "env" && f.format != "json":
+		return fmt.Errorf("--format %q: want sh, env or json", f.format)
+	case f.limit < 0:
+		return fmt.Errorf("--for %s is negative", f.limit)
 	case !f.web && (f.tls || changed("web-listen")):
 		return errors.New("--tls and --web-listen need --web")
 	}
@@ -209,21 +223,110 @@ func (f *kdcFlags) serve(ctx context.Context, w world, opts []fakekdc.Option, us
 		}
 		defer func() { err = errors.Join(err, f.notReady()) }()
 	}
-	if _, err := fmt.Fprint(w.stdout, script, "# ready\n"); err != nil {
+	text, err := f.announcement(env, script)
+	if err != nil {
 		return err
 	}
-	<-ctx.Done()
-	if f.verbose {
-		for _, e := range realm.Exchanges() {
-			fmt.Fprintln(w.stderr, e)
+	if _, err := io.WriteString(w.stdout, text); err != nil {
+		return err
+	}
+	ctx, end := f.until(ctx, w)
+	defer end()
+	f.watch(ctx, w, realm, page)
+	return nil
+}
+
+// announcement is what is printed when the realm is ready.
+func (f *kdcFlags) announcement(env []string, script string) (string, error) {
+	switch f.format {
+	case "json":
+		object := map[string]string{}
+		for _, v := range env {
+			name, value, _ := strings.Cut(v, "=")
+			object[name] = value
 		}
-		if page != nil {
-			for _, r := range page.Requests() {
-				fmt.Fprintln(w.stderr, r)
+		b, err := json.Marshal(object)
+		return string(b) + "\n", err
+	case "env":
+		for _, v := range env {
+			if strings.ContainsAny(v, "\r\n") {
+				return "", fmt.Errorf("--format env cannot say %q: a value ends with its line", v)
 			}
 		}
+		return strings.Join(env, "\n") + "\n", nil
 	}
-	return nil
+	return script + "# ready\n", nil
+}
+
+// until returns a context that ends when the realm is to end.
+func (f *kdcFlags) until(ctx context.Context, w world) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := cancel
+	if f.limit > 0 {
+		ctx, stop = context.WithTimeout(ctx, f.limit)
+	}
+	if f.withStdin {
+		go func() {
+			io.Copy(io.Discard, w.stdin) // an error ends it as well
+			cancel()
+		}()
+	}
+	return ctx, func() { stop(); cancel() }
+}
+
+// watchEvery is how often there is a look at what was asked.
+const watchEvery = 100 * time.Millisecond
+
+// watch waits for the end and, with --verbose, prints what is asked.
+func (f *kdcFlags) watch(ctx context.Context, w world, realm *fakekdc.Realm, page *fakeweb.Handler) {
+	if !f.verbose {
+		<-ctx.Done()
+		return
+	}
+	var exchanges, requests tail
+	look := func(last bool) {
+		for _, e := range since(&exchanges, realm.Exchanges(), nil) {
+			fmt.Fprintln(w.stderr, printable.Text(e.String()))
+		}
+		if page == nil {
+			return
+		}
+		pending := func(r fakeweb.Record) bool { return r.Status == 0 && !last }
+		for _, r := range since(&requests, page.Requests(), pending) {
+			fmt.Fprintln(w.stderr, printable.Text(r.String()))
+		}
+	}
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			look(false)
+		case <-ctx.Done():
+			look(true)
+			return
+		}
+	}
+}
+
+// A tail is how much of a growing list was printed, of which the oldest quarter goes
+// when it is full.
+type tail struct{ seen, most int }
+
+// since returns what is new in a list, up to the first that is still pending.
+func since[T any](t *tail, list []T, pending func(T) bool) []T {
+	if len(list) < t.most {
+		t.seen = max(0, t.seen-t.most/4)
+	}
+	t.most = len(list)
+	fresh := list[min(t.seen, len(list)):]
+	if pending != nil {
+		if i := slices.IndexFunc(fresh, pending); i >= 0 {
+			fresh = fresh[:i]
+		}
+	}
+	t.seen += len(fresh)
+	return fresh
 }
 
 // notReady removes what an earlier run that was killed may have left, or this one
