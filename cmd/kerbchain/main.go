@@ -60,6 +60,9 @@ func commands() []command {
 		{"explain", "TOKEN|-", "say what is in a token of HTTP Negotiate", explainIntro, defineExplain},
 		{"klist", "[URL]", "list credential caches and keytabs, and which of them a URL takes", klistIntro, defineKlist},
 		{"kdc", "", "run a realm for tests, until it is interrupted", kdcIntro, defineKDC},
+		{"version", "", "print the version", versionIntro, defineVersion},
+		{"completion", "bash|zsh|fish", "print a script that completes commands and flags", completionIntro, defineCompletion},
+		{"man", "", "print the manual page", manIntro, defineMan},
 	}
 }
 
