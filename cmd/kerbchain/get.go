@@ -247,7 +247,11 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 		return failed(ctx, w, err)
 	}
 	defer c.CloseIdleConnections()
-	c.CheckRedirect = func(_ *http.Request, via []*http.Request) error {
+	c.CheckRedirect = func(next *http.Request, via []*http.Request) error {
+		// As curl, and unlike net/http, no server is told unasked where the user was.
+		if via[0].Header.Get("Referer") == "" {
+			next.Header.Del("Referer")
+		}
 		switch {
 		case !f.follow:
 			return http.ErrUseLastResponse

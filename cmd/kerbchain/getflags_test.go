@@ -113,6 +113,26 @@ func TestGetOnTheWire(t *testing.T) {
 	}
 }
 
+// TestGetTellsNoReferer: a redirect's target is not told of the URL that led there, unless
+// the user says so.
+func TestGetTellsNoReferer(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{})
+	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/moved" {
+			http.Redirect(w, r, "/", http.StatusFound)
+			return
+		}
+		echo(w, r)
+	})
+	server := fakeweb.Serve(l.Realm, fakeweb.New(l.Realm, "", fakeweb.Options{Next: next}), fakeweb.ServerOptions{})
+	for want, args := range map[bool][]string{false: {"-L"}, true: {"-L", "-H", "Referer: http://a.test/"}} {
+		code, stdout, stderr := l.run("", append(append([]string{"get"}, args...), server.URL()+"/moved")...)
+		if code != exitOK || strings.Contains(stdout, "Referer: ") != want || strings.Contains(stdout, "/moved") {
+			t.Errorf("%v: exit status %d: %s%s", args, code, stdout, stderr)
+		}
+	}
+}
+
 // TestGetOutput: where what goes.
 func TestGetOutput(t *testing.T) {
 	l := newLab(t, fakeweb.ServerOptions{})
