@@ -10,27 +10,27 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// Later returns a token for t that is made when the connection is known which
-// will carry it, as required channel bindings demand. A transport that does not
-// tell gets the request unsigned.
+// Later returns a token for t that is made once the connection that will carry it is
+// known, as for required channel bindings. A transport that does not report
+// connections gets the request unsigned.
 func (s Signer) Later(t middleware.Target) Token { return Token{Context: pending{target: t}} }
 
-// LaterIf returns a token that is made when the connection is known, if when says
-// so and for the target that it returns. If it does not, if no token can be had, or
-// if the transport does not tell, the request goes unsigned. when is called with
-// each connection in turn, before anything is written to it, until it says so: a
-// request that was signed for one connection is signed for the next one too, if a
-// token can be had for that.
+// LaterIf returns a token that is made once the connection is known, if when returns
+// true, and for the target that it returns. Otherwise, or if no token can be made or
+// the transport does not report connections, the request is sent unsigned. when is
+// called with each connection, before anything is written to it, until it returns
+// true: a request that was signed for one connection is signed for the next one too,
+// if possible.
 func (s Signer) LaterIf(t middleware.Target, when func(net.Conn) (middleware.Target, bool)) Token {
 	return Token{Context: pending{target: t, when: when}}
 }
 
-// A Known is what is known of a transport: whether it tells of a connection before it
+// A Known is what is known of a transport: whether it reports a connection before it
 // writes to it, and writes what is put into the header then, as [http.Transport] does
-// with nothing in between that copies the header. It is safe for concurrent use.
+// if no stage copies the header. It is safe for concurrent use.
 type Known struct{ tells atomic.Bool }
 
-// Tells says so beforehand.
+// Tells says that it does.
 func (k *Known) Tells() { k.tells.Store(true) }
 
 func (k *Known) learn(t middleware.Target, tells bool) {
@@ -39,9 +39,9 @@ func (k *Known) learn(t middleware.Target, tells bool) {
 	}
 }
 
-// heed looks which tokens were sent with the request that resp answers, those that Send
-// was given or those that were made on the connection. A stage below may have
-// copied the header before there was one; then it is the first that signed.
+// heed finds out which tokens were sent with the request of resp: those that Send was
+// given or those that were made on the connection. If a stage further in copied the
+// header before there was a connection, the first ones were.
 func (x *exchange) heed(resp *http.Response) {
 	var header http.Header
 	if resp.Request != nil {
@@ -61,9 +61,9 @@ func (x *exchange) heed(resp *http.Response) {
 // surely reports whether a token for t waits for its connection where it can.
 func surely(t middleware.Target) bool { return t.Secure && !t.Proxy }
 
-// Surely is First, for a token that is made when the connection is known which will
-// carry it, if the transport is known to tell; else it is made at once, and over https
-// a second time for the connection. What can fail beforehand fails now.
+// Surely is First for a token that is made once the connection is known, if the
+// transport is known to report it; else it is made at once, and over https a second
+// time for the connection. Errors that need no connection are returned at once.
 func (s Signer) Surely(ctx context.Context, t middleware.Target) (Token, error) {
 	if s.Known == nil || !s.Known.tells.Load() || !surely(t) {
 		return s.First(ctx, t)

@@ -8,7 +8,7 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// errOther says that the user is another than the one whose connection it is.
+// errOther says that the connection is another user's.
 var errOther = errors.New("the credentials became another user's while the request was on its way")
 
 // Expect tells the attempt whose request r is, if it is one, as whom the server and a
@@ -44,8 +44,8 @@ func Pending(r *http.Request) (pending, must bool) {
 	return false, false
 }
 
-// minds reports whether a token of sc must not go over the connections that the
-// request gets.
+// minds reports whether sc is of another principal than the connections that
+// the request gets.
 func (x *exchange) minds(sc middleware.SecurityContext) bool {
 	id, ok := sc.(middleware.Identified)
 	if !ok || !x.told {
@@ -59,8 +59,8 @@ func (x *exchange) minds(sc middleware.SecurityContext) bool {
 
 type proxyKey struct{}
 
-// WithProxyPrincipal returns a shallow copy of r whose tunnel is for connections
-// that a proxy knows as that principal's; "" is nobody known.
+// WithProxyPrincipal returns a shallow copy of r whose tunnel is for connections that
+// a proxy knows as that principal's; "" changes nothing.
 func WithProxyPrincipal(r *http.Request, principal string) *http.Request {
 	if principal == "" {
 		return r

@@ -105,10 +105,10 @@ func (x *exchange) emit(again bool) {
 	})
 }
 
-// getConn is called with the address, host:port, that the transport goes to, in
-// the goroutine that called it. Where that is a proxy's and the scheme http, the
-// proxy goes on to whatever host the request line names, which must be the one
-// that the token is for.
+// getConn is called with the address, host:port, that the transport goes to, in the
+// goroutine that called it. If that is a proxy's and the scheme http, the proxy goes
+// on to the host that the request line names, which must be the one that the token is
+// for.
 func (x *exchange) getConn(hop string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -166,8 +166,8 @@ func (x *exchange) astray(t Token) bool {
 func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	// A trace is handed down with the context, and may reach connections of
-	// requests that are not ours once ours is through.
+	// A trace is passed on with the context, and may see connections of other
+	// requests once ours is done.
 	if x.landed {
 		return
 	}
@@ -240,7 +240,7 @@ func (x *exchange) undo(i int) Token {
 	return x.first[i]
 }
 
-// fail gives up: a hook has no way to return an error but to end the request.
+// fail gives up. A hook can return no error, only end the request.
 func (x *exchange) fail(err error) {
 	x.err = err
 	for _, t := range x.tokens {
