@@ -47,6 +47,7 @@ type getFlags struct {
 	hostOverride string
 	principal    string
 	enterprise   bool
+	asUser       string
 	passwordFile string
 	keytab       string
 	ccache       string
@@ -109,6 +110,7 @@ func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	fs.StringVar(&f.service, "service", "", "service class of the SPN; default HTTP")
 	fs.StringVar(&f.hostOverride, "host-override", "", "`host` in the SPN, in place of the URL's")
 	fs.StringVar(&f.principal, "principal", "", "client principal, `name@REALM`")
+	fs.StringVar(&f.asUser, "as-user", "", "act for this `user` (S4U2Self and S4U2Proxy), with the credentials of a service")
 	fs.BoolVar(&f.enterprise, "enterprise", false, "the principal is an alias such as user@corp.example, which the KDC translates")
 	fs.StringVar(&f.passwordFile, "password-file", "", "log in with the password in the first line of `file`; - for standard input")
 	fs.StringVar(&f.keytab, "keytab", "", "log in with the keys in this keytab `file`")
@@ -200,6 +202,9 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 	}
 	n := &notes{}
 	ctx = middleware.WithTrace(ctx, n.trace)
+	if f.asUser != "" {
+		ctx = kerberos.AsUser(ctx, f.asUser)
+	}
 	t := &transfer{url: f.url, begin: begin.begin}
 	req, err := f.request(httptrace.WithClientTrace(ctx, t.hooks()), w)
 	if err != nil {
@@ -230,6 +235,12 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 
 // client returns the client that sends the request.
 func (f *getFlags) client(o client.Options) (*http.Client, error) {
+	if f.asUser != "" {
+		var err error
+		if o, err = f.actingForUser(o); err != nil {
+			return nil, err
+		}
+	}
 	if f.winrm {
 		return client.NewWinRM(client.WinRMOptions{Options: o})
 	}
@@ -579,4 +590,28 @@ func parseURL(text string) (*url.URL, error) {
 func bare(u *url.URL) string {
 	b := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
 	return b.String()
+}
+
+// actingForUser returns o with an impersonator in place of its credentials.
+func (f *getFlags) actingForUser(o client.Options) (client.Options, error) {
+	so := kerberos.SourceOptions{Principal: o.Principal, Enterprise: o.Enterprise, ReadOnlyCache: o.ReadOnlyCache, Getenv: o.Getenv}
+	var service *kerberos.Source
+	var err error
+	switch {
+	case o.Keytab != "":
+		service, err = kerberos.FromKeytab(o.Keytab, so)
+	case o.CCache != "":
+		service, err = kerberos.FromCCache(o.CCache, so)
+	case !o.Password.IsZero():
+		service, err = kerberos.FromPassword(o.Password, so)
+	default:
+		service, err = kerberos.FromEnvironment(so)
+	}
+	if err != nil {
+		return o, err
+	}
+	o.Principal, o.Enterprise, o.ReadOnlyCache, o.Getenv = "", false, false, nil
+	o.Keytab, o.CCache, o.Password = "", "", kerberos.Secret{}
+	o.Source = kerberos.NewImpersonator(service)
+	return o, nil
 }
