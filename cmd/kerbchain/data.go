@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -46,12 +47,7 @@ func (d datum) read(w world) ([]byte, error) {
 		return nil, fmt.Errorf("--%s: %w", d.flag, err)
 	}
 	if d.flag == "data" {
-		b = bytes.Map(func(r rune) rune {
-			if r == '\r' || r == '\n' || r == 0 {
-				return -1
-			}
-			return r
-		}, b)
+		b = slices.DeleteFunc(b, func(c byte) bool { return c == '\r' || c == '\n' || c == 0 })
 	}
 	return b, nil
 }

@@ -70,6 +70,7 @@ func TestGetOnTheWire(t *testing.T) {
 		"-d twice":          {args: []string{"-d", "a=b", "-d", "c=d"}, line: "POST /", has: []string{form}, body: "a=b&c=d"},
 		"-d of a file":      {args: []string{"-d", "@" + lines, "--data", "x"}, line: "POST /", body: "a=1b=2&x"},
 		"-d of stdin":       {args: []string{"-d", "@-"}, stdin: "x\ny\x00\n", line: "POST /", body: "xy"},
+		"-d of bytes":       {args: []string{"-d", "@" + l.write("bytes", []byte("\xff\xfe\n\x80"))}, line: "POST /", body: "\xff\xfe\x80"},
 		"--data-binary":     {args: []string{"--data-binary", "@" + lines}, line: "POST /", has: []string{form, "Content-Length: 9"}, body: "a=1\r\nb=2\n"},
 		"--data-binary, -d": {args: []string{"--data-binary", "@" + lines, "-d", "z"}, line: "POST /", body: "a=1\r\nb=2\n&z"},
 		"--data-raw":        {args: []string{"--data-raw", "@x"}, line: "POST /", body: "@x"},

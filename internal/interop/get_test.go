@@ -186,7 +186,7 @@ func (l *lab) testPost(t *testing.T) {
 	want := fmt.Sprintf("%d %x\n", len(body), sha256.Sum256(body))
 	for _, kind := range kinds {
 		for _, preemptive := range []string{"off", "always"} {
-			r := l.get(t, env, "--preemptive", preemptive, "-d", "@"+path, l.url(t, kind, "/auth/cgi/sum"))
+			r := l.get(t, env, "--preemptive", preemptive, "--data-binary", "@"+path, l.url(t, kind, "/auth/cgi/sum"))
 			wantGet(t, r, exitOK, l.verdict())
 			if r.stdout != want {
 				t.Errorf("%s, preemptive %s: want %q: %v", kind, preemptive, want, r)
