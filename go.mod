@@ -3,6 +3,8 @@ module github.com/kerbchain/kerbchain
 go 1.26.0
 
 require (
+	filippo.io/edwards25519 v1.2.0
+	filippo.io/nistec v0.0.4
 	github.com/ebitengine/purego v0.11.3
 	github.com/google/go-cmp v0.7.0
 	github.com/hashicorp/go-retryablehttp v0.7.8

@@ -48,9 +48,12 @@ type asCall struct {
 	etypes []int32       // offered
 	offset time.Duration // to the KDC's clock
 
-	infos []krb.EtypeInfo // what the KDC said of the client's keys
-	said  int             // how well it said so: rank of the data they are from
-	key   KeyEntry        // of the pre-authentication, zero before
+	infos  []krb.EtypeInfo // what the KDC said of the client's keys
+	said   int             // how well it said so: rank of the data they are from
+	key    KeyEntry        // of the pre-authentication, zero before
+	spake  *spakeState     // nil where a timestamp is what proves the key
+	cookie []byte          // PA-FX-COOKIE of the last KRB-ERROR, nil without one
+	shared bool            // a SPAKE response was sent: no timestamp may follow
 
 	answer *reply     // that came last
 	only   *chosen    // whom to ask, in place of the realm's KDCs
@@ -59,8 +62,8 @@ type asCall struct {
 }
 
 // AS gets a ticket with the client's own key (RFC 4120 section 3.1). It asks
-// without pre-authentication first, and then with an encrypted timestamp, once:
-// a wrong password is never sent again, save to a primary KDC where another one
+// without pre-authentication first, and then with SPAKE where the KDC offers it, or
+// with an encrypted timestamp, once: a wrong password is never sent again, save to a primary KDC where another one
 // refused it (Options.LocatePrimary), and never to more than one realm.
 //
 // Where the names may be canonicalized, a KDC_ERR_WRONG_REALM leads to the
@@ -146,6 +149,14 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 			if fail := a.prepare(ctx, r); fail != nil {
 				return nil, fail
 			}
+		case code == krb.CodeMorePreauthData && a.spake.asked():
+			if fail := a.challenged(ctx, r); fail != nil {
+				return nil, fail
+			}
+		case code == krb.CodePreauthFailed && a.spake.asked():
+			if fail := a.withoutSPAKE(ctx, r); fail != nil {
+				return nil, fail
+			}
 		case code == krb.CodeSkew && a.c.o.Timesync && !resynced:
 			resynced = true
 			a.offset = skewOf(r)
@@ -160,7 +171,7 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 			case code == krb.CodePreauthFailed && !a.key.Key.IsZero():
 				e.Err = fmt.Errorf("%w with %s", r.err, a.key.named())
 			case code == krb.CodePreauthRequired:
-				e.Err = fmt.Errorf("%w, though an encrypted timestamp was sent%s", r.err, offered(r.err.Data))
+				e.Err = fmt.Errorf("%w, though %s was sent%s", r.err, a.proof(), offered(r.err.Data))
 			case code == krb.CodeEtypeNoSupport:
 				e.Err = fmt.Errorf("%w for keys of types %s", r.err, etypeNames(a.etypes))
 			}
@@ -214,11 +225,14 @@ func (a *asCall) request() (*krb.KDCReqBody, []byte, error) {
 		body.Renew = now.Add(r.RenewLife).UTC().Truncate(time.Second)
 	}
 	var padata []krb.PAData
+	if a.cookie != nil {
+		padata = append(padata, krb.PAData{Type: krb.PAFXCookie, Value: a.cookie})
+	}
 	if r.Canonicalize {
 		body.Options |= krb.OptionCanonicalize
 		padata = append(padata, krb.PAData{Type: krb.PAReqEncPARep, Value: []byte{}})
 	}
-	if !a.key.Key.IsZero() {
+	if !a.key.Key.IsZero() && a.spake == nil {
 		ctime, cusec := krb.UniqueTime(now)
 		ts, err := krb.MakeEncTimestamp(a.key.Key, ctime, cusec)
 		if err != nil {
@@ -229,6 +243,13 @@ func (a *asCall) request() (*krb.KDCReqBody, []byte, error) {
 	raw, err := body.Marshal()
 	if err != nil {
 		return nil, nil, err
+	}
+	if a.spake != nil {
+		value, err := a.spake.message(raw)
+		if err != nil {
+			return nil, nil, err
+		}
+		padata = append(padata, krb.PAData{Type: krb.PASPAKE, Value: value})
 	}
 	msg, err := krb.MarshalKDCReq(krb.MsgASReq, padata, raw)
 	return body, msg, err

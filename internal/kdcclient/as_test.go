@@ -472,10 +472,10 @@ func TestASBadMethodData(t *testing.T) {
 		"params":        {entry(19, der(types.ETypeInfo2{{EType: 18, Salt: "", S2KParams: make([]byte, 5)}})), KindKey, "5 bytes"},
 		"PKINIT alone":  {der(types.PADataSequence{{PADataType: 16, PADataValue: []byte{}}, {PADataType: 136, PADataValue: []byte{}}}), KindRefused, "(as ordered), and the KDC offers PKINIT (16), FAST (136) (KDCs"},
 		"helpers alone": {der(types.PADataSequence{{PADataType: 133, PADataValue: []byte{}}, {PADataType: 17, PADataValue: []byte{}}}), KindRefused, "(as ordered) (KDCs"},
-		"SPAKE": {der(types.PADataSequence{
-			{PADataType: 136, PADataValue: []byte{}}, {PADataType: 19, PADataValue: der(types.ETypeInfo2{{EType: 18, Salt: ""}})}, {PADataType: 151, PADataValue: []byte{}},
+		"OTP": {der(types.PADataSequence{
+			{PADataType: 136, PADataValue: []byte{}}, {PADataType: 19, PADataValue: der(types.ETypeInfo2{{EType: 18, Salt: ""}})}, {PADataType: 141, PADataValue: []byte{}},
 			{PADataType: 133, PADataValue: []byte{}}, {PADataType: 136, PADataValue: []byte{}},
-		}), KindRefused, "offers FAST (136), SPAKE (151) (KDCs"},
+		}), KindRefused, "offers FAST (136), OTP within FAST (141) (KDCs"},
 		"a long list": {der(func() (all types.PADataSequence) {
 			for n := range 20 {
 				all = append(all, types.PAData{PADataType: int32(200 + n), PADataValue: []byte{}})
@@ -495,7 +495,7 @@ func TestASBadMethodData(t *testing.T) {
 				t.Errorf("%d requests, want 1", n)
 			}
 			// Where the KDC names the types of its keys, there is nothing to guess.
-			if guess := strings.Contains(err.Error(), "if it has no key"); guess != (tc.kind == KindRefused && name != "SPAKE") {
+			if guess := strings.Contains(err.Error(), "if it has no key"); guess != (tc.kind == KindRefused && name != "OTP") {
 				t.Errorf("a guess: %v: %v", guess, err)
 			}
 			for _, wrong := range stagetest.Prose(err.Error()) {

@@ -26,6 +26,13 @@ func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg
 	if err != nil {
 		return nil, a.noKey(ctx, err)
 	}
+	if a.spake != nil && a.spake.party != nil {
+		// The KDC has seen by now that our key is right.
+		key.Key = a.spake.reply
+		if _, err := key.Key.OpenData(krb.UsageASRepEncPart, rep.EncPart); err != nil {
+			return bad(fmt.Errorf("the reply does not open under the key of the SPAKE exchange: %w", err))
+		}
+	}
 	plain, err := key.Key.OpenData(krb.UsageASRepEncPart, rep.EncPart)
 	if errors.Is(err, krb.ErrIntegrity) {
 		return nil, a.fail(KindKey, fmt.Errorf("the reply does not open under the client's key, %s: %w", key.named(), err),

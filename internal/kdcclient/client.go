@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/spake"
 )
 
 // A KDC is where a key distribution centre listens.
@@ -64,6 +65,9 @@ type Options struct {
 	// Etypes are the encryption types allowed for keys of any kind, preferred
 	// first; nil means all that are supported but RC4.
 	Etypes []int32
+	// SPAKEGroups are the names of the groups for SPAKE pre-authentication, as in
+	// spake_preauth_groups of krb5.conf; nil means edwards25519, MIT's default.
+	SPAKEGroups []string
 	// UDPPreferenceLimit is the longest request, in bytes, that goes to UDP
 	// before TCP, as in krb5.conf: 0 means TCP first, always.
 	UDPPreferenceLimit int
@@ -107,7 +111,8 @@ type Pacing struct {
 // far a realm's clock is off, both bounded, and no tickets or keys. It is safe
 // for concurrent use and runs nothing between calls.
 type Client struct {
-	o Options
+	o      Options
+	groups []int32 // of SPAKE
 
 	mu      sync.Mutex
 	shunned map[string]time.Time     // see try.where: until
@@ -151,7 +156,10 @@ func New(o Options) *Client {
 	if p.Shun == 0 {
 		p.Shun = time.Minute
 	}
-	return &Client{o: o, shunned: make(map[string]time.Time), offsets: make(map[string]time.Duration)}
+	if o.SPAKEGroups == nil {
+		o.SPAKEGroups = []string{"edwards25519"}
+	}
+	return &Client{o: o, groups: spake.Groups(o.SPAKEGroups), shunned: make(map[string]time.Time), offsets: make(map[string]time.Duration)}
 }
 
 // Locate returns the KDCs of a realm in order of preference, none and no error

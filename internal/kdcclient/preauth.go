@@ -20,11 +20,13 @@ func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 		return a.fail(KindReply, fmt.Errorf("%w, with data that cannot be read: %w", r.err, err), "")
 	}
 	timestamp, others := false, false
+	_, spoken := krb.FindPAData(padata, krb.PASPAKE)
+	spoken = spoken && len(a.c.groups) > 0
 	for _, p := range padata {
 		timestamp = timestamp || p.Type == krb.PAEncTimestamp
 		others = others || p.Type != krb.PAEtypeInfo2 && p.Type != krb.PAEtypeInfo && p.Type != krb.PAPWSalt
 	}
-	if !timestamp && others {
+	if !spoken && (!timestamp && others || a.shared) {
 		return a.noTimestamp(r)
 	}
 	var why error
@@ -38,6 +40,11 @@ func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 			err = fmt.Errorf("a key of type %s was given for %s", krb.EtypeName(key.Key.Etype()), krb.EtypeName(etype))
 		}
 		if err == nil {
+			if spoken {
+				a.cookie, _ = krb.FindPAData(padata, krb.PAFXCookie)
+				a.key, a.spake = key, &spakeState{groups: a.c.groups, fallback: timestamp && !a.shared}
+				return nil
+			}
 			// If it was refused, so will the keys of other types be that belong to
 			// the same password, or count against the account.
 			if fail := a.admit(ctx, key); fail != nil {
@@ -168,7 +175,7 @@ const maxOffers = 8
 func (a *asCall) noTimestamp(r *reply) *Error {
 	e := a.refused(r)
 	e.Err = fmt.Errorf("%w%s", r.err, offered(r.err.Data))
-	e.Hint = "encrypted timestamps alone are supported: have the KDC take them from this principal, or log in with kinit and use its cache"
+	e.Hint = "SPAKE and encrypted timestamps alone are supported: have the KDC take one of them from this principal, or log in with kinit and use its cache"
 	if a.said != saidInfo2 && a.said != saidInfo {
 		// MIT krb5 does not offer them where it has no key for them either.
 		e.Hint = fmt.Sprintf("%s; if it has no key of the types %s, give it new ones", e.Hint, etypeNames(a.etypes))

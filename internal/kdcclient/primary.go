@@ -34,6 +34,7 @@ func (a *asCall) askPrimary(ctx context.Context, refused *Error) (*krb.Ticket, *
 	}
 	a.only = &chosen{primaries, a.answer.asked}
 	a.infos, a.said, a.key, a.answer = nil, saidNothing, KeyEntry{}, nil
+	a.spake, a.cookie = nil, nil
 	a.offset = a.c.Offset(a.realm)
 	t, fail := a.run(ctx)
 	if fail == nil {

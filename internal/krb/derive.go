@@ -48,7 +48,7 @@ func (d *deriver) key(usage uint32, purpose byte) []byte {
 		if purpose == forEncryption {
 			n = d.info.keyLen
 		}
-		return d.kdf(constant[:], n)
+		return d.kdf(constant[:], nil, n)
 	}
 	var state [aes.BlockSize]byte
 	fold(&state, constant)
@@ -68,11 +68,13 @@ func (d *deriver) feedback(state [aes.BlockSize]byte) []byte {
 
 // kdf is KDF-HMAC-SHA2 of RFC 8009 section 3, for n bytes and no more than one
 // hash.
-func (d *deriver) kdf(label []byte, n int) []byte {
+func (d *deriver) kdf(label, context []byte, n int) []byte {
 	d.mac.Reset()
 	d.mac.Write([]byte{0, 0, 0, 1})
 	d.mac.Write(label)
-	d.mac.Write(binary.BigEndian.AppendUint32([]byte{0}, uint32(8*n)))
+	d.mac.Write([]byte{0})
+	d.mac.Write(context)
+	d.mac.Write(binary.BigEndian.AppendUint32(nil, uint32(8*n)))
 	return d.mac.Sum(nil)[:n]
 }
 

@@ -49,6 +49,15 @@ func messageParsers() map[string]struct {
 		}, someDay))},
 		func(b []byte) error { _, err := OpenKRBCred(b, session); return err },
 	}
+	var shares [][]byte
+	for _, m := range []SPAKE{
+		{Support: []int32{1, 2}}, {EncData: &EncryptedData{Etype: 18, Cipher: pattern(30)}},
+		{Challenge: &SPAKEChallenge{Group: 1, Public: pattern(32), Factors: []SPAKEFactor{{Type: 1}, {Type: 2}}}},
+		{Response: &SPAKEResponse{Public: pattern(32), Factor: EncryptedData{Etype: 18, Cipher: pattern(30)}}},
+	} {
+		shares = append(shares, must(m.Marshal()))
+	}
+	out["PA-SPAKE"] = entry{shares, func(b []byte) error { _, err := ParseSPAKE(b); return err }}
 	out["AP-REP"] = entry{
 		[][]byte{
 			must(MakeAPRep(session, &EncAPRepPart{CTime: someDay, Cusec: 5, Subkey: testKey(AES128SHA1), Seq: 77, HasSeq: true})),

@@ -100,7 +100,7 @@ func ParseKDCReqBody(b []byte) (KDCReqBody, error) {
 	if err := f.Err(true); err != nil {
 		return KDCReqBody{}, err
 	}
-	if !parseEtypes(etypes, &r.Etypes) {
+	if !parseInts(etypes, &r.Etypes, maxEtypes) {
 		return KDCReqBody{}, malformed("request body: bad list of encryption types")
 	}
 	if r.Addresses != nil {
@@ -114,14 +114,15 @@ func ParseKDCReqBody(b []byte) (KDCReqBody, error) {
 	return r, nil
 }
 
-func parseEtypes(s cryptobyte.String, out *[]int32) bool {
+// parseInts reads SEQUENCE OF Int32, of no more than limit.
+func parseInts(s cryptobyte.String, out *[]int32, limit int) bool {
 	var list cryptobyte.String
 	if !s.ReadASN1(&list, asn1.SEQUENCE) || !s.Empty() {
 		return false
 	}
 	for !list.Empty() {
 		var e int64
-		if !list.ReadASN1Integer(&e) || e != int64(int32(e)) || len(*out) == maxEtypes {
+		if !list.ReadASN1Integer(&e) || e != int64(int32(e)) || len(*out) == limit {
 			return false
 		}
 		*out = append(*out, int32(e))
@@ -159,13 +160,7 @@ func (r *KDCReqBody) Marshal() ([]byte, error) {
 		}
 		w.RawField(10, r.AuthData)
 		w.RawField(9, r.Addresses)
-		w.Field(8, func() {
-			w.Sequence(func() {
-				for _, e := range slices.Backward(r.Etypes) {
-					w.integer(int64(e))
-				}
-			})
-		})
+		w.Field(8, func() { w.integers(r.Etypes) })
 		w.Int(7, r.Nonce)
 		if !r.Renew.IsZero() {
 			w.Time(6, r.Renew)

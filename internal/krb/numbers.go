@@ -112,6 +112,16 @@ const PACOptionRBCD uint32 = 1 << (31 - 3)
 // of its own ([MS-SFU] section 2.2.2).
 const S4UReplyUsage uint32 = 1 << (31 - 2)
 
+// Groups of SPAKE pre-authentication (RFC 9588 section 12.2).
+const (
+	SPAKEEdwards25519 int32 = 1
+	SPAKEP256         int32 = 2
+)
+
+// SPAKEFactorNone is the second factor of those who need none (RFC 9588 section
+// 12.1).
+const SPAKEFactorNone int32 = 1
+
 // Types of authorization data (RFC 4120 section 7.5.4).
 const (
 	ADIfRelevant int32 = 1
@@ -193,6 +203,7 @@ const (
 	UsageS4UX509Request        uint32 = 26 // [MS-SFU] section 2.2.2, as the next
 	UsageS4UX509Reply          uint32 = 27
 	UsageASReqChecksum         uint32 = 56 // RFC 6806 section 11
+	UsageSPAKE                 uint32 = 65 // RFC 9588 section 12.3
 )
 
 // Versions of the protocol to change passwords, which are kinds of requests (RFC
@@ -250,6 +261,8 @@ const (
 	CodeResponseTooBig     int32 = 52
 	CodeGeneric            int32 = 60
 	CodeWrongRealm         int32 = 68
+	CodePreauthExpired     int32 = 90 // RFC 6113, as the next
+	CodeMorePreauthData    int32 = 91
 )
 
 // ErrorName returns the name of a KRB-ERROR code as its RFC spells it, such as

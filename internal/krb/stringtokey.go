@@ -129,7 +129,7 @@ func (k Key) final() (Key, error) {
 		return Key{}, err
 	}
 	if d.mac != nil {
-		return NewKey(k.m.etype, d.kdf([]byte("kerberos"), k.m.info.keyLen))
+		return NewKey(k.m.etype, d.kdf([]byte("kerberos"), nil, k.m.info.keyLen))
 	}
 	return NewKey(k.m.etype, d.feedback(foldedKerberos))
 }

@@ -122,6 +122,15 @@ func (w *Writer) integer(v int64) {
 	w.head(asn1.INTEGER, n)
 }
 
+// integers writes SEQUENCE OF Int32.
+func (w *Writer) integers(list []int32) {
+	w.Sequence(func() {
+		for _, v := range slices.Backward(list) {
+			w.integer(int64(v))
+		}
+	})
+}
+
 // Int writes [n] INTEGER.
 func (w *Writer) Int(n uint8, v int64) {
 	w.Field(n, func() { w.integer(v) })

@@ -65,6 +65,10 @@ type Config struct {
 	UDPPreferenceLimit int           // bytes: longer requests go to TCP first; default 1465, at most 32700
 	RequestTimeout     time.Duration // for one exchange with a realm's KDCs; 0: none
 
+	// SPAKEGroups are the names in spake_preauth_groups, not all of which may be
+	// known; nil when none is set.
+	SPAKEGroups []string
+
 	AllowWeakCrypto bool
 	AllowRC4        bool // arcfour-hmac may be used; also set by AllowWeakCrypto
 	AllowDES3       bool
@@ -143,6 +147,12 @@ func New(p *Profile, o Options) *Config {
 	}
 	c.UDPPreferenceLimit = min(c.UDPPreferenceLimit, udpLimit)
 	l.duration("request_timeout", &c.RequestTimeout)
+	var groups string
+	l.text("spake_preauth_groups", &groups)
+	c.SPAKEGroups = strings.FieldsFunc(groups, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
+	if groups == "" {
+		c.SPAKEGroups = nil
+	}
 
 	l.boolean("allow_weak_crypto", &c.AllowWeakCrypto, strict)
 	l.boolean("allow_rc4", &c.AllowRC4, strict)
