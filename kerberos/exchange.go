@@ -26,6 +26,7 @@ func newKDCClient(o SourceOptions, conf *krb5conf.Config) *kdcclient.Client {
 		TLS:                proxyTLS(o, conf),
 		Now:                o.Now,
 		Etypes:             supported(conf.PermittedEnctypes),
+		SPAKEGroups:        conf.SPAKEGroups,
 		UDPPreferenceLimit: conf.UDPPreferenceLimit,
 		Clockskew:          conf.ClockSkew,
 		Timesync:           conf.KDCTimesync,
