@@ -27,6 +27,7 @@ func newKDCClient(o SourceOptions, conf *krb5conf.Config) *kdcclient.Client {
 		Now:                o.Now,
 		Etypes:             supported(conf.PermittedEnctypes),
 		SPAKEGroups:        conf.SPAKEGroups,
+		NoTimestamp:        conf.NoTimestamp,
 		UDPPreferenceLimit: conf.UDPPreferenceLimit,
 		Clockskew:          conf.ClockSkew,
 		Timesync:           conf.KDCTimesync,

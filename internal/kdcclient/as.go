@@ -48,12 +48,12 @@ type asCall struct {
 	etypes []int32       // offered
 	offset time.Duration // to the KDC's clock
 
-	infos  []krb.EtypeInfo // what the KDC said of the client's keys
-	said   int             // how well it said so: rank of the data they are from
-	key    KeyEntry        // of the pre-authentication, zero before
-	spake  *spakeState     // nil where a timestamp is what proves the key
-	cookie []byte          // PA-FX-COOKIE of the last KRB-ERROR, nil without one
-	shared bool            // a SPAKE response was sent: no timestamp may follow
+	infos        []krb.EtypeInfo // what the KDC said of the client's keys
+	said         int             // how well it said so: rank of the data they are from
+	key          KeyEntry        // of the pre-authentication, zero before
+	spake        *spakeState     // nil where a timestamp is what proves the key
+	cookie       []byte          // PA-FX-COOKIE of the last KRB-ERROR, nil without one
+	noTimestamps bool            // no timestamp may be sent: a SPAKE response was, or none is allowed
 
 	answer *reply     // that came last
 	only   *chosen    // whom to ask, in place of the realm's KDCs
@@ -94,6 +94,7 @@ func (c *Client) AS(ctx context.Context, r ASRequest) (*krb.Ticket, error) {
 	if len(a.r.Etypes) == 0 {
 		return nil, a.fail(KindRequest, errNoEtype, hintEtypes())
 	}
+	a.noTimestamps = c.o.NoTimestamp != nil && c.o.NoTimestamp(r.Client.Realm)
 	a.etypes = a.r.Etypes
 	if have, first := r.Keys.Etypes(); have != nil {
 		a.etypes = nil

@@ -68,6 +68,11 @@ type Options struct {
 	// SPAKEGroups are the names of the groups for SPAKE pre-authentication, as in
 	// spake_preauth_groups of krb5.conf; nil means edwards25519, MIT's default.
 	SPAKEGroups []string
+	// NoTimestamp reports whether a client of the realm is to send no encrypted
+	// timestamp, whatever a KDC asks for: whoever gets one can guess passwords at
+	// leisure (disable_encrypted_timestamp of krb5.conf). It holds wherever the client
+	// is referred to. Nil means never.
+	NoTimestamp func(realm string) bool
 	// UDPPreferenceLimit is the longest request, in bytes, that goes to UDP
 	// before TCP, as in krb5.conf: 0 means TCP first, always.
 	UDPPreferenceLimit int

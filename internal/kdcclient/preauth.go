@@ -26,7 +26,7 @@ func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 		timestamp = timestamp || p.Type == krb.PAEncTimestamp
 		others = others || p.Type != krb.PAEtypeInfo2 && p.Type != krb.PAEtypeInfo && p.Type != krb.PAPWSalt
 	}
-	if !spoken && (!timestamp && others || a.shared) {
+	if !spoken && (!timestamp && others || a.noTimestamps) {
 		return a.noTimestamp(r)
 	}
 	var why error
@@ -42,7 +42,7 @@ func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 		if err == nil {
 			if spoken {
 				a.cookie, _ = krb.FindPAData(padata, krb.PAFXCookie)
-				a.key, a.spake = key, &spakeState{groups: a.c.groups, fallback: timestamp && !a.shared}
+				a.key, a.spake = key, &spakeState{groups: a.c.groups, fallback: timestamp && !a.noTimestamps}
 				return nil
 			}
 			// If it was refused, so will the keys of other types be that belong to
@@ -176,6 +176,9 @@ func (a *asCall) noTimestamp(r *reply) *Error {
 	e := a.refused(r)
 	e.Err = fmt.Errorf("%w%s", r.err, offered(r.err.Data))
 	e.Hint = "SPAKE and encrypted timestamps alone are supported: have the KDC take one of them from this principal, or log in with kinit and use its cache"
+	if a.c.o.NoTimestamp != nil && a.c.o.NoTimestamp(a.path[0]) {
+		e.Hint = fmt.Sprintf("krb5.conf says disable_encrypted_timestamp of realm %s: have the KDC take SPAKE from this principal; someone on the way may have left it out of the offer", show(krb.Principal{Realm: a.path[0]}))
+	}
 	if a.said != saidInfo2 && a.said != saidInfo {
 		// MIT krb5 does not offer them where it has no key for them either.
 		e.Hint = fmt.Sprintf("%s; if it has no key of the types %s, give it new ones", e.Hint, etypeNames(a.etypes))

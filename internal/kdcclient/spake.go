@@ -89,7 +89,7 @@ func (a *asCall) challenged(ctx context.Context, r *reply) *Error {
 	}
 	a.cookie, _ = krb.FindPAData(padata, krb.PAFXCookie)
 	a.spake.said = party.Transcript(party.Transcript(nil, a.spake.support, value), party.Public)
-	a.spake.party, a.shared = party, true
+	a.spake.party, a.noTimestamps = party, true
 	return nil
 }
 

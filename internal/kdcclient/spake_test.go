@@ -1,6 +1,7 @@
 package kdcclient
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -97,5 +98,114 @@ func TestSPAKEChallenges(t *testing.T) {
 				t.Errorf("%d requests, want %d", n, tc.requests)
 			}
 		})
+	}
+}
+
+// spakeKDC makes a scripted KDC that offers SPAKE, and answers what proves the key:
+// with its usual answer, sealed under the client's key, or by refusing it.
+func spakeKDC(t *testing.T, refuse bool) (k *scripted, timestamps *int) {
+	t.Helper()
+	k, timestamps = newScripted(t, realmA), new(int)
+	other, err := krb.GenerateKey(krb.AES256SHA1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	party, err := spake.NewKDC(krb.SPAKEEdwards25519, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	challenge, err := (&krb.SPAKE{Challenge: &krb.SPAKEChallenge{Group: krb.SPAKEEdwards25519, Public: party.Public, Factors: []krb.SPAKEFactor{{Type: krb.SPAKEFactorNone}}}}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.before = func(r *request) ([][]byte, bool) {
+		m, err := krb.ParseKDCReq(r.raw)
+		if err != nil {
+			t.Error(err)
+			return nil, true
+		}
+		if _, found := krb.FindPAData(m.PAData, krb.PAEncTimestamp); found {
+			*timestamps++
+		}
+		value, spoken := krb.FindPAData(m.PAData, krb.PASPAKE)
+		list, err := krb.ParsePADatas(k.methodData([]int32{18}))
+		if err != nil {
+			t.Error(err)
+		}
+		code, pa := krb.CodePreauthRequired, krb.PAData{Type: krb.PASPAKE, Value: []byte{}}
+		if s, err := krb.ParseSPAKE(value); spoken && err == nil && s.Response == nil {
+			code, pa.Value = krb.CodeMorePreauthData, challenge
+		} else if spoken && !refuse {
+			k.preauth = false // as if this had proved the key
+			return nil, false
+		} else if spoken {
+			code = krb.CodePreauthFailed
+		}
+		data, err := krb.MarshalPADatas(append(list, pa))
+		if err != nil {
+			t.Error(err)
+		}
+		return [][]byte{k.refuse(r, code, data)}, true
+	}
+	return k, timestamps
+}
+
+// TestSPAKEReplyKey: what is sealed under the client's own key answers no exchange of
+// SPAKE: whoever has that key alone has not taken part in it.
+func TestSPAKEReplyKey(t *testing.T) {
+	k, _ := spakeKDC(t, false)
+	k.start()
+	_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
+	if e := failure(t, err); e.Kind != KindReply || !strings.Contains(err.Error(), "does not open under the key of the SPAKE exchange") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestSPAKEAtThePrimary: a password that was proved by SPAKE, and refused, is not sent
+// in another form to the primary KDC, which is asked as MIT's clients do.
+func TestSPAKEAtThePrimary(t *testing.T) {
+	replica, _ := spakeKDC(t, true)
+	replica.start()
+	primary := newScripted(t, realmA) // which takes timestamps alone
+	sent := 0
+	primary.before = func(r *request) ([][]byte, bool) {
+		if m, err := krb.ParseKDCReq(r.raw); err != nil {
+			t.Error(err)
+		} else if _, found := krb.FindPAData(m.PAData, krb.PAEncTimestamp); found {
+			sent++
+		}
+		return nil, false
+	}
+	primary.start()
+	o := Options{LocatePrimary: func(context.Context, string) ([]KDC, error) { return []KDC{primary.addr}, nil }}
+	_, err := client(o, replica).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, "guess")})
+	if failure(t, err); sent != 0 || primary.count(0) == 0 {
+		t.Errorf("%d timestamps in %d requests at the primary: %v", sent, primary.count(0), err)
+	}
+}
+
+// TestNoTimestamps: where krb5.conf forbids timestamps none is sent, whatever was left
+// out of an offer on the way; and what it says of other realms does not count.
+func TestNoTimestamps(t *testing.T) {
+	for name, tc := range map[string]struct {
+		realm string // of which timestamps are disabled
+		sent  int
+	}{"this realm": {realmA, 0}, "another": {realmB, 1}} {
+		k := newScripted(t, realmA)
+		sent := 0
+		k.before = func(r *request) ([][]byte, bool) {
+			if m, err := krb.ParseKDCReq(r.raw); err != nil {
+				t.Error(err)
+			} else if _, found := krb.FindPAData(m.PAData, krb.PAEncTimestamp); found {
+				sent++
+			}
+			return nil, false
+		}
+		k.start()
+		o := Options{NoTimestamp: func(realm string) bool { return realm == tc.realm }}
+		_, err := client(o, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
+		if sent != tc.sent || (err == nil) != (tc.sent == 1) || err != nil && !strings.Contains(err.Error(), "disable_encrypted_timestamp") {
+			t.Errorf("%s: %d timestamps, %v", name, sent, err)
+		}
 	}
 }

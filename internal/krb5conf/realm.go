@@ -7,7 +7,10 @@ import (
 )
 
 // realm is what [realms] says about one.
-type realm struct{ kdcs, primaries, admins []Server }
+type realm struct {
+	kdcs, primaries, admins []Server
+	noTimestamp             bool
+}
 
 func (c *Config) loadRealms() {
 	c.realms = make(map[string]*realm)
@@ -19,6 +22,11 @@ func (c *Config) loadRealms() {
 		}
 		if r.primaries == nil {
 			r.primaries = c.servers(name, "master_kdc", PortKDC)
+		}
+		if v, ok := c.Profile.Value("realms", name, noTimestamp); ok {
+			if r.noTimestamp, ok = ParseBool(v.Text); !ok {
+				c.warnf(name, v, "%s = %s: %s; taken for false", noTimestamp, clip(v.Text), wantedBool)
+			}
 		}
 		c.realms[name] = r
 		if bare := strings.Trim(name, `"'`); bare != name {
@@ -75,6 +83,15 @@ func (c *Config) PrimaryKDCs(realm string) []Server {
 		return r.primaries
 	}
 	return nil
+}
+
+const noTimestamp = "disable_encrypted_timestamp"
+
+// NoTimestamp reports whether clients of realm are to send no encrypted timestamp
+// (disable_encrypted_timestamp).
+func (c *Config) NoTimestamp(realm string) bool {
+	r := c.realms[realm]
+	return r != nil && r.noTimestamp
 }
 
 // AdminServers returns the administration servers of realm. The result is
