@@ -41,14 +41,18 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 	if etype == 0 || sessionEtype == 0 {
 		return nil, refuse(krb.CodeEtypeNoSupport, "no encryption type in common")
 	}
-	if !client.noPreauth {
-		if no := client.preauth(q, now, r.skew); no != nil {
-			return nil, no
-		}
-	}
 	key, ok := client.keys[0].key(etype)
 	if !ok {
 		return nil, refuse(krb.CodeEtypeNoSupport, "client has no such key")
+	}
+	if !client.noPreauth {
+		strengthened, no := r.preauth(q, client, now)
+		if no != nil {
+			return nil, no
+		}
+		if !strengthened.IsZero() {
+			key = strengthened
+		}
 	}
 	g := grant{
 		client: client.name, server: server.name, addresses: q.Addresses,
@@ -141,42 +145,58 @@ func firstCode(parties ...*principal) int32 {
 	return 0
 }
 
-// preauth demands and checks PA-ENC-TIMESTAMP (RFC 4120 section 5.2.7.2).
-func (p *principal) preauth(q *request, now time.Time, skew time.Duration) *refusal {
-	no := func(code int32, text string) *refusal {
-		info, failed := p.etypeInfo2(q.Etypes)
-		if failed != nil {
-			return failed
-		}
-		edata, err := krb.MarshalPADatas([]krb.PAData{{Type: krb.PAEtypeInfo2, Value: info}, {Type: krb.PAEncTimestamp, Value: []byte{}}})
-		if err != nil {
-			return refuse(krb.CodeGeneric, err.Error())
-		}
-		return &refusal{code: code, text: text, edata: edata}
+// preauth demands pre-authentication: SPAKE, which gives the reply a key of its own, or
+// PA-ENC-TIMESTAMP (RFC 4120 section 5.2.7.2).
+func (r *Realm) preauth(q *request, p *principal, now time.Time) (reply krb.Key, no *refusal) {
+	if value, found := q.find(krb.PASPAKE); found && r.spakeGroups != nil {
+		return r.spake(q, p, value)
 	}
 	value, found := q.find(krb.PAEncTimestamp)
-	if !found {
-		return no(krb.CodePreauthRequired, "pre-authentication required")
+	if !found || r.noTimestamps {
+		return krb.Key{}, r.preauthNeeded(q, p, krb.CodePreauthRequired, "pre-authentication required")
+	}
+	failed := func(text string) (krb.Key, *refusal) {
+		return krb.Key{}, r.preauthNeeded(q, p, krb.CodePreauthFailed, text)
 	}
 	ed, err := krb.ParseEncrypted(value)
 	if err != nil {
-		return no(krb.CodePreauthFailed, "pre-authentication malformed")
+		return failed("pre-authentication malformed")
 	}
 	key, ok := p.keys[0].key(ed.Etype)
 	if !ok {
-		return no(krb.CodePreauthFailed, "no key of that encryption type")
+		return failed("no key of that encryption type")
 	}
 	at, err := krb.OpenEncTimestamp(key, ed)
 	if errors.Is(err, krb.ErrMalformed) {
-		return no(krb.CodePreauthFailed, "timestamp malformed")
+		return failed("timestamp malformed")
 	}
 	if err != nil {
-		return no(krb.CodePreauthFailed, "wrong password")
+		return failed("wrong password")
 	}
-	if d := now.Sub(at); d.Abs() > skew {
-		return refuse(krb.CodeSkew, "clock skew too great")
+	if d := now.Sub(at); d.Abs() > r.skew {
+		return krb.Key{}, refuse(krb.CodeSkew, "clock skew too great")
 	}
-	return nil
+	return krb.Key{}, nil
+}
+
+// preauthNeeded refuses a client, and tells how it can prove its key.
+func (r *Realm) preauthNeeded(q *request, p *principal, code int32, text string) *refusal {
+	info, no := p.etypeInfo2(q.Etypes)
+	if no != nil {
+		return no
+	}
+	offer := []krb.PAData{{Type: krb.PAEtypeInfo2, Value: info}}
+	if r.spakeGroups != nil {
+		offer = append(offer, krb.PAData{Type: krb.PASPAKE, Value: []byte{}})
+	}
+	if !r.noTimestamps {
+		offer = append(offer, krb.PAData{Type: krb.PAEncTimestamp, Value: []byte{}})
+	}
+	edata, err := krb.MarshalPADatas(offer)
+	if err != nil {
+		return refuse(krb.CodeGeneric, err.Error())
+	}
+	return &refusal{code: code, text: text, edata: edata}
 }
 
 // etypeInfo2 tells the client how to make its keys (RFC 4120 section 5.2.7.5),

@@ -26,8 +26,11 @@ type settings struct {
 	hosts    []string
 	pac      bool
 	encPARep bool
-	kpasswd  func(user, password string) error // nil: no password changes
-	setup    []func(*Realm) error
+	// Groups of SPAKE; nil where it is not offered.
+	spakeGroups  []int32
+	noTimestamps bool
+	kpasswd      func(user, password string) error // nil: no password changes
+	setup        []func(*Realm) error
 }
 
 func defaults() settings {

@@ -51,6 +51,7 @@ type Realm struct {
 	tgsSeen replayCache // authenticators that the ticket-granting service took
 	apSeen  replayCache // authenticators that web services took
 	changed repeats     // what was said of changed passwords
+	spakes  spakeExchanges
 }
 
 // Start starts a realm that ends with the test. Failure ends the test.
