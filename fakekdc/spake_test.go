@@ -240,3 +240,41 @@ func TestSPAKEExchangesAreBounded(t *testing.T) {
 		t.Errorf("%d exchanges", len(e.begun))
 	}
 }
+
+// FuzzSPAKE: whatever a client sends as PA-SPAKE is answered with a KRB-ERROR.
+func FuzzSPAKE(f *testing.F) {
+	r := Start(f, WithoutSockets(), WithSPAKE("edwards25519", "P-256"), WithUser("alice", "secret", Iterations(4096)))
+	support, err := (&krb.SPAKE{Support: []int32{krb.SPAKEP256, krb.SPAKEEdwards25519}}).Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	response, err := (&krb.SPAKE{Response: &krb.SPAKEResponse{Public: make([]byte, 32), Factor: krb.EncryptedData{Etype: AES256SHA1, Cipher: make([]byte, 40)}}}).Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	r.spakes.add("crumb", &spakeExchange{client: "alice@" + r.Name(), key: func() krb.Key {
+		p, err := r.lookupText("alice")
+		if err != nil {
+			f.Fatal(err)
+		}
+		k, _ := p.keys[0].key(AES256SHA1)
+		return k
+	}(), group: krb.SPAKEEdwards25519, private: make([]byte, 64), said: make([]byte, 32)})
+	f.Add(support, []byte(nil))
+	f.Add(response, []byte("crumb"))
+	b := body(r, "alice", AES256SHA1)
+	der, err := b.Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, value, cookie []byte) {
+		msg, err := krb.MarshalKDCReq(krb.MsgASReq, []krb.PAData{{Type: krb.PASPAKE, Value: value}, {Type: krb.PAFXCookie, Value: cookie}}, der)
+		if err != nil {
+			return
+		}
+		reply := r.answer(nil, "tcp", msg).reply
+		if _, err := krb.ParseKRBError(reply); err != nil {
+			t.Errorf("answer %x: %v", reply, err)
+		}
+	})
+}
