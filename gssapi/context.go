@@ -171,10 +171,25 @@ func (c *securityContext) step(ctx context.Context, s step) (reply, error) {
 	if !h.use() {
 		return reply{}, errReleased
 	}
-	first := h.context == 0
+	first, done := h.context == 0, func() {}
+	if first {
+		// Heimdal's library gives two authenticators the same time if they are made in
+		// the same microsecond, and a service takes the second one for a replay.
+		var err error
+		if done, err = c.in.firsts.Take(ctx, c.spn); err != nil {
+			h.used()
+			return reply{}, ended.Because(ctx, "waiting for another token for the same service", nil)
+		}
+	}
+	if err := c.in.threads.enter(ctx); err != nil {
+		done()
+		h.used()
+		return reply{}, err
+	}
 	s.context, s.cred, s.name = h.context, h.cred, h.name
 	work := func() (r reply) {
 		defer h.used()
+		defer done()
 		r.stepped, r.err = h.lib.initiate(s)
 		h.keep(r.context)
 		if first && r.err == nil {
@@ -182,7 +197,7 @@ func (c *securityContext) step(ctx context.Context, s step) (reply, error) {
 		}
 		return r
 	}
-	return beside(ctx, c.in.threads, work, func(reply) { h.release() })
+	return entered(ctx, c.in.threads, work, func(reply) { h.release() })
 }
 
 var errReleased = errors.New("the security context is no longer there")

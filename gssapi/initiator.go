@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/ended"
+	"github.com/kerbchain/kerbchain/internal/turns"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -14,6 +15,7 @@ type initiator struct {
 	lib     library
 	o       Options
 	threads threads
+	firsts  turns.Turns // of first tokens, by service
 	origin  *side
 	proxy   *side
 	told    told

@@ -17,15 +17,29 @@ type threads chan struct{}
 //
 // The goroutine keeps its thread, since the texts of errors are kept for each thread.
 func beside[T any](ctx context.Context, t threads, work func() T, drop func(T)) (result T, err error) {
+	if err := t.enter(ctx); err != nil {
+		return result, err
+	}
+	return entered(ctx, t, work, drop)
+}
+
+// enter waits until another call may begin.
+func (t threads) enter(ctx context.Context) error {
 	select {
 	case t <- struct{}{}:
+		return nil
 	default:
-		select {
-		case t <- struct{}{}:
-		case <-ctx.Done():
-			return result, ended.Because(ctx, "waiting for one of many calls into the GSS-API library to end", nil)
-		}
 	}
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ended.Because(ctx, "waiting for one of many calls into the GSS-API library to end", nil)
+	}
+}
+
+// entered is beside for who has entered, and which it leaves.
+func entered[T any](ctx context.Context, t threads, work func() T, drop func(T)) (result T, err error) {
 	type outcome struct {
 		result T
 		panic  error

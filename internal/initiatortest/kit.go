@@ -483,7 +483,15 @@ func (k kit) ends(t *testing.T) {
 
 // parallel: 200 requests do not get in each other's way.
 func (k kit) parallel(t *testing.T) {
-	server := fakeweb.Serve(k.realm, fakeweb.New(k.realm, SPN, fakeweb.Options{}), fakeweb.ServerOptions{})
+	h := fakeweb.New(k.realm, SPN, fakeweb.Options{})
+	server := fakeweb.Serve(k.realm, h, fakeweb.ServerOptions{})
+	t.Cleanup(func() {
+		for _, r := range h.Requests() {
+			if r.Reason != "" {
+				t.Log(r)
+			}
+		}
+	})
 	transport := server.Transport()
 	transport.MaxConnsPerHost = 20
 	t.Cleanup(transport.CloseIdleConnections)
