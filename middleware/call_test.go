@@ -3,10 +3,13 @@ package middleware_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -392,9 +395,46 @@ func TestTrust(t *testing.T) {
 }
 
 func TestBeginAllocates(t *testing.T) {
-	r := get(t)
-	if n := testing.AllocsPerRun(100, func() { middleware.Begin(r) }); n > 2 {
-		t.Errorf("%v allocations, want a context and a copy of the request", n)
+	bodiless, withBody := get(t), get(t)
+	withBody.Body = io.NopCloser(strings.NewReader("body"))
+	for name, tc := range map[string]struct {
+		r    *http.Request
+		most float64
+	}{
+		"no body, one piece of memory": {bodiless, 1},
+		"body, context and request":    {withBody, 2},
+	} {
+		if n := testing.AllocsPerRun(100, func() { middleware.Begin(tc.r) }); n > tc.most {
+			t.Errorf("%s: %v allocations, want %v", name, n, tc.most)
+		}
+	}
+}
+
+// Who makes further requests of a response's context keeps no body alive.
+func TestBeginKeepsNoBody(t *testing.T) {
+	for name, give := range map[string]func(*http.Request, *strings.Reader){
+		"Body": func(r *http.Request, b *strings.Reader) { r.Body = io.NopCloser(b) },
+		"GetBody": func(r *http.Request, b *strings.Reader) {
+			r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(b), nil }
+		},
+	} {
+		var ctx context.Context
+		body := func() weak.Pointer[strings.Reader] {
+			b := strings.NewReader(strings.Repeat("a body of its own memory", 10))
+			r := get(t)
+			give(r, b)
+			out, call := middleware.Begin(r)
+			call.End(nil)
+			ctx = out.Context()
+			return weak.Make(b)
+		}()
+		for n := 0; body.Value() != nil; n++ {
+			if n == 10 {
+				t.Fatalf("%s is kept by the context of the request", name)
+			}
+			runtime.GC()
+		}
+		runtime.KeepAlive(ctx)
 	}
 }
 

@@ -14,6 +14,8 @@ package middleware
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -227,24 +229,45 @@ func (s *slot) load() SecurityContext {
 // context that r carried for the same side (origin or proxy). r is not changed.
 // Headers are shared with r: clone them before setting one.
 func WithSecurity(r *http.Request, sc SecurityContext) *http.Request {
-	s := &slot{mark: markOf(r.Context()), first: sc}
-	s.sc.Store(&s.first)
-	var key any = originKey{}
-	if sc.Target().Proxy {
-		key = proxyKey{}
-	}
-	return r.WithContext(context.WithValue(r.Context(), key, s))
+	c := carry(r, sc.Target().Proxy)
+	c.first = sc
+	c.sc.Store(&c.first)
+	return r.WithContext(c)
 }
+
+// A carrier is a context that holds a security context.
+type carrier struct {
+	context.Context
+	proxy bool // for which side
+	slot
+}
+
+func carry(r *http.Request, proxy bool) *carrier {
+	return &carrier{Context: r.Context(), proxy: proxy, slot: slot{mark: markOf(r.Context())}}
+}
+
+func (c *carrier) Value(key any) any {
+	switch key.(type) {
+	case originKey:
+		if !c.proxy {
+			return &c.slot
+		}
+	case proxyKey:
+		if c.proxy {
+			return &c.slot
+		}
+	}
+	return c.Context.Value(key)
+}
+
+// Format keeps what a security context holds from whoever prints a request's.
+func (c *carrier) Format(f fmt.State, _ rune) { io.WriteString(f, "[security context]") }
 
 // ReserveSecurity returns a shallow copy of r with an empty place for the context of
 // its origin server, or of an HTTP proxy, which [ReplaceSecurity] fills. It is for
 // stages that sign a request once the transport has taken a connection.
 func ReserveSecurity(r *http.Request, proxy bool) *http.Request {
-	var key any = originKey{}
-	if proxy {
-		key = proxyKey{}
-	}
-	return r.WithContext(context.WithValue(r.Context(), key, &slot{mark: markOf(r.Context())}))
+	return r.WithContext(carry(r, proxy))
 }
 
 // ReplaceSecurity replaces the context that r carries for the same side (origin or

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -24,13 +25,13 @@ import (
 
 type exchangeKey struct{}
 
-// An exchange is an attempt on its way.
+// An exchange is an attempt on its way, and the context of what is sent.
 type exchange struct {
+	stage.Traced
 	signer  Signer
 	ctx     context.Context // of the caller's request
 	number  int
 	sent    *http.Request
-	trace   httptrace.ClientTrace
 	cancel  context.CancelCauseFunc // ends the context of sent
 	sending func(net.Conn, []Token) // nil for nobody
 	outer   *exchange               // of the attempt that this one is part of
@@ -53,6 +54,17 @@ type exchange struct {
 	told          bool
 	origin, proxy string
 }
+
+// Value returns x to those further in, beside what the contexts around it hold.
+func (x *exchange) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return x
+	}
+	return x.Traced.Value(key)
+}
+
+// Format keeps the tokens of x from whoever prints a request's context.
+func (x *exchange) Format(f fmt.State, _ rune) { io.WriteString(f, "[attempt]") }
 
 // land ends the watch over connections. It returns why signing anew failed, if it did.
 func (x *exchange) land() error {

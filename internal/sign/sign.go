@@ -18,7 +18,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"slices"
 
 	"github.com/kerbchain/kerbchain"
@@ -143,13 +142,11 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, a Attempt) (*http.Res
 	x := &exchange{signer: s, ctx: r.Context(), number: a.Number, first: a.Tokens, tokens: a.Tokens, sending: a.Sending, cancel: cancel, outer: outer}
 	x.sure = slices.ContainsFunc(a.Tokens, Token.surely)
 	defer x.end()
-	ctx = context.WithValue(ctx, exchangeKey{}, x)
-	x.trace = httptrace.ClientTrace{GetConn: x.getConn, GotConn: x.gotConn}
-	ctx = httptrace.WithClientTrace(ctx, &x.trace)
+	x.On(ctx, x.getConn, x.gotConn)
 
 	// Not Clone: a caller fills in Trailer while its body is read, and must
 	// not fill in another map than the one that is sent.
-	sent := signed.WithContext(ctx)
+	sent := signed.WithContext(x)
 	sent.Body = a.Body
 	sent.Header = r.Header.Clone()
 	if sent.Header == nil {

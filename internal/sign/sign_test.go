@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -520,3 +521,39 @@ func TestLateHook(t *testing.T) {
 		t.Errorf("%d contexts", n)
 	}
 }
+
+// A request's context tells no token to whoever prints it, on the way or afterwards.
+func TestContextPrintsNoToken(t *testing.T) {
+	canary := []byte("canary of a token")
+	in := middleware.InitiatorFunc(func(_ context.Context, target middleware.Target) (middleware.SecurityContext, error) {
+		return telltale{target, string(canary)}, nil
+	})
+	look := func(ctx context.Context) {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+			text := fmt.Sprintf(verb, ctx)
+			for _, form := range []string{"%v", "%s", "%#v"} {
+				if secret := strings.Trim(fmt.Sprintf(form, canary), "[]"); strings.Contains(text, secret) {
+					t.Errorf("%s prints %s", verb, text)
+				}
+			}
+		}
+	}
+	next := signing(in, false)(func(r *http.Request) (*http.Response, error) {
+		look(r.Context())
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+	})
+	resp, err := next(request(t, http.MethodGet, "http://localhost/", ""))
+	finish(t, resp, err)
+	look(resp.Request.Context())
+	look(middleware.WithSecurity(resp.Request, telltale{token: string(canary)}).Context())
+}
+
+// A telltale is a security context by value, that prints what it holds.
+type telltale struct {
+	target middleware.Target
+	token  string
+}
+
+func (c telltale) Target() middleware.Target                    { return c.target }
+func (c telltale) Verified() bool                               { return false }
+func (c telltale) Step(context.Context, []byte) ([]byte, error) { return []byte(c.token), nil }

@@ -17,9 +17,10 @@ func TestTraced(t *testing.T) {
 		outer *httptrace.ClientTrace
 		want  []string
 	}{
-		"alone":            {nil, []string{"ours"}},
-		"other hooks":      {&httptrace.ClientTrace{}, []string{"ours", "first byte"}},
-		"and the same one": {&httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {}}, []string{"ours", "theirs", "first byte"}},
+		"alone":       {nil, []string{"get", "got"}},
+		"other hooks": {&httptrace.ClientTrace{}, []string{"get", "got", "first byte"}},
+		"and the same ones": {&httptrace.ClientTrace{GetConn: func(string) {}, GotConn: func(httptrace.GotConnInfo) {}},
+			[]string{"get", "their get", "got", "their got", "first byte"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
@@ -27,14 +28,16 @@ func TestTraced(t *testing.T) {
 			defer cancel()
 			if tc.outer != nil {
 				if tc.outer.GotConn != nil {
-					tc.outer.GotConn = func(httptrace.GotConnInfo) { got = append(got, "theirs") }
+					tc.outer.GetConn = func(string) { got = append(got, "their get") }
+					tc.outer.GotConn = func(httptrace.GotConnInfo) { got = append(got, "their got") }
 				}
 				tc.outer.GotFirstResponseByte = func() { got = append(got, "first byte") }
 				ctx = httptrace.WithClientTrace(ctx, tc.outer)
 			}
 			var traced stage.Traced
-			traced.On(ctx, func(httptrace.GotConnInfo) { got = append(got, "ours") })
+			traced.On(ctx, func(string) { got = append(got, "get") }, func(httptrace.GotConnInfo) { got = append(got, "got") })
 			trace := httptrace.ContextClientTrace(context.WithValue(&traced, key{}, "inner"))
+			trace.GetConn("localhost:80")
 			trace.GotConn(httptrace.GotConnInfo{})
 			if trace.GotFirstResponseByte != nil {
 				trace.GotFirstResponseByte()
@@ -47,5 +50,16 @@ func TestTraced(t *testing.T) {
 				t.Error("outlives the context that it was made of")
 			}
 		})
+	}
+}
+
+// Without a hook for it, the one of the context around is what is called.
+func TestTracedLeavesGetConn(t *testing.T) {
+	called := ""
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(hop string) { called = hop }})
+	var traced stage.Traced
+	traced.On(ctx, nil, func(httptrace.GotConnInfo) {})
+	if httptrace.ContextClientTrace(&traced).GetConn("localhost:80"); called != "localhost:80" {
+		t.Errorf("called with %q", called)
 	}
 }

@@ -36,7 +36,7 @@ func (c *connection) watch(r *http.Request) *http.Request {
 	if c.keep {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: c.getConn, GotFirstResponseByte: c.gotFirstByte})
 	}
-	c.On(ctx, c.gotConn)
+	c.On(ctx, nil, c.gotConn)
 	return r.WithContext(c)
 }
 

@@ -32,8 +32,9 @@ func (s *stage) sendShort(next kerbchain.Next, r *http.Request) (resp *http.Resp
 		return resp, true, err
 	}
 	l := &lookout{proven: &s.proven, r: r}
-	l.On(r.Context(), l.gotConn)
-	out := r.WithContext(l)
+	l.On(r.Context(), nil, l.gotConn)
+	l.out = *r.WithContext(l)
+	out := &l.out
 	resp, err = next(out)
 	l.over.Store(true)
 	if err != nil && l.refused.Load() && r.Context().Err() == nil {
@@ -52,8 +53,9 @@ type lookout struct {
 	stages.Traced
 	proven  *proven
 	r       *http.Request
-	over    atomic.Bool // the call is, and what is made of its request is none of ours
-	refused atomic.Bool // the last connection was, and so the request is nowhere
+	out     http.Request // r with the lookout, in the same piece of memory
+	over    atomic.Bool  // the call is, and what is made of its request is none of ours
+	refused atomic.Bool  // the last connection was, and so the request is nowhere
 }
 
 func (l *lookout) gotConn(info httptrace.GotConnInfo) {
