@@ -77,7 +77,7 @@ func (i identity) expect(r *http.Request, w whose) *http.Request {
 // signer returns the principal that signed r for one side, and whether a context
 // did, or the caller.
 func signer(r *http.Request, field string, sc middleware.SecurityContext) (principal string, signed, own bool) {
-	if _, signed = stage.Signed(r, field, sc); !signed {
+	if _, signed = stage.SignedBytes(r, field, sc); !signed {
 		return "", false, stage.Has(r.Header, field)
 	}
 	if id, ok := sc.(middleware.Identified); ok {

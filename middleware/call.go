@@ -36,31 +36,28 @@ type came struct {
 // A context of r that has already verified a response is not in the copy, and
 // [Trusted] is false for the copy until a stage trusts the response within the call.
 func Begin(r *http.Request) (*http.Request, Call) {
-	var one *bodiless
-	var m *mark
-	if (r.Body == nil || r.Body == http.NoBody) && r.GetBody == nil {
-		one = new(bodiless)
-		m = &one.mark
-	} else {
-		m = new(mark)
+	if !bodiless(r) {
+		m := new(mark)
+		c := m.begin(r)
+		return r.WithContext(m), c
 	}
+	one := new(struct {
+		mark
+		request http.Request
+	})
+	c := one.begin(r)
+	one.request = *r.WithContext(&one.mark)
+	return &one.request, c
+}
+
+// begin makes m the mark of a call.
+func (m *mark) begin(r *http.Request) Call {
 	m.Context = r.Context()
 	m.outer = markOf(m.Context)
 	c := Call{mark: m}
 	c.origin, m.origin = m.take(slotOf(r, originKey{}), r.Header["Authorization"])
 	c.proxy, m.proxy = m.take(slotOf(r, proxyKey{}), r.Header["Proxy-Authorization"])
-	if one == nil {
-		return r.WithContext(m), c
-	}
-	one.request = *r.WithContext(m)
-	return &one.request, c
-}
-
-// bodiless is a mark and the request that bears it, in one piece of memory. A mark
-// lives as long as any context that is made of it, and would keep a body as long.
-type bodiless struct {
-	mark    mark
-	request http.Request
+	return c
 }
 
 // take takes hold of the context that a request came with. It returns what the

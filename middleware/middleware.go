@@ -229,10 +229,10 @@ func (s *slot) load() SecurityContext {
 // context that r carried for the same side (origin or proxy). r is not changed.
 // Headers are shared with r: clone them before setting one.
 func WithSecurity(r *http.Request, sc SecurityContext) *http.Request {
-	c := carry(r, sc.Target().Proxy)
+	c, out := carry(r, sc.Target().Proxy)
 	c.first = sc
 	c.sc.Store(&c.first)
-	return r.WithContext(c)
+	return out
 }
 
 // A carrier is a context that holds a security context.
@@ -242,8 +242,26 @@ type carrier struct {
 	slot
 }
 
-func carry(r *http.Request, proxy bool) *carrier {
-	return &carrier{Context: r.Context(), proxy: proxy, slot: slot{mark: markOf(r.Context())}}
+// carry returns an empty carrier and a copy of r with it.
+func carry(r *http.Request, proxy bool) (*carrier, *http.Request) {
+	if !bodiless(r) {
+		c := &carrier{Context: r.Context(), proxy: proxy, slot: slot{mark: markOf(r.Context())}}
+		return c, r.WithContext(c)
+	}
+	one := new(struct {
+		carrier
+		request http.Request
+	})
+	one.carrier.Context, one.proxy, one.mark = r.Context(), proxy, markOf(r.Context())
+	one.request = *r.WithContext(&one.carrier)
+	return &one.carrier, &one.request
+}
+
+// bodiless reports whether a context of r can be in one piece of memory with the copy
+// of r that bears it. It lives as long as any context that is made of it, and would
+// keep a body as long.
+func bodiless(r *http.Request) bool {
+	return (r.Body == nil || r.Body == http.NoBody) && r.GetBody == nil
 }
 
 func (c *carrier) Value(key any) any {
@@ -267,7 +285,8 @@ func (c *carrier) Format(f fmt.State, _ rune) { io.WriteString(f, "[security con
 // its origin server, or of an HTTP proxy, which [ReplaceSecurity] fills. It is for
 // stages that sign a request once the transport has taken a connection.
 func ReserveSecurity(r *http.Request, proxy bool) *http.Request {
-	return r.WithContext(carry(r, proxy))
+	_, out := carry(r, proxy)
+	return out
 }
 
 // ReplaceSecurity replaces the context that r carries for the same side (origin or

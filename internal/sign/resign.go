@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -35,17 +34,18 @@ type exchange struct {
 	cancel  context.CancelCauseFunc // ends the context of sent
 	sending func(net.Conn, []Token) // nil for nobody
 	outer   *exchange               // of the attempt that this one is part of
-	first   []Token                 // those that Send was given
+	first   []Token                 // those that Send was given, at most one for each side
 	sure    bool                    // the request will bear a token for its origin server
 	over    atomic.Bool             // Send has returned
 
 	mu     sync.Mutex
-	tokens []Token // those that sent bears now
-	made   [2]bool // which of them were made on a connection
-	undone [2]bool // which were, and then taken off for another one
-	conns  int     // connections that sent was given to
-	hop    string  // host:port that the transport goes to first; empty if it does not tell
-	passed bool    // a proxy there would pass a token on to another host: none that may be left out is made
+	tokens []Token     // those that sent bears now
+	room   [2][2]Token // of first and tokens
+	made   [2]bool     // which of them were made on a connection
+	undone [2]bool     // which were, and then taken off for another one
+	conns  int         // connections that sent was given to
+	hop    string      // host:port that the transport goes to first; empty if it does not tell
+	passed bool        // a proxy there would pass a token on to another host: none that may be left out is made
 	landed bool
 	err    error
 
@@ -81,6 +81,7 @@ func (x *exchange) end() {
 	defer x.mu.Unlock()
 	x.over.Store(true)
 	x.landed, x.sent, x.first, x.tokens, x.sending = true, nil, nil, nil, nil
+	x.room = [2][2]Token{}
 }
 
 // around returns the exchange that an attempt of r is part of. Those that are over are of
@@ -190,8 +191,10 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	second := x.conns > 0
 	x.conns++
 	state := stateOf(info)
-	fresh := slices.Clone(x.tokens)
-	var changed []int
+	var room [2]Token
+	fresh := append(room[:0], x.tokens...)
+	var indices [2]int
+	changed := indices[:0]
 	for i, t := range fresh {
 		if x.astray(t) {
 			x.sent.Header.Del(field(t))
@@ -229,7 +232,7 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 		x.made[i], x.undone[i] = true, false
 	}
 	first := len(changed) > 0 && x.tokens[changed[0]].pending()
-	x.tokens = fresh
+	copy(x.tokens, fresh)
 	if len(changed) > 0 {
 		for _, i := range changed {
 			x.sent.Header.Set(field(fresh[i]), value(fresh[i]))

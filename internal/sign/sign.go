@@ -139,7 +139,8 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, a Attempt) (*http.Res
 		}
 	}
 	ctx, cancel := context.WithCancelCause(signed.Context())
-	x := &exchange{signer: s, ctx: r.Context(), number: a.Number, first: a.Tokens, tokens: a.Tokens, sending: a.Sending, cancel: cancel, outer: outer}
+	x := &exchange{signer: s, ctx: r.Context(), number: a.Number, sending: a.Sending, cancel: cancel, outer: outer}
+	x.first, x.tokens = append(x.room[0][:0], a.Tokens...), append(x.room[1][:0], a.Tokens...)
 	x.sure = slices.ContainsFunc(a.Tokens, Token.surely)
 	defer x.end()
 	x.On(ctx, x.getConn, x.gotConn)

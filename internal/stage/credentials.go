@@ -60,15 +60,44 @@ func Own(r *http.Request, stage, field string) bool {
 // Proxy-Authorization, and whether it bears one. A request that carries sc may as
 // well be made of an older request's context, and bear none.
 func Signed(r *http.Request, field string, sc middleware.SecurityContext) (token []byte, ok bool) {
-	if sc == nil {
-		return nil, false
-	}
-	text, ok := strings.CutPrefix(r.Header.Get(field), string(SchemeOf(sc))+" ")
+	text, ok := signed(r, field, sc)
 	if !ok {
 		return nil, false
 	}
 	token, err := base64.StdEncoding.DecodeString(text)
 	return token, err == nil // or nobody of ours wrote it
+}
+
+// SignedBytes is [Signed] for those who need no more than the length of the token.
+func SignedBytes(r *http.Request, field string, sc middleware.SecurityContext) (n int, ok bool) {
+	text, ok := signed(r, field, sc)
+	if !ok || len(text)%4 != 0 {
+		return 0, false
+	}
+	const most = 1024 // a multiple of four, so that padding stands at the end alone
+	var part [most / 4 * 3]byte
+	for len(text) > 0 {
+		chunk := text[:min(most, len(text))]
+		text = text[len(chunk):]
+		got, err := base64.StdEncoding.Decode(part[:], []byte(chunk))
+		if err != nil || text != "" && got < len(part) {
+			return 0, false
+		}
+		n += got
+	}
+	return n, true
+}
+
+// signed returns what follows the scheme of sc in a field of r.
+func signed(r *http.Request, field string, sc middleware.SecurityContext) (text string, ok bool) {
+	if sc == nil {
+		return "", false
+	}
+	text, ok = strings.CutPrefix(r.Header.Get(field), string(SchemeOf(sc)))
+	if !ok {
+		return "", false
+	}
+	return strings.CutPrefix(text, " ")
 }
 
 func note(r *http.Request, stage, field string, dropped bool) {

@@ -122,14 +122,27 @@ func TestFieldOfToken(t *testing.T) {
 				if got, ok := stage.Signed(r, field, sc); !ok || !bytes.Equal(got, token) {
 					t.Errorf("%d bytes: read %d, %v", n, len(got), ok)
 				}
+				if got, ok := stage.SignedBytes(r, field, sc); !ok || got != n {
+					t.Errorf("%d bytes: counted %d, %v", n, got, ok)
+				}
+				if got := testing.AllocsPerRun(10, func() { stage.SignedBytes(r, field, sc) }); got > 0 {
+					t.Errorf("%v allocations to count %d bytes", got, n)
+				}
 			}
 		}
 		if got := testing.AllocsPerRun(10, func() { stage.Value(sc, make([]byte, 3000)[:]) }); got > 2 {
 			t.Errorf("%v allocations", got)
 		}
-		for name, value := range map[string]string{"another scheme": "Basic AAAA", "no base64": word + "A", "no space": strings.TrimSpace(word) + "AAAA", "none": ""} {
-			if got, ok := stage.Signed(&http.Request{Header: http.Header{"Authorization": {value}}}, "Authorization", sc); ok {
+		for name, value := range map[string]string{
+			"another scheme": "Basic AAAA", "no base64": word + "A", "no space": strings.TrimSpace(word) + "AAAA", "none": "",
+			"padding within": word + strings.Repeat("A", 1022) + "==AAAA", "other signs": word + "AA?A",
+		} {
+			r := &http.Request{Header: http.Header{"Authorization": {value}}}
+			if got, ok := stage.Signed(r, "Authorization", sc); ok {
 				t.Errorf("%s: read %x", name, got)
+			}
+			if got, ok := stage.SignedBytes(r, "Authorization", sc); ok {
+				t.Errorf("%s: counted %d", name, got)
 			}
 		}
 	}

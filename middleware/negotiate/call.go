@@ -96,8 +96,10 @@ func (c *call) end() {
 
 // run goes on from what the first request led to, until no other is to follow.
 func (c *call) run(resp *http.Response, err error) (*http.Response, error) {
-	if token, ok := stages.Signed(c.r, "Authorization", c.Security(resp)); ok && c.sure {
-		c.origin.bytes = len(token)
+	if c.sure {
+		if n, ok := stages.SignedBytes(c.r, "Authorization", c.Security(resp)); ok {
+			c.origin.bytes = n
+		}
 	}
 	for err == nil && resp != nil {
 		var tokens []sign.Token
@@ -162,8 +164,8 @@ func (c *call) attempt(r *http.Request, tokens ...sign.Token) sign.Attempt {
 // sideOf finds out who answers for a peer. A context in r counts if it signed r:
 // r may as well be made of an older request's context.
 func sideOf(r *http.Request, field string, sc middleware.SecurityContext) side {
-	if token, ok := stages.Signed(r, field, sc); ok {
-		return side{sc: sc, came: sc, bytes: len(token)}
+	if n, ok := stages.SignedBytes(r, field, sc); ok {
+		return side{sc: sc, came: sc, bytes: n}
 	}
 	return side{own: stages.Own(r, name, field)}
 }
