@@ -24,9 +24,9 @@ var (
 	errNoAnchor   = errors.New("there is no certificate in it")
 )
 
-// proxyTLS returns what tells how to speak TLS with the proxies of a realm: as
-// SourceOptions.ProxyTLS says, and if that does not say whom to trust, as http_anchors
-// of the realm in krb5.conf does. Files are read anew for each connection.
+// proxyTLS returns a function that gives the TLS configuration for the KDC proxies of a
+// realm: SourceOptions.ProxyTLS, and if that names no roots, the http_anchors of the
+// realm in krb5.conf. Their files are read anew for each connection.
 func proxyTLS(o SourceOptions, conf *krb5conf.Config) func(realm string) (*tls.Config, error) {
 	return func(realm string) (*tls.Config, error) {
 		out := o.ProxyTLS.Clone()
@@ -72,7 +72,8 @@ func addAnchors(to *x509.CertPool, value string, getenv func(string) string) err
 	return errAnchorForm
 }
 
-// addAnchorsIn passes over files of other kinds, as long as one is of the right.
+// addAnchorsIn adds the certificates in all files of a folder. Files of other kinds are
+// passed over, as long as one file holds certificates.
 func addAnchorsIn(to *x509.CertPool, dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -97,7 +98,7 @@ func addAnchorsIn(to *x509.CertPool, dir string) error {
 	return nil
 }
 
-// readAnchors reads a regular file: others might never end.
+// readAnchors reads a regular file only: reading a pipe or a device might never end.
 func readAnchors(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -21,8 +21,8 @@ func (c *securityContext) bindings() (*[16]byte, error) {
 	return hash, err
 }
 
-// endPoints are the hashes of channel bindings by certificate. A connection has the
-// same one for each request.
+// endPoints caches the hashes of channel bindings by certificate: all requests over a
+// connection, and all connections to a server, share one.
 type endPoints struct {
 	hashes *readmap.Map[*x509.Certificate, *[16]byte]
 }
@@ -49,9 +49,9 @@ func (e endPoints) of(state *tls.ConnectionState) (*[16]byte, error) {
 	return &hash, nil
 }
 
-// claims reports whether the token says that this client binds wherever it can. It
-// must not on a TLS connection that cannot be bound to, since the server would then
-// refuse the token.
+// claims reports whether the token says that this client binds wherever it can
+// (client_aware_channel_bindings). It must not say so on a TLS connection that cannot be
+// bound to, since the server would then refuse the token.
 func (c *securityContext) claims(bindings *[16]byte) bool {
 	return c.in.o.ClientAwareBindings && c.in.o.Bindings != BindingsOff && (bindings != nil || !c.target.Secure)
 }

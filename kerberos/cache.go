@@ -89,43 +89,44 @@ func (s *Source) collection(n ccache.Name, given bool) (ccache.Collection, error
 	return ccache.OpenFor(n, func(ctx context.Context, o ccache.Owner) error { return s.mayRead(ctx, o, given) })
 }
 
-// refused stands for a cache of a type that cannot be read, or for none. That is an error for
-// who must have it, and nothing to those who have a client keytab.
+// refused are credentials that cannot be read, such as a cache of an unknown type, or no
+// cache at all. Every use is an error, so that a client keytab is used in their place
+// where there is one.
 type refused struct{ err error }
 
 func (r refused) Primary(context.Context) (ccache.Store, error)  { return nil, r.err }
 func (r refused) Stores(context.Context) ([]ccache.Store, error) { return nil, r.err }
 
-// cacheCredentials are those that kinit left in a cache, or in several.
+// cacheCredentials are those of one credential cache, or of a collection of caches.
 type cacheCredentials struct {
 	s          *Source
 	name       ccache.Name
 	collection ccache.Collection
-	want       krb.Principal // zero: whoever suits the server
-	byDefault  bool          // nobody named it
+	want       krb.Principal // zero: whichever suits the server
+	byDefault  bool          // the name is the default, and was not given
 
 	primaries look          // at the primary cache of the collection
-	epoch     atomic.Uint64 // how often another cache became the primary one
+	epoch     atomic.Uint64 // counts changes of the primary cache
 
 	mu      sync.Mutex
 	primary string
 	members map[string]*member // by name
 }
 
-// A member is one cache.
+// A member is one cache of a collection.
 type member struct {
 	store ccache.Store
-	seen  atomic.Pointer[string] // its state when it was last looked at
-	look  look                   // at the state
-	gone  atomic.Int64           // since when it is not there, 0 if it is
+	seen  atomic.Pointer[string] // its state at the last look
+	look  look                   // when to look at its state
+	gone  atomic.Int64           // when it was found missing; 0 if it is there
 
 	mu    sync.Mutex
-	last  *ccache.Cache // the last that could be read whole
-	state string        // of last
-	held  holding       // what was seen of it to choose among several
+	last  *ccache.Cache // as it was last read
+	state string        // its state then
+	held  holding       // what the choice among several caches needs to know of it
 }
 
-// member returns the one of a store, which it makes at need.
+// member returns the member for a store, and adds it if it is new.
 func (c *cacheCredentials) member(store ccache.Store) *member {
 	name := store.Name().String()
 	c.mu.Lock()
@@ -152,8 +153,8 @@ func (c *cacheCredentials) sees(primary ccache.Store) {
 	}
 }
 
-// check looks once a second at most. A cache that is gone for a moment, as while
-// kinit replaces it, has not changed.
+// check reports whether the cache of a session changed. It looks once a second at most. A
+// cache that is missing for a moment, as while kinit replaces it, counts as unchanged.
 func (c *cacheCredentials) check(ctx context.Context, s *session, now time.Time) (uint64, bool) {
 	c.primaries.due(ctx, now, c.s.o.Now, func(ctx context.Context) {
 		if primary, err := c.collection.Primary(ctx); err == nil {
@@ -166,18 +167,18 @@ func (c *cacheCredentials) check(ctx context.Context, s *session, now time.Time)
 	return c.epoch.Load(), seen != nil && *seen != s.state || m.destroyed(now)
 }
 
-// look sees in which state a cache is, once a second at most.
+// look notes the state of a cache, once a second at most.
 func (c *cacheCredentials) look(ctx context.Context, m *member, now time.Time) {
 	m.look.due(ctx, now, c.s.o.Now, func(ctx context.Context) {
 		state, err := m.store.State(ctx)
 		if last := m.seen.Load(); err == nil && (last == nil || *last != state) {
-			m.seen.Store(&state) // else what is there stays: equal strings in one memory are compared fast
+			m.seen.Store(&state) // only where it differs, since comparing a string with itself is fast
 		}
 		m.missing(errors.Is(err, fs.ErrNotExist), now)
 	})
 }
 
-// destroyedAfter is for how long a cache may be gone before it counts as destroyed.
+// destroyedAfter is how long a cache must be missing before it counts as destroyed.
 const destroyedAfter = 10 * time.Second
 
 func (m *member) missing(gone bool, now time.Time) {
@@ -189,8 +190,8 @@ func (m *member) missing(gone bool, now time.Time) {
 	}
 }
 
-// destroyed reports whether the cache is gone for good: kdestroy is to be heeded
-// even though we remember what was there.
+// destroyed reports whether the cache is gone for good. After kdestroy, the tickets that
+// are remembered must not be used either.
 func (m *member) destroyed(now time.Time) bool {
 	since := m.gone.Load()
 	return since != 0 && now.UnixNano()-since >= int64(destroyedAfter)
@@ -228,7 +229,7 @@ func (c *cacheCredentials) open(ctx context.Context, name string) (*session, err
 		s.tgt = tgt
 		s.refresh = c.refreshAt(tgt)
 	case errors.Is(err, ccache.ErrNoTicket) && len(cache.Credentials) > 0:
-		// Service tickets alone are enough for their services.
+		// Without a ticket-granting ticket, the service tickets can still be used.
 		if s.of = impersonator(cache); s.of != "" {
 			c.asService(s, cache)
 		}
@@ -243,8 +244,9 @@ func (c *cacheCredentials) open(ctx context.Context, name string) (*session, err
 	return s, nil
 }
 
-// asService lets a session use what a service was given on behalf of the client: its
-// own ticket-granting ticket, and the client's ticket for itself, which is the evidence.
+// asService adds to a session what the service needs to act for its client: the service's
+// own ticket-granting ticket, and the client's ticket for the service, which is the
+// evidence of S4U2Proxy.
 func (c *cacheCredentials) asService(s *session, cache *ccache.Cache) {
 	service, err := krb.ParsePrincipal(s.of)
 	if err != nil {
@@ -262,20 +264,21 @@ func (c *cacheCredentials) asService(s *session, cache *ccache.Cache) {
 	}
 }
 
-// impersonator returns the service whose cache it is where that stands for another
-// user (MS-SFU), as mod_auth_gssapi leaves it, else "". The ticket-granting ticket in
-// it is the service's own.
+// impersonator returns the service that acts for the client of a cache (MS-SFU), as
+// mod_auth_gssapi leaves such caches; "" for an ordinary cache. The ticket-granting
+// ticket in it is the service's.
 func impersonator(cache *ccache.Cache) string {
 	v, _ := cache.ConfigValue("proxy_impersonator", "")
 	return string(v)
 }
 
-// is reports whether the client of a cache is the principal that is wanted: by that
-// very name or, where that is an enterprise name, by the canonical one that a KDC
-// gave for it to this process. Nothing else tells that they are one.
+// is reports whether the client of a cache is the wanted principal: by the same name or,
+// for an enterprise name, by the canonical name that a KDC returned for it in this
+// process. Nothing else shows that the two names are one principal.
 func (c *cacheCredentials) is(want, client krb.Principal) bool { return c.s.account(want).is(client) }
 
-// kinit says how to get a cache of a principal, of a certain name if one is given.
+// kinit returns the command that gets a cache of a principal, under a certain name if one
+// is given.
 func kinit(p krb.Principal, cache string) string {
 	if p.Type == krb.NTEnterprise && len(p.Components) == 1 {
 		return fmt.Sprintf("an enterprise name is not taken for any other: run kinit -E %[1]s; or run kinit -E -C %[1]s, and ask for the canonical name that klist shows then", p.Components[0])
@@ -290,8 +293,8 @@ func (c *cacheCredentials) query() ccache.Query {
 	return ccache.Query{Etypes: supported(c.s.conf.PermittedEnctypes), Now: c.s.o.Now(), Skip: c.s.stale.has}
 }
 
-// refreshAt is when half of a ticket's life is over, by the local clock, if it
-// can be renewed.
+// refreshAt returns when half of a ticket's life is over, by the local clock, if the
+// ticket can be renewed.
 func (c *cacheCredentials) refreshAt(tgt *krb.Ticket) time.Time {
 	if !renewable(tgt) {
 		return time.Time{}
@@ -299,19 +302,18 @@ func (c *cacheCredentials) refreshAt(tgt *krb.Ticket) time.Time {
 	return halfway(tgt).Add(-c.s.kdc.Offset(tgt.Client.Realm))
 }
 
-// A cache that is being made is read again soon, and ever less often, unless it
-// changed meanwhile: somebody is at it then. One that has been gone for a while is
-// not being made.
+// A cache that is being written is read again soon, and then ever less often, unless it
+// changed meanwhile, which shows that a program is still writing it. A cache that has
+// been missing for a while is not being written.
 const (
 	firstRetry   = time.Millisecond
 	retries      = 8 // within a quarter of a second
 	retriesInAll = 200
 )
 
-// read returns the cache as it is now or, while it is being written, as it was.
-// kinit makes a cache anew in several steps, between which it is not there, is
-// empty, or ends too early. One that ends in the middle of an entry, and goes on
-// doing so, holds the entries before.
+// read returns the cache as it is now, or while it is being written, as it was before.
+// kinit replaces a cache in several steps, between which it is missing, empty, or cut off
+// in the middle of an entry. Of one that stays cut off, the whole entries count.
 func (c *cacheCredentials) read(ctx context.Context, m *member) (*ccache.Cache, string, error) {
 	defer flight.Doing(ctx, "reading credential cache "+m.store.Name().String())()
 	try, seen := 0, ""
@@ -344,15 +346,15 @@ func (c *cacheCredentials) read(ctx context.Context, m *member) (*ccache.Cache, 
 			}
 			try++
 		case err == nil:
-			return cache, state, nil // empty or torn for good
+			return cache, state, nil // it stays empty or cut off
 		default:
 			return nil, "", c.unreadable(m, err)
 		}
 	}
 }
 
-// enough reports whether what was read of a cache will do: what is missing of a torn
-// one may be a ticket-granting ticket that is just being written.
+// enough reports whether what was read of a cache suffices. A cache that is cut off may
+// lack the ticket-granting ticket that is just being written.
 func (c *cacheCredentials) enough(cache *ccache.Cache) bool {
 	if cache.Torn != nil {
 		_, err := cache.TGT(c.query())
@@ -361,8 +363,8 @@ func (c *cacheCredentials) enough(cache *ccache.Cache) bool {
 	return len(cache.Credentials) > 0
 }
 
-// load reads a cache together with its state. A cache that changes meanwhile is
-// said to be in the state before, and so looked at again.
+// load reads a cache and its state. If the cache changes meanwhile, the state is the one
+// before, so that the cache is read again.
 func (c *cacheCredentials) load(ctx context.Context, m *member) (*ccache.Cache, string, error) {
 	state, err := m.store.State(ctx)
 	if err != nil {
@@ -372,7 +374,7 @@ func (c *cacheCredentials) load(ctx context.Context, m *member) (*ccache.Cache, 
 	return cache, state, err
 }
 
-// good reports whether there is still something in a cache that can be used.
+// good reports whether anything in a cache can still be used.
 func (c *cacheCredentials) good(cache *ccache.Cache) bool {
 	now := c.s.o.Now().Add(cache.KDCOffset)
 	for i := range cache.Credentials {
@@ -400,7 +402,7 @@ func (c *cacheCredentials) unreadable(m *member, err error) *middleware.Error {
 		hint = look
 	}
 	if _, ok := errors.AsType[*ccache.ParseError](err); ok || strings.Contains(err.Error(), m.store.Name().String()) {
-		return c.s.noCredentials(err, hint) // it names the cache
+		return c.s.noCredentials(err, hint) // err names the cache
 	}
 	return c.s.noCredentials(fmt.Errorf("read credential cache %s: %w", m.store.Name(), err), hint)
 }
@@ -408,7 +410,7 @@ func (c *cacheCredentials) unreadable(m *member, err error) *middleware.Error {
 // lockTimeout bounds the wait for a cache that another program writes to.
 const lockTimeout = time.Second
 
-// add writes a ticket back. The request has its ticket whether that succeeds or
+// add writes a ticket to the cache. The request has its ticket whether that succeeds or
 // not, so a failure goes to the trace alone.
 func (c *cacheCredentials) add(ctx context.Context, m *member, t *krb.Ticket) {
 	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
@@ -417,8 +419,7 @@ func (c *cacheCredentials) add(ctx context.Context, m *member, t *krb.Ticket) {
 	middleware.Emit(ctx, middleware.CacheEvent{Cache: m.store.Name().String(), Server: t.Server.String(), Err: err})
 }
 
-// refresh renews the ticket-granting ticket, and writes it to the cache in the
-// place of the old one.
+// refresh renews the ticket-granting ticket, and replaces it in the cache.
 func (c *cacheCredentials) refresh(ctx context.Context, old *session) (*session, error) {
 	t, err := c.s.renewed(ctx, old)
 	if err != nil {
@@ -436,9 +437,8 @@ func (c *cacheCredentials) refresh(ctx context.Context, old *session) (*session,
 	return &fresh, nil
 }
 
-// replace puts the renewed ticket where the old one was, unless another program
-// put one there meanwhile. All else stays that has not ended, what has no end
-// included.
+// replace writes the renewed ticket in the place of the old one, unless another program
+// replaced that meanwhile. Entries that have not ended, or have no end, stay.
 func (c *cacheCredentials) replace(ctx context.Context, m *member, old, renewed *krb.Ticket) error {
 	cache, err := m.store.Load(ctx)
 	if err != nil {

@@ -51,7 +51,7 @@ func (c *environmentCredentials) holds(ctx context.Context, name string) bool {
 	return err == nil
 }
 
-// why returns the reason for which pick takes a cache.
+// why returns the reason for pick's choice.
 func (c *cacheCredentials) why(ctx context.Context, s *Source, spn string) (string, error) {
 	server, err := s.server(spn)
 	if err != nil {

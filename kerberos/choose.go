@@ -19,11 +19,11 @@ import (
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
-// choose picks the cache for a server as krb5_cc_select does: that of the
-// principal who is asked for, or whom .k5identity names; else the one whose
-// client is of the server's realm, or of the longest realm that the host's name
-// ends in; else the primary one. Where that one holds nothing valid, another cache of
-// the same client that does takes its place, which MIT's does not look for.
+// choose picks the cache for a server as krb5_cc_select does: the cache of the wanted
+// principal, or of the one that .k5identity names; else the one whose client is of the
+// server's realm, or of the longest realm that the host's name ends in; else the primary
+// one. Where the chosen one holds nothing valid, another cache of the same client that
+// does takes its place, which MIT's does not look for.
 func (c *cacheCredentials) choose(ctx context.Context, server krb.Principal) (string, uint64, error) {
 	done := flight.Doing(ctx, "looking for the credential cache")
 	primary, err := c.collection.Primary(ctx)
@@ -31,7 +31,7 @@ func (c *cacheCredentials) choose(ctx context.Context, server krb.Principal) (st
 	if err != nil {
 		hint := "run kinit"
 		if _, ok := errors.AsType[*ccache.UnsupportedTypeError](err); ok || noKeyrings(c.name, err) {
-			hint = "" // it says so itself
+			hint = "" // the error says so already
 		}
 		if errors.Is(err, errNoDefaultCache) {
 			hint = "name a cache in KRB5CCNAME, in default_ccache_name of krb5.ini, or to the client (CCache); or use a keytab"
@@ -71,10 +71,10 @@ func (c *cacheCredentials) pick(ctx context.Context, primary ccache.Store, serve
 	switch {
 	case !want.IsZero():
 		if len(stores) == 0 {
-			return primary, whyOnly, nil // which is found wanting when it is read
+			return primary, whyOnly, nil // if it is unusable, reading it tells
 		}
 		if said == "asked for" && len(stores) == 1 {
-			return stores[0], whyOnly, nil // and so is this one, if it is another's
+			return stores[0], whyOnly, nil // likewise if it is another client's
 		}
 		if store := c.of(ctx, stores, func(client krb.Principal) bool { return c.is(want, client) }); store != nil {
 			return store, "it is that of " + want.String() + ", who is " + said, nil
@@ -105,15 +105,15 @@ func (c *cacheCredentials) pick(ctx context.Context, primary ccache.Store, serve
 	return chosen, why, nil
 }
 
-// Why pick takes a cache, as Choice.Why tells it.
+// The reasons for a choice, for Choice.Why.
 const (
 	whyOnly    = "there is no other"
 	whyPrimary = "it is the primary one, and nothing else decides"
 	whyRealm   = "its client is of the realm of the service"
 )
 
-// of returns the first cache of a client that holds something valid, else the first
-// of the client, else nil.
+// of returns the first cache of a client that holds something valid, else the client's
+// first cache, else nil.
 func (c *cacheCredentials) of(ctx context.Context, stores []ccache.Store, is func(krb.Principal) bool) ccache.Store {
 	var first ccache.Store
 	for _, store := range stores {
@@ -129,17 +129,17 @@ func (c *cacheCredentials) of(ctx context.Context, stores []ccache.Store, is fun
 	return first
 }
 
-// noKeyrings reports whether the kernel refuses to handle keys, as it does in many
-// containers: the error says so, and kinit will not mend it.
+// noKeyrings reports whether the kernel offers no keyrings to this process, as in many
+// containers. The error says so, and kinit would not help.
 func noKeyrings(name ccache.Name, err error) bool {
 	return name.Type == "KEYRING" && (errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported))
 }
 
-// A noCacheError is about a collection without a cache of a client.
+// A noCacheError says that a collection has no cache of a client.
 type noCacheError struct {
 	name   ccache.Name
 	client krb.Principal
-	said   string // why that client
+	said   string // why that client is wanted
 }
 
 func (e *noCacheError) Error() string {
@@ -148,8 +148,8 @@ func (e *noCacheError) Error() string {
 
 func (e *noCacheError) Unwrap() error { return fs.ErrNotExist }
 
-// ofRealm returns the cache whose client is of the server's realm; or, where
-// that is not known, of a realm that the host's name tells.
+// ofRealm returns the cache whose client is of the server's realm or, where that is not
+// known, of a realm that the host's name ends in.
 func (c *cacheCredentials) ofRealm(ctx context.Context, stores []ccache.Store, server krb.Principal) ccache.Store {
 	realm, host := server.Realm, ""
 	if len(server.Components) == 2 {
@@ -175,17 +175,18 @@ func (c *cacheCredentials) ofRealm(ctx context.Context, stores []ccache.Store, s
 	return best
 }
 
-// A holding is what is kept of a cache that was looked at to choose among several,
-// which may be many and large.
+// A holding is what is remembered of one cache among several. The caches themselves may
+// be many and large.
 type holding struct {
-	state  string // of the cache then
+	state  string // of the cache when it was read
 	client krb.Principal
-	until  time.Time // when its ticket-granting ticket is over or, without one, the last of its tickets, by the local clock
+	until  time.Time // end of its ticket-granting ticket, else of its last ticket, by the local clock
 }
 
 func (c *cacheCredentials) valid(h holding) bool { return c.s.o.Now().Before(h.until) }
 
-// holding looks at a cache. One that cannot be read is nobody's.
+// holding reads what the choice needs to know of a cache. It is false for a cache that
+// cannot be read.
 func (c *cacheCredentials) holding(ctx context.Context, store ccache.Store) (holding, bool) {
 	if ctx.Err() != nil {
 		return holding{}, false
@@ -212,7 +213,8 @@ func (c *cacheCredentials) holding(ctx context.Context, store ccache.Store) (hol
 	return h, true
 }
 
-// until is zero if nothing in the cache is valid now.
+// until returns when the last ticket that counts ends; zero if nothing in the cache is
+// valid now.
 func (c *cacheCredentials) until(cache *ccache.Cache) (end time.Time) {
 	tgt, err := cache.TGT(c.query())
 	switch {
@@ -237,7 +239,7 @@ const identityFile = ".k5identity"
 func (s *Source) identities() (*k5identity.File, error) {
 	home := s.o.Getenv("HOME")
 	if home == "" {
-		// Not user.Current, which may go by the environment.
+		// user.Current may go by the environment.
 		if u, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil {
 			home = u.HomeDir
 		}
@@ -248,7 +250,7 @@ func (s *Source) identities() (*k5identity.File, error) {
 	path := filepath.Join(home, identityFile)
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
-		return nil, nil // as MIT: whatever the reason, it says nothing
+		return nil, nil // as in MIT krb5: a file that cannot be read counts as none
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -262,7 +264,8 @@ func (s *Source) identities() (*k5identity.File, error) {
 	return identities, nil
 }
 
-// alone is what credentials without a choice have in common.
+// alone is embedded in credentials that consist of one session, so that there is nothing
+// to choose.
 type alone struct{}
 
 func (alone) choose(context.Context, krb.Principal) (string, uint64, error) { return "", 0, nil }

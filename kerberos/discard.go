@@ -23,8 +23,8 @@ func (c *securityContext) Discard() bool {
 	return ok && s.Discard(c.ticket)
 }
 
-// freshFor is for how long a ticket that was fetched is not stale: a server that refuses
-// everything must not send us to the KDC for every request.
+// freshFor is how long a fetched ticket cannot be stale: a server that refuses everything
+// must not cause an exchange with the KDC for every request.
 const freshFor = time.Minute
 
 // Discard drops a ticket, and does not take it from the credential cache again. It
@@ -41,7 +41,7 @@ func (s *Source) Discard(t Ticket) bool {
 	return true
 }
 
-// A ticketSet remembers tickets by their hash, the last few hundred.
+// A ticketSet remembers the hashes of a few hundred tickets.
 type ticketSet struct {
 	mu     sync.RWMutex
 	hashes map[[sha256.Size]byte]struct{}

@@ -66,30 +66,31 @@ type URI struct {
 
 const (
 	maxDiscovered = 256              // realms whose KDCs are kept
-	keptUnknown   = time.Minute      // for what came without a time to live
-	keptLeast     = 30 * time.Second // whatever the time to live says
+	keptUnknown   = time.Minute      // where the answer has no time to live
+	keptLeast     = 30 * time.Second // even if the time to live is shorter
 	keptMost      = time.Hour
-	pauseURI      = 10 * time.Minute // where nobody answers that question, but others
+	pauseURI      = 10 * time.Minute // for a name server that answers SRV queries and no URI queries
 )
 
-// A discovery finds the KDCs of realms. What DNS told it keeps for a while. It
-// is safe for concurrent use.
+// A discovery finds the KDCs of realms, and caches what DNS says. It is safe for
+// concurrent use.
 type discovery struct {
 	conf *krb5conf.Config
 	dns  Resolver
-	uri  func(ctx context.Context, name string) ([]URI, time.Duration, error) // nil: not to be asked
+	uri  func(ctx context.Context, name string) ([]URI, time.Duration, error) // nil if URI records are not used
 
 	mu    sync.Mutex
 	found map[wanted]discovered
 }
 
-// wanted are the KDCs of a realm: all, or those that know of changes at once.
+// wanted says which KDCs of a realm to find: all, or the primary ones, which know of
+// changes at once.
 type wanted struct {
 	realm   string
 	primary bool
 }
 
-// service is what SRV records are for.
+// service returns the service name of the SRV records.
 func (w wanted) service() string {
 	if w.primary {
 		return "kerberos-master"
@@ -100,7 +101,7 @@ func (w wanted) service() string {
 type discovered struct {
 	kdcs  []kdcclient.KDC
 	until time.Time
-	noURI time.Time // until then do not ask for URI records
+	noURI time.Time // until when no URI records are asked for
 }
 
 func newDiscovery(dns Resolver, conf *krb5conf.Config) *discovery {
@@ -121,7 +122,7 @@ func newDiscovery(dns Resolver, conf *krb5conf.Config) *discovery {
 	return d
 }
 
-// lookupURI asks the name servers that the machine knows.
+// lookupURI asks the system's name servers.
 func lookupURI(r *dnslookup.Resolver) func(context.Context, string) ([]URI, time.Duration, error) {
 	return func(ctx context.Context, name string) ([]URI, time.Duration, error) {
 		records, ttl, err := r.URI(ctx, name)
@@ -133,8 +134,8 @@ func lookupURI(r *dnslookup.Resolver) func(context.Context, string) ([]URI, time
 	}
 }
 
-// locate returns the KDCs that krb5.conf names, in its order; and where it
-// names none, those that DNS knows (RFC 4120 section 7.2.3).
+// locate returns the KDCs that krb5.conf names, in its order, or if it names none, those
+// in DNS (RFC 4120 section 7.2.3).
 func (d *discovery) locate(ctx context.Context, realm string) ([]kdcclient.KDC, error) {
 	servers := d.conf.KDCs(realm)
 	if len(servers) == 0 && d.conf.DNSLookupKDC {
@@ -143,9 +144,9 @@ func (d *discovery) locate(ctx context.Context, realm string) ([]kdcclient.KDC, 
 	return kdcsOf(servers), nil
 }
 
-// locatePrimary returns the KDCs that krb5.conf names as primary_kdc or
-// master_kdc; and where it names none, those that DNS does: URI records with the
-// flag m, or SRV records of _kerberos-master.
+// locatePrimary returns the KDCs that krb5.conf names as primary_kdc or master_kdc, or if
+// it names none, those in DNS: URI records with the flag m, or SRV records of
+// _kerberos-master.
 func (d *discovery) locatePrimary(ctx context.Context, realm string) ([]kdcclient.KDC, error) {
 	servers := d.conf.PrimaryKDCs(realm)
 	if len(servers) > 0 || !d.conf.DNSLookupKDC {
@@ -154,8 +155,8 @@ func (d *discovery) locatePrimary(ctx context.Context, realm string) ([]kdcclien
 	what := wanted{realm, true}
 	kdcs, err := d.inDNS(ctx, what)
 	if err != nil && !errors.Is(err, context.Canceled) {
-		// It is for an answer that most likely is the same: not to be waited for
-		// with every one.
+		// The primary KDC is asked a second time after a refusal, and mostly refuses as
+		// well, so not every refusal is worth a wait for DNS.
 		now := time.Now()
 		d.keep(what, discovered{until: now.Add(keptUnknown)}, now)
 	}
@@ -174,10 +175,10 @@ func kdcOf(s krb5conf.Server) kdcclient.KDC {
 	return kdcclient.KDC{Host: s.Host, Port: s.Port, Network: s.Proto, URL: s.URL}
 }
 
-// inDNS asks for URI records, and where they name nobody for SRV records.
+// inDNS asks for URI records, and if they name no KDC, for SRV records.
 func (d *discovery) inDNS(ctx context.Context, what wanted) ([]kdcclient.KDC, error) {
 	realm := what.realm
-	now := time.Now() // not SourceOptions.Now, which may stand still
+	now := time.Now() // not SourceOptions.Now, which a test may stop
 	d.mu.Lock()
 	known := d.found[what]
 	d.mu.Unlock()
@@ -185,10 +186,10 @@ func (d *discovery) inDNS(ctx context.Context, what wanted) ([]kdcclient.KDC, er
 		return known.kdcs, nil
 	}
 	fresh := discovered{noURI: known.noURI}
-	// The dot at the end keeps search domains away from the realm.
+	// The final dot keeps the resolver from adding search domains.
 	whole := strings.TrimSuffix(realm, ".") + "."
 	var failed error
-	said := false // in URI records, which KDCs there are
+	said := false // whether URI records named KDCs
 	if d.uri != nil && !now.Before(known.noURI) {
 		records, ttl, err := d.uri(ctx, "_kerberos."+whole)
 		if err != nil && ctx.Err() != nil {
@@ -211,7 +212,7 @@ func (d *discovery) inDNS(ctx context.Context, what wanted) ([]kdcclient.KDC, er
 		}
 	}
 	if len(fresh.kdcs) > 0 || what.primary && failed == nil {
-		d.keep(what, fresh, now) // that there is no primary one is known, too
+		d.keep(what, fresh, now) // an empty answer is cached as well
 		return fresh.kdcs, nil
 	}
 	if failed != nil {
@@ -220,7 +221,7 @@ func (d *discovery) inDNS(ctx context.Context, what wanted) ([]kdcclient.KDC, er
 	return nil, nil
 }
 
-// lookupFailure returns err unless it says that there is nothing to be found.
+// lookupFailure returns err, or nil if err only says that there are no such records.
 func lookupFailure(err error) error {
 	var missing *net.DNSError
 	if errors.As(err, &missing) && missing.IsNotFound {
@@ -229,7 +230,7 @@ func lookupFailure(err error) error {
 	return err
 }
 
-// keep notes what was found, making room among what has run out first.
+// keep caches what was found. Entries that have expired make room first.
 func (d *discovery) keep(key wanted, what discovered, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -239,9 +240,9 @@ func (d *discovery) keep(key wanted, what discovered, now time.Time) {
 	d.found[key] = what
 }
 
-// kdcsInSRV asks for a service, such as kerberos, over UDP and TCP, of a name. A server that
-// is in both lists is good for both, in the place of the first. It fails if it
-// found none and DNS may know some.
+// kdcsInSRV looks up the SRV records of a service, such as kerberos, for UDP and TCP. A
+// server in both lists speaks both, and stands where the first list has it. It fails if
+// it found none because DNS did not answer.
 func kdcsInSRV(ctx context.Context, dns Resolver, service, name string) (out []kdcclient.KDC, err error) {
 	var failed error
 	for _, proto := range []string{"udp", "tcp"} {
@@ -271,8 +272,8 @@ func kdcsInSRV(ctx context.Context, dns Resolver, service, name string) (out []k
 	return out, nil
 }
 
-// kdcsInURI returns the KDCs in URI records, or the primary ones alone, in the
-// order in which to try them.
+// kdcsInURI returns the KDCs in URI records, or the primary ones alone, in the order in
+// which to try them.
 func kdcsInURI(records []URI, primary bool) (out []kdcclient.KDC) {
 	for _, u := range order(records, rand.IntN) {
 		if k, first, ok := parseTarget(u.Target); ok && (first || !primary) {
@@ -282,12 +283,12 @@ func kdcsInURI(records []URI, primary bool) (out []kdcclient.KDC) {
 	return out
 }
 
-// maxTarget is the longest URI that is looked at, in bytes.
+// maxTarget is the longest URI that is parsed, in bytes.
 const maxTarget = 2048
 
-// parseTarget reads krb5srv:flags:transport:residual, where the transport is udp,
-// tcp or kkdcp and the residual host[:port], or the URL of a proxy. Of the flags
-// m tells a primary KDC, and the rest nothing.
+// parseTarget parses krb5srv:flags:transport:residual, where the transport is udp, tcp or
+// kkdcp, and the residual host[:port] or the URL of a proxy. The flag m marks a primary
+// KDC. Other flags are ignored.
 func parseTarget(target string) (k kdcclient.KDC, primary, ok bool) {
 	if len(target) > maxTarget || strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		return k, false, false
@@ -345,16 +346,15 @@ func order(records []URI, intn func(n int) int) []URI {
 
 const (
 	maxHostName = 1024 // bytes, as in MIT krb5
-	maxLabels   = 16   // of a host's name, that are looked up
+	maxLabels   = 16   // labels of a host's name that are looked up
 )
 
-// fallbackRealm returns the realm to try for a host that krb5.conf gives none and
-// of which the client's KDC knows nothing, as MIT krb5's
-// krb5_get_fallback_host_realm does: what DNS says (dns_lookup_realm), else the
-// first part of the name that is a realm (realm_try_domains), else the domain of
-// the host in capitals, else the default realm. It is "" if there is no
-// default_realm. DNS and the network are not to be trusted: whoever answers for
-// them chooses among realms that the client's KDC will refer to.
+// fallbackRealm returns the realm to try for a host that krb5.conf maps to none and that
+// the client's KDC does not know, as MIT krb5's krb5_get_fallback_host_realm does: what
+// DNS says (dns_lookup_realm), else the first suffix of the name that is a realm
+// (realm_try_domains), else the domain of the host in capitals, else the default realm.
+// It is "" if there is no default_realm. DNS and the network are not trusted: an attacker
+// there can only choose among realms that the client's KDC refers to.
 func (s *Source) fallbackRealm(ctx context.Context, host string) string {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil || host == "" || len(host) > maxHostName {
@@ -383,8 +383,8 @@ func (s *Source) fallbackRealm(ctx context.Context, host string) string {
 	return s.conf.DefaultRealm
 }
 
-// realmInDNS returns what the TXT record _kerberos of a host says, or that of
-// the nearest domain above it that has one.
+// realmInDNS returns the TXT record _kerberos of a host, or of its nearest parent domain
+// that has one.
 func (s *Source) realmInDNS(ctx context.Context, host string) string {
 	r, ok := s.o.Resolver.(TXTResolver)
 	switch {
@@ -396,7 +396,7 @@ func (s *Source) realmInDNS(ctx context.Context, host string) string {
 	for range maxLabels {
 		texts, err := r.LookupTXT(ctx, "_kerberos."+host+".")
 		if lookupFailure(err) != nil {
-			return "" // the same name servers will not know better of the others
+			return "" // the same name servers would be asked for its parents
 		}
 		if err == nil && len(texts) > 0 {
 			if realm := strings.TrimSuffix(texts[0], "."); plausibleRealm(realm) {
@@ -410,7 +410,7 @@ func (s *Source) realmInDNS(ctx context.Context, host string) string {
 	return ""
 }
 
-// plausibleRealm refuses what no realm is called (RFC 4120 section 6.1).
+// plausibleRealm reports whether a realm may have that name (RFC 4120 section 6.1).
 func plausibleRealm(realm string) bool {
 	return realm != "" && len(realm) <= 255 && !strings.ContainsFunc(realm, func(r rune) bool {
 		return r <= ' ' || r == 0x7f || strings.ContainsRune("/:@", r)

@@ -56,18 +56,18 @@ func (s *Source) defaultCache() (*cacheCredentials, error) {
 	return s.cacheOf(ccache.Name{}, refused{errNoDefaultCache})
 }
 
-// errNoDefaultCache is about Windows, where MIT krb5 keeps the default cache in a
-// process of its own, and a file with a name that all can guess could be planted.
+// errNoDefaultCache: on Windows MIT krb5 keeps the default cache in a process of its own,
+// and anybody could plant a file under a name that all can guess.
 var errNoDefaultCache = errors.New("no credential cache is named, and Windows has no default one")
 
-// environmentCredentials are a cache, or else a client keytab.
+// environmentCredentials are those of a cache, or else of a client keytab.
 type environmentCredentials struct {
 	cache   *cacheCredentials
 	keytabs []*keytabCredentials
 }
 
-// fromKeytab, followed by the principal that is wanted, if any, names the session
-// of a client keytab. No cache has such a name.
+// fromKeytab, followed by the wanted principal, if any, is the name of a session of a
+// client keytab. No cache has such a name.
 const fromKeytab = "client keytab "
 
 func (c *environmentCredentials) choose(ctx context.Context, server krb.Principal) (string, uint64, error) {
@@ -77,7 +77,7 @@ func (c *environmentCredentials) choose(ctx context.Context, server krb.Principa
 	}
 	name = fromKeytab
 	if missing, ok := errors.AsType[*noCacheError](err); ok {
-		// Whom .k5identity names, nobody else can stand in for.
+		// The principal that .k5identity names is needed; no other will do.
 		name += missing.client.String()
 	}
 	return name, c.cache.epoch.Load(), nil
@@ -85,8 +85,7 @@ func (c *environmentCredentials) choose(ctx context.Context, server krb.Principa
 
 func (c *environmentCredentials) check(ctx context.Context, s *session, now time.Time) (uint64, bool) {
 	if s.state == "" {
-		// A session from a keytab. A cache that appears later is used from the
-		// next login on.
+		// A session of a keytab stays until the next login, even if a cache appears.
 		return c.cache.epoch.Load(), false
 	}
 	return c.cache.check(ctx, s, now)
@@ -123,8 +122,8 @@ func (c *environmentCredentials) refresh(ctx context.Context, s *session) (*sess
 	return c.cache.refresh(ctx, s)
 }
 
-// keytabOf returns the client keytab for the principal that a session's name tells,
-// "" for any. There is one.
+// keytabOf returns the client keytab for the principal in a session's name, "" for any.
+// The keytab exists.
 func (c *environmentCredentials) keytabOf(client string) (*keytabCredentials, error) {
 	kt := c.keytab()
 	if kt == nil {
@@ -139,7 +138,7 @@ func (c *environmentCredentials) keytabOf(client string) (*keytabCredentials, er
 		return nil, kt.s.noCredentials(err, "")
 	}
 	if as.want.Equal(kt.want) {
-		as.want = kt.want // which is an enterprise name, perhaps
+		as.want = kt.want // it may be an enterprise name
 	}
 	return &as, nil
 }

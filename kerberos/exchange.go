@@ -36,9 +36,9 @@ func newKDCClient(o SourceOptions, conf *krb5conf.Config) *kdcclient.Client {
 	})
 }
 
-// supported returns those types of a list that can be used here: fewer where FIPS
-// 140-3 is enforced. It is never nil, which would mean the default: krb5.conf may
-// permit nothing that we can use, and that is to be an error.
+// supported returns the encryption types of a list that can be used here, which are fewer
+// where FIPS 140-3 is enforced. It is never nil, which would mean the default: if
+// krb5.conf permits nothing that we can use, that must be an error.
 func supported(etypes []int32) []int32 {
 	out := make([]int32, 0, len(etypes))
 	for _, e := range etypes {
@@ -49,7 +49,7 @@ func supported(etypes []int32) []int32 {
 	return out
 }
 
-// lookup returns what finds the addresses of KDCs; nil leaves it to
+// lookup returns the function that finds the addresses of KDCs. nil leaves it to
 // [kdcclient.Options].
 func lookup(o SourceOptions) func(context.Context, string) ([]netip.Addr, error) {
 	r, ok := o.Resolver.(AddressResolver)
@@ -59,8 +59,8 @@ func lookup(o SourceOptions) func(context.Context, string) ([]netip.Addr, error)
 	return func(ctx context.Context, host string) ([]netip.Addr, error) { return r.LookupNetIP(ctx, "ip", host) }
 }
 
-// login makes an AS exchange with the given keys, unless a KDC refused the proof,
-// which is a digest of all that the keys are made of, within the last minute.
+// login makes an AS exchange with the given keys, unless the KDC refused them within the
+// last minute. proof is a digest of everything that the keys are made of.
 func (s *Source) login(ctx context.Context, a *account, keys kdcclient.Keys, proof [sha256.Size]byte, source string) (*session, error) {
 	client := a.client
 	if why := a.refusal(proof); why != nil {
@@ -88,7 +88,7 @@ func (s *Source) login(ctx context.Context, a *account, keys kdcclient.Keys, pro
 	return &session{client: tgt.Client, tgt: tgt, source: source, login: s.made.Add(1)}, nil
 }
 
-// refused is the error of a login that a KDC turned away.
+// refused returns the error of a login that a KDC refused.
 func (s *Source) refused(why *kdcclient.Error, client krb.Principal) error {
 	err := s.kdcError(why, client.String(), "")
 	if e, ok := errors.AsType[*middleware.Error](err); ok {
@@ -101,10 +101,10 @@ func (s *Source) tgsOptions(session *session) kdcclient.TGSOptions {
 	return kdcclient.TGSOptions{Etypes: supported(s.conf.DefaultTGSEnctypes), Login: session.login != 0}
 }
 
-// kdcError turns a failed exchange into an error of ours.
+// kdcError returns the error of ours for a failed exchange.
 func (s *Source) kdcError(err error, principal, spn string) error {
 	if e, ok := err.(*middleware.Error); ok {
-		return withSPN(e, spn) // of a login on the way
+		return withSPN(e, spn) // a login failed that the exchange needed
 	}
 	var ke *kdcclient.Error
 	if !errors.As(err, &ke) {
@@ -132,21 +132,19 @@ func (s *Source) kdcError(err error, principal, spn string) error {
 	return e
 }
 
-// A crossing is a client's way into a realm: a cross-realm ticket (RFC 4120
-// section 3.3.3.2).
+// A crossing is a client's cross-realm ticket for a realm (RFC 4120 section 3.3.3.2).
 type crossing struct{ client, realm string }
 
 // maxCrossings bounds the cross-realm tickets that a source keeps.
 const maxCrossings = 256
 
-// ask gets a service ticket from a KDC. A server without a realm is looked for
-// by referrals, beginning with the client's own KDC, and then where the name of
-// its host suggests.
+// ask gets a service ticket from a KDC. For a server without a realm it follows referrals
+// from the client's own KDC, and then tries the realm that the host's name suggests.
 func (s *Source) ask(ctx context.Context, session *session, server krb.Principal) (*krb.Ticket, error) {
 	o := s.crossOptions(ctx, session)
 	tgt := session.tgt
 	if realm := server.Realm; realm != "" && realm != tgt.Server.Components[1] {
-		// Once for all services of the realm that are asked for at the same time.
+		// All services of the realm that are asked for at the same time share this.
 		var err error
 		tgt, err = s.realms.Do(ctx, session.client.String()+"\x00"+realm, func(ctx context.Context) (*krb.Ticket, error) {
 			return s.kdc.TGT(ctx, session.tgt, realm, s.crossOptions(ctx, session))
@@ -195,10 +193,10 @@ func (s *Source) crossOptions(ctx context.Context, session *session) kdcclient.T
 	return o
 }
 
-// exchange asks a KDC with the session's ticket-granting ticket; and where it no
-// longer takes that one, since the realm's key has changed, say, with the one of a
-// new login, if there is a keytab or a password to log in with. A login after the
-// first before of the source is as new as can be, and is not made again.
+// exchange asks a KDC with the session's ticket-granting ticket. If the KDC no longer
+// takes that ticket, because the realm's key changed, say, it logs in again where there
+// is a keytab or a password, and asks once more. before is the number of the source's
+// last login when the caller began: a later login is new enough, and is not repeated.
 func (s *Source) exchange(ctx context.Context, session *session, before uint64, ask func(*session) (*krb.Ticket, error)) (*krb.Ticket, error) {
 	t, err := ask(session)
 	if session.login > before || !s.dead(session, err) {
@@ -211,18 +209,18 @@ func (s *Source) exchange(ctx context.Context, session *session, before uint64, 
 	return ask(fresh)
 }
 
-// dead reports whether an exchange failed because of the session's own ticket, and
-// a new login may help. One that was made for the same reason within the last
-// minute did not.
+// dead reports whether an exchange failed because of the session's own ticket, so that a
+// new login may help. It does not help if the session was made for that reason within the
+// last minute.
 func (s *Source) dead(session *session, err error) bool {
 	var ke *kdcclient.Error
 	return session.login != 0 && errors.As(err, &ke) && ke.DeadTicket() && ke.Realm == session.tgt.Server.Components[1] &&
 		(session.revived.IsZero() || s.o.Now().Sub(session.revived) >= freshFor)
 }
 
-// revive logs in anew, once for all who found the session's ticket dead.
+// revive logs in anew, once for all callers who found the session's ticket dead.
 func (s *Source) revive(ctx context.Context, dead *session) (*session, error) {
-	// Not to be mixed up with a flight that finds the old session still good.
+	// The key differs from that of a flight that still finds the old session good.
 	return s.logins.Do(ctx, "\x00revive "+dead.name, func(ctx context.Context) (*session, error) {
 		if now := s.session(dead.name); now != nil && now.tgt != dead.tgt {
 			return now, nil
@@ -237,8 +235,8 @@ func (s *Source) revive(ctx context.Context, dead *session) (*session, error) {
 	})
 }
 
-// unknowns remembers for a minute which services a KDC did not know, so that a
-// chain that tries one name after the other does not ask it again and again.
+// unknowns remembers for a minute which services a KDC did not know, so that callers that
+// try one name after the other do not ask it for each request.
 type unknowns struct {
 	mu   sync.Mutex
 	told map[[2]string]refusal // by session and SPN
@@ -254,7 +252,7 @@ const (
 	unknownFor = time.Minute
 )
 
-// about returns what the KDC said of a service within the last minute.
+// about returns the KDC's refusal of a service within the last minute.
 func (u *unknowns) about(session, spn string, now time.Time) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -12,12 +12,12 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// mayRead decides upon cache files of other users. Anybody who makes a file under the
-// name that a user's programs look for, in a folder such as /tmp, decides as whom
-// they act, and holds the keys with which servers prove themselves to them. So a
-// default name leads to files of one's own alone, and so does any name in a folder
-// where everybody may put files. Another file that was named is read, as by MIT krb5,
-// and its owner told.
+// mayRead decides whether a cache file of another user is read. Whoever places a file
+// under the name that a user's programs look for, in a folder such as /tmp, decides as
+// whom they act, and holds the keys by which servers prove themselves to them. So under a
+// default name only files of one's own are read, and so in any folder where everybody may
+// create files. Another file that was named is read, as MIT krb5 does, and its owner is
+// told to the trace.
 func (s *Source) mayRead(ctx context.Context, o ccache.Owner, given bool) error {
 	if s.ours(o.UID) {
 		return nil
@@ -32,11 +32,11 @@ func (s *Source) mayRead(ctx context.Context, o ccache.Owner, given bool) error 
 	return nil
 }
 
-// ours reports whether files of a user are those of this process: of its
-// effective user or, in a setuid program, of the one who runs it.
+// ours reports whether files of a user are this process's own: those of its effective
+// user or, in a setuid program, of the user who runs it.
 func ours(uid int) bool { return uid == os.Geteuid() || uid == os.Getuid() }
 
-// owner names a user by id and name.
+// owner describes a user by id and name.
 func owner(uid int) string {
 	id := strconv.Itoa(uid)
 	if u, err := user.LookupId(id); err == nil {
@@ -45,10 +45,10 @@ func owner(uid int) string {
 	return id
 }
 
-// A foreignCacheError is about a cache that is not used because of its owner.
+// A foreignCacheError says that a cache is not used because of its owner.
 type foreignCacheError struct {
 	owner   string
-	exposed bool // in a folder where everybody may put files
+	exposed bool // in a folder where everybody may create files
 }
 
 func (e *foreignCacheError) Error() string {

@@ -9,8 +9,8 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// forwardedKey is the key of a forwarded ticket among those of services. No SPN
-// begins with a NUL.
+// forwardedKey begins the keys under which forwarded tickets are stored among those of
+// services. No SPN begins with a NUL.
 const forwardedKey = "\x00forwarded to "
 
 // ForwardedTicket makes a Source a [Delegator]: it fetches a forwarded
@@ -42,7 +42,7 @@ func (s *Source) forward(ctx context.Context, service Ticket, key string) (Ticke
 	if err != nil {
 		return Ticket{}, withSPN(err, service.SPN())
 	}
-	// MIT's initiators ask for what the ticket-granting ticket can do.
+	// As MIT's initiators do, ask for the flags that the ticket-granting ticket has.
 	const kept = krb.FlagForwardable | krb.FlagProxiable | krb.FlagRenewable
 	if have.tgt == nil || have.tgt.Flags&krb.FlagForwardable == 0 {
 		why := "is not forwardable"
@@ -57,7 +57,7 @@ func (s *Source) forward(ctx context.Context, service Ticket, key string) (Ticke
 	got, err := s.exchange(ctx, have, before, func(with *session) (*krb.Ticket, error) {
 		o := s.tgsOptions(with)
 		o.Options = krb.FlagForwarded | with.tgt.Flags&kept
-		// A server can use a session key of the type that it shares with us.
+		// The server can certainly use a session key of the type that it shares with us.
 		o.Etypes = append([]int32{service.Etype()}, o.Etypes...)
 		return s.kdc.TGS(ctx, with.tgt, krb.TGS(realm, realm), o)
 	})

@@ -16,6 +16,6 @@ func getenv(name string, elevated bool) string {
 	return os.Getenv(name)
 }
 
-// idsDiffer reports whether the process acts as another than who started it. Where
-// there are no such ids, all of them are -1.
+// idsDiffer reports whether the process runs as another user or group than started it.
+// Where a system has no such ids, all are -1.
 func idsDiffer() bool { return os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() }

@@ -2,8 +2,8 @@ package kerberos
 
 import "golang.org/x/sys/unix"
 
-// atSecure is the type of the entry in the auxiliary vector with which the kernel
-// says that a program was given rights when it was started (getauxval(3)).
+// atSecure is the type of the entry in the auxiliary vector by which the kernel says that
+// a program gained privileges when it was started (getauxval(3)).
 const atSecure = 23
 
 func elevated() bool {

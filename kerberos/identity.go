@@ -20,8 +20,7 @@ type Identifier interface {
 	Identity(ctx context.Context, spn string) (principal string, err error)
 }
 
-// A choice is which session is for a service, and until when that is taken for
-// granted.
+// A choice is the session for a service, and until when that needs no check.
 type choice struct {
 	name  string
 	epoch uint64
@@ -46,7 +45,7 @@ func (s *Source) Identity(ctx context.Context, spn string) (string, error) {
 		return "", withSPN(err, spn)
 	}
 	if held := s.session(name); held != nil {
-		// Who logged in stays the same, when the ticket has run out too.
+		// The principal stays the same, even if the ticket has expired.
 		if _, changed := s.creds.check(ctx, held, now); held.state == "" || !changed {
 			return held.who, nil
 		}
@@ -61,7 +60,7 @@ func (s *Source) Identity(ctx context.Context, spn string) (string, error) {
 	return client.String(), nil
 }
 
-// choice returns the name of the session that is for a service.
+// choice returns the name of the session for a service.
 func (s *Source) choice(ctx context.Context, spn string, now time.Time) (string, error) {
 	made, ok := s.chosen.Get(spn)
 	held := s.session(made.name)
@@ -85,8 +84,8 @@ func (s *Source) choice(ctx context.Context, spn string, now time.Time) (string,
 	return name, nil
 }
 
-// server returns the service principal that spn names, in the realm that
-// krb5.conf gives its host, if it does.
+// server returns the service principal that spn names, in the realm to which krb5.conf
+// maps its host, if any.
 func (s *Source) server(spn string) (krb.Principal, error) {
 	server, err := krb.ParsePrincipal(spn)
 	if err != nil {
@@ -100,12 +99,12 @@ func (s *Source) server(spn string) (krb.Principal, error) {
 	return server, nil
 }
 
-// peek tells whom a password is of.
+// peek returns the principal of the password.
 func (c *passwordCredentials) peek(context.Context, string, time.Time) (krb.Principal, error) {
 	return c.client, nil
 }
 
-// peek tells whom the keys are of that the keytab would be used with.
+// peek returns the principal whose keys of the keytab would be used.
 func (c *keytabCredentials) peek(ctx context.Context, _ string, _ time.Time) (krb.Principal, error) {
 	if !c.want.IsZero() {
 		return c.want, nil
@@ -114,7 +113,7 @@ func (c *keytabCredentials) peek(ctx context.Context, _ string, _ time.Time) (kr
 	return client, err
 }
 
-// peek opens a cache, which asks nobody, unless it is known to be gone.
+// peek opens a cache, which asks no KDC, unless the cache is known to be gone.
 func (c *cacheCredentials) peek(ctx context.Context, name string, now time.Time) (krb.Principal, error) {
 	c.mu.Lock()
 	m := c.members[name]

@@ -62,7 +62,7 @@ type Impersonator struct {
 	tickets  *readmap.Map[acting, *held]
 }
 
-// acting is for whom and where.
+// acting is a user, and the service to which to act for that user.
 type acting struct{ user, spn string }
 
 const (
@@ -177,7 +177,7 @@ func (i *Impersonator) Discard(t Ticket) bool {
 	return true
 }
 
-// user parses who is acted for.
+// user parses the principal to act for.
 func (i *Impersonator) user(text, realm, spn string) (krb.Principal, error) {
 	p, err := krb.ParsePrincipal(text)
 	if err != nil {
@@ -194,7 +194,7 @@ func (i *Impersonator) user(text, realm, spn string) (krb.Principal, error) {
 }
 
 func (i *Impersonator) fetch(ctx context.Context, key acting) (Ticket, error) {
-	if t, ok := i.held(key); ok { // by who was here just now
+	if t, ok := i.held(key); ok { // fetched by a flight that just ended
 		return t, nil
 	}
 	s := i.s
@@ -224,14 +224,14 @@ func (i *Impersonator) fetch(ctx context.Context, key acting) (Ticket, error) {
 	t := newTicket(got, session.source+", of "+session.client.String()+" acting for the user")
 	t.offset, t.fetched = s.offset(session), now
 	h := &held{Ticket: t, until: t.t.EndTime.Add(-spare(t.t) - t.offset)}
-	h.cached = true // for those who find it here
+	h.cached = true // for later callers
 	i.tickets.MakeRoom(maxActing, func(_ acting, old *held) bool { return !now.Before(old.until) })
 	i.tickets.Put(key, h)
 	return t, nil
 }
 
-// act gets a ticket of the user for server, with evidence at hand or new one where
-// the KDC does not take that.
+// act gets the user's ticket for server, with the evidence at hand, or with new evidence
+// where the KDC does not take that.
 func (i *Impersonator) act(ctx context.Context, session *session, before uint64, key acting, server krb.Principal) (*krb.Ticket, error) {
 	for {
 		evidence, cached, err := i.evidenceOf(ctx, session, before, key)
@@ -250,8 +250,8 @@ func (i *Impersonator) act(ctx context.Context, session *session, before uint64,
 	}
 }
 
-// proxyTo gets a ticket of a user for another service, by the user's ticket for the
-// session's.
+// proxyTo gets a user's ticket for another service, by the user's ticket for the
+// session's service (S4U2Proxy).
 func (s *Source) proxyTo(ctx context.Context, of *session, before uint64, evidence *krb.Ticket, server krb.Principal, spn string) (*krb.Ticket, error) {
 	got, err := s.exchange(ctx, of, before, func(with *session) (*krb.Ticket, error) {
 		return s.kdc.Proxy(ctx, with.tgt, evidence, server, s.tgsOptions(with))
@@ -280,7 +280,7 @@ func (s *Source) proxyTo(ctx context.Context, of *session, before uint64, eviden
 	return nil, e
 }
 
-// evidenceOf returns the user's ticket for the service itself.
+// evidenceOf returns the user's ticket for the service itself (S4U2Self).
 func (i *Impersonator) evidenceOf(ctx context.Context, of *session, before uint64, key acting) (t *krb.Ticket, cached bool, err error) {
 	s := i.s
 	have := func() (*krb.Ticket, bool) {
@@ -295,7 +295,7 @@ func (i *Impersonator) evidenceOf(ctx context.Context, of *session, before uint6
 		return nil, false, err
 	}
 	t, err = i.self.Do(ctx, of.name+"\x00"+key.user, func(ctx context.Context) (*krb.Ticket, error) {
-		if t, ok := have(); ok { // by who was here just now
+		if t, ok := have(); ok { // fetched by a flight that just ended
 			return t, nil
 		}
 		got, err := s.exchange(ctx, of, before, func(with *session) (*krb.Ticket, error) {

@@ -184,7 +184,7 @@ type initiator struct {
 	o          InitiatorOptions
 	names      *spn.Maker
 	hosts      policy.Hosts
-	proxy      *initiator // for targets that are proxies
+	proxy      *initiator // for proxies
 	endPoints  endPoints
 }
 
@@ -237,7 +237,7 @@ func (i *initiator) delegates(t middleware.Target, ticket Ticket) bool {
 	return i.o.Delegation == DelegationAlways && !i.delegator.EnforceOKAsDelegate() || ticket.okAsDelegate()
 }
 
-// blame makes sure that an error names the host and the SPN.
+// blame adds the host and the SPN to an error that lacks them.
 func (i *initiator) blame(err error, t middleware.Target, spn string) *middleware.Error {
 	var e *middleware.Error
 	if !errors.As(err, &e) {
@@ -258,14 +258,14 @@ type securityContext struct {
 	target   middleware.Target
 	ticket   Ticket
 	spn      string
-	forward  *krb.Ticket // what to delegate; nil: nothing
+	forward  *krb.Ticket // the ticket to delegate; nil for none
 	gss      gss.Context
-	begun    bool // it is, by our first token
+	begun    bool // our first token was made
 	exchange negotiation.Exchange
-	bound    bool  // the token is, to its TLS connection
-	broken   error // why the context cannot be used any more
+	bound    bool  // our token is bound to the TLS connection
+	broken   error // why the context can no longer be used
 	verified atomic.Bool
-	sealing  sync.Mutex // over gss once the context is established
+	sealing  sync.Mutex // guards gss once the context is established
 }
 
 func (c *securityContext) Target() middleware.Target { return c.target }
@@ -294,7 +294,7 @@ func (c *securityContext) Step(ctx context.Context, token []byte) ([]byte, error
 	out, err := c.answer(token)
 	switch {
 	case err != nil:
-		// A forged answer is not to be followed by a better one.
+		// After a forged answer no other is accepted.
 		c.broken = err
 		c.verified.Store(false)
 	case c.in.o.mutual() && c.gss.Established():
@@ -311,7 +311,7 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
 	}
-	// The flags that MIT's initiator sends; requests-kerberos asks for the same.
+	// The flags of MIT's initiator, which requests-kerberos sends too.
 	flags := gss.FlagConf | gss.FlagInteg | gss.FlagSequence | gss.FlagReplay
 	if c.in.o.mutual() {
 		flags |= gss.FlagMutual
@@ -357,12 +357,12 @@ func (c *securityContext) begin(o gss.Options) ([]byte, error) {
 	return w.Result()
 }
 
-// answer takes the acceptor's token, and returns ours if one is owed.
+// answer processes the acceptor's token, and returns ours if the context needs one more.
 func (c *securityContext) answer(token []byte) ([]byte, error) {
 	return c.exchange.Answer(mechanism{c}, token)
 }
 
-// A mechanism is what [negotiation] sees of a context.
+// A mechanism is a context as [negotiation] uses it.
 type mechanism struct{ c *securityContext }
 
 func (m mechanism) Accept(token []byte) error       { return m.c.accept(token) }
@@ -374,7 +374,7 @@ func (m mechanism) Fail(reason middleware.Reason, err error) *middleware.Error {
 	return m.c.fail(middleware.ErrToken, reason, err)
 }
 
-// accept hands a framed krb5 token to the mechanism and names what is wrong.
+// accept gives a framed krb5 token to the mechanism, and says what is wrong with it.
 func (c *securityContext) accept(token []byte) error {
 	err := c.gss.Accept(token)
 	var peer *krb.KRBError

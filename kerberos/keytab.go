@@ -65,7 +65,7 @@ type keytabCredentials struct {
 	alone
 	s    *Source
 	path string
-	want krb.Principal // zero: the first in the file
+	want krb.Principal // zero: the first principal in the file
 }
 
 func (c *keytabCredentials) refresh(ctx context.Context, _ *session) (*session, error) {
@@ -110,7 +110,7 @@ func (c *keytabCredentials) load(ctx context.Context) (krb.Principal, []kdcclien
 	case errors.Is(err, keytab.ErrFormat):
 		return fail(err, "make one with ktutil, kadmin or ktpass")
 	case len(keys) > 0:
-		return found.client, keys, nil // and what is behind a torn entry does not count, as with kinit -k
+		return found.client, keys, nil // as kinit -k, ignoring what follows an incomplete entry
 	case len(found.names) == 0:
 		return fail(cmp.Or(err, errors.New("it holds no keys")), "")
 	case len(found.unusable) > 0:
@@ -121,8 +121,8 @@ func (c *keytabCredentials) load(ctx context.Context) (krb.Principal, []kdcclien
 		"name one of these principals, or get a keytab for this one")
 }
 
-// maxKeys is how many keys of one principal are read: two for every version that
-// eight bits hold, and every type that we know.
+// maxKeys bounds the keys of one principal: two for every version in eight bits, and
+// every type that is supported.
 const maxKeys = 4096
 
 var errManyKeys = fmt.Errorf("more than %d keys of one principal", maxKeys)
@@ -130,15 +130,16 @@ var errManyKeys = fmt.Errorf("more than %d keys of one principal", maxKeys)
 // maxNamed bounds the names in an error.
 const maxNamed = 10
 
-// found is what a keytab holds, beside the keys that are looked for.
+// found is the content of a keytab, as far as it matters to the principal whose keys are
+// wanted.
 type found struct {
-	client   krb.Principal // whose keys are looked for
+	client   krb.Principal // whose keys are wanted
 	names    []string      // of principals, the first few
-	unusable []string      // types of the client's keys that we do not know
+	unusable []string      // unsupported types of the client's keys
 }
 
-// keys returns those of a principal, the first one in the file if want is zero, in
-// the order of the file. Its error says why reading stopped early.
+// keys returns the keys of a principal, or if want is zero, of the first one in the file,
+// in the order of the file. stopped says why reading ended early.
 func (f *found) keys(file []byte, want krb.Principal) (keys []kdcclient.KeyEntry, stopped error) {
 	f.client = want
 	for e, err := range keytab.Entries(file) {
@@ -146,7 +147,7 @@ func (f *found) keys(file []byte, want krb.Principal) (keys []kdcclient.KeyEntry
 			return keys, err
 		}
 		if f.client.IsZero() {
-			f.client = krb.NewPrincipal(e.Principal.Realm, e.Principal.Components...) // whatever type the file says
+			f.client = krb.NewPrincipal(e.Principal.Realm, e.Principal.Components...) // the file's name type does not matter
 		}
 		if name := e.Principal.String(); len(f.names) < maxNamed && !slices.Contains(f.names, name) {
 			f.names = append(f.names, name)
@@ -159,7 +160,7 @@ func (f *found) keys(file []byte, want krb.Principal) (keys []kdcclient.KeyEntry
 			if kind := krb.EtypeName(e.Etype); len(f.unusable) < maxNamed && !slices.Contains(f.unusable, kind) {
 				f.unusable = append(f.unusable, kind)
 			}
-			continue // a type that we cannot use, among others that we can
+			continue // an unsupported type, which is no error beside supported ones
 		}
 		if len(keys) == maxKeys {
 			return nil, fmt.Errorf("%w: %s", errManyKeys, f.client)

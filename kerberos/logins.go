@@ -34,17 +34,16 @@ import (
 // The zero value is empty and ready. It is safe for concurrent use, and holds at most
 // 4096 refusals.
 type Logins struct {
-	turns turns.Turns // by client, whose key is at a KDC
+	turns turns.Turns // by client: one login at a time sends a key
 
 	mu      sync.Mutex
-	secret  []byte // digests of keys are of no use to others
+	secret  []byte // so that the digests tell nobody else anything
 	refused map[[sha256.Size]byte]refusedLogin
 	names   map[string]krb.Principal
 }
 
-// processLogins are those of the sources that share what the process knows. An
-// account knows nothing of sources: two that were made by different parts of a
-// program lock it together.
+// processLogins are shared by all sources of the process: an account does not tell them
+// apart, and sources made by different parts of a program lock it together.
 var processLogins Logins
 
 const (
@@ -58,7 +57,7 @@ type refusedLogin struct {
 	until time.Time
 }
 
-// account are the logins of one client, as one source sees it.
+// account is the memory of one client's logins, as one source sees it.
 type account struct {
 	in     *Logins
 	client krb.Principal
@@ -71,7 +70,7 @@ func (s *Source) account(client krb.Principal) *account {
 	if in == nil {
 		in = &processLogins
 	}
-	// Realms of one name in different worlds, as in tests, are not the same.
+	// Realms of the same name with other KDCs, as in tests, are different realms.
 	var id strings.Builder
 	for _, k := range s.conf.KDCs(client.Realm) {
 		id.WriteString(k.Address() + k.URL + "\x00")
@@ -80,7 +79,7 @@ func (s *Source) account(client krb.Principal) *account {
 	return &account{in, client, id.String(), s.o.Now}
 }
 
-// digest identifies what proves who a client is.
+// digest identifies a key or password.
 func (a *account) digest(kind string, parts ...[]byte) (out [sha256.Size]byte) {
 	a.in.mu.Lock()
 	if a.in.secret == nil {
@@ -110,7 +109,7 @@ func (a *account) ofKeys(keys ...kdcclient.KeyEntry) [sha256.Size]byte {
 	return a.digest("keys", parts...)
 }
 
-// refusal returns what a KDC said within the last minute.
+// refusal returns the KDC's refusal within the last minute, nil if there is none.
 func (a *account) refusal(of [sha256.Size]byte) *kdcclient.Error {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
@@ -122,7 +121,7 @@ func (a *account) refusal(of [sha256.Size]byte) *kdcclient.Error {
 	return r.err
 }
 
-// refuse notes what a KDC said.
+// refuse notes a KDC's refusal.
 func (a *account) refuse(of [sha256.Size]byte, why *kdcclient.Error) {
 	now := a.now()
 	a.in.mu.Lock()
@@ -143,7 +142,7 @@ func (a *account) Refused(key kdcclient.KeyEntry) *kdcclient.Error { return a.re
 
 func (a *account) Refuse(key kdcclient.KeyEntry, why *kdcclient.Error) { a.refuse(a.ofKeys(key), why) }
 
-// isNamed notes the true name that a KDC gave for an enterprise name.
+// isNamed notes the canonical name that a KDC returned for an enterprise name.
 func (a *account) isNamed(canonical krb.Principal) {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
@@ -154,8 +153,8 @@ func (a *account) isNamed(canonical krb.Principal) {
 	a.in.names[a.id] = canonical
 }
 
-// is reports whether a principal is the client: by that very name, or by the one
-// that a KDC gave for it.
+// is reports whether a principal is the client, by its own name or by the one that a KDC
+// returned for it.
 func (a *account) is(p krb.Principal) bool {
 	if p.Equal(a.client) {
 		return true

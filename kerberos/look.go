@@ -8,35 +8,35 @@ import (
 )
 
 const (
-	// interval is how often a cache is looked at, at most.
+	// interval is the least time between two looks at a cache.
 	interval = time.Second
-	// lookTime bounds one look, and how long others wait for it: what was seen last
-	// is used meanwhile.
+	// lookTime bounds one look, and how long others wait for it. Meanwhile the result of
+	// the last look counts.
 	lookTime = 250 * time.Millisecond
-	// lookPause is how long nobody looks after a look that took too long, as at the
-	// cache of a daemon that hangs.
+	// lookPause is how long nobody looks after a look that took too long, as at the cache
+	// of a daemon that hangs.
 	lookPause = 30 * time.Second
 )
 
-// A look is what is done once in a while by one of those who ask, while the others
-// wait for what comes of it. The zero look is due.
+// A look is an action that one of several callers carries out once in a while, and whose
+// result the others wait for. The zero look is due.
 type look struct {
-	next atomic.Int64 // when the next one is due, in nanoseconds of the local clock
-	last atomic.Int64 // when the last one ended: clocks may be set back
+	next atomic.Int64 // when the next one is due, in ns of the local clock
+	last atomic.Int64 // when the last one ended, since clocks may be set back
 
 	mu      sync.Mutex
-	running chan struct{} // closed at its end; nil if nobody looks
+	running chan struct{} // closed at the end of a look; nil if nobody looks
 }
 
-// due has see done if it is time to. clock is the local clock, and now what it showed a
-// moment ago.
+// due calls see if it is time to. clock is the local clock, and now a recent reading of
+// it.
 func (l *look) due(ctx context.Context, now time.Time, clock func() time.Time, see func(context.Context)) {
 	if !l.fresh(now) {
 		l.slowly(ctx, clock, see)
 	}
 }
 
-// fresh reports whether somebody looked just now.
+// fresh reports whether the last look was within the interval.
 func (l *look) fresh(now time.Time) bool {
 	n := now.UnixNano()
 	return n < l.next.Load() && n >= l.last.Load()

@@ -71,7 +71,7 @@ func (m *MemoryCaches) open(n ccache.Name) (ccache.Collection, error) {
 	return &memoryStore{m, n}, nil
 }
 
-// memoryStore is one cache, and a collection of it alone.
+// memoryStore is one cache, which is a collection of its own.
 type memoryStore struct {
 	in   *MemoryCaches
 	name ccache.Name
@@ -134,7 +134,7 @@ func (s *memoryStore) Replace(_ context.Context, c *ccache.Cache) error {
 	return s.store(c)
 }
 
-// store is called with the lock held.
+// store puts c in the place of the cache. The lock must be held.
 func (s *memoryStore) store(c *ccache.Cache) error {
 	file, err := c.Marshal()
 	if err != nil {

@@ -41,7 +41,7 @@ type Canonicalizer interface {
 	CanonicalHost(ctx context.Context, host string, asConfigured bool) (string, error)
 }
 
-// names are the names that an initiator asks for.
+// names returns what makes the SPNs that an initiator asks for.
 func (o *InitiatorOptions) names(source TicketSource) (*spn.Maker, error) {
 	names, err := spn.New(spn.Options{
 		Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, Realm: o.Realm, PortInSPN: o.PortInSPN,
@@ -64,15 +64,15 @@ func unknownService(err error) bool {
 	return errors.As(err, &e) && e.Code == krb.CodeServerUnknown
 }
 
-// byCanonicalName gets a ticket for the host's canonical name, where one is to
-// be had. The error is the first one otherwise, with what was tried.
+// byCanonicalName gets a ticket for the host's canonical name, if there is one. Otherwise
+// it returns the first error, with the names that were tried.
 func (i *initiator) byCanonicalName(ctx context.Context, t middleware.Target, spn string, unknown error) (Ticket, error) {
 	source, ok := i.source.(Canonicalizer)
 	if !ok || i.o.Canonicalize == CanonicalizeNever {
 		return Ticket{}, unknown
 	}
 	if hostname.IsAddress(t.Host) {
-		return Ticket{}, unknown // an address, of which DNS must not choose the server
+		return Ticket{}, unknown // DNS must not choose the server for an address
 	}
 	name, err := source.CanonicalHost(ctx, t.Host, i.o.Canonicalize == CanonicalizeAsConfigured)
 	if name == "" && err == nil {
@@ -83,7 +83,7 @@ func (i *initiator) byCanonicalName(ctx context.Context, t middleware.Target, sp
 		e.Err = fmt.Errorf("%w; and its canonical name is not known: %w", e.Err, err)
 		return Ticket{}, e
 	}
-	// What DNS says is a name and no more: overrides are for hosts in URLs.
+	// A name from DNS is used as it is: overrides are for the hosts in URLs.
 	name, err = hostname.Normal(name)
 	if err != nil {
 		e.Err = fmt.Errorf("%w; and what DNS gives for its canonical name is none: %w", e.Err, err)
@@ -142,7 +142,7 @@ func (s *Source) CanonicalHost(ctx context.Context, host string, asConfigured bo
 			return "", err
 		}
 		if len(addrs) > 0 {
-			// As MIT: without a name for the address, the forward one stands.
+			// As in MIT krb5, the forward name stands if the address has no name.
 			if back, err := dns.LookupAddr(ctx, addrs[0].Unmap().String()); err == nil && len(back) > 0 {
 				name = back[0]
 			}

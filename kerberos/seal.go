@@ -40,9 +40,8 @@ func (c *securityContext) Open(header, data []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// channel returns what protects messages. Without mutual authentication the
-// key would be known to whoever the ticket was sent to, and nothing says who
-// that is.
+// channel returns what protects messages. Without mutual authentication nothing says who
+// the server is, and whoever got the ticket could hold the key.
 func (c *securityContext) channel() (*gss.Channel, error) {
 	if !c.verified.Load() {
 		return nil, c.fail(middleware.ErrToken, middleware.ReasonNoToken, errors.New("messages can be sealed once the server has proved itself, not before"))
@@ -54,7 +53,7 @@ func (c *securityContext) channel() (*gss.Channel, error) {
 	return ch, nil
 }
 
-// openReason says what is wrong with a message that does not open.
+// openReason returns the reason why a message does not open.
 func openReason(err error) middleware.Reason {
 	switch {
 	case errors.Is(err, gss.ErrReplay):

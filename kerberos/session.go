@@ -10,69 +10,68 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// credentials are a way to sessions: one for a password or keytab, one for each
-// cache of a collection.
+// credentials open sessions: one for a password or a keytab, one for each cache of a
+// collection.
 type credentials interface {
-	// choose names the session for a server, whose realm is "" where it is not
-	// known. Asked with the zero principal, it names the one to use when nothing
-	// else decides.
+	// choose names the session for a server, whose realm is "" if it is not known. For the
+	// zero principal it names the session to use when nothing else decides.
 	choose(ctx context.Context, server krb.Principal) (name string, epoch uint64, err error)
-	// open gets credentials that are valid now, asking a KDC if need be. It is
-	// not called for one name twice at the same time.
+	// open gets credentials that are valid now, asking a KDC if need be. It is not called
+	// twice at the same time for one name.
 	open(ctx context.Context, name string) (*session, error)
-	// check reports whether what a session was made of is no longer there, so
-	// that it should be opened anew. The epoch changes when choose may name
-	// another session than it did before. It is asked on every lookup.
+	// check reports whether the credentials of a session have changed or gone, so that it
+	// must be opened anew. The epoch changes when choose may name another session than
+	// before. It is called for every lookup.
 	check(ctx context.Context, s *session, now time.Time) (epoch uint64, changed bool)
-	// peek tells whose session of a name would be opened, without asking a KDC.
+	// peek returns the client of the session that would be opened under a name, without
+	// asking a KDC.
 	peek(ctx context.Context, name string, now time.Time) (krb.Principal, error)
-	// refresh gets credentials that last longer, of the same client.
+	// refresh gets credentials of the same client that last longer.
 	refresh(ctx context.Context, s *session) (*session, error)
 }
 
-// A session is who we are, and what we hold. It does not change once it is
-// published.
+// A session is a client and its tickets. It does not change after publish.
 type session struct {
-	name   string // among those of the source
+	name   string // unique in the source
 	client krb.Principal
-	who    string                                         // client as text, once it is published
-	tgt    *krb.Ticket                                    // nil when there are service tickets alone
-	stored func(server krb.Principal) (*krb.Ticket, bool) // service tickets that the cache holds; may be nil
-	keep   func(ctx context.Context, t *krb.Ticket)       // writes a fetched ticket back; may be nil
+	who    string                                         // client as text, set by publish
+	tgt    *krb.Ticket                                    // nil if there are only service tickets
+	stored func(server krb.Principal) (*krb.Ticket, bool) // finds service tickets in the cache; may be nil
+	keep   func(ctx context.Context, t *krb.Ticket)       // writes a fetched ticket to the cache; may be nil
 	source string
 	of     string // the service that got the tickets on behalf of the client, "" for none
-	// Of such a service, if they are there: its own ticket-granting ticket, and the
-	// client's ticket for it.
+	// The ticket-granting ticket of that service and the client's ticket for it, if they
+	// are there.
 	service, evidence *krb.Ticket
-	own               []krb.Key // the client's, of a keytab
-	cache             *member   // that it was read from; nil for none
-	state             string    // of it
+	own               []krb.Key // the client's keys, from a keytab
+	cache             *member   // the cache that it was read from; nil for none
+	state             string    // state of the cache when it was read
 
-	// The number of the login that it came of, 0 for one from a cache, and when
-	// that was made because a KDC did not take the ticket before.
+	// The number of the login that made it, 0 for a cache; and when it was made because a
+	// KDC no longer took the ticket before.
 	login   uint64
 	revived time.Time
 
-	// When to ask for a longer-lived ticket-granting ticket, by the local clock;
-	// zero where that is of no use before this one has ended.
+	// When to renew the ticket-granting ticket, by the local clock; zero if that is of no
+	// use before it ends.
 	refresh time.Time
 }
 
 func (s *session) due(now time.Time) bool { return !s.refresh.IsZero() && !now.Before(s.refresh) }
 
-// halfway is when half of a ticket's life is over, by the KDC's clock.
+// halfway returns when half of a ticket's life is over, by the KDC's clock.
 func halfway(t *krb.Ticket) time.Time { return t.StartTime.Add(t.EndTime.Sub(t.StartTime) / 2) }
 
 const (
-	// renewTimeout bounds a renewal that a request makes on the way: the ticket at
-	// hand is still good.
+	// renewTimeout bounds a renewal within a request, which could go on with the ticket at
+	// hand.
 	renewTimeout = 2 * time.Second
-	// renewPause is for how long a renewal that failed is not tried again.
+	// renewPause is how long a failed renewal is not repeated.
 	renewPause = time.Minute
 )
 
-// open returns the session for a server, opening it if there is none or it has
-// run out, and renewing it where it is time.
+// open returns the session for a server. It opens one if there is none or it has expired,
+// and renews one whose time has come.
 func (s *Source) open(ctx context.Context, server krb.Principal) (*session, uint64, error) {
 	name, epoch, err := s.creds.choose(ctx, server)
 	if err != nil {
@@ -103,19 +102,20 @@ func (s *Source) open(ctx context.Context, server krb.Principal) (*session, uint
 	return opened, epoch, err
 }
 
-// renewOnUse renews what a ticket at hand was got with. One request does it, and
-// the others go on.
+// renewOnUse renews the ticket-granting ticket behind a ticket at hand. One request does
+// it, and the others go on.
 func (s *Source) renewOnUse(ctx context.Context, server krb.Principal) {
 	if !s.renewing.CompareAndSwap(false, true) {
 		return
 	}
 	defer s.renewing.Store(false)
-	// The ticket is good, whatever comes of it: the next one says what is wrong.
+	// The ticket at hand is good whether this succeeds or not. The next request that needs
+	// a new one tells why not.
 	_, _, _ = s.open(ctx, server)
 }
 
-// publish puts a session in the place of the one of its name. Those of caches
-// that are gone make room.
+// publish replaces the session of the same name. Sessions of caches that are gone make
+// room.
 func (s *Source) publish(fresh *session) {
 	fresh.who = fresh.client.String()
 	s.mu.Lock()
@@ -129,7 +129,7 @@ func (s *Source) publish(fresh *session) {
 	p.held.Store(fresh)
 }
 
-// dropSessions drops n of them, and with them what tickets know of theirs.
+// dropSessions drops n sessions, and the tickets that belong to them.
 func (s *Source) dropSessions(n int) {
 	if n <= 0 {
 		return
@@ -143,7 +143,7 @@ func (s *Source) dropSessions(n int) {
 	})
 }
 
-// A place is where the session of a name is. Fresher ones of the name come there.
+// A place holds the session of a name, and later the session that replaces it.
 type place struct{ held atomic.Pointer[session] }
 
 func (p *place) session() *session {
@@ -153,7 +153,7 @@ func (p *place) session() *session {
 	return p.held.Load()
 }
 
-// session returns the one of a name, nil if there is none.
+// session returns the session of a name, nil if there is none.
 func (s *Source) session(name string) *session {
 	p, _ := s.sessions.Get(name)
 	return p.session()
@@ -162,8 +162,8 @@ func (s *Source) session(name string) *session {
 // maxSessions bounds the sessions that a source keeps.
 const maxSessions = 4096
 
-// renew returns credentials that last longer than those of old, or old itself,
-// to be renewed later, where none can be had now.
+// renew returns a session that lasts longer than old. If that cannot be had now it
+// returns old, to be renewed later.
 func (s *Source) renew(ctx context.Context, old *session) *session {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
@@ -178,8 +178,7 @@ func (s *Source) renew(ctx context.Context, old *session) *session {
 	return fresh
 }
 
-// renewed asks for the session's ticket-granting ticket anew (RFC 4120 section
-// 3.3.3.1).
+// renewed renews the session's ticket-granting ticket (RFC 4120 section 3.3.3.1).
 func (s *Source) renewed(ctx context.Context, old *session) (*krb.Ticket, error) {
 	if !renewable(old.tgt) {
 		return nil, s.noCredentials(errors.New("the ticket-granting ticket cannot be renewed"), "run kinit -r")
@@ -224,7 +223,7 @@ func (s *Source) KeepFresh(ctx context.Context) error {
 	}
 }
 
-// freshen brings every session up to date.
+// freshen opens, renews or logs in anew every session whose time has come.
 func (s *Source) freshen(ctx context.Context) error {
 	_, _, failed := s.open(ctx, krb.Principal{})
 	for name := range s.sessions.All() {
@@ -249,8 +248,8 @@ func (s *Source) freshen(ctx context.Context) error {
 	return failed
 }
 
-// untilNext is how long KeepFresh sleeps: until the first session is due, and
-// never long, since clocks are set and machines suspended.
+// untilNext returns how long KeepFresh sleeps: until the first session is due, but never
+// long, since clocks are set and machines suspended.
 func (s *Source) untilNext(failed error) time.Duration {
 	wait := renewPause
 	if failed != nil {

@@ -84,8 +84,8 @@ type SourceOptions struct {
 // maxTickets bounds the service tickets that a source keeps.
 const maxTickets = 4096
 
-// margin is how long before its end a ticket is no longer used: the server's
-// clock may be ahead, and the request takes time.
+// margin is how long before its end a ticket is no longer used: the server's clock may be
+// ahead, and the request takes time.
 const margin = 30 * time.Second
 
 // A Source finds tickets with one set of credentials, or out of a collection of
@@ -102,20 +102,20 @@ type Source struct {
 	logins   flight.Group[*session]
 	realms   flight.Group[*krb.Ticket]
 	unknown  unknowns
-	stale    ticketSet                            // that servers could not use
-	made     atomic.Uint64                        // logins
-	warned   atomic.Bool                          // of krb5.conf
-	renewing atomic.Bool                          // by a request that has a ticket already
-	acts     atomic.Bool                          // for users: logins ask for what can be forwarded
-	ours     func(uid int) bool                   // whether a file is the process's own
-	after    func(time.Duration) <-chan time.Time // time.After, but in tests
+	stale    ticketSet                            // tickets that servers refused
+	made     atomic.Uint64                        // counts logins
+	warned   atomic.Bool                          // whether the warnings of krb5.conf were told
+	renewing atomic.Bool                          // whether a request is renewing
+	acts     atomic.Bool                          // an Impersonator uses it, so logins ask for forwardable tickets
+	ours     func(uid int) bool                   // whether a file belongs to the process's user
+	after    func(time.Duration) <-chan time.Time // time.After, except in tests
 
-	// Every request reads these, and takes no lock to do so.
+	// Every request reads these, without a lock.
 	sessions *readmap.Map[string, *place] // by the name that credentials gave
 	tickets  *readmap.Map[string, *held]  // by SPN as asked for
-	chosen   *readmap.Map[string, choice] // the same
+	chosen   *readmap.Map[string, choice] // by SPN as asked for
 
-	mu    sync.RWMutex // held by those who change sessions and tickets
+	mu    sync.RWMutex // held to change sessions or tickets
 	cross map[crossing]*krb.Ticket
 }
 
@@ -143,8 +143,7 @@ func newSource(o SourceOptions) (*Source, error) {
 	return s, nil
 }
 
-// check returns what is wrong with options of which one would be passed over without
-// a word, "" if nothing is.
+// check names an option that another one would make void, "" if there is none.
 func (o SourceOptions) check() string {
 	switch {
 	case o.Enterprise && o.Principal == "":
@@ -170,13 +169,13 @@ func loadConfig(o SourceOptions) (*krb5conf.Config, error) {
 	return krb5conf.Load(o.Krb5Conf, ko)
 }
 
-// krb5conf returns what the configuration depends on beside its text.
+// krb5conf returns the environment in which krb5.conf is read.
 func (o SourceOptions) krb5conf() krb5conf.Options {
 	return krb5conf.Options{GOOS: o.goos, Getenv: o.Getenv, AllowRC4: o.AllowRC4}
 }
 
-// principal parses the client principal that was asked for, in its realm or the
-// default one. It is zero when none was asked for.
+// principal parses the wanted client principal, in its realm or the default one. It is
+// zero if none is wanted.
 func (s *Source) principal() (krb.Principal, error) {
 	if s.o.Principal == "" {
 		return krb.Principal{}, nil
@@ -214,8 +213,8 @@ func (s *Source) misconfigured(err error, hint string) *middleware.Error {
 // once for all who ask at the same time.
 func (s *Source) ServiceTicket(ctx context.Context, spn string) (Ticket, error) {
 	now := s.o.Now()
-	// Another cache may have taken the session's place under the same name, and been
-	// read for another service.
+	// The session of the same name may now be of another cache, which was read for another
+	// service.
 	if h, ok := s.tickets.Get(spn); ok && now.Before(h.until) {
 		if session := h.of.session(); session != nil && h.client == session.who {
 			if epoch, changed := s.creds.check(ctx, session, now); !changed && epoch == h.epoch {
@@ -237,9 +236,8 @@ func (s *Source) ServiceTicket(ctx context.Context, spn string) (Ticket, error) 
 	return t, err
 }
 
-// gaveUp is the error of a caller whose context ended first. Whoever still
-// waits goes on waiting, so what came of it is not known; whom it is waited for
-// is, and mostly what the work was at.
+// gaveUp returns the error of a caller whose context ended first. The work may go on for
+// others, so its result is not known, but what was waited for is.
 func (s *Source) gaveUp(ctx context.Context, spn string, err error) error {
 	if left, ok := errors.AsType[*flight.GaveUpError](err); ok && left.Doing != "" {
 		return &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: s.o.Principal, IsTemporary: true,
@@ -269,8 +267,8 @@ func (s *Source) gaveUp(ctx context.Context, spn string, err error) error {
 	return e
 }
 
-// offset is how far the clock of the session's KDC is ahead of ours, as far as
-// an exchange or the credential cache told (kdc_timesync).
+// offset returns how far the clock of the session's KDC is ahead of the local clock, as
+// exchanges and the credential cache tell (kdc_timesync).
 func (s *Source) offset(of *session) time.Duration { return s.kdc.Offset(of.client.Realm) }
 
 // usable reports whether t can be used at the given time, by the KDC's clock, with
@@ -279,8 +277,8 @@ func usable(t *krb.Ticket, now time.Time) bool {
 	return t != nil && t.ValidAt(now, spare(t))
 }
 
-// spare is how long before its end a ticket is no longer used: 30 seconds, or a tenth
-// of a short life.
+// spare returns how long before its end a ticket is no longer used: 30 seconds, or a
+// tenth of a short life.
 func spare(t *krb.Ticket) time.Duration { return min(margin, t.EndTime.Sub(t.StartTime)/10) }
 
 func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
@@ -318,8 +316,8 @@ func (s *Source) fetch(ctx context.Context, spn string) (Ticket, error) {
 	return t, nil
 }
 
-// handOver makes a ticket that is at hand one of a session, if it is: its credentials
-// were replaced by fresher ones of the same client.
+// handOver keeps a ticket at hand in use after the credentials of its session were
+// replaced by newer ones of the same client.
 func (s *Source) handOver(spn string, to *session, epoch uint64, now time.Time) (Ticket, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -342,8 +340,8 @@ func hostOf(server krb.Principal) string {
 	return host
 }
 
-// obtain finds a ticket among those that came with the session, or asks the KDC.
-// See exchange for before.
+// obtain finds a ticket among those of the session, or asks the KDC. For before see
+// exchange.
 func (s *Source) obtain(ctx context.Context, have *session, before uint64, server krb.Principal, spn string) (t *krb.Ticket, cached bool, err error) {
 	if have.stored != nil {
 		if t, ok := have.stored(server); ok && usable(t, s.o.Now().Add(s.offset(have))) {
@@ -377,15 +375,14 @@ func (s *Source) obtain(ctx context.Context, have *session, before uint64, serve
 	return t, false, nil
 }
 
-// A held ticket is one at hand.
+// A held is a ticket at hand.
 type held struct {
 	Ticket
-	of    *place    // of the session that it was got with; nil for none
-	until time.Time // when it can be used no longer, by the local clock
+	of    *place    // of the session by which it was fetched; nil for none
+	until time.Time // when it is no longer used, by the local clock
 }
 
-// keep stores t, making room among what has run out first. It is called with the lock
-// held.
+// keep stores t. Tickets that have expired make room first. The lock must be held.
 func (s *Source) keep(spn string, t Ticket, of *session, now time.Time) {
 	h := &held{Ticket: t, until: t.t.EndTime.Add(-spare(t.t) - t.offset)}
 	if t.t.Flags&krb.FlagInvalid != 0 {
@@ -394,18 +391,18 @@ func (s *Source) keep(spn string, t Ticket, of *session, now time.Time) {
 	if of != nil {
 		h.of, _ = s.sessions.Get(of.name)
 		if h.client == of.who {
-			h.client = of.who // in the same memory, which is faster to compare
+			h.client = of.who // the same string, since that is compared fast
 		}
 	}
-	h.cached = true // for those who find it here
+	h.cached = true // for later callers
 	if _, there := s.tickets.Get(spn); !there {
 		s.tickets.MakeRoom(maxTickets, func(_ string, old *held) bool { return !now.Before(old.until) })
 	}
 	s.tickets.Put(spn, h)
 }
 
-// makeRoom leaves fewer than most entries in m: what is over goes first, and then
-// whatever comes.
+// makeRoom leaves fewer than most entries in m. It deletes those that are over first, and
+// then any.
 func makeRoom[K comparable, V any](m map[K]V, most int, over func(V) bool) {
 	if len(m) < most {
 		return

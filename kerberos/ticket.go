@@ -25,11 +25,11 @@ type Ticket struct {
 	spn    string
 	source string
 	cached bool
-	offset time.Duration // KDC's clock minus ours
+	offset time.Duration // KDC's clock minus the local one
 
-	// When the credentials of a source were chosen that it was got with.
+	// The epoch of the source's credentials when it was fetched.
 	epoch   uint64
-	fetched time.Time // when the KDC was asked; zero if it came with the credentials
+	fetched time.Time // when the KDC was asked; zero for a ticket of the credentials
 }
 
 // TicketParts is what a [TicketSource] of one's own must know.
@@ -44,7 +44,7 @@ type TicketParts struct {
 	StartTime time.Time // zero means AuthTime
 	EndTime   time.Time
 	RenewTill time.Time // zero when not renewable
-	Source    string    // where it comes from, for people
+	Source    string    // where it comes from, for messages
 }
 
 // NewTicket checks the parts and makes a Ticket of them, for ticket sources
@@ -107,8 +107,8 @@ func (t Ticket) EndTime() time.Time {
 	return t.t.EndTime
 }
 
-// okAsDelegate reports whether the KDC of the client's realm said that the
-// service may be trusted with credentials. What other realms say is not taken.
+// okAsDelegate reports whether the KDC of the client's realm says that the service may be
+// trusted with credentials. What the KDCs of other realms say does not count.
 func (t Ticket) okAsDelegate() bool {
 	if t.t == nil || t.t.Flags&krb.FlagOKAsDelegate == 0 {
 		return false

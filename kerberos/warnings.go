@@ -10,7 +10,7 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// warn tells a trace, once, what in krb5.conf is not as it was meant.
+// warn tells the trace, once, about errors in krb5.conf.
 func (s *Source) warn(ctx context.Context) {
 	if len(s.conf.Warnings) == 0 || !middleware.Tracing(ctx) || !s.warned.CompareAndSwap(false, true) {
 		return
@@ -20,11 +20,11 @@ func (s *Source) warn(ctx context.Context) {
 	}
 }
 
-// etypeRelations are those of krb5.conf that say which encryption types are used.
+// etypeRelations are the relations of krb5.conf that choose encryption types.
 var etypeRelations = []string{"permitted_enctypes", "default_tkt_enctypes", "default_tgs_enctypes"}
 
-// concerns returns the warnings about krb5.conf to which a failed exchange may be due,
-// as a hint.
+// concerns returns, as a hint, the warnings about krb5.conf that may explain a failed
+// exchange.
 func (s *Source) concerns(e *kdcclient.Error) string {
 	switch {
 	case e.Kind == kdcclient.KindNoKDC || e.Kind == kdcclient.KindUnreachable:
@@ -35,8 +35,7 @@ func (s *Source) concerns(e *kdcclient.Error) string {
 	return ""
 }
 
-// warnings returns what is to be looked at in krb5.conf because of some relations and
-// realms.
+// warnings returns the warnings about the given relations and realms of krb5.conf.
 func (s *Source) warnings(about ...string) string {
 	var all []string
 	for _, w := range s.conf.Concerns(about...) {
@@ -48,8 +47,8 @@ func (s *Source) warnings(about ...string) string {
 	return "look at " + strings.Join(all, "; ")
 }
 
-// likeRealms returns what a client's name probably should have been, by the realms
-// that krb5.conf knows: one in small letters, or DOMAIN\name as Windows has it.
+// likeRealms guesses which client name was meant, by the realms of krb5.conf: one in
+// lower case was written, or DOMAIN\name as on Windows.
 func (s *Source) likeRealms(p krb.Principal, written string) string {
 	known := append([]string{s.conf.DefaultRealm}, s.conf.Realms()...)
 	for _, realm := range known {
@@ -74,10 +73,10 @@ func (s *Source) likeRealms(p krb.Principal, written string) string {
 	return `write name@REALM: DOMAIN\name is no principal`
 }
 
-// hints adds to an error of a login what krb5.conf and the name tell of it.
+// hints adds to the error of a login what krb5.conf and the written name suggest.
 func (s *Source) hints(e *middleware.Error, ke *kdcclient.Error) {
 	if ke.Kind == kdcclient.KindNoKDC || ke.Code == krb.CodeClientUnknown || ke.Code == krb.CodeWrongRealm {
-		// The exchange knows the rule already, if not the realms.
+		// The exchange gives the same hint where it can without knowing the realms.
 		if like := s.likeRealms(ke.Principal, s.o.Principal); like != "" && !strings.Contains(ke.Hint, "in capitals: ") {
 			e.Hint = hints.Join(e.Hint, like)
 		}
