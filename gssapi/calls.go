@@ -254,8 +254,7 @@ func (l *cLibrary) acquire(name uintptr, stores []store) (uintptr, *StatusError)
 		for _, s := range stores {
 			elements = append(elements, here.buffer(c.text(s.key), c.text(s.value))...)
 		}
-		// A count of OM_uint32, and a pointer, as in an identifier.
-		set := c.put(here.oid(uint32(len(stores)), c.put(elements)))
+		set := c.put(here.stores(uint32(len(stores)), c.put(elements)))
 		err = c.status("gss_acquire_cred_from", c.do(l.acquireFromFn, name, indefinite, mechs, toInitiate, set, cred, 0, 0))
 	}
 	if err != nil {

@@ -59,6 +59,12 @@ func (l layout) oid(length uint32, elements uintptr) []byte {
 	return l.begin().u32(length).ptr(elements).bytes()
 }
 
+// stores is a gss_key_value_set_desc, which is in gssapi_ext.h and so is not packed.
+func (l layout) stores(count uint32, elements uintptr) []byte {
+	l.align = l.word
+	return l.oid(count, elements)
+}
+
 // buffer is a gss_buffer_desc, and a gss_OID_set_desc or a key of a store too.
 func (l layout) buffer(length, value uintptr) []byte {
 	return l.begin().ptr(length).ptr(value).bytes()
