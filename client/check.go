@@ -17,7 +17,7 @@ type option struct {
 	set  bool
 }
 
-// credentials are the options that say where tickets come from.
+// credentials lists the options that say where tickets come from.
 func (o Options) credentials() []option {
 	return []option{
 		{"Principal", o.Principal != ""}, {"Enterprise", o.Enterprise}, {"Password", !o.Password.IsZero()},
@@ -27,7 +27,7 @@ func (o Options) credentials() []option {
 	}
 }
 
-// names are the options that say which tokens are made, and for which service.
+// names lists the options that say which tokens are made, and for which service.
 func (o Options) names() []option {
 	return []option{
 		{"Source", o.Source != nil}, {"Service", o.Service != ""}, {"HostOverride", o.HostOverride != ""},
@@ -37,7 +37,7 @@ func (o Options) names() []option {
 	}
 }
 
-// check refuses options of which one would be silently ignored.
+// check refuses options of which one would make another void.
 func (o Options) check() error {
 	if o.Initiator != nil {
 		if err := replaced("Initiator", append(o.credentials(), o.names()...)); err != nil {
@@ -80,7 +80,7 @@ func (o Options) check() error {
 	return nil
 }
 
-// replaced refuses options beside one that takes their place.
+// replaced refuses options that another option takes the place of.
 func replaced(by string, of []option) error {
 	var set []string
 	for _, field := range of {

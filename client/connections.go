@@ -13,8 +13,8 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// maxPrincipals bounds how many users have connections at the same time. Those that
-// were used longest ago are closed for another user's.
+// maxPrincipals bounds the pools, one for each principal. The one that was used longest
+// ago makes room.
 const maxPrincipals = 64
 
 // Connections returns a transport that keeps the connections of each client principal
@@ -41,26 +41,26 @@ func Connections(in middleware.Initiator, t *http.Transport) http.RoundTripper {
 	return newConnections(in, t.Proxy, func() http.RoundTripper { return t.Clone() })
 }
 
-// connections are those of each principal.
+// connections has a pool of connections for each principal.
 type connections struct {
 	identity
 	open func() http.RoundTripper
 	now  func() time.Time
 
 	mu    sync.Mutex
-	pools map[whose]*pool // the zero whose is nobody known
+	pools map[whose]*pool // the zero whose means that nobody is known there
 	clock uint64
-	last  lru.Map[string, whose] // origin to those that it knew last
+	last  lru.Map[string, whose] // by origin: whom it knew last
 }
 
 type pool struct {
 	rt   http.RoundTripper
-	used uint64 // when, by the clock of uses
+	used uint64 // value of clock at the last use
 	busy int    // requests that may still take a connection
-	// taken is set when credentials may have gone over its connections, though they
-	// are those of nobody known.
+	// taken says of the pool of nobody known that credentials may have gone over its
+	// connections.
 	taken  bool
-	closed time.Time // when its idle connections were closed because its user was gone
+	closed time.Time // when its idle connections were last closed because the user changed
 }
 
 func newConnections(in middleware.Initiator, proxy func(*http.Request) (*url.URL, error), open func() http.RoundTripper) *connections {
@@ -84,9 +84,9 @@ func (c *connections) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// matters reports whether it matters whose r is, though it is not signed: there
-// are connections that were authenticated for somebody, r is signed when it has one,
-// or it goes through a tunnel, which may be authenticated for it.
+// matters reports whether an unsigned request must be assigned to a principal: there are
+// authenticated connections, it is signed once it has a connection, or it goes through a
+// tunnel, which may be authenticated for it.
 func (c *connections) matters(r *http.Request) bool {
 	if _, must := sign.Pending(r); must {
 		return true
@@ -96,16 +96,15 @@ func (c *connections) matters(r *http.Request) bool {
 	return len(c.pools) > 1 || len(c.pools) == 1 && c.pools[whose{}] == nil
 }
 
-// pool returns the connections of w, and those that are of no more use, if there
-// are any.
+// pool returns the pool of w, and the transports whose idle connections are to be closed.
 func (c *connections) pool(r *http.Request, w whose, tunneled bool) (p *pool, former []http.RoundTripper) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p = c.pools[w]
 	if p == nil {
 		if unknown := c.pools[whose{}]; unknown != nil && !unknown.taken && unknown.busy == 0 {
-			// Nobody was authenticated on its connections, so that they may become
-			// anybody's: the 401 came over one.
+			// Nobody was authenticated on its connections, so they can become this user's:
+			// the 401 came over one of them.
 			delete(c.pools, whose{})
 			p = unknown
 		} else {
@@ -116,7 +115,7 @@ func (c *connections) pool(r *http.Request, w whose, tunneled bool) (p *pool, fo
 	}
 	c.clock++
 	p.used, p.busy = c.clock, p.busy+1
-	p.taken = p.taken || tunneled // which a proxy may ask for credentials
+	p.taken = p.taken || tunneled // the proxy may ask for credentials
 	if gone := c.gone(r, w); gone != nil {
 		former = append(former, gone)
 	}
@@ -129,15 +128,15 @@ func (c *connections) leave(p *pool) {
 	p.busy--
 }
 
-// maxOrigins bounds of how many origins it is remembered whom they know.
+// maxOrigins bounds the origins in last.
 const maxOrigins = 1024
 
-// closeAgain is how long the idle connections of a user are left alone once they were
-// closed: an initiator may sign for many users in turn.
+// closeAgain is the least time between two closings of a user's idle connections, since
+// an initiator may sign for many users in turn.
 const closeAgain = time.Minute
 
-// gone returns the connections of the one whom the origin of r knew before, if that
-// is another.
+// gone returns the transport of the user whom the origin of r knew before, if that was
+// another one.
 func (c *connections) gone(r *http.Request, w whose) http.RoundTripper {
 	if r.URL == nil || !c.tells(w) {
 		return nil
@@ -156,7 +155,7 @@ func (c *connections) gone(r *http.Request, w whose) http.RoundTripper {
 	return nil
 }
 
-// makeRoom takes the pool that was used longest ago away, if there are too many.
+// makeRoom removes the pool that was used longest ago if there are too many.
 func (c *connections) makeRoom() []http.RoundTripper {
 	if len(c.pools) < maxPrincipals {
 		return nil

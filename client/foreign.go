@@ -14,12 +14,11 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// foreign is a transport whose connections are not ours to keep apart. What can be
-// done is done: when the user changes, idle connections are closed, if the
-// transport does that; and a connection of HTTP/1.1 over which another user's
-// credentials went is closed before a request is written to it, if the transport
-// tells which one it takes. It then takes another one, as after any dead
-// connection, or fails.
+// foreign wraps a transport whose connections cannot be kept apart by user. When the user
+// changes, it closes idle connections, if the transport can. And if the transport tells
+// which connection it takes, one of HTTP/1.1 over which another user's credentials went
+// is closed before a request is written to it. The transport then takes another one, as
+// after any dead connection, or fails.
 type foreign struct {
 	identity
 	rt http.RoundTripper
@@ -27,8 +26,8 @@ type foreign struct {
 	marks connmark.Table[whose] // connections over which credentials went
 
 	mu    sync.Mutex
-	last  whose // who was known last
-	taken bool  // credentials of somebody may have gone over some connection
+	last  whose // the last known user
+	taken bool  // credentials may have gone over some connection
 }
 
 func newForeign(in middleware.Initiator, proxy func(*http.Request) (*url.URL, error), rt http.RoundTripper) *foreign {
@@ -57,7 +56,7 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 		other, marked := f.marks.Get(id)
 		now := w
 		if !ask && (marked || pending) {
-			// Whose r is nobody asked as long as nobody was authenticated.
+			// As long as nobody was authenticated, nobody asked whose r is.
 			now = f.of(r, true)
 			f.expect(r, now)
 		}
@@ -71,8 +70,8 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 		case marking:
 			f.marks.Put(id, w)
 		case pending:
-			// As whom r will be signed nobody told; until it is known, the connection
-			// is for nobody else.
+			// It is not known yet as whom r will be signed; until then the connection is for
+			// no other user.
 			f.marks.Put(id, whose{apart: untold})
 		}
 	}}))
@@ -86,7 +85,7 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 				f.marks.Put(*id, as)
 			}
 		case id != nil:
-			f.marks.Delete(*id) // it was not signed after all
+			f.marks.Delete(*id) // the request was not signed after all
 		}
 	}
 	if resp != nil && resp.Request == sent {
@@ -103,9 +102,9 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// goes takes note of whose a request is, and whether credentials go with it. Where
-// somebody else was known last, it closes idle connections, over which those of the
-// other may have gone.
+// goes notes whose request is sent, and whether credentials go with it. If the last known
+// user was another one, it closes idle connections, over which that user's credentials
+// may have gone.
 func (f *foreign) goes(w whose, signed bool) {
 	f.mu.Lock()
 	changed := f.taken && w != f.last && f.tells(w)

@@ -13,13 +13,13 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// http1Origins is how many origins are remembered to need HTTP/1.1.
+// http1Origins bounds the origins that are remembered to need HTTP/1.1.
 const http1Origins = 1024
 
-// http1Fallback is a transport that speaks HTTP/2, and HTTP/1.1 to servers that
-// do not authenticate over it: http.sys (IIS) resets the stream with
-// HTTP_1_1_REQUIRED (RFC 9113 section 7), others go on saying 401. A request is
-// sent again once, if its body can be; the origin is remembered.
+// http1Fallback speaks HTTP/2, and HTTP/1.1 to servers that do not authenticate over
+// HTTP/2: http.sys (IIS) resets the stream with HTTP_1_1_REQUIRED (RFC 9113 section 7),
+// others keep answering 401. A request is sent again once, if its body can be, and the
+// origin is remembered.
 type http1Fallback struct {
 	any   http.RoundTripper // whatever protocol the server chooses
 	plain http.RoundTripper // HTTP/1.1
@@ -28,9 +28,8 @@ type http1Fallback struct {
 	origins map[string]struct{} // scheme://host:port that need HTTP/1.1
 }
 
-// withHTTP1 returns t, wired, with the fall-back to HTTP/1.1 where that
-// concerns it: where it may choose HTTP/2 by itself. One with
-// a TLS dialer of its own leaves that choice to the dialer.
+// withHTTP1 returns wire(t), with the fallback to HTTP/1.1 if t may choose HTTP/2 by
+// itself. A TLS dialer of t's own makes that choice.
 func withHTTP1(t *http.Transport, wire func(*http.Transport) http.RoundTripper) http.RoundTripper {
 	if !choosesHTTP2(t) {
 		return wire(t)
@@ -54,7 +53,7 @@ func http1Only(t *http.Transport) *http.Transport {
 	t = t.Clone()
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
-	// What somebody set up with another implementation of HTTP/2.
+	// This removes an HTTP/2 implementation that was configured.
 	t.TLSNextProto = nil
 	if t.TLSClientConfig != nil {
 		t.TLSClientConfig.NextProtos = slices.DeleteFunc(slices.Clone(t.TLSClientConfig.NextProtos), func(p string) bool { return p == "h2" })
@@ -81,13 +80,13 @@ func (f *http1Fallback) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f.either(r, key)
 }
 
-// either sends r, and once more over HTTP/1.1 if the server demands it.
+// either sends r, and sends it again over HTTP/1.1 if the server demands that.
 func (f *http1Fallback) either(r *http.Request, key string) (*http.Response, error) {
 	bodies, err := replay.New(r, replay.Options{Limit: -1})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = bodies.Close() }() // of what was never sent; there is an error already
+	defer func() { _ = bodies.Close() }() // these bodies were not sent, and an error is returned already
 	sent, err := bodies.Next()
 	if err != nil {
 		return nil, err
@@ -131,8 +130,8 @@ func (f *http1Fallback) remembers(key string) bool {
 	return ok
 }
 
-// remember makes room by forgetting any other origin, which costs a fall-back to
-// be learned again.
+// remember adds an origin. It makes room by dropping any other, whose next request falls
+// back again.
 func (f *http1Fallback) remember(key string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -148,8 +147,8 @@ func (f *http1Fallback) remember(key string) {
 	f.origins[key] = struct{}{}
 }
 
-// A streamError has the form of http2.StreamError, as which errors.As finds the
-// one that net/http bundles.
+// A streamError has the fields of http2.StreamError, so that errors.As converts the one
+// that net/http bundles into it.
 type streamError struct {
 	StreamID uint32
 	Code     uint32
@@ -161,9 +160,9 @@ func (e streamError) Error() string { return fmt.Sprintf("stream %d: code %d", e
 // errHTTP11Required is the error code HTTP_1_1_REQUIRED of RFC 9113 section 7.
 const errHTTP11Required = 0xd
 
-// needsHTTP1 reports whether the server ended a stream, or the connection, to be
-// asked over HTTP/1.1. The error of the latter is told by its text alone, and so
-// are those of golang.org/x/net/http2.
+// needsHTTP1 reports whether the server ended a stream or a connection to demand
+// HTTP/1.1. The error for a connection, and all errors of golang.org/x/net/http2, are
+// only known by their text.
 func needsHTTP1(err error) bool {
 	if e, ok := errors.AsType[streamError](err); ok {
 		return e.Code == errHTTP11Required

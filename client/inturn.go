@@ -9,8 +9,8 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// inTurn makes one call to a host at a time, all requests of it, so that no
-// other comes between two requests of a call on the host's one connection.
+// inTurn sends one call at a time to a host, with all its requests, so that no other call
+// comes between two of them on the host's one connection.
 type inTurn struct {
 	next  http.RoundTripper
 	hosts turns.Turns // by host:port

@@ -157,7 +157,7 @@ func (o Options) Format(f fmt.State, _ rune) {
 		principal, o.Password, o.Keytab, o.CCache, o.Service, o.HostOverride, o.Mutual)
 }
 
-// initiator makes what signs requests.
+// initiator returns what signs requests.
 func (o Options) initiator() (middleware.Initiator, error) {
 	if err := o.check(); err != nil {
 		return nil, err

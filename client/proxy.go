@@ -7,7 +7,8 @@ import (
 	"github.com/kerbchain/kerbchain/tunnel"
 )
 
-// tunneled returns t with its proxies authenticated to for https, with tokens of in.
+// tunneled returns t with tunnels of ours for https, which authenticate to proxies with
+// tokens of in.
 func (o Options) tunneled(in middleware.Initiator, t *http.Transport) http.RoundTripper {
 	if t.Proxy == nil {
 		return t

@@ -31,7 +31,7 @@ import (
 // carried a signed request.
 type Signer struct {
 	signer sign.Signer
-	mode   mutual.Mode // what is none acts as Required, as in mutual
+	mode   mutual.Mode // an unknown mode acts as Required, as in mutual
 }
 
 // NewSigner returns a signer for o. Only credentials, names, delegation, bindings,
@@ -114,8 +114,7 @@ func (s *Signer) sign(ctx context.Context, t middleware.Target) (Authorization, 
 	return Authorization{&authorization{mode: s.mode, sc: token.Context, field: stages.Field(t), value: &value}}, nil
 }
 
-// signable returns the target that a URL names. Errors hold neither its user info nor
-// its path or query.
+// signable returns the target in a URL. Its errors hold no user info, path or query.
 func signable(raw string, proxy bool) (middleware.Target, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -149,7 +148,7 @@ type authorization struct {
 	mode     mutual.Mode
 	sc       middleware.SecurityContext
 	field    string
-	value    *string     // fmt follows a pointer to a struct in a field that is not exported, and none to a string
+	value    *string     // a pointer, so that fmt, which calls no Formatter of unexported fields, does not print it
 	asked    atomic.Bool // Verify was called
 	verified atomic.Bool
 }
@@ -244,7 +243,7 @@ const (
 	askedAgain = "the server asks for a token again: it did not take this one, and says no more (for a second request with the same token, too)"
 )
 
-// verify returns the error and the reason why an answer is not verified.
+// verify returns why an answer is not verified, nil if it is.
 func (a *authorization) verify(ctx context.Context, answer map[string][]string) (*middleware.Error, middleware.Reason) {
 	if a.mode == mutual.Disabled {
 		return nil, middleware.ReasonNone
@@ -288,7 +287,7 @@ func (a *authorization) lines(answer map[string][]string) []string {
 	return h.Values("WWW-Authenticate")
 }
 
-// discard drops the ticket if that is what the server could not use.
+// discard drops the ticket if the server could not use it.
 func (a *authorization) discard(ctx context.Context, why *middleware.Error) {
 	d, ok := a.sc.(middleware.Discarder)
 	if !ok || !krb.TicketUnusable(why.Code) || !d.Discard() {

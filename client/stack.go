@@ -49,8 +49,8 @@ func NewStack(o Options) (Stack, error) {
 	return o.stack(in, false), nil
 }
 
-// stack returns the standard stages, which sign with in. netHTTP says that the
-// transport is one of net/http.
+// stack returns the standard stages, which sign with in. netHTTP says that the transport
+// is net/http's.
 func (o Options) stack(in middleware.Initiator, netHTTP bool) Stack {
 	var s Stack
 	if o.Logging.Logger != nil || o.Logging.Handler != nil {
@@ -66,7 +66,7 @@ func (o Options) stack(in middleware.Initiator, netHTTP bool) Stack {
 	}
 	return append(s, Stage{Negotiate, negotiate.New(in, negotiate.Options{
 		BodyLimit: o.BodyLimit, SpillLimit: o.SpillLimit, SpillDir: o.SpillDir, OneShot: o.OneShot, NoResend: o.NoResend, ReturnChallenge: o.ReturnChallenge, Proxy: o.Proxy, AllowDowngrade: o.AllowDowngrade,
-		WaitForChallenge: o.TrustConnection, // the connection speaks for what follows on it
+		WaitForChallenge: o.TrustConnection, // a proven connection proves its later responses
 	})})
 }
 
@@ -125,8 +125,7 @@ func (s Stack) Chain() kerbchain.Middleware {
 // Wrap returns rt behind the stack; see [kerbchain.Wrap].
 func (s Stack) Wrap(rt http.RoundTripper) http.RoundTripper { return kerbchain.Wrap(rt, s.Chain()) }
 
-// proxies returns which proxies get a token with requests over plain http before
-// they ask.
+// proxies returns the policy for tokens to proxies with requests over plain http.
 func (o Options) proxies() preemptive.Policy {
 	switch {
 	case o.PreemptiveProxy != nil:
@@ -137,7 +136,7 @@ func (o Options) proxies() preemptive.Policy {
 	return preemptive.Learned()
 }
 
-// transport returns what sends the requests, and which proxy they go through.
+// transport returns the transport, and the function by which it chooses proxies.
 func (o Options) transport() (http.RoundTripper, func(*http.Request) (*url.URL, error)) {
 	var t *http.Transport
 	switch rt := o.Transport.(type) {
@@ -158,8 +157,8 @@ func (o Options) transport() (http.RoundTripper, func(*http.Request) (*url.URL, 
 	return t, t.Proxy
 }
 
-// connections returns a transport like base that keeps the connections of each
-// principal of in apart, made by wire of each clone.
+// connections returns a transport like base that keeps the connections of each principal
+// of in apart. wire wraps each of its clones.
 func (o Options) connections(in middleware.Initiator, base http.RoundTripper, wire func(*http.Transport) http.RoundTripper) http.RoundTripper {
 	t, ok := base.(*http.Transport)
 	if !ok {

@@ -10,24 +10,24 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// A whose names the users that peers know a connection by. It is comparable.
+// A whose names the users for whom a connection was authenticated. It is comparable.
 type whose struct {
 	origin string // client principal, "" where nobody is known
-	proxy  string // the same for a proxy on the way
-	apart  string // why the connection is for others of that kind alone: caller or untold
+	proxy  string // client principal at a proxy on the way
+	apart  string // caller or untold: only for requests of the same kind
 }
 
 const (
-	// caller: credentials of the caller's own go over it, for whomever.
+	// caller: the caller's own credentials go over it.
 	caller = "caller"
-	// untold: nobody tells beforehand as whom a token is made, which is made once
+	// untold: it is not known beforehand as whom a token is made, since it is made once
 	// there is a connection.
 	untold = "untold"
 )
 
-// An identity tells whose a request is.
+// An identity tells whose request it is.
 type identity struct {
-	who   middleware.Identifier                 // nil where nobody tells
+	who   middleware.Identifier                 // nil if the initiator is none
 	proxy func(*http.Request) (*url.URL, error) // nil for none
 }
 
@@ -36,7 +36,7 @@ func identityOf(in middleware.Initiator, proxy func(*http.Request) (*url.URL, er
 	return identity{who, proxy}
 }
 
-// of returns who signed r, or with ask who would sign it now.
+// of returns whose request r is: who signed it or, if ask is set, who would sign it now.
 func (i identity) of(r *http.Request, ask bool) whose {
 	origin, theirs, own := signer(r, "Authorization", middleware.SecurityOf(r))
 	proxy, proxys, proxyOwn := signer(r, "Proxy-Authorization", middleware.ProxySecurityOf(r))
@@ -44,7 +44,7 @@ func (i identity) of(r *http.Request, ask bool) whose {
 		return whose{apart: caller}
 	}
 	if (theirs && origin == "") || (proxys && proxy == "") {
-		return whose{apart: untold} // by somebody who does not tell
+		return whose{apart: untold} // the context that signed it names no principal
 	}
 	if !ask && !theirs && !proxys {
 		return whose{}
@@ -63,10 +63,10 @@ func (i identity) of(r *http.Request, ask bool) whose {
 	return whose{origin: origin, proxy: proxy}
 }
 
-// tells reports whether w says who is logged in now, be it nobody.
+// tells reports whether w is the user who is logged in now, or nobody.
 func (i identity) tells(w whose) bool { return w.apart == "" && (i.who != nil || w != whose{}) }
 
-// expect returns r as one whose tokens are those of w, or are not sent.
+// expect returns r marked so that only tokens of w are sent with it.
 func (i identity) expect(r *http.Request, w whose) *http.Request {
 	if i.tells(w) {
 		sign.Expect(r, w.origin, w.proxy)
@@ -74,8 +74,8 @@ func (i identity) expect(r *http.Request, w whose) *http.Request {
 	return sign.WithProxyPrincipal(r, w.proxy)
 }
 
-// signer returns the principal that signed r for one side, and whether a context
-// did, or the caller.
+// signer returns the principal that signed r for one side. signed says that a context
+// did, and own that the caller set the field.
 func signer(r *http.Request, field string, sc middleware.SecurityContext) (principal string, signed, own bool) {
 	if _, signed = stage.SignedBytes(r, field, sc); !signed {
 		return "", false, stage.Has(r.Header, field)
@@ -86,7 +86,7 @@ func signer(r *http.Request, field string, sc middleware.SecurityContext) (princ
 	return principal, true, false
 }
 
-// would returns who would sign for t now; who has no credentials is nobody.
+// would returns the principal that would sign for t now, "" if there are no credentials.
 func (i identity) would(r *http.Request, t middleware.Target) string {
 	if i.who == nil {
 		return ""

@@ -82,16 +82,16 @@ func NewWinRM(o WinRMOptions) (*http.Client, error) {
 	base, o.Proxy = o.transport()
 	t, ok := base.(*http.Transport)
 	if ok {
-		// The connections of HTTP/2 are shared.
+		// Connections of HTTP/2 carry several requests at once.
 		t = http1Only(t)
-		t.DisableCompression = true // it would hide the length of what was sealed
+		t.DisableCompression = true // the transport would remove Content-Length, which sealing needs
 		base = t
 	} else {
 		o.Sessions = 1
 	}
 	stack := o.stack(in, ok)
-	o.TrustConnection = false // what is sealed proves itself
-	o.NoResend = false        // the empty request does no harm twice
+	o.TrustConnection = false // sealed messages prove themselves
+	o.NoResend = false        // the empty request may be sent twice
 	strict := o.stack(in, ok)
 	auth := strict.Without(Logging, Sanitize).Chain()
 	sealing := seal.New(auth, seal.Options{Mode: seal.Always, MaxBody: o.MaxBody, Resend: o.Resend, Idle: o.Idle})
@@ -100,8 +100,8 @@ func NewWinRM(o WinRMOptions) (*http.Client, error) {
 	pool := &sessions{max: o.Sessions, open: func() *session {
 		rt := apart
 		if ok {
-			// A message is of the user who would sign now: if that is another one
-			// than before, the stage gets a connection that is not authenticated yet.
+			// A message is sent as the user who would sign now. If the user changed, the
+			// stage gets a connection that is not authenticated yet.
 			rt = o.connections(in, pinned(t), tunneled)
 		}
 		return &session{next: sealing(rt.RoundTrip), base: rt}
@@ -125,7 +125,7 @@ func pinned(t *http.Transport) *http.Transport {
 	return t
 }
 
-// A winrmTransport sends what is encrypted one way and what is not another.
+// A winrmTransport sends messages that are encrypted, and others, through a chain each.
 type winrmTransport struct {
 	mode          seal.Mode
 	sealed, plain kerbchain.Next
@@ -143,7 +143,7 @@ func (t *winrmTransport) roundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case r.URL == nil:
 		if r.Body != nil {
-			_ = r.Body.Close() // nothing of it is used
+			_ = r.Body.Close() // the body is not used
 		}
 		return nil, errNoURL
 	case t.mode.Seals(r):

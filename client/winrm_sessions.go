@@ -16,10 +16,10 @@ type session struct {
 	base http.RoundTripper
 }
 
-// maxHosts bounds how many servers have sessions that idle.
+// maxHosts bounds the servers with idle sessions.
 const maxHosts = 256
 
-// sessions are those of a client, by server.
+// sessions are a client's sessions, by server.
 type sessions struct {
 	open func() *session
 	max  int // to one server
@@ -28,11 +28,11 @@ type sessions struct {
 	hosts map[string]*hostSessions
 }
 
-// hostSessions are those to one server.
+// hostSessions are the sessions to one server.
 type hostSessions struct {
 	slots chan struct{} // taken by requests under way
 	users int           // requests under way, or waiting
-	idle  []*session    // the one that was used last is last
+	idle  []*session    // the one that was used last comes last
 }
 
 // roundTrip sends r over a session that idles, or a new one. The answer's body is
@@ -45,14 +45,14 @@ func (p *sessions) roundTrip(r *http.Request) (*http.Response, error) {
 	case h.slots <- struct{}{}:
 	case <-ctx.Done():
 		if r.Body != nil {
-			_ = r.Body.Close() // nothing of it is used
+			_ = r.Body.Close() // the body is not used
 		}
 		return nil, ended.Because(ctx, "client: waiting for a session", nil)
 	}
 	s := p.take(h)
 	resp, err := s.next(r)
 	if err != nil {
-		// What came of the connection is not known.
+		// It is not known what state the connection is in.
 		closeIdle(s.base)
 	}
 	p.put(h, s)
@@ -74,7 +74,7 @@ func (p *sessions) enter(r *http.Request) *hostSessions {
 	return h
 }
 
-// makeRoom forgets a server that nobody talks to if there are too many.
+// makeRoom drops servers that nobody talks to if there are too many.
 func (p *sessions) makeRoom() {
 	if p.hosts == nil {
 		p.hosts = make(map[string]*hostSessions)
@@ -125,7 +125,7 @@ func (p *sessions) closeIdle() {
 	}
 }
 
-// closeIdle is called with the lock of the pool.
+// closeIdle closes the idle sessions. The lock of sessions must be held.
 func (h *hostSessions) closeIdle() {
 	for _, s := range h.idle {
 		closeIdle(s.base)

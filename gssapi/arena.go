@@ -8,13 +8,12 @@ import (
 	"unsafe"
 )
 
-// An arena is the memory that one call of C is given: one block of Go's, pinned for as
-// long as the call lasts, into which all goes that C reads and writes, pointers within
-// it included. C may keep no pointer into it: what a library keeps of a name, a token,
-// an identifier or a store it copies, as RFC 2744 section 3 demands.
-//
-// What a library allocates, and returns a pointer to, is never Go's: it is copied by
-// [fromC] and released by the call that the library has for it.
+// An arena is the memory that one call of C is given: one block of Go's, pinned while the
+// call lasts, which holds everything that C reads and writes, with the pointers within
+// it. C may keep no pointer into it. RFC 2744 section 3 demands that a library copies
+// what it keeps of a name, a token, an identifier or a store.  Memory that a library
+// allocates and returns a pointer to is never Go's: [fromC] copies it, and the library's
+// own call for it releases it.
 type arena struct {
 	block []byte
 	base  uintptr
@@ -22,8 +21,8 @@ type arena struct {
 	pin   runtime.Pinner
 }
 
-// here is how structures are laid out on this system. MIT's, Heimdal's and Apple's
-// gssapi.h agree on it.
+// here is the layout of structures on this system, on which the gssapi.h of MIT, Heimdal
+// and Apple agree.
 var here = layout{word: int(unsafe.Sizeof(uintptr(0))), align: alignment()}
 
 func alignment() int {
@@ -33,7 +32,7 @@ func alignment() int {
 	return int(unsafe.Sizeof(uintptr(0)))
 }
 
-// newArena returns one with room for n structures and that many bytes of data.
+// newArena returns an arena with room for n structures and data bytes.
 func newArena(n, data int) *arena {
 	words := make([]uint64, 10*n+(data+7)/8+1)
 	a := &arena{block: unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 8*len(words))}
@@ -42,10 +41,10 @@ func newArena(n, data int) *arena {
 	return a
 }
 
-// free ends the arena when the call is over.
+// free unpins the arena after the call.
 func (a *arena) free() { a.pin.Unpin() }
 
-// put copies bytes into the arena, and returns where they are.
+// put copies bytes into the arena, and returns their address.
 func (a *arena) put(b []byte) uintptr {
 	at := a.used
 	if len(b) > len(a.block)-at {
@@ -56,13 +55,13 @@ func (a *arena) put(b []byte) uintptr {
 	return a.base + uintptr(at)
 }
 
-// out makes room for a word, which C sets, 0 at first.
+// out returns the address of a word that C sets; it is 0 at first.
 func (a *arena) out() uintptr { return a.put(make([]byte, 8)) }
 
-// text puts text with a zero byte at its end.
+// text puts a string with a zero byte at its end.
 func (a *arena) text(s string) uintptr { return a.put(append([]byte(s), 0)) }
 
-// buffer puts data and a descriptor of them.
+// buffer puts data, and a gss_buffer_desc of them.
 func (a *arena) buffer(data []byte) uintptr {
 	var at uintptr
 	if len(data) > 0 {
@@ -71,7 +70,7 @@ func (a *arena) buffer(data []byte) uintptr {
 	return a.put(here.buffer(uintptr(len(data)), at))
 }
 
-// oid puts an identifier and a descriptor of it.
+// oid puts an identifier, and a gss_OID_desc of it.
 func (a *arena) oid(elements string) uintptr {
 	return a.put(here.oid(uint32(len(elements)), a.put([]byte(elements))))
 }
@@ -87,15 +86,15 @@ func (a *arena) word(at uintptr) uintptr {
 
 func (a *arena) u32(at uintptr) uint32 { return binary.NativeEndian.Uint32(a.block[at-a.base:]) }
 
-// bytes are what is in the arena.
+// bytes returns what stands at an address in the arena.
 func (a *arena) bytes(at uintptr, n int) []byte { return a.block[at-a.base:][:n] }
 
-// fromC copies memory of C's.
+// fromC copies memory of C.
 func fromC(at uintptr, n uintptr) []byte {
 	if at == 0 || n == 0 {
 		return nil
 	}
-	// The address is none that Go's collector knows, or moves.
+	// The address is not in Go's heap, so that the collector never moves it.
 	p := *(*unsafe.Pointer)(unsafe.Pointer(&at))
 	return append([]byte(nil), unsafe.Slice((*byte)(p), n)...)
 }

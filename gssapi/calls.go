@@ -13,12 +13,11 @@ import (
 	"github.com/kerbchain/kerbchain/internal/spnego"
 )
 
-// A cLibrary is a loaded library; its fields are addresses of C functions. All calls
-// are synchronous, none takes a function of ours, and all memory that they are given is
-// that of an [arena], which see for who owns what.
-//
-// A call that sets a buffer owes it to gss_release_buffer ([call.take]). Handles (names,
-// credentials, contexts) are C's own, and released by the methods of that name.
+// A cLibrary is a loaded library. Its fields are addresses of C functions. All calls are
+// synchronous, none takes a Go function, and all memory that they are given is an
+// [arena]'s, which says who owns what.  A buffer that a call sets must be released by
+// gss_release_buffer ([call.take]). Handles (names, credentials, contexts) are C's, and
+// released by the methods of that name.
 type cLibrary struct {
 	path string
 
@@ -37,7 +36,7 @@ const (
 
 const krb5 = string(spnego.KRB5)
 
-// candidates are where libraries are, the first one that loads being taken.
+// candidates returns the files to try, of which the first that loads is taken.
 func candidates(path string) []string {
 	switch {
 	case path != "":
@@ -70,7 +69,7 @@ func open(path string) (library, error) {
 	}
 }
 
-// bind finds the functions.
+// bind finds the functions of a library.
 func bind(path string, handle uintptr) (library, error) {
 	l := &cLibrary{path: path}
 	for name, at := range map[string]*uintptr{
@@ -92,7 +91,7 @@ func bind(path string, handle uintptr) (library, error) {
 	return l, nil
 }
 
-// optional returns a function that not every library has, 0 for none.
+// optional returns the address of a function that not every library has, or 0.
 func optional(handle uintptr, name string) uintptr {
 	at, err := purego.Dlsym(handle, name)
 	if err != nil {
@@ -105,15 +104,15 @@ func (l *cLibrary) String() string { return l.path }
 func (l *cLibrary) stores() bool   { return l.acquireFromFn != 0 }
 func (l *cLibrary) seals() bool    { return l.wrapIOVFn != 0 && l.unwrapIOVFn != 0 && l.releaseIOVFn != 0 }
 
-// A call is one call of C, and the arena of its arguments. The first argument of all
-// of them is where they put the minor status.
+// A call is one call of C, and the arena of its arguments. The first argument of every
+// function is where it puts the minor status.
 type call struct {
 	*arena
 	l     *cLibrary
 	minor uintptr
 }
 
-// begin makes room for n structures and that much data.
+// begin returns a call with room for n structures and data bytes.
 func (l *cLibrary) begin(n, data int) call {
 	c := call{arena: newArena(n+1, data), l: l}
 	c.minor = c.out()
@@ -128,8 +127,8 @@ func (c call) do(fn uintptr, args ...uintptr) uint32 {
 	return uint32(r)
 }
 
-// status is the error of a call that returned major, nil for none. It must be asked
-// for on the thread of the call.
+// status returns the error of a call that returned major, nil for none. It must run on
+// the thread of the call.
 func (c call) status(name string, major uint32) *StatusError {
 	if !isError(major) {
 		return nil
@@ -152,8 +151,8 @@ const (
 	mechCode = 2
 )
 
-// text returns what the library says of a status. What it says of the major one
-// counts where there is nothing of the minor one.
+// text returns the library's text for a status: that of the minor status, or if there is
+// none, of the major one.
 func (l *cLibrary) text(major, minor uint32) string {
 	if minor != 0 {
 		if t := l.display(minor, mechCode); t != "" {
@@ -163,7 +162,7 @@ func (l *cLibrary) text(major, minor uint32) string {
 	return l.display(major, gssCode)
 }
 
-// maxTexts bounds how many lines a status has; the library counts them.
+// maxTexts bounds the lines of a status, whose number the library chooses.
 const maxTexts = 8
 
 func (l *cLibrary) display(code uint32, kind uintptr) string {
@@ -231,7 +230,7 @@ func (l *cLibrary) importName(text string, hostBased bool) (uintptr, *StatusErro
 	return c.word(name), nil
 }
 
-// Usage of credentials (RFC 2744 section 5.2), and no bound to their life.
+// The usage and the lifetime of credentials (RFC 2744 section 5.2).
 const (
 	toInitiate = 1
 	indefinite = 0xffffffff
@@ -244,13 +243,13 @@ func (l *cLibrary) acquire(name uintptr, stores []store) (uintptr, *StatusError)
 	}
 	c := l.begin(12+2*len(stores), data)
 	defer c.free()
-	mechs := c.put(here.buffer(1, c.oid(krb5))) // a set has the form of a buffer
+	mechs := c.put(here.buffer(1, c.oid(krb5))) // gss_OID_set_desc has the form of a buffer
 	cred := c.out()
 	var err *StatusError
 	if len(stores) == 0 {
 		err = c.status("gss_acquire_cred", c.do(l.acquireFn, name, indefinite, mechs, toInitiate, cred, 0, 0))
 	} else {
-		var elements []byte // of a gss_key_value_set_desc, each two pointers
+		var elements []byte // elements of a gss_key_value_set_desc, two pointers each
 		for _, s := range stores {
 			elements = append(elements, here.buffer(c.text(s.key), c.text(s.value))...)
 		}
@@ -316,7 +315,7 @@ func (l *cLibrary) verify(context uintptr, msg, mic []byte) *StatusError {
 	return c.supplementary("gss_verify_mic", major)
 }
 
-// supplementary is the error of a message that is authentic and not the next one.
+// supplementary returns the error of a message that is authentic but not the next one.
 func (c call) supplementary(name string, major uint32) *StatusError {
 	if major&(duplicateToken|oldToken|unseqToken|gapToken) == 0 {
 		return nil
@@ -324,7 +323,8 @@ func (c call) supplementary(name string, major uint32) *StatusError {
 	return &StatusError{Call: name, Major: major, Text: c.l.display(major, gssCode)}
 }
 
-// Kinds of buffers of a message, and the flags by which C allocates one and says so.
+// The types of buffers of a message, and the flags by which C is asked to allocate one
+// and says that it did.
 const (
 	iovData      = 1
 	iovHeader    = 2
@@ -333,7 +333,7 @@ const (
 	iovAllocated = 0x20000
 )
 
-// iov puts descriptors one after the other, and returns where each one is.
+// iov puts descriptors one after the other, and returns their addresses.
 func (c call) iov(descriptors ...[]byte) []uintptr {
 	var all []byte
 	for _, d := range descriptors {
@@ -347,7 +347,7 @@ func (c call) iov(descriptors ...[]byte) []uintptr {
 	return at
 }
 
-// buffered returns the length and the place of what a descriptor describes.
+// buffered returns the length and the address of what a descriptor describes.
 func (c call) buffered(descriptor uintptr) (length, value uintptr) {
 	at := descriptor + uintptr(len(here.iov(0, 0, 0))-2*here.word)
 	return c.word(at), c.word(at + uintptr(here.word))
@@ -397,7 +397,7 @@ func (l *cLibrary) releaseName(name uintptr)      { l.release(l.releaseNameFn, n
 func (l *cLibrary) releaseCred(cred uintptr)      { l.release(l.releaseCredFn, cred) }
 func (l *cLibrary) deleteContext(context uintptr) { l.release(l.deleteFn, context, 0) }
 
-// release gives a handle back, of which C wants to know where it stands.
+// release calls fn to release a handle; C takes the handle's address.
 func (l *cLibrary) release(fn, handle uintptr, args ...uintptr) {
 	if handle == 0 {
 		return
@@ -409,5 +409,5 @@ func (l *cLibrary) release(fn, handle uintptr, args ...uintptr) {
 	c.do(fn, append([]uintptr{at}, args...)...)
 }
 
-// set puts a word where C will read it.
+// set puts a word at an address in the arena.
 func (a *arena) set(at, word uintptr) { copy(a.block[at-a.base:], here.begin().ptr(word).bytes()) }

@@ -4,7 +4,7 @@ package gssapi
 
 import "runtime"
 
-// open says where there is a library that this package can call.
+// open returns an error that says where there is a library that this package can call.
 func open(string) (library, error) {
 	return nil, &advice{
 		"package gssapi does not work on " + runtime.GOOS + "/" + runtime.GOARCH + " as this program is built",

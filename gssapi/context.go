@@ -20,16 +20,16 @@ type securityContext struct {
 	side      *side
 	target    middleware.Target
 	spn       string
-	asked     string // the same without the realm that the library knows of
+	asked     string // spn without a realm that the library added
 	fixed     bool   // spn was configured
 	principal string // as configured, then as the library says
 	held      *held
-	begun     bool // our first token is made
-	bound     bool // it is, to its TLS connection
-	complete  bool // the mechanism's exchange is
-	mutual    bool // and the server has proved itself in it
+	begun     bool // our first token was made
+	bound     bool // the token is bound to the TLS connection
+	complete  bool // the mechanism's exchange is complete
+	mutual    bool // and it authenticated the server
 	exchange  negotiation.Exchange
-	broken    error // why the context cannot be used any more
+	broken    error // why the context can no longer be used
 	verified  atomic.Bool
 }
 
@@ -66,9 +66,9 @@ func (c *securityContext) Step(ctx context.Context, token []byte) ([]byte, error
 	}
 	switch {
 	case errors.Is(err, middleware.ErrNoBindings):
-		// Nothing was made yet; there may be another try once there is a connection.
+		// No token was made, so that another try is possible once there is a connection.
 	case err != nil:
-		// A forged answer is not to be followed by a better one.
+		// After a forged answer no other is accepted.
 		c.broken = err
 		c.verified.Store(false)
 		c.held.release()
@@ -92,7 +92,7 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, c.fail(middleware.ErrToken, middleware.ReasonNone, err)
 	}
-	// What MIT's own clients ask for.
+	// The flags of MIT's own clients.
 	flags := flagConf | flagInteg | flagSequence | flagReplay
 	if !o.NoMutual {
 		flags |= flagMutual
@@ -113,7 +113,7 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 		return nil, e
 	}
 	c.bound = bindings != nil
-	c.complete, c.mutual = got.complete, false // nobody has proved anything yet
+	c.complete, c.mutual = got.complete, false // a first step authenticates nobody
 	token := got.token
 	scheme := c.target.Scheme
 	if scheme != middleware.Kerberos {
@@ -126,7 +126,7 @@ func (c *securityContext) first(ctx context.Context) ([]byte, error) {
 	return token, nil
 }
 
-// initial has the library take the first step, and learns as whom it does.
+// initial has the library take the first step, and notes the client principal.
 func (c *securityContext) initial(ctx context.Context, s step) (reply, error) {
 	got, err := c.step(ctx, s)
 	if err == nil && got.err != nil && c.side.o.Canonicalize && !c.fixed && got.err.code() == krb.CodeServerUnknown {
@@ -158,14 +158,14 @@ func (c *securityContext) bindings() ([]byte, error) {
 	return data, err
 }
 
-// A reply is what the library made of a step.
+// A reply is the library's result of a step.
 type reply struct {
 	stepped
-	client string // of the first one
+	client string // the client principal, of the first step
 	err    *StatusError
 }
 
-// step has the library take a step. The error is that of a caller who did not wait.
+// step has the library take a step. Its error is that of a caller who did not wait.
 func (c *securityContext) step(ctx context.Context, s step) (reply, error) {
 	h := c.held
 	if !h.use() {
@@ -202,8 +202,8 @@ func (c *securityContext) step(ctx context.Context, s step) (reply, error) {
 
 var errReleased = errors.New("the security context is no longer there")
 
-// byCanonicalName takes the first step once more, with a service principal that the
-// library makes of the host.
+// byCanonicalName takes the first step again, for a service principal that the library
+// makes of the host's name.
 func (c *securityContext) byCanonicalName(ctx context.Context, s step, unknown reply) (reply, error) {
 	type named struct {
 		name uintptr
@@ -226,7 +226,7 @@ func (c *securityContext) byCanonicalName(ctx context.Context, s step, unknown r
 	return c.step(ctx, s)
 }
 
-// A mechanism is what [negotiation] sees of a context.
+// A mechanism is a context as [negotiation] uses it.
 type mechanism struct {
 	ctx context.Context
 	c   *securityContext
@@ -237,7 +237,7 @@ func (m mechanism) Established() bool { return m.c.complete }
 func (m mechanism) Accept(token []byte) error {
 	c := m.c
 	if spnego.Classify(token) == spnego.KRBError {
-		// It proves nothing, so that the library need not see it.
+		// A KRB-ERROR proves nothing, so the library need not see it.
 		_, _, inner, err := spnego.Unframe(token)
 		if err != nil {
 			return m.Fail(middleware.ReasonMalformed, err)
@@ -290,8 +290,7 @@ func (c *securityContext) fail(kind error, reason middleware.Reason, err error) 
 	}
 }
 
-// refused makes the error of a library that gives us no name, no credentials or no
-// token.
+// refused returns the error for a library that gives no name, no credentials or no token.
 func (c *securityContext) refused(s *StatusError) *middleware.Error {
 	hint, kind := s.explain()
 	e := c.fail(kind, middleware.ReasonNone, s)

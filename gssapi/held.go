@@ -5,9 +5,8 @@ import (
 	"sync"
 )
 
-// held is what a security context has of the library. It outlives the context where a
-// call that uses it does: who releases it while it is in use has it released when that
-// call ends.
+// held holds a security context's handles of the library. It outlives the context if a
+// call still uses it: a release while it is in use takes effect when that call ends.
 type held struct {
 	lib library
 
@@ -17,11 +16,11 @@ type held struct {
 	handles
 }
 
-// handles are each 0 where there is none.
+// handles are 0 where there is none.
 type handles struct{ context, name, cred uintptr }
 
-// use lends the handles for one call. It is false where they are released, or another
-// call, which nobody waits for, still has them.
+// use lends the handles for one call. It is false if they are released, or if a call that
+// nobody waits for still uses them.
 func (h *held) use() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -32,7 +31,7 @@ func (h *held) use() bool {
 	return true
 }
 
-// used gives them back.
+// used ends the use of the handles.
 func (h *held) used() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -42,7 +41,7 @@ func (h *held) used() {
 	}
 }
 
-// release gives all of it back to the library, once.
+// release releases all handles, once.
 func (h *held) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -52,7 +51,7 @@ func (h *held) release() {
 	}
 }
 
-// settle gives back what an established context needs no longer.
+// settle releases what an established context no longer needs.
 func (h *held) settle() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -79,15 +78,14 @@ func (h *held) free() {
 	}
 }
 
-// keep takes over the context that a step made. Whoever calls it has the handles in
-// use.
+// keep takes the context that a step made. The caller must have the handles in use.
 func (h *held) keep(context uintptr) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.context = context
 }
 
-// rename takes over the name of another service, to begin anew with.
+// rename takes the name of another service, to begin anew with.
 func (h *held) rename(name uintptr) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -99,14 +97,13 @@ func (h *held) rename(name uintptr) {
 	}
 }
 
-// with makes a call of the library that does not wait, with the handles, on the
-// caller's thread.
+// with lends the handles for a call that does not wait, on the caller's thread.
 func (h *held) with(call func(*held) *StatusError) error {
 	if !h.use() {
 		return errReleased
 	}
 	defer h.used()
-	runtime.LockOSThread() // where the library keeps the text of an error
+	runtime.LockOSThread() // the library keeps the text of an error by thread
 	defer runtime.UnlockOSThread()
 	if err := call(h); err != nil {
 		return err

@@ -8,14 +8,13 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// interval is how long it is taken for granted as whom the library makes contexts for
-// a service.
+// interval is how long the client principal for a service is remembered.
 const interval = time.Second
 
-// maxTold bounds for how many services that is remembered.
+// maxTold bounds the services for which it is remembered.
 const maxTold = 1024
 
-// told remembers as whom the last context for each service was made.
+// told remembers the client principal of the last context for each service.
 type told struct {
 	last lru.Map[string, principalAt]
 }
@@ -51,7 +50,7 @@ func (i *initiator) Identity(ctx context.Context, t middleware.Target) (string, 
 		return "", err
 	}
 	defer made.held.release()
-	// Nobody sees this token, so that it need not be bound, nor delegate anything.
+	// This token is not sent, so it need not be bound, nor delegate anything.
 	if _, err := made.initial(ctx, step{flags: flagMutual | flagInteg}); err != nil {
 		return "", err
 	}

@@ -15,13 +15,13 @@ type initiator struct {
 	lib     library
 	o       Options
 	threads threads
-	firsts  turns.Turns // of first tokens, by service
+	firsts  turns.Turns // by service: one first token is made at a time
 	origin  *side
 	proxy   *side
 	told    told
 }
 
-// side returns how a target is authenticated to.
+// side returns the settings for a target.
 func (i *initiator) side(t middleware.Target) *side {
 	if t.Proxy {
 		return i.proxy
@@ -42,7 +42,7 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 	return c, nil
 }
 
-// begin returns a context whose first step is still to be taken.
+// begin returns a context before its first step.
 func (i *initiator) begin(ctx context.Context, t middleware.Target) (*securityContext, error) {
 	s := i.side(t)
 	if wrong := t.Check(); wrong != nil {
@@ -66,19 +66,19 @@ func (i *initiator) begin(ctx context.Context, t middleware.Target) (*securityCo
 		return nil, c.refused(got.err)
 	}
 	c.held, c.spn = got.held, got.spn
-	// For a context that is dropped before its exchange is over.
+	// This releases a context that is dropped before its exchange is over.
 	runtime.AddCleanup(c, (*held).release, c.held)
 	return c, nil
 }
 
-// prepared is what a context begins with.
+// prepared is what a context begins with: a name and credentials.
 type prepared struct {
 	held *held
 	spn  string
 	err  *StatusError
 }
 
-// prepare asks the library for the name of a service and for credentials.
+// prepare gets the name of a service, and credentials, from the library.
 func (i *initiator) prepare(spn string) (p prepared) {
 	p.held = &held{lib: i.lib}
 	if p.spn, p.err = i.inRealm(spn); p.err != nil {
@@ -110,9 +110,9 @@ func (i *initiator) stores() []store {
 	return out
 }
 
-// inRealm returns a service principal with the realm that the library's configuration
-// gives its host. It ends in @ where that says none: then the KDC of the client's realm
-// is asked, which may refer to another (RFC 6806 section 8).
+// inRealm returns a service principal with the realm to which the library's configuration
+// maps its host. If that maps it to none, the name ends in @: then the KDC of the
+// client's realm is asked, which may refer to another (RFC 6806 section 8).
 func (i *initiator) inRealm(spn string) (string, *StatusError) {
 	if strings.Contains(spn, "@") {
 		return spn, nil
@@ -125,11 +125,11 @@ func (i *initiator) inRealm(spn string) (string, *StatusError) {
 	return spn + "@" + realm, nil
 }
 
-// hostBased takes a service principal without realm apart. The host has no port.
+// hostBased splits a service principal without a realm. The host has no port.
 func hostBased(spn string) (service, host string) {
 	service, host, _ = strings.Cut(spn, "/")
 	if name, _, ok := strings.Cut(host, ":"); ok && !strings.Contains(host[len(name)+1:], ":") {
-		host = name // and not an IPv6 address
+		host = name // so that an IPv6 address stays whole
 	}
 	return service, host
 }

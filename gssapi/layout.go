@@ -2,12 +2,11 @@ package gssapi
 
 import "encoding/binary"
 
-// A layout says how the C compiler of the library laid out structures: where a member
-// begins depends on its size, and on the pragma pack(2) of gssapi.h on Macs with
-// Intel's processors.
+// A layout says how a C compiler lays out structures: where a member begins depends on
+// its size, and on the pragma pack(2) of gssapi.h on Macs with Intel processors.
 type layout struct {
 	word  int // size of size_t and of pointers
-	align int // that no member exceeds
+	align int // largest alignment of a member
 }
 
 // A packer writes one structure.
@@ -19,7 +18,7 @@ type packer struct {
 
 func (l layout) begin() *packer { return &packer{layout: l, most: 1} }
 
-// to begins a member of that size.
+// to pads to where a member of that size begins.
 func (p *packer) to(size int) {
 	a := min(size, p.align)
 	p.most = max(p.most, a)
@@ -46,7 +45,7 @@ func (p *packer) ptr(v uintptr) *packer {
 	return p
 }
 
-// bytes returns the structure, as long as its size in an array.
+// bytes returns the structure, padded to its size in an array.
 func (p *packer) bytes() []byte {
 	for len(p.b)%p.most != 0 {
 		p.b = append(p.b, 0)

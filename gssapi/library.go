@@ -10,29 +10,28 @@ import "fmt"
 type library interface {
 	fmt.Stringer // the file that it was loaded from
 
-	// stores reports whether acquire takes stores, and seals whether there are wrap
-	// and unwrap.
+	// stores reports whether acquire takes stores, and seals whether wrap and unwrap
+	// exist.
 	stores() bool
 	seals() bool
 
-	// realmOf returns the realm of a host-based service, "" where a KDC is to be
-	// asked.
+	// realmOf returns the realm of a host-based service, "" if a KDC must be asked.
 	realmOf(service, host string) (string, *StatusError)
 	// importName returns a name: a principal, or service@host with hostBased.
 	importName(text string, hostBased bool) (name uintptr, err *StatusError)
-	// acquire returns credentials to initiate contexts with, of a name or 0 for any.
+	// acquire returns credentials to initiate contexts with, of a name, or of any for 0.
 	acquire(name uintptr, stores []store) (cred uintptr, err *StatusError)
-	// principal returns the name that credentials are of.
+	// principal returns the name of credentials.
 	principal(cred uintptr) (string, *StatusError)
 
-	// initiate starts a context, or goes on with one.
+	// initiate begins a context, or takes the next step of one.
 	initiate(s step) (stepped, *StatusError)
 	// sign and verify are GetMIC and VerifyMIC.
 	sign(context uintptr, msg []byte) ([]byte, *StatusError)
 	verify(context uintptr, msg, mic []byte) *StatusError
-	// wrap appends to dst a sealed message, whose header has that many bytes.
+	// wrap appends a sealed message to dst. header is the length of its header.
 	wrap(context uintptr, dst, plain []byte) (out []byte, header int, err *StatusError)
-	// unwrap opens a message where it is.
+	// unwrap opens a message in place.
 	unwrap(context uintptr, header, data []byte) (plain []byte, sealed bool, err *StatusError)
 
 	releaseName(name uintptr)
@@ -40,10 +39,10 @@ type library interface {
 	deleteContext(context uintptr)
 }
 
-// A store says where credentials are: "ccache" or "client_keytab", and its name.
+// A store is where credentials are: its kind, "ccache" or "client_keytab", and its name.
 type store struct{ key, value string }
 
-// A step is what one call of GSS_Init_sec_context is given.
+// A step holds the arguments of one call of GSS_Init_sec_context.
 type step struct {
 	context uintptr // 0 at first
 	cred    uintptr
@@ -53,11 +52,11 @@ type step struct {
 	token   []byte // the acceptor's, nil at first
 }
 
-// What one returns. context is to be deleted, whatever the status.
+// A stepped holds its results. context must be deleted, whatever the status.
 type stepped struct {
 	context  uintptr
 	token    []byte
-	flags    uint32 // that are in effect
+	flags    uint32 // in effect
 	complete bool
 }
 

@@ -144,12 +144,12 @@ func wrong(err error) *middleware.Error {
 	return e
 }
 
-// An advice is an error about options or the machine, and what to try.
+// An advice is an error about options or the machine, with what to try.
 type advice struct{ text, hint string }
 
 func (a *advice) Error() string { return a.text }
 
-// newInitiator makes an initiator of options and of a library that open returns.
+// newInitiator returns an initiator with options, and the library that open returns.
 func newInitiator(o Options, open func(path string) (library, error)) (*initiator, error) {
 	origin, err := newSide(o)
 	if err != nil {
@@ -198,7 +198,7 @@ func newInitiator(o Options, open func(path string) (library, error)) (*initiato
 	return &initiator{lib: lib, o: o, threads: make(threads, o.Calls), origin: origin, proxy: forProxy}, nil
 }
 
-// beyond names an option that is set and means nothing for proxies alone.
+// beyond names an option that is set and has no meaning for proxies.
 func (o *Options) beyond() string {
 	for name, set := range map[string]bool{
 		"Library": o.Library != "", "Principal": o.Principal != "", "CCache": o.CCache != "", "ClientKeytab": o.ClientKeytab != "",
@@ -212,7 +212,7 @@ func (o *Options) beyond() string {
 	return ""
 }
 
-// A side is how one kind of peer is authenticated to, origin servers or proxies.
+// A side holds the settings for one kind of peer, origin servers or proxies.
 type side struct {
 	o     Options
 	names *spn.Maker

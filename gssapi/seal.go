@@ -7,12 +7,12 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// A sealer is a context of an initiator with Options.Sealing.
+// A sealer is a context of an initiator that has Options.Sealing.
 type sealer struct {
 	*securityContext
 
 	mu      sync.Mutex
-	refused error // a message that did not open: the library has counted it
+	refused error // why a message did not open; the library has counted it
 }
 
 var (
@@ -76,14 +76,15 @@ func (s *sealer) call(f func(*held) *StatusError) error {
 	return nil
 }
 
-// openReason says what is wrong with a message that does not open.
+// openReason returns the reason why a message does not open.
 func (s *StatusError) openReason(header []byte) middleware.Reason {
 	switch {
 	case s.Major&duplicateToken != 0:
 		return middleware.ReasonReplayed
 	case s.Major&(oldToken|unseqToken|gapToken) != 0:
 		return middleware.ReasonOutOfOrder
-	// A token of RFC 4121 section 4.2.6.2 whose flags say that an initiator sent it.
+	// This is a token of RFC 4121 section 4.2.6.2 whose flags say that an initiator sent
+	// it.
 	case len(header) > 2 && header[0] == 5 && header[1] == 4 && header[2]&1 == 0:
 		return middleware.ReasonReflected
 	case s.Major&routineErrors == badMIC:

@@ -43,14 +43,14 @@ const (
 	gapToken       uint32 = 16
 )
 
-// isError reports whether a major status is more than information.
+// isError reports whether a major status is an error, and not only information.
 func isError(major uint32) bool { return major&(routineErrors|callingErrors) != 0 }
 
-// The table of errors of MIT's and Heimdal's krb5 library begins with the codes of RFC
-// 4120 section 7.5.9.
+// The error codes of the krb5 libraries of MIT and Heimdal begin with those of RFC 4120
+// section 7.5.9.
 const firstError = -1765328384
 
-// Codes of that table that are the library's own.
+// Codes in that table that belong to the libraries.
 const (
 	ccNotFound      = -1765328243
 	ccEnd           = -1765328242
@@ -62,11 +62,11 @@ const (
 	noDefaultRealm  = -1765328160
 )
 
-// codeMutualFailed is KRB_AP_ERR_MUT_FAIL, with which Heimdal says that an AP-REP
-// answers another AP-REQ.
+// codeMutualFailed is KRB_AP_ERR_MUT_FAIL, Heimdal's code for an AP-REP that answers
+// another AP-REQ.
 const codeMutualFailed = 46
 
-// code returns the code of a KRB-ERROR that the status stands for, 0 for none.
+// code returns the KRB-ERROR code that the status stands for, 0 for none.
 func (s *StatusError) code() int32 {
 	if code := int64(int32(s.Minor)) - firstError; code > 0 && code < 128 {
 		return int32(code)
@@ -79,8 +79,8 @@ func (s *StatusError) temporary() bool {
 	return int32(s.Minor) == kdcUnreachable || s.code() == krb.CodeUnavailable
 }
 
-// explain says what kind of failure it is that there is no name, no credentials or
-// no token, and what to try.
+// explain returns the kind of the failure to get a name, credentials or a token, and what
+// to try.
 func (s *StatusError) explain() (hint string, kind error) {
 	switch s.code() {
 	case krb.CodeClientUnknown:
@@ -124,7 +124,7 @@ func (s *StatusError) explain() (hint string, kind error) {
 	return "", middleware.ErrCredentials
 }
 
-// reason says why the library does not take an answer for the server's.
+// reason returns why the library does not accept an answer of the server.
 func (s *StatusError) reason() middleware.Reason {
 	switch {
 	case int32(s.Minor) == mutualFailed, s.code() == codeMutualFailed:

@@ -8,8 +8,8 @@ import (
 	"github.com/kerbchain/kerbchain/internal/panics"
 )
 
-// threads bound how many calls run at once. A call in C takes a thread of the system
-// for as long as it lasts.
+// threads bounds how many calls run at once. A call in C takes a thread of the system
+// while it lasts.
 type threads chan struct{}
 
 // beside runs work, which calls C, beside the caller, who does not wait longer than
@@ -38,7 +38,7 @@ func (t threads) enter(ctx context.Context) error {
 	}
 }
 
-// entered is beside for who has entered, and which it leaves.
+// entered is beside for a caller that has entered; it leaves when work ends.
 func entered[T any](ctx context.Context, t threads, work func() T, drop func(T)) (result T, err error) {
 	type outcome struct {
 		result T

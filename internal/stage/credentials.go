@@ -26,7 +26,8 @@ func DropUserInfo(r *http.Request, stage string) *http.Request {
 	return &out
 }
 
-// basic is what http.Client makes of the user info of r's URL (RFC 7617).
+// basic returns the header field that http.Client makes of the user info of r's URL (RFC
+// 7617).
 func basic(r *http.Request) string {
 	password, _ := r.URL.User.Password()
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(r.URL.User.Username()+":"+password))
@@ -65,7 +66,7 @@ func Signed(r *http.Request, field string, sc middleware.SecurityContext) (token
 		return nil, false
 	}
 	token, err := base64.StdEncoding.DecodeString(text)
-	return token, err == nil // or nobody of ours wrote it
+	return token, err == nil // an error means that no stage wrote it
 }
 
 // SignedBytes is [Signed] for those who need no more than the length of the token.

@@ -12,7 +12,7 @@ func Outlive(ctx, inner context.Context) context.Context { return values{ctx, in
 
 type values struct {
 	context.Context
-	inner context.Context // whose end is not asked for
+	inner context.Context // only its values count
 }
 
 func (v values) Value(key any) any {
@@ -22,7 +22,8 @@ func (v values) Value(key any) any {
 	return v.inner.Value(key)
 }
 
-// ends is the key by which package context finds what a context ends with.
+// ends is the key under which package context looks for the context that another one ends
+// with.
 var ends = func() any {
 	probe := probe{Context: context.Background()}
 	_ = context.Cause(&probe) // asks for it

@@ -27,7 +27,7 @@ func Prove(ctx context.Context, sc middleware.SecurityContext, lines []string) (
 	}
 	token, err := ch.Token()
 	if err != nil {
-		// What exactly is wrong with the base64 helps nobody.
+		// The position of the error in the base64 would help nobody.
 		return false, nil, &middleware.Error{Kind: middleware.ErrNotVerified, Reason: middleware.ReasonMalformed}
 	}
 	if _, err = sc.Step(ctx, token); err != nil {

@@ -38,5 +38,5 @@ func HangUp(c net.Conn) {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
-	_ = c.Close() // which fails where it is closed already
+	_ = c.Close() // it fails only if c is closed already
 }

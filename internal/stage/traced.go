@@ -45,7 +45,7 @@ func (t *Traced) Value(key any) any {
 	return t.Context.Value(key)
 }
 
-// traces is the key by which package httptrace finds hooks.
+// traces is the key under which package httptrace looks for hooks.
 var traces = func() any {
 	probe := probe{Context: context.Background()}
 	_ = httptrace.ContextClientTrace(&probe) // asks for it
