@@ -3,6 +3,7 @@ package gssapi
 import (
 	"fmt"
 
+	"github.com/kerbchain/kerbchain/internal/hints"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -82,32 +83,24 @@ func (s *StatusError) temporary() bool {
 // explain returns the kind of the failure to get a name, credentials or a token, and what
 // to try.
 func (s *StatusError) explain() (hint string, kind error) {
-	switch s.code() {
+	switch code := s.code(); code {
 	case krb.CodeClientUnknown:
 		return "check spelling, case and realm of the principal", middleware.ErrCredentials
 	case krb.CodeServerUnknown:
 		return "register the service principal (kadmin addprinc, or setspn in Active Directory), or set HostOverride, HostOverrides or Canonicalize", middleware.ErrKDC
-	case krb.CodePreauthFailed:
-		return "the password or key is wrong; to try it again may lock the account. A keytab goes stale when the password changes", middleware.ErrCredentials
-	case krb.CodeClientRevoked, krb.CodeClientExpired:
-		return "the account is locked, disabled or expired: ask the realm's administrator", middleware.ErrCredentials
-	case krb.CodeKeyExpired:
-		return "the password has expired: change it with kpasswd", middleware.ErrCredentials
+	case krb.CodePreauthFailed, krb.CodeClientRevoked, krb.CodeClientExpired, krb.CodeKeyExpired:
+		return hints.KDC(code), middleware.ErrCredentials
 	case krb.CodeTicketExpired:
 		return "the ticket has expired: run kinit", middleware.ErrCredentials
-	case krb.CodeSkew, krb.CodeTicketNotYet:
-		return "the clocks are too far apart: check time synchronisation", middleware.ErrKDC
 	case krb.CodeEtypeNoSupport:
 		return "see permitted_enctypes in krb5.conf, or give the principals new keys", middleware.ErrKDC
-	case krb.CodeUnavailable:
-		return "the KDC is busy or starting: try again later", middleware.ErrKDC
 	case 0:
 	default:
-		return "", middleware.ErrKDC
+		return hints.KDC(code), middleware.ErrKDC
 	}
 	switch int32(s.Minor) {
 	case kdcUnreachable:
-		return "is the KDC up, and does a firewall let port 88 through, UDP and TCP?", middleware.ErrKDC
+		return hints.Unreachable, middleware.ErrKDC
 	case realmUnknown, realmUnresolved:
 		return "add the realm to [realms] in krb5.conf, or publish its KDCs in DNS; is it spelled right, in capitals?", middleware.ErrKDC
 	case noDefaultRealm:

@@ -15,6 +15,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
 
+	"github.com/kerbchain/kerbchain/internal/hints"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 )
@@ -267,7 +268,15 @@ func TestASRefusals(t *testing.T) {
 
 // A domain's reason takes the place of the guesses that its error code allows.
 func TestASStatus(t *testing.T) {
-	for status, hint := range statusHints {
+	for _, status := range []krb.NTStatus{
+		krb.StatusAccountDisabled, krb.StatusAccountExpired, krb.StatusAccountLockedOut, krb.StatusPasswordExpired,
+		krb.StatusPasswordMustChange, krb.StatusInvalidLogonHours, krb.StatusInvalidWorkstation, krb.StatusAccountRestriction,
+		krb.StatusLogonTypeNotGranted, krb.StatusSmartcardLogonRequired, krb.StatusAuthenticationFirewall, krb.StatusTimeDifferenceAtDC,
+	} {
+		hint := hints.NTStatus(status)
+		if hint == "" {
+			t.Errorf("%v: no hint", status)
+		}
 		for _, code := range []int32{krb.CodeClientRevoked, krb.CodePolicy, krb.CodePreauthFailed} {
 			t.Run(fmt.Sprintf("%v, %s", status, krb.ErrorName(code)), func(t *testing.T) {
 				k := newScripted(t, realmA)

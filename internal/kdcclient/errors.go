@@ -285,7 +285,7 @@ func (c *call) noAnswer(err error) *Error {
 	case errors.Is(err, context.Canceled):
 		return c.fail(KindUnreachable, err, "")
 	}
-	e := c.fail(KindUnreachable, err, "is the KDC up, and does a firewall let port 88 through, UDP and TCP?")
+	e := c.fail(KindUnreachable, err, hints.Unreachable)
 	for _, a := range c.attempts {
 		if ke, ok := a.Err.(*krb.KRBError); ok && ke.Code == krb.CodeUnavailable {
 			e.Code = ke.Code
@@ -298,7 +298,7 @@ func (c *call) noAnswer(err error) *Error {
 // refused turns a KRB-ERROR into an Error.
 func (c *call) refused(r *reply) *Error {
 	ke := r.err
-	e := c.fail(KindRefused, ke, "")
+	e := c.fail(KindRefused, ke, hints.KDC(ke.Code))
 	e.Code = ke.Code
 	if other, ok := clientRealm(ke, c.realm); ok {
 		e.ClientRealm = other
@@ -310,29 +310,12 @@ func (c *call) refused(r *reply) *Error {
 		e.Hint = hints.Join(e.Hint, hintCapitals(c.realm))
 	case krb.CodeServerUnknown:
 		e.Hint = fmt.Sprintf("the realm %s has no service principal %s: it must be created there (kadmin addprinc, or setspn in Active Directory); or check the host name and the service class, and which realm the host belongs to", realm, showName(c.server))
-	case krb.CodePolicy:
-		e.Hint = "the KDC's policy forbids it: ask the realm's administrator"
-	case krb.CodeBadOption:
-		e.Hint = "the ticket at hand does not allow it: a renewable or forwardable one is needed (kinit -r, kinit -f)"
 	case krb.CodeEtypeNoSupport:
 		e.Hint = c.hintEtype()
-	case krb.CodeClientExpired:
-		e.Hint = "the account has expired: ask the realm's administrator"
-	case krb.CodeClientRevoked:
-		e.Hint = "the account is locked, disabled or expired: ask the realm's administrator"
-	case krb.CodeKeyExpired:
-		e.Hint = "the password has expired: change it with kpasswd"
 	case krb.CodePreauthFailed:
 		e.Kind = KindKey
-		e.Hint = "the password or key is wrong; to try it again may lock the account. A keytab goes stale when the password changes"
-	case krb.CodePreauthRequired:
-		e.Hint = "the KDC wants another kind of pre-authentication than an encrypted timestamp"
-	case krb.CodeUnavailable:
-		e.Hint = "the KDC is busy or starting: try again later"
 	case krb.CodeTicketExpired:
 		e.Hint = "the ticket-granting ticket has expired"
-	case krb.CodeTicketNotYet:
-		e.Hint = "the ticket is not valid yet: check the clocks"
 	case krb.CodeBadIntegrity, krb.CodeModified, krb.CodeBadKvno, krb.CodeNoKey, krb.CodeNotUs:
 		e.Hint = "the KDC cannot open our ticket-granting ticket; its keys may have changed"
 		if len(c.path) > 1 {
@@ -341,13 +324,10 @@ func (c *call) refused(r *reply) *Error {
 	case krb.CodeSkew:
 		e.Kind = KindSkew
 		e.Skew = skewOf(r)
-		e.Hint = "set the clock of one of the two right (NTP)"
-	case krb.CodeResponseTooBig:
-		e.Hint = "the answer does not fit into a datagram and the KDC is configured for UDP alone: let it be asked over TCP"
 	case krb.CodeWrongRealm:
 		e.Hint = hintCapitals(c.realm)
 	}
-	if hint, ok := statusHints[ke.NTStatus()]; ok {
+	if hint := hints.NTStatus(ke.NTStatus()); hint != "" {
 		e.Hint = hint
 	}
 	if e.ClientRealm != "" {
@@ -355,22 +335,6 @@ func (c *call) refused(r *reply) *Error {
 			printable.Text(shorten(e.ClientRealm))), e.Hint)
 	}
 	return e
-}
-
-// statusHints say what to do where the KDC of a domain gives its reason.
-var statusHints = map[krb.NTStatus]string{
-	krb.StatusAccountDisabled:        "the account is disabled: ask the domain's administrator",
-	krb.StatusAccountExpired:         "the account has expired: ask the domain's administrator",
-	krb.StatusAccountLockedOut:       "the account is locked after wrong passwords: wait, or have it unlocked, and look for who still uses an old password or a stale keytab",
-	krb.StatusPasswordExpired:        "the password has expired: change it with kpasswd",
-	krb.StatusPasswordMustChange:     "the password must be changed before it can be used: change it with kpasswd",
-	krb.StatusInvalidLogonHours:      "the account may not log on at this hour: ask the domain's administrator (logonHours)",
-	krb.StatusInvalidWorkstation:     "the account may not log on from this machine: ask the domain's administrator (userWorkstations)",
-	krb.StatusAccountRestriction:     "a restriction of the account forbids it, such as Protected Users, an authentication policy or an empty password: ask the domain's administrator",
-	krb.StatusLogonTypeNotGranted:    "the account has no right to this kind of logon: ask the domain's administrator",
-	krb.StatusSmartcardLogonRequired: "the account must log on with a smart card: log on with one, and use the system's credentials or a cache",
-	krb.StatusAuthenticationFirewall: "the service's domain trusts ours selectively: have the account allowed to authenticate to the service's computer there",
-	krb.StatusTimeDifferenceAtDC:     "set the clock of one of the two right (NTP)",
 }
 
 // clientRealm returns where a KDC says that a client is rather to be found (RFC

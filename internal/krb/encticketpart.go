@@ -53,13 +53,9 @@ func (p *EncTicketPart) write(w *Writer) {
 	w.App(tagEncTicketPart, func() {
 		w.RawField(10, p.AuthData)
 		w.RawField(9, p.Addresses)
-		if !p.RenewTill.IsZero() {
-			w.Time(8, p.RenewTill)
-		}
+		w.OptionalTime(8, p.RenewTill)
 		w.Time(7, p.EndTime)
-		if !p.StartTime.IsZero() {
-			w.Time(6, p.StartTime)
-		}
+		w.OptionalTime(6, p.StartTime)
 		w.Time(5, p.AuthTime)
 		w.RawField(4, p.Transited)
 		w.Name(3, p.Client)

@@ -114,13 +114,9 @@ func (p *EncKDCRepPart) Marshal(kind uint8) ([]byte, error) {
 		w.RawField(11, p.Addresses)
 		w.Name(10, p.Server)
 		w.String(9, p.Server.Realm)
-		if !p.RenewTill.IsZero() {
-			w.Time(8, p.RenewTill)
-		}
+		w.OptionalTime(8, p.RenewTill)
 		w.Time(7, p.EndTime)
-		if !p.StartTime.IsZero() {
-			w.Time(6, p.StartTime)
-		}
+		w.OptionalTime(6, p.StartTime)
 		w.Time(5, p.AuthTime)
 		w.Flags(4, p.Flags)
 		w.Int(2, p.Nonce)

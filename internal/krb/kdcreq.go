@@ -162,13 +162,9 @@ func (r *KDCReqBody) Marshal() ([]byte, error) {
 		w.RawField(9, r.Addresses)
 		w.Field(8, func() { w.integers(r.Etypes) })
 		w.Int(7, r.Nonce)
-		if !r.Renew.IsZero() {
-			w.Time(6, r.Renew)
-		}
+		w.OptionalTime(6, r.Renew)
 		w.Time(5, r.Till)
-		if !r.From.IsZero() {
-			w.Time(4, r.From)
-		}
+		w.OptionalTime(4, r.From)
 		if !r.Server.IsZero() {
 			w.Name(3, r.Server)
 		}

@@ -130,13 +130,9 @@ func (t *Ticket) writeCredInfo(w *Writer) {
 	w.Sequence(func() {
 		w.Name(9, t.Server)
 		w.String(8, t.Server.Realm)
-		if !t.RenewTill.IsZero() {
-			w.Time(7, t.RenewTill)
-		}
+		w.OptionalTime(7, t.RenewTill)
 		w.Time(6, t.EndTime)
-		if !t.StartTime.IsZero() {
-			w.Time(5, t.StartTime)
-		}
+		w.OptionalTime(5, t.StartTime)
 		w.Time(4, t.AuthTime)
 		w.Flags(3, t.Flags)
 		w.Name(2, t.Client)

@@ -146,6 +146,13 @@ func (w *Writer) Octets(n uint8, v []byte) {
 
 var errYear = errors.New("the year of a time is not one of four digits")
 
+// OptionalTime writes [n] KerberosTime, or nothing for the zero time.
+func (w *Writer) OptionalTime(n uint8, t time.Time) {
+	if !t.IsZero() {
+		w.Time(n, t)
+	}
+}
+
 // Time writes [n] KerberosTime: UTC, whole seconds.
 func (w *Writer) Time(n uint8, t time.Time) {
 	t = t.UTC()
