@@ -2,7 +2,6 @@ package arch
 
 import (
 	"errors"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
 )
 
 const module = "github.com/kerbchain/kerbchain"
@@ -131,50 +129,4 @@ func readModule(root string) (map[string]string, error) {
 		return nil
 	})
 	return sources, err
-}
-
-func TestReadModule(t *testing.T) {
-	root := t.TempDir()
-	for p, text := range map[string]string{
-		"go.mod":                  "module " + module,
-		"a.go":                    "package a",
-		"sub/b.go":                "package b",
-		"sub/testdata/c.go":       "package c",
-		"sub/_skip/d.go":          "package d",
-		".git/e.go":               "package e",
-		"vendor/x/f.go":           "package f",
-		"tools/go.mod":            "module tools",
-		"tools/g.go":              "package g",
-		"tools/deeper/h.go":       "package h",
-		"sub/_i.go":               "package i",
-		"sub/j.txt":               "package j",
-		"sub/deep/er/k_test.go":   "package k",
-		"sub/deep/er/windows.go":  "package k",
-		"sub/deep/er/.hidden.go":  "package k",
-		"sub/deep/er/l/go.mod":    "module l",
-		"sub/deep/er/l/inside.go": "package l",
-	} {
-		p = filepath.Join(root, filepath.FromSlash(p))
-		if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	sources, err := readModule(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for p := range sources {
-		got = append(got, p)
-	}
-	slices.Sort(got)
-	if want := "[a.go sub/b.go sub/deep/er/k_test.go sub/deep/er/windows.go]"; fmt.Sprint(got) != want {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	if _, err := readModule(filepath.Join(root, "none")); err == nil {
-		t.Error("a module that is not there was read")
-	}
 }
