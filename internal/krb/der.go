@@ -17,6 +17,9 @@ func App(n uint8) asn1.Tag { return asn1.Tag(0x60 | n) }
 // Ctx returns the tag [n], constructed.
 func Ctx(n uint8) asn1.Tag { return asn1.Tag(0xa0 | n) }
 
+// flat returns the tag [n], primitive: that of IMPLICIT where the type is primitive.
+func flat(n uint8) asn1.Tag { return asn1.Tag(0x80 | n) }
+
 // ErrMalformed is wrapped by every decoding error of this package.
 var ErrMalformed = errors.New("malformed Kerberos message")
 
@@ -47,6 +50,19 @@ func OpenApp(what string, n uint8, b []byte) Fields {
 		f.enter(inner)
 	} else {
 		f.fail(fmt.Sprintf("no [APPLICATION %d]", n))
+	}
+	return f
+}
+
+// openChoice enters the SEQUENCE of alternative n of a CHOICE that b must be, whole.
+func openChoice(what string, n uint8, b []byte) Fields {
+	f := Fields{what: what}
+	s := cryptobyte.String(b)
+	var inner cryptobyte.String
+	if s.ReadASN1(&inner, Ctx(n)) && s.Empty() {
+		f.enter(inner)
+	} else {
+		f.fail(fmt.Sprintf("no alternative %d", n))
 	}
 	return f
 }
@@ -163,6 +179,40 @@ func (f *Fields) Octets(n uint8) []byte {
 	return v
 }
 
+// hasFlat reports whether [n] IMPLICIT of a primitive type comes next, as the module of
+// RFC 6560 has them.
+func (f *Fields) hasFlat(n uint8) bool { return f.err == nil && f.rest.PeekASN1Tag(flat(n)) }
+
+// flat returns the contents of [n] IMPLICIT of a primitive type.
+func (f *Fields) flat(n uint8) []byte {
+	var v cryptobyte.String
+	if f.err == nil && !f.rest.ReadASN1(&v, flat(n)) {
+		f.fail(fmt.Sprintf("field %d missing", n))
+	}
+	return v
+}
+
+// optionalFlat is flat for a field that may be left out, nil when it is.
+func (f *Fields) optionalFlat(n uint8) []byte {
+	if !f.hasFlat(n) {
+		return nil
+	}
+	return f.flat(n)
+}
+
+// flatInt reads [n] IMPLICIT Int32, nil when it is absent.
+func (f *Fields) flatInt(n uint8) *int32 {
+	if !f.hasFlat(n) {
+		return nil
+	}
+	var v int64
+	if !f.rest.ReadASN1Int64WithTag(&v, flat(n)) || v != int64(int32(v)) {
+		f.fail(fmt.Sprintf("field %d is no integer of 32 bits", n))
+	}
+	out := int32(v)
+	return &out
+}
+
 // Text reads [n] KerberosString. Besides GeneralString it takes the other
 // eight-bit strings that peers have been seen to write.
 func (f *Fields) Text(n uint8) string {
@@ -222,10 +272,18 @@ func readTime(s cryptobyte.String, t *time.Time) bool {
 func (f *Fields) Flags(n uint8) uint32 {
 	s := f.Raw(n)
 	var v cryptobyte.String
+	if f.err == nil && (!s.ReadASN1(&v, asn1.BIT_STRING) || !s.Empty()) {
+		f.fail(fmt.Sprintf("field %d is no bit string", n))
+	}
+	return f.bits(n, v)
+}
+
+// bits reads the contents of a BIT STRING as Flags does.
+func (f *Fields) bits(n uint8, v []byte) uint32 {
 	if f.err != nil {
 		return 0
 	}
-	if !s.ReadASN1(&v, asn1.BIT_STRING) || !s.Empty() || len(v) < 1 || v[0] > 7 || v[0] != 0 && len(v) == 1 {
+	if len(v) < 1 || v[0] > 7 || v[0] != 0 && len(v) == 1 {
 		f.fail(fmt.Sprintf("field %d is no bit string", n))
 		return 0
 	}

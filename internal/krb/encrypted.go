@@ -35,11 +35,13 @@ func (w *Writer) Encrypted(n uint8, ed EncryptedData) {
 }
 
 func (w *Writer) encrypted(ed EncryptedData) {
-	w.Sequence(func() {
-		w.Octets(2, ed.Cipher)
-		if ed.Kvno != 0 {
-			w.Int(1, int64(ed.Kvno))
-		}
-		w.Int(0, int64(ed.Etype))
-	})
+	w.Sequence(func() { w.encryptedFields(ed) })
+}
+
+func (w *Writer) encryptedFields(ed EncryptedData) {
+	w.Octets(2, ed.Cipher)
+	if ed.Kvno != 0 {
+		w.Int(1, int64(ed.Kvno))
+	}
+	w.Int(0, int64(ed.Etype))
 }

@@ -34,6 +34,20 @@ func plain[T any](marshal func(T) []byte) func(T) ([]byte, error) {
 	return func(v T) ([]byte, error) { return marshal(v), nil }
 }
 
+// samplesOfFast are good messages of FAST and OTP.
+func samplesOfFast() map[string][][]byte {
+	return map[string][][]byte{
+		"FAST request": {
+			must((&PAFXFastRequest{&FastArmor{FastArmorAPRequest, pattern(40)}, Checksum{16, pattern(12)}, EncryptedData{Etype: 18, Kvno: 2, Cipher: pattern(60)}}).Marshal()),
+			must((&PAFXFastRequest{nil, Checksum{16, pattern(12)}, EncryptedData{Etype: 18, Cipher: pattern(60)}}).Marshal()),
+		},
+		"FAST reply":    {spaced(mitFastReply)},
+		"FAST response": {spaced(mitFastResponse), must((&FastResponse{PAData: []PAData{{137, pattern(9)}}, Nonce: 1<<32 - 1}).Marshal())},
+		"OTP challenge": {spaced(mitOTPChallenge), spaced(mitOTPChallengeBare)},
+		"OTP request":   {spaced(mitOTPRequest), spaced(mitOTPRequestBare)},
+	}
+}
+
 // forms lists what a KDC and a password service read and write.
 func forms() map[string]form {
 	part := &EncTicketPart{
@@ -71,6 +85,12 @@ func forms() map[string]form {
 		"PA-FOR-USER":       formOf(ParsePAForUser, nil, must(asn1.Marshal(s4u))),
 		"PA-S4U-X509-USER":  formOf(ParsePAS4UX509, PAS4UX509.Marshal, must(PAS4UX509{must(id.Marshal()), sum}.Marshal())),
 		"S4UUserID":         formOf(ParseS4UUserID, S4UUserID.Marshal, must(id.Marshal())),
+		"FAST request":      formOf(ParsePAFXFastRequest, (*PAFXFastRequest).Marshal, samplesOfFast()["FAST request"]...),
+		"FAST request part": formOf(ParseFastReq, (*FastReq).Marshal, must((&FastReq{FastHideClientNames, []PAData{{133, pattern(4)}}, must(body.Marshal())}).Marshal())),
+		"FAST reply":        formOf(ParsePAFXFastReply, MarshalPAFXFastReply, samplesOfFast()["FAST reply"]...),
+		"FAST response":     formOf(ParseFastResponse, (*FastResponse).Marshal, samplesOfFast()["FAST response"]...),
+		"OTP challenge":     formOf(ParseOTPChallenge, (*OTPChallenge).Marshal, samplesOfFast()["OTP challenge"]...),
+		"OTP request":       formOf(ParseOTPRequest, (*OTPRequest).Marshal, samplesOfFast()["OTP request"]...),
 		"PA-PAC-REQUEST":    formOf(ParsePAPACRequest, nil, must(asn1.Marshal(paPACRequest{true}))),
 		"PA-PAC-OPTIONS":    formOf(ParsePAPACOptions, plain(MarshalPAPACOptions), MarshalPAPACOptions(PACOptionRBCD)),
 	}

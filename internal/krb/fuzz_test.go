@@ -58,6 +58,12 @@ func messageParsers() map[string]struct {
 		shares = append(shares, must(m.Marshal()))
 	}
 	out["PA-SPAKE"] = entry{shares, func(b []byte) error { _, err := ParseSPAKE(b); return err }}
+	fast := samplesOfFast()
+	out["FAST request"] = entry{fast["FAST request"], func(b []byte) error { _, err := ParsePAFXFastRequest(b); return err }}
+	out["FAST reply"] = entry{fast["FAST reply"], func(b []byte) error { _, err := ParsePAFXFastReply(b); return err }}
+	out["FAST response"] = entry{fast["FAST response"], func(b []byte) error { _, err := ParseFastResponse(b); return err }}
+	out["OTP challenge"] = entry{fast["OTP challenge"], func(b []byte) error { _, err := ParseOTPChallenge(b); return err }}
+	out["OTP request"] = entry{fast["OTP request"], func(b []byte) error { _, err := ParseOTPRequest(b); return err }}
 	out["AP-REP"] = entry{
 		[][]byte{
 			must(MakeAPRep(session, &EncAPRepPart{CTime: someDay, Cusec: 5, Subkey: testKey(AES128SHA1), Seq: 77, HasSeq: true})),

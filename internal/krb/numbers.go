@@ -94,7 +94,8 @@ const (
 	PAFXFast             int32 = 136
 	PAFXError            int32 = 137
 	PAEncryptedChallenge int32 = 138
-	PAOTPChallenge       int32 = 141 // RFC 6560
+	PAOTPChallenge       int32 = 141 // RFC 6560, as the next
+	PAOTPRequest         int32 = 142
 	PAPKINITKX           int32 = 147 // RFC 8062
 	PAReqEncPARep        int32 = 149 // RFC 6806 section 11
 	PAASFreshness        int32 = 150 // RFC 8070
@@ -102,6 +103,34 @@ const (
 	PASupportedEtypes    int32 = 165 // [MS-KILE] section 2.2.8
 	PAExtendedError      int32 = 166 // [MS-KILE]
 	PAPACOptions         int32 = 167 // [MS-KILE] section 2.2.10
+)
+
+// FastArmorAPRequest is the type of armour that is an AP-REQ (RFC 6113 section 5.4.1.1).
+const FastArmorAPRequest int32 = 1
+
+// FastCritical are the options of FAST that a KDC must know or refuse, and
+// FastHideClientNames is the one of them that there is (RFC 6113 section 5.4.2).
+const (
+	FastCritical        uint32 = 0xffff0000
+	FastHideClientNames uint32 = 1 << (31 - 1)
+)
+
+// Flags of tokens (RFC 6560 section 4.1), bit 0 the most significant.
+const (
+	OTPNextOTP      uint32 = 1 << (31 - 1)
+	OTPCombine      uint32 = 1 << (31 - 2)
+	OTPCollectPIN   uint32 = 1 << (31 - 3)
+	OTPNoCollectPIN uint32 = 1 << (31 - 4) // do-not-collect-pin
+	OTPSeparatePIN  uint32 = 1 << (31 - 6) // separate-pin-required
+)
+
+// Formats of token values (RFC 6560 section 4.1).
+const (
+	OTPDecimal      int32 = 0
+	OTPHexadecimal  int32 = 1
+	OTPAlphanumeric int32 = 2
+	OTPBinary       int32 = 3
+	OTPBase64       int32 = 4
 )
 
 // PACOptionRBCD is the option of PA-PAC-OPTIONS by which clients say that they know
@@ -202,6 +231,13 @@ const (
 	UsageInitiatorSign         uint32 = 25
 	UsageS4UX509Request        uint32 = 26 // [MS-SFU] section 2.2.2, as the next
 	UsageS4UX509Reply          uint32 = 27
+	UsageOTPRequest            uint32 = 45 // RFC 6560 section 4.2
+	UsageFastReqChecksum       uint32 = 50 // RFC 6113 section 5.4.6, as the next
+	UsageFastEnc               uint32 = 51
+	UsageFastRep               uint32 = 52
+	UsageFastFinished          uint32 = 53
+	UsageEncChallengeClient    uint32 = 54
+	UsageEncChallengeKDC       uint32 = 55
 	UsageASReqChecksum         uint32 = 56 // RFC 6806 section 11
 	UsageSPAKE                 uint32 = 65 // RFC 9588 section 12.3
 )
@@ -263,6 +299,7 @@ const (
 	CodeWrongRealm         int32 = 68
 	CodePreauthExpired     int32 = 90 // RFC 6113, as the next
 	CodeMorePreauthData    int32 = 91
+	CodeFastOptions        int32 = 93 // KDC_ERR_UNKNOWN_CRITICAL_FAST_OPTIONS
 )
 
 // ErrorName returns the name of a KRB-ERROR code as its RFC spells it, such as

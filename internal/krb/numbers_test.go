@@ -56,7 +56,7 @@ func TestNumbersAgree(t *testing.T) {
 			{int64(PAPACRequest), int64(patype.PA_PAC_REQUEST)}, {int64(PAForUser), int64(patype.PA_FOR_USER)}, {int64(PAS4UX509User), int64(patype.PA_FOR_X509_USER)},
 			{int64(PAFXCookie), int64(patype.PA_FX_COOKIE)}, {int64(PAAuthenticationSet), int64(patype.PA_AUTHENTICATION_SET)},
 			{int64(PAFXFast), int64(patype.PA_FX_FAST)}, {int64(PAFXError), int64(patype.PA_FX_ERROR)},
-			{int64(PAEncryptedChallenge), int64(patype.PA_ENCRYPTED_CHALLENGE)}, {int64(PAOTPChallenge), int64(patype.PA_OTP_CHALLENGE)},
+			{int64(PAEncryptedChallenge), int64(patype.PA_ENCRYPTED_CHALLENGE)}, {int64(PAOTPChallenge), int64(patype.PA_OTP_CHALLENGE)}, {int64(PAOTPRequest), int64(patype.PA_OTP_REQUEST)},
 			{int64(PAPKINITKX), int64(patype.PA_PKINIT_KX)}, {int64(PAReqEncPARep), int64(patype.PA_REQ_ENC_PA_REP)}, {int64(PAASFreshness), int64(patype.PA_AS_FRESHNESS)},
 			{int64(PASupportedEtypes), int64(patype.PA_SUPPORTED_ETYPES)}, {int64(PAExtendedError), int64(patype.PA_EXTENDED_ERROR)},
 		},
@@ -93,6 +93,9 @@ func TestNumbersAgree(t *testing.T) {
 			{int64(UsageNonKerberosChecksum), keyusage.KERB_NON_KERB_CKSUM_SALT},
 			{int64(UsageAcceptorSeal), keyusage.GSSAPI_ACCEPTOR_SEAL}, {int64(UsageAcceptorSign), keyusage.GSSAPI_ACCEPTOR_SIGN},
 			{int64(UsageInitiatorSeal), keyusage.GSSAPI_INITIATOR_SEAL}, {int64(UsageInitiatorSign), keyusage.GSSAPI_INITIATOR_SIGN},
+			{int64(UsageFastReqChecksum), keyusage.KEY_USAGE_FAST_REQ_CHKSUM}, {int64(UsageFastEnc), keyusage.KEY_USAGE_FAST_ENC},
+			{int64(UsageFastRep), keyusage.KEY_USAGE_FAST_REP}, {int64(UsageFastFinished), keyusage.KEY_USAGE_FAST_FINISHED},
+			{int64(UsageEncChallengeClient), keyusage.KEY_USAGE_ENC_CHALLENGE_CLIENT}, {int64(UsageEncChallengeKDC), keyusage.KEY_USAGE_ENC_CHALLENGE_KDC},
 			{int64(UsageASReqChecksum), keyusage.KEY_USAGE_AS_REQ},
 		},
 	} {

@@ -60,8 +60,8 @@ func each(path string, nodes []*node, f func(path string, n *node)) {
 
 // unread are fields that decoders pass over or pass on as they are: the last requests,
 // the key's expiry and the addresses of a reply, authorization data of an authenticator,
-// time and microseconds of a KRB-CRED.
-var unread = regexp.MustCompile(`^(KDC reply part /0:(79|7a)/0:30/\d+:(a1|a3|ab)|authenticator /0:62/0:30/\d+:a8|KRB-CRED part /0:7d/0:30/\d+:(a2|a3))`)
+// time and microseconds of a KRB-CRED, what identifies the algorithms of tokens.
+var unread = regexp.MustCompile(`^(KDC reply part /0:(79|7a)/0:30/\d+:(a1|a3|ab)|authenticator /0:62/0:30/\d+:a8|KRB-CRED part /0:7d/0:30/\d+:(a2|a3)|OTP challenge /0:30/\d+:a2/\d+:30/\d+:a7/|OTP request /0:30/\d+:a3)`)
 
 // open are sequences of which more fields are passed over, since acceptors of
 // credentials need to know of some only.
@@ -160,6 +160,11 @@ var mayLack = map[string]string{
 	"KRB-ERROR":      "/7e/30/a2 /7e/30/a3 /7e/30/a7 /7e/30/a8 /7e/30/ab /7e/30/ac",
 	"ETYPE-INFO2":    "/30/30/a1 /30/30/a2",
 	"KRB-CRED":       "/76/30/a2/30/61/30/a3/30/a1",
+	"FAST request":   "/a0/30/a0 /a0/30/a2/30/a1",
+	"FAST reply":     "/a0/30/a0/30/a1",
+	"FAST response":  "/30/a1 /30/a2",
+	"OTP challenge":  "/30/a2/30/a7",
+	"OTP request":    "/30/a3",
 	"KRB-CRED part":  "/7d/30/a0/30/30/a4 /7d/30/a0/30/30/a5 /7d/30/a0/30/30/a7 /7d/30/a2 /7d/30/a3",
 }
 

@@ -112,14 +112,16 @@ func (w *Writer) String(n uint8, s string) {
 }
 
 // integer writes INTEGER, in as few bytes as its sign allows.
-func (w *Writer) integer(v int64) {
+func (w *Writer) integer(v int64) { w.integerAs(asn1.INTEGER, v) }
+
+func (w *Writer) integerAs(tag asn1.Tag, v int64) {
 	n := 1
 	w.Grow(1)[0] = byte(v)
 	for rest := v >> 7; rest != 0 && rest != -1; rest >>= 8 {
 		w.Grow(1)[0] = byte(rest >> 1)
 		n++
 	}
-	w.head(asn1.INTEGER, n)
+	w.head(tag, n)
 }
 
 // integers writes SEQUENCE OF Int32.
