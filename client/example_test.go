@@ -39,13 +39,22 @@ type intranet struct {
 }
 
 func newIntranet(service string, o fakeweb.Options) *intranet {
+	return intranetOf(service, o, func(h http.Handler) http.Handler { return h }, fakeweb.ServerOptions{})
+}
+
+// newSecureIntranet is one of https, with something in front of the service.
+func newSecureIntranet(service string, o fakeweb.Options, front func(http.Handler) http.Handler) *intranet {
+	return intranetOf(service, o, front, fakeweb.ServerOptions{TLS: true})
+}
+
+func intranetOf(service string, o fakeweb.Options, front func(http.Handler) http.Handler, so fakeweb.ServerOptions) *intranet {
 	realm, err := fakekdc.New(fakekdc.WithRealm("EXAMPLE.COM"), fakekdc.WithEtypes(fakekdc.AES256SHA1),
 		fakekdc.WithUser("alice", "secret"), fakekdc.WithService(service))
 	if err != nil {
 		log.Fatal(err)
 	}
 	in := &intranet{realm: realm, web: fakeweb.New(realm, service, o)}
-	in.server = fakeweb.Serve(realm, in.web, fakeweb.ServerOptions{})
+	in.server = fakeweb.Serve(realm, front(in.web), so)
 	in.url = in.server.URL()
 	if in.dir, err = os.MkdirTemp("", "intranet"); err != nil {
 		log.Fatal(err)

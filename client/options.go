@@ -53,8 +53,9 @@ type Options struct {
 	// asks once rather than for each connection, or Always if Tunnel.Always is set.
 	// For https, Tunnel says so.
 	PreemptiveProxy preemptive.Policy
-	// ReturnChallenge returns the 401 where there are no credentials to answer it,
-	// for chains with another scheme outside. Without it, that is an error.
+	// ReturnChallenge returns the 401 where there are no credentials to answer it, or
+	// the KDC does not know the service, for chains with another scheme outside; see
+	// [negotiate.Options]. Without it, that is an error.
 	ReturnChallenge bool
 	// BodyLimit is how many bytes of a request body without GetBody are kept to
 	// send it again; 0 means 1 MiB, negative none.

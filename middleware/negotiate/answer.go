@@ -54,7 +54,7 @@ func (c *call) answer(resp *http.Response) ([]sign.Token, error) {
 	if token == nil {
 		return nil, err
 	}
-	return c.complete(peer, *token)
+	return c.complete(resp, peer, target, *token)
 }
 
 // token returns the token for the peer that resp comes from, nil if it refused.
@@ -131,19 +131,33 @@ func sessionOver(resp *http.Response, lines []string) bool {
 func (c *call) fresh(resp *http.Response, peer *side, target middleware.Target) (*sign.Token, error) {
 	token, err := c.signer.First(c.r.Context(), target)
 	if err != nil {
-		if errors.Is(err, middleware.ErrNotAllowed) || c.ReturnChallenge && errors.Is(err, middleware.ErrCredentials) {
-			c.emit(resp, target, middleware.ReasonNone, err)
-			return nil, nil
-		}
-		return nil, err
+		return nil, c.unlessLeft(resp, target, err)
 	}
 	peer.sc, peer.mine = token.Context, true
 	return &token, nil
 }
 
-// complete adds to the token for one peer a fresh one for the other, if the
+// unlessLeft returns err, why there is no token for target, or nil if the challenge is
+// left to the caller for that reason.
+func (c *call) unlessLeft(resp *http.Response, target middleware.Target, err error) error {
+	left := errors.Is(err, middleware.ErrNotAllowed) ||
+		c.ReturnChallenge && (errors.Is(err, middleware.ErrCredentials) || unknownService(err))
+	if !left {
+		return err
+	}
+	c.emit(resp, target, middleware.ReasonNone, err)
+	return nil
+}
+
+// unknownService reports whether a KDC said that there is no such service.
+func unknownService(err error) bool {
+	e, ok := errors.AsType[*middleware.Error](err)
+	return ok && e.Code == krb.CodeServerUnknown
+}
+
+// complete adds to the token for the peer that asked a fresh one for the other, if the
 // last request bore one: what was sent before would be a replay.
-func (c *call) complete(peer *side, token sign.Token) ([]sign.Token, error) {
+func (c *call) complete(resp *http.Response, peer *side, target middleware.Target, token sign.Token) ([]sign.Token, error) {
 	tokens := []sign.Token{token}
 	other := &c.proxy
 	if peer == other {
@@ -154,7 +168,7 @@ func (c *call) complete(peer *side, token sign.Token) ([]sign.Token, error) {
 	}
 	again, err := c.signer.First(c.r.Context(), other.sc.Target())
 	if err != nil {
-		return nil, err
+		return nil, c.unlessLeft(resp, target, err)
 	}
 	other.sc = again.Context
 	return append(tokens, again), nil

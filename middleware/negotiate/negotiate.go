@@ -4,8 +4,8 @@
 // Begin with [New] and its zero [Options]; the stage mutual judges whether the server
 // proved itself.
 //
-// Without usable credentials the call fails with an error. If the server refuses
-// them, its 401 is the response, and a [middleware.RefusedEvent] says why. The same
+// Without usable credentials the call fails with an error, unless ReturnChallenge is
+// set. If the server refuses them, its 401 is the response, and a [middleware.RefusedEvent] says why. The same
 // event reports a status such as 400 or 431 that may be due to the size of the token
 // ([middleware.ReasonTokenTooLarge]).
 //
@@ -73,8 +73,11 @@ type Options struct {
 	// Without it such a request is sent once more; see [New].
 	NoResend bool
 	// ReturnChallenge returns the 401 or 407 where there are no credentials for a
-	// token, in place of the error ([middleware.ErrCredentials]): for chains with
-	// another scheme outside.
+	// token, or the KDC does not know the service, in place of the error
+	// ([middleware.ErrCredentials], [middleware.ErrKDC] with code 7): for chains with
+	// another scheme outside. A KDC that cannot be reached, or refuses for another
+	// reason, is an error all the same. Whoever can forge what a KDC says can have the
+	// other scheme chosen.
 	ReturnChallenge bool
 	// AllowDowngrade sends tokens to a server over plain HTTP to which a redirect led
 	// from https. Without it such a server gets none, since anybody on the way could

@@ -537,6 +537,20 @@ func TestErrors(t *testing.T) {
 		}
 		return down(n, t)
 	}
+	unknown := func(int, middleware.Target) error {
+		return &middleware.Error{Stage: "fake", Kind: middleware.ErrKDC, Code: 7}
+	}
+	refused := func(int, middleware.Target) error {
+		return &middleware.Error{Stage: "fake", Kind: middleware.ErrKDC, Code: 12}
+	}
+	// Once the origin has its token, the one that goes to it beside the proxy's fails.
+	goneForOrigin := func(n int, t middleware.Target) error {
+		if n < 3 {
+			return nil
+		}
+		return without(n, t)
+	}
+	both := []stagetest.Reply{bare, stagetest.Challenge(407, "Negotiate")}
 	for name, tc := range map[string]struct {
 		fail    func(int, middleware.Target) error
 		options negotiate.Options
@@ -549,6 +563,12 @@ func TestErrors(t *testing.T) {
 		"no credentials":              {fail: without, replies: []stagetest.Reply{bare}, want: middleware.ErrCredentials, sent: 1},
 		"no credentials, challenge":   {fail: without, options: negotiate.Options{ReturnChallenge: true}, replies: []stagetest.Reply{bare}, status: 401, sent: 1},
 		"no KDC, challenge":           {fail: down, options: negotiate.Options{ReturnChallenge: true}, replies: []stagetest.Reply{bare}, want: middleware.ErrKDC, sent: 1},
+		"unknown service":             {fail: unknown, replies: []stagetest.Reply{bare}, want: middleware.ErrKDC, sent: 1},
+		"unknown service, challenge":  {fail: unknown, options: negotiate.Options{ReturnChallenge: true}, replies: []stagetest.Reply{bare}, status: 401, sent: 1},
+		"KDC refuses, challenge":      {fail: refused, options: negotiate.Options{ReturnChallenge: true}, replies: []stagetest.Reply{bare}, want: middleware.ErrKDC, sent: 1},
+		"unknown proxy, challenge":    {fail: unknown, options: negotiate.Options{ReturnChallenge: true}, replies: both[1:], status: 407, sent: 1},
+		"gone meanwhile":              {fail: goneForOrigin, replies: both, want: middleware.ErrCredentials, sent: 2},
+		"gone meanwhile, challenge":   {fail: goneForOrigin, options: negotiate.Options{ReturnChallenge: true}, replies: both, status: 407, sent: 2},
 		"no KDC":                      {fail: down, replies: []stagetest.Reply{bare}, want: middleware.ErrKDC, sent: 1},
 		"no KDC for the other token":  {fail: downForOrigin, replies: []stagetest.Reply{stagetest.Challenge(407, "Negotiate"), bare}, want: middleware.ErrKDC, sent: 2},
 		"from below, at once":         {replies: []stagetest.Reply{stagetest.Fail(below)}, want: below, sent: 1},
