@@ -71,11 +71,11 @@ func (o Options) check() error {
 	}
 	switch {
 	case o.OneConnection:
-		return wrong("give an *http.Transport, or leave OneConnection out", "one connection for each host is not to be had of a %T", o.Transport)
+		return wrong("give an *http.Transport, or leave OneConnection out", "a %T cannot be held to one connection for each host", o.Transport)
 	case o.Tunnel != tunnel.Options{}:
-		return wrong("give an *http.Transport, or leave Tunnel out", "the tunnels of a %T are its own, so Tunnel has no say", o.Transport)
+		return wrong("give an *http.Transport, or leave Tunnel out", "a %T makes its tunnels itself, so Tunnel would have no effect", o.Transport)
 	case o.PreemptiveProxy != nil && o.Proxy == nil:
-		return wrong("set Proxy to what the transport uses, or leave PreemptiveProxy out", "PreemptiveProxy is set, and which proxy a %T uses is not known", o.Transport)
+		return wrong("set Proxy to what the transport uses, or leave PreemptiveProxy out", "which proxy a %T uses is not known, so PreemptiveProxy would have no effect", o.Transport)
 	}
 	return nil
 }

@@ -134,8 +134,8 @@ func TestOptionsTogether(t *testing.T) {
 	refuse("already bears a password", "Password", "password in it")
 	refuse("cannot be trusted", "Disabled", "TrustConnection", "TrustProxy")
 	refuse("Krb5ConfText takes the place of", "Krb5Conf", "Krb5ConfText")
-	refuse("is not to be had of a", "other Transport", "OneConnection")
-	refuse("the tunnels of a", "other Transport", "Tunnel", "Tunnel, no proof")
+	refuse("cannot be held to one connection", "other Transport", "OneConnection")
+	refuse("makes its tunnels itself", "other Transport", "Tunnel", "Tunnel, no proof")
 	refuse("which proxy a", "other Transport", "PreemptiveProxy")
 	alone := map[string]string{
 		"Enterprise": "Principal is empty", "Password": "without a principal", "DelegateTo": "Delegation is off",

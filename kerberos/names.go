@@ -86,7 +86,7 @@ func (i *initiator) byCanonicalName(ctx context.Context, t middleware.Target, sp
 	// A name from DNS is used as it is: overrides are for the hosts in URLs.
 	name, err = hostname.Normal(name)
 	if err != nil {
-		e.Err = fmt.Errorf("%w; and what DNS gives for its canonical name is none: %w", e.Err, err)
+		e.Err = fmt.Errorf("%w; and the canonical name that DNS gives is no host name: %w", e.Err, err)
 		return Ticket{}, e
 	}
 	second := i.names.Of(name, t.Port)
@@ -95,7 +95,7 @@ func (i *initiator) byCanonicalName(ctx context.Context, t middleware.Target, sp
 	}
 	ticket, err := i.source.ServiceTicket(ctx, second)
 	if err != nil && unknownService(err) {
-		e.Err = fmt.Errorf("%w; nor does it know %s, by the name that DNS gives", e.Err, second)
+		e.Err = fmt.Errorf("%w; it does not know %s either, the name that DNS gives", e.Err, second)
 		return Ticket{}, e
 	}
 	return ticket, err

@@ -19,7 +19,7 @@ var ErrTunnel = errors.New("proxy opened no tunnel")
 
 var (
 	errContinue = errors.New("the proxy wants the exchange to go on over the connection on which it began, and net/http has closed that")
-	errKnown    = errors.New("the exchange is complete, and the answer still no: the proxy knows who asks")
+	errKnown    = errors.New("the exchange is complete, and the proxy still refuses: it knows the user, and does not let that user through")
 )
 
 const (

@@ -237,7 +237,7 @@ func TestRefused(t *testing.T) {
 			web: fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				http.Error(w, "canary", http.StatusProxyAuthRequired)
 			})}, statuses: []int{407, 407}, schemes: []string{"Negotiate"}, signed: true,
-			text: []string{"the proxy knows who asks", "look for who may use the proxy"},
+			text: []string{"it knows the user", "look for who may use the proxy"},
 		},
 		"forbids those it knows": {
 			web: fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

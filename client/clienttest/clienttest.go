@@ -92,7 +92,7 @@ func options(realm *fakekdc.Realm, user string, o client.Options) (client.Option
 	case user == "" && (credentials || password):
 		return o, nil
 	case user == "":
-		return o, errors.New("client of nobody: name a user, or credentials in the options")
+		return o, errors.New("client without credentials: name a user, or set credentials in the options")
 	case credentials || password:
 		return o, fmt.Errorf("client for %s: the options have credentials of their own", user)
 	}

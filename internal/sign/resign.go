@@ -264,7 +264,7 @@ func (x *exchange) fail(err error) {
 	x.cancel(err)
 }
 
-var errContinued = errors.New("the peer wants to go on with the exchange where it began")
+var errContinued = errors.New("the peer wants the exchange to go on over the connection on which it began")
 
 // again makes a token in the place of t for a connection in the given state.
 func (x *exchange) again(t Token, target middleware.Target, state *tls.ConnectionState) (Token, error) {

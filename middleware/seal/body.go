@@ -50,7 +50,7 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	case res.err != nil:
 		return nil, fmt.Errorf("seal: reading the request: %w", res.err)
 	case r.ContentLength > 0 && r.ContentLength != int64(len(res.b)):
-		return nil, fmt.Errorf("seal: request with ContentLength %d and a body of %d bytes", r.ContentLength, len(res.b))
+		return nil, fmt.Errorf("seal: the request's ContentLength is %d, and its body has %d bytes", r.ContentLength, len(res.b))
 	}
 	return res.b, nil
 }

@@ -80,7 +80,7 @@ var codes = map[int32]code{
 	ccIO:        {"KRB5_CC_IO", "the request was not understood"},
 	fccPerm:     {"KRB5_FCC_PERM", "the cache belongs to somebody else"},
 	fccNoFile:   {"KRB5_FCC_NOFILE", "no such cache; run kinit"},
-	fccInternal: {"KRB5_FCC_INTERNAL", "it does not know the operation or failed within; see its log"},
+	fccInternal: {"KRB5_FCC_INTERNAL", "it does not know the operation, or failed: see its log"},
 	ccWrite:     {"KRB5_CC_WRITE", ""},
 	ccNoMem:     {"KRB5_CC_NOMEM", "out of memory"},
 	ccFormat:    {"KRB5_CC_FORMAT", ""},

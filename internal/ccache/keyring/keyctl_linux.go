@@ -157,7 +157,7 @@ func (r residual) explain(err error) error {
 	case errors.Is(err, unix.EINVAL):
 		return fmt.Errorf("credential cache %s: %w: the kernel takes no name over 4095 bytes, and without big_key no ticket over 32767 bytes; use a cache of type FILE", r, err)
 	case r.anchor == anchorPersistent && r.uid >= 0 && errors.Is(err, unix.EPERM):
-		return fmt.Errorf("credential cache %s: %w: only the user %d and those with CAP_SETUID get at it", r, err, r.uid)
+		return fmt.Errorf("credential cache %s: %w: only the user %d and processes with CAP_SETUID can use it", r, err, r.uid)
 	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS):
 		return fmt.Errorf("credential cache %s: %w: the kernel refuses to handle keys, as it does in many containers; use a cache of type FILE", r, err)
 	}
