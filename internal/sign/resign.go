@@ -167,8 +167,8 @@ func passedOn(r *http.Request, target middleware.Target) (asked string, ok bool)
 	return line, err == nil && (u.Host == "" || same(u.Host))
 }
 
-// astray reports whether t is for a proxy that the transport does not go to.
-func (x *exchange) astray(t Token) bool {
+// strays reports whether t is for a proxy that the transport does not go to.
+func (x *exchange) strays(t Token) bool {
 	target := t.Context.Target()
 	return target.Proxy && x.hop != "" && !hostname.Same(x.hop, target.Host, target.Port)
 }
@@ -196,7 +196,7 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	var indices [2]int
 	changed := indices[:0]
 	for i, t := range fresh {
-		if x.astray(t) {
+		if x.strays(t) {
 			x.sent.Header.Del(field(t))
 			continue
 		}

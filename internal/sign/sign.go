@@ -37,7 +37,7 @@ type Token struct {
 	Continued bool
 }
 
-// A Attempt is one request to send.
+// An Attempt is one request to send.
 type Attempt struct {
 	// Number counts the requests of the stage's call, from 1. It is for
 	// [middleware.SendEvent].

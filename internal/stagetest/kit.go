@@ -46,7 +46,7 @@ type T interface {
 // newStage is called many times, from one goroutine.
 func Run(t *testing.T, newStage func() kerbchain.Middleware) {
 	t.Helper()
-	k := kit{newStage: newStage, patience: 20 * time.Second}
+	k := kit{newStage: newStage, timeout: 20 * time.Second}
 	for _, p := range peers() {
 		t.Run("peer "+p.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { k.matrix(t, p) })
@@ -61,7 +61,7 @@ func Run(t *testing.T, newStage func() kerbchain.Middleware) {
 
 type kit struct {
 	newStage func() kerbchain.Middleware
-	patience time.Duration // after which a call is said to hang
+	timeout time.Duration // after which a call is said to hang
 }
 
 func (k kit) rules() map[string]func(T) {
@@ -119,7 +119,7 @@ func (k kit) endsBelow(t T) {
 			select {
 			case <-r.Context().Done():
 				return nil, errors.Join(r.Context().Err(), closeBody(r))
-			case <-time.After(k.patience / 2):
+			case <-time.After(k.timeout / 2):
 				return nil, errors.Join(errUnended, closeBody(r))
 			}
 		}}
@@ -145,7 +145,7 @@ func (k kit) waits(begun func()) peer {
 		//lint:ignore SA1019 callers still set it
 		case <-r.Cancel:
 			return nil, errors.Join(context.Canceled, closeBody(r))
-		case <-time.After(k.patience / 2):
+		case <-time.After(k.timeout / 2):
 			return nil, errors.Join(errUnended, closeBody(r))
 		}
 	}}
@@ -215,7 +215,7 @@ func (k kit) endsInBody(t T) {
 				}
 				resp, err := answer(r, status, "WWW-Authenticate", "Negotiate", "Proxy-Authenticate", "Negotiate")
 				resp.ContentLength = -1
-				resp.Body = l.track(r, &stalled{ctx: r.Context(), begin: cancel, patience: k.patience / 2})
+				resp.Body = l.track(r, &stalled{ctx: r.Context(), begin: cancel, timeout: k.timeout / 2})
 				return resp, err
 			}}
 			l := newLab(ctx, s)
@@ -233,7 +233,7 @@ var errUnended = errors.New("stagetest: the context of the request that was sent
 type stalled struct {
 	ctx      context.Context
 	begin    func()
-	patience time.Duration
+	timeout time.Duration
 }
 
 func (s *stalled) Read([]byte) (int, error) {
@@ -241,7 +241,7 @@ func (s *stalled) Read([]byte) (int, error) {
 	select {
 	case <-s.ctx.Done():
 		return 0, s.ctx.Err()
-	case <-time.After(s.patience):
+	case <-time.After(s.timeout):
 		return 0, errUnended
 	}
 }
@@ -315,12 +315,12 @@ func (k kit) call(l *lab, next kerbchain.Next) {
 		res.resp, res.err = next(l.r)
 	}()
 	var res result
-	timer := time.NewTimer(k.patience)
+	timer := time.NewTimer(k.timeout)
 	defer timer.Stop()
 	select {
 	case res = <-done:
 	case <-timer.C:
-		l.problem("hang: the call did not return within %v", k.patience)
+		l.problem("hang: the call did not return within %v", k.timeout)
 		l.release()
 		return
 	}

@@ -78,16 +78,16 @@ func sentAgain(method string) bool {
 // the request can take its connection, unless that is spoilt.
 func (c *call) drain(resp *http.Response, tokens []sign.Token) error {
 	c.proto = resp.ProtoMajor
-	patience := c.DrainTime
+	limit := c.DrainTime
 	if slices.ContainsFunc(tokens, continued) {
-		patience = 0 // on another connection the next request would fail
+		limit = 0 // on another connection the next request would fail
 	} else if c.spoilt(resp) {
 		c.watch.Drop(resp)
 		return nil
 	}
 	// A body that is too long or slow, or breaks off, costs the connection and no
 	// more: the next request takes another.
-	_, err := replay.Drain(resp, c.DrainLimit, patience)
+	_, err := replay.Drain(resp, c.DrainLimit, limit)
 	if c.r.Context().Err() != nil {
 		return ended.Because(c.r.Context(), "negotiate: reading the body of a challenge", err)
 	}
