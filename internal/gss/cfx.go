@@ -18,7 +18,8 @@ const (
 	tokWrap   = 0x0504
 	tokMIC    = 0x0404
 	cfxHeader = 16
-	cfxBlock  = 16 // of the ciphers, and of their confounders
+	cfxBlock  = 16                          // of the ciphers, and of their confounders
+	maxHead   = 2*cfxHeader + 24 + cfxBlock // before data that come last, with the longest MAC
 )
 
 // A cfx is the header of a Wrap token (RFC 4121 section 4.2.6.2).
@@ -215,8 +216,7 @@ func (c *Channel) openPiecesCFX(header, data []byte) (plain []byte, ok bool, err
 		return nil, false, nil
 	}
 	// The caller's header stays as it is.
-	var buf [2*cfxHeader + cfxBlock + 64]byte
-	head := buf[:copy(buf[:], header)]
+	head := c.head[:copy(c.head[:], header)]
 	p := krb.Pieces{
 		Confounder: head[len(head)-cfxBlock:], Body: data,
 		Trailer: head[cfxHeader : 2*cfxHeader], MAC: head[2*cfxHeader : len(head)-cfxBlock],

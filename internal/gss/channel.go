@@ -75,6 +75,7 @@ type Channel struct {
 	recv     uint64 // of the message that is due
 	first    uint64 // of the first message of the peer
 	rc4      *rc4Keys
+	head     [maxHead]byte // of the message that is being opened
 }
 
 // NewChannel returns the protection of a context that was set up elsewhere, as
@@ -156,22 +157,20 @@ func (c *Channel) checkFlags(flags byte) error {
 
 // received counts an authentic message, if it is the one that is due.
 func (c *Channel) received(seq uint64) error {
-	e := &SequenceError{Got: seq, Want: c.recv}
-	ahead, age := int64(seq-c.recv), c.recv-c.first
+	want, ahead := c.recv, int64(seq-c.recv)
 	if c.key.Etype() == krb.RC4HMAC { // numbers of 32 bits, which wrap
-		e.Want = uint64(uint32(c.recv))
-		ahead = int64(int32(uint32(seq) - uint32(c.recv)))
+		want, ahead = uint64(uint32(c.recv)), int64(int32(uint32(seq)-uint32(c.recv)))
 	}
-	switch {
-	case ahead == 0:
+	if ahead == 0 {
 		c.recv++
 		return nil
+	}
+	e := &SequenceError{Kind: ErrOld, Got: seq, Want: want}
+	switch age := c.recv - c.first; {
 	case ahead > 0:
 		e.Kind = ErrGap
 	case uint64(-ahead) <= age:
 		e.Kind = ErrReplay
-	default:
-		e.Kind = ErrOld
 	}
 	return e
 }

@@ -791,7 +791,14 @@ func TestNoSecrets(t *testing.T) {
 		c := &Context{channel: *initiator, established: true}
 		secrets := [][]byte{initiator.key.Bytes()}
 		if initiator.rc4 != nil {
-			secrets = append(secrets, initiator.rc4.number.Reveal(), initiator.rc4.seal.Reveal())
+			other := initiator.key.Bytes()
+			for i := range other {
+				other[i] ^= 0xf0
+			}
+			for _, key := range [][]byte{initiator.key.Bytes(), other} {
+				secrets = append(secrets, newKeyed(key).of(make([]byte, 4))) // of numbers, and of messages
+			}
+			secrets = append(secrets, initiator.rc4.number.sum[:], initiator.rc4.seal.sum[:]) // of the message
 		}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 			for _, x := range []any{initiator, *initiator, c, *c, initiator.rc4} {

@@ -7,10 +7,10 @@ import (
 	"crypto/rc4"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"slices"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
-	"github.com/kerbchain/kerbchain/internal/secret"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 )
 
@@ -35,28 +35,43 @@ var (
 
 // rc4Keys are made of the key once.
 type rc4Keys struct {
-	number secret.Bytes // for sequence numbers
-	seal   secret.Bytes
+	number *keyed // for sequence numbers
+	seal   *keyed
+}
+
+// A keyed is HMAC-MD5 under one key. The sums, which are keys, are behind a pointer of
+// their own: fmt follows the first one where a verb is wrong.
+type keyed struct {
+	mac hash.Hash
+	sum *[md5.Size]byte
+}
+
+func newKeyed(key []byte) *keyed { return &keyed{hmac.New(md5.New, key), new([md5.Size]byte)} }
+
+// of returns the sum of data, which is good until the next.
+func (k *keyed) of(data []byte) []byte {
+	k.mac.Reset()
+	k.mac.Write(data)
+	return k.mac.Sum(k.sum[:0])
 }
 
 // numberKey returns the key that encrypts the number of the message with this
 // checksum.
-func (c *Channel) numberKey(sum []byte) []byte { return hmacMD5(c.rc4Keys().number.Reveal(), sum) }
+func (c *Channel) numberKey(sum []byte) []byte { return c.rc4Keys().number.of(sum) }
 
 // sealKey returns the key that encrypts the message of this number.
-func (c *Channel) sealKey(number []byte) []byte {
-	return hmacMD5(c.rc4Keys().seal.Reveal(), number[:4])
-}
+func (c *Channel) sealKey(number []byte) []byte { return c.rc4Keys().seal.of(number[:4]) }
 
 func (c *Channel) rc4Keys() *rc4Keys {
 	if c.rc4 == nil {
 		k := c.key.Bytes()
-		number := hmacMD5(k, make([]byte, 4))
+		number := newKeyed(k).of(make([]byte, 4))
 		for i := range k {
 			k[i] ^= 0xf0
 		}
-		c.rc4 = &rc4Keys{secret.New(number), secret.New(hmacMD5(k, make([]byte, 4)))}
+		seal := newKeyed(k).of(make([]byte, 4))
 		clear(k)
+		c.rc4 = &rc4Keys{newKeyed(number), newKeyed(seal)}
 	}
 	return c.rc4
 }
@@ -250,10 +265,4 @@ func xorRC4(key []byte, pieces ...[]byte) error {
 		stream.XORKeyStream(b, b)
 	}
 	return nil
-}
-
-func hmacMD5(key, data []byte) []byte {
-	h := hmac.New(md5.New, key)
-	h.Write(data)
-	return h.Sum(nil)
 }

@@ -30,30 +30,55 @@ func usageRC4(usage uint32) uint32 {
 	return usage
 }
 
-func (m *material) sealRC4(message []byte, usage uint32) {
-	k1 := hmacMD5(m.bytes(), le32(usageRC4(usage)))
-	sum, body := message[:16], message[16:]
+// digestRC4 is what a checksum of data is made of (RFC 4757 section 4).
+func digestRC4(usage uint32, data [][]byte) []byte {
+	h := md5.New()
+	h.Write(le32(usageRC4(usage)))
+	for _, d := range data {
+		h.Write(d)
+	}
+	return h.Sum(nil)
+}
+
+// sealRC4 encrypts, where it is, what follows the room for sum and confounder.
+func (s *seal) sealRC4(message []byte) {
+	sum, body := message[:md5.Size], message[md5.Size:]
 	rand.Read(body[:8])
-	copy(sum, hmacMD5(k1, body))
-	xorRC4(hmacMD5(k1, sum), body)
+	copy(sum, s.mac.of(body))
+	xorRC4(s.mac.of(sum), body)
 }
 
 func (m *material) openRC4(usage uint32, message []byte) ([]byte, error) {
-	try := func(usage uint32) bool {
-		k1 := hmacMD5(m.bytes(), le32(usageRC4(usage)))
-		key := hmacMD5(k1, message[:16])
-		xorRC4(key, message[16:])
-		if hmac.Equal(hmacMD5(k1, message[16:]), message[:16]) {
-			return true
+	usages := []uint32{usage}
+	if usage == UsageTGSRepSubkey {
+		usages = append(usages, UsageTGSRepSessionKey) // as the RFC has it
+	}
+	for _, usage := range usages {
+		from, err := m.sealer(usage)
+		if err != nil {
+			return nil, err
 		}
-		xorRC4(key, message[16:]) // as it was
-		return false
+		s := from.get()
+		opened := s.openRC4(message)
+		from.put(s)
+		if opened {
+			return message[md5.Size+8:], nil
+		}
 	}
-	if try(usage) || usage == UsageTGSRepSubkey && try(UsageTGSRepSessionKey) { // as the RFC has it
-		return message[24:], nil
-	}
-	clear(message[16:])
+	clear(message[md5.Size:])
 	return nil, ErrIntegrity
+}
+
+// openRC4 decrypts message where it is, or leaves it as it was.
+func (s *seal) openRC4(message []byte) bool {
+	sum, body := message[:md5.Size], message[md5.Size:]
+	key := [md5.Size]byte(s.mac.of(sum))
+	xorRC4(key[:], body)
+	if hmac.Equal(s.mac.of(body), sum) {
+		return true
+	}
+	xorRC4(key[:], body)
+	return false
 }
 
 func xorRC4(key, b []byte) {

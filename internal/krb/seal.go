@@ -54,12 +54,8 @@ func (k Key) room() (head, tail int) {
 
 // seal encrypts, where it is, what stands in message with room around it.
 func (k Key) seal(usage uint32, message []byte) error {
-	switch {
-	case k.m == nil:
+	if k.m == nil {
 		return errNoKey
-	case k.m.etype == RC4HMAC:
-		k.m.sealRC4(message, usage)
-		return nil
 	}
 	from, err := k.m.sealer(usage)
 	if err != nil {
@@ -67,6 +63,10 @@ func (k Key) seal(usage uint32, message []byte) error {
 	}
 	s := from.get()
 	defer from.put(s)
+	if k.m.etype == RC4HMAC {
+		s.sealRC4(message)
+		return nil
+	}
 	info := &k.m.info
 	body, sum := message[:len(message)-info.mac], message[len(message)-info.mac:]
 	rand.Read(body[:info.confounder])
@@ -136,20 +136,15 @@ func (k Key) Checksum(usage uint32, data ...[]byte) ([]byte, error) {
 	if k.m == nil {
 		return nil, errNoKey
 	}
-	if k.m.etype == RC4HMAC {
-		inner := md5.New()
-		inner.Write(le32(usageRC4(usage)))
-		for _, d := range data {
-			inner.Write(d)
-		}
-		return hmacMD5(hmacMD5(k.m.bytes(), []byte("signaturekey\x00")), inner.Sum(nil)), nil
-	}
 	c, err := k.m.checksummer(usage)
 	if err != nil {
 		return nil, err
 	}
 	h := c.get()
 	defer c.put(h)
+	if k.m.etype == RC4HMAC {
+		return bytes.Clone(h.of(digestRC4(usage, data))), nil
+	}
 	for _, d := range data {
 		h.Write(d)
 	}
@@ -180,6 +175,13 @@ type mac struct {
 
 // sum returns the first n bytes of the sum, which are good until m is used again.
 func (m *mac) sum(n int) []byte { return m.Sum(m.room[:0])[:n] }
+
+// of returns the sum of data alone, which is good until m is used again.
+func (m *mac) of(data []byte) []byte {
+	m.Reset()
+	m.Write(data)
+	return m.Sum(m.room[:0])
+}
 
 func newMACs(h func() hash.Hash, key []byte) *macs {
 	m := &macs{}
@@ -225,6 +227,17 @@ func (m *material) sealer(usage uint32) (*sealer, error) {
 			return s, nil
 		}
 	}
+	s, err := m.deriveSealer(usage)
+	if err == nil && usage < maxUsage {
+		m.keys().seals[usage].Store(s)
+	}
+	return s, err
+}
+
+func (m *material) deriveSealer(usage uint32) (*sealer, error) {
+	if m.etype == RC4HMAC {
+		return newSealer(nil, md5.New, hmacMD5(m.bytes(), le32(usageRC4(usage)))), nil
+	}
 	d, err := m.deriver()
 	if err != nil {
 		return nil, err
@@ -233,11 +246,7 @@ func (m *material) sealer(usage uint32) (*sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive key: %w", err)
 	}
-	s := newSealer(block, m.info.hash, d.key(usage, forIntegrity))
-	if usage < maxUsage {
-		m.keys().seals[usage].Store(s)
-	}
-	return s, nil
+	return newSealer(block, m.info.hash, d.key(usage, forIntegrity)), nil
 }
 
 func (m *material) checksummer(usage uint32) (*macs, error) {
@@ -246,13 +255,20 @@ func (m *material) checksummer(usage uint32) (*macs, error) {
 			return c, nil
 		}
 	}
+	c, err := m.deriveMACs(usage)
+	if err == nil && usage < maxUsage {
+		m.keys().checksums[usage].Store(c)
+	}
+	return c, err
+}
+
+func (m *material) deriveMACs(usage uint32) (*macs, error) {
+	if m.etype == RC4HMAC {
+		return newMACs(md5.New, hmacMD5(m.bytes(), []byte("signaturekey\x00"))), nil
+	}
 	d, err := m.deriver()
 	if err != nil {
 		return nil, err
 	}
-	c := newMACs(m.info.hash, d.key(usage, forChecksums))
-	if usage < maxUsage {
-		m.keys().checksums[usage].Store(c)
-	}
-	return c, nil
+	return newMACs(m.info.hash, d.key(usage, forChecksums)), nil
 }
