@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,6 +28,11 @@ const (
 //
 // Errors wrap [ErrNotEncrypted], [ErrProtocol] or [ErrMalformed].
 func Parse(contentType string, body []byte) (Protocol, []Part, error) {
+	return parse(nil, contentType, body)
+}
+
+// parse is Parse, appending to parts, which are none.
+func parse(parts []Part, contentType string, body []byte) (Protocol, []Part, error) {
 	p, bound, err := parseType(contentType)
 	if err != nil {
 		return "", nil, err
@@ -36,7 +42,6 @@ func Parse(contentType string, body []byte) (Protocol, []Part, error) {
 	if !ok || end {
 		return "", nil, fmt.Errorf("%w: it begins without the delimiter --%s", ErrMalformed, bound)
 	}
-	var parts []Part
 	for !end {
 		if len(parts) == maxParts {
 			return "", nil, fmt.Errorf("%w: more than %d messages", ErrMalformed, maxParts)
@@ -67,7 +72,7 @@ func (d *decoder) part() (p Part, end bool, err error) {
 	}
 	line, ok := d.line()
 	name, value := header(line)
-	if !ok || name != "content-type" || !strings.EqualFold(mediaType(value), "application/octet-stream") {
+	if !ok || !is(name, "content-type") || !is(mediaType(value), "application/octet-stream") {
 		return p, false, fmt.Errorf("%.80q before its data, want Content-Type: application/octet-stream", line)
 	}
 	// What looks like an empty line is none of a length within bounds.
@@ -94,13 +99,15 @@ func (d *decoder) part() (p Part, end bool, err error) {
 
 // headers reads those of a message, and the delimiter before its data.
 func (d *decoder) headers(p *Part) error {
-	seen := map[string]bool{}
+	var names [maxHeaders][]byte
+	seen := names[:0]
+	typed := false
 	for range maxHeaders {
 		if end, ok := d.delimiter(0); ok {
 			switch {
 			case end:
 				return fmt.Errorf("it ends before its data")
-			case !seen["content-type"] || !seen["originalcontent"]:
+			case !typed || p.Type == "":
 				return fmt.Errorf("want Content-Type and OriginalContent")
 			}
 			return nil
@@ -110,21 +117,21 @@ func (d *decoder) headers(p *Part) error {
 			break
 		}
 		name, value := header(line)
-		if name == "" && value == "" {
+		switch {
+		case len(name) == 0 && len(value) == 0:
 			continue
-		}
-		if seen[name] {
+		case len(name) == 0:
+			return fmt.Errorf("%.80q is no header", line)
+		case slices.ContainsFunc(seen, func(other []byte) bool { return bytes.EqualFold(name, other) }):
 			return fmt.Errorf("header %.80q twice", name)
 		}
-		seen[name] = true
-		switch name {
-		case "":
-			return fmt.Errorf("%.80q is no header", line)
-		case "content-type":
-			if !strings.EqualFold(mediaType(value), string(d.protocol)) {
+		seen = append(seen, name)
+		switch {
+		case is(name, "content-type"):
+			if typed = is(mediaType(value), string(d.protocol)); !typed {
 				return fmt.Errorf("it is of type %.80q, the body of %s", value, d.protocol)
 			}
-		case "originalcontent":
+		case is(name, "originalcontent"):
 			if err := original(value, p); err != nil {
 				return err
 			}
@@ -134,27 +141,32 @@ func (d *decoder) headers(p *Part) error {
 }
 
 // original reads type=application/soap+xml;charset=UTF-8;Length=123.
-func original(value string, p *Part) error {
+func original(value []byte, p *Part) error {
 	found := false
-	for field := range strings.SplitSeq(value, ";") {
-		field = strings.TrimSpace(field)
-		key, v, _ := strings.Cut(field, "=")
-		key, v = strings.ToLower(strings.TrimSpace(key)), strings.TrimSpace(v)
+	var room [len(SOAP)]byte
+	typ := room[:0]
+	for field := range bytes.SplitSeq(value, []byte(";")) {
+		field = bytes.TrimSpace(field)
+		key, v, _ := bytes.Cut(field, []byte("="))
+		key, v = bytes.TrimSpace(key), bytes.TrimSpace(v)
 		switch {
-		case key == "length":
-			n, err := strconv.ParseUint(v, 10, 31)
+		case is(key, "length"):
+			n, err := strconv.ParseUint(string(v), 10, 31)
 			if err != nil || found {
 				return fmt.Errorf("length %.80q, want one number", v)
 			}
 			p.Length, found = int(n), true
-		case key == "type" && p.Type == "":
-			p.Type = v
-		case p.Type != "" && field != "":
-			p.Type += ";" + field
+		case is(key, "type") && len(typ) == 0:
+			typ = append(typ, v...)
+		case len(typ) > 0 && len(field) > 0:
+			typ = append(append(typ, ';'), field...)
 		}
 	}
-	if !found || p.Type == "" || !printable(p.Type) {
+	if !found || len(typ) == 0 || !printable(typ) {
 		return fmt.Errorf("OriginalContent %.80q, want type=%s;Length=123", value, SOAP)
+	}
+	if p.Type = SOAP; string(typ) != SOAP {
+		p.Type = string(typ)
 	}
 	return nil
 }
@@ -196,27 +208,29 @@ func (d *decoder) delimiter(at int) (end, ok bool) {
 }
 
 // line reads a line without its end.
-func (d *decoder) line() (string, bool) {
+func (d *decoder) line() ([]byte, bool) {
 	i := bytes.IndexByte(d.rest[:min(len(d.rest), maxLine)], '\n')
 	if i < 0 {
-		return "", false
+		return nil, false
 	}
-	line := string(bytes.TrimSuffix(d.rest[:i], []byte("\r")))
+	line := bytes.TrimSuffix(d.rest[:i], []byte("\r"))
 	d.rest = d.rest[i+1:]
 	return line, true
 }
 
-// header splits a line; the name is in lower case. A line without a colon has no
-// name.
-func header(line string) (name, value string) {
-	name, value, ok := strings.Cut(line, ":")
+// header splits a line. A line without a colon has no name.
+func header(line []byte) (name, value []byte) {
+	name, value, ok := bytes.Cut(line, []byte(":"))
 	if !ok {
-		return "", strings.TrimSpace(line)
+		return nil, bytes.TrimSpace(line)
 	}
-	return strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)
+	return bytes.TrimSpace(name), bytes.TrimSpace(value)
 }
 
-func mediaType(value string) string {
-	typ, _, _ := strings.Cut(value, ";")
-	return strings.TrimSpace(typ)
+func mediaType(value []byte) []byte {
+	typ, _, _ := bytes.Cut(value, []byte(";"))
+	return bytes.TrimSpace(typ)
 }
+
+// is compares in any case; what is written as usual costs no memory.
+func is(b []byte, s string) bool { return string(b) == s || strings.EqualFold(string(b), s) }

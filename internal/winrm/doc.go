@@ -46,9 +46,23 @@ func ProtocolOf(scheme string) Protocol {
 
 const boundary = "Encrypted Boundary"
 
+// The types of bodies, as Windows writes them.
+const (
+	beforeProtocol = `multipart/encrypted;protocol="`
+	afterProtocol  = `";boundary="` + boundary + `"`
+	typeSPNEGO     = beforeProtocol + string(SPNEGO) + afterProtocol
+	typeKerberos   = beforeProtocol + string(Kerberos) + afterProtocol
+)
+
 // ContentType returns the Content-Type of a body with one message.
 func (p Protocol) ContentType() string {
-	return `multipart/encrypted;protocol="` + string(p) + `";boundary="` + boundary + `"`
+	switch p {
+	case SPNEGO:
+		return typeSPNEGO
+	case Kerberos:
+		return typeKerberos
+	}
+	return beforeProtocol + string(p) + afterProtocol
 }
 
 // IsEncrypted reports whether a Content-Type is that of encrypted messages, of
@@ -66,6 +80,12 @@ func IsEncrypted(contentType string) bool {
 // it, it is the usual one.
 func parseType(contentType string) (p Protocol, bound string, err error) {
 	const maxBoundary = 70 // RFC 2046 section 5.1.1
+	switch contentType {
+	case typeSPNEGO:
+		return SPNEGO, boundary, nil
+	case typeKerberos:
+		return Kerberos, boundary, nil
+	}
 	if !IsEncrypted(contentType) {
 		return "", "", fmt.Errorf("%w but %.80q", ErrNotEncrypted, contentType)
 	}

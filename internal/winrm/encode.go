@@ -60,7 +60,7 @@ func appendHead(dst []byte, p Protocol, mediaType string, length int) ([]byte, e
 	if p != SPNEGO && p != Kerberos {
 		return nil, fmt.Errorf("%w: %.80q, want %s or %s", ErrProtocol, p, SPNEGO, Kerberos)
 	}
-	if length < 0 || !printable(mediaType) || mediaType == "" || strings.Contains(strings.ToLower(mediaType), "length=") {
+	if length < 0 || mediaType != SOAP && !frameable(mediaType) {
 		return nil, fmt.Errorf("message of type %.80q and %d bytes, want a media type such as %s", mediaType, length, SOAP)
 	}
 	dst = append(dst, delimiter+"\tContent-Type: "...)
@@ -72,8 +72,13 @@ func appendHead(dst []byte, p Protocol, mediaType string, length int) ([]byte, e
 	return append(dst, "\r\n"+delimiter+"\tContent-Type: application/octet-stream\r\n"...), nil
 }
 
+// frameable reports whether a media type can stand before the length.
+func frameable(mediaType string) bool {
+	return mediaType != "" && printable(mediaType) && !strings.Contains(strings.ToLower(mediaType), "length=")
+}
+
 // printable reports whether s may stand in a header.
-func printable(s string) bool {
+func printable[S []byte | string](s S) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
 			return false

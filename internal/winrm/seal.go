@@ -56,12 +56,16 @@ type Message struct {
 // a whole, though the security context may have counted those before it: what it
 // protects is then at an end.
 func Open(contentType string, body []byte, s Protection) (*Message, error) {
-	p, parts, err := Parse(contentType, body)
+	var room struct { // for one message, which most bodies are
+		parts  [1]Part
+		opened [1][]byte
+	}
+	p, parts, err := parse(room.parts[:0], contentType, body)
 	if err != nil {
 		return nil, err
 	}
 	m := &Message{Protocol: p, Type: parts[0].Type}
-	var opened [][]byte
+	opened := room.opened[:0]
 	for i, part := range parts {
 		var plain []byte
 		if !strings.EqualFold(part.Type, m.Type) {
