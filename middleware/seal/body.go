@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
+	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/panics"
@@ -14,9 +16,14 @@ import (
 
 // readBody reads the body of r whole and closes it. It waits no longer than the
 // context of r lives; by the rules of net/http, closing a body ends a Read of it.
-func readBody(r *http.Request, limit int64) ([]byte, error) {
+// What it returns must be released.
+func (s *session) readBody(r *http.Request) (*bytes.Buffer, error) {
+	b, ok := s.bodies.Get().(*bytes.Buffer)
+	if !ok {
+		b = new(bytes.Buffer)
+	}
 	if r.Body == nil || r.Body == http.NoBody {
-		return nil, nil
+		return b, nil
 	}
 	// What is closed has been read, or is of no more use.
 	defer func() { _ = r.Body.Close() }()
@@ -24,35 +31,81 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	if ctx.Err() != nil {
 		return nil, ended.Because(ctx, "seal: reading the request", nil)
 	}
-	type result struct {
-		b   []byte
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		var res result
-		defer func() { done <- res }()
-		defer panics.Into(&res.err)
-		res.b, res.err = readAll(r.Body, r.ContentLength, limit)
-	}()
-	var res result
-	select {
-	case res = <-done:
-	case <-ctx.Done():
-		return nil, ended.Because(ctx, "seal: reading the request", nil)
+	err := s.fill(b, r)
+	if err != nil && ctx.Err() != nil {
+		return nil, ended.Because(ctx, "seal: reading the request", nil) // b may still be filled
 	}
 	switch {
-	case errors.Is(res.err, errTooLong):
-		return nil, &middleware.Error{
+	case errors.Is(err, errTooLong):
+		err = &middleware.Error{
 			Stage: name, Kind: middleware.ErrConfiguration, Host: host(r),
-			Err: fmt.Errorf("request of more than %d bytes", limit), Hint: "raise Options.MaxBody",
+			Err: fmt.Errorf("request of more than %d bytes", s.MaxBody), Hint: "raise Options.MaxBody",
 		}
-	case res.err != nil:
-		return nil, fmt.Errorf("seal: reading the request: %w", res.err)
-	case r.ContentLength > 0 && r.ContentLength != int64(len(res.b)):
-		return nil, fmt.Errorf("seal: the request's ContentLength is %d, and its body has %d bytes", r.ContentLength, len(res.b))
+	case err != nil:
+		err = fmt.Errorf("seal: reading the request: %w", err)
+	case r.ContentLength > 0 && r.ContentLength != int64(b.Len()):
+		err = fmt.Errorf("seal: the request's ContentLength is %d, and its body has %d bytes", r.ContentLength, b.Len())
 	}
-	return res.b, nil
+	if err != nil {
+		s.release(b)
+		return nil, err
+	}
+	return b, nil
+}
+
+// fill reads the body of r into b. It leaves a Read that waits when the context of r
+// ends, and then b must not be used.
+func (s *session) fill(b *bytes.Buffer, r *http.Request) (err error) {
+	if r.Context().Done() == nil || inMemory(r.Body) {
+		defer panics.Into(&err)
+		return readAll(b, r.Body, r.ContentLength, s.MaxBody)
+	}
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() { done <- err }()
+		defer panics.Into(&err)
+		err = readAll(b, r.Body, r.ContentLength, s.MaxBody)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+}
+
+// inMemory reports whether a Read of body cannot wait, as of what
+// [http.NewRequest] makes of bytes and strings.
+func inMemory(body io.Reader) bool {
+	switch body.(type) {
+	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
+		return true
+	}
+	switch v := reflect.ValueOf(body); v.Type() {
+	case nopCloser, nopCloserWriterTo:
+		inner, ok := v.Field(0).Interface().(io.Reader)
+		return ok && inMemory(inner)
+	}
+	return false
+}
+
+// The two types of what [io.NopCloser] returns.
+var (
+	nopCloser         = reflect.TypeOf(io.NopCloser(nil))
+	nopCloserWriterTo = reflect.TypeOf(io.NopCloser((*bytes.Reader)(nil)))
+)
+
+// maxSpare is up to what length memory is kept for the next request.
+const maxSpare = 1 << 20
+
+// release wipes a body, and keeps its memory for the next.
+func (s *session) release(b *bytes.Buffer) {
+	clear(b.Bytes())
+	b.Reset()
+	if b.Cap() <= maxSpare {
+		s.bodies.Put(b)
+	}
 }
 
 var errTooLong = errors.New("too long")
@@ -60,21 +113,20 @@ var errTooLong = errors.New("too long")
 // firstChunk is what a peer can make us allocate by a promise.
 const firstChunk = 1 << 20
 
-// readAll reads up to limit bytes.
-func readAll(r io.Reader, length, limit int64) ([]byte, error) {
+// readAll reads up to limit bytes into b.
+func readAll(b *bytes.Buffer, r io.Reader, length, limit int64) error {
 	if length > limit {
-		return nil, errTooLong
+		return errTooLong
 	}
-	var b bytes.Buffer
 	// ReadFrom wants room for the end as well.
 	b.Grow(int(min(max(length, 0), firstChunk)) + bytes.MinRead)
 	if _, err := b.ReadFrom(io.LimitReader(r, limit+1)); err != nil {
-		return nil, err
+		return err
 	}
 	if int64(b.Len()) > limit {
-		return nil, errTooLong
+		return errTooLong
 	}
-	return b.Bytes(), nil
+	return nil
 }
 
 // readAnswer reads the body of resp whole and closes it.
@@ -83,7 +135,9 @@ func readAnswer(resp *http.Response, limit int64) ([]byte, error) {
 		return nil, nil
 	}
 	defer closeAnswer(resp)
-	return readAll(resp.Body, resp.ContentLength, limit)
+	var b bytes.Buffer
+	err := readAll(&b, resp.Body, resp.ContentLength, limit)
+	return b.Bytes(), err
 }
 
 func newReader(b []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(b)) }

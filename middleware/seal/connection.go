@@ -21,6 +21,7 @@ var errMoved = errors.New("the session ended with it")
 // A watch learns over which connection a request goes. With want, it keeps the
 // request from any other.
 type watch struct {
+	trace  httptrace.ClientTrace
 	want   net.Conn                // nil for any
 	cancel context.CancelCauseFunc // with want
 
@@ -32,9 +33,10 @@ type watch struct {
 	copy  *bytes.Reader // the body that is about to be written
 }
 
-// on returns a copy of r that is watched.
-func (w *watch) on(r *http.Request) *http.Request {
-	return r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: w.gotConn, GotFirstResponseByte: w.gotFirstByte}))
+// on returns a copy of r with a context of its own, that is watched.
+func (w *watch) on(ctx context.Context, r *http.Request) *http.Request {
+	w.trace.GotConn, w.trace.GotFirstResponseByte = w.gotConn, w.gotFirstByte
+	return r.WithContext(httptrace.WithClientTrace(ctx, &w.trace))
 }
 
 // gotConn is called before anything is written to the connection.

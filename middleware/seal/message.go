@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/stage"
@@ -42,7 +43,11 @@ func (c *call) pack(out *http.Request, p peer, w *watch) error {
 // mediaType returns the type of what r carries, as it is spelled in the framing:
 // without blanks, and as Windows spells it where that is what it means.
 func mediaType(r *http.Request) string {
-	t := strings.Trim(strings.NewReplacer(" ", "", "\t", "").Replace(r.Header.Get("Content-Type")), ";")
+	t := r.Header.Get("Content-Type")
+	if t == winrm.SOAP {
+		return t
+	}
+	t = strings.Trim(strings.NewReplacer(" ", "", "\t", "").Replace(t), ";")
 	for _, same := range []string{"", "application/soap+xml", winrm.SOAP, `application/soap+xml;charset="UTF-8"`} {
 		if strings.EqualFold(t, same) {
 			return winrm.SOAP
@@ -68,10 +73,12 @@ func (c *call) open(p peer, resp *http.Response) (*http.Response, error) {
 	if err != nil {
 		return nil, c.refuse(err, resp, kind, len(b))
 	}
+	fields := [...]string{m.Type, strconv.Itoa(len(m.Plain))}
 	out := &http.Response{
 		Status: resp.Status, StatusCode: resp.StatusCode,
 		Proto: resp.Proto, ProtoMajor: resp.ProtoMajor, ProtoMinor: resp.ProtoMinor,
-		Header: make(http.Header), Body: newReader(m.Plain), ContentLength: int64(len(m.Plain)),
+		Header: http.Header{"Content-Type": fields[:1:1], "Content-Length": fields[1:]},
+		Body:   newReader(m.Plain), ContentLength: int64(len(m.Plain)),
 		Close: resp.Close, TLS: resp.TLS,
 		Request: middleware.WithSecurity(c.r, p.sc),
 	}
@@ -80,8 +87,6 @@ func (c *call) open(p peer, resp *http.Response) (*http.Response, error) {
 			out.Header[field] = slices.Clone(v)
 		}
 	}
-	out.Header.Set("Content-Type", m.Type)
-	out.Header.Set("Content-Length", fmt.Sprint(len(m.Plain)))
 	return out, nil
 }
 

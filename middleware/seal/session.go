@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/kerbchain/kerbchain"
@@ -27,11 +28,12 @@ type session struct {
 	signed kerbchain.Next // next, behind the stages that authenticate
 	turn   chan struct{}  // held by the call that goes on
 	peer   peer           // for whoever holds turn
+	bodies sync.Pool      // of *bytes.Buffer, wiped
 }
 
 // A peer is the other end of a connection that was authenticated; zero for none.
 type peer struct {
-	origin string
+	target middleware.Target
 	conn   net.Conn // nil when nobody tells
 	sc     middleware.SecurityContext
 	sealer middleware.Sealer // sc
@@ -42,9 +44,10 @@ type peer struct {
 type call struct {
 	*session
 	middleware.Call
-	r    *http.Request
-	body []byte
-	sent int
+	r      *http.Request
+	target middleware.Target // that the URL of r names
+	body   []byte
+	sent   int
 }
 
 func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
@@ -60,10 +63,11 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 			Hint: "leave its Authorization header out",
 		}
 	}
-	body, err := readBody(r, s.MaxBody)
+	body, err := s.readBody(r)
 	if err != nil {
 		return nil, err
 	}
+	defer s.release(body)
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
@@ -71,7 +75,7 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 		return nil, ended.Because(r.Context(), "seal: waiting for the connection", nil)
 	}
 	r, opened := middleware.Begin(r)
-	c := &call{session: s, Call: opened, r: r, body: body}
+	c := &call{session: s, Call: opened, r: r, target: middleware.TargetOfURL(r.URL), body: body.Bytes()}
 	for last := false; ; last = true {
 		resp, again, err := c.try()
 		if !again || last {
@@ -86,7 +90,7 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 // try sends the request on an authenticated connection. again says that it was
 // not carried out because the connection is not authenticated, or not any more.
 func (c *call) try() (resp *http.Response, again bool, err error) {
-	if c.peer.origin != origin(c.r) || c.Idle > 0 && time.Since(c.peer.used) >= c.Idle {
+	if c.peer.target != c.target || c.Idle > 0 && time.Since(c.peer.used) >= c.Idle {
 		c.peer = peer{}
 	}
 	if c.peer.sc == nil {
@@ -102,9 +106,6 @@ func (c *call) try() (resp *http.Response, again bool, err error) {
 	}
 	return resp, again, err
 }
-
-// origin names the peer of r.
-func origin(r *http.Request) string { return middleware.TargetOfURL(r.URL).Origin() }
 
 // establish authenticates the connection with an empty request. What it returns
 // is the answer to the caller if there is no context.
@@ -141,14 +142,14 @@ func (c *call) establish() (*http.Response, error) {
 	if _, err := replay.Drain(resp, drainLimit, replay.DefaultDrainTime); c.r.Context().Err() != nil {
 		return nil, ended.Because(c.r.Context(), "seal: reading the answer to the empty request", err)
 	}
-	c.peer = peer{origin(c.r), conn, sc, sealer, time.Now()}
+	c.peer = peer{c.target, conn, sc, sealer, time.Now()}
 	return nil, nil
 }
 
 // introduce sends the empty request.
 func (c *call) introduce() (*watch, *http.Response, error) {
 	w := new(watch)
-	out := w.on(c.r)
+	out := w.on(c.r.Context(), c.r)
 	out.Method, out.Body, out.GetBody, out.ContentLength = http.MethodPost, http.NoBody, nil, 0
 	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
 	out.Header = cloneHeader(c.r.Header)
@@ -200,12 +201,14 @@ func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
 	ctx, cancel := context.WithCancelCause(c.r.Context())
 	defer cancel(nil)
 	w := &watch{want: p.conn, cancel: cancel}
-	out := w.on(c.r.WithContext(ctx))
+	out := w.on(ctx, c.r)
 	if err := c.pack(out, p, w); err != nil {
 		return nil, false, false, err
 	}
 	c.sent++
-	middleware.Emit(c.r.Context(), middleware.SendEvent{Stage: name, Host: host(c.r), Request: c.sent, Again: c.sent > 1})
+	if middleware.Tracing(c.r.Context()) {
+		middleware.Emit(c.r.Context(), middleware.SendEvent{Stage: name, Host: host(c.r), Request: c.sent, Again: c.sent > 1})
+	}
 	resp, err = answered(c.next, out)
 	if w.gone() {
 		closeAnswer(resp)

@@ -1,0 +1,45 @@
+//go:build !race
+
+// The race detector allocates, and drops what pools keep.
+
+package seal_test
+
+import (
+	"bytes"
+	"runtime"
+	"testing"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
+
+// A message and its answer take few allocations, and as much memory as what is sent
+// and what is received.
+func TestAllocations(t *testing.T) {
+	const (
+		size = 64 << 10
+		runs = 20
+	)
+	for _, etype := range []int32{krb.AES128SHA1, krb.AES256SHA1, krb.AES128SHA256, krb.AES256SHA384, krb.RC4HMAC} {
+		t.Run(krb.EtypeName(etype), func(t *testing.T) {
+			c := newConversation(t, etype)
+			message := bytes.Repeat([]byte("x"), size)
+			say := func() { c.say(t, message) }
+			most, mostBytes := 40.0, uint64(5*size/2)
+			if etype == krb.RC4HMAC { // whose streams have states of 1 KiB
+				most, mostBytes = 60, 3*size
+			}
+			if n := testing.AllocsPerRun(runs, say); n > most {
+				t.Errorf("%v allocations, want at most %v", n, most)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for range runs {
+				say()
+			}
+			runtime.ReadMemStats(&after)
+			if n := (after.TotalAlloc - before.TotalAlloc) / runs; n > mostBytes {
+				t.Errorf("%d bytes, want at most %d", n, mostBytes)
+			}
+		})
+	}
+}
