@@ -61,7 +61,7 @@ func Run(t *testing.T, newStage func() kerbchain.Middleware) {
 
 type kit struct {
 	newStage func() kerbchain.Middleware
-	timeout time.Duration // after which a call is said to hang
+	timeout  time.Duration // after which a call is said to hang
 }
 
 func (k kit) rules() map[string]func(T) {
@@ -231,8 +231,8 @@ var errUnended = errors.New("stagetest: the context of the request that was sent
 
 // stalled is a body of which no byte ever comes.
 type stalled struct {
-	ctx      context.Context
-	begin    func()
+	ctx     context.Context
+	begin   func()
 	timeout time.Duration
 }
 

@@ -287,9 +287,9 @@ func TestBrokenStages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var rec recorder
-			k := kit{newStage: tc.stage, patience: 5 * time.Second}
+			k := kit{newStage: tc.stage, timeout: 5 * time.Second}
 			if tc.want == "hang" || strings.HasPrefix(tc.want, "cancelled context") {
-				k.patience = 20 * time.Millisecond
+				k.timeout = 20 * time.Millisecond
 			}
 			for _, p := range peers() {
 				if k.matrix(&rec, p); rec.heard(tc.want) {
