@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/beside"
 	"github.com/kerbchain/kerbchain/internal/cbt"
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -181,7 +182,7 @@ func (c *securityContext) step(ctx context.Context, s step) (reply, error) {
 			return reply{}, ended.Because(ctx, "waiting for another token for the same service", nil)
 		}
 	}
-	if err := c.in.threads.enter(ctx); err != nil {
+	if err := c.in.calls.Enter(ctx); err != nil {
 		done()
 		h.used()
 		return reply{}, err
@@ -197,7 +198,7 @@ func (c *securityContext) step(ctx context.Context, s step) (reply, error) {
 		}
 		return r
 	}
-	return entered(ctx, c.in.threads, work, func(reply) { h.release() })
+	return beside.Entered(ctx, c.in.calls, work, func(reply) { h.release() })
 }
 
 var errReleased = errors.New("the security context is no longer there")
@@ -211,7 +212,7 @@ func (c *securityContext) byCanonicalName(ctx context.Context, s step, unknown r
 	}
 	lib := c.in.lib
 	service, host := hostBased(c.spn)
-	got, err := beside(ctx, c.in.threads, func() (n named) {
+	got, err := beside.Run(ctx, c.in.calls, func() (n named) {
 		n.name, n.err = lib.importName(service+"@"+host, true)
 		return n
 	}, func(n named) {
@@ -237,16 +238,7 @@ func (m mechanism) Established() bool { return m.c.complete }
 func (m mechanism) Accept(token []byte) error {
 	c := m.c
 	if spnego.Classify(token) == spnego.KRBError {
-		// A KRB-ERROR proves nothing, so the library need not see it.
-		_, _, inner, err := spnego.Unframe(token)
-		if err != nil {
-			return m.Fail(middleware.ReasonMalformed, err)
-		}
-		said, err := krb.ParseKRBError(inner)
-		if err != nil {
-			return m.Fail(middleware.ReasonMalformed, err)
-		}
-		return negotiation.ServerError(m, c.spn, said)
+		return negotiation.Told(m, c.spn, token)
 	}
 	if spnego.Classify(token) != spnego.APRep {
 		return negotiation.Refuse(m, token, nil)

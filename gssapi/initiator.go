@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/kerbchain/kerbchain/internal/beside"
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/turns"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -12,13 +13,13 @@ import (
 
 // An initiator makes contexts with one library.
 type initiator struct {
-	lib     library
-	o       Options
-	threads threads
-	firsts  turns.Turns // by service: one first token is made at a time
-	origin  *side
-	proxy   *side
-	told    told
+	lib    library
+	o      Options
+	calls  beside.Calls
+	firsts turns.Turns // by service: one first token is made at a time
+	origin *side
+	proxy  *side
+	told   told
 }
 
 // side returns the settings for a target.
@@ -57,7 +58,7 @@ func (i *initiator) begin(ctx context.Context, t middleware.Target) (*securityCo
 	if err := ended.Because(ctx, "", nil); err != nil {
 		return nil, c.fail(middleware.ErrCredentials, middleware.ReasonNone, err)
 	}
-	got, err := beside(ctx, i.threads, func() prepared { return i.prepare(spn) }, func(p prepared) { p.held.release() })
+	got, err := beside.Run(ctx, i.calls, func() prepared { return i.prepare(spn) }, func(p prepared) { p.held.release() })
 	switch {
 	case err != nil:
 		return nil, c.fail(middleware.ErrCredentials, middleware.ReasonNone, err)

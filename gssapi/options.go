@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/kerbchain/kerbchain/internal/beside"
 	"github.com/kerbchain/kerbchain/internal/policy"
 	"github.com/kerbchain/kerbchain/internal/spn"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -195,7 +196,7 @@ func newInitiator(o Options, open func(path string) (library, error)) (*initiato
 	if o.Calls == 0 {
 		o.Calls = DefaultCalls
 	}
-	return &initiator{lib: lib, o: o, threads: make(threads, o.Calls), origin: origin, proxy: forProxy}, nil
+	return &initiator{lib: lib, o: o, calls: beside.New(o.Calls, "the GSS-API library"), origin: origin, proxy: forProxy}, nil
 }
 
 // beyond names an option that is set and has no meaning for proxies.

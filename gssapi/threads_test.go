@@ -93,17 +93,6 @@ func TestCallThatBlocks(t *testing.T) {
 	}
 }
 
-// Panics beside the caller are his errors.
-func TestBesidePanics(t *testing.T) {
-	th := make(threads, 1)
-	for range 2 { // which gives the place back
-		_, err := beside(t.Context(), th, func() int { panic("odd") }, func(int) {})
-		if err == nil {
-			t.Error("no error")
-		}
-	}
-}
-
 // Structures are laid out as C has them, byte for byte.
 func TestLayout(t *testing.T) {
 	wide, packed, narrow := layout{8, 8}, layout{8, 2}, layout{4, 4}

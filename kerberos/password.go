@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/flight"
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/secret"
 )
 
 // FromPassword returns a source that logs in as o.Principal with a password, when a
@@ -76,36 +76,12 @@ func (c *passwordCredentials) open(ctx context.Context, _ string) (*session, err
 }
 
 // A Secret is a password or a key. It does not print itself, whatever the verb and
-// however deep it sits. The zero Secret holds none; an empty password is not
-// the same as none.
-type Secret struct{ p *string }
+// however deep it sits; Reveal returns what it holds. The zero Secret holds none; an
+// empty password is not the same as none. All initiators of this module share the type.
+type Secret = secret.Text
 
 // NewSecret wraps a password, in UTF-8, or a key.
-func NewSecret(password string) Secret { return Secret{&password} }
-
-// IsZero reports whether s holds nothing.
-func (s Secret) IsZero() bool { return s.p == nil }
-
-// Reveal returns what s holds, "" for the zero Secret.
-func (s Secret) Reveal() string {
-	if s.p == nil {
-		return ""
-	}
-	return *s.p
-}
-
-// Format writes "[secret]", or "[no secret]" for the zero Secret.
-func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, s.mask()) }
-
-// MarshalText returns what Format writes.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.mask()), nil }
-
-func (s Secret) mask() string {
-	if s.p == nil {
-		return "[no secret]"
-	}
-	return "[secret]"
-}
+func NewSecret(password string) Secret { return secret.NewText(password) }
 
 // SplitPassword takes the form name@REALM:password apart. It reports false,
 // and returns the principal as it was, when there is no password in it. The

@@ -113,6 +113,20 @@ func Refuse(m Mechanism, token []byte, err error) error {
 	return m.Fail(middleware.ReasonMalformed, err)
 }
 
+// Told returns the error of a server that answered a token for spn with a framed
+// KRB-ERROR. That proves nothing, so that whoever carries out Kerberos need not see it.
+func Told(m Mechanism, spn string, token []byte) error {
+	_, _, inner, err := spnego.Unframe(token)
+	if err != nil {
+		return m.Fail(middleware.ReasonMalformed, err)
+	}
+	said, err := krb.ParseKRBError(inner)
+	if err != nil {
+		return m.Fail(middleware.ReasonMalformed, err)
+	}
+	return ServerError(m, spn, said)
+}
+
 // ServerError returns the error of a server that answered a token for spn with a
 // KRB-ERROR.
 func ServerError(m Mechanism, spn string, said *krb.KRBError) error {
