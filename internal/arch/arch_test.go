@@ -64,6 +64,8 @@ func TestRulesSee(t *testing.T) {
 		"middleware/sanitize/breach.go": {imports(m + "kerberos"), "stages import"},
 		"kerberos/breach.go":            {imports(m + "client"), "kerberos imports"},
 		"gssapi/breach.go":              {imports(m + "kerberos"), "gssapi imports"},
+		"sspi/breach.go":                {imports(m + "kerberos"), "sspi imports"},
+		"internal/beside/breach.go":     {imports(m + "sspi"), "client and programs choose"},
 		"tunnel/breach.go":              {imports(m + "gssapi"), "stages import"},
 		"client/breach.go":              {imports(m + "gssapi"), "whoever wants the system's library"},
 		"internal/lru/breach.go":        {imports(m + "middleware/mutual"), "internal imports"},

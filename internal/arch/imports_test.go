@@ -22,7 +22,7 @@ var doors = []door{
 	{prefix: "github.com/ebitengine/purego", rooms: []string{"gssapi"}},
 	{prefix: "filippo.io/edwards25519", rooms: []string{"internal/spake"}},
 	{prefix: "filippo.io/nistec", rooms: []string{"internal/spake"}},
-	{prefix: "golang.org/x", rooms: []string{"kerberos", "client", "fakekdc", "internal", "cmd"}},
+	{prefix: "golang.org/x", rooms: []string{"kerberos", "sspi", "client", "fakekdc", "internal", "cmd"}},
 	{prefix: "github.com/google/go-cmp"},
 	{prefix: "go.uber.org/goleak"},
 }
@@ -49,7 +49,7 @@ func checkImports(files []*file) []string {
 		breach := func(format string, args ...any) {
 			out = append(out, f.path()+": "+fmt.Sprintf(format, args...))
 		}
-		if !within(f.dir, "", "middleware", "tunnel", "kerberos", "gssapi", "client", "fakekdc", "cmd", "examples", "internal") {
+		if !within(f.dir, "", "middleware", "tunnel", "kerberos", "gssapi", "sspi", "client", "fakekdc", "cmd", "examples", "internal") {
 			breach("no rule says what %s may import", room(f.dir))
 		}
 		f.imports(func(p, name string) {
@@ -135,12 +135,14 @@ func mayNotImport(f *file, target string) string {
 		if !slices.Contains(leaves, to) {
 			return "a leaf imports leaves only"
 		}
-	case from == "kerberos", from == "gssapi":
+	case from == "kerberos", from == "gssapi", from == "sspi":
 		if stage(to) || !within(to, "", "middleware", "internal") {
 			return from + " imports the root, middleware and internal only"
 		}
 	case to == "gssapi" && from != "examples":
 		return "whoever wants the system's library imports it, and nobody for them"
+	case to == "sspi" && from != "client" && !within(f.dir, "cmd", "examples"):
+		return "client and programs choose whose credentials are used"
 	case from == "fakekdc":
 		if !within(to, "internal") {
 			return "fakekdc stands beside and imports internal only"

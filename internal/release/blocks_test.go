@@ -55,7 +55,7 @@ var packages = map[string]string{
 	"negotiate": module + "/middleware/negotiate", "preemptive": module + "/middleware/preemptive",
 	"mutual": module + "/middleware/mutual", "sanitize": module + "/middleware/sanitize",
 	"seal": module + "/middleware/seal", "logging": module + "/middleware/logging",
-	"tunnel": module + "/tunnel", "gssapi": module + "/gssapi", "gokrb5": module + "/kerberos/gokrb5", "clienttest": module + "/client/clienttest",
+	"tunnel": module + "/tunnel", "gssapi": module + "/gssapi", "sspi": module + "/sspi", "gokrb5": module + "/kerberos/gokrb5", "clienttest": module + "/client/clienttest",
 	"http": "net/http", "httputil": "net/http/httputil", "url": "net/url", "httptest": "net/http/httptest",
 	"tls": "crypto/tls", "context": "context", "errors": "errors", "fmt": "fmt", "io": "io", "log": "log", "os": "os",
 	"slog": "log/slog", "strings": "strings", "time": "time", "testing": "testing", "synctest": "testing/synctest",

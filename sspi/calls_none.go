@@ -1,0 +1,13 @@
+//go:build !windows
+
+package sspi
+
+import "runtime"
+
+// open says where there is a secur32.dll.
+func open() (*library, error) {
+	return nil, &advice{
+		"package sspi does not work on " + runtime.GOOS,
+		"it works on Windows; use package kerberos here, or package gssapi for what only the system's library can use",
+	}
+}

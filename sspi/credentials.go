@@ -1,0 +1,141 @@
+package sspi
+
+import (
+	"sync"
+	"time"
+)
+
+// credentials are those that an initiator signs with: one handle at a time, which
+// contexts share, and which is freed when it is replaced and no context uses it.
+type credentials struct {
+	lib *library
+	who *identity // nil for the user who is logged on
+
+	acquiring sync.Mutex // one at a time; held while Windows is asked
+
+	mu      sync.Mutex
+	closed  bool
+	current *credential
+	refused *StatusError // of who's password
+	until   time.Time    // how long that holds
+}
+
+// A credential is a handle. Its fields are guarded by mu of the credentials.
+type credential struct {
+	handle handle
+	name   string // of the user, "" where Windows does not tell
+	ends   timeStamp
+	users  int // contexts that use it, and one more while it is the current one
+}
+
+// refusalHolds is how long a password that was refused is not tried again.
+const refusalHolds = time.Minute
+
+// have returns the current credential, if it lasts and may be used. Whoever gets it
+// gives it back by leave.
+func (c *credentials) have(now time.Time) (*credential, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current == nil || c.current.ends.passed(now) || c.isRefused(now) {
+		return nil, false
+	}
+	c.current.users++
+	return c.current, true
+}
+
+// take is have, and acquires a credential where there is none. It waits for Windows.
+func (c *credentials) take(now time.Time) (*credential, *StatusError) {
+	c.acquiring.Lock()
+	defer c.acquiring.Unlock()
+	if k, ok := c.have(now); ok {
+		return k, nil
+	}
+	if err := c.refusal(now); err != nil {
+		return nil, err
+	}
+	h, name, ends, err := c.lib.acquire(c.who)
+	if err != nil {
+		c.failed(nil, err, now)
+		return nil, err
+	}
+	k := &credential{handle: h, name: name, ends: ends, users: 1}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop()
+	if !c.closed {
+		c.current = k
+		k.users++
+	}
+	return k, nil
+}
+
+// isRefused reports whether the password was refused a short time ago. Whoever calls it
+// has the lock.
+func (c *credentials) isRefused(now time.Time) bool { return c.refused != nil && now.Before(c.until) }
+
+func (c *credentials) refusal(now time.Time) *StatusError {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isRefused(now) {
+		return c.refused
+	}
+	return nil
+}
+
+// failed notes that Windows made no token with a credential, or no credential where k
+// is nil. One that is stale is not used again, and a password that was refused not for
+// a while.
+func (c *credentials) failed(k *credential, err *StatusError, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.who != nil && status(err.Status).meaning().refusal {
+		c.refused, c.until = err, now.Add(refusalHolds)
+	}
+	if k != nil && c.current == k && err.stale() {
+		c.drop()
+	}
+}
+
+// leave gives a credential back.
+func (c *credentials) leave(k *credential) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unuse(k)
+}
+
+// close frees the current credential, once no context uses it, and keeps no other.
+func (c *credentials) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.drop()
+}
+
+// drop makes the current credential one of the past. Whoever calls it has the lock.
+func (c *credentials) drop() {
+	if k := c.current; k != nil {
+		c.current = nil
+		c.unuse(k)
+	}
+}
+
+func (c *credentials) unuse(k *credential) {
+	if k.users--; k.users == 0 {
+		c.lib.FreeCredentialsHandle(&k.handle)
+	}
+}
+
+// passed reports whether a time, which is local, is over, or will be soon. 0 is none.
+func (t timeStamp) passed(now time.Time) bool {
+	const (
+		from1601 = 11644473600 // seconds until 1970
+		ticks    = 10_000_000  // in a second
+		margin   = 60
+	)
+	at := int64(t.high)<<32 | int64(t.low)
+	if at <= 0 {
+		return false
+	}
+	_, east := now.Local().Zone()
+	return at/ticks-from1601 <= now.Unix()+int64(east)+margin
+}
