@@ -22,6 +22,7 @@ func (o Options) credentials() []option {
 	return []option{
 		{"Principal", o.Principal != ""}, {"Enterprise", o.Enterprise}, {"Password", !o.Password.IsZero()},
 		{"Keytab", o.Keytab != ""}, {"CCache", o.CCache != ""}, {"ReadOnlyCache", o.ReadOnlyCache},
+		{"Armor", o.Armor != nil}, {"ArmorOptional", o.ArmorOptional},
 		{"Krb5Conf", o.Krb5Conf != nil}, {"Krb5ConfText", o.Krb5ConfText != ""}, {"AllowRC4", o.AllowRC4},
 		{"Dial", o.Dial != nil}, {"Resolver", o.Resolver != nil}, {"Getenv", o.Getenv != nil},
 	}

@@ -56,6 +56,10 @@ func TestOptionsTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	alice := "alice@" + realm.Name()
+	host, err := kerberos.FromKeytab(write(t, "host.keytab", realm.Keytab(spn)), kerberos.SourceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	settings := map[string]setting{
 		"Optional":         {"Mutual", mutual.Optional, "", nil},
 		"Disabled":         {"Mutual", mutual.Disabled, "", nil},
@@ -79,6 +83,8 @@ func TestOptionsTogether(t *testing.T) {
 		"Keytab":           {"Keytab", write(t, "keytab", realm.Keytab("alice")), "", nil},
 		"CCache":           {"CCache", cache, "", nil},
 		"ReadOnlyCache":    {"ReadOnlyCache", true, "", nil},
+		"Armor":            {"Armor", host, "", middleware.ErrCredentials}, // this realm does not speak FAST
+		"ArmorOptional":    {"ArmorOptional", true, "Armor", nil},
 		"Source":           {"Source", kerberos.TicketSource(clienttest.TicketSource(t, realm, "alice")), "", nil},
 		"Service":          {"Service", "HTTP", "", nil},
 		"HostOverride":     {"HostOverride", "localhost", "", nil},
@@ -124,7 +130,7 @@ func TestOptionsTogether(t *testing.T) {
 		}
 	}
 	credentials := []string{"Principal", "password in it", "Enterprise", "Password", "Keytab", "CCache", "ReadOnlyCache",
-		"Krb5Conf", "Krb5ConfText", "AllowRC4", "Dial", "Resolver", "Getenv"}
+		"Armor", "ArmorOptional", "Krb5Conf", "Krb5ConfText", "AllowRC4", "Dial", "Resolver", "Getenv"}
 	refuse("Source takes the place of", "Source", credentials...)
 	refuse("Initiator takes the place of", "Initiator", credentials...)
 	refuse("Initiator takes the place of", "Initiator", "Source", "Service", "HostOverride", "HostOverrides", "PortInSPN",
@@ -138,7 +144,8 @@ func TestOptionsTogether(t *testing.T) {
 	refuse("makes its tunnels itself", "other Transport", "Tunnel", "Tunnel, no proof")
 	refuse("which proxy a", "other Transport", "PreemptiveProxy")
 	alone := map[string]string{
-		"Enterprise": "Principal is empty", "Password": "without a principal", "DelegateTo": "Delegation is off",
+		"ArmorOptional": "Armor may be left out",
+		"Enterprise":    "Principal is empty", "Password": "without a principal", "DelegateTo": "Delegation is off",
 	}
 	names := slices.Sorted(maps.Keys(settings))
 

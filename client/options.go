@@ -85,8 +85,12 @@ type Options struct {
 	// ReadOnlyCache leaves credential caches as they are; see
 	// [kerberos.SourceOptions].
 	ReadOnlyCache bool
+	// Armor protects the login by a ticket of another principal (FAST), and ArmorOptional
+	// lets it go without where the KDC does not offer that; see [kerberos.SourceOptions].
+	Armor         *kerberos.Source
+	ArmorOptional bool
 	// Source, when not nil, is where tickets come from. It takes the place of the
-	// fields from Principal to ReadOnlyCache and from Krb5Conf to Getenv, except Now;
+	// fields from Principal to ArmorOptional and from Krb5Conf to Getenv, except Now;
 	// it is an error to set one of them too.
 	Source kerberos.TicketSource
 
@@ -192,6 +196,7 @@ func (o Options) source() (kerberos.TicketSource, error) {
 	}
 	ko := kerberos.SourceOptions{
 		Principal: principal, Enterprise: o.Enterprise, ReadOnlyCache: o.ReadOnlyCache, Krb5Conf: o.Krb5Conf, Krb5ConfText: o.Krb5ConfText, AllowRC4: o.AllowRC4,
+		Armor: o.Armor, ArmorOptional: o.ArmorOptional,
 		Forwardable: o.Delegation != kerberos.DelegationOff, Dial: o.Dial, Resolver: o.Resolver, Now: o.Now, Getenv: o.Getenv,
 	}
 	switch {

@@ -67,12 +67,17 @@ func (s *Source) login(ctx context.Context, a *account, keys kdcclient.Keys, pro
 		return nil, s.refused(why, client)
 	}
 	conf := s.conf.For(client.Realm)
-	tgt, err := s.kdc.AS(ctx, kdcclient.ASRequest{
+	r := kdcclient.ASRequest{
 		Client: client, Keys: keys, Guard: a, Etypes: supported(conf.DefaultTktEnctypes),
 		Lifetime: conf.TicketLifetime, RenewLife: conf.RenewLifetime,
 		Forwardable: conf.Forwardable || s.o.Forwardable || s.acts.Load(), Proxiable: conf.Proxiable,
 		Canonicalize: conf.Canonicalize,
-	})
+		Armor:        s.armor(), ArmorOptional: s.o.ArmorOptional, AskFAST: s.armors.Load(),
+	}
+	tgt, err := s.kdc.AS(ctx, r)
+	if s.rearm(ctx, client.Realm, err) {
+		tgt, err = s.kdc.AS(ctx, r)
+	}
 	if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Refusal() {
 		if !why.Kept {
 			a.refuse(proof, why)
@@ -98,7 +103,7 @@ func (s *Source) refused(why *kdcclient.Error, client krb.Principal) error {
 }
 
 func (s *Source) tgsOptions(session *session) kdcclient.TGSOptions {
-	return kdcclient.TGSOptions{Etypes: supported(s.conf.DefaultTGSEnctypes), Login: session.login != 0}
+	return kdcclient.TGSOptions{Etypes: supported(s.conf.DefaultTGSEnctypes), Login: session.login != 0, FAST: s.o.Armor != nil}
 }
 
 // kdcError returns the error of ours for a failed exchange.
@@ -143,13 +148,9 @@ const maxCrossings = 256
 func (s *Source) ask(ctx context.Context, session *session, server krb.Principal) (*krb.Ticket, error) {
 	o := s.crossOptions(ctx, session)
 	tgt := session.tgt
-	if realm := server.Realm; realm != "" && realm != tgt.Server.Components[1] {
-		// All services of the realm that are asked for at the same time share this.
+	if server.Realm != "" {
 		var err error
-		tgt, err = s.realms.Do(ctx, session.client.String()+"\x00"+realm, func(ctx context.Context) (*krb.Ticket, error) {
-			return s.kdc.TGT(ctx, session.tgt, realm, s.crossOptions(ctx, session))
-		})
-		if err != nil {
+		if tgt, err = s.crossTo(ctx, session, server.Realm); err != nil {
 			return nil, err
 		}
 	}
@@ -162,6 +163,17 @@ func (s *Source) ask(ctx context.Context, session *session, server krb.Principal
 		}
 	}
 	return s.kdc.TGS(ctx, tgt, server, o)
+}
+
+// crossTo returns a ticket-granting ticket for a realm. All who want one at the same time
+// share it.
+func (s *Source) crossTo(ctx context.Context, session *session, realm string) (*krb.Ticket, error) {
+	if realm == session.tgt.Server.Components[1] {
+		return session.tgt, nil
+	}
+	return s.realms.Do(ctx, session.client.String()+"\x00"+realm, func(ctx context.Context) (*krb.Ticket, error) {
+		return s.kdc.TGT(ctx, session.tgt, realm, s.crossOptions(ctx, session))
+	})
 }
 
 func (s *Source) crossOptions(ctx context.Context, session *session) kdcclient.TGSOptions {

@@ -59,6 +59,16 @@ type SourceOptions struct {
 	// Forwardable asks for a ticket-granting ticket that can be delegated, where
 	// this source logs in itself; krb5.conf may ask for it too.
 	Forwardable bool
+	// Armor, when not nil, protects logins by a ticket of another principal, of this host
+	// mostly (FAST, RFC 6113, as kinit -T does): its source is one of [FromKeytab] or
+	// [FromCCache], and logs in when this one does. Nobody on the way can then guess at
+	// the password offline, nor forge what the KDC says. Service tickets are asked for in
+	// the same way. A KDC that does not speak FAST is an error.
+	Armor *Source
+	// ArmorOptional lets this source log in without Armor where the KDC does not offer
+	// FAST. Whoever can change what the KDC sends can leave out the offer, unless Armor's
+	// own login, or its cache (fast_avail), tells of it.
+	ArmorOptional bool
 	// AllowRC4 lets keys of type arcfour-hmac be used, beside those that
 	// krb5.conf allows.
 	AllowRC4 bool
@@ -106,6 +116,7 @@ type Source struct {
 	made     atomic.Uint64                        // counts logins
 	warned   atomic.Bool                          // whether the warnings of krb5.conf were told
 	renewing atomic.Bool                          // whether a request is renewing
+	armors   atomic.Bool                          // others: logins ask whether the KDC speaks FAST
 	acts     atomic.Bool                          // an Impersonator uses it, so logins ask for forwardable tickets
 	ours     func(uid int) bool                   // whether a file belongs to the process's user
 	after    func(time.Duration) <-chan time.Time // time.After, except in tests
@@ -140,6 +151,9 @@ func newSource(o SourceOptions) (*Source, error) {
 		cross: make(map[crossing]*krb.Ticket),
 	}
 	s.kdc = newKDCClient(o, conf)
+	if o.Armor != nil {
+		o.Armor.armors.Store(true)
+	}
 	return s, nil
 }
 
@@ -148,6 +162,8 @@ func (o SourceOptions) check() string {
 	switch {
 	case o.Enterprise && o.Principal == "":
 		return "Enterprise says that Principal is an alias, and Principal is empty"
+	case o.ArmorOptional && o.Armor == nil:
+		return "ArmorOptional says that Armor may be left out, and there is none"
 	case o.Krb5ConfText != "" && o.Krb5Conf != nil:
 		return "Krb5ConfText takes the place of Krb5Conf, which would have no effect: leave out one or the other"
 	}

@@ -118,13 +118,19 @@ func (c *Cache) Ticket(server krb.Principal, q Query) (*krb.Ticket, error) {
 }
 
 // TGT returns the ticket-granting ticket with which to start: of the realm
-// that the cache names as start_realm, else of the client's realm.
+// that the cache names as start_realm, else of the client's realm. The cache's
+// fast_avail says whether its KDC speaks FAST.
 func (c *Cache) TGT(q Query) (*krb.Ticket, error) {
 	realm := c.Client.Realm
 	if v, ok := c.ConfigValue("start_realm", ""); ok && len(v) > 0 {
 		realm = string(v)
 	}
-	return c.Ticket(krb.TGS(realm, realm), q)
+	tgs := krb.TGS(realm, realm)
+	t, err := c.Ticket(tgs, q)
+	if err == nil {
+		_, t.FAST = c.ConfigValue("fast_avail", tgs.String())
+	}
+	return t, err
 }
 
 // serves reports whether the credential was stored for server. MIT stores one

@@ -37,6 +37,17 @@ type ASRequest struct {
 	// and 7). It is implied by a Client of type krb.NTEnterprise, whose one
 	// component is a name such as user@example.com.
 	Canonicalize bool
+
+	// Armor returns a ticket-granting ticket for a realm that armours the login there
+	// (FAST, RFC 6113): of a host, mostly. Nil means that there is none. A KDC that does
+	// not speak FAST is an error then.
+	Armor func(ctx context.Context, realm string) (*krb.Ticket, error)
+	// ArmorOptional goes without armour where the KDC does not say that it speaks FAST,
+	// as kinit -T does.
+	ArmorOptional bool
+	// AskFAST has the KDC tell whether it speaks FAST, in [krb.Ticket.FAST]. It is
+	// implied by Armor.
+	AskFAST bool
 }
 
 // asCall is the state of one AS exchange. The embedded realm is the one that is
@@ -54,6 +65,12 @@ type asCall struct {
 	spake        *spakeState     // nil where a timestamp is what proves the key
 	cookie       []byte          // PA-FX-COOKIE of the last KRB-ERROR, nil without one
 	noTimestamps bool            // no timestamp may be sent: a SPAKE response was, or none is allowed
+	challenge    bool            // an encrypted challenge is what proves the key
+	restarted    bool            // since a cookie had expired
+
+	fast    *fast       // nil without armour
+	armor   *krb.Ticket // at hand; nil for none
+	armored string      // the realm that it is for
 
 	answer *reply     // that came last
 	only   *chosen    // whom to ask, in place of the realm's KDCs
@@ -63,7 +80,7 @@ type asCall struct {
 
 // AS gets a ticket with the client's own key (RFC 4120 section 3.1). It asks
 // without pre-authentication first, and then with SPAKE where the KDC offers it, or
-// with an encrypted timestamp, once: a wrong password is never sent again, save to a primary KDC where another one
+// with an encrypted challenge within FAST, or an encrypted timestamp, once: a wrong password is never sent again, save to a primary KDC where another one
 // refused it (Options.LocatePrimary), and never to more than one realm.
 //
 // Where the names may be canonicalized, a KDC_ERR_WRONG_REALM leads to the
@@ -131,6 +148,9 @@ func (c *Client) AS(ctx context.Context, r ASRequest) (*krb.Ticket, error) {
 }
 
 func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
+	if fail := a.arm(ctx); fail != nil {
+		return nil, fail
+	}
 	resynced := false
 	for {
 		body, msg, err := a.request()
@@ -145,7 +165,27 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 		if r.err == nil {
 			return a.accept(ctx, r, body, msg)
 		}
+		if a.fast != nil {
+			a.fast.unseal(r, body.Nonce, attempts)
+		}
 		switch code := r.err.Code; {
+		case code == krb.CodeSkew && a.c.o.Timesync && !resynced:
+			resynced = true
+			a.offset = skewOf(r)
+			if a.fast != nil {
+				if fail := a.wear(); fail != nil {
+					return nil, fail
+				}
+			}
+		case a.fast != nil && !r.sealed:
+			return nil, a.unarmored(r)
+		case a.mayWear(r):
+			if fail := a.wear(); fail != nil {
+				return nil, fail
+			}
+		case code == krb.CodePreauthExpired && !a.restarted && a.cookie != nil:
+			a.restarted = true
+			a.begin()
 		case code == krb.CodePreauthRequired && a.key.Key.IsZero():
 			if fail := a.prepare(ctx, r); fail != nil {
 				return nil, fail
@@ -158,11 +198,11 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 			if fail := a.withoutSPAKE(ctx, r); fail != nil {
 				return nil, fail
 			}
-		case code == krb.CodeSkew && a.c.o.Timesync && !resynced:
-			resynced = true
-			a.offset = skewOf(r)
 		case a.wrongRealm(r.err):
 			if fail := a.move(r.err.Client.Realm); fail != nil {
+				return nil, fail
+			}
+			if fail := a.arm(ctx); fail != nil {
 				return nil, fail
 			}
 			resynced = false
@@ -185,6 +225,12 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 func (a *asCall) wrongRealm(ke *krb.KRBError) bool {
 	_, ok := clientRealm(ke, a.realm)
 	return ok && a.r.Canonicalize && a.key.Key.IsZero()
+}
+
+// begin forgets what the KDC said of the client's keys, and how one was to be proved.
+func (a *asCall) begin() {
+	a.infos, a.said, a.key = nil, saidNothing, KeyEntry{}
+	a.spake, a.cookie, a.challenge = nil, nil, false
 }
 
 // move goes on in the realm where the client is said to be.
@@ -231,9 +277,18 @@ func (a *asCall) request() (*krb.KDCReqBody, []byte, error) {
 	}
 	if r.Canonicalize {
 		body.Options |= krb.OptionCanonicalize
+	}
+	if a.confirmed() {
 		padata = append(padata, krb.PAData{Type: krb.PAReqEncPARep, Value: []byte{}})
 	}
-	if !a.key.Key.IsZero() && a.spake == nil {
+	switch {
+	case a.challenge:
+		challenge, err := a.encChallenge(now)
+		if err != nil {
+			return nil, nil, err
+		}
+		padata = append(padata, challenge)
+	case !a.key.Key.IsZero() && a.spake == nil:
 		ctime, cusec := krb.UniqueTime(now)
 		ts, err := krb.MakeEncTimestamp(a.key.Key, ctime, cusec)
 		if err != nil {
@@ -252,8 +307,21 @@ func (a *asCall) request() (*krb.KDCReqBody, []byte, error) {
 		}
 		padata = append(padata, krb.PAData{Type: krb.PASPAKE, Value: value})
 	}
+	if a.fast != nil {
+		sealed, err := a.fast.seal(raw, padata, raw)
+		if err != nil {
+			return nil, nil, err
+		}
+		padata = []krb.PAData{sealed}
+	}
 	msg, err := krb.MarshalKDCReq(krb.MsgASReq, padata, raw)
 	return body, msg, err
+}
+
+// confirmed reports whether the KDC is asked to confirm that requests came as they were
+// sent (RFC 6806 section 11).
+func (a *asCall) confirmed() bool {
+	return a.r.Canonicalize || a.r.AskFAST || a.r.Armor != nil
 }
 
 // newNonce returns a positive number: KDCs disagree about the sign of more than

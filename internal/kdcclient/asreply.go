@@ -18,6 +18,15 @@ func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg
 		return nil, a.fail(KindReply, err, hintForged)
 	}
 	rep := r.rep
+	var strengthen krb.Key
+	if a.fast != nil {
+		var err error
+		if strengthen, err = a.fast.verify(rep, body.Nonce); errors.Is(err, errUnarmored) {
+			return nil, a.fail(KindReply, err, hintNoFAST)
+		} else if err != nil {
+			return bad(err)
+		}
+	}
 	// Offered is not enough: with a keytab fewer are offered than allowed.
 	if !slices.Contains(a.etypes, rep.EncPart.Etype) {
 		return bad(fmt.Errorf("the reply is sealed with %s, offered were %s", krb.EtypeName(rep.EncPart.Etype), etypeNames(a.etypes)))
@@ -26,14 +35,21 @@ func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg
 	if err != nil {
 		return nil, a.noKey(ctx, err)
 	}
-	if a.spake != nil && a.spake.party != nil {
-		// The KDC has seen by now that our key is right.
+	proved := a.spake != nil && a.spake.party != nil
+	if proved {
 		key.Key = a.spake.reply
-		if _, err := key.Key.OpenData(krb.UsageASRepEncPart, rep.EncPart); err != nil {
-			return bad(fmt.Errorf("the reply does not open under the key of the SPAKE exchange: %w", err))
-		}
 	}
-	plain, err := key.Key.OpenData(krb.UsageASRepEncPart, rep.EncPart)
+	if err := a.checkChallenge(rep); err != nil {
+		return bad(err)
+	}
+	sealing, err := strengthened(strengthen, key.Key)
+	if err != nil {
+		return bad(err)
+	}
+	plain, err := sealing.OpenData(krb.UsageASRepEncPart, rep.EncPart)
+	if proved && err != nil { // the KDC has seen by now that our key is right
+		return bad(fmt.Errorf("the reply does not open under the key of the SPAKE exchange: %w", err))
+	}
 	if errors.Is(err, krb.ErrIntegrity) {
 		return nil, a.fail(KindKey, fmt.Errorf("the reply does not open under the client's key, %s: %w", key.named(), err),
 			"the password or key is wrong; a keytab goes stale when the password changes")
@@ -52,10 +68,16 @@ func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg
 	if err := checkReply(rep, part, body, a.r.Etypes); err != nil {
 		return bad(err)
 	}
-	if a.r.Canonicalize {
-		if err := checkEncPARep(part, key.Key, msg); err != nil {
+	speaks := a.fast != nil
+	if a.confirmed() {
+		told, err := checkEncPARep(part, sealing, msg)
+		if err != nil {
 			return bad(err)
 		}
+		if told && !speaks && a.armor != nil {
+			return nil, a.fail(KindReply, errHidden, "someone on the way may have taken it out of the answer; do not let the armour be optional")
+		}
+		speaks = speaks || told
 	}
 	if body.Options&krb.OptionRenewable != 0 && part.RenewTill.After(body.Renew) {
 		return bad(fmt.Errorf("the ticket is renewable until %v, asked was until %v", part.RenewTill, body.Renew))
@@ -75,7 +97,9 @@ func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg
 	if home := part.Server.Realm; home != a.realm && a.offset != a.c.Offset(home) {
 		a.c.SetOffset(home, a.offset)
 	}
-	return newTicket(rep, part, part.Server), nil
+	got := newTicket(rep, part, part.Server)
+	got.FAST = speaks && got.Server.IsTGS()
+	return got, nil
 }
 
 // replyKey finds the client's key for a reply. The salt may be another than
@@ -139,24 +163,25 @@ func (a *asCall) hintNames(rep *krb.KDCRep) string {
 }
 
 // checkEncPARep verifies that the request arrived as it was sent, where the KDC
-// takes part in that (RFC 6806 section 11).
-func checkEncPARep(part *krb.EncKDCRepPart, key krb.Key, msg []byte) error {
+// takes part in that (RFC 6806 section 11), and tells whether it speaks FAST.
+func checkEncPARep(part *krb.EncKDCRepPart, key krb.Key, msg []byte) (fast bool, err error) {
 	if part.Flags&krb.FlagEncPARep == 0 {
-		return nil
+		return false, nil
 	}
 	value, found := krb.FindPAData(part.PAData, krb.PAReqEncPARep)
 	if !found {
-		return errors.New("the reply announces a checksum of the request, and has none")
+		return false, errors.New("the reply announces a checksum of the request, and has none")
 	}
 	sum, err := krb.ParseChecksum(value)
 	if err != nil {
-		return fmt.Errorf("checksum of the request: %w", err)
+		return false, fmt.Errorf("checksum of the request: %w", err)
 	}
 	if sum.Type != key.ChecksumType() {
-		return fmt.Errorf("checksum of the request of type %d, want %d", sum.Type, key.ChecksumType())
+		return false, fmt.Errorf("checksum of the request of type %d, want %d", sum.Type, key.ChecksumType())
 	}
 	if err := key.VerifyChecksum(krb.UsageASReqChecksum, sum.Value, msg); err != nil {
-		return fmt.Errorf("the request was changed on its way: %w", err)
+		return false, fmt.Errorf("the request was changed on its way: %w", err)
 	}
-	return nil
+	_, fast = krb.FindPAData(part.PAData, krb.PAFXFast)
+	return fast, nil
 }

@@ -92,6 +92,9 @@ type Error struct {
 	// KDC_ERR_WRONG_REALM that was not followed, as it came: nobody vouches for
 	// it.
 	ClientRealm string
+	// Armor says that the KDC did not take the ticket that armours the login (FAST), and
+	// so nothing of the client's.
+	Armor bool
 	// Kept says that no KDC was asked: one had said so of the same key, and the
 	// [Guard] remembers.
 	Kept bool

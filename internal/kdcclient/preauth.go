@@ -22,12 +22,17 @@ func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 	timestamp, others := false, false
 	_, spoken := krb.FindPAData(padata, krb.PASPAKE)
 	spoken = spoken && len(a.c.groups) > 0
+	_, challenge := krb.FindPAData(padata, krb.PAEncryptedChallenge)
+	challenge = challenge && a.fast != nil
 	for _, p := range padata {
 		timestamp = timestamp || p.Type == krb.PAEncTimestamp
 		others = others || p.Type != krb.PAEtypeInfo2 && p.Type != krb.PAEtypeInfo && p.Type != krb.PAPWSalt
 	}
-	if !spoken && (!timestamp && others || a.noTimestamps) {
+	if !spoken && !challenge && (!timestamp && others || a.noTimestamps) {
 		return a.noTimestamp(r)
+	}
+	if a.fast != nil {
+		a.cookie, _ = krb.FindPAData(padata, krb.PAFXCookie)
 	}
 	var why error
 	for _, etype := range a.etypes {
@@ -42,7 +47,7 @@ func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 		if err == nil {
 			if spoken {
 				a.cookie, _ = krb.FindPAData(padata, krb.PAFXCookie)
-				a.key, a.spake = key, &spakeState{groups: a.c.groups, fallback: timestamp && !a.noTimestamps}
+				a.key, a.spake = key, &spakeState{groups: a.c.groups, timestamp: timestamp && !a.noTimestamps, challenge: challenge}
 				return nil
 			}
 			// If it was refused, so will the keys of other types be that belong to
@@ -50,7 +55,7 @@ func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 			if fail := a.admit(ctx, key); fail != nil {
 				return fail
 			}
-			a.key = key
+			a.key, a.challenge = key, challenge
 			return nil
 		}
 		if why == nil {

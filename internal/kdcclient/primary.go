@@ -33,8 +33,8 @@ func (a *asCall) askPrimary(ctx context.Context, refused *Error) (*krb.Ticket, *
 		return nil, refused
 	}
 	a.only = &chosen{primaries, a.answer.asked}
-	a.infos, a.said, a.key, a.answer = nil, saidNothing, KeyEntry{}, nil
-	a.spake, a.cookie = nil, nil
+	a.answer = nil
+	a.begin()
 	a.offset = a.c.Offset(a.realm)
 	t, fail := a.run(ctx)
 	if fail == nil {

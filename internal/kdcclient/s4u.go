@@ -32,7 +32,7 @@ func (c *Client) s4u(ctx context.Context, tgt *krb.Ticket, w wanted, o TGSOption
 	if w.evidence == nil && tgt != nil {
 		server = tgt.Client
 	}
-	t, fail := c.newTGSCall(tgt, server, TGSOptions{Etypes: o.Etypes, Login: o.Login, Own: o.Own})
+	t, fail := c.newTGSCall(tgt, server, TGSOptions{Etypes: o.Etypes, Login: o.Login, FAST: o.FAST, Own: o.Own})
 	if fail != nil {
 		return nil, fail
 	}

@@ -14,8 +14,9 @@ import (
 // spakeState is the client's side of SPAKE pre-authentication (RFC 9588), from the
 // message that says which groups we have to the reply.
 type spakeState struct {
-	groups   []int32
-	fallback bool // a timestamp may be sent if the KDC has none of them
+	groups []int32
+	// What may be sent if the KDC has none of them:
+	timestamp, challenge bool
 
 	support []byte       // as sent
 	party   *spake.Party // nil before the challenge
@@ -93,10 +94,11 @@ func (a *asCall) challenged(ctx context.Context, r *reply) *Error {
 	return nil
 }
 
-// withoutSPAKE goes on where the KDC has none of our groups: with a timestamp, if it
-// offered to take one, as MIT krb5 does. Nothing of the key was sent by then.
+// withoutSPAKE goes on where the KDC has none of our groups: with an encrypted challenge
+// or a timestamp, if it offered to take one, as MIT krb5 does. Nothing of the key was sent
+// by then.
 func (a *asCall) withoutSPAKE(ctx context.Context, r *reply) *Error {
-	if !a.spake.fallback {
+	if !a.spake.timestamp && !a.spake.challenge {
 		names := make([]string, len(a.spake.groups))
 		for i, g := range a.spake.groups {
 			names[i] = spake.Name(g)
@@ -107,14 +109,20 @@ func (a *asCall) withoutSPAKE(ctx context.Context, r *reply) *Error {
 		e.Hint = "compare spake_preauth_groups in krb5.conf with that of the KDC"
 		return e
 	}
-	a.spake, a.cookie = nil, nil
+	a.challenge = a.spake.challenge
+	if a.spake = nil; a.fast == nil {
+		a.cookie = nil
+	}
 	return a.admit(ctx, a.key)
 }
 
 // proof names what was sent to prove the key.
 func (a *asCall) proof() string {
-	if a.spake != nil {
+	switch {
+	case a.spake != nil:
 		return "SPAKE"
+	case a.challenge:
+		return "an encrypted challenge"
 	}
 	return "an encrypted timestamp"
 }

@@ -25,6 +25,9 @@ type TGSOptions struct {
 	// Login says that the ticket came of a login with a key that is at hand, so
 	// that nobody need be told to run kinit.
 	Login bool
+	// FAST armours the requests (RFC 6113). A KDC that does not speak it answers without;
+	// one that is known to do so by [krb.Ticket.FAST] must not.
+	FAST bool
 	// Own are the keys of the ticket's client, who is the service of [Client.Self]:
 	// where the KDC does not say whose the ticket is, they open it. Nil means none.
 	Own []krb.Key
@@ -91,11 +94,11 @@ func (c *Client) TGS(ctx context.Context, tgt *krb.Ticket, server krb.Principal,
 // before it on the path (see [Options]), and so on until one is had, from which
 // the same begins anew. A KDC may answer with one that is closer than we hoped
 // for, or on another path (RFC 4120 section 3.3.1). A tgt for realm itself is
-// returned as it is. Of o, Etypes, Held, Keep and Login count.
+// returned as it is. Of o, Etypes, Held, Keep, Login and FAST count.
 //
 // The error is of type [*Error].
 func (c *Client) TGT(ctx context.Context, tgt *krb.Ticket, realm string, o TGSOptions) (*krb.Ticket, error) {
-	t, fail := c.newTGSCall(tgt, krb.TGS(realm, realm), TGSOptions{Etypes: o.Etypes, Held: o.Held, Keep: o.Keep, Login: o.Login})
+	t, fail := c.newTGSCall(tgt, krb.TGS(realm, realm), TGSOptions{Etypes: o.Etypes, Held: o.Held, Keep: o.Keep, Login: o.Login, FAST: o.FAST})
 	if fail == nil && !plausible(realm) {
 		fail = t.fail(KindRequest, fmt.Errorf("%q cannot be the name of a realm", shorten(realm)), "")
 	}

@@ -52,6 +52,9 @@ func (t *tgsCall) askTwice(ctx context.Context, w wanted) (*krb.Ticket, *Error) 
 		if err != nil {
 			return nil, t.noAnswer(err)
 		}
+		if r.err != nil && q.fast != nil {
+			q.fast.unseal(r, q.body.Nonce, attempts)
+		}
 		if r.err == nil {
 			got, err := t.accept(r, q)
 			if err != nil {
@@ -93,6 +96,7 @@ type tgsRequest struct {
 	body   *krb.KDCReqBody
 	msg    []byte
 	subkey krb.Key
+	fast   *fast         // nil without armour
 	now    time.Time     // the KDC's, we think
 	offset time.Duration // of now to our clock
 }
@@ -142,16 +146,37 @@ func (t *tgsCall) request(w wanted, offset time.Duration) (*tgsRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.msg, err = krb.MarshalKDCReq(krb.MsgTGSReq, append([]krb.PAData{{Type: krb.PATGSReq, Value: apReq}}, more...), raw)
+	padata := []krb.PAData{{Type: krb.PATGSReq, Value: apReq}}
+	if t.o.FAST {
+		key, err := krb.FastArmorKey(q.subkey, t.tgt.Key)
+		if err != nil {
+			return nil, err
+		}
+		q.fast = &fast{key: key}
+		sealed, err := q.fast.seal(apReq, more, raw)
+		if err != nil {
+			return nil, err
+		}
+		padata = append(padata, sealed)
+	}
+	q.msg, err = krb.MarshalKDCReq(krb.MsgTGSReq, append(padata, more...), raw)
 	return q, err
 }
 
 // accept verifies a TGS-REP (RFC 4120 section 3.3.4).
 func (t *tgsCall) accept(r *reply, q *tgsRequest) (*krb.Ticket, error) {
 	rep := r.rep
-	plain, err := q.subkey.OpenData(krb.UsageTGSRepSubkey, rep.EncPart)
+	var strengthen krb.Key
+	var err error
+	if q.fast != nil {
+		strengthen, err = q.fast.verify(rep, q.body.Nonce)
+		if err != nil && (t.tgt.FAST || !errors.Is(err, errUnarmored)) {
+			return nil, err
+		}
+	}
+	plain, err := openTGSRep(rep, strengthen, q.subkey, krb.UsageTGSRepSubkey)
 	if err != nil { // old Heimdal ignores the subkey
-		plain, err = t.tgt.Key.OpenData(krb.UsageTGSRepSessionKey, rep.EncPart)
+		plain, err = openTGSRep(rep, strengthen, t.tgt.Key, krb.UsageTGSRepSessionKey)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the reply opens under neither the subkey nor the session key: %w", err)
@@ -183,7 +208,18 @@ func (t *tgsCall) accept(r *reply, q *tgsRequest) (*krb.Ticket, error) {
 		}
 	}
 	t.sync(part, r, q)
-	return newTicket(rep, part, part.Server), nil
+	got := newTicket(rep, part, part.Server)
+	got.FAST = q.renew && t.tgt.FAST
+	return got, nil
+}
+
+// openTGSRep opens the sealed part of a reply.
+func openTGSRep(rep *krb.KDCRep, strengthen, key krb.Key, usage uint32) ([]byte, error) {
+	key, err := strengthened(strengthen, key)
+	if err != nil {
+		return nil, err
+	}
+	return key.OpenData(usage, rep.EncPart)
 }
 
 // sync follows the clock of a KDC that knows the key: a new ticket starts now, and

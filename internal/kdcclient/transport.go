@@ -35,9 +35,10 @@ var (
 // A reply is a well-formed message from whoever answered first: one of err and
 // rep is set.
 type reply struct {
-	err *krb.KRBError
-	rep *krb.KDCRep
-	at  time.Time // local clock, when it came
+	err    *krb.KRBError
+	rep    *krb.KDCRep
+	at     time.Time // local clock, when it came
+	sealed bool      // err came within FAST, and so from the KDC
 
 	from  KDC      // who answered
 	asked []string // addresses, host:port, that the message was sent to

@@ -18,6 +18,9 @@ type Ticket struct {
 	StartTime time.Time // AuthTime when the KDC sent none
 	EndTime   time.Time
 	RenewTill time.Time // zero when not renewable
+	// FAST says of a ticket-granting ticket that the KDC which gave it speaks FAST
+	// (RFC 6113), in a way that nobody else can have made up.
+	FAST bool
 }
 
 // ValidAt reports whether the ticket can be used at the given time, with
