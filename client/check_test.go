@@ -172,7 +172,7 @@ func TestOptionsTogether(t *testing.T) {
 			c.CloseIdleConnections()
 		}
 		for _, s := range of {
-			if s.fails != nil && errors.Is(err, s.fails) {
+			if s.fails != nil && (errors.Is(err, s.fails) || o.ReturnChallenge && err == nil && status == 401) {
 				return
 			}
 		}
