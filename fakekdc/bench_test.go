@@ -114,3 +114,23 @@ func BenchmarkStart(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAnswer is what the KDC does for an exchange, without sockets.
+func BenchmarkAnswer(b *testing.B) {
+	for _, e := range []int32{AES256SHA1, AES256SHA384} {
+		r := Start(b, WithUser("alice", "secret"), WithService("HTTP/localhost"))
+		as, _ := asReq(b, r, "alice", "secret", e, body(r, "alice", e))
+		tgt := minted(b, r, "alice", krb.TGS(r.Name(), r.Name()).Name())
+		tgs, _ := tgsReq(b, r, tgt, forService(r, "HTTP/localhost", e), nil)
+		for name, packet := range map[string][]byte{"AS/": as, "TGS/": tgs} {
+			b.Run(name+krb.EtypeName(e), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if out := r.answer(nil, "tcp", packet); out.reply[0] == byte(krb.App(30)) {
+						b.Fatal("KRB-ERROR")
+					}
+				}
+			})
+		}
+	}
+}

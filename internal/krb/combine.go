@@ -1,6 +1,7 @@
 package krb
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/hmac"
 	"crypto/sha1"
@@ -22,12 +23,13 @@ func (k Key) PRF(in []byte) ([]byte, error) {
 		h.Write(in)
 		return h.Sum(nil), nil
 	}
-	d, err := k.m.deriver()
+	d, err := k.m.deriving()
 	if err != nil {
 		return nil, err
 	}
+	defer k.m.deriver.Store(d)
 	if d.mac != nil {
-		return d.kdf([]byte("prf"), in, d.mac.Size()), nil
+		return bytes.Clone(d.kdf([]byte("prf"), in, d.mac.Size())), nil
 	}
 	block, err := aes.NewCipher(d.feedback(foldedPRF))
 	if err != nil {

@@ -18,14 +18,22 @@ const (
 	forChecksums  byte = 0x99
 )
 
-// A deriver derives keys of a key. It is for one goroutine.
+// A deriver derives keys of a key. It is for one goroutine, and what it returns is good
+// until it is used again.
 type deriver struct {
 	info  *etypeInfo
 	block cipher.Block // of RFC 3961's types
 	mac   hash.Hash    // of RFC 8009's
+	in    []byte
+	state [aes.BlockSize]byte
+	out   [64]byte
 }
 
-func (m *material) deriver() (*deriver, error) {
+// deriving returns the deriver of m, or another while that is in use.
+func (m *material) deriving() (*deriver, error) {
+	if d := m.deriver.Swap(nil); d != nil {
+		return d, nil
+	}
 	d := &deriver{info: &m.info}
 	if m.info.encryptThenMAC {
 		d.mac = hmac.New(m.info.hash, m.bytes())
@@ -58,10 +66,11 @@ func (d *deriver) key(usage uint32, purpose byte) []byte {
 // feedback is DR of RFC 3961 section 5.1: the cipher's feedback of the folded
 // constant.
 func (d *deriver) feedback(state [aes.BlockSize]byte) []byte {
-	out := make([]byte, 0, 2*aes.BlockSize)
+	d.state = state
+	out := d.out[:0]
 	for len(out) < d.info.keyLen {
-		d.block.Encrypt(state[:], state[:])
-		out = append(out, state[:]...)
+		d.block.Encrypt(d.state[:], d.state[:])
+		out = append(out, d.state[:]...)
 	}
 	return out[:d.info.keyLen]
 }
@@ -69,13 +78,13 @@ func (d *deriver) feedback(state [aes.BlockSize]byte) []byte {
 // kdf is KDF-HMAC-SHA2 of RFC 8009 section 3, for n bytes and no more than one
 // hash.
 func (d *deriver) kdf(label, context []byte, n int) []byte {
+	d.in = append(d.in[:0], 0, 0, 0, 1)
+	d.in = append(append(d.in, label...), 0)
+	d.in = append(d.in, context...)
+	d.in = binary.BigEndian.AppendUint32(d.in, uint32(8*n))
 	d.mac.Reset()
-	d.mac.Write([]byte{0, 0, 0, 1})
-	d.mac.Write(label)
-	d.mac.Write([]byte{0})
-	d.mac.Write(context)
-	d.mac.Write(binary.BigEndian.AppendUint32(nil, uint32(8*n)))
-	return d.mac.Sum(nil)[:n]
+	d.mac.Write(d.in)
+	return d.mac.Sum(d.out[:0])[:n]
 }
 
 // fold is n-fold of RFC 3961 section 5.1, from 5 bytes to 16: 16 copies of the

@@ -41,7 +41,7 @@ func TestDeriveAgainstGokrb5(t *testing.T) {
 		}
 		theirs := must(crypto.GetEtype(etype))
 		key := testKey(etype)
-		d := must(key.m.deriver())
+		d := must(key.m.deriving())
 		for _, usage := range []uint32{0, 1, 2, 3, 7, 11, 56, 63, 64, 1024, 1<<32 - 1} {
 			for purpose, constant := range map[byte][]byte{
 				forEncryption: common.GetUsageKe(usage), forIntegrity: common.GetUsageKi(usage), forChecksums: common.GetUsageKc(usage),

@@ -20,20 +20,12 @@ type material struct {
 	// Behind a second pointer: fmt follows the first one, past Format, when a
 	// Key in an unexported field meets a verb such as %s.
 	value   *[maxKey]byte
-	derived atomic.Pointer[derived]
+	sealers atomic.Pointer[sealer]  // that were in use, the newest first
+	deriver atomic.Pointer[deriver] // nil while it is in use
 }
 
 // maxKey is the length of the longest key.
 const maxKey = 32
-
-// derived are the keys of a key that were in use, by key usage. Those are small
-// numbers; what lies beyond is derived each time.
-type derived struct {
-	seals     [maxUsage]atomic.Pointer[sealer]
-	checksums [maxUsage]atomic.Pointer[macs]
-}
-
-const maxUsage = 64
 
 // newMaterial returns that of a key whose value is still to be filled in.
 func newMaterial(etype int32, info etypeInfo) *material {
@@ -42,16 +34,6 @@ func newMaterial(etype int32, info etypeInfo) *material {
 
 // bytes returns the key itself, not a copy.
 func (m *material) bytes() []byte { return m.value[:m.info.keyLen] }
-
-// keys returns what was derived so far. Many keys are never derived from: a subkey
-// of a context that protects no messages.
-func (m *material) keys() *derived {
-	if d := m.derived.Load(); d != nil {
-		return d
-	}
-	m.derived.CompareAndSwap(nil, new(derived))
-	return m.derived.Load()
-}
 
 // NewKey copies value, which must have the length that etype demands.
 func NewKey(etype int32, value []byte) (Key, error) {

@@ -5,12 +5,12 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
-	"crypto/md5"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"hash"
 	"sync"
+	"sync/atomic"
 )
 
 var errNoKey = errors.New("no key")
@@ -140,15 +140,15 @@ func (k Key) Checksum(usage uint32, data ...[]byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := c.get()
-	defer c.put(h)
+	s := c.get()
+	defer c.put(s)
 	if k.m.etype == RC4HMAC {
-		return bytes.Clone(h.of(digestRC4(usage, data))), nil
+		return bytes.Clone(s.mac.of(digestRC4(usage, data))), nil
 	}
 	for _, d := range data {
-		h.Write(d)
+		s.mac.Write(d)
 	}
-	return bytes.Clone(h.sum(k.m.info.mac)), nil
+	return bytes.Clone(s.mac.sum(k.m.info.mac)), nil
 }
 
 // VerifyChecksum compares in constant time and returns [ErrIntegrity] when the
@@ -164,10 +164,45 @@ func (k Key) VerifyChecksum(usage uint32, sum []byte, data ...[]byte) error {
 	return nil
 }
 
-// macs hands out keyed HMAC states: Reset brings one back to after its key.
-type macs struct{ pool sync.Pool }
+// A sealer is ready for one key usage: to encrypt, or to make checksums. It hands out
+// what that is done with, one for each who does at the same time.
+type sealer struct {
+	usage    uint32
+	purpose  byte         // forEncryption or forChecksums
+	block    cipher.Block // nil for checksums, and for RC4
+	hash     func() hash.Hash
+	key      [maxKey]byte // of the HMAC
+	keyLen   int
+	spare    atomic.Pointer[seal] // most keys are used by one at a time
+	pool     sync.Pool
+	previous *sealer
+}
 
-// A mac is one of them, with room for its sum.
+// A seal is ready for one message.
+type seal struct {
+	mac mac
+	cts cts
+}
+
+func (s *sealer) get() *seal {
+	one := s.spare.Swap(nil)
+	if one == nil {
+		one, _ = s.pool.Get().(*seal)
+	}
+	if one == nil {
+		return &seal{mac: mac{Hash: hmac.New(s.hash, s.key[:s.keyLen])}, cts: cts{block: s.block}}
+	}
+	one.mac.Reset()
+	return one
+}
+
+func (s *sealer) put(one *seal) {
+	if !s.spare.CompareAndSwap(nil, one) {
+		s.pool.Put(one)
+	}
+}
+
+// A mac is a keyed HMAC, with room for its sum: Reset brings it back to after its key.
 type mac struct {
 	hash.Hash
 	room [64]byte
@@ -183,92 +218,56 @@ func (m *mac) of(data []byte) []byte {
 	return m.Sum(m.room[:0])
 }
 
-func newMACs(h func() hash.Hash, key []byte) *macs {
-	m := &macs{}
-	m.pool.New = func() any { return &mac{Hash: hmac.New(h, key)} }
-	return m
-}
+// sealer returns the one that encrypts for a usage.
+func (m *material) sealer(usage uint32) (*sealer, error) { return m.ready(usage, forEncryption) }
 
-func (m *macs) get() *mac {
-	h := m.pool.Get().(*mac)
-	h.Reset()
-	return h
-}
+// checksummer returns the one that makes checksums for a usage.
+func (m *material) checksummer(usage uint32) (*sealer, error) { return m.ready(usage, forChecksums) }
 
-func (m *macs) put(h *mac) { m.pool.Put(h) }
+// maxUsage bounds what is kept with a key. The usages of RFC 4120 are below it; for
+// one beyond, keys are derived each time.
+const maxUsage = 64
 
-// A sealer hands out what a key encrypts and decrypts with, one for each who does at
-// the same time.
-type sealer struct{ pool sync.Pool }
-
-func newSealer(block cipher.Block, h func() hash.Hash, integrity []byte) *sealer {
-	s := &sealer{}
-	s.pool.New = func() any { return &seal{mac: mac{Hash: hmac.New(h, integrity)}, cts: cts{block: block}} }
-	return s
-}
-
-// A seal is ready for one message.
-type seal struct {
-	mac mac
-	cts cts
-}
-
-func (s *sealer) get() *seal {
-	one := s.pool.Get().(*seal)
-	one.mac.Reset()
-	return one
-}
-
-func (s *sealer) put(one *seal) { s.pool.Put(one) }
-
-func (m *material) sealer(usage uint32) (*sealer, error) {
-	if usage < maxUsage {
-		if s := m.keys().seals[usage].Load(); s != nil {
+func (m *material) ready(usage uint32, purpose byte) (*sealer, error) {
+	for s := m.sealers.Load(); s != nil; s = s.previous {
+		if s.usage == usage && s.purpose == purpose {
 			return s, nil
 		}
 	}
-	s, err := m.deriveSealer(usage)
-	if err == nil && usage < maxUsage {
-		m.keys().seals[usage].Store(s)
-	}
-	return s, err
-}
-
-func (m *material) deriveSealer(usage uint32) (*sealer, error) {
-	if m.etype == RC4HMAC {
-		return newSealer(nil, md5.New, hmacMD5(m.bytes(), le32(usageRC4(usage)))), nil
-	}
-	d, err := m.deriver()
-	if err != nil {
+	s := &sealer{usage: usage, purpose: purpose, hash: m.info.hash}
+	if err := m.prepare(s); err != nil {
 		return nil, err
 	}
-	block, err := aes.NewCipher(d.key(usage, forEncryption))
-	if err != nil {
-		return nil, fmt.Errorf("derive key: %w", err)
-	}
-	return newSealer(block, m.info.hash, d.key(usage, forIntegrity)), nil
-}
-
-func (m *material) checksummer(usage uint32) (*macs, error) {
-	if usage < maxUsage {
-		if c := m.keys().checksums[usage].Load(); c != nil {
-			return c, nil
+	for usage < maxUsage {
+		if s.previous = m.sealers.Load(); m.sealers.CompareAndSwap(s.previous, s) {
+			break
 		}
 	}
-	c, err := m.deriveMACs(usage)
-	if err == nil && usage < maxUsage {
-		m.keys().checksums[usage].Store(c)
-	}
-	return c, err
+	return s, nil
 }
 
-func (m *material) deriveMACs(usage uint32) (*macs, error) {
-	if m.etype == RC4HMAC {
-		return newMACs(md5.New, hmacMD5(m.bytes(), []byte("signaturekey\x00"))), nil
+// prepare derives what s needs.
+func (m *material) prepare(s *sealer) error {
+	switch {
+	case m.etype == RC4HMAC && s.purpose == forEncryption:
+		s.keyLen = copy(s.key[:], hmacMD5(m.bytes(), le32(usageRC4(s.usage))))
+		return nil
+	case m.etype == RC4HMAC:
+		s.keyLen = copy(s.key[:], hmacMD5(m.bytes(), []byte("signaturekey\x00")))
+		return nil
 	}
-	d, err := m.deriver()
+	d, err := m.deriving()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return newMACs(m.info.hash, d.key(usage, forChecksums)), nil
+	defer m.deriver.Store(d)
+	if s.purpose == forChecksums {
+		s.keyLen = copy(s.key[:], d.key(s.usage, forChecksums))
+		return nil
+	}
+	if s.block, err = aes.NewCipher(d.key(s.usage, forEncryption)); err != nil {
+		return fmt.Errorf("derive key: %w", err)
+	}
+	s.keyLen = copy(s.key[:], d.key(s.usage, forIntegrity))
+	return nil
 }

@@ -124,7 +124,7 @@ var foldedKerberos = [16]byte{'k', 'e', 'r', 'b', 'e', 'r', 'o', 's', 0x7b, 0x9b
 
 // final makes the key of a password of what PBKDF2 gave, which is the key k.
 func (k Key) final() (Key, error) {
-	d, err := k.m.deriver()
+	d, err := k.m.deriving()
 	if err != nil {
 		return Key{}, err
 	}
