@@ -114,6 +114,8 @@ func (r *Realm) dial(ctx context.Context, network, address string) (net.Conn, er
 // that listen on a loopback address.
 const memoryClient memnet.Addr = "127.0.0.1:0"
 
+var memoryClientAt = netip.MustParseAddrPort(string(memoryClient))
+
 // dialTCP makes a connection that the KDC may close at once, as it does with those
 // that it accepts.
 func (k *KDC) dialTCP() (net.Conn, error) {
@@ -153,14 +155,14 @@ func (k *KDC) dialUDP() (net.Conn, error) {
 // memoryPackets are datagrams over a pipe, from one client.
 type memoryPackets struct{ net.Conn }
 
-// ReadFrom returns what the client wrote at once.
-func (c memoryPackets) ReadFrom(p []byte) (int, net.Addr, error) {
+// ReadFromUDPAddrPort returns what the client wrote at once.
+func (c memoryPackets) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
 	n, err := c.Read(p)
 	if err != nil {
 		err = net.ErrClosed // either end of the pipe is
 	}
-	return n, memoryClient, err
+	return n, memoryClientAt, err
 }
 
-// WriteTo writes to the client.
-func (c memoryPackets) WriteTo(p []byte, _ net.Addr) (int, error) { return c.Write(p) }
+// WriteToUDPAddrPort writes to the client.
+func (c memoryPackets) WriteToUDPAddrPort(p []byte, _ netip.AddrPort) (int, error) { return c.Write(p) }

@@ -1,6 +1,7 @@
 package fakekdc
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -22,6 +23,9 @@ type KDC struct {
 	sockets []io.Closer
 	done    chan struct{}
 	running sync.WaitGroup
+	work    chan func() // for goroutines that are idle
+	idle    atomic.Int32
+	frames  sync.Pool // of *frames
 	closing sync.Once
 	paused  atomic.Bool
 	faults  faultQueue
@@ -35,7 +39,7 @@ type KDC struct {
 func (r *Realm) listen(want netip.AddrPort, answer func(*KDC, string, netip.Addr, []byte) outcome) (*KDC, error) {
 	var last error
 	for range listenTries {
-		tcp, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(want))
+		tcp, err := listenTCP(want)
 		if err != nil {
 			return nil, fmt.Errorf("KDC of %s at %s: %w", r.realm, want, err)
 		}
@@ -56,6 +60,17 @@ func (r *Realm) listen(want netip.AddrPort, answer func(*KDC, string, netip.Addr
 	return nil, fmt.Errorf("KDC of %s at %s: UDP port: %w", r.realm, want, last)
 }
 
+// listenTCP listens without what connections of one exchange have no use for, at five
+// calls of the system each: they end after a minute, so there is nothing to keep alive.
+func listenTCP(at netip.AddrPort) (net.Listener, error) {
+	c := net.ListenConfig{KeepAlive: -1}
+	c.SetMultipathTCP(false)
+	return c.Listen(context.Background(), "tcp", at.String())
+}
+
 func (r *Realm) newKDC(at netip.AddrPort, answer func(*KDC, string, netip.Addr, []byte) outcome, sockets ...io.Closer) *KDC {
-	return &KDC{realm: r, addr: at, answer: answer, sockets: sockets, done: make(chan struct{}), conns: make(map[net.Conn]bool)}
+	return &KDC{
+		realm: r, addr: at, answer: answer, sockets: sockets, done: make(chan struct{}),
+		work: make(chan func()), conns: make(map[net.Conn]bool),
+	}
 }

@@ -1,6 +1,7 @@
 package fakekdc
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -16,11 +17,11 @@ const (
 	idleTimeout = time.Minute // of a TCP connection
 )
 
-// packets are datagrams on their way, over a socket or in memory. Once closed,
-// ReadFrom fails with [net.ErrClosed].
+// packets are datagrams on their way, over a socket or in memory. Once closed, reading
+// fails with [net.ErrClosed].
 type packets interface {
-	ReadFrom(p []byte) (n int, from net.Addr, err error)
-	WriteTo(p []byte, to net.Addr) (int, error)
+	ReadFromUDPAddrPort(p []byte) (n int, from netip.AddrPort, err error)
+	WriteToUDPAddrPort(p []byte, to netip.AddrPort) (int, error)
 }
 
 // servePackets answers datagrams until no more can come.
@@ -28,7 +29,7 @@ func (k *KDC) servePackets(c packets) {
 	slots := make(chan struct{}, maxAtOnce)
 	buf := make([]byte, 1<<16)
 	for {
-		n, from, err := c.ReadFrom(buf)
+		n, from, err := c.ReadFromUDPAddrPort(buf)
 		if err != nil { // such as a port unreachable of an earlier reply
 			if k.closed(err) {
 				return
@@ -41,13 +42,42 @@ func (k *KDC) servePackets(c packets) {
 		case <-k.done:
 			return
 		}
-		k.running.Go(func() {
+		k.run(func() {
 			defer func() { <-slots }()
 			if reply := k.answerPacket(packet, from); reply != nil {
 				// A client that is gone is no business of the KDC.
-				_, _ = c.WriteTo(reply, from)
+				_, _ = c.WriteToUDPAddrPort(reply, from)
 			}
 		})
+	}
+}
+
+// maxIdle bounds the goroutines that wait for more to do.
+const maxIdle = 32
+
+// run calls f in a goroutine, one that has nothing to do if there is one: the stack of
+// a new one would have to grow for each request.
+func (k *KDC) run(f func()) {
+	select {
+	case k.work <- f:
+	default:
+		k.running.Go(func() { k.worker(f) })
+	}
+}
+
+func (k *KDC) worker(f func()) {
+	for {
+		f()
+		if k.idle.Add(1) > maxIdle {
+			k.idle.Add(-1)
+			return
+		}
+		select {
+		case f = <-k.work:
+			k.idle.Add(-1)
+		case <-k.done:
+			return
+		}
 	}
 }
 
@@ -68,8 +98,8 @@ func (k *KDC) closed(err error) bool {
 }
 
 // answerPacket returns what is sent back, nil for nothing.
-func (k *KDC) answerPacket(packet []byte, from net.Addr) []byte {
-	out := k.answer(k, "udp", senderAt(from), packet)
+func (k *KDC) answerPacket(packet []byte, from netip.AddrPort) []byte {
+	out := k.answer(k, "udp", from.Addr().Unmap(), packet)
 	switch out.how {
 	case sendNothing, sendHang, sendReset:
 		return nil
@@ -111,7 +141,7 @@ func (k *KDC) serve(c net.Conn) (open bool) {
 	down := k.down()
 	k.conns[c] = true
 	// The lock is held, so Close, which takes it too, does not wait yet.
-	k.running.Go(func() {
+	k.run(func() {
 		defer k.forget(c)
 		if !down {
 			k.serveConn(c)
@@ -146,32 +176,69 @@ func (k *KDC) dropConns() {
 	}
 }
 
+// frames are what the frames of a connection are read and written with. Most fit into
+// the reader's memory, so that one call of the system reads a request.
+type frames struct {
+	in  *bufio.Reader
+	out []byte
+}
+
+const frameRoom = 4 << 10
+
 // serveConn answers the frames of one connection (RFC 4120 section 7.2.2).
 func (k *KDC) serveConn(c net.Conn) {
+	f, ok := k.frames.Get().(*frames)
+	if !ok {
+		f = &frames{in: bufio.NewReaderSize(nil, frameRoom)}
+	}
+	f.in.Reset(c)
+	defer func() {
+		f.in.Reset(nil)
+		k.frames.Put(f)
+	}()
 	for {
 		if err := c.SetDeadline(time.Now().Add(idleTimeout)); err != nil {
 			return
 		}
-		var head [4]byte
-		if _, err := io.ReadFull(c, head[:]); err != nil {
-			return
-		}
-		n := binary.BigEndian.Uint32(head[:])
-		if n > maxRequest { // the reserved high bit included
-			return
-		}
-		packet, err := io.ReadAll(io.LimitReader(c, int64(n)))
-		if err != nil || uint32(len(packet)) != n {
-			return
-		}
-		if !k.answerFrame(c, packet) {
+		packet, err := f.read()
+		if err != nil || !k.answerFrame(c, f, packet) {
 			return
 		}
 	}
 }
 
+var errFrame = errors.New("frame longer than any request")
+
+// read returns the contents of the next frame, in memory of its own.
+func (f *frames) read() ([]byte, error) {
+	head, err := f.in.Peek(4)
+	if err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(head)
+	if n > maxRequest { // the reserved high bit included
+		return nil, errFrame
+	}
+	if _, err := f.in.Discard(len(head)); err != nil {
+		return nil, err
+	}
+	if n > frameRoom { // which is a promise yet
+		packet, err := io.ReadAll(io.LimitReader(f.in, int64(n)))
+		if err == nil && uint32(len(packet)) != n {
+			err = io.ErrUnexpectedEOF
+		}
+		return packet, err
+	}
+	packet := make([]byte, n)
+	_, err = io.ReadFull(f.in, packet)
+	return packet, err
+}
+
 // senderAt returns the host of a client, which need not be known.
 func senderAt(a net.Addr) netip.Addr {
+	if a, ok := a.(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
 	at, err := netip.ParseAddrPort(a.String())
 	if err != nil {
 		return netip.Addr{}
@@ -183,9 +250,9 @@ func senderAt(a net.Addr) netip.Addr {
 // linger, Close does so.
 type resetter interface{ SetLinger(seconds int) error }
 
-func (k *KDC) answerFrame(c net.Conn, packet []byte) (more bool) {
+func (k *KDC) answerFrame(c net.Conn, f *frames, packet []byte) (more bool) {
 	out := k.answer(k, "tcp", senderAt(c.RemoteAddr()), packet)
-	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(out.reply)), uint32(len(out.reply)))
+	f.out = binary.BigEndian.AppendUint32(f.out[:0], uint32(len(out.reply)))
 	switch out.how {
 	case sendNothing:
 		return false
@@ -200,18 +267,18 @@ func (k *KDC) answerFrame(c net.Conn, packet []byte) (more bool) {
 		_, _ = io.Copy(io.Discard, c)
 		return false
 	case sendHalf:
-		frame = append(frame, out.reply[:len(out.reply)/2]...)
+		f.out = append(f.out, out.reply[:len(out.reply)/2]...)
 		more = false
 	case sendHuge:
-		binary.BigEndian.PutUint32(frame, 1<<31-1)
-		frame = append(frame, out.reply...)
+		binary.BigEndian.PutUint32(f.out, 1<<31-1)
+		f.out = append(f.out, out.reply...)
 	default:
 		if out.reply == nil {
 			return false
 		}
-		frame = append(frame, out.reply...)
+		f.out = append(f.out, out.reply...)
 		more = true
 	}
-	_, err := c.Write(frame)
+	_, err := c.Write(f.out)
 	return more && err == nil
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -233,5 +234,89 @@ func TestRequestBeforeItsConnectionIsAccepted(t *testing.T) {
 				t.Errorf("heard %q, want the end", got)
 			}
 		})
+	}
+}
+
+// TestGoroutinesAreUsedAgain: what is asked one after the other takes one goroutine, and
+// of those that much at once takes a bounded number stays.
+func TestGoroutinesAreUsedAgain(t *testing.T) {
+	r := Start(t, WithUser("alice", "secret", NoPreauth()))
+	k := r.KDCs()[0]
+	request := marshalReq(t, krb.MsgASReq, nil, body(r, "alice"))
+	eventually := func(what string, ok func() bool) {
+		t.Helper()
+		for range 1000 {
+			if ok() {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Errorf("never: %s; %d goroutines are idle", what, k.idle.Load())
+	}
+	for range 10 {
+		for _, network := range []string{"udp", "tcp"} {
+			exchange(t, r, network, request)
+			eventually("a goroutine is idle", func() bool { return k.idle.Load() > 0 })
+		}
+	}
+	if n := k.idle.Load(); n > 5 { // one that is about to be idle is not used yet
+		t.Errorf("%d goroutines for one exchange after the other", n)
+	}
+	conns := make([]net.Conn, 2*maxIdle)
+	for i := range conns {
+		var err error
+		if conns[i], err = net.Dial("tcp", r.Addr()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func(want int) func() bool {
+		return func() bool {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			return len(k.conns) == want
+		}
+	}
+	eventually("all connections are served", open(len(conns)))
+	for _, c := range conns {
+		c.Close()
+	}
+	eventually("no connection is open", open(0))
+	eventually("as many are idle as may be", func() bool { return k.idle.Load() == maxIdle })
+}
+
+// TestFramesOfAllSizes: requests that fit into the memory that frames are read with, and
+// longer ones, whole and in pieces, one right after the other.
+func TestFramesOfAllSizes(t *testing.T) {
+	r := Start(t, WithUser("alice", "secret", NoPreauth()))
+	for _, n := range []int{0, frameRoom - 500, frameRoom, 3 * frameRoom} {
+		request := marshalReq(t, krb.MsgASReq, []krb.PAData{{Type: 4711, Value: make([]byte, n)}}, body(r, "alice"))
+		frame := append(binary.BigEndian.AppendUint32(nil, uint32(len(request))), request...)
+		for name, pieces := range map[string][][]byte{
+			"whole": {frame}, "head apart": {frame[:4], frame[4:]}, "in the head": {frame[:2], frame[2:5], frame[5:]}, "two at once": {slices.Concat(frame, frame)},
+		} {
+			t.Run(fmt.Sprint(n, " ", name), func(t *testing.T) {
+				c, err := net.Dial("tcp", r.Addr())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+					t.Fatal(err)
+				}
+				sent := 0
+				for _, b := range pieces {
+					if _, err := c.Write(b); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Millisecond)
+					sent += len(b)
+				}
+				for range sent / len(frame) {
+					if got := heard(c, "tcp"); got != "reply 11" {
+						t.Errorf("heard %q", got)
+					}
+				}
+			})
+		}
 	}
 }
