@@ -55,6 +55,7 @@ var packages = map[string]string{
 	"negotiate": module + "/middleware/negotiate", "preemptive": module + "/middleware/preemptive",
 	"mutual": module + "/middleware/mutual", "sanitize": module + "/middleware/sanitize",
 	"seal": module + "/middleware/seal", "logging": module + "/middleware/logging",
+	"otelkerb": module + "/otelkerb", "otelhttp": "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp",
 	"tunnel": module + "/tunnel", "gssapi": module + "/gssapi", "sspi": module + "/sspi", "gokrb5": module + "/kerberos/gokrb5", "clienttest": module + "/client/clienttest",
 	"http": "net/http", "httputil": "net/http/httputil", "url": "net/url", "httptest": "net/http/httptest",
 	"tls": "crypto/tls", "context": "context", "errors": "errors", "fmt": "fmt", "io": "io", "log": "log", "os": "os",

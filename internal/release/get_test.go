@@ -14,7 +14,12 @@ type published struct {
 	env     []string
 }
 
-// publish makes a repository of the tree as it stands, and tags it.
+// nested are the modules within this one that are for others to get. Each is tagged like
+// this one, after the name of its folder.
+var nested = []string{"otelkerb"}
+
+// publish makes a repository of the tree as it stands, as the commit that follows on those
+// that there are, and tags it.
 func publish(t *testing.T) published {
 	t.Helper()
 	repo, home := t.TempDir(), t.TempDir()
@@ -25,8 +30,8 @@ func publish(t *testing.T) published {
 		"GIT_CONFIG_VALUE_0=https://" + module,
 		"GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_CONFIG_SYSTEM=" + os.DevNull,
 		// The module is fetched by git, without a proxy and a sum database, into a
-		// cache that ends with the test.
-		"GOPRIVATE=" + module, "GOFLAGS=-modcacherw", "GOWORK=off",
+		// cache that ends with the test; what is built names no file of that, and is built once.
+		"GOPRIVATE=" + module, "GOFLAGS=-modcacherw -trimpath", "GOWORK=off",
 		"GOMODCACHE=" + filepath.Join(home, "mod"), "GOBIN=" + filepath.Join(home, "bin"),
 		"GOPROXY=" + proxies(t),
 	}}
@@ -35,10 +40,26 @@ func publish(t *testing.T) published {
 			"git", append([]string{"-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"}, args...)...)
 	}
 	git("init", "-q", "-b", "main")
+	// Nested modules require commits of before.
+	git("fetch", "-q", "--no-tags", history(t), "HEAD")
+	git("reset", "-q", "--soft", "FETCH_HEAD")
 	git("add", "-A", "-f")
-	git("commit", "-q", "-m", "the tree as it stands")
+	git("commit", "-q", "--allow-empty", "-m", "the tree as it stands")
 	git("tag", p.version)
+	for _, dir := range nested {
+		git("tag", dir+"/"+p.version)
+	}
 	return p
+}
+
+// history is a repository with the commits that led to the tree.
+func history(t *testing.T) string {
+	t.Helper()
+	dir := strings.TrimSpace(run(t, root, nil, "git", "rev-parse", "--path-format=absolute", "--git-common-dir"))
+	if strings.TrimSpace(run(t, root, nil, "git", "rev-parse", "--is-shallow-repository")) == "true" {
+		t.Fatal("the checkout is shallow, and nested modules require earlier commits: git fetch --unshallow")
+	}
+	return dir
 }
 
 // proxies puts what the machine has fetched before the proxies that are set.
@@ -69,6 +90,37 @@ func TestGoGet(t *testing.T) {
 	run(t, dir, p.env, "go", "build", "-o", os.DevNull, ".")
 	if listed := run(t, dir, p.env, "go", "list", "-m", module); strings.TrimSpace(listed) != module+" "+p.version {
 		t.Errorf("the program was built with %s", listed)
+	}
+}
+
+// Somebody gets a nested module alone. Its replace directive counts for nobody else, so
+// that the version of this module that it requires must exist, and must have what it uses.
+func TestGoGetNested(t *testing.T) {
+	p := publish(t)
+	for _, dir := range nested {
+		t.Run(dir, func(t *testing.T) {
+			required := strings.Fields(run(t, filepath.Join(root, dir), nil, "go", "list", "-m", "-f", "{{.Version}}", module))[0]
+			home := t.TempDir()
+			run(t, home, p.env, "go", "mod", "init", "example.com/stranger")
+			run(t, home, p.env, "go", "get", module+"/"+dir+"@"+p.version)
+			block := goBlocks(t, filepath.Join(dir, "README.md"))[0]
+			if !strings.Contains(block.text, dir+".New(") {
+				t.Fatalf("the first program of %s/README.md is\n%s", dir, block.text)
+			}
+			if err := os.WriteFile(filepath.Join(home, "main.go"), []byte(program(t, block)), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			run(t, home, p.env, "go", "mod", "tidy")
+			run(t, home, p.env, "go", "build", "-o", os.DevNull, ".")
+			for path, want := range map[string]string{module + "/" + dir: p.version, module: required} {
+				if listed := run(t, home, p.env, "go", "list", "-m", path); strings.TrimSpace(listed) != path+" "+want {
+					t.Errorf("the program was built with %s, want version %s", listed, want)
+				}
+			}
+			// The two are of one release to those who get both.
+			run(t, home, p.env, "go", "get", module+"@"+p.version)
+			run(t, home, p.env, "go", "build", "-o", os.DevNull, ".")
+		})
 	}
 }
 

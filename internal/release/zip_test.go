@@ -10,10 +10,18 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// The tree can be made the zip that module proxies serve, every file of it.
+// The tree can be made the zips that module proxies serve, every file of it.
 func TestZip(t *testing.T) {
 	dir := t.TempDir()
 	copyTree(t, dir)
+	checkZip(t, module, dir)
+	for _, name := range nested {
+		checkZip(t, module+"/"+name, filepath.Join(dir, name))
+	}
+}
+
+func checkZip(t *testing.T, path, dir string) {
+	t.Helper()
 	checked, err := zip.CheckDir(dir)
 	if err != nil && len(checked.Invalid) == 0 && checked.SizeError == nil {
 		t.Fatal(err)
@@ -30,7 +38,7 @@ func TestZip(t *testing.T) {
 			t.Errorf("%s would be left out: %v", left.Path, left.Err)
 		}
 	}
-	if err := zip.CreateFromDir(io.Discard, xmodule.Version{Path: module, Version: "v0.0.1"}, dir); err != nil {
+	if err := zip.CreateFromDir(io.Discard, xmodule.Version{Path: path, Version: "v0.0.1"}, dir); err != nil {
 		t.Error(err)
 	}
 }
