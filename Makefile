@@ -1,5 +1,6 @@
 # Tools are run by version, so that nobody who imports the library inherits them.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.1.4
 FUZZTIME   ?= 1m
 BENCH      ?= .
 
@@ -9,7 +10,7 @@ NESTED = otelkerb examples/winrm examples/libraries
 # Where users are besides Linux on 64 bits.
 PORTS = linux/386 windows/amd64 darwin/arm64 freebsd/amd64
 
-.PHONY: help check api fmt vet ports lint test race nested release interop fuzz bench bench-interop
+.PHONY: help check api fmt vet ports lint test race nested release release-check vuln interop fuzz bench bench-interop
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -45,6 +46,17 @@ nested: ## vet and test the modules within this one
 # kept would say nothing of this tree.
 release: ## the tree as it stands can be fetched, installed, and copied from its pages
 	cd internal/release && go vet ./... && go test -count=1 -v ./...
+
+# What is to be released is a commit: what nobody committed is in no release.
+release-check: ## what a release needs beyond make check: a clean tree, the listing of names, tidy modules, the zip, licences, builds that are alike
+	@out=$$(git status --porcelain); if [ -n "$$out" ]; then echo "not committed:"; echo "$$out"; exit 1; fi
+	@grep -q '^## Unreleased' CHANGELOG.md || { echo "CHANGELOG.md has no section Unreleased"; exit 1; }
+	go test -count=1 ./internal/arch -run '^TestAPI$$'
+	cd internal/release && go test -count=1 -run '^Test(Zip|ZipForbids|Notice|Tidy|GoGet|GoInstall)$$' ./...
+	.ci/build-twice
+
+vuln: ## known vulnerabilities in what is linked, at a pinned version of govulncheck
+	go run $(GOVULNCHECK) ./...
 
 interop: ## tests against real peers: MIT, Heimdal, Samba, Apache, Tomcat, curl, ...; a missing peer fails
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
