@@ -36,7 +36,7 @@ func ask(b *testing.B, r *Realm, packets [][]byte) {
 	}
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "exchanges/s")
-	if tag == byte(krb.App(30)) {
+	if tag == byte(krb.App(krb.MsgKRBError)) {
 		b.Fatal("KRB-ERROR")
 	}
 }
@@ -126,7 +126,7 @@ func BenchmarkAnswer(b *testing.B) {
 			b.Run(name+krb.EtypeName(e), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					if out := r.answer(nil, "tcp", packet); out.reply[0] == byte(krb.App(30)) {
+					if out := r.answer(nil, "tcp", packet); out.reply[0] == byte(krb.App(krb.MsgKRBError)) {
 						b.Fatal("KRB-ERROR")
 					}
 				}

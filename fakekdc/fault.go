@@ -3,6 +3,7 @@ package fakekdc
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -211,13 +212,18 @@ type queued struct {
 
 // A faultQueue holds what FailNext ordered, oldest first.
 type faultQueue struct {
+	some atomic.Bool // nearly always false, and then nobody takes the lock
 	mu   sync.Mutex
 	list []queued
 }
 
 func (q *faultQueue) take(kind Kind, network string) (f fault, found bool) {
+	if !q.some.Load() {
+		return fault{}, false
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	defer func() { q.some.Store(len(q.list) > 0) }()
 	for i, f := range q.list {
 		if (f.kind == Any || f.kind == kind) && (f.network == "" || f.network == network) && (f.refer == "" || kind == TGS) {
 			q.list = slices.Delete(q.list, i, i+1)
@@ -233,6 +239,7 @@ func (q *faultQueue) put(kind Kind, faults []Fault) {
 	for _, f := range faults {
 		q.list = append(q.list, queued{kind, f.f})
 	}
+	q.some.Store(len(q.list) > 0)
 }
 
 func (q *faultQueue) len() int {
@@ -245,6 +252,7 @@ func (q *faultQueue) clear() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.list = nil
+	q.some.Store(false)
 }
 
 // FailNext makes the next exchanges of the kind fail, one for each fault,

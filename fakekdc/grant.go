@@ -27,15 +27,11 @@ type grant struct {
 
 // part returns what is sealed into the ticket.
 func (g *grant) part() *krb.EncTicketPart {
-	p := &krb.EncTicketPart{
+	return &krb.EncTicketPart{
 		Flags: g.flags, Key: g.session, Client: g.client, Transited: g.transited,
 		AuthTime: g.authTime, StartTime: g.start, EndTime: g.end, RenewTill: g.renewTill,
 		Addresses: g.addresses, AuthData: g.authData,
 	}
-	if p.Transited == nil {
-		p.Transited = krb.TransitedEncoding{Type: krb.DomainX500Compress}.Marshal()
-	}
-	return p
 }
 
 // seal returns the ticket under a key of the server's.
@@ -100,6 +96,10 @@ func (p *reply) marshal() ([]byte, error) {
 		AuthTime: g.authTime, StartTime: g.start, EndTime: g.end, RenewTill: g.renewTill,
 		Server: g.server, Addresses: g.addresses, PAData: p.sealed,
 	}
+	rep := krb.KDCRep{PAData: p.padata, Client: g.client, RawTicket: p.ticket}
+	if !p.short {
+		return rep.Seal(kind, &part, p.key, p.kvno, p.usage)
+	}
 	plain, err := part.Marshal(kind)
 	if err != nil {
 		return nil, err
@@ -108,13 +108,7 @@ func (p *reply) marshal() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.short {
-		sealed = sealed[:5]
-	}
-	rep := krb.KDCRep{
-		PAData: p.padata, Client: g.client, RawTicket: p.ticket,
-		EncPart: krb.EncryptedData{Etype: p.key.Etype(), Kvno: p.kvno, Cipher: sealed},
-	}
+	rep.EncPart = krb.EncryptedData{Etype: p.key.Etype(), Kvno: p.kvno, Cipher: sealed[:5]}
 	return rep.Marshal(kind)
 }
 

@@ -74,7 +74,10 @@ func (r *Realm) answerFrom(k *KDC, network string, sender netip.Addr, packet []b
 		var rep *reply
 		rep, no = r.decide(q, now, &e)
 		if no == nil {
-			e.Etype, e.Granted = rep.grant.session.Etype(), nameOf(rep.grant.server)
+			e.Etype, e.Granted = rep.grant.session.Etype(), e.Server
+			if !rep.grant.server.Equal(q.Server) {
+				e.Granted = nameOf(rep.grant.server)
+			}
 			if out.reply, no = encode(rep, fault); no == nil && network == "udp" && (fault.tooBig || len(out.reply) > r.udpLimit) {
 				no = refuse(krb.CodeResponseTooBig, "use TCP")
 			}

@@ -50,7 +50,7 @@ func (r *Realm) KDCs() []*KDC {
 }
 
 // Addr returns host:port, the same for UDP and TCP.
-func (k *KDC) Addr() string { return k.addr.String() }
+func (k *KDC) Addr() string { return k.at }
 
 // String returns the realm's name and the address.
 func (k *KDC) String() string { return "KDC of " + k.realm.realm + " at " + k.Addr() }

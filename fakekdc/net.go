@@ -18,6 +18,7 @@ const listenTries = 64
 type KDC struct {
 	realm  *Realm
 	addr   netip.AddrPort
+	at     string // addr
 	answer func(k *KDC, network string, sender netip.Addr, packet []byte) outcome
 
 	sockets []io.Closer
@@ -70,7 +71,7 @@ func listenTCP(at netip.AddrPort) (net.Listener, error) {
 
 func (r *Realm) newKDC(at netip.AddrPort, answer func(*KDC, string, netip.Addr, []byte) outcome, sockets ...io.Closer) *KDC {
 	return &KDC{
-		realm: r, addr: at, answer: answer, sockets: sockets, done: make(chan struct{}),
+		realm: r, addr: at, at: at.String(), answer: answer, sockets: sockets, done: make(chan struct{}),
 		work: make(chan func()), conns: make(map[net.Conn]bool),
 	}
 }

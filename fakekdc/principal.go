@@ -407,9 +407,11 @@ func (p *principal) keyed(wanted []int32) int32 {
 func (p *principal) internal() bool { return p.name.IsTGS() || p.own }
 
 func (r *Realm) lookup(name krb.Principal) *principal {
+	var room [128]byte
+	id := r.appendID(room[:0], name)
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.principals[r.id(name)]
+	return r.principals[string(id)]
 }
 
 // Principal returns the full name, name@REALM, of a principal of the realm. A name that

@@ -2,8 +2,7 @@ package fakekdc
 
 import (
 	"crypto/sha256"
-	"strconv"
-	"strings"
+	"encoding/binary"
 	"sync"
 	"time"
 
@@ -15,15 +14,19 @@ import (
 const maxReplays = 1 << 16
 
 // A replayCache remembers authenticators for as long as they would be accepted
-// (RFC 4120 section 3.2.3).
+// (RFC 4120 section 3.2.3). There are no pointers in it, which the garbage collector
+// would follow time and again.
 type replayCache struct {
 	mu    sync.Mutex
-	seen  map[string]replayEntry
-	order []string // oldest first
+	seen  map[replayKey]replayEntry
+	order []replayKey // oldest first
 }
 
+// A replayKey is the hash of what makes an authenticator one: client, server and time.
+type replayKey [sha256.Size]byte
+
 type replayEntry struct {
-	until   time.Time
+	until   int64 // seconds since the epoch
 	message [sha256.Size]byte
 }
 
@@ -32,10 +35,12 @@ type replayEntry struct {
 // messages: to repeat one is how a client over UDP makes up for lost packets,
 // and what it gets is of no use to anyone else.
 func (c *replayCache) add(a *krb.Authenticator, server krb.Principal, message []byte, now time.Time, skew time.Duration) bool {
-	key := strings.Join([]string{
-		a.Client.String(), server.String(),
-		strconv.FormatInt(a.CTime.Unix(), 10), strconv.Itoa(a.Cusec),
-	}, "\x00")
+	var room [256]byte
+	text := append(a.Client.AppendTo(room[:0]), 0)
+	text = append(server.AppendTo(text), 0)
+	text = binary.BigEndian.AppendUint64(text, uint64(a.CTime.Unix()))
+	text = binary.BigEndian.AppendUint32(text, uint32(a.Cusec))
+	key := replayKey(sha256.Sum256(text))
 	var sum [sha256.Size]byte
 	if message != nil {
 		sum = sha256.Sum256(message)
@@ -46,17 +51,17 @@ func (c *replayCache) add(a *krb.Authenticator, server krb.Principal, message []
 		return message != nil && e.message == sum
 	}
 	if c.seen == nil {
-		c.seen = make(map[string]replayEntry)
+		c.seen = make(map[replayKey]replayEntry)
 	}
 	for len(c.order) > 0 {
 		old := c.order[0]
-		if len(c.order) < maxReplays && !c.seen[old].until.Before(now) {
+		if len(c.order) < maxReplays && c.seen[old].until >= now.Unix() {
 			break
 		}
 		delete(c.seen, old)
 		c.order = c.order[1:]
 	}
-	c.seen[key] = replayEntry{until: a.CTime.Add(2*skew + time.Second), message: sum}
+	c.seen[key] = replayEntry{until: a.CTime.Add(2*skew + time.Second).Unix(), message: sum}
 	c.order = append(c.order, key)
 	return true
 }

@@ -96,10 +96,15 @@ func (r *Realm) meet(other *Realm, p *principal) {
 // id is the key of a principal in Realm.principals: only those of cross-realm
 // tickets for us are of another realm.
 func (r *Realm) id(name krb.Principal) string {
+	var room [128]byte
+	return string(r.appendID(room[:0], name))
+}
+
+func (r *Realm) appendID(dst []byte, name krb.Principal) []byte {
 	if name.Realm == "" || name.Realm == r.realm {
-		return name.Name()
+		return name.AppendName(dst)
 	}
-	return name.String()
+	return name.AppendTo(dst)
 }
 
 // acquainted returns r and all that it has to do with through any number of

@@ -8,7 +8,7 @@ type EncTicketPart struct {
 	Flags     uint32
 	Key       Key
 	Client    Principal // with its realm
-	Transited []byte    // DER of TransitedEncoding
+	Transited []byte    // DER of TransitedEncoding; nil writes an empty one
 	AuthTime  time.Time
 	StartTime time.Time // zero when absent
 	EndTime   time.Time
@@ -57,6 +57,9 @@ func (p *EncTicketPart) write(w *Writer) {
 		w.Time(7, p.EndTime)
 		w.OptionalTime(6, p.StartTime)
 		w.Time(5, p.AuthTime)
+		if p.Transited == nil {
+			w.Field(4, func() { w.transited(TransitedEncoding{Type: DomainX500Compress}) })
+		}
 		w.RawField(4, p.Transited)
 		w.Name(3, p.Client)
 		w.String(2, p.Client.Realm)

@@ -71,7 +71,7 @@ func parseEtypeInfos(what string, b []byte, entry func(*Fields) EtypeInfo) ([]Et
 
 // MarshalEtypeInfo2 returns ETYPE-INFO2-SEQUENCE.
 func MarshalEtypeInfo2(list []EtypeInfo) ([]byte, error) {
-	var w Writer
+	w := NewWriter(96 * len(list))
 	w.Sequence(func() {
 		for _, e := range slices.Backward(list) {
 			w.Sequence(func() {

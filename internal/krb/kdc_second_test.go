@@ -456,3 +456,41 @@ func TestS4UAgainstASN1(t *testing.T) {
 		}
 	}
 }
+
+// What is sealed while it is written is what is written apart, and sealed.
+func TestKDCRepSeal(t *testing.T) {
+	forEtypes(t, func(t *testing.T, etype int32) {
+		key := testKey(etype)
+		part := &EncKDCRepPart{
+			Key: testKey(etype), Nonce: 4711, Flags: FlagInitial, AuthTime: someDay, StartTime: someDay, EndTime: someDay.Add(time.Hour),
+			Server: webHost, PAData: []PAData{{PAFXFast, []byte{}}},
+		}
+		for _, kind := range []uint8{MsgASRep, MsgTGSRep} {
+			rep := KDCRep{PAData: []PAData{{PAEtypeInfo2, pattern(300)}}, Client: alice, RawTicket: pattern(700)}
+			got := must(rep.Seal(kind, part, key, 3, UsageASRepEncPart))
+			f := OpenApp("reply", kind, got)
+			f.header(0, kind)
+			f.Raw(2)
+			f.Raw(3)
+			f.Raw(4)
+			f.Raw(5)
+			rep.EncPart = f.Encrypted(6)
+			if err := f.Err(true); err != nil {
+				t.Fatal(err)
+			}
+			sameBytes(t, "the reply", got, must(rep.Marshal(kind)))
+			if rep.EncPart.Etype != etype || rep.EncPart.Kvno != 3 {
+				t.Errorf("sealed with etype %d, kvno %d", rep.EncPart.Etype, rep.EncPart.Kvno)
+			}
+			sameBytes(t, "the part", must(key.OpenData(UsageASRepEncPart, rep.EncPart)), must(part.Marshal(kind)))
+		}
+	})
+}
+
+// A ticket that passed through no other realm says so.
+func TestEncTicketPartTransitedNothing(t *testing.T) {
+	part := EncTicketPart{Key: testKey(AES128SHA1), Client: alice, AuthTime: someDay, EndTime: someDay}
+	got := must(part.Marshal())
+	part.Transited = TransitedEncoding{Type: DomainX500Compress}.Marshal()
+	sameBytes(t, "without a list", got, must(part.Marshal()))
+}

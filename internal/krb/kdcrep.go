@@ -39,9 +39,31 @@ func ParseKDCRep(b []byte, kind uint8) (*KDCRep, error) {
 
 // Marshal returns the reply of the given type. Of the ticket RawTicket counts.
 func (r *KDCRep) Marshal(kind uint8) ([]byte, error) {
-	w := NewWriter(len(r.RawTicket) + len(r.EncPart.Cipher) + 256)
+	w := NewWriter(r.room() + len(r.EncPart.Cipher))
+	r.write(&w, kind, func() { w.Encrypted(6, r.EncPart) })
+	return w.Result()
+}
+
+// Seal is Marshal with a part for the client, which is sealed, in place of EncPart.
+func (r *KDCRep) Seal(kind uint8, part *EncKDCRepPart, key Key, kvno, usage uint32) ([]byte, error) {
+	w := NewWriter(r.room() + part.room())
+	r.write(&w, kind, func() {
+		w.Sealed(6, key, kvno, usage, func() { part.write(&w, kind) })
+	})
+	return w.Result()
+}
+
+func (r *KDCRep) room() int {
+	n := len(r.RawTicket) + 256
+	for _, pa := range r.PAData {
+		n += len(pa.Value) + 16
+	}
+	return n
+}
+
+func (r *KDCRep) write(w *Writer, kind uint8, encPart func()) {
 	w.App(kind, func() {
-		w.Encrypted(6, r.EncPart)
+		encPart()
 		w.RawField(5, r.RawTicket)
 		w.Name(4, r.Client)
 		w.String(3, r.Client.Realm)
@@ -51,7 +73,6 @@ func (r *KDCRep) Marshal(kind uint8) ([]byte, error) {
 		w.Int(1, int64(kind))
 		w.Int(0, pvno)
 	})
-	return w.Result()
 }
 
 // EncKDCRepPart is the sealed part of a KDC's reply (RFC 4120 section 5.4.2).
@@ -102,11 +123,18 @@ func ParseEncKDCRepPart(b []byte) (*EncKDCRepPart, error) {
 // Marshal returns the part of the reply of the given type. Its last-req is the one
 // that says nothing.
 func (p *EncKDCRepPart) Marshal(kind uint8) ([]byte, error) {
+	w := NewWriter(p.room())
+	p.write(&w, kind)
+	return w.Result()
+}
+
+func (p *EncKDCRepPart) room() int { return 384 + len(p.Addresses) }
+
+func (p *EncKDCRepPart) write(w *Writer, kind uint8) {
 	tag := tagEncASRepPart
 	if kind == MsgTGSRep {
 		tag = tagEncTGSRepPart
 	}
-	w := NewWriter(384 + len(p.Addresses))
 	w.App(tag, func() {
 		if len(p.PAData) > 0 {
 			w.Field(12, func() { w.padatas(p.PAData) })
@@ -130,5 +158,4 @@ func (p *EncKDCRepPart) Marshal(kind uint8) ([]byte, error) {
 		})
 		w.Key(0, p.Key)
 	})
-	return w.Result()
 }

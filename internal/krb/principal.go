@@ -97,25 +97,46 @@ var (
 	escapeRealm     = strings.NewReplacer("\\", "\\\\", "@", "\\@", "\n", "\\n", "\t", "\\t", "\b", "\\b", "\x00", "\\0")
 )
 
+// AppendName appends what Name returns.
+func (p Principal) AppendName(dst []byte) []byte {
+	for i, c := range p.Components {
+		if i > 0 {
+			dst = append(dst, '/')
+		}
+		if !unescaped(c) {
+			c = escapeComponent.Replace(c)
+		}
+		dst = append(dst, c...)
+	}
+	return dst
+}
+
+// unescaped reports whether there is nothing to escape, which is so on the path of nearly
+// every request.
+func unescaped(s string) bool { return !strings.ContainsAny(s, "\\/@\n\t\b\x00") }
+
 // Name returns the principal without its realm, escaped as MIT does.
 func (p Principal) Name() string {
-	// The common case, without escapes, is on the path of every request.
-	if len(p.Components) == 2 && !strings.ContainsAny(p.Components[0], "\\/@\n\t\b\x00") && !strings.ContainsAny(p.Components[1], "\\/@\n\t\b\x00") {
-		return p.Components[0] + "/" + p.Components[1]
+	if len(p.Components) == 1 && unescaped(p.Components[0]) {
+		return p.Components[0]
 	}
-	parts := make([]string, len(p.Components))
-	for i, c := range p.Components {
-		parts[i] = escapeComponent.Replace(c)
+	var room [64]byte
+	return string(p.AppendName(room[:0]))
+}
+
+// AppendTo appends what String returns.
+func (p Principal) AppendTo(dst []byte) []byte {
+	dst = p.AppendName(dst)
+	if p.Realm == "" {
+		return dst
 	}
-	return strings.Join(parts, "/")
+	return append(append(dst, '@'), escapeRealm.Replace(p.Realm)...)
 }
 
 // String returns name@REALM, or the name alone when there is no realm.
 func (p Principal) String() string {
-	if p.Realm == "" {
-		return p.Name()
-	}
-	return p.Name() + "@" + escapeRealm.Replace(p.Realm)
+	var room [128]byte
+	return string(p.AppendTo(room[:0]))
 }
 
 // Equal reports whether the names and realms are the same. Name types are hints

@@ -124,3 +124,46 @@ func TestPrincipalKinds(t *testing.T) {
 		}
 	}
 }
+
+// oldName is how names were written before AppendName.
+func oldName(p Principal) string {
+	parts := make([]string, len(p.Components))
+	for i, c := range p.Components {
+		parts[i] = escapeComponent.Replace(c)
+	}
+	return strings.Join(parts, "/")
+}
+
+// Names are written as ever, with and without what must be escaped, whatever their
+// length.
+func TestNamesAsOfOld(t *testing.T) {
+	pieces := []string{"", "a", "krbtgt", "HTTP", "a/b", "a@b", "back\\slash", "tab\t", "\n\b\x00", "\u00e9", strings.Repeat("long", 50)}
+	check := func(p Principal) {
+		t.Helper()
+		name := oldName(p)
+		text := name
+		if p.Realm != "" {
+			text += "@" + escapeRealm.Replace(p.Realm)
+		}
+		for what, got := range map[string]string{"Name": p.Name(), "AppendName": string(p.AppendName([]byte("x"))[1:])} {
+			if got != name {
+				t.Errorf("%s of %q: %q, want %q", what, p.Components, got, name)
+			}
+		}
+		for what, got := range map[string]string{"String": p.String(), "AppendTo": string(p.AppendTo([]byte("x"))[1:])} {
+			if got != text {
+				t.Errorf("%s of %q, %q: %q, want %q", what, p.Components, p.Realm, got, text)
+			}
+		}
+	}
+	for _, realm := range []string{"", "A.EXAMPLE", "a@b/c", "\x00"} {
+		check(Principal{Realm: realm})
+		for _, a := range pieces {
+			check(NewPrincipal(realm, a))
+			for _, b := range pieces {
+				check(NewPrincipal(realm, a, b))
+				check(NewPrincipal(realm, b, a, b))
+			}
+		}
+	}
+}

@@ -132,35 +132,43 @@ func (k Key) OpenData(usage uint32, ed EncryptedData) ([]byte, error) {
 
 // Checksum returns the keyed checksum of the concatenated data (RFC 3961
 // section 5.4, RFC 4757 section 4).
-func (k Key) Checksum(usage uint32, data ...[]byte) ([]byte, error) {
-	if k.m == nil {
-		return nil, errNoKey
-	}
-	c, err := k.m.checksummer(usage)
-	if err != nil {
-		return nil, err
-	}
-	s := c.get()
-	defer c.put(s)
-	if k.m.etype == RC4HMAC {
-		return bytes.Clone(s.mac.of(digestRC4(usage, data))), nil
-	}
-	for _, d := range data {
-		s.mac.Write(d)
-	}
-	return bytes.Clone(s.mac.sum(k.m.info.mac)), nil
+func (k Key) Checksum(usage uint32, data ...[]byte) (sum []byte, err error) {
+	err = k.checksum(usage, data, func(b []byte) { sum = bytes.Clone(b) })
+	return sum, err
 }
 
 // VerifyChecksum compares in constant time and returns [ErrIntegrity] when the
 // sums differ.
 func (k Key) VerifyChecksum(usage uint32, sum []byte, data ...[]byte) error {
-	want, err := k.Checksum(usage, data...)
+	same := false
+	if err := k.checksum(usage, data, func(b []byte) { same = hmac.Equal(b, sum) }); err != nil {
+		return err
+	}
+	if !same {
+		return ErrIntegrity
+	}
+	return nil
+}
+
+// checksum gives use the checksum, which is good until it returns.
+func (k Key) checksum(usage uint32, data [][]byte, use func([]byte)) error {
+	if k.m == nil {
+		return errNoKey
+	}
+	from, err := k.m.checksummer(usage)
 	if err != nil {
 		return err
 	}
-	if !hmac.Equal(want, sum) {
-		return ErrIntegrity
+	s := from.get()
+	defer from.put(s)
+	if k.m.etype == RC4HMAC {
+		use(s.mac.of(digestRC4(usage, data)))
+		return nil
 	}
+	for _, d := range data {
+		s.mac.Write(d)
+	}
+	use(s.mac.sum(k.m.info.mac))
 	return nil
 }
 
@@ -174,6 +182,7 @@ type sealer struct {
 	key      [maxKey]byte // of the HMAC
 	keyLen   int
 	spare    atomic.Pointer[seal] // most keys are used by one at a time
+	more     atomic.Bool          // there was something in pool; to ask an unused one costs memory
 	pool     sync.Pool
 	previous *sealer
 }
@@ -186,7 +195,7 @@ type seal struct {
 
 func (s *sealer) get() *seal {
 	one := s.spare.Swap(nil)
-	if one == nil {
+	if one == nil && s.more.Load() {
 		one, _ = s.pool.Get().(*seal)
 	}
 	if one == nil {
@@ -198,6 +207,7 @@ func (s *sealer) get() *seal {
 
 func (s *sealer) put(one *seal) {
 	if !s.spare.CompareAndSwap(nil, one) {
+		s.more.Store(true)
 		s.pool.Put(one)
 	}
 }

@@ -17,9 +17,13 @@ func ParseTransited(b []byte) (TransitedEncoding, error) {
 // Marshal returns TransitedEncoding.
 func (t TransitedEncoding) Marshal() []byte {
 	w := NewWriter(len(t.Contents) + 32)
+	w.transited(t)
+	return w.Bytes() // there is nothing in it that could fail
+}
+
+func (w *Writer) transited(t TransitedEncoding) {
 	w.Sequence(func() {
 		w.Octets(1, t.Contents)
 		w.Int(0, int64(t.Type))
 	})
-	return w.Bytes() // there is nothing in it that could fail
 }
