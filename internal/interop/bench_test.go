@@ -46,18 +46,19 @@ func TestBenchKDC(t *testing.T) {
 	for _, e := range []etype{etypes[1], etypes[0], etypes[3], etypes[2]} {
 		t.Run(e.name, func(t *testing.T) {
 			r := startRealm(t, e)
-			var mit, lean, fake map[kdcLoad]float64
+			var mit, lean, fake, both map[kdcLoad]float64
 			t.Run("MIT", func(t *testing.T) { mit = startMITOn(t, r, "", "").measure(t, e) })
 			t.Run("MIT lean", func(t *testing.T) {
 				lean = startMITOn(t, r, "disable_pac = true", "disable_last_success = true\n\t\tdisable_lockout = true").measure(t, e)
 			})
-			t.Run("fakekdc", func(t *testing.T) { fake = startFakeAlone(t, r).measure(t, e) })
+			t.Run("fakekdc", func(t *testing.T) { fake = startFakeAlone(t, r, 1).measure(t, e) })
+			t.Run("fakekdc on two cores", func(t *testing.T) { both = startFakeAlone(t, r, 2).measure(t, e) })
 			if t.Failed() {
 				return
 			}
 			for _, l := range kdcLoads {
-				t.Logf("%-8v exchanges per second of a core: MIT %.0f, lean %.0f, fakekdc %.0f, which is %.1f times and %.1f times as many",
-					l, mit[l], lean[l], fake[l], fake[l]/mit[l], fake[l]/lean[l])
+				t.Logf("%-8v exchanges per second of a core: MIT %.0f, lean %.0f, fakekdc %.0f, which is %.1f times and %.1f times as many; of two cores %.2f times as many",
+					l, mit[l], lean[l], fake[l], fake[l]/mit[l], fake[l]/lean[l], 2*both[l]/fake[l])
 			}
 		})
 	}
@@ -166,18 +167,18 @@ const (
 )
 
 // startFakeAlone starts fakekdc in a process of its own, which is this program
-// again.
-func startFakeAlone(t *testing.T, r *realm) server {
+// again, on so many cores.
+func startFakeAlone(t *testing.T, r *realm, cores int) server {
 	t.Helper()
 	dir, addr := t.TempDir(), freePorts(t, 1)[0]
 	file := filepath.Join(dir, "pid")
 	env := environment{
-		"HOME": dir, "GOMAXPROCS": "1", envAddr: addr, envPID: file, envRealm: r.name,
+		"HOME": dir, "GOMAXPROCS": strconv.Itoa(cores), envAddr: addr, envPID: file, envRealm: r.name,
 		envEtype: strconv.Itoa(int(r.etype.number)),
 	}
-	args := []string{"-c", oneCore, os.Args[0], "-test.run=^TestFakeKDCProcess$", "-test.count=1"}
+	args := []string{"-c", fmt.Sprintf("0-%d", cores-1), os.Args[0], "-test.run=^TestFakeKDCProcess$", "-test.count=1"}
 	if dir := os.Getenv("INTEROP_PROFILES"); dir != "" {
-		args = append(args, "-test.cpuprofile="+filepath.Join(dir, r.etype.name+".pprof"))
+		args = append(args, "-test.cpuprofile="+filepath.Join(dir, fmt.Sprintf("%s-%d.pprof", r.etype.name, cores)))
 	}
 	serve(t, env, nil, []string{addr}, tool(t, "taskset"), args...)
 	return server{r.name, addr, pid(t, file)}
