@@ -19,7 +19,8 @@ import (
 // gss_release_buffer ([call.take]). Handles (names, credentials, contexts) are C's, and
 // released by the methods of that name.
 type cLibrary struct {
-	path string
+	path    string
+	heimdal bool
 
 	importNameFn, canonicalizeFn, displayNameFn, releaseNameFn uintptr
 	acquireFn, acquireFromFn, inquireCredFn, releaseCredFn     uintptr
@@ -84,6 +85,7 @@ func bind(path string, handle uintptr) (library, error) {
 			return nil, &advice{fmt.Sprintf("%s is no GSS-API library: %v", path, err), "set Options.Library to one, or leave it out"}
 		}
 	}
+	l.heimdal = optional(handle, "gsskrb5_set_default_realm") != 0
 	l.acquireFromFn = optional(handle, "gss_acquire_cred_from")
 	l.wrapIOVFn = optional(handle, "gss_wrap_iov")
 	l.unwrapIOVFn = optional(handle, "gss_unwrap_iov")
@@ -103,6 +105,10 @@ func optional(handle uintptr, name string) uintptr {
 func (l *cLibrary) String() string { return l.path }
 func (l *cLibrary) stores() bool   { return l.acquireFromFn != 0 }
 func (l *cLibrary) seals() bool    { return l.wrapIOVFn != 0 && l.unwrapIOVFn != 0 && l.releaseIOVFn != 0 }
+
+// oneSocket: Heimdal's threads share a socket to the daemon without a lock (unix_socket_ipc
+// in lib/ipc). On macOS a Mach port takes its place.
+func (l *cLibrary) oneSocket() bool { return l.heimdal && runtime.GOOS != "darwin" }
 
 // A call is one call of C, and the arena of its arguments. The first argument of every
 // function is where it puts the minor status.
@@ -184,7 +190,7 @@ func (l *cLibrary) display(code uint32, kind uintptr) string {
 	return strings.Join(lines, ", ")
 }
 
-func (l *cLibrary) realmOf(service, host string) (string, *StatusError) {
+func (l *cLibrary) canonical(service, host string) (string, *StatusError) {
 	name, err := l.importName(service+"@"+host, true)
 	if err != nil {
 		return "", err
@@ -197,12 +203,7 @@ func (l *cLibrary) realmOf(service, host string) (string, *StatusError) {
 		return "", err
 	}
 	defer l.releaseName(c.word(canonical))
-	text, err := l.nameText(c.word(canonical))
-	if err != nil {
-		return "", err
-	}
-	_, realm, _ := strings.Cut(text, "@")
-	return realm, nil
+	return l.nameText(c.word(canonical))
 }
 
 // nameText returns a name as text.

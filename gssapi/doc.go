@@ -37,6 +37,9 @@
 // takes a thread, and Options.Calls bounds their number. Further callers wait, until
 // their context ends.
 //
+// With Heimdal's library on other systems than macOS a single call runs at a time where
+// a cache may be of type KCM; see Options.Calls.
+//
 // # Memory
 //
 // Memory of the library is released when an exchange is over: the server has proved

@@ -119,11 +119,21 @@ func (i *initiator) inRealm(spn string) (string, *StatusError) {
 		return spn, nil
 	}
 	service, host := hostBased(spn)
-	realm, err := i.lib.realmOf(service, host)
+	name, err := i.lib.canonical(service, host)
 	if err != nil {
 		return "", err
 	}
-	return spn + "@" + realm, nil
+	return spn + "@" + realmIn(name, service), nil
+}
+
+// realmIn returns the realm in the name of a service, "" where there is none. Where
+// gssproxy is asked, it is service@host still, until the name is used.
+func realmIn(name, service string) string {
+	principal, realm, _ := strings.Cut(name, "@")
+	if !strings.HasPrefix(principal, service+"/") {
+		return ""
+	}
+	return realm
 }
 
 // hostBased splits a service principal without a realm. The host has no port.

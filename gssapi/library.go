@@ -14,9 +14,11 @@ type library interface {
 	// exist.
 	stores() bool
 	seals() bool
+	// oneSocket reports whether calls that use caches of type KCM must not run at once.
+	oneSocket() bool
 
-	// realmOf returns the realm of a host-based service, "" if a KDC must be asked.
-	realmOf(service, host string) (string, *StatusError)
+	// canonical returns the name that the mechanism has for a host-based service.
+	canonical(service, host string) (string, *StatusError)
 	// importName returns a name: a principal, or service@host with hostBased.
 	importName(text string, hostBased bool) (name uintptr, err *StatusError)
 	// acquire returns credentials to initiate contexts with, of a name, or of any for 0.

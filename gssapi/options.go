@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/kerbchain/kerbchain/internal/beside"
 	"github.com/kerbchain/kerbchain/internal/policy"
 	"github.com/kerbchain/kerbchain/internal/spn"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -115,7 +114,10 @@ type Options struct {
 	// itself.
 	Sealing bool
 	// Calls bounds how many calls into the library run at once, each on a thread of
-	// its own; 0 means DefaultCalls.
+	// its own; 0 means DefaultCalls. With Heimdal's library it is one in the whole
+	// process, except on macOS, unless $KRB5CCNAME names a cache of another type than
+	// KCM and Principal is empty: that library's threads get each other's answers from
+	// the daemon.
 	Calls int
 }
 
@@ -193,10 +195,7 @@ func newInitiator(o Options, open func(path string) (library, error)) (*initiato
 			"use https, MIT's library, or package kerberos",
 		}
 	}
-	if o.Calls == 0 {
-		o.Calls = DefaultCalls
-	}
-	return &initiator{lib: lib, o: o, calls: beside.New(o.Calls, "the GSS-API library"), origin: origin, proxy: forProxy}, nil
+	return &initiator{lib: lib, o: o, calls: callsFor(lib, o), origin: origin, proxy: forProxy}, nil
 }
 
 // beyond names an option that is set and has no meaning for proxies.

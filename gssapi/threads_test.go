@@ -18,12 +18,14 @@ import (
 type slow struct {
 	begun, proceed     chan struct{}
 	names, creds, ctxs atomic.Int64
+	shared             bool // one socket
 }
 
 func (*slow) String() string                                           { return "slow" }
 func (*slow) stores() bool                                             { return false }
+func (s *slow) oneSocket() bool                                        { return s.shared }
 func (*slow) seals() bool                                              { return false }
-func (*slow) realmOf(string, string) (string, *StatusError)            { return "R", nil }
+func (*slow) canonical(string, string) (string, *StatusError)          { return "HTTP/web.example@R", nil }
 func (*slow) principal(uintptr) (string, *StatusError)                 { return "alice@R", nil }
 func (*slow) sign(uintptr, []byte) ([]byte, *StatusError)              { return nil, nil }
 func (*slow) verify(uintptr, []byte, []byte) *StatusError              { return nil }
@@ -93,6 +95,36 @@ func TestCallThatBlocks(t *testing.T) {
 	}
 }
 
+// Where threads share a socket to a daemon, one call runs in the whole process.
+func TestOneCall(t *testing.T) {
+	for name, tc := range map[string]struct {
+		shared bool
+		ccname string
+		o      Options
+		one    bool
+	}{
+		"KCM":                  {true, "KCM:0", Options{}, true},
+		"krb5.conf may say it": {true, "", Options{Calls: 5}, true},
+		"searched for":         {true, "FILE:/x", Options{Principal: "alice"}, true},
+		"FILE":                 {true, "FILE:/x", Options{}, false},
+		"a path":               {true, "/x", Options{}, false},
+		"a library with locks": {false, "KCM:0", Options{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("KRB5CCNAME", tc.ccname)
+			open := func(string) (library, error) { return &slow{shared: tc.shared}, nil }
+			a, err := newInitiator(tc.o, open)
+			b, err2 := newInitiator(tc.o, open)
+			if err != nil || err2 != nil {
+				t.Fatal(err, err2)
+			}
+			if one := a.calls == b.calls; one != tc.one || one && a.calls != oneCall {
+				t.Errorf("one call at a time is %t", one)
+			}
+		})
+	}
+}
+
 // Structures are laid out as C has them, byte for byte.
 func TestLayout(t *testing.T) {
 	wide, packed, narrow := layout{8, 8}, layout{8, 2}, layout{4, 4}
@@ -124,6 +156,18 @@ func TestLayout(t *testing.T) {
 	} {
 		if d := cmp.Diff(tc.want, tc.got); d != "" {
 			t.Errorf("%s: %s", name, d)
+		}
+	}
+}
+
+// The realm of a service is what comes after the host.
+func TestRealmIn(t *testing.T) {
+	for name, want := range map[string]string{
+		"HTTP/web.example@R": "R", "HTTP/web.example@": "", "HTTP/web.example": "", "HTTP@web.example": "", "HTTP": "", "": "",
+		"HTTPS/web.example@R": "",
+	} {
+		if got := realmIn(name, "HTTP"); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
 }

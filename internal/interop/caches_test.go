@@ -24,6 +24,7 @@ type place struct {
 	collection bool
 	steps      int      // how often kinit makes a cache anew in steps for a test; 0 where it is replaced at once
 	within     []string // the command that runs programs where they find it
+	inside     []string // that runs them where a daemon is at the place that is built into libraries
 	daemon     *os.Process
 }
 

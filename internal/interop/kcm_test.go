@@ -28,6 +28,10 @@ func heimdalKCM(t *testing.T, l *lab) *place {
 	p := kcmPlace(t, l, dir, filepath.Join(dir, "run", ".heim_org.h5l.kcm-socket"), []string{"/run"},
 		"", tool(t, "kcm"), "--config-file="+conf)
 	p.steps = 200
+	p.inside = []string{tool(t, "nsenter"), "--mount", "--target", strconv.Itoa(p.daemon.Pid)}
+	if os.Geteuid() != 0 {
+		p.inside = append(p.inside, "--user", "--preserve-credentials")
+	}
 	return p
 }
 

@@ -78,6 +78,8 @@ var packages = map[string]string{
 	"kswitch":      "krb5-user",
 	"kdestroy":     "krb5-user",
 	"unshare":      "util-linux",
+	"nsenter":      "util-linux",
+	"gssproxy":     "gssproxy",
 }
 
 // tool returns the path of a program, which may be one that only root's search

@@ -41,10 +41,14 @@ type realm struct {
 	env   environment // for clients; KRB5CCNAME names no file yet
 }
 
-// startRealm starts a KDC that ends with the test.
-func startRealm(t *testing.T, e etype) *realm {
+// realm is the name of the one whose keys are of that type.
+func (e etype) realm() string { return fmt.Sprintf("ETYPE%d.TEST", e.number) }
+
+// startRealm starts a KDC that ends with the test, with lines for its section in
+// kdc.conf.
+func startRealm(t *testing.T, e etype, lines ...string) *realm {
 	t.Helper()
-	r := &realm{etype: e, name: fmt.Sprintf("ETYPE%d.TEST", e.number), dir: tempDir(t), kdc: freePorts(t, 1)[0]}
+	r := &realm{etype: e, name: e.realm(), dir: tempDir(t), kdc: freePorts(t, 1)[0]}
 	r.conf = r.config(t, "krb5.conf", r.kdc)
 	r.env = environment{"KRB5_CONFIG": r.conf, "HOME": r.dir, "KRB5CCNAME": "FILE:" + r.path("none")}
 	log := r.path("krb5kdc.log")
@@ -60,10 +64,11 @@ func startRealm(t *testing.T, e etype) *realm {
 		supported_enctypes = %[4]s:normal
 		max_life = 10h
 		max_renewable_life = 7d
+		%[6]s
 	}
 [logging]
 	kdc = FILE:%[5]s
-`, r.name, r.dir, r.kdc, e.name, log)))
+`, r.name, r.dir, r.kdc, e.name, log, strings.Join(lines, "\n\t\t"))))
 	must(t, admin, "", tool(t, "kdb5_util"), "-r", r.name, "create", "-s", "-P", "master of "+r.name)
 	kadmin := func(args ...string) {
 		t.Helper()
