@@ -45,13 +45,13 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 	if !ok {
 		return nil, refuse(krb.CodeEtypeNoSupport, "client has no such key")
 	}
+	if r.fastRequired && !q.fast.on() && !client.random {
+		return nil, refuse(krb.CodePolicy, "a login must be armoured")
+	}
+	proved := proof{key: key}
 	if !client.noPreauth {
-		strengthened, no := r.preauth(q, client, now)
-		if no != nil {
+		if no := r.preauth(q, client, &proved, now); no != nil {
 			return nil, no
-		}
-		if !strengthened.IsZero() {
-			key = strengthened
 		}
 	}
 	g := grant{
@@ -80,10 +80,13 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 		g.pac = r.newPAC(client, g.client, g.authTime)
 	}
 	rep := &reply{
-		kind: AS, nonce: q.Nonce, key: key, kvno: client.keys[0].kvno, usage: krb.UsageASRepEncPart,
-		padata: []krb.PAData{{Type: krb.PAEtypeInfo2, Value: info}},
+		kind: AS, nonce: q.Nonce, key: proved.key, kvno: client.keys[0].kvno, usage: krb.UsageASRepEncPart,
+		padata: append([]krb.PAData{{Type: krb.PAEtypeInfo2, Value: info}}, proved.padata...),
 	}
-	if r.encPARep {
+	if no := rep.armor(q, now); no != nil {
+		return nil, no
+	}
+	if r.encPARep || r.fast {
 		if no := rep.confirm(&g, q); no != nil {
 			return nil, no
 		}
@@ -145,18 +148,27 @@ func firstCode(parties ...*principal) int32 {
 	return 0
 }
 
-// preauth demands pre-authentication: SPAKE, which gives the reply a key of its own, or
-// PA-ENC-TIMESTAMP (RFC 4120 section 5.2.7.2).
-func (r *Realm) preauth(q *request, p *principal, now time.Time) (reply krb.Key, no *refusal) {
-	if value, found := q.find(krb.PASPAKE); found && r.spakeGroups != nil {
-		return r.spake(q, p, value)
+// A proof is what a client's pre-authentication makes of the reply.
+type proof struct {
+	key    krb.Key // that seals it
+	padata []krb.PAData
+}
+
+// preauth demands pre-authentication: SPAKE, which gives the reply a key of its own, what
+// FAST has, or PA-ENC-TIMESTAMP (RFC 4120 section 5.2.7.2).
+func (r *Realm) preauth(q *request, p *principal, rep *proof, now time.Time) (no *refusal) {
+	if value, found := q.find(krb.PASPAKE); found && r.spakeGroups != nil && p.otp == nil {
+		return r.spake(q, p, value, rep, now)
+	}
+	if q.fast.on() {
+		return r.inArmor(q, p, rep, now)
 	}
 	value, found := q.find(krb.PAEncTimestamp)
-	if !found || r.noTimestamps {
-		return krb.Key{}, r.preauthNeeded(q, p, krb.CodePreauthRequired, "pre-authentication required")
+	if !found || r.noTimestamps || p.otp != nil {
+		return r.preauthNeeded(q, p, krb.CodePreauthRequired, "pre-authentication required", now)
 	}
-	failed := func(text string) (krb.Key, *refusal) {
-		return krb.Key{}, r.preauthNeeded(q, p, krb.CodePreauthFailed, text)
+	failed := func(text string) *refusal {
+		return r.preauthNeeded(q, p, krb.CodePreauthFailed, text, now)
 	}
 	ed, err := krb.ParseEncrypted(value)
 	if err != nil {
@@ -174,22 +186,31 @@ func (r *Realm) preauth(q *request, p *principal, now time.Time) (reply krb.Key,
 		return failed("wrong password")
 	}
 	if d := now.Sub(at); d.Abs() > r.skew {
-		return krb.Key{}, refuse(krb.CodeSkew, "clock skew too great")
+		return refuse(krb.CodeSkew, "clock skew too great")
 	}
-	return krb.Key{}, nil
+	return nil
 }
 
 // preauthNeeded refuses a client, and tells how it can prove its key.
-func (r *Realm) preauthNeeded(q *request, p *principal, code int32, text string) *refusal {
+func (r *Realm) preauthNeeded(q *request, p *principal, code int32, text string, now time.Time) *refusal {
 	info, no := p.etypeInfo2(q.Etypes)
 	if no != nil {
 		return no
 	}
 	offer := []krb.PAData{{Type: krb.PAEtypeInfo2, Value: info}}
-	if r.spakeGroups != nil {
+	if r.fast {
+		offer = append(offer, krb.PAData{Type: krb.PAFXFast, Value: []byte{}})
+	}
+	if r.spakeGroups != nil && p.otp == nil {
 		offer = append(offer, krb.PAData{Type: krb.PASPAKE, Value: []byte{}})
 	}
-	if !r.noTimestamps {
+	if q.fast.on() {
+		more, err := r.offerInArmor(q, p, now)
+		if err != nil {
+			return refuse(krb.CodeGeneric, err.Error())
+		}
+		offer = append(offer, more...)
+	} else if !r.noTimestamps && p.otp == nil {
 		offer = append(offer, krb.PAData{Type: krb.PAEncTimestamp, Value: []byte{}})
 	}
 	edata, err := krb.MarshalPADatas(offer)

@@ -49,6 +49,7 @@ type Exchange struct {
 	Via     string // realm that issued the ticket-granting ticket, if another
 	Granted string // name@REALM that the ticket is for; "" without a ticket
 	Options uint32 // KDCOptions as received, bit 0 the most significant
+	FAST    bool   // the request was armoured, and what stands here was inside
 	Code    int32  // of the KRB-ERROR replied; 0 for a ticket, or a changed password
 	Result  string // why a password was not changed, as the user is told
 	Etype   int32  // of the session key granted
@@ -61,6 +62,9 @@ func (e Exchange) String() string {
 	s := fmt.Sprintf("%s/%s %s for %s", e.Kind, e.Network, e.Client, e.Server)
 	if how := e.how(); how != "" {
 		s += ", " + how
+	}
+	if e.FAST {
+		s += ", armoured"
 	}
 	s += ": "
 	switch {
@@ -84,6 +88,16 @@ func (e Exchange) String() string {
 		s += " [" + e.Fault + "]"
 	}
 	return s
+}
+
+// armored notes what a request was that was armoured.
+func (e *Exchange) armored(q *request) {
+	if q.fast.on() {
+		e.FAST, e.Server, e.Options = true, nameOf(q.Server), q.Options
+		if e.Kind == AS {
+			e.Client = nameOf(q.Client)
+		}
+	}
 }
 
 // how names what is special about the ticket asked for.

@@ -28,6 +28,7 @@ type fault struct {
 	spoil   func(*reply)
 	refer   string // realm to refer to
 	alone   bool   // the user of S4U2Self does not count
+	armor   func(*fastState)
 }
 
 // await waits as the fault says, and reports whether the realm is still there.
@@ -186,6 +187,23 @@ func WrongUser() Fault {
 			}
 		}
 	}}}
+}
+
+// WrongArmorKey answers an armoured request under a random key, as a KDC would that
+// cannot open the armour (RFC 6113). It is for KDCs of [WithFAST], as the next two are.
+func WrongArmorKey() Fault {
+	return Fault{fault{name: "wrong armour key", armor: func(f *fastState) { f.wrongKey = true }}}
+}
+
+// MissingFinished answers an armoured request with a ticket, and does not vouch for that
+// within the armour.
+func MissingFinished() Fault {
+	return Fault{fault{name: "missing finished", armor: func(f *fastState) { f.unfinished = true }}}
+}
+
+// WrongCookie gives an armoured login a cookie that the KDC does not take back.
+func WrongCookie() Fault {
+	return Fault{fault{name: "wrong cookie", armor: func(f *fastState) { f.wrongCookie = true }}}
 }
 
 // ShortCipher answers with a part for the client that is shorter than its

@@ -82,6 +82,10 @@ type reply struct {
 	kvno   uint32       // of key; 0 for session keys
 	usage  uint32
 	short  bool // leave almost nothing of the sealed part
+
+	fast       *fastState // nil without armour
+	strengthen krb.Key    // with armour: what made key of the one before
+	now        time.Time
 }
 
 // marshal returns AS-REP or TGS-REP.
@@ -97,6 +101,9 @@ func (p *reply) marshal() ([]byte, error) {
 		Server: g.server, Addresses: g.addresses, PAData: p.sealed,
 	}
 	rep := krb.KDCRep{PAData: p.padata, Client: g.client, RawTicket: p.ticket}
+	if err := p.armored(&rep); err != nil {
+		return nil, err
+	}
 	if !p.short {
 		return rep.Seal(kind, &part, p.key, p.kvno, p.usage)
 	}

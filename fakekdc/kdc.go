@@ -71,6 +71,9 @@ func (r *Realm) answerFrom(k *KDC, network string, sender netip.Addr, packet []b
 		out.reply = fault.raw
 	default:
 		q.refer, q.alone = fault.refer, fault.alone
+		if fault.armor != nil {
+			fault.armor(&q.fast)
+		}
 		var rep *reply
 		rep, no = r.decide(q, now, &e)
 		if no == nil {
@@ -103,9 +106,18 @@ func (r *Realm) takeFault(k *KDC, kind Kind, network string) fault {
 
 func (r *Realm) decide(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
 	if q.kind == AS {
+		no := r.unarmor(q, now)
+		e.armored(q)
+		if no != nil {
+			return nil, no
+		}
 		return r.as(q, now)
 	}
-	return r.tgs(q, now, e)
+	rep, no := r.tgs(q, now, e)
+	if no == nil {
+		no = rep.armor(q, now)
+	}
+	return rep, no
 }
 
 func encode(rep *reply, fault fault) ([]byte, *refusal) {
@@ -135,6 +147,9 @@ func (r *Realm) refusal(q *request, no *refusal, now time.Time) []byte {
 	}
 	if no.realm != "" {
 		e.Client.Realm = no.realm
+	}
+	if err := q.armorError(&e); err != nil {
+		return nil
 	}
 	b, err := e.Marshal()
 	if err != nil {

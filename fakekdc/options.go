@@ -29,6 +29,8 @@ type settings struct {
 	// Groups of SPAKE; nil where it is not offered.
 	spakeGroups  []int32
 	noTimestamps bool
+	fast         bool
+	fastRequired bool
 	kpasswd      func(user, password string) error // nil: no password changes
 	setup        []func(*Realm) error
 }
@@ -129,9 +131,9 @@ func WithUDPLimit(n int) Option { return func(s *settings) { s.udpLimit = n } }
 // WithEncPARep makes the KDC prove to clients that ask for it that their AS-REQ
 // came as they sent it (RFC 6806 section 11), as MIT's and Active Directory do.
 // The proof says too that the KDC speaks FAST (RFC 6113), since gokrb5 takes no
-// other. This one does not: it overlooks what a TGS-REQ has of it, which suits
-// clients, but MIT's kpasswd and kinit -T fail with a credential cache from such a
-// login, because they insist.
+// other. Without [WithFAST] this one does not: it overlooks what a TGS-REQ has of it,
+// which suits clients, but MIT's kpasswd and kinit -T fail with a credential cache from
+// such a login, because they insist.
 func WithEncPARep() Option { return func(s *settings) { s.encPARep = true } }
 
 // WithHosts adds host or domain names to [domain_realm] of [Realm.Config].

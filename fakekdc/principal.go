@@ -48,6 +48,7 @@ type policy struct {
 	delegateFrom  []string // name@REALM, who may get S4U2Proxy tickets
 	groups        []uint32 // relative identifiers
 	setsPasswords bool     // of others
+	otp           *string  // in place of the password
 }
 
 // A keyset is the keys of one version. They are made when first used:

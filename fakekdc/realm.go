@@ -2,6 +2,7 @@ package fakekdc
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
@@ -52,6 +53,7 @@ type Realm struct {
 	apSeen  replayCache // authenticators that web services took
 	changed repeats     // what was said of changed passwords
 	spakes  spakeExchanges
+	crumbs  [sha256.Size]byte // what cookies are made of
 }
 
 // Start starts a realm that ends with the test. Failure ends the test.
@@ -94,6 +96,7 @@ func open(tb TB, opts []Option) (*Realm, error) {
 		done:       make(chan struct{}),
 		principals: make(map[string]*principal),
 	}
+	rand.Read(r.crumbs[:]) // never fails since Go 1.24
 	tgs := krb.TGS(s.realm, s.realm)
 	if err := r.add(&principal{name: tgs, policy: policy{etypes: s.etypes, forwardable: true, proxiable: true, renewable: true, postdate: true}}, nil); err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ type request struct {
 	refer   string     // realm that a fault would have the answer lead to
 	alone   bool       // a fault would have the user of S4U2Self count for nothing
 	sender  netip.Addr // zero when not known
+	fast    fastState
 }
 
 func (q *request) has(options uint32) bool { return q.Options&options != 0 }
@@ -36,15 +37,21 @@ func parseRequest(b []byte) (*request, error) {
 	if m.Kind == krb.MsgTGSReq {
 		q.kind = TGS
 	}
-	if q.KDCReqBody, err = krb.ParseKDCReqBody(q.body); err != nil {
-		return nil, err
+	return q, q.read(q.body)
+}
+
+// read makes body that of the request.
+func (q *request) read(body []byte) (err error) {
+	q.body, q.tickets = body, nil
+	if q.KDCReqBody, err = krb.ParseKDCReqBody(body); err != nil {
+		return err
 	}
 	for _, der := range q.Tickets {
 		t, err := krb.ParseTicket(der)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		q.tickets = append(q.tickets, t)
 	}
-	return q, nil
+	return nil
 }

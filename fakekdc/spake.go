@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spake"
@@ -82,18 +83,18 @@ func (e *spakeExchanges) take(cookie string, answer []byte) *spakeExchange {
 	return x
 }
 
-// spake takes one message of SPAKE, and returns the key that the reply is sealed under
-// once the client's was proved.
-func (r *Realm) spake(q *request, p *principal, value []byte) (reply krb.Key, no *refusal) {
-	failed := func(text string) (krb.Key, *refusal) {
-		return krb.Key{}, r.preauthNeeded(q, p, krb.CodePreauthFailed, text)
+// spake takes one message of SPAKE, which gives the reply a key of its own once the
+// client's was proved.
+func (r *Realm) spake(q *request, p *principal, value []byte, rep *proof, now time.Time) *refusal {
+	failed := func(text string) *refusal {
+		return r.preauthNeeded(q, p, krb.CodePreauthFailed, text, now)
 	}
 	m, err := krb.ParseSPAKE(value)
 	switch {
 	case err != nil:
 		return failed("malformed PA-SPAKE")
 	case m.Support != nil:
-		return krb.Key{}, r.challengeSPAKE(q, p, m.Support, value)
+		return r.challengeSPAKE(q, p, m.Support, value, now)
 	case m.Response == nil:
 		return failed("PA-SPAKE of a kind that clients do not send")
 	}
@@ -104,7 +105,7 @@ func (r *Realm) spake(q *request, p *principal, value []byte) (reply krb.Key, no
 	}
 	party, err := spake.ResumeKDC(x.group, x.key, x.private)
 	if err != nil {
-		return krb.Key{}, refuse(krb.CodeGeneric, err.Error())
+		return refuse(krb.CodeGeneric, err.Error())
 	}
 	if err := party.Meet(m.Response.Public); err != nil {
 		return failed("SPAKE response with a public key that is none")
@@ -112,7 +113,7 @@ func (r *Realm) spake(q *request, p *principal, value []byte) (reply krb.Key, no
 	said := party.Transcript(x.said, m.Response.Public)
 	proof, err := party.Key(1, said, q.body)
 	if err != nil {
-		return krb.Key{}, refuse(krb.CodeGeneric, err.Error())
+		return refuse(krb.CodeGeneric, err.Error())
 	}
 	plain, err := proof.OpenData(krb.UsageSPAKE, m.Response.Factor)
 	if err != nil {
@@ -121,17 +122,17 @@ func (r *Realm) spake(q *request, p *principal, value []byte) (reply krb.Key, no
 	if f, err := krb.ParseSPAKEFactor(plain); err != nil || f.Type != krb.SPAKEFactorNone {
 		return failed("SPAKE response with another factor")
 	}
-	if reply, err = party.Key(0, said, q.body); err != nil {
-		return krb.Key{}, refuse(krb.CodeGeneric, err.Error())
+	if rep.key, err = party.Key(0, said, q.body); err != nil {
+		return refuse(krb.CodeGeneric, err.Error())
 	}
-	return reply, nil
+	return nil
 }
 
 // challengeSPAKE answers what groups a client has.
-func (r *Realm) challengeSPAKE(q *request, p *principal, support []int32, value []byte) *refusal {
+func (r *Realm) challengeSPAKE(q *request, p *principal, support []int32, value []byte, now time.Time) *refusal {
 	i := slices.IndexFunc(support, func(g int32) bool { return slices.Contains(r.spakeGroups, g) })
 	if i < 0 {
-		return r.preauthNeeded(q, p, krb.CodePreauthFailed, "no group of SPAKE in common")
+		return r.preauthNeeded(q, p, krb.CodePreauthFailed, "no group of SPAKE in common", now)
 	}
 	key, ok := p.keys[0].key(p.keyed(q.Etypes))
 	if !ok {
@@ -152,7 +153,7 @@ func (r *Realm) challengeSPAKE(q *request, p *principal, support []int32, value 
 	r.spakes.add(string(cookie), &spakeExchange{
 		client: p.name.String(), key: key, group: support[i], private: party.Private(), said: party.Transcript(nil, value, challenge),
 	})
-	no := r.preauthNeeded(q, p, krb.CodeMorePreauthData, "SPAKE challenge")
+	no := r.preauthNeeded(q, p, krb.CodeMorePreauthData, "SPAKE challenge", now)
 	edata, err := krb.MarshalPADatas([]krb.PAData{{Type: krb.PASPAKE, Value: challenge}, {Type: krb.PAFXCookie, Value: cookie}})
 	if err != nil {
 		return refuse(krb.CodeGeneric, err.Error())

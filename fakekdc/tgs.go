@@ -17,6 +17,11 @@ func (r *Realm) tgs(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
 	if no != nil {
 		return nil, no
 	}
+	no = r.unarmorTGS(q, req)
+	e.armored(q)
+	if no != nil {
+		return nil, no
+	}
 	tgt, auth := req.ticket, req.auth
 	if no := r.fitting(q, tgt); no != nil {
 		return nil, no

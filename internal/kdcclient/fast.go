@@ -121,8 +121,8 @@ func (f *fast) unseal(r *reply, nonce int64, attempts []Attempt) {
 }
 
 // verify checks that a reply is sealed in answer to the request, and its ticket with it
-// (RFC 6113 section 5.4.3). The padata that the armour protects take the place of the
-// others. The key strengthens that of the reply, zero where it does not.
+// (RFC 6113 section 5.4.3). The name and the padata that the armour protects take the
+// place of those outside. The key strengthens that of the reply, zero where it does not.
 func (f *fast) verify(rep *krb.KDCRep, nonce int64) (strengthen krb.Key, err error) {
 	response, err := f.open(rep.PAData, nonce)
 	if err != nil {
@@ -139,7 +139,7 @@ func (f *fast) verify(rep *krb.KDCRep, nonce int64) (strengthen krb.Key, err err
 	case !end.Client.Equal(rep.Client):
 		return krb.Key{}, fmt.Errorf("the reply is for client %s, and the FAST response for %s", show(rep.Client), show(end.Client))
 	}
-	rep.PAData = response.PAData
+	rep.PAData, rep.Client = response.PAData, end.Client
 	return response.Strengthen, nil
 }
 
