@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
-	"strconv"
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -24,10 +22,10 @@ func (s *Source) mayRead(ctx context.Context, o ccache.Owner, given bool) error 
 	}
 	exposed := o.Exposed()
 	if !given || exposed {
-		return &foreignCacheError{owner: owner(o.UID), exposed: exposed}
+		return &foreignCacheError{owner: ccache.User(o.UID), exposed: exposed}
 	}
 	if middleware.Tracing(ctx) {
-		middleware.Emit(ctx, middleware.ForeignCacheEvent{Cache: o.Name.String(), Owner: owner(o.UID)})
+		middleware.Emit(ctx, middleware.ForeignCacheEvent{Cache: o.Name.String(), Owner: ccache.User(o.UID)})
 	}
 	return nil
 }
@@ -35,15 +33,6 @@ func (s *Source) mayRead(ctx context.Context, o ccache.Owner, given bool) error 
 // ours reports whether files of a user are this process's own: those of its effective
 // user or, in a setuid program, of the user who runs it.
 func ours(uid int) bool { return uid == os.Geteuid() || uid == os.Getuid() }
-
-// owner describes a user by id and name.
-func owner(uid int) string {
-	id := strconv.Itoa(uid)
-	if u, err := user.LookupId(id); err == nil {
-		return fmt.Sprintf("%s (%s)", id, u.Username)
-	}
-	return id
-}
 
 // A foreignCacheError says that a cache is not used because of its owner.
 type foreignCacheError struct {

@@ -518,7 +518,7 @@ func (e *explainer) ticket(p *krb.EncTicketPart, with keytab.Entry) {
 	e.within(func() {
 		e.fact("client", "%s", p.Client)
 		e.fact("session key", "%s", etype(p.Key.Etype()))
-		e.fact("flags", "%s", ticketFlags(p.Flags))
+		e.fact("flags", "%s", krb.FlagNames(p.Flags))
 		e.fact("authenticated", "%s", utc(p.AuthTime))
 		if !p.StartTime.IsZero() {
 			e.fact("from", "%s", utc(p.StartTime))
@@ -575,16 +575,18 @@ func (e *explainer) checksum(v []byte) {
 	e.fact("delegated", "credentials of %d bytes, which are not shown", binary.LittleEndian.Uint16(v[26:]))
 }
 
-// A bitName is one bit and its name.
-type bitName struct {
-	bit  uint32
-	name string
-}
-
-// flagNames lists the bits of v by name, and the rest as a number.
-func flagNames(v uint32, known []bitName) string {
+// gssFlags names those of RFC 4121 section 4.1.1.1, as RFC 2743 does, and the rest as a
+// number.
+func gssFlags(v uint32) string {
 	var names []string
-	for _, f := range known {
+	for _, f := range []struct {
+		bit  uint32
+		name string
+	}{
+		{gss.FlagDeleg, "delegation"}, {gss.FlagMutual, "mutual authentication"}, {gss.FlagReplay, "replay detection"},
+		{gss.FlagSequence, "sequence"}, {gss.FlagConf, "confidentiality"}, {gss.FlagInteg, "integrity"},
+		{0x1000, "DCE style"}, {0x2000, "identify"}, {0x4000, "extended error"},
+	} {
 		if v&f.bit != 0 {
 			names, v = append(names, f.name), v&^f.bit
 		}
@@ -596,26 +598,6 @@ func flagNames(v uint32, known []bitName) string {
 		return "none"
 	}
 	return strings.Join(names, ", ")
-}
-
-// gssFlags names those of RFC 4121 section 4.1.1.1, as RFC 2743 does.
-func gssFlags(v uint32) string {
-	return flagNames(v, []bitName{
-		{gss.FlagDeleg, "delegation"}, {gss.FlagMutual, "mutual authentication"}, {gss.FlagReplay, "replay detection"},
-		{gss.FlagSequence, "sequence"}, {gss.FlagConf, "confidentiality"}, {gss.FlagInteg, "integrity"},
-		{0x1000, "DCE style"}, {0x2000, "identify"}, {0x4000, "extended error"},
-	})
-}
-
-// ticketFlags names those of RFC 4120 section 5.3.
-func ticketFlags(v uint32) string {
-	return flagNames(v, []bitName{
-		{krb.FlagForwardable, "forwardable"}, {krb.FlagForwarded, "forwarded"}, {krb.FlagProxiable, "proxiable"},
-		{krb.FlagProxy, "proxy"}, {krb.FlagMayPostdate, "may-postdate"}, {krb.FlagPostdated, "postdated"},
-		{krb.FlagInvalid, "invalid"}, {krb.FlagRenewable, "renewable"}, {krb.FlagInitial, "initial"},
-		{krb.FlagPreAuthent, "pre-authent"}, {1 << (31 - 11), "hw-authent"}, {krb.FlagTransitedOK, "transited-policy-checked"},
-		{krb.FlagOKAsDelegate, "ok-as-delegate"}, {krb.FlagEncPARep, "enc-pa-rep"},
-	})
 }
 
 func etype(e int32) string { return fmt.Sprintf("%s (%d)", krb.EtypeName(e), e) }

@@ -241,7 +241,7 @@ func ticketFacts(t *ccache.Credential, now time.Time, e *explainer) {
 	if !t.RenewTill.IsZero() {
 		e.fact("renewable", "until %s", utc(t.RenewTill))
 	}
-	e.fact("flags", "%s", ticketFlags(t.Flags))
+	e.fact("flags", "%s", krb.FlagNames(t.Flags))
 	seal := "of no form that is known"
 	if ticket, err := krb.ParseTicket(t.Raw); err == nil {
 		seal = fmt.Sprintf("sealed with %s, %s", etype(ticket.EncPart.Etype), kvno(ticket.EncPart.Kvno))

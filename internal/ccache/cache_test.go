@@ -712,3 +712,17 @@ func TestNameTypesAreKept(t *testing.T) {
 		t.Errorf("types %d and %d, want %d and %d", a, b, other.Type, alice.Type)
 	}
 }
+
+func TestNameFile(t *testing.T) {
+	for name, want := range map[string]string{
+		"FILE:/tmp/cc": "/tmp/cc", "/tmp/cc": "/tmp/cc", "DIR::/tmp/d/tkt": "/tmp/d/tkt", "DIR:/tmp/d": "", "KCM:1000": "", "KEYRING:session:x": "",
+	} {
+		n, err := ParseName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if path, ok := n.File(); ok != (want != "") || ok && path != want {
+			t.Errorf("%s: %q, %v", name, path, ok)
+		}
+	}
+}

@@ -17,13 +17,14 @@ func writable() error { return nil }
 
 // ours gives an error for a file that is another user's, also to root.
 func ours(info fs.FileInfo) error {
-	if uid, ok := ownerOf(info); ok && uid == os.Geteuid() {
+	if uid, ok := OwnerOf(info); ok && uid == os.Geteuid() {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrNotOurs, fs.ErrPermission)
 }
 
-func ownerOf(info fs.FileInfo) (uid int, ok bool) {
+// OwnerOf returns the id of the user whose a file is.
+func OwnerOf(info fs.FileInfo) (uid int, ok bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return 0, false

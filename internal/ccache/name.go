@@ -40,6 +40,17 @@ func ParseName(s string) (Name, error) {
 // String returns TYPE:residual.
 func (n Name) String() string { return n.Type + ":" + n.Residual }
 
+// File returns the path of a cache that is a file: one of type FILE, or of a directory.
+func (n Name) File() (path string, ok bool) {
+	switch n.Type {
+	case "FILE", "WRFILE":
+		return n.Residual, true
+	case "DIR":
+		return strings.CutPrefix(n.Residual, ":")
+	}
+	return "", false
+}
+
 // UnsupportedTypeError is returned for a cache of a type that cannot be read, or
 // not on this system.
 type UnsupportedTypeError struct{ Name Name }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 )
 
 // An Owner is whose a cache file is.
@@ -27,6 +29,15 @@ func (o Owner) Exposed() bool {
 	}
 	target, err := filepath.EvalSymlinks(o.Path)
 	return err == nil && exposed(target)
+}
+
+// User names a user by id and, if there is one, by name: "1000 (alice)".
+func User(uid int) string {
+	id := strconv.Itoa(uid)
+	if u, err := user.LookupId(id); err == nil {
+		return id + " (" + u.Username + ")"
+	}
+	return id
 }
 
 // OpenFor is [Open] for a reader that is particular about whose files it reads:
@@ -53,7 +64,7 @@ func (s *FileStore) mayRead(ctx context.Context, f *os.File) error {
 	if err != nil {
 		return err
 	}
-	uid, ok := ownerOf(info)
+	uid, ok := OwnerOf(info)
 	if !ok {
 		return nil
 	}

@@ -1,6 +1,9 @@
 package krb
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // The numbers of the protocol, by the names of their RFCs.
 
@@ -67,6 +70,35 @@ const (
 	FlagOKAsDelegate uint32 = 1 << (31 - 13)
 	FlagEncPARep     uint32 = 1 << (31 - 15) // RFC 6806 section 11
 )
+
+// FlagNames returns the names of a ticket's flags as RFC 4120 section 5.3 has them,
+// those without a name as a number, and "none" for none.
+func FlagNames(flags uint32) string {
+	var names []string
+	for _, f := range flagNames {
+		if flags&f.flag != 0 {
+			names, flags = append(names, f.name), flags&^f.flag
+		}
+	}
+	if flags != 0 {
+		names = append(names, fmt.Sprintf("%#x", flags))
+	}
+	if names == nil {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+var flagNames = []struct {
+	flag uint32
+	name string
+}{
+	{FlagForwardable, "forwardable"}, {FlagForwarded, "forwarded"}, {FlagProxiable, "proxiable"},
+	{FlagProxy, "proxy"}, {FlagMayPostdate, "may-postdate"}, {FlagPostdated, "postdated"},
+	{FlagInvalid, "invalid"}, {FlagRenewable, "renewable"}, {FlagInitial, "initial"},
+	{FlagPreAuthent, "pre-authent"}, {1 << (31 - 11), "hw-authent"}, {FlagTransitedOK, "transited-policy-checked"},
+	{FlagOKAsDelegate, "ok-as-delegate"}, {FlagEncPARep, "enc-pa-rep"},
+}
 
 // Options of AP-REQs (RFC 4120 section 5.5.1).
 const (

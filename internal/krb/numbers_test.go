@@ -106,3 +106,16 @@ func TestNumbersAgree(t *testing.T) {
 		}
 	}
 }
+
+func TestFlagNames(t *testing.T) {
+	for flags, want := range map[uint32]string{
+		0:                                      "none",
+		FlagForwardable | FlagInitial:          "forwardable, initial",
+		1<<(31-11) | FlagOKAsDelegate | 1:      "hw-authent, ok-as-delegate, 0x1",
+		FlagEncPARep | FlagInvalid | FlagProxy: "proxy, invalid, enc-pa-rep",
+	} {
+		if got := FlagNames(flags); got != want {
+			t.Errorf("%#x: %q, want %q", flags, got, want)
+		}
+	}
+}

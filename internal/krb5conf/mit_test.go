@@ -372,6 +372,23 @@ func TestRealmOf(t *testing.T) {
 	}
 }
 
+// Which line gives a host its realm.
+func TestMapping(t *testing.T) {
+	c := mustConfig(t, "[domain_realm]\n WWW.b.c = 0\n .b.c = 1\n b.c = 2\n e.x = \"\"\n .x = 3\n twice = 4\n twice = 5\n")
+	for host, want := range map[string]string{
+		"a.b.c": ".b.c 3", "B.C.": "b.c 4", "www.b.c": ".b.c 3", "e.x": " 0", "f.x": ".x 6", "twice": "twice 7", "other": " 0", "10.0.0.1": " 0",
+	} {
+		name, at := c.Mapping(host)
+		if got := fmt.Sprint(name, " ", at.Line); got != want {
+			t.Errorf("%s: %q, want %q", host, got, want)
+		}
+	}
+	c.MapHost("new", "N") // which no line says
+	if name, at := c.Mapping("new"); name != "new" || at.Line != 0 {
+		t.Errorf("%q, %v", name, at)
+	}
+}
+
 func TestRealmOfAsMITNow(t *testing.T) {
 	conf := filepath.Join(t.TempDir(), "krb5.conf")
 	if err := os.WriteFile(conf, []byte(domainRealm), 0o600); err != nil {

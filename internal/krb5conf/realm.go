@@ -129,28 +129,51 @@ const maxHost = 1024
 // realm is to be asked (RFC 6806 section 8), and so if the mapping is to
 // nothing.
 func (c *Config) RealmOf(host string) (realm string, ok bool) {
+	_, realm = c.mapping(host)
+	return realm, realm != ""
+}
+
+// Mapping returns the name in [domain_realm] by which RealmOf finds a host's realm,
+// and where it stands there; "" if there is none.
+func (c *Config) Mapping(host string) (name string, at Value) {
+	name, realm := c.mapping(host)
+	if realm == "" {
+		return "", Value{}
+	}
+	for _, key := range c.Profile.Keys("domain_realm") {
+		if v, _ := c.Profile.Value("domain_realm", key); strings.ToLower(key) == name && v.Text == realm {
+			at = v
+			break
+		}
+	}
+	return name, at
+}
+
+// mapping returns the name in [domain_realm] that is for a host, and the realm that it
+// is mapped to.
+func (c *Config) mapping(host string) (name, realm string) {
 	if len(host) > maxHost {
-		return "", false
+		return "", ""
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		return "", false
+		return "", ""
 	}
 	for host != "" {
 		if realm, ok := c.domains[host]; ok {
-			return realm, realm != ""
+			return host, realm
 		}
 		i := strings.IndexByte(host, '.')
 		switch {
 		case i < 0:
-			return "", false
+			return "", ""
 		case i == 0:
 			host = host[1:]
 		default:
 			host = host[i:]
 		}
 	}
-	return "", false
+	return "", ""
 }
 
 // MapHost maps a host ("www.example.org") or what lies below a domain
