@@ -162,6 +162,36 @@ func (o Options) Format(f fmt.State, _ rune) {
 		principal, o.Password, o.Keytab, o.CCache, o.Service, o.HostOverride, o.Mutual)
 }
 
+// WithSource returns o with Source in the place of the credentials that it names, for
+// a program that uses the same tickets in another way too: for several clients, say, or
+// in a [kerberos.Impersonator]. An o with a Source is returned as it is. Errors are of
+// type [*middleware.Error].
+func (o Options) WithSource() (Options, error) {
+	if err := o.check(); err != nil {
+		return o, err
+	}
+	if o.Source != nil {
+		return o, nil
+	}
+	if o.Initiator != nil {
+		return o, wrong("leave out Initiator", "an Initiator has tickets of its own")
+	}
+	source, err := o.source()
+	if err != nil {
+		return o, err
+	}
+	o.Source = source
+	o.Principal, o.Enterprise, o.Password, o.Keytab, o.CCache, o.ReadOnlyCache = "", false, kerberos.Secret{}, "", "", false
+	o.Krb5Conf, o.Krb5ConfText, o.AllowRC4, o.Dial, o.Resolver, o.Getenv = nil, "", false, nil, nil, nil
+	return o, nil
+}
+
+// NewInitiator returns what signs the requests of a client with these options, for
+// stages that a program puts together itself. Only credentials, names, delegation,
+// bindings, AllowedHosts and Mutual of o count. Errors are of type
+// [*middleware.Error].
+func NewInitiator(o Options) (middleware.Initiator, error) { return o.initiator() }
+
 // initiator returns what signs requests.
 func (o Options) initiator() (middleware.Initiator, error) {
 	if err := o.check(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -186,5 +187,47 @@ func TestUnreadableKeytab(t *testing.T) {
 	o.Keytab = path
 	if _, err := client.New(o); !errors.Is(err, middleware.ErrCredentials) || !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), path) {
 		t.Errorf("%v", err)
+	}
+}
+
+// One source for several clients, and what signs for them.
+func TestWithSource(t *testing.T) {
+	realm := start(t)
+	h := fakeweb.New(realm, spn, fakeweb.Options{})
+	server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{})
+	o := kinit(t, realm, spn)
+	o.Transport = server.Transport()
+	o.Principal, o.CCache, o.Keytab, o.ReadOnlyCache = "alice", "", write(t, "keytab", realm.Keytab("alice")), true
+	shared, err := o.WithSource()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		c := newClient(t, shared)
+		status, body, err := get(t, c, server.URL())
+		ok(t, status, body, err)
+	}
+	if n := realm.Count(fakekdc.AS); n != 2 {
+		t.Errorf("%d exchanges, want one login of two", n)
+	}
+	if again, err := shared.WithSource(); err != nil || again.Source != shared.Source {
+		t.Errorf("another source, %v", err)
+	}
+	in, err := client.NewInitiator(shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Initiate(t.Context(), middleware.Target{Host: "localhost", Port: "80"}); err != nil {
+		t.Error(err)
+	}
+	for name, o := range map[string]client.Options{
+		"an initiator":  {Initiator: in},
+		"contradictory": {CCache: "a", Keytab: "b"},
+		"no keytab":     {Keytab: "/nonexistent", Now: o.Now},
+	} {
+		var e *middleware.Error
+		if _, err := o.WithSource(); !errors.As(err, &e) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

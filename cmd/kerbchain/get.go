@@ -23,6 +23,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/internal/messages"
 	"github.com/kerbchain/kerbchain/internal/printable"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -187,11 +188,11 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 	if err != nil {
 		return usageError(w, err)
 	}
-	messages := w.stderr
+	visible := w.stderr
 	if f.silent && !f.showError {
 		w.stderr = io.Discard
 	}
-	begin := newTimeline(messages)
+	begin := newTimeline(visible)
 	if f.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("no response within %s", f.timeout))
@@ -200,8 +201,8 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 	if f.verbose {
 		ctx = middleware.WithTrace(ctx, begin.trace)
 	}
-	n := &notes{}
-	ctx = middleware.WithTrace(ctx, n.trace)
+	n := &messages.Notes{}
+	ctx = middleware.WithTrace(ctx, n.Trace)
 	if f.asUser != "" {
 		ctx = kerberos.AsUser(ctx, f.asUser)
 	}
@@ -252,7 +253,7 @@ func (f *getFlags) client(o client.Options) (*http.Client, error) {
 }
 
 // do sends the request and writes the response.
-func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.Request, t *transfer, file *outputFile, n *notes) int {
+func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.Request, t *transfer, file *outputFile, n *messages.Notes) int {
 	c, err := f.client(o)
 	if err != nil {
 		return failed(ctx, w, err)
@@ -288,7 +289,7 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 	}
 	if resp.StatusCode >= 400 {
 		if !f.verbose {
-			n.about(resp).write(w.stderr)
+			inCommand(n.About(resp)).write(w.stderr)
 		}
 		return exitStatus
 	}
@@ -594,24 +595,14 @@ func bare(u *url.URL) string {
 
 // actingForUser returns o with an impersonator in place of its credentials.
 func (f *getFlags) actingForUser(o client.Options) (client.Options, error) {
-	so := kerberos.SourceOptions{Principal: o.Principal, Enterprise: o.Enterprise, ReadOnlyCache: o.ReadOnlyCache, Getenv: o.Getenv}
-	var service *kerberos.Source
-	var err error
-	switch {
-	case o.Keytab != "":
-		service, err = kerberos.FromKeytab(o.Keytab, so)
-	case o.CCache != "":
-		service, err = kerberos.FromCCache(o.CCache, so)
-	case !o.Password.IsZero():
-		service, err = kerberos.FromPassword(o.Password, so)
-	default:
-		service, err = kerberos.FromEnvironment(so)
-	}
+	o, err := o.WithSource()
 	if err != nil {
 		return o, err
 	}
-	o.Principal, o.Enterprise, o.ReadOnlyCache, o.Getenv = "", false, false, nil
-	o.Keytab, o.CCache, o.Password = "", "", kerberos.Secret{}
+	service, ok := o.Source.(*kerberos.Source)
+	if !ok {
+		return o, fmt.Errorf("a %T cannot act for users", o.Source)
+	}
 	o.Source = kerberos.NewImpersonator(service)
 	return o, nil
 }
