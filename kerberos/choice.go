@@ -3,6 +3,8 @@ package kerberos
 import (
 	"context"
 	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/inspect"
 )
 
 // A Choice is which credentials a [Source] takes for a service, and why.
@@ -18,6 +20,9 @@ type Choice struct {
 // Choose returns the credentials that [Source.ServiceTicket] would take for spn now,
 // and why these. It asks no KDC. Its errors are those of ServiceTicket.
 func (s *Source) Choose(ctx context.Context, spn string) (Choice, error) {
+	if to := inspect.Asked(ctx); to != nil {
+		s.tell(ctx, to, spn)
+	}
 	client, err := s.Identity(ctx, spn)
 	if err != nil {
 		return Choice{}, err

@@ -49,7 +49,7 @@ func checkImports(files []*file) []string {
 		breach := func(format string, args ...any) {
 			out = append(out, f.path()+": "+fmt.Sprintf(format, args...))
 		}
-		if !within(f.dir, "", "middleware", "tunnel", "kerberos", "gssapi", "sspi", "client", "fakekdc", "cmd", "examples", "internal") {
+		if !within(f.dir, "", "middleware", "tunnel", "kerberos", "gssapi", "sspi", "client", "doctor", "fakekdc", "cmd", "examples", "internal") {
 			breach("no rule says what %s may import", room(f.dir))
 		}
 		f.imports(func(p, name string) {
@@ -118,6 +118,8 @@ func mayNotImport(f *file, target string) string {
 		return ""
 	case from == to && from != "":
 		return ""
+	case to == "doctor" && !within(f.dir, "cmd", "examples"):
+		return "doctor stands above all but commands"
 	case from == "":
 		return "the root imports the standard library only"
 	case from == "middleware":
