@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
@@ -65,7 +67,7 @@ func defineKDC(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:0", "`address:port` of the KDC, UDP and TCP; port 0 is a free one")
 	fs.BoolVar(&f.web, "web", false, "serve a web page behind Kerberos too")
 	fs.StringVar(&f.webListen, "web-listen", "127.0.0.1:0", "`address:port` of the page")
-	fs.BoolVar(&f.tls, "tls", false, "serve the page by https; DIR/ca.pem is what to trust")
+	fs.BoolVar(&f.tls, "tls", false, "serve the page by https; DIR/ca.pem is what to trust, and for Java DIR/ca.p12 with the password changeit")
 	fs.StringSliceVar(&f.etypes, "etypes", nil, "encryption `types` by name or number, the most wanted first")
 	fs.DurationVar(&f.lifetime, "lifetime", 10*time.Hour, "of tickets, such as 30s")
 	fs.StringVar(&f.readyFile, "ready-file", "", "`file` that is there while the realm is ready, with the KDC's address in its second line")
@@ -354,7 +356,7 @@ func (f *kdcFlags) claim(realm *fakekdc.Realm) error {
 	if there, _ := firstline.Check(filepath.Join(f.dir, "krb5.conf"), line); there {
 		return nil
 	}
-	for _, name := range []string{scriptName, caName} {
+	for _, name := range []string{scriptName, caName, storeName} {
 		path := filepath.Join(f.dir, name)
 		if _, err := os.Lstat(path); err == nil {
 			return fmt.Errorf("%s is there, and no krb5.conf of a test realm beside it; name another folder, or remove it", path)
@@ -367,6 +369,7 @@ func (f *kdcFlags) claim(realm *fakekdc.Realm) error {
 const (
 	scriptName = "env.sh"
 	caName     = "ca.pem"
+	storeName  = "ca.p12"
 )
 
 func removeFile(path string) error {
@@ -402,15 +405,38 @@ func (f *kdcFlags) servePage(page *fakeweb.Handler, dir string) (*fakeweb.Server
 	}
 	env := []string{"KERBCHAIN_URL=" + server.URL() + "/"}
 	if f.tls {
-		path := filepath.Join(dir, caName)
-		b := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-		if err := putFile(path, string(b)); err != nil {
+		more, err := trust(server.Certificate(), dir)
+		if err != nil {
 			server.Close()
 			return nil, nil, err
 		}
-		env = append(env, "KERBCHAIN_CACERT="+path)
+		env = append(env, more...)
 	}
 	return server, env, nil
+}
+
+// storePassword is the one of the store of certificates that Java brings. It has no secret
+// to keep: a store without a password is empty to Java.
+const storePassword = "changeit"
+
+// trust writes the certificate to trust, as PEM and in a store of Java's, and returns
+// variables that lead to both.
+func trust(cert *x509.Certificate, dir string) (env []string, err error) {
+	store, err := pkcs12.Modern2023.EncodeTrustStore([]*x509.Certificate{cert}, storePassword)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range []struct{ name, text, variable string }{
+		{caName, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})), "KERBCHAIN_CACERT"},
+		{storeName, string(store), "KERBCHAIN_TRUSTSTORE"},
+	} {
+		path := filepath.Join(dir, f.name)
+		if err := putFile(path, f.text); err != nil {
+			return nil, err
+		}
+		env = append(env, f.variable+"="+path)
+	}
+	return env, nil
 }
 
 // webHost is the host of the first web service.

@@ -4,10 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -15,6 +21,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"software.sslmate.com/src/go-pkcs12"
 )
 
 // A standalone is "kerbchain kdc" while it runs.
@@ -133,7 +140,7 @@ func TestKDCFiles(t *testing.T) {
 		t.Errorf("ready file: %q, error %v", b, err)
 	}
 	want := map[string]os.FileMode{".": 0o700}
-	for _, name := range []string{"krb5.conf", "service.keytab", "alice.keytab", "alice.ccache", "env.sh", "ca.pem"} {
+	for _, name := range []string{"krb5.conf", "service.keytab", "alice.keytab", "alice.ccache", "env.sh", "ca.pem", "ca.p12"} {
 		want[name] = 0o600
 	}
 	modes := func() map[string]os.FileMode {
@@ -184,6 +191,7 @@ func TestKDCKeepsOthers(t *testing.T) {
 		"keytab":          {"alice.keytab", "\x05\x02", nil},
 		"script":          {"env.sh", "export PATH=/\n", nil},
 		"certificate":     {"ca.pem", "-----BEGIN CERTIFICATE-----\n", []string{"--web", "--tls"}},
+		"store":           {"ca.p12", "0", []string{"--web", "--tls"}},
 		"ready file":      {"x", "important", []string{"--ready-file", "$DIR/x"}},
 		"empty file":      {"x", " ", []string{"--ready-file", "$DIR/x"}},
 		"an empty folder": {"x", "", []string{"--ready-file", "$DIR/x"}},
@@ -223,6 +231,44 @@ func TestKDCKeepsOthers(t *testing.T) {
 	second.interrupt()
 	if second.code != exitOK {
 		t.Errorf("in the folder of an earlier run: exit status %d: %s", second.code, second.stderr.String())
+	}
+}
+
+// TestKDCTrustStore: both files hold the certificate of the page, and nothing else.
+func TestKDCTrustStore(t *testing.T) {
+	k := startKDC(t, "--web", "--tls")
+	read := func(variable string) []byte {
+		b, err := os.ReadFile(k.env[variable])
+		if err != nil {
+			t.Fatalf("%s: %v", variable, err)
+		}
+		return b
+	}
+	block, rest := pem.Decode(read("KERBCHAIN_CACERT"))
+	if block == nil || len(rest) > 0 {
+		t.Fatalf("%s is not one block", k.env["KERBCHAIN_CACERT"])
+	}
+	store := read("KERBCHAIN_TRUSTSTORE")
+	certs, err := pkcs12.DecodeTrustStore(store, "changeit")
+	if err != nil || len(certs) != 1 || !bytes.Equal(certs[0].Raw, block.Bytes) {
+		t.Errorf("%d certificates in the store, %v; want the one of ca.pem", len(certs), err)
+	}
+	conn, err := tls.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(k.env["KERBCHAIN_URL"], "https://"), "/"),
+		&tls.Config{RootCAs: func() *x509.CertPool { p := x509.NewCertPool(); p.AddCert(certs[0]); return p }()})
+	if err != nil {
+		t.Fatalf("who trusts the store does not trust the page: %v", err)
+	}
+	conn.Close()
+
+	keytool, err := exec.LookPath("keytool")
+	if err != nil {
+		t.Log("no keytool here; the interop tests have Java trust the store")
+		return
+	}
+	out, err := exec.Command(keytool, "-list", "-v", "-keystore", k.env["KERBCHAIN_TRUSTSTORE"], "-storepass", "changeit").CombinedOutput()
+	sum := strings.ReplaceAll(fmt.Sprintf("% X", sha256.Sum256(block.Bytes)), " ", ":")
+	if err != nil || !bytes.Contains(out, []byte("trustedCertEntry")) || !bytes.Contains(out, []byte(sum)) {
+		t.Errorf("keytool: %v\n%s\nwant one trusted certificate with the SHA-256 %s", err, out, sum)
 	}
 }
 

@@ -136,3 +136,23 @@ func TestStandaloneTLS(t *testing.T) {
 		t.Errorf("klist:\n%s", list)
 	}
 }
+
+// TestStandaloneJava runs the command line of docs/fakekdc.md for Java over https, with
+// the store of certificates that is written for it.
+func TestStandaloneJava(t *testing.T) {
+	t.Parallel()
+	program := jdk(t, "java")
+	s := startStandalone(t, "--web", "--tls")
+	get := func(store ...string) result {
+		args := append(store, "-Djava.security.krb5.conf="+s.env["KRB5_CONFIG"], "-Djavax.security.auth.useSubjectCredsOnly=false",
+			"-XX:TieredStopAtLevel=1", filepath.Join("testdata", "Get.java"), s.env["KERBCHAIN_URL"])
+		return run(t, s.env, "", program, args...)
+	}
+	got := get("-Djavax.net.ssl.trustStore="+s.env["KERBCHAIN_TRUSTSTORE"], "-Djavax.net.ssl.trustStorePassword=changeit")
+	if got.code != 0 || got.stdout != "200 hello alice@EXAMPLE.TEST\n" {
+		t.Error(got)
+	}
+	if got := get(); got.code == 0 || !strings.Contains(got.stderr, "PKIX path building failed") {
+		t.Errorf("without the store: %v", got)
+	}
+}
