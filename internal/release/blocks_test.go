@@ -72,6 +72,7 @@ var given = map[string]string{
 	"requestID": "var requestID func(kerbchain.Next) kerbchain.Next",
 	"transport": "var transport http.RoundTripper",
 	"in":        "var in middleware.Initiator",
+	"retrying":  "var retrying *retryablehttp.Client",
 	"dial":      "var dial func(context.Context, string, http.Header) (io.Closer, *http.Response, error)",
 	"user":      `var user = fakekdc.WithUser("alice", "secret")`,
 	"service":   `var service = fakekdc.WithService("HTTP/app.example")`,

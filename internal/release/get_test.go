@@ -1,7 +1,9 @@
 package release
 
 import (
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -132,5 +134,59 @@ func TestGoInstall(t *testing.T) {
 	bin := strings.TrimSpace(run(t, dir, p.env, "go", "env", "GOBIN"))
 	if out := run(t, dir, nil, filepath.Join(bin, "kerbchain"), "demo"); !strings.Contains(out, "All three went as told") {
 		t.Errorf("the demonstration said:\n%s", out)
+	}
+}
+
+// Somebody has a module of their own, the README's first program in it, and a realm
+// of the command to try it with: the first answer is 200.
+func TestFirst200(t *testing.T) {
+	p := publish(t)
+	dir := t.TempDir()
+	run(t, dir, p.env, "go", "install", module+"/cmd/kerbchain@"+p.version)
+	run(t, dir, p.env, "go", "mod", "init", "example.com/stranger")
+	run(t, dir, p.env, "go", "get", module+"@"+p.version)
+	const url = `"https://intranet.example.com/report"`
+	block := goBlocks(t, "README.md")[0]
+	if strings.Count(block.text, url) != 1 {
+		t.Fatalf("the README's first program is\n%s", block.text)
+	}
+	block.text = strings.Replace(block.text, url, `os.Getenv("KERBCHAIN_URL")`, 1) + "fmt.Println(resp.StatusCode)\n"
+	text := strings.Replace(program(t, block), "func main() {}", "func main() {\n\tif err := block(); err != nil {\n\t\tpanic(err)\n\t}\n}", 1)
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run(t, dir, p.env, "go", "mod", "tidy")
+	run(t, dir, p.env, "go", "build", "-o", "program", ".")
+
+	bin := strings.TrimSpace(run(t, dir, p.env, "go", "env", "GOBIN"))
+	kdc := exec.Command(filepath.Join(bin, "kerbchain"), "kdc", "--dir", filepath.Join(dir, "krb"),
+		"--format", "json", "--exit-with-stdin", "--user", "alice:secret", "--web")
+	stdin, err := kdc.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := kdc.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kdc.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		stdin.Close()
+		if err := kdc.Wait(); err != nil {
+			t.Errorf("the realm ended with %v", err)
+		}
+	}()
+	vars := map[string]string{}
+	if err := json.NewDecoder(stdout).Decode(&vars); err != nil {
+		t.Fatal(err)
+	}
+	var env []string
+	for name, value := range vars {
+		env = append(env, name+"="+value)
+	}
+	if out := run(t, dir, env, filepath.Join(dir, "program")); out != "200\n" {
+		t.Errorf("the program said %q", out)
 	}
 }

@@ -2,8 +2,8 @@
 
 A case is an object: url, calls (how many, one after the other), args (of
 HTTPKerberosAuth), cache (for KRB5CCNAME), ca (a file, for https), proxies, method,
-body ("bytes", "file" or "stream"; 70000 bytes each), headers, follow (redirects). For
-each case a line goes out: a list of what each call came to.
+body ("bytes", "file" or "stream"; 70000 bytes each), headers, follow (redirects),
+timeout. For each case a line goes out: a list of what each call came to.
 """
 import io
 import json
@@ -34,7 +34,7 @@ def call(session, case, i):
     try:
         url = case["url"] + ("?n=%d" % i if i else "")
         r = session.request(case.get("method", "GET"), url, data=body(case.get("body")),
-                            headers=case.get("headers"), allow_redirects=case.get("follow", False), timeout=20)
+                            headers=case.get("headers"), allow_redirects=case.get("follow", False), timeout=case.get("timeout", 20))
         text = r.text
         return {"status": r.status_code, "body": text if isinstance(text, str) else text.decode(),
                 "cookie": "Set-Cookie" in r.headers, "after": r.headers.get("Retry-After", "")}
