@@ -4,6 +4,7 @@
 package initiatortest
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -49,9 +50,30 @@ type Make func(t *testing.T, o Options) middleware.Initiator
 // lasts as long as the test that it is given.
 func Run(t *testing.T, setup func(t *testing.T, r *fakekdc.Realm) Make) {
 	t.Helper()
+	RunWithin(t, Limits{}, setup)
+}
+
+// Limits are what initiators cannot do because the system below them cannot.
+type Limits struct {
+	// MarkedAlone: credentials are delegated to services alone that the KDC marked
+	// ok-as-delegate.
+	MarkedAlone bool
+	// MarksIgnored: they are delegated to others too, whatever the mode.
+	MarksIgnored bool
+	// Unbound: tokens have no channel bindings.
+	Unbound bool
+	// Vague: errors tell neither why a proof is refused, nor the code of a KDC.
+	Vague bool
+	// Principal is as whom alice is known, where that is not alice@REALM.
+	Principal string
+}
+
+// RunWithin is [Run] for initiators with limits.
+func RunWithin(t *testing.T, l Limits, setup func(t *testing.T, r *fakekdc.Realm) Make) {
+	t.Helper()
 	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "secret"), fakekdc.WithService(SPN, fakekdc.OKAsDelegate()),
 		fakekdc.WithService(Plain), fakekdc.WithHosts("plain.example"))
-	k := kit{realm, setup(t, realm)}
+	k := kit{l, realm, setup(t, realm)}
 	t.Run("answers", k.answers)
 	t.Run("bad token is the end", k.badTokens)
 	t.Run("bindings", k.bindings)
@@ -64,6 +86,7 @@ func Run(t *testing.T, setup func(t *testing.T, r *fakekdc.Realm) Make) {
 }
 
 type kit struct {
+	Limits
 	realm *fakekdc.Realm
 	make  Make
 }
@@ -236,8 +259,16 @@ func (k kit) judge(t *testing.T, sc middleware.SecurityContext, err error, reaso
 	if sc.Verified() != (reason == middleware.ReasonNone) {
 		t.Errorf("verified is %t: %v", sc.Verified(), err)
 	}
-	if id, ok := sc.(middleware.Identified); !ok || id.Principal() != "alice@"+k.realm.Name() {
-		t.Errorf("the context does not say that it is alice's")
+	alice := cmp.Or(k.Principal, "alice@"+k.realm.Name())
+	if id, ok := sc.(middleware.Identified); !ok || id.Principal() != alice {
+		t.Errorf("the context does not say that it is %s's", alice)
+	}
+	if k.Vague && reason == middleware.ReasonWrongKey {
+		var e *middleware.Error
+		if !errors.As(err, &e) || !errors.Is(err, middleware.ErrToken) {
+			t.Errorf("got %v", err)
+		}
+		return
 	}
 	if reason == middleware.ReasonNone {
 		if err != nil {
@@ -351,6 +382,9 @@ func (k kit) bindings(t *testing.T) {
 			if resp == nil {
 				t.Fatal(err)
 			}
+			if k.Unbound {
+				return
+			}
 			all := h.Requests()
 			last := all[len(all)-1]
 			told := sc.(middleware.Bound).Bound()
@@ -399,10 +433,19 @@ func (k kit) delegation(t *testing.T) {
 			c := k.call(t, h, fakeweb.ServerOptions{}, middleware.Negotiate)
 			c.target.RedirectedFrom = tc.from
 			sc, _, err := c.exchange(k.make(t, tc.o))
+			if k.MarkedAlone && tc.spn == Plain && tc.delegated {
+				if !errors.Is(err, middleware.ErrCredentials) || len(h.Requests()) > 0 {
+					t.Errorf("got %v after %v", err, h.Requests())
+				}
+				return
+			}
 			if err != nil || !sc.Verified() {
 				t.Fatal(err)
 			}
 			all := h.Requests()
+			if k.MarksIgnored && tc.o.Delegation == policy.DelegationPolicy {
+				tc.delegated = true
+			}
 			if got := !all[len(all)-1].Caller.Delegated.IsZero(); got != tc.delegated {
 				t.Errorf("delegated %t", got)
 			}
@@ -438,6 +481,9 @@ func (k kit) names(t *testing.T) {
 		"known, with its dot": {"localhost.", nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if k.Vague {
+				tc.code = 0
+			}
 			sc, err := in.Initiate(t.Context(), middleware.Target{Host: tc.host, Port: "80"})
 			if err == nil {
 				_, err = sc.Step(t.Context(), nil)
