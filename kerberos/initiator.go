@@ -200,7 +200,11 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrNotAllowed, Host: t.HostPort(), Hint: "add it to AllowedHosts"}
 	}
 	spn, fixed := i.names.For(t)
-	begin := i.o.Now()
+	tracing := middleware.Tracing(ctx)
+	var begin time.Time
+	if tracing {
+		begin = i.o.Now()
+	}
 	ticket, err := i.source.ServiceTicket(ctx, spn)
 	if err != nil && !fixed && unknownService(err) {
 		ticket, err = i.byCanonicalName(ctx, t, spn, err)
@@ -212,7 +216,7 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, Host: t.HostPort(), SPN: spn,
 			Err: errors.New("the ticket source returned no ticket and no error")}
 	}
-	if middleware.Tracing(ctx) {
+	if tracing {
 		middleware.Emit(ctx, middleware.TicketEvent{
 			SPN: ticket.SPN(), Client: ticket.client, Source: ticket.source, Cached: ticket.cached,
 			Etype: ticket.Etype(), Expires: ticket.EndTime(), Duration: i.o.Now().Sub(begin),

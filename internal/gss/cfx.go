@@ -216,7 +216,10 @@ func (c *Channel) openPiecesCFX(header, data []byte) (plain []byte, ok bool, err
 		return nil, false, nil
 	}
 	// The caller's header stays as it is.
-	head := c.head[:copy(c.head[:], header)]
+	if c.head == nil {
+		c.head = make([]byte, maxHead)
+	}
+	head := c.head[:copy(c.head, header)]
 	p := krb.Pieces{
 		Confounder: head[len(head)-cfxBlock:], Body: data,
 		Trailer: head[cfxHeader : 2*cfxHeader], MAC: head[2*cfxHeader : len(head)-cfxBlock],

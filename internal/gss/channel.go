@@ -75,7 +75,7 @@ type Channel struct {
 	recv     uint64 // of the message that is due
 	first    uint64 // of the first message of the peer
 	rc4      *rc4Keys
-	head     [maxHead]byte // of the message that is being opened
+	head     []byte // of the message that is being opened; nil before the first
 }
 
 // NewChannel returns the protection of a context that was set up elsewhere, as

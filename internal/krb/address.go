@@ -35,7 +35,7 @@ func (a HostAddress) IP() (netip.Addr, bool) {
 func ParseHostAddresses(b []byte) ([]HostAddress, error) {
 	s := cryptobyte.String(b)
 	var list cryptobyte.String
-	if !s.ReadASN1(&list, asn1.SEQUENCE) || !s.Empty() {
+	if !take(&s, &list, asn1.SEQUENCE) || !s.Empty() {
 		return nil, malformed("addresses")
 	}
 	var out []HostAddress

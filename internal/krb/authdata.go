@@ -19,7 +19,7 @@ const maxAuthData = 64 // elements on one level
 func ParseAuthData(b []byte) ([]AuthData, error) {
 	s := cryptobyte.String(b)
 	var list cryptobyte.String
-	if !s.ReadASN1(&list, asn1.SEQUENCE) || !s.Empty() {
+	if !take(&s, &list, asn1.SEQUENCE) || !s.Empty() {
 		return nil, malformed("authorization data")
 	}
 	var out []AuthData

@@ -25,6 +25,38 @@ var ErrMalformed = errors.New("malformed Kerberos message")
 
 func malformed(what string) error { return fmt.Errorf("%w: %s", ErrMalformed, what) }
 
+// take reads an element as [cryptobyte.String.ReadASN1] does. Nearly all are short, and
+// need none of its care about lengths.
+func take(s, out *cryptobyte.String, tag asn1.Tag) bool {
+	b := *s
+	if len(b) < 2 || b[0] != byte(tag) || b[1] > 0x7f {
+		return s.ReadASN1(out, tag)
+	}
+	end := 2 + int(b[1])
+	if end > len(b) {
+		return false
+	}
+	*out, *s = b[2:end], b[end:]
+	return true
+}
+
+// takeInt reads INTEGER of 64 bits, written in as few bytes as its sign allows.
+func takeInt(s *cryptobyte.String, out *int64) bool {
+	var b cryptobyte.String
+	if !take(s, &b, asn1.INTEGER) || len(b) < 1 || len(b) > 8 {
+		return false
+	}
+	v := int64(int8(b[0]))
+	if len(b) > 1 && v == int64(int8(b[1]))>>7 { // the first byte is of no use
+		return false
+	}
+	for _, c := range b[1:] {
+		v = v<<8 | int64(c)
+	}
+	*out = v
+	return true
+}
+
 // A Fields reads the explicitly tagged fields of one SEQUENCE in order. The
 // first failure sticks; ask Err at the end.
 type Fields struct {
@@ -46,7 +78,7 @@ func OpenApp(what string, n uint8, b []byte) Fields {
 	f := Fields{what: what}
 	s := cryptobyte.String(b)
 	var inner cryptobyte.String
-	if s.ReadASN1(&inner, App(n)) && s.Empty() {
+	if take(&s, &inner, App(n)) && s.Empty() {
 		f.enter(inner)
 	} else {
 		f.fail(fmt.Sprintf("no [APPLICATION %d]", n))
@@ -59,7 +91,7 @@ func openChoice(what string, n uint8, b []byte) Fields {
 	f := Fields{what: what}
 	s := cryptobyte.String(b)
 	var inner cryptobyte.String
-	if s.ReadASN1(&inner, Ctx(n)) && s.Empty() {
+	if take(&s, &inner, Ctx(n)) && s.Empty() {
 		f.enter(inner)
 	} else {
 		f.fail(fmt.Sprintf("no alternative %d", n))
@@ -75,7 +107,7 @@ func (f *Fields) open(part string, n uint8) Fields {
 }
 
 func (f *Fields) enter(s cryptobyte.String) {
-	if !s.ReadASN1(&f.rest, asn1.SEQUENCE) || !s.Empty() {
+	if !take(&s, &f.rest, asn1.SEQUENCE) || !s.Empty() {
 		f.fail("no sequence")
 	}
 }
@@ -129,7 +161,7 @@ func (f *Fields) Has(n uint8) bool { return f.err == nil && f.rest.PeekASN1Tag(C
 // Raw returns the content of field n: the element inside its explicit tag.
 func (f *Fields) Raw(n uint8) cryptobyte.String {
 	var out cryptobyte.String
-	if f.err == nil && !f.rest.ReadASN1(&out, Ctx(n)) {
+	if f.err == nil && !take(&f.rest, &out, Ctx(n)) {
 		f.fail(fmt.Sprintf("field %d missing", n))
 		return nil
 	}
@@ -148,7 +180,7 @@ func (f *Fields) Optional(n uint8) cryptobyte.String {
 func (f *Fields) Int(n uint8) int64 {
 	s := f.Raw(n)
 	var v int64
-	if f.err == nil && (!s.ReadASN1Int64WithTag(&v, asn1.INTEGER) || !s.Empty()) {
+	if f.err == nil && (!takeInt(&s, &v) || !s.Empty()) {
 		f.fail(fmt.Sprintf("field %d is no integer", n))
 	}
 	return v
@@ -173,7 +205,7 @@ func (f *Fields) nonce(n uint8) int64 {
 func (f *Fields) Octets(n uint8) []byte {
 	s := f.Raw(n)
 	var v cryptobyte.String
-	if f.err == nil && (!s.ReadASN1(&v, asn1.OCTET_STRING) || !s.Empty()) {
+	if f.err == nil && (!take(&s, &v, asn1.OCTET_STRING) || !s.Empty()) {
 		f.fail(fmt.Sprintf("field %d is no octet string", n))
 	}
 	return v
@@ -186,7 +218,7 @@ func (f *Fields) hasFlat(n uint8) bool { return f.err == nil && f.rest.PeekASN1T
 // flat returns the contents of [n] IMPLICIT of a primitive type.
 func (f *Fields) flat(n uint8) []byte {
 	var v cryptobyte.String
-	if f.err == nil && !f.rest.ReadASN1(&v, flat(n)) {
+	if f.err == nil && !take(&f.rest, &v, flat(n)) {
 		f.fail(fmt.Sprintf("field %d missing", n))
 	}
 	return v
@@ -228,14 +260,12 @@ func (f *Fields) Text(n uint8) string {
 }
 
 func readString(s *cryptobyte.String) (string, bool) {
-	var v cryptobyte.String
-	var tag asn1.Tag
-	if !s.ReadAnyASN1(&v, &tag) {
-		return "", false
-	}
-	switch tag {
-	case asn1.GeneralString, asn1.IA5String, asn1.UTF8String, asn1.PrintableString:
-		return string(v), true
+	for _, tag := range [...]asn1.Tag{asn1.GeneralString, asn1.IA5String, asn1.UTF8String, asn1.PrintableString} {
+		if s.PeekASN1Tag(tag) {
+			var v cryptobyte.String
+			ok := take(s, &v, tag)
+			return string(v), ok
+		}
 	}
 	return "", false
 }
@@ -272,7 +302,7 @@ func readTime(s cryptobyte.String, t *time.Time) bool {
 func (f *Fields) Flags(n uint8) uint32 {
 	s := f.Raw(n)
 	var v cryptobyte.String
-	if f.err == nil && (!s.ReadASN1(&v, asn1.BIT_STRING) || !s.Empty()) {
+	if f.err == nil && (!take(&s, &v, asn1.BIT_STRING) || !s.Empty()) {
 		f.fail(fmt.Sprintf("field %d is no bit string", n))
 	}
 	return f.bits(n, v)
@@ -313,7 +343,7 @@ func (f *Fields) Name(n uint8) Principal {
 		f.err, f.rest = err, nil // which names the whole
 		return Principal{}
 	}
-	if !list.ReadASN1(&seq, asn1.SEQUENCE) || !list.Empty() {
+	if !take(&list, &seq, asn1.SEQUENCE) || !list.Empty() {
 		f.fail(fmt.Sprintf("field %d is no name", n))
 		return Principal{}
 	}

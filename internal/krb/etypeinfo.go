@@ -45,7 +45,7 @@ func ParseEtypeInfo(b []byte) ([]EtypeInfo, error) {
 func parseEtypeInfos(what string, b []byte, entry func(*Fields) EtypeInfo) ([]EtypeInfo, error) {
 	s := cryptobyte.String(b)
 	var seq cryptobyte.String
-	if !s.ReadASN1(&seq, asn1.SEQUENCE) || !s.Empty() {
+	if !take(&s, &seq, asn1.SEQUENCE) || !s.Empty() {
 		return nil, malformed(what + ": no sequence")
 	}
 	var out []EtypeInfo

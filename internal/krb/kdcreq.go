@@ -117,12 +117,12 @@ func ParseKDCReqBody(b []byte) (KDCReqBody, error) {
 // parseInts reads SEQUENCE OF Int32, of no more than limit.
 func parseInts(s cryptobyte.String, out *[]int32, limit int) bool {
 	var list cryptobyte.String
-	if !s.ReadASN1(&list, asn1.SEQUENCE) || !s.Empty() {
+	if !take(&s, &list, asn1.SEQUENCE) || !s.Empty() {
 		return false
 	}
 	for !list.Empty() {
 		var e int64
-		if !list.ReadASN1Integer(&e) || e != int64(int32(e)) || len(*out) == limit {
+		if !takeInt(&list, &e) || e != int64(int32(e)) || len(*out) == limit {
 			return false
 		}
 		*out = append(*out, int32(e))
@@ -132,7 +132,7 @@ func parseInts(s cryptobyte.String, out *[]int32, limit int) bool {
 
 func splitTickets(s cryptobyte.String, out *[][]byte) bool {
 	var list cryptobyte.String
-	if !s.ReadASN1(&list, asn1.SEQUENCE) || !s.Empty() {
+	if !take(&s, &list, asn1.SEQUENCE) || !s.Empty() {
 		return false
 	}
 	for !list.Empty() {

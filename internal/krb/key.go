@@ -29,7 +29,12 @@ const maxKey = 32
 
 // newMaterial returns that of a key whose value is still to be filled in.
 func newMaterial(etype int32, info etypeInfo) *material {
-	return &material{etype: etype, info: info, value: new([maxKey]byte)}
+	one := &struct {
+		material
+		value [maxKey]byte
+	}{material: material{etype: etype, info: info}}
+	one.material.value = &one.value
+	return &one.material
 }
 
 // bytes returns the key itself, not a copy.

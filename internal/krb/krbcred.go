@@ -90,7 +90,7 @@ func OpenKRBCred(b []byte, keys ...Key) (*Ticket, error) {
 func onlyOne(what string, der cryptobyte.String) ([]byte, error) {
 	var list, element cryptobyte.String
 	var tag asn1.Tag
-	if !der.ReadASN1(&list, asn1.SEQUENCE) || !der.Empty() || !list.ReadAnyASN1Element(&element, &tag) || !list.Empty() {
+	if !take(&der, &list, asn1.SEQUENCE) || !der.Empty() || !list.ReadAnyASN1Element(&element, &tag) || !list.Empty() {
 		return nil, fmt.Errorf("%w: %s of KRB-CRED: want one", ErrMalformed, what)
 	}
 	return element, nil

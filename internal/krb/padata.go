@@ -20,7 +20,7 @@ const maxPAData = 128
 func ParsePADatas(b []byte) ([]PAData, error) {
 	s := cryptobyte.String(b)
 	var seq cryptobyte.String
-	if !s.ReadASN1(&seq, asn1.SEQUENCE) || !s.Empty() {
+	if !take(&s, &seq, asn1.SEQUENCE) || !s.Empty() {
 		return nil, malformed("pre-authentication data: no sequence")
 	}
 	var out []PAData

@@ -91,7 +91,7 @@ func parseSPAKEChallenge(b []byte) (*SPAKEChallenge, error) {
 		return nil, err
 	}
 	var seq cryptobyte.String
-	if !list.ReadASN1(&seq, asn1.SEQUENCE) || !list.Empty() || seq.Empty() {
+	if !take(&list, &seq, asn1.SEQUENCE) || !list.Empty() || seq.Empty() {
 		return nil, malformed("SPAKEChallenge: bad list of factors")
 	}
 	for !seq.Empty() {
