@@ -3,6 +3,7 @@ package client
 import (
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/kerberos"
@@ -20,7 +21,7 @@ type option struct {
 // credentials lists the options that say where tickets come from.
 func (o Options) credentials() []option {
 	return []option{
-		{"Principal", o.Principal != ""}, {"Enterprise", o.Enterprise}, {"Password", !o.Password.IsZero()},
+		{"Credentials", o.Credentials != CredentialsDefault}, {"Principal", o.Principal != ""}, {"Enterprise", o.Enterprise}, {"Password", !o.Password.IsZero()},
 		{"Keytab", o.Keytab != ""}, {"CCache", o.CCache != ""}, {"ReadOnlyCache", o.ReadOnlyCache},
 		{"Armor", o.Armor != nil}, {"ArmorOptional", o.ArmorOptional},
 		{"Krb5Conf", o.Krb5Conf != nil}, {"Krb5ConfText", o.Krb5ConfText != ""}, {"AllowRC4", o.AllowRC4},
@@ -50,17 +51,23 @@ func (o Options) check() error {
 			return err
 		}
 	}
+	if o.Credentials < CredentialsDefault || o.Credentials > CredentialsSystem {
+		return wrong("use one of the constants", "Credentials is %d", o.Credentials)
+	}
+	if err := o.checkSystem(runtime.GOOS); err != nil {
+		return err
+	}
 	_, _, password := kerberos.SplitPassword(o.Principal)
 	if password && !o.Password.IsZero() {
 		return wrong("give one of them", "the principal already bears a password")
 	}
-	given := 0
+	logins := 0
 	for _, set := range []bool{password || !o.Password.IsZero(), o.Keytab != "", o.CCache != ""} {
 		if set {
-			given++
+			logins++
 		}
 	}
-	if given > 1 {
+	if logins > 1 {
 		return wrong("give one of them", "password, keytab and credential cache exclude one another")
 	}
 	if o.Mutual == mutual.Disabled && (o.TrustConnection || o.TrustProxy) {
@@ -81,14 +88,19 @@ func (o Options) check() error {
 	return nil
 }
 
-// replaced refuses options that another option takes the place of.
-func replaced(by string, of []option) error {
-	var set []string
+// given returns the names of options that are set.
+func given(of []option) (set []string) {
 	for _, field := range of {
 		if field.set {
 			set = append(set, field.name)
 		}
 	}
+	return set
+}
+
+// replaced refuses options that another option takes the place of.
+func replaced(by string, of []option) error {
+	set := given(of)
 	if len(set) == 0 {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -76,6 +77,7 @@ func TestOptionsTogether(t *testing.T) {
 		"SpillDir":         {"SpillDir", t.TempDir(), "", nil},
 		"OneShot":          {"OneShot", negotiate.Probe, "", nil},
 		"NoResend":         {"NoResend", true, "", nil},
+		"own":              {"Credentials", client.CredentialsOwn, "", nil},
 		"Principal":        {"Principal", alice, "", nil},
 		"password in it":   {"Principal", alice + ":" + password, "", nil},
 		"Enterprise":       {"Enterprise", true, "Principal", middleware.ErrCredentials},
@@ -129,7 +131,10 @@ func TestOptionsTogether(t *testing.T) {
 			refused[[2]string{min(a, b), max(a, b)}] = why
 		}
 	}
-	credentials := []string{"Principal", "password in it", "Enterprise", "Password", "Keytab", "CCache", "ReadOnlyCache",
+	if runtime.GOOS != "windows" {
+		settings["system"] = setting{"Credentials", client.CredentialsSystem, "", nil}
+	}
+	credentials := []string{"own", "system", "Principal", "password in it", "Enterprise", "Password", "Keytab", "CCache", "ReadOnlyCache",
 		"Armor", "ArmorOptional", "Krb5Conf", "Krb5ConfText", "AllowRC4", "Dial", "Resolver", "Getenv"}
 	refuse("Source takes the place of", "Source", credentials...)
 	refuse("Initiator takes the place of", "Initiator", credentials...)
@@ -148,6 +153,13 @@ func TestOptionsTogether(t *testing.T) {
 		"Enterprise":    "Principal is empty", "Password": "without a principal", "DelegateTo": "Delegation is off",
 	}
 	names := slices.Sorted(maps.Keys(settings))
+	const foreign = "package gssapi on " + runtime.GOOS
+	alone["system"] = foreign
+	for _, name := range names {
+		if name != "Source" && name != "Initiator" && name != "system" {
+			refuse(foreign, "system", name)
+		}
+	}
 
 	try := func(t *testing.T, want string, o client.Options, of ...setting) {
 		t.Helper()

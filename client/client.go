@@ -28,7 +28,7 @@ func New(o Options) (*http.Client, error) {
 // your own. It shares no connections with other transports, and keeps those of each
 // client principal apart; see [Connections].
 func NewTransport(o Options) (http.RoundTripper, error) {
-	in, err := o.initiator()
+	in, err := o.initiator(false)
 	if err != nil {
 		return nil, err
 	}

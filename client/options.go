@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 	"time"
 
 	"github.com/kerbchain/kerbchain/kerberos"
@@ -69,6 +70,9 @@ type Options struct {
 	// place of sending it once more; see [negotiate.Options].
 	NoResend bool
 
+	// Credentials says whether package kerberos signs, with the fields from Principal to
+	// ArmorOptional, or the system.
+	Credentials Credentials
 	// Principal is the client principal wanted (principal): name@REALM, or with a
 	// password name@REALM:password. Empty means that of the credentials.
 	Principal string
@@ -90,7 +94,7 @@ type Options struct {
 	Armor         *kerberos.Source
 	ArmorOptional bool
 	// Source, when not nil, is where tickets come from. It takes the place of the
-	// fields from Principal to ArmorOptional and from Krb5Conf to Getenv, except Now;
+	// fields from Credentials to ArmorOptional and from Krb5Conf to Getenv, except Now;
 	// it is an error to set one of them too.
 	Source kerberos.TicketSource
 
@@ -176,11 +180,14 @@ func (o Options) WithSource() (Options, error) {
 	if o.Initiator != nil {
 		return o, wrong("leave out Initiator", "an Initiator has tickets of its own")
 	}
+	if o.bySystem(runtime.GOOS) {
+		return o, wrong("name a cache, keytab or password, or set CredentialsOwn", "Windows signs, and hands out no tickets")
+	}
 	source, err := o.source()
 	if err != nil {
 		return o, err
 	}
-	o.Source = source
+	o.Source, o.Credentials, o.Armor, o.ArmorOptional = source, CredentialsDefault, nil, false
 	o.Principal, o.Enterprise, o.Password, o.Keytab, o.CCache, o.ReadOnlyCache = "", false, kerberos.Secret{}, "", "", false
 	o.Krb5Conf, o.Krb5ConfText, o.AllowRC4, o.Dial, o.Resolver, o.Getenv = nil, "", false, nil, nil, nil
 	return o, nil
@@ -189,21 +196,12 @@ func (o Options) WithSource() (Options, error) {
 // NewInitiator returns what signs the requests of a client with these options, for
 // stages that a program puts together itself. Only credentials, names, delegation,
 // bindings, AllowedHosts and Mutual of o count. Errors are of type
-// [*middleware.Error].
-func NewInitiator(o Options) (middleware.Initiator, error) { return o.initiator() }
+// [*middleware.Error]. Where Windows signs, its contexts seal no messages; those of
+// package sspi do, with Sealing.
+func NewInitiator(o Options) (middleware.Initiator, error) { return o.initiator(false) }
 
-// initiator returns what signs requests.
-func (o Options) initiator() (middleware.Initiator, error) {
-	if err := o.check(); err != nil {
-		return nil, err
-	}
-	if o.Initiator != nil {
-		return o.Initiator, nil
-	}
-	source, err := o.source()
-	if err != nil {
-		return nil, err
-	}
+// own returns the initiator of package kerberos.
+func (o Options) own(source kerberos.TicketSource) (middleware.Initiator, error) {
 	return kerberos.NewInitiator(source, kerberos.InitiatorOptions{
 		Service:      o.Service,
 		HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, PortInSPN: o.PortInSPN,

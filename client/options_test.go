@@ -210,6 +210,12 @@ func TestWithSource(t *testing.T) {
 	if n := realm.Count(fakekdc.AS); n != 2 {
 		t.Errorf("%d exchanges, want one login of two", n)
 	}
+	o.Armor, o.ArmorOptional, o.Credentials = shared.Source.(*kerberos.Source), true, client.CredentialsOwn
+	if armored, err := o.WithSource(); err != nil {
+		t.Error(err)
+	} else if _, err := client.New(armored); err != nil {
+		t.Errorf("credentials are left beside the source: %v", err)
+	}
 	if again, err := shared.WithSource(); err != nil || again.Source != shared.Source {
 		t.Errorf("another source, %v", err)
 	}

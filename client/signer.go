@@ -37,7 +37,7 @@ type Signer struct {
 // NewSigner returns a signer for o. Only credentials, names, delegation, bindings,
 // AllowedHosts and Mutual of o count, since a Signer sends no requests.
 func NewSigner(o Options) (*Signer, error) {
-	in, err := o.initiator()
+	in, err := o.initiator(false)
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ const (
 // then gets a token at once. For https through a proxy that authenticates, wrap a
 // transport of [tunnel.New].
 func NewStack(o Options) (Stack, error) {
-	in, err := o.initiator()
+	in, err := o.initiator(false)
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func NewWinRM(o WinRMOptions) (*http.Client, error) {
 	if o.Resend && o.NoResend {
 		return nil, wrong("leave out one or the other", "Resend and NoResend contradict each other")
 	}
-	in, err := o.initiator()
+	in, err := o.initiator(true)
 	if err != nil {
 		return nil, err
 	}

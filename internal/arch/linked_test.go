@@ -1,8 +1,11 @@
 package arch
 
 import (
+	"bytes"
+	"debug/elf"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +28,40 @@ func TestNobodyLinksForeignCode(t *testing.T) {
 	}
 	if deps := linked(t, "linux", module+"/gssapi"); !slices.Contains(deps, unwanted[0]) {
 		t.Errorf("gssapi does without purego, or the listing is none: %q", deps)
+	}
+}
+
+// TestClientAlone: a program with package client alone needs no C library, and nothing
+// of package sspi is in it, which is for Windows.
+func TestClientAlone(t *testing.T) {
+	dir := t.TempDir()
+	source, program := filepath.Join(dir, "main.go"), filepath.Join(dir, "main")
+	const text = "package main\nimport \"" + module + "/client\"\nfunc main() { println(client.New(client.Options{})) }\n"
+	if err := os.WriteFile(source, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-o", program, source)
+	build.Dir = "../.."
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0", "GOPROXY=off", "GOFLAGS=-mod=readonly")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	symbols, err := exec.Command("go", "tool", "nm", program).Output()
+	if err != nil || !bytes.Contains(symbols, []byte(module+"/kerberos.NewInitiator")) {
+		t.Fatalf("no listing of a client: %v", err)
+	}
+	for _, unwanted := range []string{"ebitengine/purego", module + "/gssapi", module + "/sspi"} {
+		if bytes.Contains(symbols, []byte(unwanted)) {
+			t.Errorf("%s is linked", unwanted)
+		}
+	}
+	file, err := elf.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if file.Section(".interp") != nil {
+		t.Error("the program is linked dynamically")
 	}
 }
 
