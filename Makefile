@@ -5,7 +5,7 @@ FUZZTIME   ?= 1m
 BENCH      ?= .
 
 # Modules of their own, for what they import.
-NESTED = otelkerb examples/winrm examples/libraries
+NESTED = otelkerb examples/winrm examples/libraries examples/recipes
 
 # Where users are besides Linux on 64 bits.
 PORTS = linux/386 windows/amd64 darwin/arm64 freebsd/amd64

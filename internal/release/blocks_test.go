@@ -60,6 +60,8 @@ var packages = map[string]string{
 	"http": "net/http", "httputil": "net/http/httputil", "url": "net/url", "httptest": "net/http/httptest",
 	"tls": "crypto/tls", "context": "context", "errors": "errors", "fmt": "fmt", "io": "io", "log": "log", "os": "os",
 	"slog": "log/slog", "strings": "strings", "time": "time", "testing": "testing", "synctest": "testing/synctest",
+	"vault": "github.com/hashicorp/vault/api", "rest": "k8s.io/client-go/rest", "promapi": "github.com/prometheus/client_golang/api",
+	"connect": "connectrpc.com/connect", "emptypb": "google.golang.org/protobuf/types/known/emptypb",
 	"retryablehttp": "github.com/hashicorp/go-retryablehttp", "logrus": "github.com/sirupsen/logrus",
 }
 
@@ -174,42 +176,67 @@ func sortedKeys(m map[string]bool) []string {
 // sketches are blocks that list what the code declares, and are no code to copy.
 const sketches = "docs/architecture.md"
 
+// others are the pages whose blocks name packages of others, by the module that has
+// those, from the root.
+var others = map[string]string{"docs/recipes.md": "examples/recipes"}
+
 // Every block of Go in README and docs compiles, as a stranger would copy it.
 func TestBlocks(t *testing.T) {
 	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	if err != nil || len(pages) < 4 {
 		t.Fatalf("pages %v, %v", pages, err)
 	}
+	all := map[string][]block{".": goBlocks(t, "README.md")}
+	for _, p := range pages {
+		page := "docs/" + filepath.Base(p)
+		if page == sketches {
+			continue
+		}
+		of := "."
+		if other, ok := others[page]; ok {
+			of = other
+		}
+		all[of] = append(all[of], goBlocks(t, page)...)
+	}
+	for of, blocks := range all {
+		if len(blocks) < 5 {
+			t.Errorf("%s: %d blocks only", of, len(blocks))
+		}
+		t.Run(of, func(t *testing.T) { buildBlocks(t, of, blocks) })
+	}
+}
+
+// buildBlocks builds blocks in a module that needs what the one in a folder of ours
+// needs, and ours.
+func buildBlocks(t *testing.T, of string, blocks []block) {
+	t.Helper()
 	tree, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	mod, err := os.ReadFile(filepath.Join(root, of, "go.mod"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum, err := os.ReadFile(filepath.Join(root, "go.sum"))
+	sum, err := os.ReadFile(filepath.Join(root, of, "go.sum"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	text := strings.Replace(string(mod), "module "+module, "module example.com/pages", 1)
-	text += fmt.Sprintf("\nrequire %s v0.0.0\nreplace %s => %s\n", module, module, tree)
+	text := string(mod)
+	if of == "." {
+		text = strings.Replace(text, "module "+module, "module example.com/pages", 1)
+		text += fmt.Sprintf("\nrequire %s v0.0.0\nreplace %s => %s\n", module, module, tree)
+	} else {
+		text = strings.Replace(text, "module "+module+"/"+of, "module example.com/pages", 1)
+		text = strings.Replace(text, "=> ../..", "=> "+tree, 1)
+	}
 	for name, b := range map[string]string{"go.mod": text, "go.sum": string(sum)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(b), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	all := goBlocks(t, "README.md")
-	for _, p := range pages {
-		if page := "docs/" + filepath.Base(p); page != sketches {
-			all = append(all, goBlocks(t, page)...)
-		}
-	}
-	if len(all) < 5 {
-		t.Fatalf("%d blocks only", len(all))
-	}
-	for i, b := range all {
+	for i, b := range blocks {
 		sub := filepath.Join(dir, fmt.Sprintf("block%d", i))
 		if err := os.Mkdir(sub, 0o755); err != nil {
 			t.Fatal(err)
