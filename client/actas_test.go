@@ -13,10 +13,12 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
 )
 
@@ -100,5 +102,29 @@ func TestActingForUsers(t *testing.T) {
 				wg.Wait()
 			})
 		}
+	}
+}
+
+// TestTicketOfCallers: a handler has the ticket of the request or of its connection.
+func TestTicketOfCallers(t *testing.T) {
+	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "x"), fakekdc.WithService("HTTP/localhost"))
+	web := fakeweb.Options{ConnectionBound: true, Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%t", len(fakeweb.TicketOf(r.Context())) > 100)
+	})}
+	server := fakeweb.Serve(realm, fakeweb.New(realm, "HTTP/localhost", web), fakeweb.ServerOptions{})
+	c := clienttest.New(t, realm, "alice", client.Options{Transport: server.Transport(), Mutual: mutual.Disabled})
+	for range 3 {
+		resp, err := c.Get(server.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if string(b) != "true" || err != nil {
+			t.Errorf("%q, %v", b, err)
+		}
+	}
+	if fakeweb.TicketOf(t.Context()) != nil {
+		t.Error("a ticket of nobody")
 	}
 }

@@ -14,6 +14,7 @@ import (
 // An acceptance is the acceptor's side of one security context.
 type acceptance struct {
 	caller   Caller
+	ticket   []byte // DER
 	session  krb.Key
 	auth     *krb.Authenticator
 	subkey   krb.Key // the acceptor's; zero for none
@@ -50,7 +51,7 @@ func (r *Realm) accept(b []byte, d demand) (*acceptance, *refusal) {
 		return nil, no
 	}
 	t := req.ticket
-	a := &acceptance{session: t.session, auth: req.auth}
+	a := &acceptance{session: t.session, auth: req.auth, ticket: req.raw}
 	if code := t.usable(now, r.skew); code != 0 {
 		return nil, refuse(code, "ticket")
 	}

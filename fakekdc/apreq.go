@@ -1,6 +1,7 @@
 package fakekdc
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -12,6 +13,7 @@ import (
 type apReq struct {
 	options uint32
 	ticket  *grant
+	raw     []byte             // DER of the ticket
 	auth    *krb.Authenticator // nil before authenticate
 
 	sealed krb.EncryptedData // the authenticator
@@ -32,7 +34,7 @@ func openAPReq(b []byte, server func(krb.Principal) (*principal, *refusal)) (*ap
 	if no != nil {
 		return nil, no
 	}
-	return &apReq{options: m.Options, ticket: t, sealed: m.Authenticator}, nil
+	return &apReq{options: m.Options, ticket: t, raw: bytes.Clone(m.RawTicket), sealed: m.Authenticator}, nil
 }
 
 // openTicket opens a ticket for the principal. The text names it in refusals.

@@ -18,6 +18,11 @@ type SecurityContext struct {
 // Caller returns who the initiator is.
 func (c *SecurityContext) Caller() Caller { return c.a.caller }
 
+// Ticket returns the ticket that the initiator presented, DER (RFC 4120 section 5.3):
+// the evidence with which the service may act for the caller at others (S4U2Proxy). It
+// must not be changed.
+func (c *SecurityContext) Ticket() []byte { return c.a.ticket }
+
 // Response returns what goes back to the initiator, in the form of its token; nil
 // where nothing is owed. To the initiator that asked for mutual authentication it is
 // the service's proof.

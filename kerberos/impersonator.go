@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/kerbchain/kerbchain/internal/flight"
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/printable"
 	"github.com/kerbchain/kerbchain/internal/readmap"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -23,27 +25,12 @@ var (
 	ErrEvidenceNotForwardable = errors.New("the service's ticket of the user may not be used at other services")
 )
 
-type userKey struct{}
-
-// AsUser returns a context for requests that an [Impersonator] is to sign as the user,
-// name or name@REALM, such as alice@CORP.EXAMPLE. A name without a realm is of the
-// service's. One with an escaped @, such as alice\@corp.example, is a user principal
-// name of Active Directory. The user must have been authenticated by then: whom a
-// request is for is the application's word, and never taken from the request.
-func AsUser(ctx context.Context, user string) context.Context {
-	return context.WithValue(ctx, userKey{}, user)
-}
-
-// UserOf returns the user of [AsUser], "" for none.
-func UserOf(ctx context.Context) string {
-	user, _ := ctx.Value(userKey{}).(string)
-	return user
-}
-
 // An Impersonator is a [TicketSource] of a service that acts for its users at other
 // services: constrained delegation with protocol transition (S4U2Self and S4U2Proxy,
-// [MS-SFU]). The user is that of the request's context; see [AsUser]. A request without
-// one gets no ticket, and so is never signed as the service.
+// [MS-SFU]), or with the ticket that a user presented (S4U2Proxy alone). The user is
+// that of the request's context; see [AsUser] and [AsCaller], of which the one that was
+// called last counts. A request without one gets no ticket, and so is never signed as
+// the service.
 //
 // The KDC must let the service do so. In Active Directory that is "trust this user for
 // delegation to specified services only" with "use any authentication protocol"
@@ -58,12 +45,15 @@ type Impersonator struct {
 	s        *Source
 	self     flight.Group[*krb.Ticket]
 	proxy    flight.Group[Ticket]
-	evidence *readmap.Map[string, *krb.Ticket] // by user as asked for
+	evidence *readmap.Map[whom, *krb.Ticket]
 	tickets  *readmap.Map[acting, *held]
 }
 
 // acting is a user, and the service to which to act for that user.
-type acting struct{ user, spn string }
+type acting struct {
+	whom
+	spn string
+}
 
 const (
 	maxActing   = 1 << 14
@@ -78,7 +68,7 @@ func NewImpersonator(service *Source) *Impersonator {
 	if service != nil {
 		service.acts.Store(true)
 	}
-	return &Impersonator{s: service, evidence: readmap.New[string, *krb.Ticket](), tickets: readmap.New[acting, *held]()}
+	return &Impersonator{s: service, evidence: readmap.New[whom, *krb.Ticket](), tickets: readmap.New[acting, *held]()}
 }
 
 // ServiceTicket returns a ticket of the context's user for spn, from what is at hand or
@@ -87,23 +77,23 @@ func (i *Impersonator) ServiceTicket(ctx context.Context, spn string) (Ticket, e
 	if i == nil || i.s == nil {
 		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, SPN: spn, Err: errors.New("the impersonator has no service to act with")}
 	}
-	text := UserOf(ctx)
-	if text == "" {
+	user := namedIn(ctx)
+	if user == nil {
 		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn,
 			Err:  errors.New("the request is for no user, and is not signed as the service"),
 			Hint: "put the user into the request's context with kerberos.AsUser"}
 	}
-	key := acting{text, spn}
+	key := acting{user.whom, spn}
 	if t, ok := i.held(key); ok {
 		return t, nil
 	}
 	if ctx.Err() != nil {
-		return Ticket{}, i.gaveUp(ctx, text, spn, nil)
+		return Ticket{}, i.gaveUp(ctx, user.whom, spn, nil)
 	}
-	t, err := i.proxy.Do(ctx, text+"\x00"+spn, func(ctx context.Context) (Ticket, error) { return i.fetch(ctx, key) })
+	t, err := i.proxy.Do(ctx, user.flight(spn), func(ctx context.Context) (Ticket, error) { return i.fetch(ctx, user, spn) })
 	var known *middleware.Error
 	if err != nil && ctx.Err() != nil && !errors.As(err, &known) {
-		return Ticket{}, i.gaveUp(ctx, text, spn, err)
+		return Ticket{}, i.gaveUp(ctx, user.whom, spn, err)
 	}
 	return t, err
 }
@@ -116,10 +106,10 @@ func (i *Impersonator) held(key acting) (Ticket, bool) {
 	return h.Ticket, true
 }
 
-func (i *Impersonator) gaveUp(ctx context.Context, user, spn string, err error) error {
+func (i *Impersonator) gaveUp(ctx context.Context, user whom, spn string, err error) error {
 	err = i.s.gaveUp(ctx, spn, err)
 	if e, ok := errors.AsType[*middleware.Error](err); ok {
-		e.Principal = user
+		e.Principal = user.String()
 	}
 	return err
 }
@@ -127,15 +117,18 @@ func (i *Impersonator) gaveUp(ctx context.Context, user, spn string, err error) 
 // Identity returns the context's user, name@REALM, "" where only a KDC can tell the
 // true name.
 func (i *Impersonator) Identity(ctx context.Context, spn string) (string, error) {
-	text := UserOf(ctx)
-	if i == nil || i.s == nil || text == "" {
+	n := namedIn(ctx)
+	if i == nil || i.s == nil || n == nil {
 		return "", &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Err: errors.New("the request is for no user")}
 	}
-	if h, ok := i.tickets.Get(acting{text, spn}); ok {
+	if h, ok := i.tickets.Get(acting{n.whom, spn}); ok {
 		return h.client, nil
 	}
-	if t, ok := i.evidence.Get(text); ok {
+	if t, ok := i.evidence.Get(n.whom); ok {
 		return t.Client.String(), nil
+	}
+	if n.how != byName {
+		return "", nil
 	}
 	service, err := i.s.Identity(ctx, spn)
 	if err != nil || service == "" {
@@ -145,7 +138,7 @@ func (i *Impersonator) Identity(ctx context.Context, spn string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	user, err := i.user(text, p.Realm, spn)
+	user, err := i.user(n.id, p.Realm, spn)
 	if err != nil || user.Type == krb.NTEnterprise {
 		return "", err
 	}
@@ -166,15 +159,23 @@ func (i *Impersonator) Discard(t Ticket) bool {
 	if t.t == nil || i.s.o.Now().Sub(t.fetched) < freshFor {
 		return false
 	}
-	var user string
+	var user whom
+	found := false
 	i.tickets.Delete(func(k acting, h *held) bool {
 		if h.t == t.t {
-			user = k.user
+			user, found = k.whom, true
 		}
 		return h.t == t.t
 	})
-	i.evidence.Delete(func(k string, _ *krb.Ticket) bool { return k == user })
+	if found {
+		i.forget(user)
+	}
 	return true
+}
+
+// forget drops the user's ticket for the service.
+func (i *Impersonator) forget(user whom) {
+	i.evidence.Delete(func(k whom, _ *krb.Ticket) bool { return k == user })
 }
 
 // user parses the principal to act for.
@@ -193,32 +194,33 @@ func (i *Impersonator) user(text, realm, spn string) (krb.Principal, error) {
 	return p, nil
 }
 
-func (i *Impersonator) fetch(ctx context.Context, key acting) (Ticket, error) {
+func (i *Impersonator) fetch(ctx context.Context, user *named, spn string) (Ticket, error) {
+	key := acting{user.whom, spn}
 	if t, ok := i.held(key); ok { // fetched by a flight that just ended
 		return t, nil
 	}
 	s := i.s
-	server, err := s.server(key.spn)
+	server, err := s.server(spn)
 	if err != nil {
 		return Ticket{}, err
 	}
 	before := s.made.Load()
 	session, _, err := s.open(ctx, server)
 	if err != nil {
-		return Ticket{}, withSPN(err, key.spn)
+		return Ticket{}, withSPN(err, spn)
 	}
 	if session.tgt == nil {
-		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: key.spn, Principal: session.client.String(),
+		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: session.client.String(),
 			Err: fmt.Errorf("%s holds no ticket-granting ticket to act for users with", session.source), Hint: "run kinit as the service, or use its keytab"}
 	}
 	now := s.o.Now()
-	known := session.name + "\x00" + key.user
-	if err := s.unknown.about(known, key.spn, now); err != nil {
+	known := user.flight(session.name)
+	if err := s.unknown.about(known, spn, now); err != nil {
 		return Ticket{}, err
 	}
-	got, err := i.act(ctx, session, before, key, server)
+	got, err := i.act(ctx, session, before, user, server, spn)
 	if err != nil {
-		s.unknown.note(known, key.spn, now, err)
+		s.unknown.note(known, spn, now, err)
 		return Ticket{}, err
 	}
 	t := newTicket(got, session.source+", of "+session.client.String()+" acting for the user")
@@ -232,19 +234,22 @@ func (i *Impersonator) fetch(ctx context.Context, key acting) (Ticket, error) {
 
 // act gets the user's ticket for server, with the evidence at hand, or with new evidence
 // where the KDC does not take that.
-func (i *Impersonator) act(ctx context.Context, session *session, before uint64, key acting, server krb.Principal) (*krb.Ticket, error) {
+func (i *Impersonator) act(ctx context.Context, session *session, before uint64, user *named, server krb.Principal, spn string) (*krb.Ticket, error) {
 	for {
-		evidence, cached, err := i.evidenceOf(ctx, session, before, key)
+		evidence, cached, err := i.evidenceOf(ctx, session, before, user, spn)
 		if err != nil {
 			return nil, err
 		}
 		if server.SameName(session.client) && (server.Realm == "" || server.Realm == session.client.Realm) {
 			return evidence, nil
 		}
-		got, err := i.s.proxyTo(ctx, session, before, evidence, server, key.spn)
+		got, err := i.s.proxyTo(ctx, session, before, evidence, server, spn)
 		if e, ok := errors.AsType[*kdcclient.Error](err); ok && cached && e.DeadTicket() {
-			i.evidence.Delete(func(user string, _ *krb.Ticket) bool { return user == key.user })
+			i.forget(user.whom)
 			continue
+		}
+		if e, ok := errors.AsType[*middleware.Error](err); ok && user.how == byTicket && errors.Is(err, ErrEvidenceNotForwardable) {
+			e.Hint = hintCaller
 		}
 		return got, err
 	}
@@ -280,36 +285,80 @@ func (s *Source) proxyTo(ctx context.Context, of *session, before uint64, eviden
 	return nil, e
 }
 
+const hintCaller = "the caller's own ticket-granting ticket must be forwardable (kinit -f); users that are sensitive and cannot be delegated, or Protected Users, are acted for nowhere"
+
 // evidenceOf returns the user's ticket for the service itself (S4U2Self).
-func (i *Impersonator) evidenceOf(ctx context.Context, of *session, before uint64, key acting) (t *krb.Ticket, cached bool, err error) {
-	s := i.s
+func (i *Impersonator) evidenceOf(ctx context.Context, of *session, before uint64, user *named, spn string) (t *krb.Ticket, cached bool, err error) {
 	have := func() (*krb.Ticket, bool) {
-		t, ok := i.evidence.Get(key.user)
-		return t, ok && t.Server.Equal(of.client) && usable(t, s.o.Now().Add(s.offset(of)))
+		t, ok := i.evidence.Get(user.whom)
+		return t, ok && (user.how == byTicket || t.Server.Equal(of.client)) && usable(t, i.s.o.Now().Add(i.s.offset(of)))
 	}
 	if t, ok := have(); ok {
-		return t, true, nil
+		return t, user.how != byTicket, nil
 	}
-	user, err := i.user(key.user, of.client.Realm, key.spn)
+	if user.how == byTicket {
+		if t, err = i.presented(of, user, spn); err == nil {
+			i.keep(user.whom, t, of)
+		}
+		return t, false, err
+	}
+	client, err := i.user(user.id, of.client.Realm, spn)
 	if err != nil {
 		return nil, false, err
 	}
-	t, err = i.self.Do(ctx, of.name+"\x00"+key.user, func(ctx context.Context) (*krb.Ticket, error) {
+	t, err = i.self.Do(ctx, user.flight(of.name), func(ctx context.Context) (*krb.Ticket, error) {
 		if t, ok := have(); ok { // fetched by a flight that just ended
 			return t, nil
 		}
-		got, err := s.exchange(ctx, of, before, func(with *session) (*krb.Ticket, error) {
-			o := s.tgsOptions(with)
+		got, err := i.s.exchange(ctx, of, before, func(with *session) (*krb.Ticket, error) {
+			o := i.s.tgsOptions(with)
 			o.Own = with.own
-			return s.kdc.Self(ctx, with.tgt, user, o)
+			return i.s.kdc.Self(ctx, with.tgt, client, o)
 		})
 		if err != nil {
-			return nil, s.kdcError(err, user.String(), key.spn)
+			return nil, i.s.kdcError(err, client.String(), spn)
 		}
-		now := s.o.Now().Add(s.offset(of))
-		i.evidence.MakeRoom(maxEvidence, func(_ string, old *krb.Ticket) bool { return !usable(old, now) })
-		i.evidence.Put(key.user, got)
+		i.keep(user.whom, got, of)
 		return got, nil
 	})
 	return t, false, err
+}
+
+// keep stores a user's ticket for the service.
+func (i *Impersonator) keep(user whom, t *krb.Ticket, of *session) {
+	now := i.s.o.Now().Add(i.s.offset(of))
+	i.evidence.MakeRoom(maxEvidence, func(_ whom, old *krb.Ticket) bool { return !usable(old, now) })
+	i.evidence.Put(user, t)
+}
+
+// presented opens the ticket that a caller presented to the service.
+func (i *Impersonator) presented(of *session, caller *named, spn string) (*krb.Ticket, error) {
+	refuse := func(kind error, hint, format string, args ...any) (*krb.Ticket, error) {
+		return nil, &middleware.Error{Stage: stage, Kind: kind, SPN: spn, Principal: caller.String(), Err: fmt.Errorf(format, args...), Hint: hint}
+	}
+	if len(of.own) == 0 {
+		return refuse(middleware.ErrConfiguration, "make the service's source with kerberos.FromKeytab", "only the keys of %s tell whose a caller's ticket is, and there are none", of.client)
+	}
+	fields, err := krb.ParseTicket(caller.der)
+	if err != nil {
+		return refuse(middleware.ErrCredentials, "give AsCaller the DER of the Ticket in the AP-REQ", "the caller's ticket: %w", err)
+	}
+	for _, key := range of.own {
+		part, err := fields.Open(key)
+		if err != nil {
+			continue
+		}
+		t := &krb.Ticket{
+			Client: part.Client, Server: fields.Server, Raw: caller.der, Key: part.Key, Flags: part.Flags,
+			AuthTime: part.AuthTime, StartTime: part.StartTime, EndTime: part.EndTime, RenewTill: part.RenewTill,
+		}
+		if t.StartTime.IsZero() {
+			t.StartTime = t.AuthTime
+		}
+		if !usable(t, i.s.o.Now().Add(i.s.offset(of))) {
+			return refuse(middleware.ErrCredentials, "have the caller ask anew", "the caller's ticket ended at %s", t.EndTime.UTC().Format(time.RFC3339))
+		}
+		return t, nil
+	}
+	return refuse(middleware.ErrCredentials, "is the keytab the one that the service accepts callers with?", "the caller's ticket for %s opens under no key of %s", printable.Text(fields.Server.String()), of.client)
 }

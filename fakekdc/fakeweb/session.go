@@ -14,13 +14,14 @@ func (h *Handler) ForgetConnections() {
 
 // A session is what a connection has once it authenticated itself.
 type session struct {
-	caller fakekdc.Caller
+	by     *fakekdc.SecurityContext
 	epoch  int // of the handler when it began
 	served int // requests that came without a token
 }
 
-// resume returns who a request without a token is from, nil for nobody.
-func (h *Handler) resume(c *conn) *fakekdc.Caller {
+// resume returns the context that authenticated the connection of a request without a
+// token, nil for none.
+func (h *Handler) resume(c *conn) *fakekdc.SecurityContext {
 	h.mu.Lock()
 	epoch := h.epoch
 	h.mu.Unlock()
@@ -36,15 +37,15 @@ func (h *Handler) resume(c *conn) *fakekdc.Caller {
 		return nil
 	}
 	s.served++
-	return &s.caller
+	return s.by
 }
 
 // began gives a connection a session, in place of the one that it has.
-func (h *Handler) began(c *conn, caller fakekdc.Caller) {
+func (h *Handler) began(c *conn, by *fakekdc.SecurityContext) {
 	h.mu.Lock()
 	epoch := h.epoch
 	h.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.state(h).session = &session{caller: caller, epoch: epoch}
+	c.state(h).session = &session{by: by, epoch: epoch}
 }

@@ -1,6 +1,7 @@
 package fakeweb
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -72,8 +73,8 @@ func (v *visit) serve() {
 	}
 	if len(lines) == 0 {
 		if v.h.opts.ConnectionBound {
-			if c := v.h.resume(v.conn); c != nil {
-				v.pass(*c, nil, nil)
+			if by := v.h.resume(v.conn); by != nil {
+				v.pass(by, nil, nil)
 				return
 			}
 		}
@@ -245,13 +246,15 @@ func (v *visit) broken(err error) {
 // established passes on an authenticated request.
 func (v *visit) established(sc *fakekdc.SecurityContext, answer *answer) {
 	if v.h.opts.ConnectionBound {
-		v.h.began(v.conn, sc.Caller())
+		v.h.began(v.conn, sc)
 	}
-	v.pass(sc.Caller(), sc, answer)
+	v.pass(sc, sc, answer)
 }
 
-// pass lets Next serve the request, and adds our token to its response.
-func (v *visit) pass(c fakekdc.Caller, sc *fakekdc.SecurityContext, answer *answer) {
+// pass lets Next serve the request of whom a context authenticated, and adds our token to
+// its response. sc is the context if this request established it.
+func (v *visit) pass(by, sc *fakekdc.SecurityContext, answer *answer) {
+	c := by.Caller()
 	v.note(func(r *Record) { r.Caller = c })
 	v.w.before = func(status int) {
 		proved := false
@@ -264,7 +267,8 @@ func (v *visit) pass(c fakekdc.Caller, sc *fakekdc.SecurityContext, answer *answ
 		}
 		v.note(func(r *Record) { r.Status, r.Proved = status, r.Proved || proved })
 	}
-	ctx := visited.With(ContextWithCaller(v.r.Context(), c), &visited.Visit{
+	ctx := context.WithValue(ContextWithCaller(v.r.Context(), c), ticketKey{}, by.Ticket())
+	ctx = visited.With(ctx, &visited.Visit{
 		Conn: v.conn.number, Scheme: v.scheme, Established: sc,
 		Load:   func() any { return v.conn.load(v.h) },
 		Store:  func(value any) { v.conn.store(v.h, value) },

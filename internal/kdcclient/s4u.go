@@ -73,7 +73,8 @@ func (t *tgsCall) checkS4U(w wanted) *Error {
 		return t.fail(KindRequest, errors.New("the user has no name"), "write it as name or name@REALM")
 	case w.evidence == nil && w.user.Realm != t.realm:
 		foreign = w.user
-	case w.evidence != nil && !w.evidence.Server.Equal(t.client):
+	case w.evidence != nil && w.evidence.Server.IsTGS():
+		// By which of its names the service was called is the KDC's to know.
 		return t.fail(KindRequest, fmt.Errorf("the user's ticket is for %s, and not for %s", show(w.evidence.Server), show(t.client)), "")
 	case w.server.Realm != t.realm:
 		foreign = w.server
