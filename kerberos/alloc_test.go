@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // The race detector lets pools forget what they hold, and so is no judge of
@@ -77,4 +79,25 @@ func TestLookupAllocations(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A user's ticket at hand costs what one's own does: no memory, and as much for a header.
+func TestImpersonatedAllocations(t *testing.T) {
+	source, own, user := actsFor(t)
+	ctx := kerberos.AsUser(t.Context(), "alice")
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := source.ServiceTicket(ctx, "HTTP/localhost"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := source.Identity(ctx, "HTTP/localhost"); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	for name, in := range map[string]middleware.Initiator{"own": own, "user": user} {
+		if n := testing.AllocsPerRun(100, func() { headerOf(t, ctx, in) }); n > 12 {
+			t.Errorf("%s: %v allocations, want 12 at most", name, n)
+		}
+	}
 }

@@ -115,11 +115,11 @@ func TestImpersonatorOfEnterpriseName(t *testing.T) {
 	}
 }
 
-// TestImpersonatorOfMany: 200 users at three services at once take one login, one
-// ticket each to the service and one each for every other.
+// TestImpersonatorOfMany: 1000 users at three services at once take one login, one
+// ticket each to the service and one each for every other, however often they ask.
 func TestImpersonatorOfMany(t *testing.T) {
-	const users = 200
-	realm, in := gateway(t, fakekdc.WithoutSockets())
+	const users = 1000
+	realm, in := gateway(t, fakekdc.WithoutSockets(), fakekdc.WithService("HTTP/third", fakekdc.AllowedToDelegateFrom("HTTP/gateway")))
 	for n := range users {
 		if err := realm.AddUser(fmt.Sprint("user", n), "secret", fakekdc.Iterations(4096)); err != nil {
 			t.Fatal(err)
@@ -135,7 +135,7 @@ func TestImpersonatorOfMany(t *testing.T) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 64) // so that the KDC answers before clients ask again
 	for n := range users {
-		for _, spn := range []string{"HTTP/db", "HTTP/open", "HTTP/db"} {
+		for _, spn := range []string{"HTTP/db", "HTTP/open", "HTTP/db", "HTTP/third"} {
 			slots <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-slots }()
@@ -148,8 +148,18 @@ func TestImpersonatorOfMany(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	if as, tgs := realm.Count(fakekdc.AS, 0), realm.Count(fakekdc.TGS, 0); as != 1 || tgs != 3*users {
-		t.Errorf("%d logins and %d tickets, want 1 and %d", as, tgs, 3*users)
+	self, proxy := 0, 0
+	for _, e := range realm.Exchanges() {
+		switch {
+		case e.Kind != fakekdc.TGS:
+		case strings.Contains(e.String(), "S4U2Self"):
+			self++
+		case strings.Contains(e.String(), "S4U2Proxy"):
+			proxy++
+		}
+	}
+	if as, tgs := realm.Count(fakekdc.AS, 0), realm.Count(fakekdc.TGS, 0); as != 1 || self != users || proxy != 3*users || tgs != 4*users {
+		t.Errorf("%d logins, %d tickets to the service and %d on from there, want 1, %d and %d", as, self, proxy, users, 3*users)
 	}
 }
 
