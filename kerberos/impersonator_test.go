@@ -133,7 +133,7 @@ func TestImpersonatorOfMany(t *testing.T) {
 	}
 	in = kerberos.NewImpersonator(s)
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, 64) // so that the KDC answers before clients ask again
+	slots := make(chan struct{}, 8) // so that the KDC answers before clients ask again
 	for n := range users {
 		for _, spn := range []string{"HTTP/db", "HTTP/open", "HTTP/db", "HTTP/third"} {
 			slots <- struct{}{}
