@@ -60,7 +60,7 @@ var packages = map[string]string{
 	"http": "net/http", "httputil": "net/http/httputil", "url": "net/url", "httptest": "net/http/httptest",
 	"tls": "crypto/tls", "context": "context", "errors": "errors", "fmt": "fmt", "io": "io", "log": "log", "os": "os",
 	"slog": "log/slog", "strings": "strings", "time": "time", "testing": "testing", "synctest": "testing/synctest",
-	"vault": "github.com/hashicorp/vault/api", "rest": "k8s.io/client-go/rest", "promapi": "github.com/prometheus/client_golang/api",
+	"krb5client": "github.com/jcmturner/gokrb5/v8/client", "vault": "github.com/hashicorp/vault/api", "rest": "k8s.io/client-go/rest", "promapi": "github.com/prometheus/client_golang/api",
 	"connect": "connectrpc.com/connect", "emptypb": "google.golang.org/protobuf/types/known/emptypb",
 	"retryablehttp": "github.com/hashicorp/go-retryablehttp", "logrus": "github.com/sirupsen/logrus",
 }
