@@ -9,11 +9,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/fakekdc/fakewinrm"
 	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/middleware/mutual"
+	"github.com/kerbchain/kerbchain/middleware/negotiate"
+	"github.com/kerbchain/kerbchain/middleware/preemptive"
+	"github.com/kerbchain/kerbchain/middleware/seal"
 )
 
 // Messages are sealed for a WinRM endpoint, by encryption type, and what was forged on
@@ -25,13 +29,11 @@ func TestSeal(t *testing.T) {
 			endpoint := fakewinrm.New(r, "HTTP/localhost", fakewinrm.Options{})
 			server := fakeweb.Serve(r, endpoint, fakeweb.ServerOptions{})
 			transport := server.Transport()
+			transport.MaxConnsPerHost = 1
 			defer transport.CloseIdleConnections()
 			in := initiatorOn(t, newFake(t, r), Options{Sealing: true})
-			c, err := client.NewWinRM(client.WinRMOptions{Options: client.Options{Initiator: in, Transport: transport}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.CloseIdleConnections()
+			auth := kerbchain.Chain(mutual.New(mutual.Options{}), preemptive.New(in, preemptive.Always(), preemptive.Options{}), negotiate.New(in, negotiate.Options{}))
+			c := &http.Client{Transport: kerbchain.Wrap(transport, mutual.New(mutual.Options{}), seal.New(auth, seal.Options{}))}
 			post := func() (string, error) {
 				resp, err := c.Post(server.URL()+"/wsman", "application/soap+xml;charset=UTF-8", strings.NewReader("<message/>"))
 				if err != nil {
