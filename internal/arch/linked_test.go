@@ -16,7 +16,7 @@ import (
 func TestNobodyLinksForeignCode(t *testing.T) {
 	unwanted := []string{"github.com/ebitengine/purego", module + "/gssapi", "runtime/cgo"}
 	for _, system := range []string{"linux", "darwin", "freebsd", "windows"} {
-		deps := linked(t, system, module, module+"/client", module+"/middleware/...", module+"/tunnel", module+"/kerberos", module+"/fakekdc", module+"/cmd/...")
+		deps := linked(t, system, ".", "./client", "./middleware/...", "./tunnel", "./kerberos", "./fakekdc", "./cmd/...")
 		if !slices.Contains(deps, module+"/kerberos") || !slices.Contains(deps, "net/http") {
 			t.Fatalf("%s: the listing is of something else: %q", system, deps)
 		}
@@ -26,7 +26,7 @@ func TestNobodyLinksForeignCode(t *testing.T) {
 			}
 		}
 	}
-	if deps := linked(t, "linux", module+"/gssapi"); !slices.Contains(deps, unwanted[0]) {
+	if deps := linked(t, "linux", "./gssapi"); !slices.Contains(deps, unwanted[0]) {
 		t.Errorf("gssapi does without purego, or the listing is none: %q", deps)
 	}
 }
@@ -42,7 +42,7 @@ func TestClientAlone(t *testing.T) {
 	}
 	build := exec.Command("go", "build", "-o", program, source)
 	build.Dir = "../.."
-	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0", "GOPROXY=off", "GOFLAGS=-mod=readonly")
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -66,11 +66,13 @@ func TestClientAlone(t *testing.T) {
 }
 
 // linked lists the packages that are linked into programs with those that match
-// patterns, without cgo.
+// patterns, without cgo. Patterns start with a dot: others are looked for in modules
+// that nobody builds with, too, which a machine need not have.
 func linked(t *testing.T, system string, patterns ...string) []string {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-deps"}, patterns...)...)
-	cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH=amd64", "CGO_ENABLED=0", "GOPROXY=off", "GOFLAGS=-mod=readonly")
+	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
