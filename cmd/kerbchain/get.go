@@ -218,10 +218,17 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 		return exitOutput
 	}
 	defer file.close()
+	var bar *progress
+	if !f.silent {
+		if bar = progressOn(w.stderr, file.over(w.stdout), time.Now); bar != nil {
+			begin.w, w.stderr = bar, bar
+			bar.sends(req)
+		}
+	}
 	if f.verbose {
 		begin.say("get", "%s %s", req.Method, bare(req.URL))
 	}
-	t.exit = f.do(ctx, w, o, req, t, file, n)
+	t.exit = f.do(ctx, w, o, req, t, file, bar, n)
 	if f.verbose && t.resp != nil {
 		begin.say("get", "%s, %d bytes", t.resp.Status, t.received)
 	}
@@ -253,7 +260,7 @@ func (f *getFlags) client(o client.Options) (*http.Client, error) {
 }
 
 // do sends the request and writes the response.
-func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.Request, t *transfer, file *outputFile, n *messages.Notes) int {
+func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.Request, t *transfer, file *outputFile, bar *progress, n *messages.Notes) int {
 	c, err := f.client(o)
 	if err != nil {
 		return failed(ctx, w, err)
@@ -274,6 +281,7 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 		return nil
 	}
 	resp, err := c.Do(req)
+	bar.end()
 	if err != nil {
 		t.message = err.Error()
 		if ue, ok := errors.AsType[*url.Error](err); ok {
@@ -283,7 +291,8 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 	}
 	defer resp.Body.Close()
 	t.resp = resp
-	t.received, err = f.write(resp, w, file)
+	t.received, err = f.write(resp, w, file, bar)
+	bar.end()
 	if err != nil {
 		return brokeOff(ctx, w, t.received, err)
 	}
@@ -503,6 +512,14 @@ func (f *getFlags) openOutput() (*outputFile, error) {
 	return &outputFile{File: file, isNew: errors.Is(err, fs.ErrNotExist)}, nil
 }
 
+// over returns what the body is written to.
+func (o *outputFile) over(stdout io.Writer) io.Writer {
+	if o == nil {
+		return stdout
+	}
+	return o.File
+}
+
 // begin empties the file, if it is a regular one.
 func (o *outputFile) begin() error {
 	o.kept = true
@@ -524,7 +541,7 @@ func (o *outputFile) close() {
 }
 
 // write prints the response and returns the length of its body.
-func (f *getFlags) write(resp *http.Response, w world, file *outputFile) (n int64, err error) {
+func (f *getFlags) write(resp *http.Response, w world, file *outputFile, bar *progress) (n int64, err error) {
 	out := output{w.stdout}
 	if f.include || f.head {
 		if _, err := io.WriteString(out, head(resp)); err != nil {
@@ -535,12 +552,12 @@ func (f *getFlags) write(resp *http.Response, w world, file *outputFile) (n int6
 		return 0, nil
 	}
 	if file == nil {
-		return io.Copy(out, resp.Body)
+		return io.Copy(out, bar.received(resp))
 	}
 	if err := file.begin(); err != nil {
 		return 0, &outputError{err}
 	}
-	n, err = io.Copy(output{file}, resp.Body)
+	n, err = io.Copy(output{file}, bar.received(resp))
 	if closeErr := file.Close(); err == nil && closeErr != nil {
 		err = &outputError{closeErr}
 	}

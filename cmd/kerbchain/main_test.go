@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -20,7 +21,31 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asTheCommand is set for a second process, which is the command.
+const asTheCommand = "KERBCHAIN_TEST_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asTheCommand) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// asCommand returns the command as a process of its own.
+func asCommand(ctx context.Context, t *testing.T, env map[string]string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, self, args...)
+	// The race detector makes a process wait for a second before it ends.
+	cmd.Env = append(os.Environ(), asTheCommand+"=1", "GORACE=atexit_sleep_ms=0")
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	return cmd
+}
 
 const password = "correct horse battery staple"
 

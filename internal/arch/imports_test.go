@@ -20,6 +20,7 @@ var doors = []door{
 	{prefix: "github.com/jcmturner", rooms: []string{"kerberos", "fakekdc", "internal"}, file: "kerberos/gokrb5/gokrb5.go"},
 	{prefix: "github.com/spf13/pflag", rooms: []string{"cmd"}},
 	{prefix: "software.sslmate.com/src/go-pkcs12", rooms: []string{"cmd"}},
+	{prefix: "github.com/schollz/progressbar", rooms: []string{"cmd"}},
 	{prefix: "github.com/ebitengine/purego", rooms: []string{"gssapi"}},
 	{prefix: "filippo.io/edwards25519", rooms: []string{"internal/spake"}},
 	{prefix: "filippo.io/nistec", rooms: []string{"internal/spake"}},

@@ -31,6 +31,23 @@ func TestNobodyLinksForeignCode(t *testing.T) {
 	}
 }
 
+// TestTheCommandAlone: what only the command needs, the library does not link.
+func TestTheCommandAlone(t *testing.T) {
+	modules := []string{"github.com/spf13/pflag", "github.com/schollz/progressbar/v3", "github.com/mitchellh/colorstring",
+		"github.com/rivo/uniseg", "golang.org/x/term", "software.sslmate.com/src/go-pkcs12"}
+	library := linked(t, "linux", ".", "./client/...", "./middleware/...", "./tunnel", "./kerberos/...", "./gssapi", "./doctor", "./fakekdc/...")
+	command := linked(t, "linux", "./cmd/...")
+	for _, m := range modules {
+		of := func(p string) bool { return within(p, m) }
+		if slices.ContainsFunc(library, of) {
+			t.Errorf("%s is linked by who imports the library", m)
+		}
+		if !slices.ContainsFunc(command, of) {
+			t.Errorf("the command does without %s, or the listing is none", m)
+		}
+	}
+}
+
 // TestClientAlone: a program with package client alone needs no C library, and nothing
 // of package sspi is in it, which is for Windows.
 func TestClientAlone(t *testing.T) {
