@@ -11,6 +11,7 @@ import (
 	"github.com/ebitengine/purego"
 
 	"github.com/kerbchain/kerbchain/internal/spnego"
+	"github.com/kerbchain/kerbchain/internal/system"
 )
 
 // A cLibrary is a loaded library. Its fields are addresses of C functions. All calls are
@@ -64,10 +65,8 @@ func open(path string) (library, error) {
 		}
 		return bind(name, handle)
 	}
-	return nil, &advice{
-		"no GSS-API library can be loaded: " + strings.ReplaceAll(errors.Join(errs...).Error(), "\n", "; "),
-		"install one (libgssapi-krb5-2 of Debian, krb5-libs of Red Hat), or set Options.Library",
-	}
+	return nil, system.Advise("no GSS-API library can be loaded: "+strings.ReplaceAll(errors.Join(errs...).Error(), "\n", "; "),
+		"install one (libgssapi-krb5-2 of Debian, krb5-libs of Red Hat), or set Options.Library")
 }
 
 // bind finds the functions of a library.
@@ -82,7 +81,7 @@ func bind(path string, handle uintptr) (library, error) {
 	} {
 		var err error
 		if *at, err = purego.Dlsym(handle, name); err != nil {
-			return nil, &advice{fmt.Sprintf("%s is no GSS-API library: %v", path, err), "set Options.Library to one, or leave it out"}
+			return nil, system.Advise(fmt.Sprintf("%s is no GSS-API library: %v", path, err), "set Options.Library to one, or leave it out")
 		}
 	}
 	l.heimdal = optional(handle, "gsskrb5_set_default_realm") != 0

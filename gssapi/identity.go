@@ -37,22 +37,20 @@ func (t *told) put(spn, principal string, now time.Time) {
 // credentials it takes for which service, so that it has to make a token, which is
 // thrown away; its word holds for a second. Where the target gets no token, it is "".
 func (i *initiator) Identity(ctx context.Context, t middleware.Target) (string, error) {
-	s := i.side(t)
-	if t.Check() != nil || !s.hosts.Allow(t) {
+	if !i.peers.Signs(t) {
 		return "", nil
 	}
-	spn, _ := s.names.For(t)
-	if principal, ok := i.told.get(spn, time.Now()); ok {
+	if principal, ok := i.told.get(i.peers.SPN(t), time.Now()); ok {
 		return principal, nil
 	}
 	made, err := i.begin(ctx, t)
 	if err != nil {
 		return "", err
 	}
-	defer made.held.release()
+	defer made.held.Release()
 	// This token is not sent, so it need not be bound, nor delegate anything.
 	if _, err := made.initial(ctx, step{flags: flagMutual | flagInteg}); err != nil {
 		return "", err
 	}
-	return made.principal, nil
+	return made.Client, nil
 }

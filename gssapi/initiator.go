@@ -7,6 +7,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/beside"
 	"github.com/kerbchain/kerbchain/internal/ended"
+	"github.com/kerbchain/kerbchain/internal/system"
 	"github.com/kerbchain/kerbchain/internal/turns"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -17,17 +18,8 @@ type initiator struct {
 	o      Options
 	calls  beside.Calls
 	firsts turns.Turns // by service: one first token is made at a time
-	origin *side
-	proxy  *side
+	peers  system.Peers
 	told   told
-}
-
-// side returns the settings for a target.
-func (i *initiator) side(t middleware.Target) *side {
-	if t.Proxy {
-		return i.proxy
-	}
-	return i.origin
 }
 
 // Initiate finds the credentials and the service that a context needs. A KDC may be
@@ -38,37 +30,35 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 	case err != nil:
 		return nil, err
 	case i.o.Sealing:
-		return &sealer{securityContext: c}, nil
+		return &sealer{c, system.NewMessages(&c.Context, c.held)}, nil
 	}
 	return c, nil
 }
 
 // begin returns a context before its first step.
 func (i *initiator) begin(ctx context.Context, t middleware.Target) (*securityContext, error) {
-	s := i.side(t)
-	if wrong := t.Check(); wrong != nil {
-		wrong.Stage = stage
-		return nil, wrong
+	c := &securityContext{in: i}
+	fixed, err := i.peers.Begin(&c.Context, stage, t)
+	if err != nil {
+		return nil, err
 	}
-	if !s.hosts.Allow(t) {
-		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrNotAllowed, Host: t.HostPort(), Hint: "add it to AllowedHosts"}
-	}
-	spn, fixed := s.names.For(t)
-	c := &securityContext{in: i, side: s, target: t, spn: spn, asked: spn, fixed: fixed, principal: i.o.Principal}
+	spn := c.Service
+	c.asked, c.fixed, c.Client = spn, fixed, i.o.Principal
 	if err := ended.Because(ctx, "", nil); err != nil {
-		return nil, c.fail(middleware.ErrCredentials, middleware.ReasonNone, err)
+		return nil, c.Fail(middleware.ErrCredentials, middleware.ReasonNone, err)
 	}
-	got, err := beside.Run(ctx, i.calls, func() prepared { return i.prepare(spn) }, func(p prepared) { p.held.release() })
+	got, err := beside.Run(ctx, i.calls, func() prepared { return i.prepare(spn) }, func(p prepared) { p.held.Release() })
 	switch {
 	case err != nil:
-		return nil, c.fail(middleware.ErrCredentials, middleware.ReasonNone, err)
+		return nil, c.Fail(middleware.ErrCredentials, middleware.ReasonNone, err)
 	case got.err != nil:
-		got.held.release()
+		got.held.Release()
 		return nil, c.refused(got.err)
 	}
-	c.held, c.spn = got.held, got.spn
+	c.held, c.Service = got.held, got.spn
+	c.Carry(mechanism{c}, i.o.Sealing)
 	// This releases a context that is dropped before its exchange is over.
-	runtime.AddCleanup(c, (*held).release, c.held)
+	runtime.AddCleanup(c, (*held).Release, c.held)
 	return c, nil
 }
 
@@ -81,7 +71,7 @@ type prepared struct {
 
 // prepare gets the name of a service, and credentials, from the library.
 func (i *initiator) prepare(spn string) (p prepared) {
-	p.held = &held{lib: i.lib}
+	p.held = newHeld(i.lib)
 	if p.spn, p.err = i.inRealm(spn); p.err != nil {
 		return p
 	}

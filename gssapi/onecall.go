@@ -2,7 +2,6 @@ package gssapi
 
 import (
 	"cmp"
-	"os"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/beside"
@@ -13,14 +12,6 @@ const theLibrary = "the GSS-API library"
 // oneCall is for libraries that have one socket to a daemon in the process, whatever
 // the number of initiators.
 var oneCall = beside.New(1, theLibrary)
-
-// callsFor returns the bound of calls with options.
-func callsFor(lib library, o Options) beside.Calls {
-	if lib.oneSocket() && mayBeKCM(o, os.Getenv("KRB5CCNAME")) {
-		return oneCall
-	}
-	return beside.New(cmp.Or(o.Calls, DefaultCalls), theLibrary)
-}
 
 // mayBeKCM reports whether the library may look into a cache of type KCM: where
 // krb5.conf names the cache, and where caches are searched for a principal.

@@ -1,13 +1,14 @@
 package gssapi
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/policy"
 	"github.com/kerbchain/kerbchain/internal/spn"
+	"github.com/kerbchain/kerbchain/internal/system"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -51,7 +52,7 @@ const (
 var ErrNotForwardable = errors.New("credentials were not forwarded")
 
 // DefaultCalls is the default of [Options].Calls.
-const DefaultCalls = 64
+const DefaultCalls = system.DefaultCalls
 
 // Options adjust [New]. The zero value takes the library that is found first, and the
 // credentials that it has by itself, asks for mutual authentication with HTTP/host,
@@ -133,48 +134,26 @@ type Options struct {
 func New(o Options) (middleware.Initiator, error) {
 	in, err := newInitiator(o, open)
 	if err != nil {
-		return nil, wrong(err)
+		return nil, system.Configuration(stage, err)
 	}
 	return in, nil
 }
 
-func wrong(err error) *middleware.Error {
-	e := &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, Err: err}
-	var hinted *advice
-	if errors.As(err, &hinted) {
-		e.Hint = hinted.hint
-	}
-	return e
-}
-
-// An advice is an error about options or the machine, with what to try.
-type advice struct{ text, hint string }
-
-func (a *advice) Error() string { return a.text }
-
 // newInitiator returns an initiator with options, and the library that open returns.
 func newInitiator(o Options, open func(path string) (library, error)) (*initiator, error) {
-	origin, err := newSide(o)
+	var proxy *system.Settings
+	var beyond string
+	if o.Proxy != nil {
+		settings := o.Proxy.settings()
+		proxy, beyond = &settings, o.Proxy.beyond()
+	}
+	peers, err := system.NewPeers(o.settings(), proxy, beyond)
 	if err != nil {
 		return nil, err
 	}
-	proxy := o
-	if o.Proxy != nil {
-		proxy = *o.Proxy
-		if what := proxy.beyond(); what != "" {
-			return nil, fmt.Errorf("options for proxies: %s is for all tokens alike, so set it outside of Proxy alone", what)
-		}
-		proxy.Principal, proxy.Realm = o.Principal, cmp.Or(proxy.Realm, o.Realm)
-	} else {
-		proxy.HostOverride, proxy.HostOverrides, proxy.AllowedHosts = "", nil, nil
-	}
-	proxy.Delegation, proxy.DelegateTo = DelegationOff, nil
-	forProxy, err := newSide(proxy)
+	calls, err := system.Calls(o.Calls, theLibrary)
 	if err != nil {
-		return nil, fmt.Errorf("options for proxies: %w", err)
-	}
-	if o.Calls < 0 {
-		return nil, fmt.Errorf("%d calls at once: want one or more, or 0 for %d", o.Calls, DefaultCalls)
+		return nil, err
 	}
 	if strings.ContainsRune(o.Principal+o.CCache+o.ClientKeytab+o.Library, 0) {
 		return nil, errors.New("a name with a zero byte in it")
@@ -185,17 +164,16 @@ func newInitiator(o Options, open func(path string) (library, error)) (*initiato
 	}
 	switch {
 	case (o.CCache != "" || o.ClientKeytab != "") && !lib.stores():
-		return nil, &advice{
-			fmt.Sprintf("%s cannot be told of a cache or keytab, since it has no gss_acquire_cred_from", lib),
-			"set KRB5CCNAME and KRB5_CLIENT_KTNAME in the environment instead, or use MIT's library",
-		}
+		return nil, system.Advise(fmt.Sprintf("%s cannot be told of a cache or keytab, since it has no gss_acquire_cred_from", lib),
+			"set KRB5CCNAME and KRB5_CLIENT_KTNAME in the environment instead, or use MIT's library")
 	case o.Sealing && !lib.seals():
-		return nil, &advice{
-			fmt.Sprintf("%s cannot seal messages, since it has no gss_wrap_iov", lib),
-			"use https, MIT's library, or package kerberos",
-		}
+		return nil, system.Advise(fmt.Sprintf("%s cannot seal messages, since it has no gss_wrap_iov", lib),
+			"use https, MIT's library, or package kerberos")
 	}
-	return &initiator{lib: lib, o: o, calls: callsFor(lib, o), origin: origin, proxy: forProxy}, nil
+	if lib.oneSocket() && mayBeKCM(o, os.Getenv("KRB5CCNAME")) {
+		calls = oneCall
+	}
+	return &initiator{lib: lib, o: o, calls: calls, peers: peers}, nil
 }
 
 // beyond names an option that is set and has no meaning for proxies.
@@ -212,25 +190,18 @@ func (o *Options) beyond() string {
 	return ""
 }
 
-// A side holds the settings for one kind of peer, origin servers or proxies.
-type side struct {
-	o     Options
-	names *spn.Maker
-	hosts policy.Hosts
+// settings are the options for one kind of peer.
+func (o *Options) settings() system.Settings {
+	return system.Settings{
+		Names:        spn.Options{Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, Realm: o.Realm, PortInSPN: o.PortInSPN},
+		AllowedHosts: o.AllowedHosts, NoMutual: o.NoMutual, Bindings: o.Bindings, Delegation: o.Delegation, DelegateTo: o.DelegateTo,
+	}
 }
 
-func newSide(o Options) (*side, error) {
-	if err := o.Delegation.Check(o.DelegateTo); err != nil {
-		return nil, err
+// canonicalize is Canonicalize of the options for a target.
+func (o *Options) canonicalize(t middleware.Target) bool {
+	if t.Proxy && o.Proxy != nil {
+		return o.Proxy.Canonicalize
 	}
-	if err := o.Bindings.Check(); err != nil {
-		return nil, err
-	}
-	names, err := spn.New(spn.Options{
-		Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, Realm: o.Realm, PortInSPN: o.PortInSPN,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &side{o, names, policy.NewHosts(o.AllowedHosts, o.DelegateTo)}, nil
+	return o.Canonicalize
 }

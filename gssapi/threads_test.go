@@ -88,8 +88,8 @@ func TestCallThatBlocks(t *testing.T) {
 	if lib.ctxs.Load() != 0 || lib.names.Load() != 1 || lib.creds.Load() != 1 {
 		t.Errorf("kept: %d contexts, %d names, %d credentials", lib.ctxs.Load(), lib.names.Load()-1, lib.creds.Load()-1)
 	}
-	third.(*securityContext).held.release()
-	third.(*securityContext).held.release()
+	third.(*securityContext).held.Release()
+	third.(*securityContext).held.Release()
 	if lib.names.Load() != 0 || lib.creds.Load() != 0 {
 		t.Error("released twice, or not at all")
 	}

@@ -5,12 +5,14 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/kerbchain/kerbchain/internal/system"
 )
 
 // open finds the functions, and package Kerberos.
 func open() (*library, error) {
 	dll := windows.NewLazySystemDLL("secur32.dll")
-	d := &system{}
+	d := &dll32{}
 	for name, proc := range map[string]**windows.LazyProc{
 		"AcquireCredentialsHandleW":   &d.acquireCredentialsHandle,
 		"QueryCredentialsAttributesW": &d.queryCredentialsAttributes,
@@ -28,14 +30,14 @@ func open() (*library, error) {
 	} {
 		*proc = dll.NewProc(name)
 		if err := (*proc).Find(); err != nil {
-			return nil, &advice{err.Error(), "use package kerberos"}
+			return nil, system.Advise(err.Error(), "use package kerberos")
 		}
 	}
 	return use(d)
 }
 
-// system is secur32.dll itself.
-type system struct {
+// A dll32 is secur32.dll itself.
+type dll32 struct {
 	acquireCredentialsHandle, queryCredentialsAttributes, freeCredentialsHandle *windows.LazyProc
 	initializeSecurityContext, completeAuthToken, queryContextAttributes        *windows.LazyProc
 	deleteSecurityContext                                                       *windows.LazyProc
@@ -45,23 +47,23 @@ type system struct {
 
 const credentialOutbound = 2 // SECPKG_CRED_OUTBOUND
 
-func (d *system) AcquireCredentialsHandle(pkg *uint16, who *authIdentity, credential *handle, expiry *timeStamp) status {
+func (d *dll32) AcquireCredentialsHandle(pkg *uint16, who *authIdentity, credential *handle, expiry *timeStamp) status {
 	r, _, _ := d.acquireCredentialsHandle.Call(0, uintptr(unsafe.Pointer(pkg)), credentialOutbound, 0,
 		uintptr(unsafe.Pointer(who)), 0, 0, uintptr(unsafe.Pointer(credential)), uintptr(unsafe.Pointer(expiry)))
 	return status(r)
 }
 
-func (d *system) QueryCredentialsAttributes(credential *handle, attribute uint32, out unsafe.Pointer) status {
+func (d *dll32) QueryCredentialsAttributes(credential *handle, attribute uint32, out unsafe.Pointer) status {
 	r, _, _ := d.queryCredentialsAttributes.Call(uintptr(unsafe.Pointer(credential)), uintptr(attribute), uintptr(out))
 	return status(r)
 }
 
-func (d *system) FreeCredentialsHandle(credential *handle) status {
+func (d *dll32) FreeCredentialsHandle(credential *handle) status {
 	r, _, _ := d.freeCredentialsHandle.Call(uintptr(unsafe.Pointer(credential)))
 	return status(r)
 }
 
-func (d *system) InitializeSecurityContext(credential, context *handle, target *uint16, request uint32, in *bufferDesc,
+func (d *dll32) InitializeSecurityContext(credential, context *handle, target *uint16, request uint32, in *bufferDesc,
 	made *handle, out *bufferDesc, attributes *uint32, expiry *timeStamp) status {
 	const nativeOrder = 0x10 // SECURITY_NATIVE_DREP
 	r, _, _ := d.initializeSecurityContext.Call(uintptr(unsafe.Pointer(credential)), uintptr(unsafe.Pointer(context)),
@@ -70,52 +72,52 @@ func (d *system) InitializeSecurityContext(credential, context *handle, target *
 	return status(r)
 }
 
-func (d *system) CompleteAuthToken(context *handle, token *bufferDesc) status {
+func (d *dll32) CompleteAuthToken(context *handle, token *bufferDesc) status {
 	r, _, _ := d.completeAuthToken.Call(uintptr(unsafe.Pointer(context)), uintptr(unsafe.Pointer(token)))
 	return status(r)
 }
 
-func (d *system) QueryContextAttributes(context *handle, attribute uint32, out unsafe.Pointer) status {
+func (d *dll32) QueryContextAttributes(context *handle, attribute uint32, out unsafe.Pointer) status {
 	r, _, _ := d.queryContextAttributes.Call(uintptr(unsafe.Pointer(context)), uintptr(attribute), uintptr(out))
 	return status(r)
 }
 
-func (d *system) DeleteSecurityContext(context *handle) status {
+func (d *dll32) DeleteSecurityContext(context *handle) status {
 	r, _, _ := d.deleteSecurityContext.Call(uintptr(unsafe.Pointer(context)))
 	return status(r)
 }
 
-func (d *system) MakeSignature(context *handle, qop uint32, message *bufferDesc, number uint32) status {
+func (d *dll32) MakeSignature(context *handle, qop uint32, message *bufferDesc, number uint32) status {
 	r, _, _ := d.makeSignature.Call(uintptr(unsafe.Pointer(context)), uintptr(qop), uintptr(unsafe.Pointer(message)), uintptr(number))
 	return status(r)
 }
 
-func (d *system) VerifySignature(context *handle, message *bufferDesc, number uint32, qop *uint32) status {
+func (d *dll32) VerifySignature(context *handle, message *bufferDesc, number uint32, qop *uint32) status {
 	r, _, _ := d.verifySignature.Call(uintptr(unsafe.Pointer(context)), uintptr(unsafe.Pointer(message)), uintptr(number), uintptr(unsafe.Pointer(qop)))
 	return status(r)
 }
 
-func (d *system) EncryptMessage(context *handle, qop uint32, message *bufferDesc, number uint32) status {
+func (d *dll32) EncryptMessage(context *handle, qop uint32, message *bufferDesc, number uint32) status {
 	r, _, _ := d.encryptMessage.Call(uintptr(unsafe.Pointer(context)), uintptr(qop), uintptr(unsafe.Pointer(message)), uintptr(number))
 	return status(r)
 }
 
-func (d *system) DecryptMessage(context *handle, message *bufferDesc, number uint32, qop *uint32) status {
+func (d *dll32) DecryptMessage(context *handle, message *bufferDesc, number uint32, qop *uint32) status {
 	r, _, _ := d.decryptMessage.Call(uintptr(unsafe.Pointer(context)), uintptr(unsafe.Pointer(message)), uintptr(number), uintptr(unsafe.Pointer(qop)))
 	return status(r)
 }
 
-func (d *system) QuerySecurityPackageInfo(name *uint16, info **packageInfo) status {
+func (d *dll32) QuerySecurityPackageInfo(name *uint16, info **packageInfo) status {
 	r, _, _ := d.querySecurityPackageInfo.Call(uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(info)))
 	return status(r)
 }
 
-func (d *system) FreeContextBuffer(memory unsafe.Pointer) status {
+func (d *dll32) FreeContextBuffer(memory unsafe.Pointer) status {
 	r, _, _ := d.freeContextBuffer.Call(uintptr(memory))
 	return status(r)
 }
 
-func (d *system) UserName() (string, error) {
+func (d *dll32) UserName() (string, error) {
 	for room := uint32(256); ; {
 		name := make([]uint16, room)
 		size := room

@@ -2,12 +2,12 @@ package sspi
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/beside"
 	"github.com/kerbchain/kerbchain/internal/ended"
+	"github.com/kerbchain/kerbchain/internal/system"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -17,13 +17,12 @@ type initiator struct {
 	credentials *credentials
 	sealing     bool
 	calls       beside.Calls
-	origin      *side
-	proxy       *side
+	peers       system.Peers
 }
 
 // newInitiator makes an initiator of options and of the library that open returns.
 func newInitiator(o Options, open func() (*library, error)) (*initiator, error) {
-	origin, proxy, err := o.sides()
+	peers, err := o.peers()
 	if err != nil {
 		return nil, err
 	}
@@ -31,11 +30,9 @@ func newInitiator(o Options, open func() (*library, error)) (*initiator, error) 
 	if err != nil {
 		return nil, err
 	}
-	if o.Calls < 0 {
-		return nil, fmt.Errorf("%d calls at once: want one or more, or 0 for %d", o.Calls, DefaultCalls)
-	}
-	if o.Calls == 0 {
-		o.Calls = DefaultCalls
+	calls, err := system.Calls(o.Calls, "SSPI")
+	if err != nil {
+		return nil, err
 	}
 	lib, err := open()
 	if err != nil {
@@ -43,18 +40,10 @@ func newInitiator(o Options, open func() (*library, error)) (*initiator, error) 
 	}
 	in := &initiator{
 		lib: lib, credentials: &credentials{lib: lib, who: who}, sealing: o.Sealing,
-		calls: beside.New(o.Calls, "SSPI"), origin: origin, proxy: proxy,
+		calls: calls, peers: peers,
 	}
 	runtime.AddCleanup(in, (*credentials).close, in.credentials)
 	return in, nil
-}
-
-// side returns how a target is authenticated to.
-func (i *initiator) side(t middleware.Target) *side {
-	if t.Proxy {
-		return i.proxy
-	}
-	return i.origin
 }
 
 // Initiate finds the credentials and the service that a context needs. Windows asks a
@@ -65,37 +54,31 @@ func (i *initiator) Initiate(ctx context.Context, t middleware.Target) (middlewa
 	case err != nil:
 		return nil, err
 	case i.sealing:
-		return &sealer{securityContext: c}, nil
+		return &sealer{c, system.NewMessages(&c.Context, c.held)}, nil
 	}
 	return c, nil
 }
 
 // begin returns a context whose first step is still to be taken.
 func (i *initiator) begin(ctx context.Context, t middleware.Target) (*securityContext, error) {
-	s := i.side(t)
-	if wrong := t.Check(); wrong != nil {
-		wrong.Stage = stage
-		return nil, wrong
+	c := &securityContext{in: i}
+	if _, err := i.peers.Begin(&c.Context, stage, t); err != nil {
+		return nil, err
 	}
-	if !s.hosts.Allow(t) {
-		return nil, &middleware.Error{Stage: stage, Kind: middleware.ErrNotAllowed, Host: t.HostPort(), Hint: "add it to AllowedHosts"}
-	}
-	spn, _ := s.names.For(t)
-	c := &securityContext{in: i, side: s, target: t, spn: spn}
 	if err := ended.Because(ctx, "", nil); err != nil {
-		return nil, c.fail(middleware.ErrCredentials, middleware.ReasonNone, err)
+		return nil, c.Fail(middleware.ErrCredentials, middleware.ReasonNone, err)
 	}
 	k, refused, err := i.take(ctx)
 	switch {
 	case err != nil:
-		return nil, c.fail(middleware.ErrCredentials, middleware.ReasonNone, err)
+		return nil, c.Fail(middleware.ErrCredentials, middleware.ReasonNone, err)
 	case refused != nil:
 		return nil, c.refused(refused)
 	}
-	c.principal = k.name
-	c.held = &held{from: i.credentials, credential: k}
+	c.Client, c.held = k.name, newHeld(i.credentials, k)
+	c.Carry(mechanism{c}, i.sealing)
 	// For a context that is dropped before its exchange is over.
-	runtime.AddCleanup(c, (*held).release, c.held)
+	runtime.AddCleanup(c, (*held).Release, c.held)
 	return c, nil
 }
 
@@ -123,14 +106,13 @@ func (i *initiator) take(ctx context.Context) (*credential, *StatusError, error)
 // Identity returns as whom a token for t would be made now. Where the target gets no
 // token, it is "".
 func (i *initiator) Identity(ctx context.Context, t middleware.Target) (string, error) {
-	s := i.side(t)
-	if t.Check() != nil || !s.hosts.Allow(t) {
+	if !i.peers.Signs(t) {
 		return "", nil
 	}
 	made, err := i.begin(ctx, t)
 	if err != nil {
 		return "", err
 	}
-	defer made.held.release()
-	return made.principal, nil
+	defer made.held.Release()
+	return made.Client, nil
 }

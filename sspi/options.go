@@ -1,7 +1,6 @@
 package sspi
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +8,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/policy"
 	"github.com/kerbchain/kerbchain/internal/secret"
 	"github.com/kerbchain/kerbchain/internal/spn"
+	"github.com/kerbchain/kerbchain/internal/system"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -58,7 +58,7 @@ func NewSecret(password string) Secret { return secret.NewText(password) }
 var ErrNotForwardable = errors.New("credentials were not forwarded")
 
 // DefaultCalls is the default of [Options].Calls.
-const DefaultCalls = 64
+const DefaultCalls = system.DefaultCalls
 
 // Options adjust [New]. The zero value takes the user who is logged on, asks for mutual
 // authentication with HTTP/host, binds to TLS and delegates nothing.
@@ -117,24 +117,10 @@ type Options struct {
 func New(o Options) (middleware.Initiator, error) {
 	in, err := newInitiator(o, open)
 	if err != nil {
-		return nil, wrong(err)
+		return nil, system.Configuration(stage, err)
 	}
 	return in, nil
 }
-
-func wrong(err error) *middleware.Error {
-	e := &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, Err: err}
-	var hinted *advice
-	if errors.As(err, &hinted) {
-		e.Hint = hinted.hint
-	}
-	return e
-}
-
-// An advice is an error about options or the machine, and what to try.
-type advice struct{ text, hint string }
-
-func (a *advice) Error() string { return a.text }
 
 // beyond names an option that is set and means nothing for proxies alone.
 func (o *Options) beyond() string {
@@ -149,49 +135,21 @@ func (o *Options) beyond() string {
 	return ""
 }
 
-// sides returns how origin servers and proxies are authenticated to.
-func (o *Options) sides() (origin, proxy *side, err error) {
-	if origin, err = newSide(*o); err != nil {
-		return nil, nil, err
+// peers returns how origin servers and proxies are authenticated to.
+func (o *Options) peers() (system.Peers, error) {
+	if o.Proxy == nil {
+		return system.NewPeers(o.settings(), nil, "")
 	}
-	p := *o
-	if o.Proxy != nil {
-		p = *o.Proxy
-		if what := p.beyond(); what != "" {
-			return nil, nil, fmt.Errorf("options for proxies: %s is for all tokens alike, so set it outside of Proxy alone", what)
-		}
-		p.Realm = cmp.Or(p.Realm, o.Realm)
-	} else {
-		p.HostOverride, p.HostOverrides, p.AllowedHosts = "", nil, nil
-	}
-	p.Delegation, p.DelegateTo = DelegationOff, nil
-	if proxy, err = newSide(p); err != nil {
-		return nil, nil, fmt.Errorf("options for proxies: %w", err)
-	}
-	return origin, proxy, nil
+	proxy := o.Proxy.settings()
+	return system.NewPeers(o.settings(), &proxy, o.Proxy.beyond())
 }
 
-// A side is how one kind of peer is authenticated to, origin servers or proxies.
-type side struct {
-	o     Options
-	names *spn.Maker
-	hosts policy.Hosts
-}
-
-func newSide(o Options) (*side, error) {
-	if err := o.Delegation.Check(o.DelegateTo); err != nil {
-		return nil, err
+// settings are the options for one kind of peer.
+func (o *Options) settings() system.Settings {
+	return system.Settings{
+		Names:        spn.Options{Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, Realm: o.Realm, PortInSPN: o.PortInSPN},
+		AllowedHosts: o.AllowedHosts, NoMutual: o.NoMutual, Bindings: o.Bindings, Delegation: o.Delegation, DelegateTo: o.DelegateTo,
 	}
-	if err := o.Bindings.Check(); err != nil {
-		return nil, err
-	}
-	names, err := spn.New(spn.Options{
-		Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, Realm: o.Realm, PortInSPN: o.PortInSPN,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &side{o, names, policy.NewHosts(o.AllowedHosts, o.DelegateTo)}, nil
 }
 
 // An identity is a user with a password, as Windows is told of one.
@@ -207,7 +165,7 @@ func (o *Options) identity() (*identity, error) {
 	case o.Principal == "" && o.Password.IsZero():
 		return nil, nil
 	case o.Password.IsZero():
-		return nil, &advice{"there is a Principal, and no Password", "only the user who is logged on needs none: leave Principal out, or use package kerberos with a keytab or cache"}
+		return nil, system.Advise("there is a Principal, and no Password", "only the user who is logged on needs none: leave Principal out, or use package kerberos with a keytab or cache")
 	case o.Principal == "":
 		return nil, errors.New("there is a Password, and no Principal that it is of")
 	case strings.ContainsRune(o.Principal+o.Password.Reveal(), 0):

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"sync"
 	"unsafe"
+
+	"github.com/kerbchain/kerbchain/internal/system"
 )
 
 // secur32 are the functions of secur32.dll that this package calls, with C's arguments
@@ -47,7 +49,7 @@ func use(calls secur32) (*library, error) {
 	var info *packageInfo
 	name := utf16z(kerberosPackage)
 	if err := calls.QuerySecurityPackageInfo(&name[0], &info).call("QuerySecurityPackageInfo"); err != nil {
-		return nil, &advice{"Windows has no package Kerberos: " + err.Error(), "use package kerberos"}
+		return nil, system.Advise("Windows has no package Kerberos: "+err.Error(), "use package kerberos")
 	}
 	// What the package says may be too little: a token with delegated credentials has
 	// up to 64 KiB of them.

@@ -226,7 +226,8 @@ func TestPassword(t *testing.T) {
 	if who := sc.(middleware.Identified).Principal(); who != "alice@"+r.Name() {
 		t.Errorf("made as %q", who)
 	}
-	in = initiatorOn(t, f, Options{Principal: "alice@" + r.Name(), Password: NewSecret("wrong canary")})
+	wrong := Options{Principal: "alice@" + r.Name(), Password: NewSecret("wrong canary")}
+	in = initiatorOn(t, f, wrong)
 	before := f.calls("InitializeSecurityContext")
 	for range 3 {
 		_, token, err := first(t, in)
@@ -244,7 +245,7 @@ func TestPassword(t *testing.T) {
 	} else {
 		in.credentials.leave(k)
 	}
-	for _, v := range []any{in.credentials.who, *in.credentials.who, in.origin.o} {
+	for _, v := range []any{in.credentials.who, *in.credentials.who, in.peers, wrong} {
 		if text := fmt.Sprintf("%v %+v %#v", v, v, v); strings.Contains(text, "canary") {
 			t.Errorf("a password is printed: %s", text)
 		}
@@ -285,7 +286,7 @@ func TestRenewal(t *testing.T) {
 				t.Errorf("%d credentials, acquired %d times, want %d", creds, f.calls("AcquireCredentialsHandle"), tc.want)
 			}
 			for _, sc := range kept {
-				sc.(*securityContext).held.release()
+				sc.(*securityContext).held.Release()
 			}
 			if creds, contexts, _ := f.left(); creds != 1 || contexts != 0 {
 				t.Errorf("%d credentials and %d contexts are left", creds, contexts)

@@ -22,7 +22,7 @@ func TestContractOfWine(t *testing.T) {
 	if home == "" {
 		t.Skip("there is no KDC for this: a test of internal/interop runs it under Wine")
 	}
-	who, err := (&system{}).UserName()
+	who, err := (&dll32{}).UserName()
 	if err != nil {
 		t.Fatal(err)
 	}

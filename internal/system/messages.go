@@ -1,0 +1,76 @@
+package system
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// Messages carry out [middleware.Sealer] for a context.
+type Messages struct {
+	c       *Context
+	library Sealing
+	mu      sync.Mutex
+	refused error // why a message did not open; the library has counted it
+}
+
+// Sealing is a library that seals the messages of one context.
+type Sealing interface {
+	// Wrap appends a sealed message to dst. header is the length of its header.
+	Wrap(dst, plain []byte) (out []byte, header int, err error)
+	// Unwrap opens a message in place. reason says what is wrong with a message that
+	// does not open; it is none where the library was not asked.
+	Unwrap(header, data []byte) (plain []byte, sealed bool, reason middleware.Reason, err error)
+}
+
+// NewMessages returns what seals the messages of a context.
+func NewMessages(c *Context, library Sealing) Messages { return Messages{c: c, library: library} }
+
+// Seal carries out [middleware.Sealer].
+func (m *Messages) Seal(dst, plain []byte) (out []byte, header int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.may(); err != nil {
+		return nil, 0, err
+	}
+	if out, header, err = m.library.Wrap(dst, plain); err != nil {
+		return nil, 0, m.c.Fail(middleware.ErrToken, middleware.ReasonNone, err)
+	}
+	return out, header, nil
+}
+
+// Open carries out [middleware.Sealer]. After an error the context is of no more use for
+// messages.
+func (m *Messages) Open(header, data []byte) (plain []byte, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	err = m.may()
+	if err == nil {
+		var sealed bool
+		var reason middleware.Reason
+		plain, sealed, reason, err = m.library.Unwrap(header, data)
+		switch {
+		case reason != middleware.ReasonNone:
+			err = m.c.Fail(middleware.ErrNotVerified, reason, err)
+		case err != nil:
+			err = m.c.Fail(middleware.ErrToken, middleware.ReasonNone, err)
+		case !sealed:
+			err = m.c.Fail(middleware.ErrNotVerified, middleware.ReasonUnsealed, errors.New("the message is signed and not sealed"))
+		}
+	}
+	if err != nil {
+		clear(data)
+		m.refused = err
+		return nil, err
+	}
+	return plain, nil
+}
+
+// may returns why the context cannot seal messages now.
+func (m *Messages) may() error {
+	if !m.c.Verified() {
+		return m.c.Fail(middleware.ErrToken, middleware.ReasonNoToken, errors.New("messages can be sealed once the server has proved itself, not before"))
+	}
+	return m.refused
+}
