@@ -8,10 +8,13 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
-// A datum is what one of the flags -d, --data-raw, --data-binary and --json said.
+// A datum is what one of the flags -d, --data-raw, --data-binary, --json and -w said.
 type datum struct{ flag, text string }
 
 // data collects them in the order of the command line, as values of pflag.
@@ -35,8 +38,8 @@ func (d datum) file() (name string, ok bool) {
 	return strings.CutPrefix(d.text, "@")
 }
 
-// read returns what is to be sent for a datum: of a file whole, save that -d leaves out
-// line breaks and zero bytes, as curl does.
+// read returns what is to be sent for a datum: of a file whole, save that -d, and so -w,
+// leave out line breaks and zero bytes, as curl does.
 func (d datum) read(w world) ([]byte, error) {
 	name, file := d.file()
 	if !file {
@@ -46,7 +49,7 @@ func (d datum) read(w world) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--%s: %w", d.flag, err)
 	}
-	if d.flag == "data" {
+	if d.flag == "data" || d.flag == "write-out" {
 		b = slices.DeleteFunc(b, func(c byte) bool { return c == '\r' || c == '\n' || c == 0 })
 	}
 	return b, nil
@@ -119,12 +122,18 @@ func (f *getFlags) asQuery(r *http.Request, w world) error {
 	return nil
 }
 
+// framing says where a message ends, which net/http writes by itself.
+var framing = []string{"Content-Length", "Transfer-Encoding", "Trailer"}
+
 // setHeader sets what -H, -A and the flags for data say. As of curl, "Name: value" is
 // sent once for each time it is given, "Name;" is sent with no value, and "Name:"
 // takes back what would be sent without it.
 func (f *getFlags) setHeader(r *http.Request) error {
 	h := r.Header
 	h.Set("Accept", "*/*")
+	if !httpguts.ValidHeaderFieldValue(f.agent) {
+		return errors.New("-A: the name holds a line break or another character that no header may")
+	}
 	if f.agent != "" {
 		h.Set("User-Agent", f.agent)
 	}
@@ -148,10 +157,17 @@ func (f *getFlags) setHeader(r *http.Request) error {
 		}
 		name, value = http.CanonicalHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)
 		switch {
-		case !ok && !empty || name == "":
+		case !ok && !empty || !httpguts.ValidHeaderFieldName(name):
 			return errors.New(`-H: want "Name: value"`)
+		case !httpguts.ValidHeaderFieldValue(value):
+			return fmt.Errorf("-H: the value of %s holds a line break or another character that no header may", name)
 		case name == "Host":
 			r.Host = value
+		case name == "Transfer-Encoding" && strings.EqualFold(value, "chunked") && r.GetBody != nil:
+			r.ContentLength = -1
+		case name == "Content-Length" && value == strconv.FormatInt(r.ContentLength, 10):
+		case slices.Contains(framing, name):
+			return fmt.Errorf("-H: %s is for the data to say", name)
 		case value == "" && !empty:
 			h.Del(name)
 			if name == "User-Agent" {

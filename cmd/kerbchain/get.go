@@ -92,17 +92,17 @@ func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	fs.Var(data{"data-raw", &f.data}, "data-raw", "`data` to send, in which @ means nothing")
 	fs.Var(data{"json", &f.data}, "json", "`data` to send as JSON, and to be answered in JSON")
 	fs.BoolVarP(&f.query, "get", "G", false, "put the data into the URL's query, and send a GET")
-	fs.BoolVarP(&f.head, "head", "I", false, "send a HEAD, and print the response's header")
+	fs.BoolVarP(&f.head, "head", "I", false, "send a HEAD, and print the header of each response alone")
 	fs.StringVarP(&f.agent, "user-agent", "A", "", "`name` to send as User-Agent")
 	fs.BoolVarP(&f.follow, "location", "L", false, "follow redirects, each signed for its own host")
 	fs.BoolVar(&f.downgrade, "allow-downgrade", false, "sign for plain http where a redirect led there from https")
-	fs.BoolVarP(&f.include, "include", "i", false, "print the response's header too, to standard output")
+	fs.BoolVarP(&f.include, "include", "i", false, "print the header of each response before its body")
 	fs.StringVarP(&f.output, "output", "o", "", "write the body to `file`; - for standard output")
 	fs.BoolVarP(&f.remoteName, "remote-name", "O", false, "write the body to a file named as the URL's path ends")
 	fs.BoolVarP(&f.silent, "silent", "s", false, "print no messages")
 	fs.BoolVarP(&f.showError, "show-error", "S", false, "with -s, print those about failures all the same")
 	fs.BoolVarP(&f.fail, "fail", "f", false, "print no body of a response of 400 and above")
-	fs.StringVarP(&f.writeOut, "write-out", "w", "", "print this `format` at the end, with %{http_code} and other variables of curl, %{verified} and %{principal}")
+	fs.StringVarP(&f.writeOut, "write-out", "w", "", "print this `format` at the end, with %{http_code} and other variables of curl, %{verified} and %{principal}; @file reads it")
 	fs.BoolVarP(&f.insecure, "insecure", "k", false, "do not check the server's certificate")
 	fs.StringVar(&f.cacert, "cacert", "", "trust the certificates in this PEM `file` alone")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "print a timeline of what each stage does")
@@ -206,6 +206,10 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 	if f.asUser != "" {
 		ctx = kerberos.AsUser(ctx, f.asUser)
 	}
+	format, err := datum{"write-out", f.writeOut}.read(w)
+	if err != nil {
+		return usageError(w, err)
+	}
 	t := &transfer{url: f.url, begin: begin.begin}
 	req, err := f.request(httptrace.WithClientTrace(ctx, t.hooks()), w)
 	if err != nil {
@@ -218,6 +222,7 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 		return exitOutput
 	}
 	defer file.close()
+	t.file = file.name()
 	var bar *progress
 	if !f.silent {
 		if bar = progressOn(w.stderr, file.over(w.stdout), time.Now); bar != nil {
@@ -232,11 +237,9 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 	if f.verbose && t.resp != nil {
 		begin.say("get", "%s, %d bytes", t.resp.Status, t.received)
 	}
-	if f.writeOut != "" {
-		if _, err := io.WriteString(output{w.stdout}, t.expand(f.writeOut)); err != nil && t.exit == exitOK {
-			complain(w, "%v", err)
-			return exitOutput
-		}
+	if err := t.tell(string(format), w.stdout, visible); err != nil && t.exit == exitOK {
+		complain(w, "%v", &outputError{err})
+		return exitOutput
 	}
 	return t.exit
 }
@@ -278,7 +281,7 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 			return fmt.Errorf("more than %d redirects", maxRedirects)
 		}
 		t.redirects = len(via)
-		return nil
+		return f.printHead(next.Response, w, file)
 	}
 	resp, err := c.Do(req)
 	bar.end()
@@ -305,8 +308,8 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 	return exitOK
 }
 
-// maxRedirects is how many are followed.
-const maxRedirects = 10
+// maxRedirects is how many are followed, as by curl.
+const maxRedirects = 50
 
 // brokeOff reports why a response was not written whole.
 func brokeOff(ctx context.Context, w world, n int64, err error) int {
@@ -419,6 +422,7 @@ func (f *getFlags) request(ctx context.Context, w world) (*http.Request, error) 
 	if err != nil {
 		return nil, err
 	}
+	r.URL = (&url.URL{}).ResolveReference(r.URL) // as curl, without . and .. in its path
 	switch {
 	case len(f.data) == 0:
 	case f.query:
@@ -497,7 +501,12 @@ func (f *getFlags) openOutput() (*outputFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		if name = path.Base(u.Path); strings.HasSuffix(u.Path, "/") || !filepath.IsLocal(name) || name == "." || filepath.Base(name) != name {
+		// As curl, it is called what the URL says: %2f stays.
+		p := u.RawPath
+		if p == "" {
+			p = u.EscapedPath()
+		}
+		if name = path.Base(p); strings.HasSuffix(p, "/") || !filepath.IsLocal(name) || name == "." || filepath.Base(name) != name {
 			return nil, errors.New("-O: the URL's path does not end in the name of a file")
 		}
 	}
@@ -512,6 +521,14 @@ func (f *getFlags) openOutput() (*outputFile, error) {
 	return &outputFile{File: file, isNew: errors.Is(err, fs.ErrNotExist)}, nil
 }
 
+// name is what the file is called, "" for standard output.
+func (o *outputFile) name() string {
+	if o == nil {
+		return ""
+	}
+	return o.Name()
+}
+
 // over returns what the body is written to.
 func (o *outputFile) over(stdout io.Writer) io.Writer {
 	if o == nil {
@@ -520,8 +537,11 @@ func (o *outputFile) over(stdout io.Writer) io.Writer {
 	return o.File
 }
 
-// begin empties the file, if it is a regular one.
+// begin empties the file, if it is a regular one, before anything is written to it.
 func (o *outputFile) begin() error {
+	if o.kept {
+		return nil
+	}
 	o.kept = true
 	if info, err := o.Stat(); err != nil || !info.Mode().IsRegular() {
 		return err
@@ -540,24 +560,46 @@ func (o *outputFile) close() {
 	}
 }
 
+// Write writes to the file, which is emptied first.
+func (o *outputFile) Write(b []byte) (int, error) {
+	if err := o.begin(); err != nil {
+		return 0, err
+	}
+	return o.File.Write(b)
+}
+
+// outlet is where responses go.
+func outlet(w world, file *outputFile) output {
+	if file == nil {
+		return output{w.stdout}
+	}
+	return output{file}
+}
+
+// printHead prints the header of a response, if that is wanted.
+func (f *getFlags) printHead(resp *http.Response, w world, file *outputFile) error {
+	if !f.include && !f.head {
+		return nil
+	}
+	_, err := io.WriteString(outlet(w, file), head(resp))
+	return err
+}
+
 // write prints the response and returns the length of its body.
 func (f *getFlags) write(resp *http.Response, w world, file *outputFile, bar *progress) (n int64, err error) {
-	out := output{w.stdout}
-	if f.include || f.head {
-		if _, err := io.WriteString(out, head(resp)); err != nil {
-			return 0, err
-		}
+	if err := f.printHead(resp, w, file); err != nil {
+		return 0, err
 	}
-	if f.fail && resp.StatusCode >= 400 {
+	if f.head || f.fail && resp.StatusCode >= 400 {
 		return 0, nil
 	}
 	if file == nil {
-		return io.Copy(out, bar.received(resp))
+		return io.Copy(outlet(w, file), bar.received(resp))
 	}
 	if err := file.begin(); err != nil {
 		return 0, &outputError{err}
 	}
-	n, err = io.Copy(output{file}, bar.received(resp))
+	n, err = io.Copy(outlet(w, file), bar.received(resp))
 	if closeErr := file.Close(); err == nil && closeErr != nil {
 		err = &outputError{closeErr}
 	}
@@ -594,9 +636,15 @@ func redact(h http.Header) {
 
 // parseURL parses what a request can go to.
 func parseURL(text string) (*url.URL, error) {
+	if strings.Contains(text, " ") {
+		return nil, errors.New("the URL holds a blank: write it as %20")
+	}
 	u, err := url.Parse(text)
+	if escape, ok := errors.AsType[url.EscapeError](err); ok {
+		return nil, fmt.Errorf("the URL cannot be parsed: %w; write %% itself as %%25", escape)
+	}
 	if err != nil {
-		return nil, errors.New("the URL cannot be parsed")
+		return nil, errors.New("the URL cannot be parsed") // the error may show a password
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("want a URL that begins with http:// or https:// and names a host, got %q", bare(u))

@@ -82,6 +82,10 @@ func TestGetOnTheWire(t *testing.T) {
 		"-H in place of":    {args: []string{"-H", "Accept: text/plain", "-H", "content-type: text/xml", "-d", "x"}, line: "POST /", has: []string{"Accept: text/plain\n", "Content-Type: text/xml\n"}, body: "x"},
 		"-H takes back":     {args: []string{"-H", "Accept:", "-H", "User-Agent:"}, line: "GET /", not: []string{"Accept", "User-Agent"}},
 		"-H empty":          {args: []string{"-H", "X-Empty;"}, line: "GET /", has: []string{"X-Empty: \n"}},
+		"chunked":           {args: []string{"-H", "Transfer-Encoding: chunked", "-d", "abc"}, line: "POST /", not: []string{"Content-Length"}, body: "abc"},
+		"the right length":  {args: []string{"-H", "Content-Length: 3", "-d", "abc"}, line: "POST /", has: []string{"Content-Length: 3"}, body: "abc"},
+		"no length":         {args: []string{"-H", "Content-Length: 0", "-X", "POST"}, line: "POST /", has: []string{"Content-Length: 0"}},
+		"dots":              {path: "/../y//a/./b/../c%2e?x=/../y", line: "GET /y//a/c%2e?x=/../y"},
 		"-A":                {args: []string{"-A", "me/1"}, line: "GET /", has: []string{"User-Agent: me/1"}},
 		"-u : --negotiate":  {args: []string{"-u", ":", "--negotiate"}, line: "GET /"},
 		"--compressed":      {args: []string{"--compressed"}, line: "GET /", has: []string{"Accept-Encoding: gzip"}},
@@ -156,12 +160,25 @@ func TestGetOutput(t *testing.T) {
 		"-O":                     {args: []string{"-O", url + "/x/sum"}, files: map[string]string{"sum": "*"}},
 		"-O without a name":      {args: []string{"-O", url + "/"}, code: exitOutput, stderr: "name of a file"},
 		"-O of a folder":         {args: []string{"-O", url + "/a/.."}, code: exitOutput, stderr: "name of a file"},
-		"-O with a backslash":    {args: []string{"-O", url + "/a%2f..%2f..%2fb"}, files: map[string]string{"b": "*"}},
+		"-O with a slash":        {args: []string{"-O", url + "/a%2f..%2f..%2fb"}, files: map[string]string{"a%2f..%2f..%2fb": "*"}},
+		"-O with a blank":        {args: []string{"-O", url + "/a%20b?c/d"}, files: map[string]string{"a%20b": "*"}},
+		"-o -i":                  {args: []string{"-i", "-o", "a", url + "/sum"}, files: map[string]string{"a": "HTTP/1.1 200*"}},
+		"-o -I":                  {args: []string{"-I", "-o", "a", url + "/sum"}, files: map[string]string{"a": "HTTP/1.1 200*"}},
+		"-i -L":                  {args: []string{"-i", "-L", "-o", "a", url + "/moved"}, files: map[string]string{"a": "HTTP/1.1 302*HTTP/1.1 200*"}},
+		"-I -X GET":              {args: []string{"-I", "-X", "GET", "-o", "a", "-w", "%{size_download}", url + "/sum"}, stdout: "0", files: map[string]string{"a": "HTTP/1.1 200*"}},
+		"-o of an empty body":    {args: []string{"-f", "-o", "a", url + "/missing"}, code: exitStatus, stderr: "404"},
 		"-o and -O":              {args: []string{"-o", "x", "-O", url}, code: exitUsage, stderr: "exclude"},
 		"-o without a response":  {args: []string{"-o", "b", "--ccache", "/nonexistent", url}, code: exitCredentials, stderr: "/nonexistent"},
 		"-w":                     {args: []string{"-o", "a", "-w", `%{http_code} %{size_download} %{method} %{verified} %{num_redirects} %{http_version} %{remote_ip} %{exitcode} %{scheme}%% %{nonsense}\n`, url + "/sum"}, stdout: "200 17 GET true 0 1.1 127.0.0.1 0 http% %{nonsense}\n", files: map[string]string{"a": "*"}},
-		"-w of headers":          {args: []string{"-f", "-w", `%{content_type}|%{header{content-type}}|%{url}|%{principal}`, url + "/missing"}, code: exitStatus, stdout: "text/plain; charset=utf-8|text/plain; charset=utf-8|" + url + "/missing|alice@" + l.Name(), stderr: "404"},
-		"-w of the token":        {args: []string{"-f", "-w", `%{header{www-authenticate}}`, url + "/missing"}, code: exitStatus, stdout: "Negotiate [token of ", stderr: "404"},
+		"-w of headers":          {args: []string{"-f", "-w", `%{content_type}|%header{content-type}|%{url}|%{principal}`, url + "/missing"}, code: exitStatus, stdout: "text/plain; charset=utf-8|text/plain; charset=utf-8|" + url + "/missing|alice@" + l.Name(), stderr: "404"},
+		"-w of the token":        {args: []string{"-f", "-w", `%header{www-authenticate}`, url + "/missing"}, code: exitStatus, stdout: "Negotiate [token of ", stderr: "404"},
+		"-w @":                   {args: []string{"-o", "a", "-w", "@" + l.write("format", []byte("%{http_code}\n")), url}, stdout: "200", files: map[string]string{"a": "*"}},
+		"-w @ of nothing":        {args: []string{"-w", "@none", url}, code: exitUsage, stderr: "none"},
+		"-w of connections":      {args: []string{"-o", "a", "-w", "%{num_connects} %{local_ip} %{filename_effective} %{time_appconnect} %{num_headers}", url}, stdout: "1 127.0.0.1 a 0.000000 4", files: map[string]string{"a": "*"}},
+		"-w of all headers":      {args: []string{"-o", "a", "-w", "%{header_json}", url}, stdout: `{"content-length":["`, files: map[string]string{"a": "*"}},
+		"-w where what goes":     {args: []string{"-o", "a", "-w", `a%{stderr}b%{stdout}c\\n\x%{`, url}, stdout: `ac\\n\x%{`, stderr: "b", files: map[string]string{"a": "*"}},
+		"-w, no error":           {args: []string{"-o", "a", "-w", "a%{onerror}b", url}, stdout: "a", files: map[string]string{"a": "*"}},
+		"-w, an error":           {args: []string{"-sf", "-w", "a%{onerror}b", url + "/missing"}, code: exitStatus, stdout: "ab"},
 		"-w of a redirect":       {args: []string{"-o", "a", "-w", `%{redirect_url}`, url + "/moved"}, stdout: url + "/", files: map[string]string{"a": "*"}},
 		"-w after redirects":     {args: []string{"-L", "-o", "a", "-w", `%{url_effective} %{num_redirects}`, url + "/moved"}, stdout: url + "/ 1", files: map[string]string{"a": "*"}},
 		"-w without a response":  {args: []string{"-s", "-w", `%{http_code} %{exitcode} %{errormsg}`, "--ccache", "/nonexistent", url}, code: exitCredentials, stdout: "000 3 "},
@@ -169,6 +186,17 @@ func TestGetOutput(t *testing.T) {
 		"-u with a password":     {args: []string{"-u", "alice:hunter2", url}, code: exitUsage, stderr: "--password-file"},
 		"-I -d":                  {args: []string{"-I", "-d", "x", url}, code: exitUsage, stderr: "exclude"},
 		"-G of blanks":           {args: []string{"-G", "-d", "a b", url}, code: exitUsage, stderr: "%20"},
+		"-H of two lines":        {args: []string{"-H", "X-A: 1\r\nX-B: 2", url}, code: exitUsage, stderr: "X-A"},
+		"-H of two lines, empty": {args: []string{"-H", "X-A\r\nX-B;", url}, code: exitUsage, stderr: "Name: value"},
+		"-H of a blank":          {args: []string{"-H", "X A: 1", url}, code: exitUsage, stderr: "Name: value"},
+		"-H of no name":          {args: []string{"-H", ": 1", url}, code: exitUsage, stderr: "Name: value"},
+		"-H of a wrong length":   {args: []string{"-H", "Content-Length: 4", "-d", "abc", url}, code: exitUsage, stderr: "Content-Length"},
+		"-H of trailers":         {args: []string{"-H", "Trailer: X", "-d", "abc", url}, code: exitUsage, stderr: "Trailer"},
+		"-A of two lines":        {args: []string{"-A", "a\nb", url}, code: exitUsage, stderr: "line break"},
+		"a blank in the path":    {args: []string{url + "/a b"}, code: exitUsage, stderr: "%20"},
+		"a blank in the query":   {args: []string{url + "/?a b"}, code: exitUsage, stderr: "%20"},
+		"a bad escape":           {args: []string{url + "/100%"}, code: exitUsage, stderr: "%25"},
+		"a URL with a password":  {args: []string{"http://alice:hunter2/@x:y"}, code: exitUsage, stderr: "cannot be parsed"},
 		"--key alone":            {args: []string{"--key", "x", url}, code: exitUsage, stderr: "--cert"},
 		"--resolve of a name":    {args: []string{"--resolve", "a:1:b", url}, code: exitUsage, stderr: "HOST:PORT:ADDRESS"},
 		"--connect-to, cut":      {args: []string{"--connect-to", "a:1:b", url}, code: exitUsage, stderr: "HOST:PORT:HOST:PORT"},
@@ -194,8 +222,9 @@ func TestGetOutput(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got[f] = string(b); tc.files[f] == "*" {
-					got[f] = "*"
+				got[f] = string(b)
+				if want, ok := tc.files[f]; ok && like(want, got[f]) {
+					got[f] = want
 				}
 			}
 			if tc.files == nil {
@@ -226,6 +255,18 @@ func TestGetOutput(t *testing.T) {
 	if n := len(l.service.Requests()); n != 0 {
 		t.Errorf("%d requests", n)
 	}
+}
+
+// like reports whether a text is as one with * for what is between its parts.
+func like(want, text string) bool {
+	for i, part := range strings.Split(want, "*") {
+		at := strings.Index(text, part)
+		if at < 0 || i == 0 && at > 0 {
+			return false
+		}
+		text = text[at+len(part):]
+	}
+	return text == "" || strings.HasSuffix(want, "*")
 }
 
 // clientCertificate writes a certificate and its key to a file.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -129,6 +130,9 @@ func (i interruption) status() int {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "get" {
+		log.SetOutput(io.Discard) // net/http logs what servers say unasked
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

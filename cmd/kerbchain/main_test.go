@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -384,6 +386,43 @@ func TestFaults(t *testing.T) {
 	env["KRB5_CONFIG"] = l.write("broken.conf", []byte("[libdefaults\n"))
 	if code, _, stderr := runWith(t.Context(), env, "", "get", l.server.URL()); code != exitConfiguration || !strings.Contains(stderr, "broken.conf") {
 		t.Errorf("broken krb5.conf: exit status %d: %s", code, stderr)
+	}
+}
+
+// TestGetSaysNothingOfNetHTTP: what a server says unasked is not for the user's terminal.
+func TestGetSaysNothingOfNetHTTP(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{})
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	go func() {
+		for {
+			c, err := lis.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				for r := bufio.NewReader(c); ; {
+					req, err := http.ReadRequest(r)
+					if err != nil {
+						return
+					}
+					io.WriteString(c, "HTTP/1.1 "+map[string]string{
+						"/":     "302 Found\r\nLocation: /next\r\nContent-Length: 0\r\n\r\nand more that nobody asked for",
+						"/next": "200 OK\r\nContent-Length: 2\r\n\r\nok",
+					}[req.URL.Path])
+				}
+			}()
+		}
+	}()
+	cmd := asCommand(t.Context(), t, l.env, "get", "-L", "--mutual", "optional", "http://"+lis.Addr().String())
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if out, err := cmd.Output(); err != nil || string(out) != "ok" || stderr.Len() > 0 {
+		t.Errorf("%v, %q, %s", err, out, stderr.String())
 	}
 }
 

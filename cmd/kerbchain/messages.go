@@ -67,6 +67,10 @@ func failed(ctx context.Context, w world, err error) int {
 		complain(w, "%v", i)
 		return i.status()
 	}
+	if o, ok := errors.AsType[*outputError](err); ok {
+		complain(w, "%v", o)
+		return exitOutput
+	}
 	code := statusOf(err)
 	// The URL in a *url.Error may hold a query.
 	if ue, ok := errors.AsType[*url.Error](err); ok {
