@@ -5,6 +5,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/der"
 )
 
 // HostAddress is RFC 4120 section 5.2.5.
@@ -35,7 +37,7 @@ func (a HostAddress) IP() (netip.Addr, bool) {
 func ParseHostAddresses(b []byte) ([]HostAddress, error) {
 	s := cryptobyte.String(b)
 	var list cryptobyte.String
-	if !take(&s, &list, asn1.SEQUENCE) || !s.Empty() {
+	if !der.Take(&s, &list, asn1.SEQUENCE) || !s.Empty() {
 		return nil, malformed("addresses")
 	}
 	var out []HostAddress

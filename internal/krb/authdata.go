@@ -5,6 +5,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/der"
 )
 
 // AuthData is one element of AuthorizationData (RFC 4120 section 5.2.6).
@@ -19,7 +21,7 @@ const maxAuthData = 64 // elements on one level
 func ParseAuthData(b []byte) ([]AuthData, error) {
 	s := cryptobyte.String(b)
 	var list cryptobyte.String
-	if !take(&s, &list, asn1.SEQUENCE) || !s.Empty() {
+	if !der.Take(&s, &list, asn1.SEQUENCE) || !s.Empty() {
 		return nil, malformed("authorization data")
 	}
 	var out []AuthData

@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/der"
 )
 
 // DER as RFC 4120 section 5 uses it: explicit context tags around everything.
@@ -24,38 +26,6 @@ func flat(n uint8) asn1.Tag { return asn1.Tag(0x80 | n) }
 var ErrMalformed = errors.New("malformed Kerberos message")
 
 func malformed(what string) error { return fmt.Errorf("%w: %s", ErrMalformed, what) }
-
-// take reads an element as [cryptobyte.String.ReadASN1] does. Nearly all are short, and
-// need none of its care about lengths.
-func take(s, out *cryptobyte.String, tag asn1.Tag) bool {
-	b := *s
-	if len(b) < 2 || b[0] != byte(tag) || b[1] > 0x7f {
-		return s.ReadASN1(out, tag)
-	}
-	end := 2 + int(b[1])
-	if end > len(b) {
-		return false
-	}
-	*out, *s = b[2:end], b[end:]
-	return true
-}
-
-// takeInt reads INTEGER of 64 bits, written in as few bytes as its sign allows.
-func takeInt(s *cryptobyte.String, out *int64) bool {
-	var b cryptobyte.String
-	if !take(s, &b, asn1.INTEGER) || len(b) < 1 || len(b) > 8 {
-		return false
-	}
-	v := int64(int8(b[0]))
-	if len(b) > 1 && v == int64(int8(b[1]))>>7 { // the first byte is of no use
-		return false
-	}
-	for _, c := range b[1:] {
-		v = v<<8 | int64(c)
-	}
-	*out = v
-	return true
-}
 
 // A Fields reads the explicitly tagged fields of one SEQUENCE in order. The
 // first failure sticks; ask Err at the end.
@@ -78,7 +48,7 @@ func OpenApp(what string, n uint8, b []byte) Fields {
 	f := Fields{what: what}
 	s := cryptobyte.String(b)
 	var inner cryptobyte.String
-	if take(&s, &inner, App(n)) && s.Empty() {
+	if der.Take(&s, &inner, App(n)) && s.Empty() {
 		f.enter(inner)
 	} else {
 		f.fail(fmt.Sprintf("no [APPLICATION %d]", n))
@@ -91,7 +61,7 @@ func openChoice(what string, n uint8, b []byte) Fields {
 	f := Fields{what: what}
 	s := cryptobyte.String(b)
 	var inner cryptobyte.String
-	if take(&s, &inner, Ctx(n)) && s.Empty() {
+	if der.Take(&s, &inner, Ctx(n)) && s.Empty() {
 		f.enter(inner)
 	} else {
 		f.fail(fmt.Sprintf("no alternative %d", n))
@@ -107,7 +77,7 @@ func (f *Fields) open(part string, n uint8) Fields {
 }
 
 func (f *Fields) enter(s cryptobyte.String) {
-	if !take(&s, &f.rest, asn1.SEQUENCE) || !s.Empty() {
+	if !der.Take(&s, &f.rest, asn1.SEQUENCE) || !s.Empty() {
 		f.fail("no sequence")
 	}
 }
@@ -161,7 +131,7 @@ func (f *Fields) Has(n uint8) bool { return f.err == nil && f.rest.PeekASN1Tag(C
 // Raw returns the content of field n: the element inside its explicit tag.
 func (f *Fields) Raw(n uint8) cryptobyte.String {
 	var out cryptobyte.String
-	if f.err == nil && !take(&f.rest, &out, Ctx(n)) {
+	if f.err == nil && !der.Take(&f.rest, &out, Ctx(n)) {
 		f.fail(fmt.Sprintf("field %d missing", n))
 		return nil
 	}
@@ -180,7 +150,7 @@ func (f *Fields) Optional(n uint8) cryptobyte.String {
 func (f *Fields) Int(n uint8) int64 {
 	s := f.Raw(n)
 	var v int64
-	if f.err == nil && (!takeInt(&s, &v) || !s.Empty()) {
+	if f.err == nil && (!der.TakeInt(&s, &v) || !s.Empty()) {
 		f.fail(fmt.Sprintf("field %d is no integer", n))
 	}
 	return v
@@ -205,7 +175,7 @@ func (f *Fields) nonce(n uint8) int64 {
 func (f *Fields) Octets(n uint8) []byte {
 	s := f.Raw(n)
 	var v cryptobyte.String
-	if f.err == nil && (!take(&s, &v, asn1.OCTET_STRING) || !s.Empty()) {
+	if f.err == nil && (!der.Take(&s, &v, asn1.OCTET_STRING) || !s.Empty()) {
 		f.fail(fmt.Sprintf("field %d is no octet string", n))
 	}
 	return v
@@ -218,7 +188,7 @@ func (f *Fields) hasFlat(n uint8) bool { return f.err == nil && f.rest.PeekASN1T
 // flat returns the contents of [n] IMPLICIT of a primitive type.
 func (f *Fields) flat(n uint8) []byte {
 	var v cryptobyte.String
-	if f.err == nil && !take(&f.rest, &v, flat(n)) {
+	if f.err == nil && !der.Take(&f.rest, &v, flat(n)) {
 		f.fail(fmt.Sprintf("field %d missing", n))
 	}
 	return v
@@ -263,7 +233,7 @@ func readString(s *cryptobyte.String) (string, bool) {
 	for _, tag := range [...]asn1.Tag{asn1.GeneralString, asn1.IA5String, asn1.UTF8String, asn1.PrintableString} {
 		if s.PeekASN1Tag(tag) {
 			var v cryptobyte.String
-			ok := take(s, &v, tag)
+			ok := der.Take(s, &v, tag)
 			return string(v), ok
 		}
 	}
@@ -293,16 +263,17 @@ func readTime(s cryptobyte.String, t *time.Time) bool {
 		}
 		v[i] = 10*int(tens) + int(ones)
 	}
-	month, day := time.Month(v[2]), v[3]
-	*t = time.Date(100*v[0]+v[1], month, day, v[4], v[5], v[6], 0, time.UTC)
-	return t.Month() == month && t.Day() == day && v[4] < 24 && v[5] < 60 && v[6] < 60
+	month := time.Month(v[2])
+	*t = time.Date(100*v[0]+v[1], month, v[3], v[4], v[5], v[6], 0, time.UTC)
+	// A day that there is not is one of another month.
+	return t.Month() == month && v[4] < 24 && v[5] < 60 && v[6] < 60
 }
 
 // Flags reads [n] KerberosFlags; bits beyond 32 are dropped, missing ones are 0.
 func (f *Fields) Flags(n uint8) uint32 {
 	s := f.Raw(n)
 	var v cryptobyte.String
-	if f.err == nil && (!take(&s, &v, asn1.BIT_STRING) || !s.Empty()) {
+	if f.err == nil && (!der.Take(&s, &v, asn1.BIT_STRING) || !s.Empty()) {
 		f.fail(fmt.Sprintf("field %d is no bit string", n))
 	}
 	return f.bits(n, v)
@@ -343,7 +314,7 @@ func (f *Fields) Name(n uint8) Principal {
 		f.err, f.rest = err, nil // which names the whole
 		return Principal{}
 	}
-	if !take(&list, &seq, asn1.SEQUENCE) || !list.Empty() {
+	if !der.Take(&list, &seq, asn1.SEQUENCE) || !list.Empty() {
 		f.fail(fmt.Sprintf("field %d is no name", n))
 		return Principal{}
 	}

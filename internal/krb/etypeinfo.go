@@ -5,6 +5,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/der"
 )
 
 // EtypeInfo is one entry of ETYPE-INFO2 (RFC 4120 section 5.2.7.5) or of the older
@@ -45,7 +47,7 @@ func ParseEtypeInfo(b []byte) ([]EtypeInfo, error) {
 func parseEtypeInfos(what string, b []byte, entry func(*Fields) EtypeInfo) ([]EtypeInfo, error) {
 	s := cryptobyte.String(b)
 	var seq cryptobyte.String
-	if !take(&s, &seq, asn1.SEQUENCE) || !s.Empty() {
+	if !der.Take(&s, &seq, asn1.SEQUENCE) || !s.Empty() {
 		return nil, malformed(what + ": no sequence")
 	}
 	var out []EtypeInfo

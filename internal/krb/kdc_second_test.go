@@ -487,6 +487,25 @@ func TestKDCRepSeal(t *testing.T) {
 	})
 }
 
+// Padata of which there is none is left out: SEQUENCE OF with nothing in it is not what a
+// KDC writes.
+func TestKDCRepWithoutPAData(t *testing.T) {
+	for _, kind := range []uint8{MsgASRep, MsgTGSRep} {
+		rep := KDCRep{Client: alice, RawTicket: rawTicket(krbtgt, AES128SHA1, 1, pattern(60)), EncPart: EncryptedData{AES128SHA1, 0, pattern(40)}}
+		part := EncKDCRepPart{Key: testKey(AES128SHA1), AuthTime: someDay, EndTime: someDay, Server: webHost}
+		wantRep, wantPart := must(rep.Marshal(kind)), must(part.Marshal(kind))
+		rep.PAData, part.PAData = []PAData{}, []PAData{}
+		sameBytes(t, "reply", must(rep.Marshal(kind)), wantRep)
+		sameBytes(t, "its part", must(part.Marshal(kind)), wantPart)
+		if got := must(ParseKDCRep(wantRep, kind)); got.PAData != nil {
+			t.Errorf("padata %v was written", got.PAData)
+		}
+		if got := must(ParseEncKDCRepPart(wantPart)); got.PAData != nil {
+			t.Errorf("padata %v was written in the part", got.PAData)
+		}
+	}
+}
+
 // A ticket that passed through no other realm says so.
 func TestEncTicketPartTransitedNothing(t *testing.T) {
 	part := EncTicketPart{Key: testKey(AES128SHA1), Client: alice, AuthTime: someDay, EndTime: someDay}

@@ -6,6 +6,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/der"
 )
 
 // KDCReq is a decoded AS-REQ or TGS-REQ (RFC 4120 section 5.4.1).
@@ -117,12 +119,12 @@ func ParseKDCReqBody(b []byte) (KDCReqBody, error) {
 // parseInts reads SEQUENCE OF Int32, of no more than limit.
 func parseInts(s cryptobyte.String, out *[]int32, limit int) bool {
 	var list cryptobyte.String
-	if !take(&s, &list, asn1.SEQUENCE) || !s.Empty() {
+	if !der.Take(&s, &list, asn1.SEQUENCE) || !s.Empty() {
 		return false
 	}
 	for !list.Empty() {
 		var e int64
-		if !takeInt(&list, &e) || e != int64(int32(e)) || len(*out) == limit {
+		if !der.TakeInt(&list, &e) || e != int64(int32(e)) || len(*out) == limit {
 			return false
 		}
 		*out = append(*out, int32(e))
@@ -132,7 +134,7 @@ func parseInts(s cryptobyte.String, out *[]int32, limit int) bool {
 
 func splitTickets(s cryptobyte.String, out *[][]byte) bool {
 	var list cryptobyte.String
-	if !take(&s, &list, asn1.SEQUENCE) || !s.Empty() {
+	if !der.Take(&s, &list, asn1.SEQUENCE) || !s.Empty() {
 		return false
 	}
 	for !list.Empty() {

@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/der"
 )
 
 // MakeKRBCred returns [APPLICATION 22] KRB-CRED with one ticket and what its
@@ -87,10 +89,10 @@ func OpenKRBCred(b []byte, keys ...Key) (*Ticket, error) {
 }
 
 // onlyOne returns the element of a SEQUENCE OF one.
-func onlyOne(what string, der cryptobyte.String) ([]byte, error) {
+func onlyOne(what string, of cryptobyte.String) ([]byte, error) {
 	var list, element cryptobyte.String
 	var tag asn1.Tag
-	if !take(&der, &list, asn1.SEQUENCE) || !der.Empty() || !list.ReadAnyASN1Element(&element, &tag) || !list.Empty() {
+	if !der.Take(&of, &list, asn1.SEQUENCE) || !of.Empty() || !list.ReadAnyASN1Element(&element, &tag) || !list.Empty() {
 		return nil, fmt.Errorf("%w: %s of KRB-CRED: want one", ErrMalformed, what)
 	}
 	return element, nil

@@ -5,6 +5,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/der"
 )
 
 // PAData is one element of pre-authentication data (RFC 4120 section 5.2.7).
@@ -20,7 +22,7 @@ const maxPAData = 128
 func ParsePADatas(b []byte) ([]PAData, error) {
 	s := cryptobyte.String(b)
 	var seq cryptobyte.String
-	if !take(&s, &seq, asn1.SEQUENCE) || !s.Empty() {
+	if !der.Take(&s, &seq, asn1.SEQUENCE) || !s.Empty() {
 		return nil, malformed("pre-authentication data: no sequence")
 	}
 	var out []PAData

@@ -5,6 +5,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/der"
 )
 
 // SPAKE is one message of SPAKE pre-authentication, PA-SPAKE of RFC 9588 section 4.
@@ -91,7 +93,7 @@ func parseSPAKEChallenge(b []byte) (*SPAKEChallenge, error) {
 		return nil, err
 	}
 	var seq cryptobyte.String
-	if !take(&list, &seq, asn1.SEQUENCE) || !list.Empty() || seq.Empty() {
+	if !der.Take(&list, &seq, asn1.SEQUENCE) || !list.Empty() || seq.Empty() {
 		return nil, malformed("SPAKEChallenge: bad list of factors")
 	}
 	for !seq.Empty() {

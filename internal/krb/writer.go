@@ -213,8 +213,8 @@ func (w *Writer) Key(n uint8, k Key) {
 }
 
 // Sealed writes [n] EncryptedData of what fill writes, which is encrypted where it
-// is (RFC 4120 section 5.2.9). A zero kvno is left out. If that fails, nothing of
-// the plaintext is left.
+// is (RFC 4120 section 5.2.9). A zero kvno is left out. If that fails, Result leaves
+// nothing of the plaintext.
 func (w *Writer) Sealed(n uint8, k Key, kvno, usage uint32, fill func()) {
 	w.Field(n, func() { w.sealed(k, kvno, usage, fill) })
 }
@@ -230,9 +230,6 @@ func (w *Writer) sealed(k Key, kvno, usage uint32, fill func()) {
 			sealed := w.Bytes()[:w.Len()-end]
 			if w.err == nil {
 				w.err = k.seal(usage, sealed)
-			}
-			if w.err != nil {
-				clear(sealed)
 			}
 			w.head(asn1.OCTET_STRING, len(sealed))
 		})

@@ -139,6 +139,26 @@ func TestSealedMessagesAsOfOld(t *testing.T) {
 	})
 }
 
+// The version of a key is written where there is one, however large.
+func TestWriterKvno(t *testing.T) {
+	for _, kvno := range []uint32{0, 1, 2, 127, 128, 255, 256, 1<<31 - 1, 1 << 31, 1<<32 - 1} {
+		agree(t, "EncryptedData", func(w *Writer) { w.Encrypted(3, EncryptedData{AES256SHA1, kvno, pattern(50)}) },
+			func(b *cryptobyte.Builder) { dertest.AddEncrypted(b, 3, AES256SHA1, kvno, pattern(50)) })
+		var w Writer
+		w.Sequence(func() { w.Sealed(3, testKey(AES128SHA256), kvno, UsageTicket, func() { w.Raw(pattern(40)) }) })
+		sealed := must(w.Result())
+		f := OpenFields("x", sealed)
+		got := f.Encrypted(3)
+		if err := f.Err(true); err != nil {
+			t.Fatal(kvno, err)
+		}
+		b := cryptobyte.NewBuilder(nil)
+		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) { dertest.AddEncrypted(b, 3, AES128SHA256, kvno, got.Cipher) })
+		sameBytes(t, "sealed", sealed, must(b.Bytes()))
+		sameBytes(t, "opened", must(testKey(AES128SHA256).OpenData(UsageTicket, got)), pattern(40))
+	}
+}
+
 // FuzzWriter makes authenticators of its input.
 func FuzzWriter(f *testing.F) {
 	seeds := sampleAuthenticators()

@@ -210,6 +210,17 @@ func TestBlocks(t *testing.T) {
 // needs, and ours.
 func buildBlocks(t *testing.T, of string, blocks []block) {
 	t.Helper()
+	dir := strangers(t, of)
+	for i, b := range blocks {
+		addProgram(t, dir, fmt.Sprintf("block%d", i), fmt.Sprintf("// from %s:%d\n", b.page, b.line)+program(t, b))
+	}
+	run(t, dir, strangersEnv, "go", "build", "-o", os.DevNull, "./...")
+}
+
+// strangers makes the module of somebody else, which needs what the one in a folder of
+// ours needs, and ours.
+func strangers(t *testing.T, of string) (dir string) {
+	t.Helper()
 	tree, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +233,7 @@ func buildBlocks(t *testing.T, of string, blocks []block) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir = t.TempDir()
 	text := string(mod)
 	if of == "." {
 		text = strings.Replace(text, "module "+module, "module example.com/pages", 1)
@@ -236,15 +247,20 @@ func buildBlocks(t *testing.T, of string, blocks []block) {
 			t.Fatal(err)
 		}
 	}
-	for i, b := range blocks {
-		sub := filepath.Join(dir, fmt.Sprintf("block%d", i))
-		if err := os.Mkdir(sub, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		src := fmt.Sprintf("// from %s:%d\n", b.page, b.line) + program(t, b)
-		if err := os.WriteFile(filepath.Join(sub, "main.go"), []byte(src), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	return dir
+}
+
+// strangersEnv is for the go command in a module of strangers.
+var strangersEnv = []string{"GOWORK=off", "GOFLAGS=-mod=mod"}
+
+// addProgram puts a program of one file into a module.
+func addProgram(t *testing.T, dir, name, text string) {
+	t.Helper()
+	sub := filepath.Join(dir, name)
+	if err := os.Mkdir(sub, 0o755); err != nil {
+		t.Fatal(err)
 	}
-	run(t, dir, []string{"GOWORK=off", "GOFLAGS=-mod=mod"}, "go", "build", "-o", os.DevNull, "./...")
+	if err := os.WriteFile(filepath.Join(sub, "main.go"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -3,6 +3,8 @@ package spnego
 import (
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/kerbchain/kerbchain/internal/der"
 )
 
 // Tags of RFC 4178 section 4.2 and RFC 2743 section 3.1.
@@ -72,7 +74,7 @@ func appendOID(dst []byte, o OID) []byte {
 // readOID reads one object identifier.
 func readOID(s *cryptobyte.String) (OID, bool) {
 	var id cryptobyte.String
-	if !s.ReadASN1(&id, asn1.OBJECT_IDENTIFIER) || len(id) == 0 || len(id) > maxOID {
+	if !der.Take(s, &id, asn1.OBJECT_IDENTIFIER) || len(id) == 0 || len(id) > maxOID {
 		return "", false
 	}
 	return intern(id), true
@@ -81,19 +83,26 @@ func readOID(s *cryptobyte.String) (OID, bool) {
 // readOnly reads the contents of element tag, which must be all of s.
 func readOnly(s cryptobyte.String, tag asn1.Tag) (cryptobyte.String, bool) {
 	var contents cryptobyte.String
-	ok := s.ReadASN1(&contents, tag) && s.Empty()
+	ok := der.Take(&s, &contents, tag) && s.Empty()
 	return contents, ok
 }
 
-// readField reads member [n] of s, which holds one element tag and nothing
-// else. It reports whether the member is present, and whether all is well.
-func readField(s *cryptobyte.String, n uint8, tag asn1.Tag) (contents cryptobyte.String, present, ok bool) {
-	var member cryptobyte.String
-	if !s.ReadOptionalASN1(&member, &present, field(n)) {
-		return nil, false, false
-	}
-	if !present {
+// readMember reads the contents of member [n] of s. It reports whether the member is
+// present, and whether all is well.
+func readMember(s *cryptobyte.String, n uint8) (contents cryptobyte.String, present, ok bool) {
+	if !s.PeekASN1Tag(field(n)) {
 		return nil, false, true
+	}
+	ok = der.Take(s, &contents, field(n))
+	return contents, true, ok
+}
+
+// readField is readMember for one that holds one element tag and nothing else, whose
+// contents it returns.
+func readField(s *cryptobyte.String, n uint8, tag asn1.Tag) (contents cryptobyte.String, present, ok bool) {
+	member, present, ok := readMember(s, n)
+	if !present || !ok {
+		return nil, present, ok
 	}
 	contents, ok = readOnly(member, tag)
 	return contents, true, ok

@@ -179,9 +179,8 @@ func parseInit(b []byte) (i Init, canonical bool, err error) {
 	}
 	canonical = true
 
-	var member cryptobyte.String
-	var present bool
-	if !seq.ReadOptionalASN1(&member, &present, field(0)) {
+	member, present, ok := readMember(&seq, 0)
+	if !ok {
 		return bad("mechTypes")
 	}
 	if present {
@@ -206,7 +205,7 @@ func parseInit(b []byte) (i Init, canonical bool, err error) {
 
 	// Member 3 is the MIC in one form of the token and the hints in the other.
 	last := uint8(3)
-	if !seq.ReadOptionalASN1(&member, &present, field(3)) {
+	if member, present, ok = readMember(&seq, 3); !ok {
 		return bad("mechListMIC")
 	}
 	if mic, isMIC := readOnly(member, asn1.OCTET_STRING); present && isMIC {

@@ -3,7 +3,6 @@ package spnego
 import (
 	"fmt"
 
-	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
@@ -114,12 +113,12 @@ func parseResp(b []byte) (r Resp, canonical bool, err error) {
 	if present {
 		r.State = State(state[0] + 1)
 	}
-	var member cryptobyte.String
-	if !seq.ReadOptionalASN1(&member, &present, field(1)) {
+	mech, present, ok := readMember(&seq, 1)
+	if !ok {
 		return bad("supportedMech")
 	}
 	if present {
-		if r.SupportedMech, ok = readOID(&member); !ok || !member.Empty() {
+		if r.SupportedMech, ok = readOID(&mech); !ok || !mech.Empty() {
 			return bad("supportedMech")
 		}
 	}
