@@ -79,7 +79,9 @@ type Options struct {
 	ClientKeytab string
 
 	// Service, HostOverride, HostOverrides, Realm and PortInSPN say which service
-	// principal a host has, as in kerberos.InitiatorOptions.
+	// principal a host has, as in kerberos.InitiatorOptions. Heimdal's library asks the
+	// KDC of the client's realm first, and takes its ticket where that has a service of
+	// the name, whatever the realm.
 	Service       string
 	HostOverride  string
 	HostOverrides map[string]string

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -44,6 +45,8 @@ type getFlags struct {
 	verbose      bool
 	mutual       string
 	preemptive   string
+	credentials  string
+	library      string
 	service      string
 	hostOverride string
 	principal    string
@@ -110,6 +113,8 @@ func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	fs.StringVar(&f.preemptive, "preemptive", "off", "sign before the server asks: off, learned or always")
 	fs.StringVar(&f.service, "service", "", "service class of the SPN; default HTTP")
 	fs.StringVar(&f.hostOverride, "host-override", "", "`host` in the SPN, in place of the URL's")
+	fs.StringVar(&f.credentials, "credentials", "", "whose credentials: `own`, those that kerbchain can read, or system, those of the GSS-API library or of who is logged on to Windows; default own, but system on Windows where nothing names a cache, keytab or password")
+	fs.StringVar(&f.library, "gssapi-library", "", "`file` of the GSS-API library for --credentials system; default MIT's, else Heimdal's, on macOS Apple's")
 	fs.StringVar(&f.principal, "principal", "", "client principal, `name@REALM`")
 	fs.StringVar(&f.asUser, "as-user", "", "act for this `user` (S4U2Self and S4U2Proxy), with the credentials of a service")
 	fs.BoolVar(&f.enterprise, "enterprise", false, "the principal is an alias such as user@corp.example, which the KDC translates")
@@ -171,7 +176,7 @@ func (f *getFlags) check(args []string) error {
 	if f.keytab != "" && f.ccache != "" {
 		return errors.New("--keytab and --ccache exclude each other")
 	}
-	return nil
+	return f.checkCredentials(runtime.GOOS)
 }
 
 // choose returns the value that goes with a word.
@@ -235,6 +240,9 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 	}
 	t.exit = f.do(ctx, w, o, req, t, file, bar, n)
 	if f.verbose && t.resp != nil {
+		if who := middleware.PrincipalOf(t.resp.Request); who != "" && f.credentials == systemCredentials {
+			begin.say("get", "signed by the system as %s", who)
+		}
 		begin.say("get", "%s, %d bytes", t.resp.Status, t.received)
 	}
 	if err := t.tell(string(format), w.stdout, visible); err != nil && t.exit == exitOK {
@@ -246,8 +254,11 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 
 // client returns the client that sends the request.
 func (f *getFlags) client(o client.Options) (*http.Client, error) {
+	o, err := f.withCredentials(o)
+	if err != nil {
+		return nil, err
+	}
 	if f.asUser != "" {
-		var err error
 		if o, err = f.actingForUser(o); err != nil {
 			return nil, err
 		}

@@ -34,6 +34,10 @@ var inWords = strings.NewReplacer(
 	"sign every request (preemptive)", "sign every request (--preemptive always)",
 	"to the client (CCache)", "in --ccache", "AllowedHosts", "--allowed-hosts",
 	"KeepErrorBodies shows it", "--no-sanitize prints it",
+	"Options.Library", "--gssapi-library", "Options.CCache", "--ccache", "DelegationPolicy goes on", "--delegate policy goes on",
+	"HostOverride, HostOverrides or Canonicalize", "--host-override or --canonicalize fallback",
+	"HostOverride or HostOverrides", "--host-override", "package kerberos", "--credentials own",
+	"set Principal and Password", "use --principal and --password-file",
 	"TrustConnection", "--trust-connection", "BindingsRequired", "--cbt require", "BindingsOff", "--cbt off", "BindingsAuto", "--cbt auto",
 )
 

@@ -68,6 +68,7 @@ func TestRulesSee(t *testing.T) {
 		"internal/beside/breach.go":     {imports(m + "sspi"), "client and programs choose"},
 		"tunnel/breach.go":              {imports(m + "gssapi"), "stages import"},
 		"client/breach.go":              {imports(m + "gssapi"), "whoever wants the system's library"},
+		"cmd/kerbchain/breach.go":       {imports(m + "gssapi"), "whoever wants the system's library"},
 		"client/doctor.go":              {imports(m + "doctor"), "doctor stands above all"},
 		"doctor/breach.go":              {imports(m + "fakekdc"), "the realm for tests"},
 		"internal/lru/breach.go":        {imports(m + "middleware/mutual"), "internal imports"},

@@ -194,6 +194,14 @@ func TestGSSAPI(t *testing.T) {
 				t.Errorf("%v: %s", err, out)
 			}
 		})
+		t.Run(name+" command", func(t *testing.T) {
+			for _, kind := range kinds {
+				r := l.get(t, l.kinit(t), "--credentials", "system", "--gssapi-library", file, l.url(t, kind, "/auth/hello"))
+				wantGet(t, r, exitOK, l.verdict(), "signed by the system as alice@"+l.name)
+			}
+			r := l.get(t, l.env, "--credentials", "system", "--gssapi-library", file, l.url(t, "http", "/auth/hello"))
+			wantGet(t, r, exitCredentials, "run kinit")
+		})
 		t.Run(name+" delegation", func(t *testing.T) { l.testGSSAPIDelegation(t, o) })
 		t.Run(name+" PKINIT", func(t *testing.T) { l.byGSSAPI(t, l.kinitByCertificate(t, a), nil, "http", o, 10) })
 		t.Run(name+" grows nothing", func(t *testing.T) { l.byGSSAPI(t, l.kinit(t), nil, "http", o, 10_000) })
@@ -282,6 +290,7 @@ func (l *lab) testGSSProxy(t *testing.T, o gssapi.Options) {
 	if out, err := task.run(t, env, nil); err != nil || !strings.Contains(out, `200 "`+strings.TrimSpace(authText)) || !strings.Contains(out, "alice@") || !strings.Contains(out, "verified true") {
 		t.Fatalf("%v: %s", err, out)
 	}
+	wantGet(t, l.get(t, env, "--credentials", "system", l.url(t, "https", "/auth/hello")), exitOK, "verified: the server holds the key of HTTP/localhost", "signed by the system as alice@"+l.name)
 	l.byGSSAPI(t, env, nil, "http", o, 50)
 }
 
