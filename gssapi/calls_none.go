@@ -2,12 +2,14 @@
 
 package gssapi
 
-import "runtime"
+import (
+	"runtime"
+
+	"github.com/kerbchain/kerbchain/internal/system"
+)
 
 // open returns an error that says where there is a library that this package can call.
 func open(string) (library, error) {
-	return nil, &advice{
-		"package gssapi does not work on " + runtime.GOOS + "/" + runtime.GOARCH + " as this program is built",
-		"it works on Linux, macOS and FreeBSD, on the processors that its documentation lists, on FreeBSD with cgo; use package kerberos here",
-	}
+	return nil, system.Advise("package gssapi does not work on "+runtime.GOOS+"/"+runtime.GOARCH+" as this program is built",
+		"it works on Linux, macOS and FreeBSD, on the processors that its documentation lists, on FreeBSD with cgo; use package kerberos here")
 }
