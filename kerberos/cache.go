@@ -156,10 +156,12 @@ func (c *cacheCredentials) sees(primary ccache.Store) {
 // check reports whether the cache of a session changed. It looks once a second at most. A
 // cache that is missing for a moment, as while kinit replaces it, counts as unchanged.
 func (c *cacheCredentials) check(ctx context.Context, s *session, now time.Time) (uint64, bool) {
-	c.primaries.due(ctx, now, c.s.o.Now, func(ctx context.Context) {
-		if primary, err := c.collection.Primary(ctx); err == nil {
+	c.primaries.due(ctx, now, c.s.o.Now, func(ctx context.Context) bool {
+		primary, err := c.collection.Primary(ctx)
+		if err == nil {
 			c.sees(primary)
 		}
+		return err == nil
 	})
 	m := s.cache
 	c.look(ctx, m, now)
@@ -169,12 +171,14 @@ func (c *cacheCredentials) check(ctx context.Context, s *session, now time.Time)
 
 // look notes the state of a cache, once a second at most.
 func (c *cacheCredentials) look(ctx context.Context, m *member, now time.Time) {
-	m.look.due(ctx, now, c.s.o.Now, func(ctx context.Context) {
+	m.look.due(ctx, now, c.s.o.Now, func(ctx context.Context) bool {
 		state, err := m.store.State(ctx)
 		if last := m.seen.Load(); err == nil && (last == nil || *last != state) {
 			m.seen.Store(&state) // only where it differs, since comparing a string with itself is fast
 		}
-		m.missing(errors.Is(err, fs.ErrNotExist), now)
+		gone := errors.Is(err, fs.ErrNotExist)
+		m.missing(gone, now)
+		return err == nil || gone
 	})
 }
 

@@ -10,12 +10,16 @@ import (
 const (
 	// interval is the least time between two looks at a cache.
 	interval = time.Second
-	// lookTime bounds one look, and how long others wait for it. Meanwhile the result of
-	// the last look counts.
+	// lookTime bounds one look, as at the cache of a daemon that hangs. A look at a file
+	// takes as long as the system does.
 	lookTime = 250 * time.Millisecond
-	// lookPause is how long nobody looks after a look that took too long, as at the cache
-	// of a daemon that hangs.
+	// lookWait is how long others wait for a look. After that the result of the last one
+	// counts.
+	lookWait = time.Second
+	// lookPause is how long nobody looks after a look that saw nothing in its time.
 	lookPause = 30 * time.Second
+	// lookShare is how many times as long as a look took, at least, nobody looks again.
+	lookShare = 4
 )
 
 // A look is an action that one of several callers carries out once in a while, and whose
@@ -28,9 +32,9 @@ type look struct {
 	running chan struct{} // closed at the end of a look; nil if nobody looks
 }
 
-// due calls see if it is time to. clock is the local clock, and now a recent reading of
-// it.
-func (l *look) due(ctx context.Context, now time.Time, clock func() time.Time, see func(context.Context)) {
+// due calls see, which reports whether it saw anything, if it is time to. clock is the
+// local clock, and now a recent reading of it.
+func (l *look) due(ctx context.Context, now time.Time, clock func() time.Time, see func(context.Context) bool) {
 	if !l.fresh(now) {
 		l.slowly(ctx, clock, see)
 	}
@@ -42,11 +46,11 @@ func (l *look) fresh(now time.Time) bool {
 	return n < l.next.Load() && n >= l.last.Load()
 }
 
-func (l *look) slowly(ctx context.Context, clock func() time.Time, see func(context.Context)) {
+func (l *look) slowly(ctx context.Context, clock func() time.Time, see func(context.Context) bool) {
 	l.mu.Lock()
 	if running := l.running; running != nil {
 		l.mu.Unlock()
-		late := time.NewTimer(lookTime)
+		late := time.NewTimer(lookWait)
 		defer late.Stop()
 		select {
 		case <-running:
@@ -65,9 +69,10 @@ func (l *look) slowly(ctx context.Context, clock func() time.Time, see func(cont
 
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
 	defer cancel()
+	began, saw := time.Now(), false
 	defer func() {
-		pause := interval
-		if bounded.Err() != nil {
+		pause := min(max(interval, lookShare*time.Since(began)), lookPause)
+		if !saw && bounded.Err() != nil {
 			pause = lookPause
 		}
 		end := clock()
@@ -78,5 +83,5 @@ func (l *look) slowly(ctx context.Context, clock func() time.Time, see func(cont
 		l.mu.Unlock()
 		close(running)
 	}()
-	see(bounded)
+	saw = see(bounded)
 }
