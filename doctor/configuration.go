@@ -46,6 +46,8 @@ func (x *examination) unseen() string {
 		return "there are no credentials to go by"
 	case x.o.Client.Initiator != nil:
 		return "the initiator makes its tokens by means of its own"
+	case x.o.Client.Source == nil:
+		return "the system signs, with the credentials of who is logged on"
 	}
 	return fmt.Sprintf("tickets come from a %T, into which nobody sees", x.o.Client.Source)
 }

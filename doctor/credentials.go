@@ -146,8 +146,8 @@ func (x *examination) grantingTicket(t *ccache.Credential, now time.Time) {
 	}
 	left := t.EndTime.Sub(now)
 	switch {
-	case left <= 0:
-		x.say("tgt", Fail, f, text+": it has expired", "run kinit")
+	case left <= 0: // which is why there are no credentials, or why others are taken
+		x.say("tgt", Warn, f, text+": it has expired", "run kinit")
 	case from.After(now.Add(x.inside.Config.ClockSkew)):
 		x.say("tgt", Fail, f, text+": it is not valid yet", "compare the clock of this machine with that of the KDC")
 	case left < soon:

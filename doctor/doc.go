@@ -10,9 +10,12 @@
 //
 // The command kerbchain doctor prints the same.
 //
-// It asks KDCs and DNS what a client would ask, asks each KDC once more over UDP and
-// over TCP, and sends the server two requests: one without a token and, if there is a
-// ticket, one with it. A server that AllowedHosts leaves out gets neither. Where a
-// login is needed, the password or key is used once. Nothing in a report is secret:
-// there are names, addresses, times and sizes in it, and no key, password or token.
+// It asks KDCs and DNS what a client would ask, and each KDC once more over UDP and over
+// TCP for a principal kerbchain-doctor, which is nowhere, so that it counts against
+// nobody's account. The server gets a GET without a token, and, if there is a ticket,
+// what a client sends: another one, and with a token once it is asked for. No redirect is
+// followed. A server that AllowedHosts leaves out gets nothing. Where a login is needed,
+// the password or key is used once, and no ticket is written to a cache. Nothing in a
+// report is secret: there are names, addresses, times and sizes in it, and no key,
+// password or token.
 package doctor

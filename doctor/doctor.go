@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,11 @@ func Examine(ctx context.Context, address string, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, part := range []func(context.Context){x.configuration, x.credentials} {
+	for _, part := range []func(context.Context){x.configuration, x.credentials, x.host, x.server, x.probe, x.initiate, x.exchange, x.verdict} {
+		if ctx.Err() != nil {
+			x.say("examination", Fail, nil, fmt.Sprintf("cut short: %v", context.Cause(ctx)), "give it more time")
+			break
+		}
 		x.within(ctx, part)
 	}
 	x.report.OK = !slices.ContainsFunc(x.report.Checks, func(c Check) bool { return c.Status == Fail })
@@ -63,6 +68,21 @@ type examination struct {
 	choice    kerberos.Choice
 	choiceErr error // why no credentials were chosen
 	barred    bool  // nothing is to be sent to the server
+	fixed     bool  // the service principal does not come of the URL
+
+	canonical     string  // another name that DNS has for the host, "" for none
+	canonicalized bool    // it is used where the KDC does not know the name in the URL
+	first         *answer // what the server said without a token; nil if it was not asked
+	asked         bool    // it wants Negotiate
+	told          bool    // that it does not authenticate over HTTP/2
+
+	realms    []probed
+	context   middleware.SecurityContext // nil where there is no ticket
+	ticket    middleware.TicketEvent
+	ticketErr error
+	explained bool // what failed before explains ticketErr
+	token     []byte
+	tokenErr  error
 }
 
 func newExamination(ctx context.Context, address string, o Options) (*examination, error) {
@@ -102,10 +122,14 @@ const stage = "doctor"
 // open makes the source and the initiator, and has the source choose.
 func (x *examination) open(ctx context.Context) {
 	o := x.o.Client
-	if o.Initiator == nil {
-		if o, x.sourceErr = o.WithSource(); x.sourceErr != nil {
-			return
+	if with, err := o.WithSource(); err == nil { // else there is an initiator, or NewInitiator says what is wrong
+		if o.Source == nil { // a source of our own leaves caches as they are
+			o.ReadOnlyCache = true
+			if with, x.sourceErr = o.WithSource(); x.sourceErr != nil {
+				return
+			}
 		}
+		o = with
 		x.o.Client = o
 	}
 	if x.in, x.sourceErr = client.NewInitiator(o); x.sourceErr != nil {
@@ -116,7 +140,7 @@ func (x *examination) open(ctx context.Context) {
 		x.sourceErr = err
 		return
 	}
-	x.report.Service, _ = maker.For(x.target)
+	x.report.Service, x.fixed = maker.For(x.target)
 	x.barred = !policy.NewHosts(o.AllowedHosts, nil).Allow(x.target)
 	source, ok := o.Source.(*kerberos.Source)
 	if !ok {
@@ -152,10 +176,13 @@ func (x *examination) skip(name, why string) { x.say(name, Skip, nil, why) }
 
 // fails notes an error.
 func (x *examination) fails(name string, err error) {
+	text, try := failure(err)
+	x.say(name, Fail, nil, text, try)
+}
+
+// failure is the cause of an error in one line, and what to try. The check says what
+// failed, for whom.
+func failure(err error) (text, try string) {
 	m := messages.Of(err)
-	text := m.What
-	if m.Why != "" {
-		text += ": " + m.Why
-	}
-	x.say(name, Fail, nil, text, m.Try)
+	return cmp.Or(m.Why, m.What), m.Try
 }

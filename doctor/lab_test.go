@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -28,6 +29,8 @@ type lab struct {
 	service *fakeweb.Handler
 	server  *fakeweb.Server
 	env     map[string]string
+	url     string
+	date    time.Duration // by how much the server's Date is ahead
 }
 
 func newLab(t *testing.T, web fakeweb.Options, o fakeweb.ServerOptions, more ...fakekdc.Option) *lab {
@@ -61,7 +64,7 @@ func (l *lab) options(env map[string]string) doctor.Options {
 	all := maps.Clone(l.env)
 	maps.Copy(all, env)
 	return doctor.Options{Client: client.Options{
-		Getenv: func(name string) string { return all[name] }, Transport: l.server.Transport(),
+		Getenv: func(name string) string { return all[name] }, Transport: l.server.Transport(), Resolver: dns{},
 	}}
 }
 

@@ -9,6 +9,9 @@ import (
 // tell tells what the source goes by, for a service.
 func (s *Source) tell(ctx context.Context, to *inspect.Source, spn string) {
 	to.Config, to.KDCs, to.Now, to.Ours, to.FallbackRealm = s.conf, s.kdc, s.o.Now, s.ours, s.fallbackRealm
+	if names, err := s.names(); err == nil {
+		to.Names = names
+	}
 	var cache *cacheCredentials
 	switch creds := s.creds.(type) {
 	case *cacheCredentials:

@@ -125,12 +125,9 @@ func (s *Source) CanonicalHost(ctx context.Context, host string, asConfigured bo
 	if asConfigured && (s.conf.CanonicalizeHostname == krb5conf.CanonicalizeNever || s.conf.Source("dns_canonicalize_hostname").Text == "") {
 		return "", nil
 	}
-	dns, ok := s.o.Resolver.(NameResolver)
-	switch {
-	case s.o.Resolver == nil:
-		dns = net.DefaultResolver
-	case !ok:
-		return "", fmt.Errorf("the resolver %T cannot look up names of hosts", s.o.Resolver)
+	dns, err := s.names()
+	if err != nil {
+		return "", err
 	}
 	name, err := dns.LookupCNAME(ctx, host+".")
 	if err != nil {
@@ -149,4 +146,16 @@ func (s *Source) CanonicalHost(ctx context.Context, host string, asConfigured bo
 		}
 	}
 	return hostname.Normal(name)
+}
+
+// names returns what looks up the names of hosts.
+func (s *Source) names() (NameResolver, error) {
+	dns, ok := s.o.Resolver.(NameResolver)
+	switch {
+	case s.o.Resolver == nil:
+		dns = net.DefaultResolver
+	case !ok:
+		return nil, fmt.Errorf("the resolver %T cannot look up names of hosts", s.o.Resolver)
+	}
+	return dns, nil
 }

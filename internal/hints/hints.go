@@ -3,9 +3,11 @@
 package hints
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/printable"
 )
 
 // The hints that belong to no code of a KRB-ERROR.
@@ -15,6 +17,11 @@ const (
 	changeIt    = "the password has expired: change it with kpasswd"
 	setClock    = "set the clock of one of the two right (NTP)"
 )
+
+// NoKDC is for a realm whose KDCs are not known.
+func NoKDC(realm string) string {
+	return printable.Text(fmt.Sprintf("add `%[1]s = { kdc = host }` to [realms] in krb5.conf, or publish _kerberos._udp.%[1]s in DNS and set dns_lookup_kdc; is the realm spelled right, in capitals?", realm))
+}
 
 // Join returns those hints that are not empty, one after the other.
 func Join(all ...string) string {

@@ -4,6 +4,7 @@ package inspect
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
@@ -33,6 +34,15 @@ type Source struct {
 	// FallbackRealm is the realm of a host that krb5.conf gives none, and that the
 	// client's KDC does not know.
 	FallbackRealm func(ctx context.Context, host string) string
+	// Names looks up the names of hosts; nil where the source cannot.
+	Names Names
+}
+
+// Names looks up the names of hosts, as [*net.Resolver] does.
+type Names interface {
+	LookupCNAME(ctx context.Context, host string) (string, error)
+	LookupAddr(ctx context.Context, addr string) ([]string, error)
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
 type key struct{}

@@ -282,9 +282,7 @@ const maxHops = 10
 func (c *call) noAnswer(err error) *Error {
 	switch {
 	case errors.Is(err, errNoKDC):
-		realm := printable.Text(shorten(c.realm))
-		hint := fmt.Sprintf("add `%s = { kdc = host }` to [realms] in krb5.conf, or publish _kerberos._udp.%s in DNS and set dns_lookup_kdc; is the realm spelled right, in capitals?", realm, realm)
-		return c.fail(KindNoKDC, err, hints.Join(hint, hintCapitals(c.realm)))
+		return c.fail(KindNoKDC, err, hints.Join(hints.NoKDC(shorten(c.realm)), hintCapitals(c.realm)))
 	case errors.Is(err, context.Canceled):
 		return c.fail(KindUnreachable, err, "")
 	}
@@ -312,7 +310,7 @@ func (c *call) refused(r *reply) *Error {
 		e.Hint = fmt.Sprintf("the realm %s has no principal %s: check its spelling, case and realm", realm, showName(c.client))
 		e.Hint = hints.Join(e.Hint, hintCapitals(c.realm))
 	case krb.CodeServerUnknown:
-		e.Hint = fmt.Sprintf("the realm %s has no service principal %s: it must be created there (kadmin addprinc, or setspn in Active Directory); or check the host name and the service class, and which realm the host belongs to", realm, showName(c.server))
+		e.Hint = fmt.Sprintf("the realm %s has no service principal %s, or Active Directory has two: look with kadmin getprinc or setspn -Q %s, and create it (kadmin addprinc -randkey, setspn -S) or remove the second; or check the host name and the service class, and which realm the host belongs to", realm, showName(c.server), showName(c.server))
 	case krb.CodeEtypeNoSupport:
 		e.Hint = c.hintEtype()
 	case krb.CodePreauthFailed:

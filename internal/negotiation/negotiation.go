@@ -139,7 +139,7 @@ func ServerError(m Mechanism, spn string, said *krb.KRBError) error {
 func serverHint(code int32, spn string) string {
 	switch code {
 	case krb.CodeBadIntegrity, krb.CodeModified, krb.CodeBadKvno, krb.CodeNoKey, krb.CodeNotUs:
-		return "the server cannot use a ticket for " + spn + ": its keytab is stale or holds another principal, or the name leads to another server"
+		return "the server cannot use a ticket for " + spn + ": its keytab is stale or holds another principal, or the principal belongs to another account than the service runs as (setspn -Q), or the name leads to another server"
 	case krb.CodeSkew, krb.CodeTicketNotYet:
 		return "the clocks of client and server are too far apart: check time synchronisation on both"
 	case krb.CodeTicketExpired:

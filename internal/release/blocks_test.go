@@ -50,7 +50,7 @@ func goBlocks(t *testing.T, page string) []block {
 // packages are those that pages name without importing them.
 var packages = map[string]string{
 	"kerbchain": module, "middleware": module + "/middleware", "client": module + "/client",
-	"kerberos": module + "/kerberos", "fakekdc": module + "/fakekdc",
+	"doctor": module + "/doctor", "kerberos": module + "/kerberos", "fakekdc": module + "/fakekdc",
 	"fakeweb": module + "/fakekdc/fakeweb", "fakewinrm": module + "/fakekdc/fakewinrm",
 	"negotiate": module + "/middleware/negotiate", "preemptive": module + "/middleware/preemptive",
 	"mutual": module + "/middleware/mutual", "sanitize": module + "/middleware/sanitize",

@@ -1,0 +1,91 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/kerbchain/kerbchain/internal/hostname"
+	"github.com/kerbchain/kerbchain/internal/inspect"
+	"github.com/kerbchain/kerbchain/kerberos"
+)
+
+const useName = "write the server's name in the URL, in place of its address"
+
+// maxAddresses bounds how many of a host's addresses are told.
+const maxAddresses = 8
+
+// host tells what DNS says of the server's name, and what that is to Kerberos.
+func (x *examination) host(ctx context.Context) {
+	host := x.target.Host
+	if hostname.IsAddress(host) {
+		x.say("host", Warn, facts{"name": host}, host+" is an address, for which there is hardly ever a service principal", useName)
+		return
+	}
+	var names inspect.Names = net.DefaultResolver
+	if x.inside.Names != nil {
+		names = x.inside.Names
+	} else if given, ok := x.o.Client.Resolver.(inspect.Names); ok { // of a source that could not be made
+		names = given
+	}
+	f := facts{"name": host}
+	text := host
+	if cname, err := names.LookupCNAME(ctx, host+"."); err == nil {
+		if cname, err = hostname.Normal(cname); err == nil && cname != host {
+			f["cname"] = cname
+			text += " is another name of " + cname
+		}
+	}
+	addrs, err := names.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		x.say("host", Warn, f, fmt.Sprintf("%s: DNS knows no address: %v", text, err), "look for mistakes in the name of the URL, and at the name servers of this machine")
+		return
+	}
+	var shown, back []string
+	for _, a := range addrs[:min(len(addrs), maxAddresses)] {
+		at := a.Unmap().String()
+		shown = append(shown, at)
+		if ptr, err := names.LookupAddr(ctx, at); err == nil && len(ptr) > 0 {
+			back = append(back, strings.TrimSuffix(ptr[0], "."))
+			at += " (" + back[len(back)-1] + ")"
+		}
+		text += ", " + at
+	}
+	f["addresses"], f["ptr"] = shown, back
+	x.say("host", OK, f, text)
+	x.canonicalization(ctx)
+}
+
+// canonicalization tells whether DNS may name the server where the KDC does not know
+// it by the name in the URL.
+func (x *examination) canonicalization(ctx context.Context) {
+	source, ok := x.o.Client.Source.(kerberos.Canonicalizer)
+	if !ok {
+		return
+	}
+	const name = "canonical"
+	said := func(text string) { x.say(name, OK, facts{"host": x.canonical}, text) }
+	// What DNS would say, whether it is asked or not.
+	x.canonical, _ = source.CanonicalHost(ctx, x.target.Host, false)
+	if x.canonical == x.target.Host {
+		x.canonical = ""
+	}
+	configured := ""
+	if x.o.Client.Canonicalize == kerberos.CanonicalizeAsConfigured {
+		configured, _ = source.CanonicalHost(ctx, x.target.Host, true)
+	}
+	switch {
+	case x.fixed:
+		said("the options name the service, and DNS is not asked")
+	case x.o.Client.Canonicalize == kerberos.CanonicalizeNever:
+		said("the name in the URL counts alone, as the options say")
+	case x.o.Client.Canonicalize == kerberos.CanonicalizeAsConfigured && configured == "":
+		said("the name in the URL counts alone, since krb5.conf lets DNS name no other (dns_canonicalize_hostname)")
+	case x.canonical == "":
+		said("DNS has no other name")
+	default:
+		x.canonicalized = true
+		said("if the KDC does not know " + x.report.Service + ", it is asked for " + x.canonical + " next, the name that DNS gives")
+	}
+}
