@@ -77,7 +77,7 @@ func (r *Realm) accept(b []byte, d demand) (*acceptance, *refusal) {
 		return nil, no
 	}
 	// Last, so that only tokens that would be accepted are remembered.
-	if !r.apSeen.add(a.auth, t.server, nil, now, r.skew) {
+	if !r.apSeen.Add(a.auth, t.server, nil, now, r.skew) {
 		return nil, refuse(krb.CodeRepeat, "authenticator was used before")
 	}
 	return a, a.prepare(d)

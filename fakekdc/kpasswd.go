@@ -199,7 +199,7 @@ func (r *Realm) openKpasswd(b []byte, now time.Time) (*apReq, *refusal) {
 	if code := req.ticket.usable(now, r.skew); code != 0 {
 		return nil, refuse(code, "ticket")
 	}
-	if !r.apSeen.add(req.auth, req.ticket.server, nil, now, r.skew) {
+	if !r.apSeen.Add(req.auth, req.ticket.server, nil, now, r.skew) {
 		return nil, refuse(krb.CodeRepeat, "authenticator was used before")
 	}
 	return req, nil

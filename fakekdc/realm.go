@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/replay"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -49,9 +50,9 @@ type Realm struct {
 
 	faults  faultQueue
 	log     exchangeLog
-	tgsSeen replayCache // authenticators that the ticket-granting service took
-	apSeen  replayCache // authenticators that web services took
-	changed repeats     // what was said of changed passwords
+	tgsSeen replay.Cache // authenticators that the ticket-granting service took
+	apSeen  replay.Cache // authenticators that web services took
+	changed repeats      // what was said of changed passwords
 	spakes  spakeExchanges
 	crumbs  [sha256.Size]byte // what cookies are made of
 }

@@ -218,38 +218,6 @@ func TestRecordsAreBounded(t *testing.T) {
 	}
 }
 
-func TestReplayCache(t *testing.T) {
-	var c replayCache
-	at := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	server := krb.NewPrincipal("A", "HTTP", "x")
-	a := &krb.Authenticator{Client: krb.NewPrincipal("A", "alice"), CTime: at, Cusec: 7}
-	if !c.add(a, server, nil, at, time.Minute) || c.add(a, server, nil, at, time.Minute) {
-		t.Error("want one use")
-	}
-	if !c.add(a, krb.NewPrincipal("A", "HTTP", "y"), nil, at, time.Minute) {
-		t.Error("another server's")
-	}
-	b := *a
-	b.Client.Realm = "B"
-	if !c.add(&b, server, nil, at, time.Minute) {
-		t.Error("another realm's client")
-	}
-	for i := range maxReplays + 10 {
-		n := *a
-		n.Cusec, n.CTime = i%1000000, at.Add(time.Duration(i/1000000)*time.Second)
-		c.add(&n, krb.NewPrincipal("A", "host", "z"), nil, at, time.Minute)
-	}
-	if n := len(c.seen); n > maxReplays || n != len(c.order) {
-		t.Errorf("%d remembered, %d in order", n, len(c.order))
-	}
-	late := *a
-	late.CTime = at.Add(time.Hour)
-	c.add(&late, server, nil, at.Add(time.Hour), time.Minute)
-	if len(c.seen) != 1 {
-		t.Errorf("%d remembered after an hour, want 1", len(c.seen))
-	}
-}
-
 func TestConfigText(t *testing.T) {
 	r := Start(t, WithRealm("A.EXAMPLE"), WithEtypes(AES256SHA1), WithHosts(".web.example"),
 		WithService("HTTP/Web.Example"), WithUser("old", "x", Etypes(RC4HMAC)))

@@ -242,7 +242,7 @@ func (r *Realm) openTGSReq(q *request, now time.Time, e *Exchange) (*apReq, *ref
 	if no := checkBody(q, tgt, req.auth); no != nil {
 		return nil, no
 	}
-	if !r.tgsSeen.add(req.auth, tgt.server, q.raw, now, r.skew) {
+	if !r.tgsSeen.Add(req.auth, tgt.server, q.raw, now, r.skew) {
 		return nil, refuse(krb.CodeRepeat, "authenticator was used before")
 	}
 	return req, nil
