@@ -77,7 +77,7 @@ func (r *Realm) as(q *request, now time.Time) (*reply, *refusal) {
 		return nil, no
 	}
 	if r.pac && q.wantsPAC() {
-		g.pac = r.newPAC(client, g.client, g.authTime)
+		g.pac = r.newPAC(client, g.client.Name(), g.authTime)
 	}
 	rep := &reply{
 		kind: AS, nonce: q.Nonce, key: proved.key, kvno: client.keys[0].kvno, usage: krb.UsageASRepEncPart,

@@ -60,7 +60,7 @@ func (r *Realm) mint(client *principal, service string, flags uint32) (*krb.Tick
 		authTime: now, start: now, end: p.end, renewTill: p.renewTill,
 	}
 	if r.pac {
-		g.pac = r.newPAC(client, g.client, g.authTime)
+		g.pac = r.newPAC(client, g.client.Name(), g.authTime)
 	}
 	var rep reply
 	if no := r.issue(&rep, g, server.sessionEtypes()[0], client, server); no != nil {

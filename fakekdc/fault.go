@@ -189,6 +189,15 @@ func WrongUser() Fault {
 	}}}
 }
 
+// NoPACOptions answers a service that acts for a user at another (S4U2Proxy) as a KDC
+// does that knows nothing of targets that may let services act: PA-PAC-OPTIONS is not in
+// the answer.
+func NoPACOptions() Fault {
+	return Fault{fault{name: "no PAC options", spoil: func(p *reply) {
+		p.sealed = slices.DeleteFunc(slices.Clone(p.sealed), func(pa krb.PAData) bool { return pa.Type == krb.PAPACOptions })
+	}}}
+}
+
 // WrongArmorKey answers an armoured request under a random key, as a KDC would that
 // cannot open the armour (RFC 6113). It is for KDCs of [WithFAST], as the next two are.
 func WrongArmorKey() Fault {

@@ -31,11 +31,27 @@ const (
 )
 
 // newPAC says who a user is. The name is that of tickets.
-func (r *Realm) newPAC(client *principal, name krb.Principal, authTime time.Time) []pac.Buffer {
+func (r *Realm) newPAC(client *principal, name string, authTime time.Time) []pac.Buffer {
 	return []pac.Buffer{
 		{Kind: pac.KindLogonInfo, Data: r.logonInfo(client, authTime)},
-		{Kind: pac.KindClientInfo, Data: pac.ClientInfo(name.Name(), authTime)},
+		{Kind: pac.KindClientInfo, Data: pac.ClientInfo(name, authTime)},
 	}
+}
+
+// named returns the PAC with another name of its user in it: with the realm in tickets
+// that are on the way to another one ([MS-SFU] section 3.2.5.1.1), and without it in all
+// others.
+func named(list []pac.Buffer, name string, authTime time.Time) []pac.Buffer {
+	if list == nil {
+		return nil
+	}
+	out := slices.Clone(list)
+	for i := range out {
+		if out[i].Kind == pac.KindClientInfo {
+			out[i].Data = pac.ClientInfo(name, authTime)
+		}
+	}
+	return out
 }
 
 // wantsPAC reads KERB-PA-PAC-REQUEST ([MS-KILE] section 2.2.3): a client that
@@ -137,7 +153,8 @@ func (g *grant) withEmptyPAC(rest []krb.AuthData) ([]byte, error) {
 // openPAC verifies the PAC of a ticket that came to the KDC and takes it out of
 // the authorization data: what is left of both is the grant's. Without a PAC
 // nothing happens. Evidence must bear all signatures, other tickets those of
-// their key and, if they are ours, of the KDC's.
+// their key and, if they are ours, of the KDC's. Whose it is, is for the caller to
+// verify.
 func (r *Realm) openPAC(t *grant, evidence bool) *refusal {
 	if t.authData == nil {
 		return nil
@@ -158,12 +175,45 @@ func (r *Realm) openPAC(t *grant, evidence bool) *refusal {
 	if !r.signedPAC(t, raw, list, rest, evidence) {
 		return modified
 	}
-	if info, found := pac.Find(list, pac.KindClientInfo); !found || !slices.Equal(info, pac.ClientInfo(t.client.Name(), t.authTime)) {
-		return refuse(krb.CodeBadOption, "PAC is another client's")
-	}
 	t.authData = rest
 	t.pac = slices.DeleteFunc(list, pac.Buffer.Signature)
 	return nil
+}
+
+// isOf refuses a ticket whose PAC, if it has one, is of another name.
+func (t *grant) isOf(name string) *refusal {
+	if t.pac == nil {
+		return nil
+	}
+	if info, found := pac.Find(t.pac, pac.KindClientInfo); !found || !slices.Equal(info, pac.ClientInfo(name, t.authTime)) {
+		return refuse(krb.CodeBadOption, "PAC is another client's")
+	}
+	return nil
+}
+
+// delegated returns the user for whom the client of a cross-realm ticket acts, of whom
+// the PAC is. target is where, "" for wherever.
+func (t *grant) delegated(target string) (user krb.Principal, ok bool) {
+	info, found := pac.Find(t.pac, pac.KindClientInfo)
+	if !found {
+		return user, false
+	}
+	name, err := pac.ClientName(info)
+	if err != nil || !slices.Equal(info, pac.ClientInfo(name, t.authTime)) {
+		return user, false
+	}
+	if user, err = krb.ParsePrincipal(name); err != nil || user.Realm == "" {
+		return user, false
+	}
+	info, found = pac.Find(t.pac, pac.KindDelegation)
+	if !found {
+		return user, false
+	}
+	d, err := pac.ParseDelegation(info)
+	if err != nil || len(d.Via) == 0 || d.Via[len(d.Via)-1] != t.client.String() {
+		return user, false
+	}
+	return user, target == "" || target == d.Target
 }
 
 func (r *Realm) signedPAC(t *grant, raw []byte, list []pac.Buffer, rest []byte, evidence bool) bool {

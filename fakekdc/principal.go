@@ -1,6 +1,7 @@
 package fakekdc
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -47,6 +48,7 @@ type policy struct {
 	delegateTo    []string // name@REALM, where S4U2Proxy tickets may lead
 	delegateFrom  []string // name@REALM, who may get S4U2Proxy tickets
 	groups        []uint32 // relative identifiers
+	certificates  [][]byte // DER of X.509 certificates that are the user's
 	setsPasswords bool     // of others
 	otp           *string  // in place of the password
 }
@@ -172,6 +174,15 @@ func AllowedToDelegateFrom(services ...string) PrincipalOption {
 // (RID). They are in the tickets of a realm that was made [WithPAC].
 func Groups(rids ...uint32) PrincipalOption {
 	return func(p *policy) { p.groups = slices.Clone(rids) }
+}
+
+// Certificate maps an X.509 certificate to the user, DER: a service may name the user by
+// it and by nothing else (S4U2Self, [MS-SFU] section 3.1.5.1.1.1). Several may be the
+// user's; one that two users have is the first one's. The KDC compares it byte for byte,
+// and does not look into it.
+func Certificate(der []byte) PrincipalOption {
+	der = bytes.Clone(der)
+	return func(p *policy) { p.certificates = append(slices.Clip(p.certificates), der) }
 }
 
 // SetsPasswords lets the user set the passwords of others by RFC 3244; see

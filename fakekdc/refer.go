@@ -1,7 +1,9 @@
 package fakekdc
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -115,10 +117,13 @@ func (r *Realm) get(m map[string]string, name string) string {
 
 // findClient returns the principal of an AS-REQ.
 func (r *Realm) findClient(q *request) (*principal, *refusal) {
+	unknown := refuse(krb.CodeClientUnknown, "client unknown")
+	if der, found := q.find(krb.PAS4UX509User); found && len(der) > 0 && q.Client.Type == krb.NTX500 {
+		return r.findCertified(q, der, unknown)
+	}
 	if p := r.lookup(q.Client); p != nil {
 		return p, nil
 	}
-	unknown := refuse(krb.CodeClientUnknown, "client unknown")
 	if q.Options&krb.OptionCanonicalize == 0 {
 		return nil, unknown
 	}
@@ -133,6 +138,36 @@ func (r *Realm) findClient(q *request) (*principal, *refusal) {
 		return nil, &refusal{code: krb.CodeWrongRealm, text: "client is of " + realm, realm: realm}
 	}
 	return nil, unknown
+}
+
+// findCertified is findClient for a service that has no more of a user than a
+// certificate, and looks for the user's realm ([MS-SFU] section 3.1.5.1.1.2).
+func (r *Realm) findCertified(q *request, der []byte, unknown *refusal) (*principal, *refusal) {
+	if p := r.byCertificate(der); p != nil {
+		return p, nil
+	}
+	if q.Options&krb.OptionCanonicalize == 0 {
+		return nil, unknown
+	}
+	for _, p := range r.acquainted()[1:] {
+		if p.byCertificate(der) != nil {
+			return nil, &refusal{code: krb.CodeWrongRealm, text: "client is of " + p.realm, realm: p.realm}
+		}
+	}
+	return nil, unknown
+}
+
+// byCertificate returns the user whose X.509 certificate it is, nil for none.
+func (r *Realm) byCertificate(der []byte) *principal {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, id := range r.names {
+		p := r.principals[id]
+		if p != nil && slices.ContainsFunc(p.certificates, func(c []byte) bool { return bytes.Equal(c, der) }) {
+			return p
+		}
+	}
+	return nil
 }
 
 // aliased returns the user whose alias, or name with our realm, the text is.
@@ -194,6 +229,12 @@ func (r *Realm) findServer(q *request) *principal {
 	}
 	next := ""
 	switch host, ok := hostOf(q.Server); {
+	case q.Server.Type == krb.NTEnterprise && len(q.Server.Components) == 1 && q.Options&krb.OptionCanonicalize != 0:
+		// A service that is looked for with a user of this realm ([MS-SFU] section
+		// 3.1.5.1.1.2).
+		if _, suffix, found := cutSuffix(q.Server.Components[0]); found {
+			next = r.toward(suffix)
+		}
 	case q.Server.IsTGS():
 		next = r.toward(q.Server.Components[1])
 	case q.Options&krb.OptionCanonicalize == 0 || !ok:

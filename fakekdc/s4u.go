@@ -13,7 +13,8 @@ import (
 
 // A forUser is the user for whom a service asks, S4U2Self ([MS-SFU] section 2.2).
 type forUser struct {
-	name krb.Principal // with the realm
+	name        krb.Principal // with the realm
+	certificate []byte        // DER; nil for none
 	// Of PA-S4U-X509-USER, which is answered in kind:
 	answer  bool
 	nonce   uint32
@@ -56,8 +57,7 @@ func readPAForUser(value []byte, session krb.Key) (*forUser, *refusal) {
 	return &forUser{name: p.User}, nil
 }
 
-// readX509User reads PA-S4U-X509-USER. Users are known by their names here, not
-// by certificates.
+// readX509User reads PA-S4U-X509-USER.
 func readX509User(value []byte, q *request, key krb.Key) (*forUser, *refusal) {
 	p, err := krb.ParsePAS4UX509(value)
 	if err != nil {
@@ -67,7 +67,7 @@ func readX509User(value []byte, q *request, key krb.Key) (*forUser, *refusal) {
 	if err != nil {
 		return nil, refuse(krb.CodeGeneric, "malformed PA-S4U-X509-USER")
 	}
-	u := &forUser{name: id.User, answer: true, nonce: id.Nonce, options: id.Options, sum: p.Checksum, key: key}
+	u := &forUser{name: id.User, certificate: id.Certificate, answer: true, nonce: id.Nonce, options: id.Options, sum: p.Checksum, key: key}
 	want, ok := s4uSum(key, u.sum.Type, krb.UsageS4UX509Request, p.UserID)
 	if !ok {
 		return nil, refuse(krb.CodeInappChecksum, "PA-S4U-X509-USER has a checksum that does not go with the key")
@@ -75,8 +75,8 @@ func readX509User(value []byte, q *request, key krb.Key) (*forUser, *refusal) {
 	if !hmac.Equal(want, u.sum.Value) || u.nonce != uint32(q.Nonce) {
 		return nil, refuse(krb.CodeModified, "PA-S4U-X509-USER was changed")
 	}
-	if u.name.IsZero() || id.Certificate != nil {
-		return nil, refuse(krb.CodeClientUnknown, "users are not known by certificates")
+	if u.name.IsZero() && u.certificate == nil {
+		return nil, refuse(krb.CodeClientUnknown, "no user is named")
 	}
 	return u, nil
 }
@@ -96,40 +96,80 @@ func s4uSum(key krb.Key, kind int32, usage uint32, data []byte) (sum []byte, ok 
 	return sum, err == nil
 }
 
-// toSelf gives a service a ticket for itself of a user of its realm (S4U2Self,
-// [MS-SFU] section 3.2.5.1).
+// toSelf gives a service a ticket for itself of a user (S4U2Self, [MS-SFU] section
+// 3.2.5.1). A service of another realm is sent back there with a ticket-granting ticket
+// that has the user's PAC, and by that PAC its own realm knows the user of another.
 func (r *Realm) toSelf(q *request, rep *reply, tgt *grant, service, server *principal, u *forUser, e *Exchange) (*subject, *refusal) {
-	if service == nil || !server.name.Equal(service.name) {
+	var user *principal
+	if u.name.Realm == r.realm {
+		if user = r.findUser(u); user == nil {
+			return nil, refuse(krb.CodeClientUnknown, "user unknown")
+		}
+		u.name = user.name
+	}
+	e.For = nameOf(u.name)
+	crossed, refers := tgt.server.Realm != r.realm, r.refers(q, server)
+	if !refers && (service == nil || !server.name.Equal(service.name)) {
 		return nil, refuse(krb.CodeBadMatch, "a service may ask for tickets for itself alone")
 	}
 	if q.has(notInitial) {
 		return nil, refuse(krb.CodeBadOption, "option not for S4U2Self")
 	}
-	if u.name.Realm != r.realm {
+	owner := tgt.client.Name()
+	switch {
+	case refers && !crossed && q.refer == "":
+		return nil, refuse(krb.CodeServerUnknown, "the service is not of this realm, and its ticket is")
+	case user != nil && crossed && !refers:
+		return nil, refuse(krb.CodeClientUnknown, "user and service are of this realm, and the ticket is another's")
+	case user == nil && !crossed:
 		return nil, refuse(krb.CodePolicy, "user is of another realm")
+	case user == nil && u.name.IsZero():
+		return nil, refuse(krb.CodePolicy, "users of other realms are not known by certificates")
+	case user == nil:
+		owner = u.name.String()
 	}
-	user := r.lookup(u.name)
-	if user == nil {
-		text := u.name.Name()
-		if u.name.Type == krb.NTEnterprise && len(u.name.Components) == 1 {
-			text = u.name.Components[0]
-		}
-		if user = r.aliased(text); user == nil {
-			return nil, refuse(krb.CodeClientUnknown, "user unknown")
-		}
+	if crossed && tgt.pac == nil {
+		return nil, refuse(krb.CodeTGTRevoked, "nothing but a PAC tells whose the ticket of another realm is")
 	}
-	u.name, e.For = user.name, nameOf(user.name)
+	if no := tgt.isOf(owner); no != nil {
+		return nil, no
+	}
 	if no := u.reply(rep); no != nil {
 		return nil, no
 	}
-	s := &subject{name: user.name, client: user, ticket: tgt, flags: tgt.flags}
-	if !service.trusted && len(service.delegateTo) > 0 {
+	s := &subject{name: u.name, client: user, ticket: tgt, flags: tgt.flags}
+	name := u.name.Name()
+	if refers {
+		s.name, name = tgt.client, u.name.String()
+	} else if !service.trusted && len(service.delegateTo) > 0 {
 		s.flags &^= krb.FlagForwardable
 	}
-	if r.pac {
-		s.pac = r.newPAC(user, user.name, tgt.authTime)
+	switch {
+	case user == nil:
+		s.pac = named(tgt.pac, name, tgt.authTime)
+	case r.pac:
+		s.pac = r.newPAC(user, name, tgt.authTime)
 	}
 	return s, nil
+}
+
+// findUser returns the user of this realm whom a service means, nil for none.
+func (r *Realm) findUser(u *forUser) *principal {
+	if u.certificate != nil {
+		user := r.byCertificate(u.certificate)
+		if user != nil && !u.name.IsZero() && !user.name.SameName(u.name) {
+			return nil
+		}
+		return user
+	}
+	if user := r.lookup(u.name); user != nil {
+		return user
+	}
+	text := u.name.Name()
+	if u.name.Type == krb.NTEnterprise && len(u.name.Components) == 1 {
+		text = u.name.Components[0]
+	}
+	return r.aliased(text)
 }
 
 // reply answers PA-S4U-X509-USER ([MS-SFU] section 3.2.5.1.2), with the user's
@@ -164,21 +204,16 @@ func (u *forUser) reply(rep *reply) *refusal {
 
 // toProxy gives a service a ticket for another service, of a user who has used
 // the first: the second ticket is the evidence (S4U2Proxy, [MS-SFU] section
-// 3.2.5.2).
-func (r *Realm) toProxy(q *request, rep *reply, service, server *principal, now time.Time, e *Exchange) (*subject, *refusal) {
-	if len(q.tickets) == 0 {
-		return nil, refuse(krb.CodeBadOption, "no second ticket")
-	}
-	if q.has(notInitial &^ krb.OptionCNameInAddlTkt) {
-		return nil, refuse(krb.CodeBadOption, "option not for S4U2Proxy")
-	}
-	if server.name.IsTGS() {
-		return nil, refuse(krb.CodePolicy, "delegation to another realm")
+// 3.2.5.2). Where the other one is of another realm, it gets a ticket-granting ticket
+// that leads there and has the user's PAC.
+func (r *Realm) toProxy(q *request, rep *reply, tgt *grant, service, server *principal, now time.Time, e *Exchange) (*subject, *refusal) {
+	if no := q.mayProxy(); no != nil {
+		return nil, no
 	}
 	if service == nil {
 		return nil, refuse(krb.CodeBadOption, "delegation by a service of another realm")
 	}
-	evidence, no := r.openSecond(q, now)
+	evidence, no := r.openSecond(q, now, false)
 	if no != nil {
 		return nil, no
 	}
@@ -189,7 +224,11 @@ func (r *Realm) toProxy(q *request, rep *reply, service, server *principal, now 
 	if no := r.openPAC(evidence, true); no != nil {
 		return nil, no
 	}
-	if r.pac && evidence.pac == nil {
+	if no := evidence.isOf(evidence.client.Name()); no != nil {
+		return nil, no
+	}
+	refers := r.refers(q, server)
+	if (r.pac || refers) && evidence.pac == nil {
 		return nil, refuse(krb.CodeModified, "second ticket has no PAC")
 	}
 	s := &subject{name: evidence.client, ticket: evidence, flags: evidence.flags, authData: evidence.authData, pac: evidence.pac}
@@ -198,20 +237,105 @@ func (r *Realm) toProxy(q *request, rep *reply, service, server *principal, now 
 			return nil, refuse(krb.CodeClientUnknown, "user no longer known")
 		}
 	}
-	if no := mayDelegate(q, s, service, server); no != nil {
+	if refers {
+		no = mayDelegateAcross(q, s)
+	} else {
+		no = mayDelegate(q, s, service, server)
+	}
+	if no != nil {
 		return nil, no
 	}
 	if s.pac != nil {
 		shown := &grant{pac: s.pac}
-		if no := shown.delegate(server.name, service.name); no != nil {
+		if no := shown.delegate(q.Server, service.name); no != nil {
 			return nil, no
 		}
 		s.pac = shown.pac
 	}
-	if options, ok := q.pacOptions(); ok {
-		rep.sealed = append(rep.sealed, krb.PAData{Type: krb.PAPACOptions, Value: krb.MarshalPAPACOptions(options & krb.PACOptionRBCD)})
+	if refers {
+		// The ticket is the service's, and so is its path.
+		head := *tgt
+		head.authTime = evidence.authTime
+		if evidence.end.Before(head.end) {
+			head.end = evidence.end
+		}
+		s.pac = named(s.pac, s.name.String(), evidence.authTime)
+		s.name, s.ticket, s.flags = service.name, &head, tgt.flags
 	}
+	rep.knowsRBCD(q)
 	return s, nil
+}
+
+// toProxyAcross gives a service of another realm a ticket for one of this realm, of a
+// user: the second ticket is what [Realm.toProxy] of its own realm gave it.
+func (r *Realm) toProxyAcross(q *request, rep *reply, tgt *grant, server *principal, now time.Time, e *Exchange) (*subject, *refusal) {
+	if no := q.mayProxy(); no != nil {
+		return nil, no
+	}
+	evidence, no := r.openSecond(q, now, true)
+	if no != nil {
+		return nil, no
+	}
+	if r.refers(q, server) || !evidence.server.SameName(krb.TGS(r.realm, r.realm)) || !evidence.client.Equal(tgt.client) {
+		return nil, refuse(krb.CodeBadOption, "second ticket is no referral of the same service to this realm")
+	}
+	if no := r.openPAC(evidence, true); no != nil {
+		return nil, no
+	}
+	user, ok := evidence.delegated(q.Server.Name())
+	if !ok {
+		return nil, refuse(krb.CodeBadOption, "the second ticket's PAC names no user, or another target")
+	}
+	e.For = nameOf(user)
+	s := &subject{name: user, ticket: evidence, flags: evidence.flags, authData: evidence.authData}
+	s.pac = named(evidence.pac, user.Name(), evidence.authTime)
+	if user.Realm == r.realm {
+		if s.client = r.lookup(user); s.client == nil {
+			return nil, refuse(krb.CodeClientUnknown, "user no longer known")
+		}
+	}
+	options, _ := q.pacOptions()
+	switch {
+	case s.flags&krb.FlagForwardable == 0:
+		return nil, refuse(krb.CodeBadOption, "second ticket is not forwardable")
+	case options&krb.PACOptionRBCD == 0 || !slices.Contains(server.delegateFrom, tgt.client.String()):
+		return nil, refuse(krb.CodeBadOption, tgt.client.String()+" may not delegate to "+server.name.String())
+	}
+	rep.knowsRBCD(q)
+	return s, nil
+}
+
+// mayProxy refuses what no S4U2Proxy asks for.
+func (q *request) mayProxy() *refusal {
+	switch {
+	case len(q.tickets) == 0:
+		return refuse(krb.CodeBadOption, "no second ticket")
+	case q.has(notInitial &^ krb.OptionCNameInAddlTkt):
+		return refuse(krb.CodeBadOption, "option not for S4U2Proxy")
+	case q.Server.IsTGS():
+		return refuse(krb.CodePolicy, "delegation to another realm")
+	}
+	return nil
+}
+
+// knowsRBCD tells a client that the KDC asks targets whom they let act.
+func (p *reply) knowsRBCD(q *request) {
+	if options, ok := q.pacOptions(); ok {
+		p.sealed = append(p.sealed, krb.PAData{Type: krb.PAPACOptions, Value: krb.MarshalPAPACOptions(options & krb.PACOptionRBCD)})
+	}
+}
+
+// mayDelegateAcross leaves it to the target's realm, if the client knows that targets can
+// be asked.
+func mayDelegateAcross(q *request, s *subject) *refusal {
+	options, _ := q.pacOptions()
+	switch {
+	case options&krb.PACOptionRBCD == 0:
+		return refuse(krb.CodeBadOption, "the target is of another realm, which the client knows nothing of")
+	case s.client != nil && !s.client.forwardable:
+		return refuse(krb.CodeBadOption, "user may not be delegated")
+	}
+	return nil
 }
 
 // mayDelegate asks the target, if the client knows that targets can be asked,

@@ -34,10 +34,10 @@ func (r *Realm) tgs(q *request, now time.Time, e *Exchange) (*reply, *refusal) {
 		rep.usage = krb.UsageTGSRepSubkey
 	}
 	if q.has(krb.OptionRenew | krb.OptionValidate) {
+		if no := tgt.isOf(tgt.client.Name()); no != nil {
+			return nil, no
+		}
 		return rep, r.renewal(rep, q, tgt, now)
-	}
-	if tgt.server.Realm != r.realm && tgt.client.Realm == r.realm {
-		return nil, refuse(krb.CodePolicy, "another realm speaks for a client of this one")
 	}
 	if q.Realm != r.realm {
 		return nil, refuse(krb.CodeServerUnknown, "this is the KDC of "+r.realm)
@@ -163,16 +163,43 @@ func (r *Realm) speaksFor(q *request, rep *reply, tgt *grant, server *principal,
 		return nil, refuse(client.refuse, "policy")
 	}
 	user, no := readForUser(q, tgt, rep)
-	switch {
-	case no != nil:
+	if no != nil {
 		return nil, no
-	case user != nil && !q.alone:
+	}
+	if user != nil && !q.alone {
 		e.For = nameOf(user.name)
 		return r.toSelf(q, rep, tgt, client, server, user, e)
-	case q.has(krb.OptionCNameInAddlTkt):
-		return r.toProxy(q, rep, client, server, now, e)
+	}
+	crossed := tgt.server.Realm != r.realm
+	if crossed && tgt.client.Realm == r.realm {
+		return nil, refuse(krb.CodePolicy, "another realm speaks for a client of this one")
+	}
+	if q.has(krb.OptionCNameInAddlTkt) {
+		if no := tgt.isOf(tgt.client.Name()); no != nil {
+			return nil, no
+		}
+		if crossed {
+			return r.toProxyAcross(q, rep, tgt, server, now, e)
+		}
+		return r.toProxy(q, rep, tgt, client, server, now, e)
+	}
+	if no := tgt.isOf(tgt.client.Name()); no != nil {
+		// What leads on to where the service may act for the user has the user's.
+		if _, ok := tgt.delegated(""); !ok || !crossed || !r.elsewhere(server) {
+			return nil, no
+		}
 	}
 	return &subject{name: tgt.client, client: client, ticket: tgt, flags: tgt.flags, authData: tgt.authData, pac: tgt.pac}, nil
+}
+
+// elsewhere reports whether tickets for the server lead to another realm.
+func (r *Realm) elsewhere(server *principal) bool {
+	return server.name.IsTGS() && server.name.Components[1] != r.realm
+}
+
+// refers reports whether the server is a realm that is nearer to the one asked for.
+func (r *Realm) refers(q *request, server *principal) bool {
+	return r.elsewhere(server) && !server.name.SameName(q.Server)
 }
 
 // addAuthData adds what the client wants to have in the ticket (RFC 4120 section

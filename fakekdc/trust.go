@@ -200,6 +200,8 @@ func (r *Realm) cross(g, tgt *grant, q *request) *refusal {
 	if from := tgt.server.Realm; from != r.realm && from != tgt.client.Realm && !slices.Contains(list, from) {
 		list = append(list, from)
 	}
+	// A service asks for a user by way of the user's realm.
+	list = slices.DeleteFunc(list, func(realm string) bool { return realm == g.client.Realm })
 	if q.Options&krb.OptionNoTransitCheck == 0 {
 		if no := r.pathAllowed(list); no != nil {
 			return no

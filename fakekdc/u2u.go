@@ -12,7 +12,7 @@ import (
 // type of the new session key: that of the other, which the server has to know,
 // if the client knows it.
 func (r *Realm) userToUser(q *request, rep *reply, server *principal, now time.Time) (etype int32, no *refusal) {
-	second, no := r.openSecond(q, now)
+	second, no := r.openSecond(q, now, false)
 	if no != nil {
 		return 0, no
 	}
@@ -29,13 +29,14 @@ func (r *Realm) userToUser(q *request, rep *reply, server *principal, now time.T
 	return etype, nil
 }
 
-// openSecond opens the first of the additional tickets.
-func (r *Realm) openSecond(q *request, now time.Time) (*grant, *refusal) {
+// openSecond opens the first of the additional tickets. cross says that it is a
+// cross-realm one.
+func (r *Realm) openSecond(q *request, now time.Time, cross bool) (*grant, *refusal) {
 	if len(q.tickets) == 0 {
 		return nil, refuse(krb.CodeBadOption, "no second ticket")
 	}
 	t := q.tickets[0]
-	if t.Server.Realm != r.realm {
+	if (t.Server.Realm != r.realm) != cross {
 		return nil, refuse(krb.CodePolicy, "second ticket is of another realm")
 	}
 	p := r.lookup(t.Server)

@@ -28,15 +28,17 @@ var (
 // An Impersonator is a [TicketSource] of a service that acts for its users at other
 // services: constrained delegation with protocol transition (S4U2Self and S4U2Proxy,
 // [MS-SFU]), or with the ticket that a user presented (S4U2Proxy alone). The user is
-// that of the request's context; see [AsUser] and [AsCaller], of which the one that was
-// called last counts. A request without one gets no ticket, and so is never signed as
+// that of the request's context; see [AsUser], [AsCertificate] and [AsCaller], of which
+// the one that was called last counts. A request without one gets no ticket, and so is never signed as
 // the service.
 //
 // The KDC must let the service do so. In Active Directory that is "trust this user for
 // delegation to specified services only" with "use any authentication protocol"
 // (TrustedToAuthForDelegation and msDS-AllowedToDelegateTo), or the target names the
-// service (msDS-AllowedToActOnBehalfOfOtherIdentity). Users, service and targets are of
-// one realm. The service's ticket-granting ticket is one of AES.
+// service (msDS-AllowedToActOnBehalfOfOtherIdentity). Users and targets may be of other
+// realms that trust leads to, which takes KDCs that put certificates of privileges (PAC)
+// into tickets; a target of another realm must name the service. The service's
+// ticket-granting ticket is one of AES.
 //
 // Tickets are kept for each user and service, 16384 of them, and fetched once however
 // many ask at the same time. It is a [middleware.Identifier]'s source, so that clients
@@ -259,12 +261,16 @@ func (i *Impersonator) act(ctx context.Context, session *session, before uint64,
 // session's service (S4U2Proxy).
 func (s *Source) proxyTo(ctx context.Context, of *session, before uint64, evidence *krb.Ticket, server krb.Principal, spn string) (*krb.Ticket, error) {
 	got, err := s.exchange(ctx, of, before, func(with *session) (*krb.Ticket, error) {
-		return s.kdc.Proxy(ctx, with.tgt, evidence, server, s.tgsOptions(with))
+		return s.kdc.Proxy(ctx, with.tgt, evidence, server, s.crossOptions(ctx, with))
 	})
 	if err == nil {
 		return got, nil
 	}
 	e, ok := s.kdcError(err, evidence.Client.String(), spn).(*middleware.Error)
+	far := false // the target's own realm refused
+	if why, is := errors.AsType[*kdcclient.Error](err); is {
+		far = why.Realm != of.tgt.Client.Realm
+	}
 	if !ok || e.Code != krb.CodeBadOption && e.Code != krb.CodePolicy {
 		return nil, e
 	}
@@ -274,10 +280,13 @@ func (s *Source) proxyTo(ctx context.Context, of *session, before uint64, eviden
 	case evidence.Flags&krb.FlagForwardable == 0 && of.tgt.Flags&krb.FlagForwardable == 0:
 		e.Err = fmt.Errorf("%w: %w", ErrEvidenceNotForwardable, e.Err)
 		e.Hint = fmt.Sprintf("the ticket-granting ticket of %s is not forwardable: run kinit -f, or see whether the KDC forbids it for this principal", service)
-	case evidence.Flags&krb.FlagForwardable == 0:
+	case evidence.Flags&krb.FlagForwardable == 0 && !far:
 		e.Err = fmt.Errorf("%w: %w", ErrEvidenceNotForwardable, e.Err)
 		e.Hint = fmt.Sprintf("let %s use any authentication protocol (TrustedToAuthForDelegation; ok_to_auth_as_delegate in MIT krb5), or let the target name it "+
 			"(msDS-AllowedToActOnBehalfOfOtherIdentity); users that are sensitive and cannot be delegated, or Protected Users, are acted for nowhere", service)
+	case far:
+		e.Err = fmt.Errorf("%w: %w", ErrDelegationNotAllowed, e.Err)
+		e.Hint = fmt.Sprintf("a target of another realm must let %s act itself: add it to msDS-AllowedToActOnBehalfOfOtherIdentity there", service)
 	default:
 		e.Err = fmt.Errorf("%w: %w", ErrDelegationNotAllowed, e.Err)
 		e.Hint = fmt.Sprintf("add it to msDS-AllowedToDelegateTo of %s, or that to msDS-AllowedToActOnBehalfOfOtherIdentity of the target", service)
@@ -302,21 +311,28 @@ func (i *Impersonator) evidenceOf(ctx context.Context, of *session, before uint6
 		}
 		return t, false, err
 	}
-	client, err := i.user(user.id, of.client.Realm, spn)
-	if err != nil {
-		return nil, false, err
+	var client krb.Principal
+	show := user.String()
+	if user.how == byName {
+		if client, err = i.user(user.id, of.client.Realm, spn); err != nil {
+			return nil, false, err
+		}
+		show = client.String()
 	}
 	t, err = i.self.Do(ctx, user.flight(of.name), func(ctx context.Context) (*krb.Ticket, error) {
 		if t, ok := have(); ok { // fetched by a flight that just ended
 			return t, nil
 		}
 		got, err := i.s.exchange(ctx, of, before, func(with *session) (*krb.Ticket, error) {
-			o := i.s.tgsOptions(with)
+			o := i.s.crossOptions(ctx, with)
 			o.Own = with.own
+			if user.how == byCertificate {
+				return i.s.kdc.SelfByCertificate(ctx, with.tgt, user.der, o)
+			}
 			return i.s.kdc.Self(ctx, with.tgt, client, o)
 		})
 		if err != nil {
-			return nil, i.s.kdcError(err, client.String(), spn)
+			return nil, i.notFound(i.s.kdcError(err, show, spn), user)
 		}
 		i.keep(user.whom, got, of)
 		return got, nil
@@ -324,8 +340,34 @@ func (i *Impersonator) evidenceOf(ctx context.Context, of *session, before uint6
 	return t, false, err
 }
 
+// notFound tells of an error that the KDC knows nobody by the certificate.
+func (i *Impersonator) notFound(err error, user *named) error {
+	e, ok := errors.AsType[*middleware.Error](err)
+	if ok && user.how == byCertificate && e.Code == krb.CodeClientUnknown {
+		e.Hint = "map the certificate to a user: altSecurityIdentities in Active Directory, or its subject alternative name"
+	}
+	return err
+}
+
+// rename drops the tickets of another user, if the KDC now means client by what the
+// context names.
+func (i *Impersonator) rename(user whom, client krb.Principal) {
+	if user.how == byName && !strings.Contains(user.id, `\@`) {
+		return // a name is that of one user
+	}
+	name := client.String()
+	other := func(k acting, h *held) bool { return k.whom == user && h.client != name }
+	for k, h := range i.tickets.All() {
+		if other(k, h) {
+			i.tickets.Delete(other)
+			return
+		}
+	}
+}
+
 // keep stores a user's ticket for the service.
 func (i *Impersonator) keep(user whom, t *krb.Ticket, of *session) {
+	i.rename(user, t.Client)
 	now := i.s.o.Now().Add(i.s.offset(of))
 	i.evidence.MakeRoom(maxEvidence, func(_ whom, old *krb.Ticket) bool { return !usable(old, now) })
 	i.evidence.Put(user, t)

@@ -82,8 +82,8 @@ func TestImpersonatorRefuses(t *testing.T) {
 		"not trusted":          {plain, "alice", "HTTP/db", middleware.ErrCredentials, kerberos.ErrEvidenceNotForwardable, "TrustedToAuthForDelegation"},
 		"sensitive":            {in, "vip", "HTTP/db", middleware.ErrCredentials, kerberos.ErrEvidenceNotForwardable, "cannot be delegated"},
 		"unknown service":      {in, "alice", "HTTP/nowhere", middleware.ErrKDC, nil, "HTTP/nowhere"},
-		"another realm's user": {in, "alice@ELSEWHERE.EXAMPLE", "HTTP/db", middleware.ErrKDC, nil, "across realms is not supported"},
-		"another realm":        {in, "alice", "HTTP/db@ELSEWHERE.EXAMPLE", middleware.ErrKDC, nil, "across realms is not supported"},
+		"another realm's user": {in, "alice@ELSEWHERE.EXAMPLE", "HTTP/db", middleware.ErrKDC, nil, "no way to realm ELSEWHERE.EXAMPLE"},
+		"another realm":        {in, "alice", "HTTP/db@ELSEWHERE.EXAMPLE", middleware.ErrKDC, nil, "has such a service itself"},
 		"no name":              {in, "@", "HTTP/db", middleware.ErrConfiguration, nil, "name@REALM"},
 		"no service":           {kerberos.NewImpersonator(nil), "alice", "HTTP/db", middleware.ErrConfiguration, nil, "no service to act with"},
 	} {
@@ -205,5 +205,165 @@ func TestImpersonatorGivesUp(t *testing.T) {
 	}
 	if _, err := in.ServiceTicket(ctx, "HTTP/db"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("too late: %v", err)
+	}
+}
+
+// abroad is a realm of a gateway, one of users and one of a target, which the first
+// trusts in both directions, and the impersonator.
+func abroad(t *testing.T, o kerberos.SourceOptions, opts ...fakekdc.Option) (home, users, far *fakekdc.Realm, in *kerberos.Impersonator) {
+	t.Helper()
+	home = fakekdc.Start(t, append([]fakekdc.Option{fakekdc.WithRealm("GW.TEST"), fakekdc.WithPAC(), fakekdc.WithUser("alice", "secret", fakekdc.Certificate([]byte("alice's"))), fakekdc.WithService("HTTP/db.gw.test"),
+		fakekdc.WithService("HTTP/gateway", fakekdc.TrustedToAuth(), fakekdc.AllowedToDelegateTo("HTTP/db.gw.test"))}, opts...)...)
+	users = fakekdc.Start(t, append([]fakekdc.Option{fakekdc.WithRealm("USERS.TEST"), fakekdc.WithPAC(), fakekdc.WithUser("carol", "secret", fakekdc.Certificate([]byte("carol's"))),
+		fakekdc.WithUser("vip", "secret", fakekdc.NotForwardable())}, opts...)...)
+	far = fakekdc.Start(t, append([]fakekdc.Option{fakekdc.WithRealm("FAR.TEST"), fakekdc.WithPAC(), fakekdc.WithService("HTTP/db.far.test", fakekdc.AllowedToDelegateFrom("HTTP/gateway@GW.TEST")), fakekdc.WithService("HTTP/shut.far.test")}, opts...)...)
+	for _, r := range []*fakekdc.Realm{users, far} {
+		if err := home.Trust(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := users.Alias("carol@corp.test", "carol"); err != nil {
+		t.Fatal(err)
+	}
+	o.Principal, o.Krb5ConfText, o.Now, o.Logins = "HTTP/gateway", home.Config(), home.Now, new(kerberos.Logins)
+	o.Getenv = func(string) string { return "" }
+	s, err := kerberos.FromKeytab(write(t, "keytab", home.Keytab("HTTP/gateway")), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return home, users, far, kerberos.NewImpersonator(s)
+}
+
+// TestImpersonatorAbroad: users and targets of other realms, however the user is named,
+// with armour and without.
+func TestImpersonatorAbroad(t *testing.T) {
+	for name, fast := range map[string]bool{"plain": false, "armoured": true} {
+		t.Run(name, func(t *testing.T) {
+			var opts []fakekdc.Option
+			if fast {
+				opts = append(opts, fakekdc.WithFASTRequired())
+			}
+			home, users, _, in := abroad(t, kerberos.SourceOptions{}, opts...)
+			if fast {
+				host, err := kerberos.FromKeytab(write(t, "host", home.Keytab("HTTP/db.gw.test")), kerberos.SourceOptions{
+					Principal: "HTTP/db.gw.test", Krb5ConfText: home.Config(), Now: home.Now, Logins: new(kerberos.Logins), Getenv: func(string) string { return "" }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s, err := kerberos.FromKeytab(write(t, "keytab", home.Keytab("HTTP/gateway")), kerberos.SourceOptions{
+					Principal: "HTTP/gateway", Krb5ConfText: home.Config(), Now: home.Now, Logins: new(kerberos.Logins), Armor: host, Getenv: func(string) string { return "" }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				in = kerberos.NewImpersonator(s)
+			}
+			for range 2 {
+				for whose, as := range map[string]func(context.Context) context.Context{
+					"alice@GW.TEST":    func(ctx context.Context) context.Context { return kerberos.AsUser(ctx, "alice") },
+					"carol@USERS.TEST": func(ctx context.Context) context.Context { return kerberos.AsUser(ctx, "carol@USERS.TEST") },
+					"carol@USERS.TEST by UPN": func(ctx context.Context) context.Context {
+						return kerberos.AsUser(ctx, `carol\@corp.test`)
+					},
+					"carol@USERS.TEST by certificate": func(ctx context.Context) context.Context {
+						return kerberos.AsCertificate(ctx, []byte("carol's"))
+					},
+					"alice@GW.TEST by certificate": func(ctx context.Context) context.Context {
+						return kerberos.AsCertificate(ctx, []byte("alice's"))
+					},
+				} {
+					want, _, _ := strings.Cut(whose, " ")
+					for _, spn := range []string{"HTTP/db.gw.test", "HTTP/db.far.test", "HTTP/gateway"} {
+						ctx := as(t.Context())
+						ticket, err := in.ServiceTicket(ctx, spn)
+						if err != nil || ticket.Client() != want {
+							t.Fatalf("%s at %s: %v, %v", whose, spn, ticket, err)
+						}
+						if who, err := in.Identity(ctx, spn); who != want || err != nil {
+							t.Errorf("%s: identity %q, %v", whose, who, err)
+						}
+					}
+				}
+			}
+			searches := 0
+			for _, e := range users.Exchanges() {
+				switch {
+				case fast && !e.FAST && e.Code != fakekdc.CodePolicy: // a realm has to ask for armour first
+					t.Errorf("without armour: %v", e)
+				case e.Kind == fakekdc.AS && e.Code == fakekdc.CodePreauthRequired:
+					searches++
+				}
+			}
+			if searches != 2 { // by UPN and by certificate
+				t.Errorf("carol was looked for %d times: %v", searches, users.Exchanges())
+			}
+		})
+	}
+}
+
+// TestImpersonatorRefusesAbroad: who refused, and what would help, is told of other
+// realms, too.
+func TestImpersonatorRefusesAbroad(t *testing.T) {
+	_, _, _, in := abroad(t, kerberos.SourceOptions{})
+	by := func(der string) context.Context { return kerberos.AsCertificate(t.Context(), []byte(der)) }
+	as := func(user string) context.Context { return kerberos.AsUser(t.Context(), user) }
+	for name, tc := range map[string]struct {
+		ctx  context.Context
+		spn  string
+		is   error
+		says string
+	}{
+		"target lets no one":        {as("carol@USERS.TEST"), "HTTP/shut.far.test", kerberos.ErrDelegationNotAllowed, "msDS-AllowedToActOnBehalfOfOtherIdentity there"},
+		"sensitive":                 {as("vip@USERS.TEST"), "HTTP/db.gw.test", kerberos.ErrEvidenceNotForwardable, "cannot be delegated"},
+		"nobody there":              {as("mallory@USERS.TEST"), "HTTP/db.gw.test", middleware.ErrCredentials, "mallory@USERS.TEST"},
+		"nobody anywhere":           {as(`mallory\@corp.test`), "HTTP/db.gw.test", middleware.ErrCredentials, "mallory"},
+		"no such realm":             {as("carol@NOWHERE.TEST"), "HTTP/db.gw.test", middleware.ErrKDC, "no way to realm NOWHERE.TEST"},
+		"a certificate of nobody's": {by("mallory's"), "HTTP/db.gw.test", middleware.ErrCredentials, "altSecurityIdentities"},
+		"no certificate":            {by(""), "HTTP/db.gw.test", middleware.ErrCredentials, "for no user"},
+	} {
+		ticket, err := in.ServiceTicket(tc.ctx, tc.spn)
+		if !errors.Is(err, tc.is) || !strings.Contains(fmt.Sprint(err), tc.says) || !ticket.IsZero() {
+			t.Errorf("%s: %v, %v", name, ticket, err)
+		}
+	}
+	if got := kerberos.UserOf(by("carol's")); got != "" {
+		t.Errorf("the certificate is user %q", got)
+	}
+}
+
+// TestImpersonatorRenamed: if a certificate becomes another user's, no ticket of the
+// first one's is used once the KDC has said so.
+func TestImpersonatorRenamed(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	_, users, _, in := abroad(t, kerberos.SourceOptions{}, fakekdc.WithClock(clock.Now))
+	ctx := kerberos.AsCertificate(t.Context(), []byte("carol's"))
+	get := func(spn string) kerberos.Ticket {
+		t.Helper()
+		ticket, err := in.ServiceTicket(ctx, spn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ticket
+	}
+	first := get("HTTP/db.gw.test")
+	if other := get("HTTP/db.far.test"); first.Client() != "carol@USERS.TEST" || other.Client() != first.Client() {
+		t.Fatal(first, other)
+	}
+	if err := users.Remove("carol"); err != nil {
+		t.Fatal(err)
+	}
+	if err := users.AddUser("dave", "secret", fakekdc.Certificate([]byte("carol's"))); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(2 * time.Minute)
+	if !in.Discard(first) {
+		t.Fatal("was not dropped")
+	}
+	for _, spn := range []string{"HTTP/db.gw.test", "HTTP/db.far.test"} {
+		if got := get(spn); got.Client() != "dave@USERS.TEST" {
+			t.Errorf("%s: %v", spn, got)
+		}
+		if who, err := in.Identity(ctx, spn); who != "dave@USERS.TEST" || err != nil {
+			t.Errorf("%s: identity %q, %v", spn, who, err)
+		}
 	}
 }

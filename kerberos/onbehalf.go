@@ -19,12 +19,13 @@ type namedBy uint8
 const (
 	byName namedBy = iota
 	byTicket
+	byCertificate
 )
 
 // named is what a context holds.
 type named struct {
 	whom
-	der []byte // of a ticket
+	der []byte // of a ticket or certificate
 }
 
 type namedKey struct{}
@@ -32,7 +33,7 @@ type namedKey struct{}
 // AsUser returns a context for requests that an [Impersonator] is to sign as the user,
 // name or name@REALM, such as alice@CORP.EXAMPLE. A name without a realm is of the
 // service's. One with an escaped @, such as alice\@corp.example, is a user principal
-// name of Active Directory. The user must have been authenticated by then: whom a
+// name of Active Directory, for which the KDCs find the realm. The user must have been authenticated by then: whom a
 // request is for is the application's word, and never taken from the request. An empty
 // user is nobody.
 func AsUser(ctx context.Context, user string) context.Context {
@@ -56,6 +57,23 @@ func AsCaller(ctx context.Context, ticket []byte) context.Context {
 	return context.WithValue(ctx, namedKey{}, &named{whom{byTicket, string(sum[:])}, ticket})
 }
 
+// AsCertificate returns a context for requests that an [Impersonator] is to sign as the
+// user to whom the KDC maps an X.509 certificate: its DER (RFC 5280 section 4.1), such as
+// http.Request.TLS.VerifiedChains[0][0].Raw, which the caller must not change. The KDCs
+// find the user's realm and tell the name (S4U2Self, [MS-SFU] section 3.1.5.1.1.2):
+// Active Directory's do.
+//
+// The KDC does not verify the certificate, nor that anybody holds its key: that must have
+// been done by then, as by net/http's server with tls.RequireAndVerifyClientCert. An
+// empty certificate is nobody's.
+func AsCertificate(ctx context.Context, certificate []byte) context.Context {
+	if len(certificate) == 0 {
+		return context.WithValue(ctx, namedKey{}, (*named)(nil))
+	}
+	sum := sha256.Sum256(certificate)
+	return context.WithValue(ctx, namedKey{}, &named{whom{byCertificate, string(sum[:])}, certificate})
+}
+
 // UserOf returns the user of [AsUser], "" for none, and where another function names
 // the user.
 func UserOf(ctx context.Context) string {
@@ -73,8 +91,11 @@ func namedIn(ctx context.Context) *named {
 
 // String returns the user for people.
 func (w whom) String() string {
-	if w.how == byTicket {
+	switch w.how {
+	case byTicket:
 		return "the caller"
+	case byCertificate:
+		return fmt.Sprintf("the user of the certificate with SHA-256 %x", w.id)
 	}
 	return w.id
 }

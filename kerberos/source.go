@@ -365,7 +365,7 @@ func (s *Source) obtain(ctx context.Context, have *session, before uint64, serve
 		}
 	}
 	if now := s.o.Now().Add(s.offset(have)); have.of != "" && usable(have.service, now) && usable(have.evidence, now) {
-		if t, err = s.proxyTo(ctx, &session{tgt: have.service}, before, have.evidence, server, spn); err == nil && have.keep != nil {
+		if t, err = s.proxyTo(ctx, &session{client: have.service.Client, tgt: have.service}, before, have.evidence, server, spn); err == nil && have.keep != nil {
 			have.keep(ctx, t)
 		}
 		return t, false, err

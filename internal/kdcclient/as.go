@@ -72,6 +72,9 @@ type asCall struct {
 	armor   *krb.Ticket // at hand; nil for none
 	armored string      // the realm that it is for
 
+	seeks       bool   // where the client is, and no ticket
+	certificate []byte // DER, in place of the client's name
+
 	answer *reply     // that came last
 	only   *chosen    // whom to ask, in place of the realm's KDCs
 	sent   []KeyEntry // of the timestamps that were sent
@@ -162,6 +165,9 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 		if err != nil {
 			return nil, a.noAnswer(err)
 		}
+		if r.err == nil && a.seeks {
+			return nil, a.sought(r, body)
+		}
 		if r.err == nil {
 			return a.accept(ctx, r, body, msg)
 		}
@@ -183,6 +189,8 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 			if fail := a.wear(); fail != nil {
 				return nil, fail
 			}
+		case a.seeks && clientIsHere(code):
+			return nil, nil
 		case code == krb.CodePreauthExpired && !a.restarted && a.cookie != nil:
 			a.restarted = true
 			a.begin()
@@ -272,6 +280,9 @@ func (a *asCall) request() (*krb.KDCReqBody, []byte, error) {
 		body.Renew = now.Add(r.RenewLife).UTC().Truncate(time.Second)
 	}
 	var padata []krb.PAData
+	if a.certificate != nil {
+		padata = append(padata, krb.PAData{Type: krb.PAS4UX509User, Value: a.certificate})
+	}
 	if a.cookie != nil {
 		padata = append(padata, krb.PAData{Type: krb.PAFXCookie, Value: a.cookie})
 	}

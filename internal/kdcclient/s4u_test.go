@@ -83,6 +83,10 @@ func TestS4URefusals(t *testing.T) {
 		_, err := c.Proxy(t.Context(), tgt, evidence, server, kdcclient.TGSOptions{})
 		return err
 	}
+	byCertificate := func(der []byte) error {
+		_, err := c.SelfByCertificate(t.Context(), tgt, der, kdcclient.TGSOptions{})
+		return err
+	}
 	for name, tc := range map[string]struct {
 		do    func() error
 		fault fakekdc.Fault
@@ -93,9 +97,14 @@ func TestS4URefusals(t *testing.T) {
 		"no ticket":           {func() error { return self(nil, alice) }, fakekdc.Fault{}, "no ticket-granting ticket", kdcclient.KindRequest, false},
 		"RC4":                 {func() error { return self(weak, alice) }, fakekdc.Fault{}, "AES", kdcclient.KindRequest, false},
 		"nobody":              {func() error { return self(tgt, krb.Principal{}) }, fakekdc.Fault{}, "no name", kdcclient.KindRequest, false},
-		"another realm":       {func() error { return self(tgt, krb.NewPrincipal("OTHER", "alice")) }, fakekdc.Fault{}, "not of realm", kdcclient.KindRequest, false},
-		"another's realm":     {func() error { return proxy(evidence, krb.NewPrincipal("OTHER", "HTTP", "db")) }, fakekdc.Fault{}, "not of realm", kdcclient.KindRequest, false},
-		"another's evidence":  {func() error { return proxy(tgt, db) }, fakekdc.Fault{}, "is for krbtgt", kdcclient.KindRequest, false},
+		"no realm":            {func() error { return self(tgt, krb.NewPrincipal("", "alice")) }, fakekdc.Fault{}, "cannot be the name", kdcclient.KindRequest, false},
+		"no such realm":       {func() error { return self(tgt, krb.NewPrincipal("OTHER", "alice")) }, fakekdc.Fault{}, "no way to realm", kdcclient.KindRefused, true},
+		"another's realm":     {func() error { return proxy(evidence, krb.NewPrincipal("OTHER", "HTTP", "db")) }, fakekdc.Fault{}, "has such a service itself", kdcclient.KindReferral, true},
+		"no evidence":         {func() error { return proxy(nil, db) }, fakekdc.Fault{}, "no ticket of the user", kdcclient.KindRequest, false},
+		"another's evidence":  {func() error { return proxy(tgt, db) }, fakekdc.Fault{}, "no ticket of the user", kdcclient.KindRequest, false},
+		"referred, self":      {func() error { return self(tgt, alice) }, fakekdc.ReferTo("OTHER.TEST"), "gives a ticket for krbtgt/OTHER.TEST", kdcclient.KindReferral, true},
+		"certificate, empty":  {func() error { return byCertificate([]byte{}) }, fakekdc.Fault{}, "no name", kdcclient.KindRequest, false},
+		"certificate unknown": {func() error { return byCertificate([]byte("no one's")) }, fakekdc.Fault{}, "C_PRINCIPAL_UNKNOWN", kdcclient.KindRefused, true},
 		"ignored":             {func() error { return self(tgt, alice) }, fakekdc.IgnoreUser(), "nothing that is sealed says", kdcclient.KindReply, true},
 		"another user":        {func() error { return self(tgt, alice) }, fakekdc.WrongUser(), "was changed", kdcclient.KindReply, true},
 		"another client":      {func() error { return self(tgt, alice) }, fakekdc.WrongClient(), "for client mallory", kdcclient.KindReply, true},

@@ -131,6 +131,8 @@ type tgsCall struct {
 	candidates []Candidate // asked for in vain
 	asked      int         // requests, over all realms
 	held       bool        // a ticket of the caller's cache is among those used
+
+	user krb.Principal // whom the last reply named, sealed, when a ticket of a user was asked for
 }
 
 // maxRequests bounds the requests of one call: there are realms to try and

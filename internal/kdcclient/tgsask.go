@@ -18,9 +18,7 @@ type wanted struct {
 	renew        bool
 	options      uint32 // of the KDC, beside our own
 
-	// Of S4U, one of them at most:
-	user     krb.Principal // whose ticket it is to be
-	evidence *krb.Ticket   // the user's, for the client
+	s4u // zero for the client's own ticket
 }
 
 // ask makes one exchange with the realm at hand, or two when the clocks turn
@@ -73,7 +71,7 @@ func (t *tgsCall) askTwice(ctx context.Context, w wanted) (*krb.Ticket, *Error) 
 func (t *tgsCall) denied(r *reply, w wanted) *Error {
 	e := t.refused(r)
 	switch {
-	case e.Code == krb.CodeBadOption && (w.evidence != nil || !w.user.IsZero()):
+	case e.Code == krb.CodeBadOption && w.forUser():
 		e.Hint = "" // the caller knows more
 	case e.Code == krb.CodeServerUnknown && w.closer:
 		e.Hint = fmt.Sprintf("the KDC of realm %s knows no way to realm %s: there must be a cross-realm principal %s, or a path in [capaths] of krb5.conf",
@@ -186,15 +184,17 @@ func (t *tgsCall) accept(r *reply, q *tgsRequest) (*krb.Ticket, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := q.whose(rep, t.tgt.Client, t.o.Own)
-	if err != nil {
+	if err := t.checkServer(part.Server, q); err != nil {
 		return nil, err
+	}
+	client := t.tgt.Client
+	if q.forUser() {
+		if client, err = t.whose(rep, part, q); err != nil {
+			return nil, err
+		}
 	}
 	if !rep.Client.Equal(client) {
 		return nil, fmt.Errorf("the reply is for client %s", show(rep.Client))
-	}
-	if err := t.checkServer(part.Server, q); err != nil {
-		return nil, err
 	}
 	if err := checkReply(rep, part, q.body, t.o.Etypes); err != nil {
 		return nil, err

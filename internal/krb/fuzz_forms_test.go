@@ -62,7 +62,7 @@ func forms() map[string]form {
 	}
 	priv := must(MakeKRBPriv(testKey(AES256SHA1), KRBPriv{[]byte("new"), 7, HostAddressOf(netip.IPv6Loopback())}))
 	sum := Checksum{ChecksumHMACMD5, pattern(16)}
-	id := S4UUserID{Nonce: 9, User: alice, Certificate: must(asn1.Marshal(pattern(8))), Options: S4UReplyUsage}
+	id := S4UUserID{Nonce: 9, User: alice, Certificate: pattern(8), Options: S4UReplyUsage}
 	s4u := paForUserEnc{theirName(alice), alice.Realm, types.Checksum{CksumType: sum.Type, Checksum: sum.Value}, "Kerberos"}
 	changed := kadmin.ChangePasswdData{NewPasswd: []byte("new"), TargName: theirName(alice), TargRealm: alice.Realm}
 	return map[string]form{

@@ -423,7 +423,7 @@ func TestS4UAgainstASN1(t *testing.T) {
 
 	for name, id := range map[string]S4UUserID{
 		"name":        {Nonce: 1<<32 - 1, User: alice, Options: S4UReplyUsage},
-		"certificate": {Nonce: 1, User: Principal{Realm: "EXAMPLE.TEST"}, Certificate: must(asn1.Marshal(pattern(40)))},
+		"certificate": {Nonce: 1, User: Principal{Realm: "EXAMPLE.TEST"}, Certificate: pattern(40)},
 	} {
 		theirs := s4uUserID{Nonce: int64(id.Nonce), CRealm: id.User.Realm}
 		if !id.User.IsZero() {

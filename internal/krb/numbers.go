@@ -201,6 +201,7 @@ const (
 	NTPrincipal  int32 = 1
 	NTSrvInst    int32 = 2
 	NTSrvHst     int32 = 3
+	NTX500       int32 = 6
 	NTEnterprise int32 = 10
 )
 
@@ -308,6 +309,7 @@ const (
 	CodePADataNoSupport    int32 = 16
 	CodeTransitedNoSupport int32 = 17
 	CodeClientRevoked      int32 = 18
+	CodeTGTRevoked         int32 = 20
 	CodeKeyExpired         int32 = 23
 	CodePreauthFailed      int32 = 24
 	CodePreauthRequired    int32 = 25

@@ -65,7 +65,7 @@ func TestNumbersAgree(t *testing.T) {
 		},
 		"name types": {
 			{int64(NTUnknown), int64(nametype.KRB_NT_UNKNOWN)}, {int64(NTPrincipal), int64(nametype.KRB_NT_PRINCIPAL)}, {int64(NTSrvInst), int64(nametype.KRB_NT_SRV_INST)},
-			{int64(NTSrvHst), int64(nametype.KRB_NT_SRV_HST)}, {int64(NTEnterprise), int64(nametype.KRB_NT_ENTERPRISE)},
+			{int64(NTSrvHst), int64(nametype.KRB_NT_SRV_HST)}, {int64(NTX500), int64(nametype.KRB_NT_X500_PRINCIPAL)}, {int64(NTEnterprise), int64(nametype.KRB_NT_ENTERPRISE)},
 		},
 		"addresses and realms": {
 			{int64(AddressIPv4), int64(addrtype.IPv4)}, {int64(AddressIPv6), int64(addrtype.IPv6)}, {int64(DomainX500Compress), int64(trtype.DOMAIN_X500_COMPRESS)},

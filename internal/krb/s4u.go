@@ -89,7 +89,7 @@ func (p PAS4UX509) Marshal() ([]byte, error) {
 type S4UUserID struct {
 	Nonce       uint32
 	User        Principal // with the realm
-	Certificate []byte    // DER of the OCTET STRING, nil when absent
+	Certificate []byte    // DER of an X.509 certificate, nil when absent
 	Options     uint32
 }
 
@@ -101,7 +101,9 @@ func ParseS4UUserID(b []byte) (S4UUserID, error) {
 		id.User = f.Name(1)
 	}
 	id.User.Realm = f.Text(2)
-	id.Certificate = f.Optional(3)
+	if f.Has(3) {
+		id.Certificate = f.Octets(3)
+	}
 	if f.Has(4) {
 		id.Options = f.Flags(4)
 	}
@@ -115,7 +117,9 @@ func (id S4UUserID) Marshal() ([]byte, error) {
 		if id.Options != 0 {
 			w.Flags(4, id.Options)
 		}
-		w.RawField(3, id.Certificate)
+		if id.Certificate != nil {
+			w.Octets(3, id.Certificate)
+		}
 		w.String(2, id.User.Realm)
 		if !id.User.IsZero() {
 			w.Name(1, id.User)

@@ -113,3 +113,15 @@ func ClientInfo(name string, authTime time.Time) []byte {
 	}
 	return b
 }
+
+// ClientName reads the name in PAC_CLIENT_INFO.
+func ClientName(b []byte) (string, error) {
+	if len(b) < 10 || int(binary.LittleEndian.Uint16(b[8:])) != len(b)-10 || len(b)%2 != 0 {
+		return "", fmt.Errorf("%w: client in a PAC", krb.ErrMalformed)
+	}
+	u := make([]uint16, (len(b)-10)/2)
+	for i := range u {
+		u[i] = binary.LittleEndian.Uint16(b[10+2*i:])
+	}
+	return string(utf16.Decode(u)), nil
+}
