@@ -104,7 +104,7 @@ func (h *held) step(s step) (r reply) {
 	r.stepped, r.err = lib.initiate(s)
 	if first && r.err != nil {
 		h.from.failed(h.credential, r.err, time.Now())
-		if r.err.stale() && h.renew() {
+		if h.from.stale(r.err) && h.renew() {
 			s.credential = h.credential.handle
 			if r.stepped, r.err = lib.initiate(s); r.err != nil {
 				h.from.failed(h.credential, r.err, time.Now())
@@ -126,5 +126,8 @@ func (c *securityContext) refused(s *StatusError) *middleware.Error {
 	m := status(s.Status).meaning()
 	e := c.Fail(m.kind, middleware.ReasonNone, s)
 	e.Code, e.Hint, e.IsTemporary = m.code, m.hint, m.temporary
+	if c.in.credentials.who != nil && s.refusal() && (m.hint == hintLogOn || m.hint == "") {
+		e.Hint = hintUser
+	}
 	return e
 }

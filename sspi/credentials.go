@@ -88,13 +88,16 @@ func (c *credentials) refusal(now time.Time) *StatusError {
 func (c *credentials) failed(k *credential, err *StatusError, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.who != nil && status(err.Status).meaning().refusal {
+	if c.who != nil && err.refusal() {
 		c.refused, c.until = err, now.Add(refusalHolds)
 	}
-	if k != nil && c.current == k && err.stale() {
+	if k != nil && c.current == k && c.stale(err) {
 		c.drop()
 	}
 }
+
+// stale reports whether credentials acquired anew may do where Windows made no token.
+func (c *credentials) stale(err *StatusError) bool { return err.stale(c.who != nil) }
 
 // leave gives a credential back.
 func (c *credentials) leave(k *credential) {

@@ -65,6 +65,9 @@ func (i *initiator) begin(ctx context.Context, t middleware.Target) (*securityCo
 	if _, err := i.peers.Begin(&c.Context, stage, t); err != nil {
 		return nil, err
 	}
+	if who := i.credentials.who; who != nil {
+		c.Client = who.principal
+	}
 	if err := ended.Because(ctx, "", nil); err != nil {
 		return nil, c.Fail(middleware.ErrCredentials, middleware.ReasonNone, err)
 	}

@@ -252,6 +252,50 @@ func TestPassword(t *testing.T) {
 	}
 }
 
+// What may be the refusal of a password counts as one, whatever the call: the password is
+// not sent again for a while. What stands for something else does not.
+func TestRefusedOnce(t *testing.T) {
+	r := newRealm(t)
+	for call, all := range map[string]map[status]int{
+		"AcquireCredentialsHandle": {
+			0xc0000001: 1, // Wine's for a wrong password
+			0x80099999: 1, // of no known meaning
+			0xc0000234: 1,
+			0x8009030e: 1,
+			0xc000005e: 3,
+		},
+		"InitializeSecurityContext": {
+			0x8009030c: 1,
+			0xc000006a: 1,
+			0x8009030e: 1, // there are none, with a password
+			0x80099999: 1,
+			0x80090311: 3, // no domain controller
+			0x80090303: 3, // no such service
+			0x80090317: 6, // the credentials ran out, and are acquired anew
+		},
+	} {
+		for s, want := range all {
+			f := newFake(t, r)
+			f.refuse = map[string]status{call: s}
+			in := initiatorOn(t, f, Options{Principal: "alice@" + r.Name(), Password: NewSecret("secret")})
+			for range 3 {
+				_, token, err := first(t, in)
+				var e *middleware.Error
+				if !errors.As(err, &e) || token != nil || e.Principal != "alice@"+r.Name() || e.Hint == "" && want == 1 || strings.Contains(e.Hint, "set Principal") {
+					t.Errorf("%s, %v: %v", call, s.meaning().name, err)
+				}
+			}
+			if n := f.calls(call); n != want {
+				t.Errorf("%s, %#x: called %d times, want %d", call, uint32(s), n, want)
+			}
+			creds, contexts, _ := f.left()
+			if creds > 1 || contexts != 0 {
+				t.Errorf("%s, %#x: %d credentials and %d contexts are left", call, uint32(s), creds, contexts)
+			}
+		}
+	}
+}
+
 // Credentials are acquired once, and anew when they have run out or are refused.
 func TestRenewal(t *testing.T) {
 	r := newRealm(t)

@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	if dir, err := binDir(); err == nil {
+		(&wine{dir: filepath.Join(dir, "wine")}).end()
 		os.RemoveAll(dir)
 	}
 	os.Exit(code)

@@ -114,7 +114,13 @@ func (r result) String() string {
 // run runs a program to its end.
 func run(t *testing.T, env environment, stdin, name string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	return runFor(t, patience, env, stdin, name, args...)
+}
+
+// runFor is run for a program that has more to do.
+func runFor(t *testing.T, limit time.Duration, env environment, stdin, name string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = env.list()
