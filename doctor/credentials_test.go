@@ -88,14 +88,25 @@ func TestConfigurationAndCredentials(t *testing.T) {
 		"two kinds of credentials": {change: func(o *doctor.Options) { o.Client.Keytab, o.Client.CCache = alice, shared }, want: []string{"fail configuration: "}},
 		"a source of one's own": {change: func(o *doctor.Options) {
 			o.Client = client.Options{Source: kerberos.NewImpersonator(clienttest.TicketSource(t, l.Realm, "alice")), Transport: o.Client.Transport}
-		}, want: []string{"skip configuration: tickets come from a *kerberos.Impersonator", "skip credentials: "}},
+		}, want: []string{"skip configuration: tickets come from a *kerberos.Impersonator", "skip credentials: ", "fail ticket: ", "skip answer: "}},
+		"a source of ours": {change: func(o *doctor.Options) {
+			o.Client = client.Options{Source: clienttest.TicketSource(t, l.Realm, "alice"), Transport: o.Client.Transport}
+		}, want: []string{"ok credentials: ", "ok kdc: ", "ok ticket: HTTP/localhost@EXAMPLE.TEST", "ok answer: 200"}},
+		"an initiator with a list of its own": {change: func(o *doctor.Options) {
+			in, err := client.NewInitiator(client.Options{Source: clienttest.TicketSource(t, l.Realm, "alice"), AllowedHosts: []string{"*.corp.example"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Client = client.Options{Initiator: in, Transport: o.Client.Transport}
+		}, want: []string{"fail allowed: ", "skip answer: ", "try: AllowedHosts"}},
 		"an initiator of one's own": {change: func(o *doctor.Options) {
 			in, err := client.NewInitiator(client.Options{Source: clienttest.TicketSource(t, l.Realm, "alice")})
 			if err != nil {
 				t.Fatal(err)
 			}
 			o.Client = client.Options{Initiator: in, Transport: o.Client.Transport}
-		}, want: []string{"skip configuration: the initiator", "skip credentials: the initiator"}},
+		}, want: []string{"skip configuration: the initiator", "skip credentials: the initiator", "skip kdc: the initiator", "skip realm: ",
+			"ok ticket: HTTP/localhost@EXAMPLE.TEST", "ok token: ", "ok answer: 200"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.windows && runtime.GOOS == "windows" {

@@ -80,6 +80,8 @@ func (x *examination) noTicket() {
 	case x.explained:
 		x.say(name, Skip, f, "there is none: "+text)
 		return
+	case errors.Is(x.ticketErr, middleware.ErrNotAllowed): // an initiator's own list
+		name = "allowed"
 	case errors.Is(x.ticketErr, kerberos.ErrNotForwardable):
 		name = "delegation"
 	case e != nil && e.Exchange == "AS":

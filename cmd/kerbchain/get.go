@@ -106,11 +106,31 @@ func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	fs.BoolVarP(&f.showError, "show-error", "S", false, "with -s, print those about failures all the same")
 	fs.BoolVarP(&f.fail, "fail", "f", false, "print no body of a response of 400 and above")
 	fs.StringVarP(&f.writeOut, "write-out", "w", "", "print this `format` at the end, with %{http_code} and other variables of curl, %{verified} and %{principal}; @file reads it")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "print a timeline of what each stage does")
+	fs.StringVar(&f.preemptive, "preemptive", "off", "sign before the server asks: off, learned or always")
+	f.clientFlags(fs)
+	fs.BoolVar(&f.readOnly, "read-only-cache", false, "write no tickets to the credential cache")
+	fs.BoolVar(&f.noSanitize, "no-sanitize", false, "keep error bodies of servers that did not prove themselves")
+	fs.DurationVar(&f.timeout, "timeout", 0, "give up after this time, such as 10s; default none")
+	fs.Float64VarP(&f.maxTime, "max-time", "m", 0, "give up after this many `seconds`; default none")
+	fs.BoolVar(&f.compressed, "compressed", false, "ask for a compressed response, and print it uncompressed")
+	fs.BoolVar(&f.trust, "trust-connection", false, "take answers without proof for verified on a connection on which the server proved itself")
+	fs.BoolVar(&f.winrm, "winrm", false, "speak to WinRM: messages are encrypted over plain http")
+	fs.StringVarP(&f.user, "user", "u", "", "taken for curl's sake, as in -u :")
+	fs.Bool("negotiate", true, "taken for curl's sake; there is no other way here")
+	return func(ctx context.Context, args []string, w world) int {
+		if err := f.check(args); err != nil {
+			return usageError(w, err)
+		}
+		return f.run(ctx, w)
+	}
+}
+
+// clientFlags adds those flags that choose credentials, and how servers are reached.
+func (f *getFlags) clientFlags(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.insecure, "insecure", "k", false, "do not check the server's certificate")
 	fs.StringVar(&f.cacert, "cacert", "", "trust the certificates in this PEM `file` alone")
-	fs.BoolVarP(&f.verbose, "verbose", "v", false, "print a timeline of what each stage does")
 	fs.StringVar(&f.mutual, "mutual", "required", "mutual authentication: required, optional or disabled")
-	fs.StringVar(&f.preemptive, "preemptive", "off", "sign before the server asks: off, learned or always")
 	fs.StringVar(&f.service, "service", "", "service class of the SPN; default HTTP")
 	fs.StringVar(&f.hostOverride, "host-override", "", "`host` in the SPN, in place of the URL's")
 	fs.StringVar(&f.credentials, "credentials", "", "whose credentials: `own`, those that kerbchain can read, or system, those of the GSS-API library or of who is logged on to Windows; default own, but system on Windows where nothing names a cache, keytab or password")
@@ -121,32 +141,17 @@ func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	fs.StringVar(&f.passwordFile, "password-file", "", "log in with the password in the first line of `file`; - for standard input")
 	fs.StringVar(&f.keytab, "keytab", "", "log in with the keys in this keytab `file`")
 	fs.StringVar(&f.ccache, "ccache", "", "credential cache, such as FILE:/tmp/krb5cc_1000; default $KRB5CCNAME")
-	fs.BoolVar(&f.readOnly, "read-only-cache", false, "write no tickets to the credential cache")
-	fs.BoolVar(&f.noSanitize, "no-sanitize", false, "keep error bodies of servers that did not prove themselves")
 	fs.StringVar(&f.cbt, "cbt", "auto", "channel binding: auto, require or off")
 	fs.StringVar(&f.delegate, "delegate", "off", "delegate credentials: off, policy or always")
-	fs.DurationVar(&f.timeout, "timeout", 0, "give up after this time, such as 10s; default none")
-	fs.Float64VarP(&f.maxTime, "max-time", "m", 0, "give up after this many `seconds`; default none")
 	fs.StringVarP(&f.proxy, "proxy", "x", "", "proxy `URL`; default from the environment")
 	fs.StringArrayVar(&f.resolve, "resolve", nil, "`HOST:PORT:ADDRESS` to connect to, in place of what DNS says; may be repeated")
 	fs.StringArrayVar(&f.connectTo, "connect-to", nil, "`HOST:PORT:HOST2:PORT2`: connect to the latter for the former; may be repeated")
 	fs.StringVar(&f.cert, "cert", "", "client certificate, a PEM `file`")
 	fs.StringVar(&f.key, "key", "", "its key, a PEM `file`, if it is not in the same one")
-	fs.BoolVar(&f.compressed, "compressed", false, "ask for a compressed response, and print it uncompressed")
-	fs.BoolVar(&f.trust, "trust-connection", false, "take answers without proof for verified on a connection on which the server proved itself")
 	fs.StringVar(&f.canonicalize, "canonicalize", "config", "ask DNS for another name of a host that the KDC does not know: config (as krb5.conf says), never or fallback")
 	fs.BoolVar(&f.portInSPN, "port-in-spn", false, "put a port other than 80 and 443 into the SPN")
 	fs.StringSliceVar(&f.allowed, "allowed-hosts", nil, "authenticate to these `hosts` alone, such as *.corp.example")
 	fs.StringVar(&f.realm, "realm", "", "`realm` of the URL's host")
-	fs.BoolVar(&f.winrm, "winrm", false, "speak to WinRM: messages are encrypted over plain http")
-	fs.StringVarP(&f.user, "user", "u", "", "taken for curl's sake, as in -u :")
-	fs.Bool("negotiate", true, "taken for curl's sake; there is no other way here")
-	return func(ctx context.Context, args []string, w world) int {
-		if err := f.check(args); err != nil {
-			return usageError(w, err)
-		}
-		return f.run(ctx, w)
-	}
 }
 
 // check reads arguments and flags together.
@@ -254,14 +259,9 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 
 // client returns the client that sends the request.
 func (f *getFlags) client(o client.Options) (*http.Client, error) {
-	o, err := f.withCredentials(o)
+	o, err := f.signing(o)
 	if err != nil {
 		return nil, err
-	}
-	if f.asUser != "" {
-		if o, err = f.actingForUser(o); err != nil {
-			return nil, err
-		}
 	}
 	if f.winrm {
 		return client.NewWinRM(client.WinRMOptions{Options: o})
@@ -271,6 +271,15 @@ func (f *getFlags) client(o client.Options) (*http.Client, error) {
 		return nil, err
 	}
 	return &http.Client{Transport: rt}, nil
+}
+
+// signing returns o with who signs, if the flags name anybody.
+func (f *getFlags) signing(o client.Options) (client.Options, error) {
+	o, err := f.withCredentials(o)
+	if err == nil && f.asUser != "" {
+		return f.actingForUser(o)
+	}
+	return o, err
 }
 
 // do sends the request and writes the response.

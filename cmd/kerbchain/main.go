@@ -58,6 +58,7 @@ func commands() []command {
 	return []command{
 		{"demo", "", "see it work: a realm, a web service and a call, all in this process", demoIntro, defineDemo},
 		{"get", "URL", "send a request and print the response's body", getIntro, defineGet},
+		{"doctor", "URL", "say why a request to a URL works or does not, and what to try", doctorIntro, defineDoctor},
 		{"explain", "TOKEN|-", "say what is in a token of HTTP Negotiate", explainIntro, defineExplain},
 		{"klist", "[URL]", "list credential caches and keytabs, and which of them a URL takes", klistIntro, defineKlist},
 		{"kdc", "", "run a realm for tests, until it is interrupted", kdcIntro, defineKDC},
@@ -70,7 +71,7 @@ func commands() []command {
 const statuses = `Exit statuses:
 
    0  done; of get: a response below 400
-   1  of demo, explain and kdc: it went wrong, as the message says
+   1  of demo, doctor, explain and kdc: it went wrong, as the message says
    2  wrong usage
    3  no usable credentials
    4  the KDC could not be reached, or refused

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/doctor"
+	"github.com/kerbchain/kerbchain/kerberos"
+)
+
+const doctorIntro = `Looks at all that is between the credentials and the answer of the URL, in the order
+in which a request meets it: krb5.conf, caches and keytabs, DNS, clocks, KDCs, the
+ticket, channel bindings, and what the server makes of it. Each line is one check: ok,
+warn where it works all the same or for some, FAIL where a request fails because of
+it, or skip. At most three things to try come after them. It sends no more than a few
+GETs, changes nothing, and prints no secrets. The status is 1 if a check failed.
+`
+
+type doctorFlags struct {
+	getFlags
+	json bool
+}
+
+func defineDoctor(fs *pflag.FlagSet) func(context.Context, []string, world) int {
+	f := &doctorFlags{getFlags: getFlags{preemptive: "off"}}
+	fs.BoolVar(&f.json, "json", false, "print the report as JSON, in which each check has its facts")
+	fs.DurationVar(&f.timeout, "timeout", 0, "give up each part after this time; default 10s")
+	f.clientFlags(fs)
+	return func(ctx context.Context, args []string, w world) int {
+		o, err := f.examined(args, w)
+		if err != nil {
+			return usageError(w, err)
+		}
+		return f.run(ctx, o, w)
+	}
+}
+
+// examined reads arguments and flags together.
+func (f *doctorFlags) examined(args []string, w world) (client.Options, error) {
+	if len(args) != 1 {
+		return client.Options{}, fmt.Errorf("want one URL, got %d arguments", len(args))
+	}
+	f.url = args[0]
+	_, err := parseURL(f.url)
+	switch {
+	case err != nil:
+		return client.Options{}, err
+	case f.timeout < 0:
+		return client.Options{}, fmt.Errorf("--timeout %s is negative", f.timeout)
+	case f.keytab != "" && f.ccache != "":
+		return client.Options{}, errors.New("--keytab and --ccache exclude each other")
+	}
+	if err := f.checkCredentials(runtime.GOOS); err != nil {
+		return client.Options{}, err
+	}
+	return f.options(w)
+}
+
+func (f *doctorFlags) run(ctx context.Context, o client.Options, w world) int {
+	if f.asUser != "" {
+		ctx = kerberos.AsUser(ctx, f.asUser)
+		o.ReadOnlyCache = true // by itself the doctor sees to it with sources that it makes
+	}
+	o, err := f.signing(o)
+	if err != nil {
+		return failed(ctx, w, err)
+	}
+	r, err := doctor.Examine(ctx, f.url, doctor.Options{Client: o, Timeout: f.timeout})
+	if err != nil {
+		return failed(ctx, w, err)
+	}
+	if i, ok := errors.AsType[interruption](context.Cause(ctx)); ok {
+		complain(w, "%v", i)
+		return i.status()
+	}
+	if err := f.print(r, w); err != nil {
+		complain(w, "%v", &outputError{err})
+		return exitOutput
+	}
+	if !r.OK {
+		return exitFailed
+	}
+	return exitOK
+}
+
+// print prints a report, in the command's words.
+func (f *doctorFlags) print(r *doctor.Report, w world) error {
+	for i := range r.Checks {
+		r.Checks[i].Text = inWords.Replace(r.Checks[i].Text)
+	}
+	for i := range r.Try {
+		r.Try[i] = inWords.Replace(r.Try[i])
+	}
+	var b strings.Builder
+	if !f.json {
+		b.WriteString(r.String())
+	} else {
+		e := json.NewEncoder(&b)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		if err := e.Encode(r); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(w.stdout, b.String())
+	return err
+}

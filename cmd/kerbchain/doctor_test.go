@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kerbchain/kerbchain/doctor"
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+)
+
+func TestDoctor(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{TLS: true})
+	ca := l.write("ca.pem", pemOf(l.server.Certificate()))
+	url := l.server.URL() + "/?secret=1"
+	alice := l.write("alice.keytab", l.Keytab("alice"))
+	for name, tc := range map[string]struct {
+		args   []string
+		stdin  string
+		env    map[string]string
+		quirks fakeweb.Quirks
+		code   int
+		says   []string
+	}{
+		"all is well": {args: []string{url}, says: []string{
+			"ok    credentials    FILE:", "ok    kdc ", "ok    ticket         HTTP/localhost@" + l.Name() + " for alice@", "ok    bindings       tls-server-end-point",
+			"ok    answer         200 OK: the server proved that it is HTTP/localhost@" + l.Name()}},
+		"a keytab":               {args: []string{"--keytab", alice, url}, says: []string{"ok    keytab         " + alice, "ok    answer "}},
+		"a password":             {args: []string{"--principal", "alice", "--password-file", "-", url}, stdin: password, says: []string{"ok    credentials    password, as alice@", "ok    answer "}},
+		"a wrong password":       {args: []string{"--principal", "alice", "--password-file", "-", url}, stdin: "hunter2", code: exitFailed, says: []string{"FAIL  login ", "try 1: the password or key is wrong"}},
+		"nobody ran kinit":       {args: []string{"--ccache", "FILE:/nonexistent", url}, code: exitFailed, says: []string{"FAIL  credentials ", "try 1: run kinit"}},
+		"another service":        {args: []string{"--service", "NFS", url}, code: exitFailed, says: []string{"FAIL  ticket ", "setspn -Q NFS/localhost"}},
+		"a realm":                {args: []string{"--realm", "OTHER.TEST", url}, code: exitFailed, says: []string{"FAIL  realm          OTHER.TEST, as the options say"}},
+		"the command's words":    {args: []string{"--allowed-hosts", "*.corp.example", url}, code: exitFailed, says: []string{"FAIL  allowed        --allowed-hosts leaves out localhost:", "try 1: add localhost to --allowed-hosts"}},
+		"no bindings":            {args: []string{"--cbt", "off", url}, says: []string{"skip  bindings       switched off"}},
+		"no proof":               {args: []string{url}, quirks: fakeweb.Quirks{Proof: fakeweb.ProofNone}, code: exitFailed, says: []string{"FAIL  answer ", "--mutual optional"}},
+		"no proof is wanted":     {args: []string{"--mutual", "optional", url}, quirks: fakeweb.Quirks{Proof: fakeweb.ProofNone}, says: []string{"warn  answer         200 OK: the server did not prove"}},
+		"an unknown certificate": {args: []string{"--cacert", l.write("other.pem", pemOf(fakeweb.Serve(l.Realm, l.service, fakeweb.ServerOptions{TLS: true}).Certificate())), url}, code: exitFailed, says: []string{"FAIL  server ", "try 1: trust the authority"}},
+		"for a user":             {args: []string{"--as-user", "bob", url}, code: exitFailed, says: []string{"tickets come from a *kerberos.Impersonator", "FAIL  ticket "}},
+		"krb5.conf is damaged":   {args: []string{url}, env: map[string]string{"KRB5_CONFIG": l.write("broken.conf", []byte("[libdefaults\n"))}, code: exitFailed, says: []string{"FAIL  configuration ", "try 1: mend the file"}},
+
+		"no URL":       {code: exitUsage, says: []string{"want one URL", "kerbchain doctor --help"}},
+		"two URLs":     {args: []string{url, url}, code: exitUsage, says: []string{"want one URL"}},
+		"another URL":  {args: []string{"ftp://x/"}, code: exitUsage, says: []string{"http://"}},
+		"a bad host":   {args: []string{"http://a%25b/"}, code: exitUsage, says: []string{"a%b"}},
+		"both":         {args: []string{"--keytab", "x", "--ccache", "y", url}, code: exitUsage, says: []string{"exclude"}},
+		"a bad word":   {args: []string{"--cbt", "maybe", url}, code: exitUsage, says: []string{"auto, require, off"}},
+		"who":          {args: []string{"--credentials", "nobody", url}, code: exitUsage, says: []string{"own, system"}},
+		"a long time":  {args: []string{"--timeout", "-1s", url}, code: exitUsage, says: []string{"negative"}},
+		"no data flag": {args: []string{"-d", "x", url}, code: exitUsage, says: []string{"unknown shorthand"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, err := os.ReadFile(filepath.Join(l.dir, "cc"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			env := maps.Clone(l.env)
+			maps.Copy(env, tc.env)
+			l.service.SetQuirks(tc.quirks)
+			code, stdout, stderr := runWith(t.Context(), env, tc.stdin, append([]string{"doctor", "--cacert", ca}, tc.args...)...)
+			if code != tc.code {
+				t.Errorf("exit status %d, want %d", code, tc.code)
+			}
+			for _, want := range tc.says {
+				if !strings.Contains(stdout+stderr, want) {
+					t.Errorf("does not say %q", want)
+				}
+			}
+			for _, secret := range []string{"secret=1", "hunter2", password} {
+				if strings.Contains(stdout+stderr, secret) {
+					t.Errorf("says %q", secret)
+				}
+			}
+			if (code == exitFailed) != strings.Contains(stdout, "\ntry 1: ") && name != "no proof is wanted" {
+				t.Error("what is to be tried goes with what failed")
+			}
+			if after, err := os.ReadFile(filepath.Join(l.dir, "cc")); err != nil || string(after) != string(before) {
+				t.Errorf("the cache has changed: %v", err)
+			}
+			if t.Failed() {
+				t.Logf("\n%s%s", stdout, stderr)
+			}
+		})
+	}
+	if n := l.Count(fakekdc.AS, fakekdc.CodePreauthFailed); n != 1 {
+		t.Errorf("the wrong password was sent %d times", n)
+	}
+}
+
+// The report as JSON says the same.
+func TestDoctorJSON(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{})
+	for spn, ok := range map[string]bool{"HTTP": true, "NFS": false} {
+		code, stdout, stderr := l.run("", "doctor", "--json", "--service", spn, l.server.URL()+"/page?secret=1")
+		var r doctor.Report
+		if err := json.Unmarshal([]byte(stdout), &r); err != nil || stderr != "" {
+			t.Fatalf("%v: %s%s", err, stdout, stderr)
+		}
+		facts := map[string]map[string]any{}
+		for _, c := range r.Checks {
+			facts[c.Name] = c.Facts
+		}
+		if (code == exitOK) != ok || r.OK != ok || (len(r.Try) == 0) != ok || r.URL != l.server.URL()+"/page" || r.Service != spn+"/localhost" {
+			t.Errorf("%s: exit status %d, %s", spn, code, stdout)
+		}
+		if want := any(float64(1)); ok && (facts["ticket"]["kvno"] != want || facts["answer"]["verified"] != true) || !ok && facts["ticket"]["error"] != "KDC_ERR_S_PRINCIPAL_UNKNOWN" {
+			t.Errorf("%s: %v", spn, facts)
+		}
+	}
+}
+
+// Who interrupts gets the status of an interruption.
+func TestDoctorInterrupted(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(interruption{os.Interrupt})
+	code, stdout, stderr := runWith(ctx, l.env, "", "doctor", l.server.URL())
+	if code != exitInterrupted || stdout != "" || !strings.Contains(stderr, "interrupt") {
+		t.Errorf("exit status %d, %q, %q", code, stdout, stderr)
+	}
+	if _, err := os.Stat("/dev/full"); err == nil {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer full.Close()
+		var said strings.Builder
+		w := world{stdin: strings.NewReader(""), stdout: full, stderr: &said, getenv: func(name string) string { return l.env[name] }}
+		if code := run(t.Context(), []string{"doctor", l.server.URL()}, w); code != exitOutput {
+			t.Errorf("exit status %d, %s", code, said.String())
+		}
+	}
+}
+
+func pemOf(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+}
