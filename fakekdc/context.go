@@ -1,10 +1,12 @@
 package fakekdc
 
 import (
+	"crypto/hmac"
 	"fmt"
 	"io"
 	"time"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/mic"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -29,11 +31,32 @@ func (c *SecurityContext) Ticket() []byte { return c.a.ticket }
 func (c *SecurityContext) Response() []byte { return c.response }
 
 // MIC returns the service's next token over a message (RFC 2743 section 2.3.1).
-func (c *SecurityContext) MIC(message []byte) ([]byte, error) { return c.a.mic(message) }
+func (c *SecurityContext) MIC(message []byte) ([]byte, error) {
+	token, err := c.a.mic(true, c.a.sendSeq, message)
+	c.a.sendSeq++
+	return token, err
+}
 
 // VerifyMIC reports whether token is the initiator's next one over the message (RFC
 // 2743 section 2.3.2). Tokens come in order.
-func (c *SecurityContext) VerifyMIC(message, token []byte) bool { return c.a.checkMIC(message, token) }
+func (c *SecurityContext) VerifyMIC(message, token []byte) bool {
+	want, err := c.a.mic(false, c.a.peerSeq, message)
+	c.a.peerSeq++
+	return err == nil && hmac.Equal(want, token)
+}
+
+// mic makes a token under the context's key (RFC 4121 section 2): the acceptor's subkey,
+// else the initiator's, else the session key.
+func (a *acceptance) mic(acceptor bool, seq uint64, msg []byte) ([]byte, error) {
+	key := a.subkey
+	if key.IsZero() {
+		key = a.auth.Subkey
+	}
+	if key.IsZero() {
+		key = a.session
+	}
+	return mic.Token(key, acceptor, !a.subkey.IsZero(), seq, msg)
+}
 
 // Keys returns what tokens of the context are made with, for tests that make them by
 // themselves: those of other per-message services, and forged ones.

@@ -3,13 +3,11 @@ package fakekdc
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"github.com/kerbchain/kerbchain/internal/firstline"
+	"github.com/kerbchain/kerbchain/fakekdc/internal/files"
 )
 
 // Files are what a realm wrote for processes that read files; see
@@ -118,34 +116,10 @@ func (r *Realm) WriteFiles(dir string, users ...string) (Files, error) {
 		}
 		f.Users = append(f.Users, u)
 	}
-	if err := mayReplace(f.Config, content); err != nil {
-		return Files{}, fmt.Errorf("%w; name another folder, or remove it", err)
-	}
-	// krb5.conf comes first, since it tells whose the others are.
-	if err := writeFile(f.Config, content[f.Config]); err != nil {
+	if err := files.Write(f.Config, firstLine, content); err != nil {
 		return Files{}, err
 	}
-	delete(content, f.Config)
-	for path, b := range content {
-		if err := writeFile(path, b); err != nil {
-			return Files{}, err
-		}
-	}
 	return f, nil
-}
-
-// mayReplace returns an error if a file is in the way that no realm wrote.
-func mayReplace(config string, content map[string][]byte) error {
-	there, err := firstline.Check(config, firstLine)
-	if there || err != nil {
-		return err
-	}
-	for _, path := range slices.Sorted(maps.Keys(content)) {
-		if _, err := os.Lstat(path); err == nil {
-			return fmt.Errorf("%s is there, and no krb5.conf of a test realm beside it", path)
-		}
-	}
-	return nil
 }
 
 // fileName makes a file's name of a principal's.
@@ -168,20 +142,4 @@ func (r *Realm) keytab(names []string) ([]byte, error) {
 		}
 	}
 	return b, err
-}
-
-// writeFile puts a new file of mode 0600 in the place of what is there.
-func writeFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }

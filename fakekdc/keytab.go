@@ -15,13 +15,7 @@ import (
 // string-to-key for every encryption type of a user. An unknown name ends the
 // test; in a realm made by [New] the result is nil then.
 func (r *Realm) Keytab(principals ...string) []byte {
-	list, err := r.forKeytab(principals)
-	b := []byte{5, 2}
-	for _, p := range list {
-		if err == nil {
-			b, err = p.appendKeytab(b, r.start)
-		}
-	}
+	b, err := r.keytab(principals)
 	if r.fail(err) != nil {
 		return nil
 	}
