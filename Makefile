@@ -3,6 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.1.4
 FUZZTIME   ?= 1m
 BENCH      ?= .
+BENCHFLAGS ?= -benchtime 300ms -count 3
 
 # Modules of their own, for what they import.
 NESTED = otelkerb examples/winrm examples/libraries examples/recipes
@@ -73,8 +74,8 @@ fuzz: ## each fuzz target for FUZZTIME
 		done; \
 	done
 
-bench: ## the benchmarks
-	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+bench: ## the benchmarks; internal/benchpage makes the tables of docs/performance.md of them
+	go test -run '^$$' -bench '$(BENCH)' -benchmem $(BENCHFLAGS) $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Benchmark' ./*/)))
 
-bench-interop: ## rates beside those of MIT's KDC, curl and requests-kerberos, for docs/performance.md
+bench-interop: ## the same beside MIT's KDC, Apache, curl, gokrb5 and requests-kerberos
 	go test -tags interop -count=1 -v -timeout 20m -run '^TestBench' ./internal/interop -args -peers

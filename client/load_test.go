@@ -28,7 +28,7 @@ func live() int64 {
 
 // lightly returns the standard stack, with contexts that cost nothing, over a server
 // that challenges requests without a token.
-func lightly(t *testing.T, p preemptive.Policy) (next func(*http.Request) (*http.Response, error), challenges *int) {
+func lightly(t testing.TB, p preemptive.Policy) (next func(*http.Request) (*http.Response, error), challenges *int) {
 	t.Helper()
 	stack, err := client.NewStack(client.Options{
 		Initiator: middleware.InitiatorFunc(func(_ context.Context, t middleware.Target) (middleware.SecurityContext, error) {
@@ -49,7 +49,7 @@ func lightly(t *testing.T, p preemptive.Policy) (next func(*http.Request) (*http
 	}), challenges
 }
 
-func send(t *testing.T, next func(*http.Request) (*http.Response, error), url string) {
+func send(t testing.TB, next func(*http.Request) (*http.Response, error), url string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -102,6 +102,24 @@ func TestManyCallsKeepNoMemory(t *testing.T) {
 			}
 		}, web.ResetRequests)
 	})
+}
+
+// BenchmarkManyCalls is 100,000 calls in a row through the stack, and what is in use after
+// so many of them, for a graph.
+func BenchmarkManyCalls(b *testing.B) {
+	const calls, step = 100_000, 4_000
+	for b.Loop() {
+		next, _ := lightly(b, preemptive.Learned())
+		point := func(done int) { b.ReportMetric(float64(live())/1024, fmt.Sprintf("KiB@%d", done)) }
+		for i := range calls {
+			if i == 1000 || i > 0 && i%step == 0 {
+				point(i)
+			}
+			send(b, next, "http://localhost/")
+		}
+		point(calls)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/calls, "ns/call")
 }
 
 // Ten thousand hosts are learned, and all but the last thousand or so forgotten: what is

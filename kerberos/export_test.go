@@ -4,7 +4,14 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/middleware"
 )
+
+// CopyUnverified returns a context as it was before the server's answer.
+func CopyUnverified(sc middleware.SecurityContext) middleware.SecurityContext {
+	c := sc.(*securityContext)
+	return &securityContext{in: c.in, target: c.target, ticket: c.ticket, spn: c.spn, gss: c.gss, begun: true, bound: c.bound}
+}
 
 // SetAfter puts another timer in the place of KeepFresh's.
 func (s *Source) SetAfter(after func(time.Duration) <-chan time.Time) { s.after = after }

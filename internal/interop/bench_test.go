@@ -57,8 +57,9 @@ func TestBenchKDC(t *testing.T) {
 				return
 			}
 			for _, l := range kdcLoads {
-				t.Logf("%-8v exchanges per second of a core: MIT %.0f, lean %.0f, fakekdc %.0f, which is %.1f times and %.1f times as many; of two cores %.2f times as many",
-					l, mit[l], lean[l], fake[l], fake[l]/mit[l], fake[l]/lean[l], 2*both[l]/fake[l])
+				for server, rates := range map[string]map[kdcLoad]float64{"MIT": mit, "MIT-lean": lean, "fakekdc": fake, "fakekdc-on-two": both} {
+					t.Logf("BenchmarkKDC/%s/%v/%s 1 %.0f exchanges/core-s", e.name, l, server, rates[l])
+				}
 			}
 		})
 	}
