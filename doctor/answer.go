@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/kerbchain/kerbchain/internal/challenge"
 	"github.com/kerbchain/kerbchain/internal/messages"
+	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -99,10 +101,9 @@ func (x *examination) unproved(err error) {
 
 // ntlm names NTLM inside of Negotiate where it is that.
 func ntlm(a *answer) string {
-	for _, line := range a.Header.Values("WWW-Authenticate") {
-		if _, token, _ := strings.Cut(line, " "); strings.HasPrefix(token, "TlRMTVNTUA") { // "NTLMSSP\0" in base64
-			return "NTLM inside Negotiate: "
-		}
+	ch, _ := challenge.Find(a.Header.Values("WWW-Authenticate"), string(middleware.Negotiate))
+	if token, err := ch.Token(); err == nil && spnego.Classify(token) == spnego.NTLMSSP {
+		return "NTLM inside Negotiate: "
 	}
 	return ""
 }

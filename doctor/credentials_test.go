@@ -118,6 +118,9 @@ func TestConfigurationAndCredentials(t *testing.T) {
 			}
 			r := l.examine(o)
 			wants(t, r, tc.want...)
+			if want := "HTTP/localhost@EXAMPLE.TEST"; name == "an initiator of one's own" && r.Service != want {
+				t.Errorf("service %s, want %s", r.Service, want)
+			}
 			failed := slices.ContainsFunc(r.Checks, func(c doctor.Check) bool { return c.Status == doctor.Fail })
 			if r.OK == failed || len(r.Try) > 3 || failed && len(r.Try) == 0 {
 				t.Errorf("OK %t, failed %t, %q", r.OK, failed, r.Try)

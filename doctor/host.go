@@ -42,7 +42,7 @@ func (x *examination) host(ctx context.Context) {
 		x.say("host", Warn, f, fmt.Sprintf("%s: DNS knows no address: %v", text, err), "look for mistakes in the name of the URL, and at the name servers of this machine")
 		return
 	}
-	var shown, back []string
+	shown, back := []string{}, []string{} // which JSON has as lists, empty or not
 	for _, a := range addrs[:min(len(addrs), maxAddresses)] {
 		at := a.Unmap().String()
 		shown = append(shown, at)

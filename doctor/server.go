@@ -150,7 +150,7 @@ func (x *examination) fallback(a *answer) {
 func (x *examination) offer(a *answer) {
 	lines := a.Header.Values("WWW-Authenticate")
 	schemes := challenge.Schemes(lines)
-	f := facts{"schemes": schemes}
+	f := facts{"schemes": append([]string{}, schemes...)}
 	if a.StatusCode != http.StatusUnauthorized {
 		f["location"] = x.location(a)
 		text := "it does not ask for authentication"

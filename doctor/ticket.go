@@ -36,6 +36,9 @@ func (x *examination) initiate(ctx context.Context) {
 		x.context = nil
 		return
 	}
+	if n, ok := x.context.(middleware.Named); ok && x.o.Client.Initiator != nil {
+		x.report.Service = n.SPN() // an initiator has names of its own
+	}
 	x.token, x.tokenErr = x.context.Step(ctx, nil)
 }
 
@@ -73,7 +76,9 @@ func (x *examination) noTicket() {
 		for _, c := range e.Candidates {
 			asked = append(asked, c.Server.String())
 		}
-		f["asked"] = asked
+		if len(asked) > 0 {
+			f["asked"] = asked
+		}
 	}
 	tries := []string{try}
 	switch {

@@ -100,7 +100,7 @@ func TestDoctorJSON(t *testing.T) {
 	for spn, ok := range map[string]bool{"HTTP": true, "NFS": false} {
 		code, stdout, stderr := l.run("", "doctor", "--json", "--service", spn, l.server.URL()+"/page?secret=1")
 		var r doctor.Report
-		if err := json.Unmarshal([]byte(stdout), &r); err != nil || stderr != "" {
+		if err := json.Unmarshal([]byte(stdout), &r); err != nil || stderr != "" || strings.Contains(stdout, "null") {
 			t.Fatalf("%v: %s%s", err, stdout, stderr)
 		}
 		facts := map[string]map[string]any{}
