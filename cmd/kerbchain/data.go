@@ -72,17 +72,12 @@ func (f *getFlags) joined(w world) ([]byte, error) {
 }
 
 // body sets the request's body so that it can be sent again. One file alone that is
-// sent as it is, is opened anew for each leg; all else is held in memory.
+// sent as it is, is opened anew for each leg; all else is held in memory, as are pipes
+// and files that say nothing of their size.
 func (f *getFlags) body(r *http.Request, w world) error {
 	name, file := f.data[0].file()
-	if len(f.data) == 1 && file && name != "-" && f.data[0].flag != "data" {
-		info, err := os.Stat(name)
-		if err != nil {
-			return fmt.Errorf("--%s: %w", f.data[0].flag, err)
-		}
-		if !info.Mode().IsRegular() {
-			return fmt.Errorf("--%s: %s is not a regular file: use @- to read a stream", f.data[0].flag, name)
-		}
+	info, err := os.Stat(name)
+	if len(f.data) == 1 && file && name != "-" && f.data[0].flag != "data" && err == nil && info.Mode().IsRegular() && info.Size() > 0 {
 		r.ContentLength = info.Size()
 		r.GetBody = func() (io.ReadCloser, error) { return os.Open(name) }
 	} else {
@@ -97,7 +92,6 @@ func (f *getFlags) body(r *http.Request, w world) error {
 		r.Body, r.GetBody = http.NoBody, nil
 		return nil
 	}
-	var err error
 	r.Body, err = r.GetBody()
 	return err
 }

@@ -146,7 +146,15 @@ func (f *getFlags) connections(t *http.Transport) error {
 	if key == "" {
 		key = f.cert
 	}
-	pair, err := tls.LoadX509KeyPair(f.cert, key)
+	certPEM, err := readFile(f.cert)
+	if err != nil {
+		return fmt.Errorf("--cert: %w", err)
+	}
+	keyPEM, err := readFile(key)
+	if err != nil {
+		return fmt.Errorf("--key: %w", err)
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
 		return fmt.Errorf("--cert: %w", err)
 	}

@@ -35,11 +35,16 @@ func defineDoctor(fs *pflag.FlagSet) func(context.Context, []string, world) int 
 	fs.DurationVar(&f.timeout, "timeout", 0, "give up each part after this time; default 10s")
 	f.clientFlags(fs)
 	return func(ctx context.Context, args []string, w world) int {
-		o, err := f.examined(args, w)
-		if err != nil {
-			return usageError(w, err)
-		}
-		return f.run(ctx, o, w)
+		return leaving(ctx, w, func() int {
+			if err := f.checkEmpty(fs.Lookup); err != nil {
+				return usageError(w, err)
+			}
+			o, err := f.examined(args, w)
+			if err != nil {
+				return usageError(w, err)
+			}
+			return f.run(ctx, o, w)
+		})
 	}
 }
 

@@ -34,7 +34,7 @@ to use it: take care where you paste one.
 
 func defineExplain(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	path := fs.String("keytab", "", "keytab `file` of the service, to open tickets with")
-	return func(ctx context.Context, args []string, w world) int {
+	explain := func(ctx context.Context, args []string, w world) int {
 		if len(args) == 0 {
 			return usageError(w, errors.New("want a token, a header line, or - for standard input"))
 		}
@@ -75,6 +75,9 @@ func defineExplain(fs *pflag.FlagSet) func(context.Context, []string, world) int
 			}
 		}
 		return code
+	}
+	return func(ctx context.Context, args []string, w world) int {
+		return leaving(ctx, w, func() int { return explain(ctx, args, w) })
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -61,6 +62,7 @@ type getFlags struct {
 	delegate     string
 	timeout      time.Duration
 	proxy        string
+	noProxy      bool
 	url          string
 	agent        string
 	query        bool
@@ -119,10 +121,15 @@ func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	fs.StringVarP(&f.user, "user", "u", "", "taken for curl's sake, as in -u :")
 	fs.Bool("negotiate", true, "taken for curl's sake; there is no other way here")
 	return func(ctx context.Context, args []string, w world) int {
-		if err := f.check(args); err != nil {
+		if err := f.check(args, fs.Lookup); err != nil {
 			return usageError(w, err)
 		}
-		return f.run(ctx, w)
+		if f.timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("no response within %s", f.timeout))
+			defer cancel()
+		}
+		return leaving(ctx, w, func() int { return f.run(ctx, w) })
 	}
 }
 
@@ -143,7 +150,7 @@ func (f *getFlags) clientFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.ccache, "ccache", "", "credential cache, such as FILE:/tmp/krb5cc_1000; default $KRB5CCNAME")
 	fs.StringVar(&f.cbt, "cbt", "auto", "channel binding: auto, require or off")
 	fs.StringVar(&f.delegate, "delegate", "off", "delegate credentials: off, policy or always")
-	fs.StringVarP(&f.proxy, "proxy", "x", "", "proxy `URL`; default from the environment")
+	fs.StringVarP(&f.proxy, "proxy", "x", "", "proxy `URL`; default from the environment; an empty one is none")
 	fs.StringArrayVar(&f.resolve, "resolve", nil, "`HOST:PORT:ADDRESS` to connect to, in place of what DNS says; may be repeated")
 	fs.StringArrayVar(&f.connectTo, "connect-to", nil, "`HOST:PORT:HOST2:PORT2`: connect to the latter for the former; may be repeated")
 	fs.StringVar(&f.cert, "cert", "", "client certificate, a PEM `file`")
@@ -154,20 +161,39 @@ func (f *getFlags) clientFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.realm, "realm", "", "`realm` of the URL's host")
 }
 
+// notEmpty are flags that an empty value would switch off: a script whose variable is
+// empty means something else.
+var notEmpty = []string{"output", "cacert", "cert", "key", "service", "host-override", "credentials", "gssapi-library", "principal",
+	"as-user", "password-file", "keytab", "ccache", "realm", "allowed-hosts"}
+
+// checkEmpty looks at flags with an empty value.
+func (f *getFlags) checkEmpty(lookup func(string) *pflag.Flag) error {
+	for _, name := range notEmpty {
+		if v := lookup(name); v != nil && v.Changed && (v.Value.String() == "" || v.Value.String() == "[]") {
+			return fmt.Errorf("--%s is empty", name)
+		}
+	}
+	f.noProxy = lookup("proxy").Changed && f.proxy == ""
+	return nil
+}
+
 // check reads arguments and flags together.
-func (f *getFlags) check(args []string) error {
+func (f *getFlags) check(args []string, lookup func(string) *pflag.Flag) error {
 	if len(args) != 1 {
 		return fmt.Errorf("want one URL, got %d arguments", len(args))
+	}
+	if err := f.checkEmpty(lookup); err != nil {
+		return err
 	}
 	f.url = args[0]
 	if f.timeout < 0 {
 		return fmt.Errorf("--timeout %s is negative", f.timeout)
 	}
 	switch {
-	case f.maxTime < 0:
-		return fmt.Errorf("--max-time %v is negative", f.maxTime)
+	case !(f.maxTime >= 0 && f.maxTime < math.MaxInt64/1e9): // NaN is neither
+		return fmt.Errorf("--max-time %v is negative, or too much", f.maxTime)
 	case f.maxTime > 0:
-		f.timeout = time.Duration(f.maxTime * float64(time.Second))
+		f.timeout = max(time.Duration(f.maxTime*float64(time.Second)), 1)
 	}
 	if f.user != "" && f.user != ":" {
 		return errors.New("-u: want \":\", since passwords on a command line are seen by others; use --principal and --password-file")
@@ -203,11 +229,6 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 		w.stderr = io.Discard
 	}
 	begin := newTimeline(visible)
-	if f.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("no response within %s", f.timeout))
-		defer cancel()
-	}
 	if f.verbose {
 		ctx = middleware.WithTrace(ctx, begin.trace)
 	}
@@ -284,9 +305,16 @@ func (f *getFlags) signing(o client.Options) (client.Options, error) {
 
 // do sends the request and writes the response.
 func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.Request, t *transfer, file *outputFile, bar *progress, n *messages.Notes) int {
+	fail := func(err error) int {
+		t.message = err.Error()
+		if ue, ok := errors.AsType[*url.Error](err); ok {
+			t.message = ue.Err.Error()
+		}
+		return failed(ctx, w, err)
+	}
 	c, err := f.client(o)
 	if err != nil {
-		return failed(ctx, w, err)
+		return fail(err)
 	}
 	defer c.CloseIdleConnections()
 	c.CheckRedirect = func(next *http.Request, via []*http.Request) error {
@@ -306,17 +334,14 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 	resp, err := c.Do(req)
 	bar.end()
 	if err != nil {
-		t.message = err.Error()
-		if ue, ok := errors.AsType[*url.Error](err); ok {
-			t.message = ue.Err.Error()
-		}
-		return failed(ctx, w, err)
+		return fail(err)
 	}
 	defer resp.Body.Close()
 	t.resp = resp
 	t.received, err = f.write(resp, w, file, bar)
 	bar.end()
 	if err != nil {
+		t.message = err.Error()
 		return brokeOff(ctx, w, t.received, err)
 	}
 	if resp.StatusCode >= 400 {
@@ -386,17 +411,16 @@ func (f *getFlags) options(w world) (client.Options, error) {
 		if f.principal == "" {
 			return o, errors.New("--password-file needs --principal")
 		}
-		b, err := readInput(f.passwordFile, w)
+		line, err := readLine(f.passwordFile, w)
 		if err != nil {
 			return o, fmt.Errorf("--password-file: %w", err)
 		}
-		line, _, _ := strings.Cut(string(b), "\n")
-		o.Password = kerberos.NewSecret(strings.TrimSuffix(line, "\r"))
+		o.Password = kerberos.NewSecret(line)
 	}
 	t := kerbchain.NewTransport()
 	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: f.insecure}
 	if f.cacert != "" {
-		pem, err := os.ReadFile(f.cacert)
+		pem, err := readFile(f.cacert)
 		if err != nil {
 			return o, fmt.Errorf("--cacert: %w", err)
 		}
@@ -409,6 +433,9 @@ func (f *getFlags) options(w world) (client.Options, error) {
 		return o, err
 	}
 	o.Transport = t
+	if f.noProxy {
+		o.Proxy = http.ProxyURL(nil)
+	}
 	if f.proxy != "" {
 		u, err := proxyURL(f.proxy)
 		if err != nil {
@@ -417,21 +444,6 @@ func (f *getFlags) options(w world) (client.Options, error) {
 		o.Proxy = http.ProxyURL(u)
 	}
 	return o, nil
-}
-
-// maxInput bounds what is read from standard input to be sent or used.
-const maxInput = 1 << 30
-
-// readInput reads a file, or standard input for "-".
-func readInput(name string, w world) ([]byte, error) {
-	if name != "-" {
-		return os.ReadFile(name)
-	}
-	b, err := io.ReadAll(io.LimitReader(w.stdin, maxInput+1))
-	if err == nil && len(b) > maxInput {
-		err = fmt.Errorf("standard input exceeds %d bytes: use a file", maxInput)
-	}
-	return b, err
 }
 
 func (f *getFlags) request(ctx context.Context, w world) (*http.Request, error) {
@@ -610,7 +622,8 @@ func (f *getFlags) write(resp *http.Response, w world, file *outputFile, bar *pr
 	if err := f.printHead(resp, w, file); err != nil {
 		return 0, err
 	}
-	if f.head || f.fail && resp.StatusCode >= 400 {
+	// What follows a 101 is no body, and no context ends it.
+	if f.head || f.fail && resp.StatusCode >= 400 || resp.StatusCode == http.StatusSwitchingProtocols {
 		return 0, nil
 	}
 	if file == nil {
@@ -666,7 +679,7 @@ func parseURL(text string) (*url.URL, error) {
 	if err != nil {
 		return nil, errors.New("the URL cannot be parsed") // the error may show a password
 	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return nil, fmt.Errorf("want a URL that begins with http:// or https:// and names a host, got %q", bare(u))
 	}
 	return u, nil

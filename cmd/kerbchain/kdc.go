@@ -174,6 +174,9 @@ func (f *kdcFlags) run(ctx context.Context, w world) int {
 	}
 	if err := f.serve(ctx, w, opts, users); err != nil {
 		fmt.Fprintf(w.stderr, "kerbchain kdc: %v\n", err)
+		if _, ok := errors.AsType[*outputError](err); ok {
+			return exitOutput
+		}
 		return exitFailed
 	}
 	return exitOK
@@ -229,7 +232,7 @@ func (f *kdcFlags) serve(ctx context.Context, w world, opts []fakekdc.Option, us
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(w.stdout, text); err != nil {
+	if _, err := io.WriteString(output{w.stdout}, text); err != nil {
 		return err
 	}
 	ctx, end := f.until(ctx, w)

@@ -83,7 +83,7 @@ func (f *klistFlags) run(ctx context.Context, args []string, w world, e *explain
 	}
 	switch {
 	case err != nil && !any:
-		complain(w, "%v\nkerbchain: try kinit", err)
+		message{what: err.Error(), try: "run kinit"}.write(w.stderr)
 		return exitCredentials
 	case err != nil:
 		e.say("%v", err)

@@ -164,6 +164,9 @@ func run(ctx context.Context, args []string, w world) (code int) {
 		}
 		name, args = args[0], []string{"--help"}
 	}
+	if name == "--version" {
+		name = "version"
+	}
 	for _, c := range commands() {
 		if c.name == name {
 			return c.run(ctx, args, w)

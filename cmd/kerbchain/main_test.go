@@ -10,8 +10,10 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -27,7 +29,13 @@ import (
 const asTheCommand = "KERBCHAIN_TEST_COMMAND"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asTheCommand) != "" {
+	switch os.Getenv(asTheCommand) {
+	case "":
+	case "interrupted":
+		signal.Notify(make(chan os.Signal, 1), os.Interrupt) // none ends the process from here on
+		os.NewFile(3, "ready").Close()
+		main()
+	default:
 		main()
 	}
 	goleak.VerifyTestMain(m)
@@ -47,6 +55,13 @@ func asCommand(ctx context.Context, t *testing.T, env map[string]string, args ..
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	return cmd
+}
+
+func exitCode(err error) int {
+	if e, ok := err.(*exec.ExitError); ok {
+		return e.ExitCode()
+	}
+	return -1
 }
 
 const password = "correct horse battery staple"
@@ -182,7 +197,7 @@ func TestGet(t *testing.T) {
 		"refused":                {quirks: fakeweb.Quirks{Reject: true}, code: exitStatus, stdout: "*", stderr: []string{"401"}},
 		"unverified error":       {path: "/missing", quirks: fakeweb.Quirks{Proof: fakeweb.ProofNone}, code: exitStatus, stderr: []string{"404"}},
 		"unverified error, kept": {path: "/missing", quirks: fakeweb.Quirks{Proof: fakeweb.ProofNone}, args: []string{"--no-sanitize"}, code: exitStatus, stdout: "404 page not found\n", stderr: []string{"404"}},
-		"hangup":                 {quirks: fakeweb.Quirks{Hangup: true}, code: exitNetwork, stderr: []string{"EOF"}},
+		"hangup":                 {quirks: fakeweb.Quirks{Hangup: true}, code: exitNetwork, stderr: []string{"connection was closed"}},
 		"no cache":               {args: []string{"--ccache", "/nonexistent"}, code: exitCredentials, stderr: []string{"/nonexistent", "kinit"}},
 		"wrong password":         {args: []string{"--principal", alice, "--password-file", "-"}, stdin: "hunter2", code: exitCredentials, stderr: []string{alice, "PREAUTH_FAILED"}},
 		"unknown service":        {args: []string{"--service", "NFS"}, code: exitKDC, stderr: []string{"NFS/localhost", "S_PRINCIPAL_UNKNOWN"}},
@@ -423,6 +438,27 @@ func TestGetSaysNothingOfNetHTTP(t *testing.T) {
 	cmd.Stderr = &stderr
 	if out, err := cmd.Output(); err != nil || string(out) != "ok" || stderr.Len() > 0 {
 		t.Errorf("%v, %q, %s", err, out, stderr.String())
+	}
+}
+
+// TestGetOfAnotherProtocol: what follows a 101 is not waited for.
+func TestGetOfAnotherProtocol(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{})
+	done := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nhello")
+		<-done
+	}))
+	defer server.Close()
+	defer close(done)
+	if code, stdout, stderr := l.run("", "get", "--mutual", "optional", "-w", "%{http_code}", server.URL); code != exitOK || stdout != "101" {
+		t.Errorf("exit status %d: %q, %s", code, stdout, stderr)
 	}
 }
 

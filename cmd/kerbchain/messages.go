@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -32,6 +34,17 @@ var inWords = strings.NewReplacer(
 	"Options.AllowDowngrade", "--allow-downgrade", "AllowDowngrade", "--allow-downgrade",
 	"mutual.Optional", "--mutual optional", "mutual.Disabled", "--mutual disabled",
 	"sign every request (preemptive)", "sign every request (--preemptive always)",
+	"sign it at once (preemptive), or apply mutual with kerbchain.When to the hosts that authenticate",
+	"sign it at once (--preemptive always), or take it as it is (--mutual optional)",
+	"let preemptive or negotiate sign it", "leave its Authorization header out",
+	", use https, or set TrustProxy if the proxy may speak for it", " or use https",
+	"leave TrustConnection and TrustProxy out", "leave --trust-connection out",
+	"add the proxy to AllowedHosts of the options for proxies", "add the proxy to --allowed-hosts",
+	"give proxies options of their own (InitiatorOptions.Proxy)", "--cbt auto does without",
+	"give proxies options of their own, that do not require it", "--cbt auto does without",
+	"leave Mutual at mutual.Required", "leave --mutual at required",
+	"raise Options.MaxBody", "the command has no way to raise it",
+	"make the service's source with kerberos.FromKeytab", "log in as the service with --keytab",
 	"to the client (CCache)", "in --ccache", "AllowedHosts", "--allowed-hosts",
 	"KeepErrorBodies shows it", "--no-sanitize prints it",
 	"Options.Library", "--gssapi-library", "Options.CCache", "--ccache", "DelegationPolicy goes on", "--delegate policy goes on",
@@ -76,12 +89,38 @@ func failed(ctx context.Context, w world, err error) int {
 		return exitOutput
 	}
 	code := statusOf(err)
+	host := ""
 	// The URL in a *url.Error may hold a query.
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err
+		if u, parseErr := url.Parse(ue.URL); parseErr == nil {
+			host = u.Host
+		}
 	}
-	of(err).write(w.stderr)
+	m := of(err)
+	if _, ours := errors.AsType[*middleware.Error](err); !ours && host != "" {
+		m.what += " from " + host
+		m.why, m.try = ofOthers(err, m.why)
+	}
+	m.write(w.stderr)
 	return code
+}
+
+// ofOthers says why, and what to try, of an error that is not this module's.
+func ofOthers(err error, text string) (why, try string) {
+	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
+	_, name := errors.AsType[x509.HostnameError](err)
+	switch {
+	case unknown:
+		return text, "name the certificate of that authority with --cacert; -k checks none"
+	case name:
+		return text, "use the name in the certificate, with --connect-to or --resolve for the address; -k checks none"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return text, "begin the URL with http://, if the network is to be trusted"
+	case errors.Is(err, io.EOF):
+		return "the connection was closed before there was an answer", ""
+	}
+	return text, ""
 }
 
 // complain writes one line to standard error, whatever strangers put into it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/pem"
 	"flag"
 	"fmt"
 	"maps"
@@ -34,6 +35,8 @@ func TestMessages(t *testing.T) {
 	gone := fakeweb.Serve(l.Realm, l.service, fakeweb.ServerOptions{})
 	gone.Close()
 	secure := fakeweb.Serve(l.Realm, l.service, fakeweb.ServerOptions{TLS: true})
+	ca := l.write("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}))
+	_, port, _ := strings.Cut(strings.TrimPrefix(secure.URL(), "https://"), ":")
 	nothing := "[libdefaults]\ndns_lookup_kdc = false\n"
 	var b strings.Builder
 	for _, tc := range []struct {
@@ -60,6 +63,8 @@ func TestMessages(t *testing.T) {
 		{name: "the host is not on the list", args: []string{"--allowed-hosts", "*.corp.example"}},
 		{name: "nobody listens", url: gone.URL()},
 		{name: "an unknown certificate", url: secure.URL()},
+		{name: "a certificate for another name", args: []string{"--cacert", ca, "--connect-to", "::localhost:" + port}, url: "https://other.test"},
+		{name: "https where it is http", url: strings.Replace(l.server.URL(), "http:", "https:", 1)},
 		{name: "the server hangs up", quirks: fakeweb.Quirks{Hangup: true}},
 	} {
 		env := maps.Clone(l.env)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -285,11 +284,4 @@ func TestProgressInterrupted(t *testing.T) {
 	if _, seen := s.end(); exitCode(err) != exitInterrupted || strings.Contains(seen, "received") || !strings.Contains(seen, "\nkerbchain: interrupt after ") {
 		t.Errorf("%v, and on the terminal:\n%s", err, seen)
 	}
-}
-
-func exitCode(err error) int {
-	if e, ok := err.(*exec.ExitError); ok {
-		return e.ExitCode()
-	}
-	return -1
 }
