@@ -151,9 +151,20 @@ func read(t *testing.T, path string) []byte {
 	return b
 }
 
+// needWritten skips a test of what is written to cache files where none is.
+func needWritten(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("no cache file is written to on Windows")
+	}
+}
+
 func TestTicketsAreWrittenBack(t *testing.T) {
 	for name, readOnly := range map[string]bool{"written": false, "read only": true} {
 		t.Run(name, func(t *testing.T) {
+			if !readOnly {
+				needWritten(t)
+			}
 			realm := start(t, fakekdc.WithService("HTTP/other"))
 			path := write(t, "cc", realm.CCache("alice"))
 			o := environment(realm)
@@ -200,6 +211,7 @@ func TestTicketsAreWrittenBack(t *testing.T) {
 
 // TestUnwritableCache: a ticket that cannot be written back is used all the same.
 func TestUnwritableCache(t *testing.T) {
+	needWritten(t)
 	realm := start(t)
 	path := write(t, "cc", realm.CCache("alice"))
 	source, err := kerberos.FromCCache(path, environment(realm))
@@ -530,6 +542,9 @@ func TestDiscard(t *testing.T) {
 // TestCacheWhileItIsMade: what kinit does to a file step by step, a thousand
 // times, while others read it.
 func TestCacheWhileItIsMade(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("nobody removes a file there that is being read")
+	}
 	realm := start(t)
 	path := write(t, "cc", realm.CCache("alice", spn))
 	var fresh atomic.Pointer[kerberos.Source]
@@ -621,6 +636,9 @@ func TestRenewalOnUse(t *testing.T) {
 		"the KDC is paused": {down: true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == "renewed" {
+				needWritten(t)
+			}
 			clock := new(fakekdc.Clock)
 			realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 10*time.Hour))
 			path := write(t, "cc", realm.CCache("alice", spn))
@@ -688,6 +706,7 @@ func TestRenewalOnUse(t *testing.T) {
 // TestRenewalKeepsTheRest: entries without times, as of gssproxy, and fields of the
 // header that mean nothing to us are not ours to drop; tickets that have ended are.
 func TestRenewalKeepsTheRest(t *testing.T) {
+	needWritten(t)
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 10*time.Hour))
 	c, err := ccache.Parse(realm.CCache("alice", spn))
@@ -737,6 +756,7 @@ func TestRenewalKeepsTheRest(t *testing.T) {
 // was appended. What is before it is used, nothing is put behind it, and a renewal
 // leaves a whole file.
 func TestTornCache(t *testing.T) {
+	needWritten(t)
 	const other = "HTTP/other"
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 10*time.Hour), fakekdc.WithService(other))

@@ -72,6 +72,7 @@ func TestOtherRealms(t *testing.T) {
 					t.Errorf("the realms on the way gave %d tickets and were asked %d times, want 1 and 1", n, m)
 				}
 			}
+			needWritten(t) // for what follows
 			got := strings.Join(servers(t, read(t, path)), " ")
 			wanted := []string{"krbtgt/B.TEST", "HTTP/host49.c.test"}
 			if name == "by krb5.conf" {

@@ -208,7 +208,7 @@ func TestKDCKeepsOthers(t *testing.T) {
 			}
 			args := []string{"kdc", "--dir", dir}
 			for _, a := range tc.args {
-				args = append(args, strings.ReplaceAll(a, "$DIR", dir))
+				args = append(args, strings.ReplaceAll(a, "$DIR/", dir+string(filepath.Separator)))
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // for a realm that starts after all
 			defer cancel()

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -119,7 +120,11 @@ func TestKDCLive(t *testing.T) {
 	if c := <-code; c != exitOK {
 		t.Errorf("exit status %d", c)
 	}
-	if n := strings.Count(errs.String(), "TGS/udp"); n != 1 {
+	want := 1
+	if runtime.GOOS == "windows" { // where the cache holds no service tickets for the next process
+		want = 2
+	}
+	if n := strings.Count(errs.String(), "TGS/udp"); n != want {
 		t.Errorf("one exchange is told %d times: %s", n, errs.String())
 	}
 }

@@ -127,6 +127,13 @@ func (d dirCollection) members() ([]string, error) {
 		return nil, err
 	}
 	defer f.Close()
+	// On Windows the error of listing a file is that of a directory which is missing.
+	switch info, err := f.Stat(); {
+	case err != nil:
+		return nil, err
+	case !info.IsDir():
+		return nil, fmt.Errorf("%s is no directory", d.path)
+	}
 	var out []string
 	for range maxEntries / 256 {
 		entries, err := f.ReadDir(256)
