@@ -334,6 +334,7 @@ func (f fault) examine(t *testing.T) (text string) {
 			t.Fatal(err)
 		}
 		f.judge(t, l, r)
+		documented(t, r)
 		for _, q := range l.service.Requests() {
 			if q.Method != http.MethodGet || strings.Contains(q.URI, "login") {
 				t.Errorf("the server was sent %v", q)

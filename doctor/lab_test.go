@@ -77,10 +77,41 @@ func (l *lab) examine(o doctor.Options) *doctor.Report {
 	return r
 }
 
+// documented fails unless docs/doctor.md has a row for each check, with its facts.
+func documented(t *testing.T, r *doctor.Report) {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join("..", "docs", "doctor.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{}
+	for line := range strings.Lines(string(page)) {
+		if names, rest, ok := strings.Cut(strings.TrimPrefix(line, "| `"), " | "); ok {
+			for name := range strings.SplitSeq(names, ", ") {
+				rows[strings.Trim(name, "`")] = rest
+			}
+		}
+	}
+	for _, name := range []string{"login", "delegation", "allowed"} {
+		rows[name] += rows["ticket"]
+	}
+	for _, c := range r.Checks {
+		for fact := range c.Facts {
+			if !strings.Contains(rows[c.Name], "`"+fact+"`") {
+				t.Errorf("docs/doctor.md says nothing of the fact %s of %s", fact, c.Name)
+			}
+		}
+		if rows[c.Name] == "" {
+			t.Errorf("docs/doctor.md says nothing of the check %s", c.Name)
+		}
+	}
+}
+
 // wants fails unless the report has a line for each of those given, "status name: part
 // of the text", and, where it begins with try, such an advice.
 func wants(t *testing.T, r *doctor.Report, lines ...string) {
 	t.Helper()
+	documented(t, r)
 	for _, want := range lines {
 		head, part, _ := strings.Cut(want, ": ")
 		found := false

@@ -2,6 +2,8 @@ package kdcclient
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/netip"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -110,5 +113,24 @@ func TestProbeNobody(t *testing.T) {
 	got, err := c.Probe(ctx, krb.NewPrincipal("X", "nobody"))
 	if err != nil || len(got) != 2 || !errors.Is(got[0].Err, context.Canceled) {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// A proxy for KDCs is asked by its name, over TLS.
+func TestProbeProxy(t *testing.T) {
+	realm := fakekdc.Start(t, fakekdc.WithRealm("EXAMPLE.TEST"))
+	proxy := fakeweb.Serve(realm, fakeweb.KDCProxy(realm), fakeweb.ServerOptions{TLS: true})
+	at := netip.MustParseAddrPort(proxy.Addr())
+	for trusted, roots := range map[bool]*x509.CertPool{true: proxy.CertPool(), false: x509.NewCertPool()} {
+		c := New(Options{
+			Locate: func(context.Context, string) ([]KDC, error) {
+				return []KDC{{Host: "localhost", Port: int(at.Port()), Network: "https", URL: proxy.URL() + "/KdcProxy"}}, nil
+			},
+			TLS: func(string) (*tls.Config, error) { return &tls.Config{RootCAs: roots}, nil },
+		})
+		got, err := c.Probe(t.Context(), krb.NewPrincipal("EXAMPLE.TEST", "nobody"))
+		if err != nil || len(got) != 1 || got[0].Network != "https" || (got[0].Err == nil) != trusted || got[0].Timed != trusted {
+			t.Errorf("trusted %t: %+v, %v", trusted, got, err)
+		}
 	}
 }
