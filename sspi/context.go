@@ -93,7 +93,15 @@ type reply struct {
 // step has Windows take a step. Its error is that of a caller who did not wait.
 func (c *securityContext) step(ctx context.Context, s step) (reply, error) {
 	h := c.held
-	return system.Call(ctx, &h.Lease, c.in.calls, func() reply { return h.step(s) }, func() {})
+	done := func() {}
+	if s.token == nil {
+		var refused *StatusError
+		var err error
+		if done, refused, err = h.from.try(ctx, h.credential); refused != nil || err != nil {
+			return reply{err: refused}, err
+		}
+	}
+	return system.Call(ctx, &h.Lease, c.in.calls, func() reply { return h.step(s) }, done)
 }
 
 // step takes a step of a context that the caller has the use of.
@@ -113,6 +121,9 @@ func (h *held) step(s step) (r reply) {
 	}
 	if r.err != nil {
 		return r
+	}
+	if first {
+		h.from.made(h.credential)
 	}
 	h.Change(func() { h.context = r.context })
 	if pkg := lib.negotiated(r.context); pkg != "" && !strings.EqualFold(pkg, kerberosPackage) {

@@ -1,8 +1,11 @@
 package sspi
 
 import (
+	"context"
 	"sync"
 	"time"
+
+	"github.com/kerbchain/kerbchain/internal/turns"
 )
 
 // credentials are those that an initiator signs with: one handle at a time, which
@@ -12,6 +15,7 @@ type credentials struct {
 	who *identity // nil for the user who is logged on
 
 	acquiring sync.Mutex // one at a time; held while Windows is asked
+	trying    turns.Turns
 
 	mu      sync.Mutex
 	closed  bool
@@ -25,7 +29,8 @@ type credential struct {
 	handle handle
 	name   string // of the user, "" where Windows does not tell
 	ends   timeStamp
-	users  int // contexts that use it, and one more while it is the current one
+	proved bool // Windows made a token with it
+	users  int  // contexts that use it, and one more while it is the current one
 }
 
 // refusalHolds is how long a password that was refused is not tried again.
@@ -94,6 +99,41 @@ func (c *credentials) failed(k *credential, err *StatusError, now time.Time) {
 	if k != nil && c.current == k && c.stale(err) {
 		c.drop()
 	}
+}
+
+// try waits until it is known what became of the password with another caller, since all
+// that begin at once would send it, and accounts are locked after a few wrong ones. Who
+// may use the credential calls done once that is known. Credentials without a password,
+// and those that made a token before, are for all at once.
+func (c *credentials) try(ctx context.Context, k *credential) (done func(), refused *StatusError, err error) {
+	if c.who == nil || c.isProved(k) {
+		return func() {}, nil, nil
+	}
+	done, err = c.trying.Take(ctx, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	if refused := c.refusal(time.Now()); refused != nil {
+		done()
+		return nil, refused, nil
+	}
+	if c.isProved(k) {
+		done()
+	}
+	return done, nil, nil
+}
+
+func (c *credentials) isProved(k *credential) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return k.proved
+}
+
+// made notes that Windows made a token with a credential.
+func (c *credentials) made(k *credential) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k.proved = true
 }
 
 // stale reports whether credentials acquired anew may do where Windows made no token.

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -294,6 +295,108 @@ func TestRefusedOnce(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Of many contexts that begin at once with a password that no KDC has accepted yet, one
+// sends it, and the others wait for what becomes of it. With one that is accepted they do
+// not wait any more.
+func TestPasswordAtOnce(t *testing.T) {
+	r := newRealm(t)
+	const many = 20
+	begin := func(t *testing.T, f *fake, password string) (*initiator, []middleware.SecurityContext) {
+		in := initiatorOn(t, f, Options{Principal: "alice@" + r.Name(), Password: NewSecret(password)})
+		var all []middleware.SecurityContext
+		for range many {
+			sc, err := in.Initiate(t.Context(), target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, sc)
+		}
+		return in, all
+	}
+	t.Run("refused", func(t *testing.T) {
+		f := newFake(t, r)
+		in, all := begin(t, f, "wrong")
+		var wg sync.WaitGroup
+		for _, sc := range all {
+			wg.Go(func() {
+				if out, err := sc.Step(t.Context(), nil); out != nil || !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), "SEC_E_LOGON_DENIED") {
+					t.Errorf("%d bytes, %v", len(out), err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := f.calls("InitializeSecurityContext"); n != 1 {
+			t.Errorf("a wrong password was sent %d times", n)
+		}
+		runtime.KeepAlive(in)
+	})
+	t.Run("nobody waits past the end of its context", func(t *testing.T) {
+		f := newFake(t, r)
+		begun, proceed := make(chan struct{}), make(chan struct{})
+		f.began = func() { begun <- struct{}{}; <-proceed }
+		in, all := begin(t, f, "secret")
+		first := make(chan error)
+		go func() {
+			_, err := all[0].Step(t.Context(), nil)
+			first <- err
+		}()
+		<-begun
+		ctx, cancel := context.WithCancel(t.Context())
+		second := make(chan error)
+		go func() {
+			_, err := all[1].Step(ctx, nil)
+			second <- err
+		}()
+		cancel()
+		if err := <-second; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		close(proceed)
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		runtime.KeepAlive(in)
+	})
+	t.Run("accepted", func(t *testing.T) {
+		f := newFake(t, r)
+		in, all := begin(t, f, "secret")
+		if _, err := all[0].Step(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		begun, together := make(chan struct{}), make(chan struct{})
+		f.began = func() {
+			select {
+			case begun <- struct{}{}:
+			case <-ctx.Done():
+			}
+			<-together
+		}
+		var wg sync.WaitGroup
+		for _, sc := range all[1:] {
+			wg.Go(func() {
+				if _, err := sc.Step(t.Context(), nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		for i := range all[1:] {
+			select {
+			case <-begun:
+			case <-ctx.Done():
+				t.Errorf("%d of %d begin at once", i, len(all)-1)
+			}
+			if ctx.Err() != nil {
+				break
+			}
+		}
+		close(together)
+		wg.Wait()
+		runtime.KeepAlive(in)
+	})
 }
 
 // Credentials are acquired once, and anew when they have run out or are refused.
