@@ -26,7 +26,7 @@ fmt: ## fail on files that gofmt would change
 
 vet: ## go vet, the interop tests included
 	go vet ./...
-	go vet -tags interop ./internal/interop/... ./gssapi
+	go vet -tags interop ./internal/interop/... ./gssapi ./client
 
 ports: ## go vet, tests included, as on other systems
 	@set -e; for port in $(PORTS); do echo "go vet for $$port"; GOOS=$${port%/*} GOARCH=$${port#*/} go vet ./...; done
@@ -64,6 +64,7 @@ interop: ## tests against real peers: MIT, Heimdal, Samba, Apache, Tomcat, curl,
 		cc -o $$dir/profdump internal/krb5conf/testdata/profdump.c -lkrb5 && \
 		KRB5CONF_PROFDUMP=$$dir/profdump go test -count=1 -run AsMITNow ./internal/krb5conf
 	go test -tags interop -count=1 -run OfC ./gssapi
+	go test -tags interop -count=1 -run ByLibrary ./client
 	go test -tags interop -count=1 -timeout 20m ./internal/interop/...
 
 fuzz: ## each fuzz target for FUZZTIME

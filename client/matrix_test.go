@@ -23,7 +23,6 @@ import (
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
-	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/logging"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -178,13 +177,16 @@ func page(status int) http.Handler {
 func TestMatrix(t *testing.T) {
 	realm := start(t)
 	o := kinit(t, realm) // a ticket-granting ticket and no other
-	source, err := kerberos.FromCCache(o.CCache, kerberos.SourceOptions{Krb5ConfText: o.Krb5ConfText, Now: o.Now, Getenv: o.Getenv})
+	cache := o.CCache
+	o, err := o.WithSource() // for both initiators
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := &matrix{realm: realm, subsets: subsets(), initiators: map[bool]middleware.Initiator{}}
-	for _, without := range []bool{false, true} {
-		if m.initiators[without], err = kerberos.NewInitiator(source, kerberos.InitiatorOptions{NoMutual: without, Now: realm.Now}); err != nil {
+	for without, mode := range map[bool]mutual.Mode{false: mutual.Required, true: mutual.Disabled} {
+		o := o
+		o.Mutual = mode
+		if m.initiators[without], err = client.NewInitiator(signing(t, realm, cache, o)); err != nil {
 			t.Fatal(err)
 		}
 	}

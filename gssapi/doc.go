@@ -29,6 +29,11 @@
 // principals are made from the host in the URL, as in package kerberos; the library
 // chooses the realm.
 //
+// The library judges the server's proof. It believes some answers that package kerberos
+// refuses, such as one with more in it than there should be, or, Heimdal's, one that names
+// another encryption type. All of them are sealed with the session key, and so prove the
+// same.
+//
 // # Threads
 //
 // A call into C cannot be interrupted, even if it waits for a KDC or a lock. So calls

@@ -394,7 +394,7 @@ func (c *securityContext) accept(token []byte) error {
 	case errors.Is(err, spnego.ErrMechanism):
 		return c.fail(middleware.ErrToken, middleware.ReasonWrongMechanism, err)
 	}
-	return c.fail(middleware.ErrToken, middleware.ReasonMalformed, err)
+	return negotiation.Refuse(mechanism{c}, token, err)
 }
 
 func (c *securityContext) fail(kind error, reason middleware.Reason, err error) *middleware.Error {

@@ -36,14 +36,26 @@ func (p *EncAPRepPart) write(w *Writer) {
 	})
 }
 
+// CheckAPRep reports whether b is an AP-REP with a sealed part, and nothing else, for
+// whoever leaves it to others to open it. Errors wrap [ErrMalformed].
+func CheckAPRep(b []byte) error {
+	_, err := sealedAPRep(b)
+	return err
+}
+
+func sealedAPRep(b []byte) (EncryptedData, error) {
+	f := OpenApp("AP-REP", MsgAPRep, b)
+	f.header(0, MsgAPRep)
+	ed := f.Encrypted(2)
+	return ed, f.Err(true)
+}
+
 // OpenAPRep decodes [APPLICATION 15] AP-REP and opens it with the ticket's
 // session key, never a subkey, key usage 12. Errors wrap [ErrMalformed],
 // [ErrEtype], [ErrTooShort] or [ErrIntegrity].
 func OpenAPRep(session Key, b []byte) (*EncAPRepPart, error) {
-	f := OpenApp("AP-REP", MsgAPRep, b)
-	f.header(0, MsgAPRep)
-	ed := f.Encrypted(2)
-	if err := f.Err(true); err != nil {
+	ed, err := sealedAPRep(b)
+	if err != nil {
 		return nil, err
 	}
 	plain, err := session.OpenData(UsageAPRepEncPart, ed)
@@ -51,7 +63,7 @@ func OpenAPRep(session Key, b []byte) (*EncAPRepPart, error) {
 		return nil, err
 	}
 	defer clear(plain) // the subkey is copied
-	f = OpenApp("AP-REP part", tagEncAPRepPart, plain)
+	f := OpenApp("AP-REP part", tagEncAPRepPart, plain)
 	p := &EncAPRepPart{CTime: f.Time(0), Cusec: int(f.Int32(1))}
 	if f.Has(2) {
 		p.Subkey = f.Key(2)

@@ -113,6 +113,23 @@ func Refuse(m Mechanism, token []byte, err error) error {
 	return m.Fail(middleware.ReasonMalformed, err)
 }
 
+// Reply returns the AP-REP in a framed token, framed by Kerberos' own name, for a
+// mechanism that others carry out: libraries take what follows one, and do not know the
+// name that Windows 2000 has for Kerberos. The error is that of the exchange.
+func Reply(m Mechanism, token []byte) ([]byte, error) {
+	_, id, inner, err := spnego.Unframe(token)
+	switch {
+	case errors.Is(err, spnego.ErrMechanism):
+		return nil, m.Fail(middleware.ReasonWrongMechanism, err)
+	case err != nil || id != spnego.TokAPRep:
+		return nil, Refuse(m, token, err)
+	}
+	if err := krb.CheckAPRep(inner); err != nil {
+		return nil, m.Fail(middleware.ReasonMalformed, err)
+	}
+	return spnego.Frame(spnego.TokAPRep, inner), nil
+}
+
 // Told returns the error of a server that answered a token for spn with a framed
 // KRB-ERROR. That proves nothing, so that whoever carries out Kerberos need not see it.
 func Told(m Mechanism, spn string, token []byte) error {

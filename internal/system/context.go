@@ -174,12 +174,12 @@ func (m mechanism) Established() bool { return m.c.complete }
 
 func (m mechanism) Accept(token []byte) error {
 	c := m.c
-	switch spnego.Classify(token) {
-	case spnego.KRBError:
+	if spnego.Classify(token) == spnego.KRBError {
 		return negotiation.Told(m, c.Service, token)
-	case spnego.APRep:
-	default:
-		return negotiation.Refuse(m, token, nil)
+	}
+	token, err := negotiation.Reply(m, token)
+	if err != nil {
+		return err
 	}
 	if c.complete {
 		return m.Fail(middleware.ReasonMalformed, errors.New("an AP-REP that was not asked for, or a second one"))
