@@ -38,6 +38,10 @@ func (s *script) Settle()                         { s.done = append(s.done, "set
 
 var apReq = spnego.Frame(spnego.TokAPReq, []byte("an AP-REQ"))
 
+// apRep is one by its shape (RFC 4120 section 5.5.2).
+var apRep = spnego.Frame(spnego.TokAPRep, []byte("\x6f\x1c\x30\x1a\xa0\x03\x02\x01\x05\xa1\x03\x02\x01\x0f"+
+	"\xa2\x0e\x30\x0c\xa0\x03\x02\x01\x12\xa2\x05\x04\x03abc"))
+
 func begin(t *testing.T, s Settings, target middleware.Target, m Mechanism, sealing bool) *Context {
 	t.Helper()
 	peers, err := NewPeers(s, nil, "")
@@ -151,7 +155,7 @@ func TestBindings(t *testing.T) {
 // What the library keeps is given up as soon as it can be: all of it once the exchange
 // is over, or failed, and what an established context does not need before that.
 func TestGivenUp(t *testing.T) {
-	resp := (&spnego.Resp{State: spnego.AcceptCompleted, ResponseToken: spnego.Frame(spnego.TokAPRep, []byte("an AP-REP"))}).Append(nil)
+	resp := (&spnego.Resp{State: spnego.AcceptCompleted, ResponseToken: apRep}).Append(nil)
 	for name, tc := range map[string]struct {
 		sealing bool
 		out     Output // of the second step
