@@ -89,6 +89,12 @@ func TestConfigurationAndCredentials(t *testing.T) {
 		"a source of one's own": {change: func(o *doctor.Options) {
 			o.Client = client.Options{Source: kerberos.NewImpersonator(clienttest.TicketSource(t, l.Realm, "alice")), Transport: o.Client.Transport}
 		}, want: []string{"skip configuration: tickets come from a *kerberos.Impersonator", "skip credentials: ", "fail ticket: ", "skip answer: "}},
+		"the KDC's name has no address": {
+			env:    map[string]string{"KRB5_CONFIG": l.write("names.conf", []byte(strings.Replace(l.Config(), "kdc = 127", "kdc = none.example.test\n    kdc = 127", 1)))},
+			change: func(o *doctor.Options) { o.Client.Resolver = noDNS{} },
+			want: []string{"warn kdc: EXAMPLE.TEST: none.example.test:88 does not answer: lookup", "ok kdc: over udp answers", "ok answer: 200",
+				"try: look for mistakes in the name, and at the name servers of this machine", "try: and at [realms] in krb5.conf"},
+		},
 		"a source of ours": {change: func(o *doctor.Options) {
 			o.Client = client.Options{Source: clienttest.TicketSource(t, l.Realm, "alice"), Transport: o.Client.Transport}
 		}, want: []string{"ok credentials: ", "ok kdc: ", "ok ticket: HTTP/localhost@EXAMPLE.TEST", "ok answer: 200"}},

@@ -11,7 +11,10 @@ import (
 	"github.com/kerbchain/kerbchain/kerberos"
 )
 
-const useName = "write the server's name in the URL, in place of its address"
+const (
+	lookAtNames = "look for mistakes in the name, and at the name servers of this machine"
+	useName     = "write the server's name in the URL, in place of its address"
+)
 
 // maxAddresses bounds how many of a host's addresses are told.
 const maxAddresses = 8
@@ -39,7 +42,7 @@ func (x *examination) host(ctx context.Context) {
 	}
 	addrs, err := names.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		x.say("host", Warn, f, fmt.Sprintf("%s: DNS knows no address: %v", text, err), "look for mistakes in the name of the URL, and at the name servers of this machine")
+		x.say("host", Warn, f, fmt.Sprintf("%s: DNS knows no address: %v", text, err), lookAtNames)
 		return
 	}
 	shown, back := []string{}, []string{} // which JSON has as lists, empty or not

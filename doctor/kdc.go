@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -140,14 +141,20 @@ func (x *examination) answers(p probed) {
 	}
 	for _, k := range p.kdcs {
 		f := facts{"realm": p.realm, "address": k.Address, "network": k.Network}
-		text := fmt.Sprintf("%s: %s over %s", p.realm, k.Address, k.Network)
+		text := p.realm + ": " + k.Address
+		if k.Network != "" { // else no address was found to ask at
+			text += " over " + k.Network
+		}
 		if k.Err == nil {
 			f["milliseconds"] = float64(k.Took.Microseconds()) / 1000
 			x.say("kdc", OK, f, fmt.Sprintf("%s answers in %v", text, k.Took.Round(10*time.Microsecond)))
 			continue
 		}
 		try := hints.Unreachable
+		_, unnamed := errors.AsType[*net.DNSError](k.Err)
 		switch {
+		case unnamed:
+			try = lookAtNames + ", and at [realms] in krb5.conf"
 		case !p.answered():
 		case k.Network == "tcp":
 			try = fmt.Sprintf("let TCP through to %s: answers too large for a datagram come by TCP alone, such as tickets of users in many groups", k.Address)

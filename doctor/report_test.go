@@ -90,6 +90,17 @@ func TestReports(t *testing.T) {
 			fault{fix: func(l *lab, _ *doctor.Options) { l.write("krb5cc", l.CCache("alice", service)); l.Pause() }},
 			[]string{"warn kdc: over udp does not answer", "warn kdc: over tcp", "ok ticket: it was in FILE:", "ok answer: 200", "try: is the KDC up"},
 		},
+		"the KDC answers over TCP alone": {
+			fault{fix: func(l *lab, o *doctor.Options) {
+				o.Client.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					if network == "udp" {
+						return nil, errors.New("connection refused")
+					}
+					return l.Dial(ctx, network, address)
+				}
+			}},
+			[]string{"warn kdc: over udp does not answer: connection refused", "ok kdc: over tcp answers", "ok answer: 200", "try: let UDP through"},
+		},
 		"the clock is followed": {
 			fault{realm: []fakekdc.Option{fakekdc.WithClock(func() time.Time { return time.Now().Add(-10 * time.Minute) })}},
 			[]string{"warn clock: is 10m0s behind this machine, which tokens make up for", "ok ticket: ", "ok answer: 200", "try: set the clock"},

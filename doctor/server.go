@@ -111,7 +111,7 @@ func (x *examination) unreachable(err error) {
 		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 			try = "trust the authority that signed the server's certificate, or have the certificate mended"
 		} else if _, ok := errors.AsType[*net.DNSError](err); ok {
-			try = "look for mistakes in the name of the URL, and at the name servers of this machine"
+			try = lookAtNames
 		}
 	}
 	x.say("server", Fail, nil, text, try)
