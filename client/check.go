@@ -23,7 +23,7 @@ func (o Options) credentials() []option {
 	return []option{
 		{"Credentials", o.Credentials != CredentialsDefault}, {"Principal", o.Principal != ""}, {"Enterprise", o.Enterprise}, {"Password", !o.Password.IsZero()},
 		{"Keytab", o.Keytab != ""}, {"CCache", o.CCache != ""}, {"ReadOnlyCache", o.ReadOnlyCache},
-		{"Armor", o.Armor != nil}, {"ArmorOptional", o.ArmorOptional},
+		{"Armor", o.Armor != nil}, {"ArmorOptional", o.ArmorOptional}, {"OTP", o.OTP != nil},
 		{"Krb5Conf", o.Krb5Conf != nil}, {"Krb5ConfText", o.Krb5ConfText != ""}, {"AllowRC4", o.AllowRC4},
 		{"Dial", o.Dial != nil}, {"Resolver", o.Resolver != nil}, {"Getenv", o.Getenv != nil},
 	}
@@ -62,13 +62,13 @@ func (o Options) check() error {
 		return wrong("give one of them", "the principal already bears a password")
 	}
 	logins := 0
-	for _, set := range []bool{password || !o.Password.IsZero(), o.Keytab != "", o.CCache != ""} {
+	for _, set := range []bool{password || !o.Password.IsZero() || o.OTP != nil, o.Keytab != "", o.CCache != ""} {
 		if set {
 			logins++
 		}
 	}
 	if logins > 1 {
-		return wrong("give one of them", "password, keytab and credential cache exclude one another")
+		return wrong("give one of them", "password (or one-time passwords), keytab and credential cache exclude one another")
 	}
 	if o.Mutual == mutual.Disabled && (o.TrustConnection || o.TrustProxy) {
 		return wrong("leave TrustConnection and TrustProxy out, or use mutual.Optional",

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"maps"
@@ -30,7 +31,7 @@ import (
 type setting struct {
 	field string
 	value any
-	needs string // another setting without which it is refused
+	needs string // other settings without which it is refused
 	fails error  // what it leads to here in place of a verified 200
 }
 
@@ -62,31 +63,34 @@ func TestOptionsTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	settings := map[string]setting{
-		"Optional":         {"Mutual", mutual.Optional, "", nil},
-		"Disabled":         {"Mutual", mutual.Disabled, "", nil},
-		"TrustConnection":  {"TrustConnection", true, "", nil},
-		"TrustProxy":       {"TrustProxy", true, "", nil},
-		"KeepErrorBodies":  {"KeepErrorBodies", true, "", nil},
-		"KeepError":        {"KeepError", func(*http.Response) bool { return false }, "", nil},
-		"Preemptive":       {"Preemptive", preemptive.Always(), "", nil},
-		"AllowDowngrade":   {"AllowDowngrade", true, "", nil},
-		"PreemptiveProxy":  {"PreemptiveProxy", preemptive.Always(), "", nil},
-		"ReturnChallenge":  {"ReturnChallenge", true, "", nil},
-		"BodyLimit":        {"BodyLimit", int64(10), "", nil},
-		"SpillLimit":       {"SpillLimit", int64(10), "", nil},
-		"SpillDir":         {"SpillDir", t.TempDir(), "", nil},
-		"OneShot":          {"OneShot", negotiate.Probe, "", nil},
-		"NoResend":         {"NoResend", true, "", nil},
-		"own":              {"Credentials", client.CredentialsOwn, "", nil},
-		"Principal":        {"Principal", alice, "", nil},
-		"password in it":   {"Principal", alice + ":" + password, "", nil},
-		"Enterprise":       {"Enterprise", true, "Principal", middleware.ErrCredentials},
-		"Password":         {"Password", kerberos.NewSecret(password), "Principal", nil},
-		"Keytab":           {"Keytab", write(t, "keytab", realm.Keytab("alice")), "", nil},
-		"CCache":           {"CCache", cache, "", nil},
-		"ReadOnlyCache":    {"ReadOnlyCache", true, "", nil},
-		"Armor":            {"Armor", host, "", middleware.ErrCredentials}, // this realm does not speak FAST
-		"ArmorOptional":    {"ArmorOptional", true, "Armor", nil},
+		"Optional":        {"Mutual", mutual.Optional, "", nil},
+		"Disabled":        {"Mutual", mutual.Disabled, "", nil},
+		"TrustConnection": {"TrustConnection", true, "", nil},
+		"TrustProxy":      {"TrustProxy", true, "", nil},
+		"KeepErrorBodies": {"KeepErrorBodies", true, "", nil},
+		"KeepError":       {"KeepError", func(*http.Response) bool { return false }, "", nil},
+		"Preemptive":      {"Preemptive", preemptive.Always(), "", nil},
+		"AllowDowngrade":  {"AllowDowngrade", true, "", nil},
+		"PreemptiveProxy": {"PreemptiveProxy", preemptive.Always(), "", nil},
+		"ReturnChallenge": {"ReturnChallenge", true, "", nil},
+		"BodyLimit":       {"BodyLimit", int64(10), "", nil},
+		"SpillLimit":      {"SpillLimit", int64(10), "", nil},
+		"SpillDir":        {"SpillDir", t.TempDir(), "", nil},
+		"OneShot":         {"OneShot", negotiate.Probe, "", nil},
+		"NoResend":        {"NoResend", true, "", nil},
+		"own":             {"Credentials", client.CredentialsOwn, "", nil},
+		"Principal":       {"Principal", alice, "", nil},
+		"password in it":  {"Principal", alice + ":" + password, "", nil},
+		"Enterprise":      {"Enterprise", true, "Principal", middleware.ErrCredentials},
+		"Password":        {"Password", kerberos.NewSecret(password), "Principal", nil},
+		"Keytab":          {"Keytab", write(t, "keytab", realm.Keytab("alice")), "", nil},
+		"CCache":          {"CCache", cache, "", nil},
+		"ReadOnlyCache":   {"ReadOnlyCache", true, "", nil},
+		"Armor":           {"Armor", host, "", middleware.ErrCredentials}, // this realm does not speak FAST
+		"ArmorOptional":   {"ArmorOptional", true, "Armor", nil},
+		"OTP": {"OTP", func(context.Context, kerberos.OTPChallenge) (kerberos.OTPAnswer, error) {
+			return kerberos.OTPAnswer{Value: kerberos.NewSecret("123456")}, nil
+		}, "Armor Principal", middleware.ErrCredentials},
 		"Source":           {"Source", kerberos.TicketSource(clienttest.TicketSource(t, realm, "alice")), "", nil},
 		"Service":          {"Service", "HTTP", "", nil},
 		"HostOverride":     {"HostOverride", "localhost", "", nil},
@@ -135,13 +139,14 @@ func TestOptionsTogether(t *testing.T) {
 		settings["system"] = setting{"Credentials", client.CredentialsSystem, "", nil}
 	}
 	credentials := []string{"own", "system", "Principal", "password in it", "Enterprise", "Password", "Keytab", "CCache", "ReadOnlyCache",
-		"Armor", "ArmorOptional", "Krb5Conf", "Krb5ConfText", "AllowRC4", "Dial", "Resolver", "Getenv"}
+		"Armor", "ArmorOptional", "OTP", "Krb5Conf", "Krb5ConfText", "AllowRC4", "Dial", "Resolver", "Getenv"}
 	refuse("Source takes the place of", "Source", credentials...)
 	refuse("Initiator takes the place of", "Initiator", credentials...)
 	refuse("Initiator takes the place of", "Initiator", "Source", "Service", "HostOverride", "HostOverrides", "PortInSPN",
 		"Canonicalize", "AllowedHosts", "ForProxy", "Delegation", "DelegateTo", "Bindings", "Now")
 	refuse("exclude one another", "Keytab", "Password", "password in it", "CCache")
 	refuse("exclude one another", "CCache", "Password", "password in it")
+	refuse("exclude one another", "OTP", "Keytab", "CCache")
 	refuse("already bears a password", "Password", "password in it")
 	refuse("cannot be trusted", "Disabled", "TrustConnection", "TrustProxy")
 	refuse("Krb5ConfText takes the place of", "Krb5Conf", "Krb5ConfText")
@@ -149,8 +154,8 @@ func TestOptionsTogether(t *testing.T) {
 	refuse("makes its tunnels itself", "other Transport", "Tunnel", "Tunnel, no proof")
 	refuse("which proxy a", "other Transport", "PreemptiveProxy")
 	alone := map[string]string{
-		"ArmorOptional": "Armor may be left out",
-		"Enterprise":    "Principal is empty", "Password": "without a principal", "DelegateTo": "Delegation is off",
+		"ArmorOptional": "Armor may be left out", "OTP": "there is no Armor",
+		"Enterprise": "Principal is empty", "Password": "without a principal", "DelegateTo": "Delegation is off",
 	}
 	names := slices.Sorted(maps.Keys(settings))
 	const foreign = "package gssapi on " + runtime.GOOS
@@ -207,8 +212,8 @@ func TestOptionsTogether(t *testing.T) {
 				var o client.Options
 				whys := map[string]bool{}
 				all := []string{a, b}
-				for _, need := range []string{s.needs, other.needs} {
-					if need != "" && settings[need].field != s.field && settings[need].field != other.field {
+				for _, need := range strings.Fields(s.needs + " " + other.needs) {
+					if settings[need].field != s.field && settings[need].field != other.field {
 						all = append(all, need)
 					}
 				}

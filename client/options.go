@@ -71,7 +71,7 @@ type Options struct {
 	NoResend bool
 
 	// Credentials says whether package kerberos signs, with the fields from Principal to
-	// ArmorOptional, or the system.
+	// OTP, or the system.
 	Credentials Credentials
 	// Principal is the client principal wanted (principal): name@REALM, or with a
 	// password name@REALM:password. Empty means that of the credentials.
@@ -93,8 +93,11 @@ type Options struct {
 	// lets it go without where the KDC does not offer that; see [kerberos.SourceOptions].
 	Armor         *kerberos.Source
 	ArmorOptional bool
+	// OTP is asked for one-time passwords, with Armor; see [kerberos.SourceOptions].
+	// Password may be left out then.
+	OTP func(ctx context.Context, c kerberos.OTPChallenge) (kerberos.OTPAnswer, error)
 	// Source, when not nil, is where tickets come from. It takes the place of the
-	// fields from Credentials to ArmorOptional and from Krb5Conf to Getenv, except Now;
+	// fields from Credentials to OTP and from Krb5Conf to Getenv, except Now;
 	// it is an error to set one of them too.
 	Source kerberos.TicketSource
 
@@ -187,7 +190,7 @@ func (o Options) WithSource() (Options, error) {
 	if err != nil {
 		return o, err
 	}
-	o.Source, o.Credentials, o.Armor, o.ArmorOptional = source, CredentialsDefault, nil, false
+	o.Source, o.Credentials, o.Armor, o.ArmorOptional, o.OTP = source, CredentialsDefault, nil, false, nil
 	o.Principal, o.Enterprise, o.Password, o.Keytab, o.CCache, o.ReadOnlyCache = "", false, kerberos.Secret{}, "", "", false
 	o.Krb5Conf, o.Krb5ConfText, o.AllowRC4, o.Dial, o.Resolver, o.Getenv = nil, "", false, nil, nil, nil
 	return o, nil
@@ -224,11 +227,11 @@ func (o Options) source() (kerberos.TicketSource, error) {
 	}
 	ko := kerberos.SourceOptions{
 		Principal: principal, Enterprise: o.Enterprise, ReadOnlyCache: o.ReadOnlyCache, Krb5Conf: o.Krb5Conf, Krb5ConfText: o.Krb5ConfText, AllowRC4: o.AllowRC4,
-		Armor: o.Armor, ArmorOptional: o.ArmorOptional,
+		Armor: o.Armor, ArmorOptional: o.ArmorOptional, OTP: o.OTP,
 		Forwardable: o.Delegation != kerberos.DelegationOff, Dial: o.Dial, Resolver: o.Resolver, Now: o.Now, Getenv: o.Getenv,
 	}
 	switch {
-	case !o.Password.IsZero():
+	case !o.Password.IsZero(), o.OTP != nil:
 		return kerberos.FromPassword(o.Password, ko)
 	case o.Keytab != "":
 		return kerberos.FromKeytab(o.Keytab, ko)

@@ -157,14 +157,14 @@ type proof struct {
 // preauth demands pre-authentication: SPAKE, which gives the reply a key of its own, what
 // FAST has, or PA-ENC-TIMESTAMP (RFC 4120 section 5.2.7.2).
 func (r *Realm) preauth(q *request, p *principal, rep *proof, now time.Time) (no *refusal) {
-	if value, found := q.find(krb.PASPAKE); found && r.spakeGroups != nil && p.otp == nil {
+	if value, found := q.find(krb.PASPAKE); found && r.spakeGroups != nil && p.tokens == nil {
 		return r.spake(q, p, value, rep, now)
 	}
 	if q.fast.on() {
 		return r.inArmor(q, p, rep, now)
 	}
 	value, found := q.find(krb.PAEncTimestamp)
-	if !found || r.noTimestamps || p.otp != nil {
+	if !found || r.noTimestamps || p.tokens != nil {
 		return r.preauthNeeded(q, p, krb.CodePreauthRequired, "pre-authentication required", now)
 	}
 	failed := func(text string) *refusal {
@@ -201,7 +201,7 @@ func (r *Realm) preauthNeeded(q *request, p *principal, code int32, text string,
 	if r.fast {
 		offer = append(offer, krb.PAData{Type: krb.PAFXFast, Value: []byte{}})
 	}
-	if r.spakeGroups != nil && p.otp == nil {
+	if r.spakeGroups != nil && p.tokens == nil {
 		offer = append(offer, krb.PAData{Type: krb.PASPAKE, Value: []byte{}})
 	}
 	if q.fast.on() {
@@ -210,7 +210,7 @@ func (r *Realm) preauthNeeded(q *request, p *principal, code int32, text string,
 			return refuse(krb.CodeGeneric, err.Error())
 		}
 		offer = append(offer, more...)
-	} else if !r.noTimestamps && p.otp == nil {
+	} else if !r.noTimestamps && p.tokens == nil {
 		offer = append(offer, krb.PAData{Type: krb.PAEncTimestamp, Value: []byte{}})
 	}
 	edata, err := krb.MarshalPADatas(offer)

@@ -24,14 +24,11 @@ func WithFASTRequired() Option {
 	return func(s *settings) { s.fast, s.fastRequired = true, true }
 }
 
-// OTP has a user log in with a one-time password in place of the password (RFC 6560),
-// which takes FAST. It is always the same: what a realm for tests has instead of tokens.
-func OTP(value string) PrincipalOption { return func(p *policy) { p.otp = &value } }
-
 // fastState is the KDC's side of FAST for one request.
 type fastState struct {
 	key  krb.Key // the armour key; zero without armour
 	hide bool    // the client's name is not to be told outside
+	next int     // the token whose next one-time password is wanted, from 1; 0 for none
 
 	// What faults would have:
 	wrongKey, unfinished, wrongCookie bool
@@ -260,7 +257,7 @@ func (r *Realm) gave(cookie []byte, what string, p *principal, now time.Time) bo
 func (r *Realm) inArmor(q *request, p *principal, rep *proof, now time.Time) (no *refusal) {
 	challenge, found := q.find(krb.PAEncryptedChallenge)
 	token, asked := q.find(krb.PAOTPRequest)
-	found, asked = found && p.otp == nil, asked && p.otp != nil
+	found, asked = found && p.tokens == nil, asked && p.tokens != nil
 	if !found && !asked {
 		return r.preauthNeeded(q, p, krb.CodePreauthRequired, "pre-authentication required", now)
 	}
@@ -317,23 +314,6 @@ func (rep *proof) answerChallenge(q *request, key krb.Key, now time.Time) *refus
 	return nil
 }
 
-// takeOTP verifies a one-time password (RFC 6560 section 4.2).
-func (r *Realm) takeOTP(q *request, p *principal, value []byte, now time.Time) *refusal {
-	failed := func(text string) *refusal { return r.preauthNeeded(q, p, krb.CodePreauthFailed, text, now) }
-	m, err := krb.ParseOTPRequest(value)
-	if err != nil {
-		return failed("one-time password malformed")
-	}
-	nonce, err := krb.OpenOTPNonce(q.fast.key, m.EncData)
-	if err != nil || !r.gave(nonce, "nonce", p, now) {
-		return failed("one-time password for another challenge")
-	}
-	if !hmac.Equal(m.Value.Reveal(), []byte(*p.otp)) {
-		return failed("wrong one-time password")
-	}
-	return nil
-}
-
 // offerInArmor lists what proves a client within FAST.
 func (r *Realm) offerInArmor(q *request, p *principal, now time.Time) ([]krb.PAData, error) {
 	cookie := r.cookie("cookie", p, now)
@@ -341,9 +321,9 @@ func (r *Realm) offerInArmor(q *request, p *principal, now time.Time) ([]krb.PAD
 		rand.Read(cookie) // never fails since Go 1.24
 	}
 	list := []krb.PAData{{Type: krb.PAFXCookie, Value: cookie}}
-	if p.otp == nil {
+	if p.tokens == nil {
 		return append(list, krb.PAData{Type: krb.PAEncryptedChallenge, Value: []byte{}}), nil
 	}
-	value, err := (&krb.OTPChallenge{Nonce: r.cookie("nonce", p, now), Service: r.realm, Tokens: []krb.OTPToken{{Vendor: "fakekdc"}}}).Marshal()
-	return append(list, krb.PAData{Type: krb.PAOTPChallenge, Value: value}), err
+	challenge, err := r.offerOTP(q, p, now)
+	return append(list, challenge), err
 }

@@ -50,7 +50,7 @@ type policy struct {
 	groups        []uint32 // relative identifiers
 	certificates  [][]byte // DER of X.509 certificates that are the user's
 	setsPasswords bool     // of others
-	otp           *string  // in place of the password
+	tokens        []Token  // in place of the password
 }
 
 // A keyset is the keys of one version. They are made when first used:

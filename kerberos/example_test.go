@@ -225,6 +225,71 @@ func ExampleFromPasswordFunc() {
 	// alice@EXAMPLE.TEST has a ticket for HTTP/localhost@EXAMPLE.TEST
 }
 
+// A host's keytab armours the login (FAST), as kinit -T does with a cache: nobody on the way
+// can guess at the password then.
+func ExampleFromPassword_armor() {
+	realm, err := fakekdc.New(fakekdc.WithRealm("EXAMPLE.TEST"), fakekdc.WithFASTRequired(),
+		fakekdc.WithUser("alice", "secret"), fakekdc.WithService("host/localhost"), fakekdc.WithService("HTTP/localhost"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer realm.Close()
+	keytab, remove := put("krb5.keytab", realm.Keytab("host/localhost"))
+	defer remove()
+
+	host, err := kerberos.FromKeytab(keytab, kerberos.SourceOptions{Krb5ConfText: realm.Config()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
+		Principal: "alice@EXAMPLE.TEST", Armor: host, Krb5ConfText: realm.Config(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ticket, err := source.ServiceTicket(context.Background(), "HTTP/localhost")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ticket.Client(), "has a ticket for", ticket.SPN())
+	// Output: alice@EXAMPLE.TEST has a ticket for HTTP/localhost@EXAMPLE.TEST
+}
+
+// A user logs in with one-time passwords, which FAST protects on their way.
+func ExampleFromPassword_oneTimePassword() {
+	realm, err := fakekdc.New(fakekdc.WithRealm("EXAMPLE.TEST"), fakekdc.WithFAST(),
+		fakekdc.WithUser("alice", "", fakekdc.OTP("123456")), fakekdc.WithService("host/localhost"), fakekdc.WithService("HTTP/localhost"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer realm.Close()
+	keytab, remove := put("krb5.keytab", realm.Keytab("host/localhost"))
+	defer remove()
+
+	host, err := kerberos.FromKeytab(keytab, kerberos.SourceOptions{Krb5ConfText: realm.Config()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	source, err := kerberos.FromPassword(kerberos.Secret{}, kerberos.SourceOptions{
+		Principal: "alice@EXAMPLE.TEST", Armor: host, Krb5ConfText: realm.Config(),
+		OTP: func(ctx context.Context, c kerberos.OTPChallenge) (kerberos.OTPAnswer, error) {
+			fmt.Printf("%s types what the token of %s shows\n", c.Principal, c.Tokens[0].Vendor)
+			return kerberos.OTPAnswer{Value: kerberos.NewSecret("123456")}, nil
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ticket, err := source.ServiceTicket(context.Background(), "HTTP/localhost")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ticket.Client(), "has a ticket for", ticket.SPN())
+	// Output:
+	// alice@EXAMPLE.TEST types what the token of fakekdc shows
+	// alice@EXAMPLE.TEST has a ticket for HTTP/localhost@EXAMPLE.TEST
+}
+
 func ExampleMemoryCaches() {
 	realm := exampleRealm()
 	defer realm.Close()

@@ -72,14 +72,14 @@ func (s *Source) login(ctx context.Context, a *account, keys kdcclient.Keys, pro
 		Lifetime: conf.TicketLifetime, RenewLife: conf.RenewLifetime,
 		Forwardable: conf.Forwardable || s.o.Forwardable || s.acts.Load(), Proxiable: conf.Proxiable,
 		Canonicalize: conf.Canonicalize,
-		Armor:        s.armor(), ArmorOptional: s.o.ArmorOptional, AskFAST: s.armors.Load(),
+		Armor:        s.armor(), ArmorOptional: s.o.ArmorOptional, AskFAST: s.armors.Load(), OTP: s.otp(),
 	}
 	tgt, err := s.kdc.AS(ctx, r)
 	if s.rearm(ctx, client.Realm, err) {
 		tgt, err = s.kdc.AS(ctx, r)
 	}
 	if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Refusal() {
-		if !why.Kept {
+		if !why.Kept && !why.OTP {
 			a.refuse(proof, why)
 		}
 		return nil, s.refused(why, client)
@@ -98,6 +98,9 @@ func (s *Source) refused(why *kdcclient.Error, client krb.Principal) error {
 	err := s.kdcError(why, client.String(), "")
 	if e, ok := errors.AsType[*middleware.Error](err); ok {
 		e.Hint = "this key or password is not sent again for a minute"
+		if why.OTP {
+			e.Hint = ""
+		}
 	}
 	return err
 }

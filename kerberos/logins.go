@@ -27,7 +27,9 @@ import (
 // once. Of several that log in as one principal at the same time, one sends its key
 // first, and the others learn of a refusal before they send theirs.
 //
-// It is only a minute, since anybody who can forge a datagram can forge a refusal. So
+// A one-time password that was sent in vain is not sent again for a day.
+//
+// For others it is only a minute, since anybody who can forge a datagram can forge a refusal. So
 // a program with a wrong password counts against its account once a minute, as long
 // as it asks for tickets.
 //
@@ -48,6 +50,7 @@ var processLogins Logins
 
 const (
 	quarantine = time.Minute
+	spentOTP   = 24 * time.Hour // for one-time passwords, whose refusals FAST vouches for
 	maxRefused = 4096
 	maxNames   = 1024
 )
@@ -55,6 +58,7 @@ const (
 type refusedLogin struct {
 	err   *kdcclient.Error
 	until time.Time
+	kept  time.Duration // for how long in all
 }
 
 // account is the memory of one client's logins, as one source sees it.
@@ -100,6 +104,10 @@ func (a *account) ofPassword(password Secret) [sha256.Size]byte {
 	return a.digest("password", []byte(password.Reveal()))
 }
 
+func (a *account) ofOTP(value Secret) [sha256.Size]byte {
+	return a.digest("one-time password", []byte(value.Reveal()))
+}
+
 func (a *account) ofKeys(keys ...kdcclient.KeyEntry) [sha256.Size]byte {
 	parts := make([][]byte, 0, 2*len(keys))
 	for _, k := range keys {
@@ -114,7 +122,7 @@ func (a *account) refusal(of [sha256.Size]byte) *kdcclient.Error {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
 	r := a.in.refused[of]
-	if left := r.until.Sub(a.now()); left <= 0 || left > quarantine {
+	if left := r.until.Sub(a.now()); left <= 0 || left > r.kept {
 		delete(a.in.refused, of)
 		return nil
 	}
@@ -122,7 +130,9 @@ func (a *account) refusal(of [sha256.Size]byte) *kdcclient.Error {
 }
 
 // refuse notes a KDC's refusal.
-func (a *account) refuse(of [sha256.Size]byte, why *kdcclient.Error) {
+func (a *account) refuse(of [sha256.Size]byte, why *kdcclient.Error) { a.keep(of, why, quarantine) }
+
+func (a *account) keep(of [sha256.Size]byte, why *kdcclient.Error, life time.Duration) {
 	now := a.now()
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
@@ -130,10 +140,10 @@ func (a *account) refuse(of [sha256.Size]byte, why *kdcclient.Error) {
 		a.in.refused = make(map[[sha256.Size]byte]refusedLogin)
 	}
 	makeRoom(a.in.refused, maxRefused, func(r refusedLogin) bool { return !now.Before(r.until) })
-	a.in.refused[of] = refusedLogin{why, now.Add(quarantine)}
+	a.in.refused[of] = refusedLogin{why, now.Add(life), life}
 }
 
-// Begin, Refused and Refuse make an account a [kdcclient.Guard].
+// Begin, and what follows it, make an account a [kdcclient.Guard].
 func (a *account) Begin(ctx context.Context) (end func(), err error) {
 	return a.in.turns.Take(ctx, a.id)
 }
@@ -141,6 +151,13 @@ func (a *account) Begin(ctx context.Context) (end func(), err error) {
 func (a *account) Refused(key kdcclient.KeyEntry) *kdcclient.Error { return a.refusal(a.ofKeys(key)) }
 
 func (a *account) Refuse(key kdcclient.KeyEntry, why *kdcclient.Error) { a.refuse(a.ofKeys(key), why) }
+
+// RefusedOTP and RefuseOTP are the same of one-time passwords.
+func (a *account) RefusedOTP(value Secret) *kdcclient.Error { return a.refusal(a.ofOTP(value)) }
+
+func (a *account) RefuseOTP(value Secret, why *kdcclient.Error) {
+	a.keep(a.ofOTP(value), why, spentOTP)
+}
 
 // isNamed notes the canonical name that a KDC returned for an enterprise name.
 func (a *account) isNamed(canonical krb.Principal) {

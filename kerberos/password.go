@@ -15,9 +15,10 @@ import (
 // FromPassword returns a source that logs in as o.Principal with a password, when a
 // ticket is first asked for and again when the ticket-granting ticket has run
 // out. A password that the KDC refused is not sent again for a minute, however
-// often tickets are asked for: that would lock accounts; see [Logins].
+// often tickets are asked for: that would lock accounts; see [Logins]. Where o.OTP is
+// set, password may be zero, for a user who has one-time passwords alone.
 func FromPassword(password Secret, o SourceOptions) (*Source, error) {
-	return newPassword(o, password.IsZero(), func(context.Context, string) (Secret, error) { return password, nil })
+	return newPassword(o, password.IsZero() && o.OTP == nil, func(context.Context, string) (Secret, error) { return password, nil })
 }
 
 // FromPasswordFunc is [FromPassword] with a function that is asked for the password of
@@ -35,7 +36,11 @@ func newPassword(o SourceOptions, missing bool, password func(context.Context, s
 		return nil, err
 	}
 	if o.Principal == "" {
-		return nil, s.misconfigured(errors.New("a password without a principal"), "set Principal to name@REALM")
+		what := "a password without a principal"
+		if o.OTP != nil {
+			what = "one-time passwords without a principal"
+		}
+		return nil, s.misconfigured(errors.New(what), "set Principal to name@REALM")
 	}
 	p, err := s.principal()
 	if err != nil {
@@ -63,7 +68,7 @@ func (c *passwordCredentials) open(ctx context.Context, _ string) (*session, err
 	done := flight.Doing(ctx, "asking for the password of "+c.client.String())
 	password, err := c.password(ctx, c.client.String())
 	done()
-	if err == nil && password.IsZero() {
+	if err == nil && password.IsZero() && c.s.o.OTP == nil {
 		err = errors.New("none was given")
 	}
 	if err != nil {
@@ -72,6 +77,9 @@ func (c *passwordCredentials) open(ctx context.Context, _ string) (*session, err
 		return nil, e
 	}
 	a := c.s.account(c.client)
+	if password.IsZero() {
+		return c.s.login(ctx, a, nil, a.digest("no password"), "one-time password")
+	}
 	return c.s.login(ctx, a, kdcclient.Password(c.client, password.Reveal()), a.ofPassword(password), "password")
 }
 

@@ -69,6 +69,12 @@ type SourceOptions struct {
 	// FAST. Whoever can change what the KDC sends can leave out the offer, unless Armor's
 	// own login, or its cache (fast_avail), tells of it.
 	ArmorOptional bool
+	// OTP, when not nil, is asked for a one-time password where the KDC takes one (RFC
+	// 6560), which it does within FAST alone: Armor must be there. It is called for every
+	// login, not twice at the same time, and once more where a KDC wants the next one of
+	// the same token. It should return when ctx ends. Its error is wrapped in the
+	// source's. What it returns is sent once: one that was refused is not sent again.
+	OTP func(ctx context.Context, c OTPChallenge) (OTPAnswer, error)
 	// AllowRC4 lets keys of type arcfour-hmac be used, beside those that
 	// krb5.conf allows.
 	AllowRC4 bool
@@ -164,6 +170,8 @@ func (o SourceOptions) check() string {
 		return "Enterprise says that Principal is an alias, and Principal is empty"
 	case o.ArmorOptional && o.Armor == nil:
 		return "ArmorOptional says that Armor may be left out, and there is none"
+	case o.OTP != nil && o.Armor == nil:
+		return "OTP takes FAST, and there is no Armor"
 	case o.Krb5ConfText != "" && o.Krb5Conf != nil:
 		return "Krb5ConfText takes the place of Krb5Conf, which would have no effect: leave out one or the other"
 	}

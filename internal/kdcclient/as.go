@@ -19,8 +19,15 @@ type ASRequest struct {
 	// Server is what the ticket is for; zero means the realm's ticket-granting
 	// service.
 	Server krb.Principal
-	// Keys prove who the client is.
+	// Keys prove who the client is. They may be nil where there is OTP.
 	Keys Keys
+	// OTP returns a one-time password of one of some tokens (RFC 6560), for a login in
+	// armour. service is the KDC's name of what verifies it, "" where it has none. It is
+	// asked once for a login, and once more where a KDC wants the next one of the same
+	// token (krb.OTPNextOTP), and should return when ctx ends. The tokens are not changed.
+	// Nil means that there are no one-time passwords. They come before all else that a
+	// KDC offers.
+	OTP func(ctx context.Context, client krb.Principal, service string, tokens []krb.OTPToken) (OTP, error)
 	// Guard keeps refused keys from being sent again; nil means that none is.
 	Guard Guard
 	// Etypes are the allowed types of keys, preferred first; nil means the
@@ -68,6 +75,7 @@ type asCall struct {
 	challenge    bool            // an encrypted challenge is what proves the key
 	restarted    bool            // since a cookie had expired
 
+	otp     otpState
 	fast    *fast       // nil without armour
 	armor   *krb.Ticket // at hand; nil for none
 	armored string      // the realm that it is for
@@ -82,8 +90,9 @@ type asCall struct {
 }
 
 // AS gets a ticket with the client's own key (RFC 4120 section 3.1). It asks
-// without pre-authentication first, and then with SPAKE where the KDC offers it, or
-// with an encrypted challenge within FAST, or an encrypted timestamp, once: a wrong password is never sent again, save to a primary KDC where another one
+// without pre-authentication first, and then with a one-time password within FAST
+// (ASRequest.OTP) or SPAKE where the KDC offers it, or with an encrypted challenge within
+// FAST, or an encrypted timestamp, once: a wrong password is never sent again, save to a primary KDC where another one
 // refused it (Options.LocatePrimary), and never to more than one realm.
 //
 // Where the names may be canonicalized, a KDC_ERR_WRONG_REALM leads to the
@@ -105,8 +114,11 @@ func (c *Client) AS(ctx context.Context, r ASRequest) (*krb.Ticket, error) {
 	switch {
 	case r.Client.IsZero() || r.Client.Realm == "":
 		return nil, a.fail(KindRequest, errors.New("the client principal has no name or no realm"), "write it as name@REALM, or set default_realm in krb5.conf")
-	case r.Keys == nil:
+	case r.Keys == nil && r.OTP == nil:
 		return nil, a.fail(KindKey, errors.New("no password and no keytab"), "")
+	case r.Keys == nil:
+		r.Keys = noKeys{}
+		a.r.Keys = r.Keys
 	}
 	if r.Etypes == nil {
 		a.r.Etypes = c.o.Etypes
@@ -140,6 +152,7 @@ func (c *Client) AS(ctx context.Context, r ASRequest) (*krb.Ticket, error) {
 	if fail == nil {
 		return t, nil
 	}
+	fail.OTP = fail.OTP || len(a.otp.sent) > 0
 	if t, last := a.askPrimary(ctx, fail); last == nil {
 		return t, nil
 	} else if last != fail {
@@ -175,7 +188,7 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 			a.fast.unseal(r, body.Nonce, attempts)
 		}
 		switch code := r.err.Code; {
-		case code == krb.CodeSkew && a.c.o.Timesync && !resynced:
+		case code == krb.CodeSkew && a.c.o.Timesync && !resynced && !a.otp.asked():
 			resynced = true
 			a.offset = skewOf(r)
 			if a.fast != nil {
@@ -217,6 +230,11 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 		default:
 			e := a.refused(r)
 			switch {
+			case a.otp.asked():
+				e.Err = fmt.Errorf("%w with a one-time password", r.err)
+				if code == krb.CodePreauthFailed {
+					e.Hint = hintOTP
+				}
 			case code == krb.CodePreauthFailed && !a.key.Key.IsZero():
 				e.Err = fmt.Errorf("%w with %s", r.err, a.key.named())
 			case code == krb.CodePreauthRequired:
@@ -232,13 +250,14 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 // wrongRealm reports whether a KRB-ERROR sends us to another realm, and may.
 func (a *asCall) wrongRealm(ke *krb.KRBError) bool {
 	_, ok := clientRealm(ke, a.realm)
-	return ok && a.r.Canonicalize && a.key.Key.IsZero()
+	return ok && a.r.Canonicalize && a.key.Key.IsZero() && !a.otp.asked()
 }
 
 // begin forgets what the KDC said of the client's keys, and how one was to be proved.
 func (a *asCall) begin() {
 	a.infos, a.said, a.key = nil, saidNothing, KeyEntry{}
 	a.spake, a.cookie, a.challenge = nil, nil, false
+	a.otp.request = nil
 }
 
 // move goes on in the realm where the client is said to be.
@@ -293,6 +312,8 @@ func (a *asCall) request() (*krb.KDCReqBody, []byte, error) {
 		padata = append(padata, krb.PAData{Type: krb.PAReqEncPARep, Value: []byte{}})
 	}
 	switch {
+	case a.otp.asked():
+		padata = append(padata, krb.PAData{Type: krb.PAOTPRequest, Value: a.otp.request})
 	case a.challenge:
 		challenge, err := a.encChallenge(now)
 		if err != nil {

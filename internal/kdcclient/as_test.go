@@ -504,7 +504,7 @@ func TestASBadMethodData(t *testing.T) {
 				t.Errorf("%d requests, want 1", n)
 			}
 			// Where the KDC names the types of its keys, there is nothing to guess.
-			if guess := strings.Contains(err.Error(), "if it has no key"); guess != (tc.kind == KindRefused && name != "OTP") {
+			if guess := strings.Contains(err.Error(), "if the KDC has no key"); guess != (tc.kind == KindRefused && name != "OTP") {
 				t.Errorf("a guess: %v: %v", guess, err)
 			}
 			for _, wrong := range stagetest.Prose(err.Error()) {

@@ -27,8 +27,9 @@ func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg
 			return bad(err)
 		}
 	}
-	// Offered is not enough: with a keytab fewer are offered than allowed.
-	if !slices.Contains(a.etypes, rep.EncPart.Etype) {
+	// Offered is not enough: with a keytab fewer are offered than allowed. After a one-time
+	// password the key is none of the client's.
+	if !a.otp.asked() && !slices.Contains(a.etypes, rep.EncPart.Etype) {
 		return bad(fmt.Errorf("the reply is sealed with %s, offered were %s", krb.EtypeName(rep.EncPart.Etype), etypeNames(a.etypes)))
 	}
 	key, err := a.replyKey(ctx, rep)
@@ -49,6 +50,9 @@ func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg
 	plain, err := sealing.OpenData(krb.UsageASRepEncPart, rep.EncPart)
 	if proved && err != nil { // the KDC has seen by now that our key is right
 		return bad(fmt.Errorf("the reply does not open under the key of the SPAKE exchange: %w", err))
+	}
+	if a.otp.asked() && err != nil {
+		return bad(fmt.Errorf("the reply does not open under the key that answers a one-time password: %w", err))
 	}
 	if errors.Is(err, krb.ErrIntegrity) {
 		return nil, a.fail(KindKey, fmt.Errorf("the reply does not open under the client's key, %s: %w", key.named(), err),
@@ -107,7 +111,12 @@ func (a *asCall) accept(ctx context.Context, r *reply, body *krb.KDCReqBody, msg
 // that it never told is the default of the name in the reply. With a keytab the
 // key that passed the pre-authentication is the one, whatever version the KDC
 // says: tools such as ktpass write versions of their own.
+//
+// After a one-time password it is the armour key (RFC 6560 section 4.2).
 func (a *asCall) replyKey(ctx context.Context, rep *krb.KDCRep) (KeyEntry, error) {
+	if a.otp.asked() {
+		return KeyEntry{Key: a.fast.key}, nil
+	}
 	if have, _ := a.r.Keys.Etypes(); have != nil && !a.key.Key.IsZero() && a.key.Key.Etype() == rep.EncPart.Etype {
 		return a.key, nil
 	}

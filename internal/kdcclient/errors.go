@@ -55,6 +55,7 @@ func hintEtypes() string {
 
 const (
 	hintForged = "the reply is not trusted; someone else may be answering for the KDC"
+	hintOTP    = "the one-time password was wrong, or had been used; another one is needed for another try"
 	hintLoop   = "check [capaths] and [domain_realm] of the realms' KDCs, or give the realm of the service"
 )
 
@@ -95,6 +96,8 @@ type Error struct {
 	// Armor says that the KDC did not take the ticket that armours the login (FAST), and
 	// so nothing of the client's.
 	Armor bool
+	// OTP says that a one-time password was sent, and nothing of a key.
+	OTP bool
 	// Kept says that no KDC was asked: one had said so of the same key, and the
 	// [Guard] remembers.
 	Kept bool

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/secret"
 )
 
 // A Guard keeps keys that a KDC refused from being sent again, which would lock
@@ -19,6 +20,10 @@ type Guard interface {
 	Refused(key KeyEntry) *Error
 	// Refuse notes what a KDC said of a key.
 	Refuse(key KeyEntry, why *Error)
+	// RefusedOTP returns why a one-time password is not to be sent, nil if it may be.
+	RefusedOTP(value secret.Text) *Error
+	// RefuseOTP notes that a one-time password was sent in vain, and so is spent.
+	RefuseOTP(value secret.Text, why *Error)
 }
 
 // Refusal reports whether a KDC turned away the client or its key, so that the
@@ -33,12 +38,8 @@ func (a *asCall) admit(ctx context.Context, key KeyEntry) *Error {
 	if a.r.Guard == nil {
 		return nil
 	}
-	if a.end == nil {
-		end, err := a.r.Guard.Begin(ctx)
-		if err != nil {
-			return a.fail(KindUnreachable, fmt.Errorf("wait for another login of the same principal: %w", err), "")
-		}
-		a.end = end
+	if fail := a.takeTurn(ctx); fail != nil {
+		return fail
 	}
 	if why := a.r.Guard.Refused(key); why != nil {
 		kept := *why
@@ -49,8 +50,26 @@ func (a *asCall) admit(ctx context.Context, key KeyEntry) *Error {
 	return nil
 }
 
-// refuse tells the guard of the keys that a KDC turned away.
+// takeTurn waits for other logins of the client.
+func (a *asCall) takeTurn(ctx context.Context) *Error {
+	if a.end != nil {
+		return nil
+	}
+	end, err := a.r.Guard.Begin(ctx)
+	if err != nil {
+		return a.fail(KindUnreachable, fmt.Errorf("wait for another login of the same principal: %w", err), "")
+	}
+	a.end = end
+	return nil
+}
+
+// refuse tells the guard of the keys and one-time passwords that a KDC turned away.
 func (a *asCall) refuse(why *Error) {
+	if a.r.Guard != nil && why.Kind != KindUnreachable {
+		for _, value := range a.otp.sent {
+			a.r.Guard.RefuseOTP(value, why)
+		}
+	}
 	if !why.Refusal() {
 		return
 	}

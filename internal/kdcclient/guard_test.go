@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/secret"
 )
 
 // A recorder is a guard that writes down what it is told.
@@ -31,6 +32,9 @@ func (r *recorder) Refused(key KeyEntry) *Error {
 func (r *recorder) Refuse(key KeyEntry, why *Error) {
 	r.log = append(r.log, fmt.Sprintf("refused %d: %d", key.Kvno, why.Code))
 }
+
+func (r *recorder) RefusedOTP(secret.Text) *Error     { return nil }
+func (r *recorder) RefuseOTP(_ secret.Text, _ *Error) {}
 
 // A login asks its guard before any timestamp is sent, tells it of each key that a KDC
 // turned away for the client's sake, and lets the next one begin at every end.

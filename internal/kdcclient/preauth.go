@@ -19,6 +19,13 @@ func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 	if err != nil {
 		return a.fail(KindReply, fmt.Errorf("%w, with data that cannot be read: %w", r.err, err), "")
 	}
+	value, found := krb.FindPAData(padata, krb.PAOTPChallenge)
+	switch {
+	case a.otp.asked() && !found:
+		return a.afterOTP(r)
+	case found && a.fast != nil && a.r.OTP != nil:
+		return a.prepareOTP(ctx, r, padata, value)
+	}
 	timestamp, others := false, false
 	_, spoken := krb.FindPAData(padata, krb.PASPAKE)
 	spoken = spoken && len(a.c.groups) > 0
@@ -29,7 +36,7 @@ func (a *asCall) prepare(ctx context.Context, r *reply) *Error {
 		others = others || p.Type != krb.PAEtypeInfo2 && p.Type != krb.PAEtypeInfo && p.Type != krb.PAPWSalt
 	}
 	if !spoken && !challenge && (!timestamp && others || a.noTimestamps) {
-		return a.noTimestamp(r)
+		return a.unmet(r, padata)
 	}
 	if a.fast != nil {
 		a.cookie, _ = krb.FindPAData(padata, krb.PAFXCookie)
@@ -133,6 +140,8 @@ var mechanisms = map[int32]string{
 	krb.PAEncryptedChallenge: "encrypted challenge within FAST",
 	krb.PAOTPChallenge:       "OTP within FAST",
 	krb.PASPAKE:              "SPAKE",
+	krb.PASAMChallenge:       "hardware authentication",
+	krb.PASAMChallenge2:      "hardware authentication",
 }
 
 // helpers are numbers in METHOD-DATA that stand for no kind of pre-authentication:
@@ -175,18 +184,3 @@ func offered(methodData []byte) string {
 
 // maxOffers bounds how much of a KDC's list an error repeats.
 const maxOffers = 8
-
-// noTimestamp is the error where a KDC takes no encrypted timestamp.
-func (a *asCall) noTimestamp(r *reply) *Error {
-	e := a.refused(r)
-	e.Err = fmt.Errorf("%w%s", r.err, offered(r.err.Data))
-	e.Hint = "SPAKE and encrypted timestamps alone are supported: have the KDC take one of them from this principal, or log in with kinit and use its cache"
-	if a.c.o.NoTimestamp != nil && a.c.o.NoTimestamp(a.path[0]) {
-		e.Hint = fmt.Sprintf("krb5.conf says disable_encrypted_timestamp of realm %s: have the KDC take SPAKE from this principal; someone on the way may have left it out of the offer", show(krb.Principal{Realm: a.path[0]}))
-	}
-	if a.said != saidInfo2 && a.said != saidInfo {
-		// MIT krb5 does not offer them where it has no key for them either.
-		e.Hint = fmt.Sprintf("%s; if it has no key of the types %s, give it new ones", e.Hint, etypeNames(a.etypes))
-	}
-	return e
-}

@@ -18,10 +18,11 @@ const primaryTimeout = 5 * time.Second
 // know yet of a new password or principal. That happens where the refusal came
 // from none of the primary ones, as with MIT krb5, at most once, and never at an
 // address that the refused message was sent to: a wrong key counts once at each
-// KDC, and no more than with kinit. Without an answer the refusal stands.
+// KDC, and no more than with kinit. A one-time password is spent by then. Without an
+// answer the refusal stands.
 func (a *asCall) askPrimary(ctx context.Context, refused *Error) (*krb.Ticket, *Error) {
 	switch {
-	case a.c.o.LocatePrimary == nil || a.answer == nil || refused.Kept:
+	case a.c.o.LocatePrimary == nil || a.answer == nil || refused.Kept || len(a.otp.sent) > 0:
 		return nil, refused
 	case refused.Kind != KindRefused && refused.Kind != KindKey && refused.Kind != KindSkew:
 		return nil, refused
@@ -32,7 +33,7 @@ func (a *asCall) askPrimary(ctx context.Context, refused *Error) (*krb.Ticket, *
 	if err != nil || len(primaries) == 0 || slices.ContainsFunc(primaries, a.answer.from.is) {
 		return nil, refused
 	}
-	a.only = &chosen{primaries, a.answer.asked}
+	a.only = &chosen{kdcs: primaries, except: a.answer.asked}
 	a.answer = nil
 	a.begin()
 	a.offset = a.c.Offset(a.realm)

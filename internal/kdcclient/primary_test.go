@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/secret"
 )
 
 // A primary KDC that was sent the refused timestamp, and is slow, may have counted
@@ -144,4 +145,6 @@ type strict struct{ t *testing.T }
 
 func (strict) Begin(context.Context) (func(), error) { return func() {}, nil }
 func (strict) Refused(KeyEntry) *Error               { return nil }
+func (strict) RefusedOTP(secret.Text) *Error         { return nil }
+func (strict) RefuseOTP(secret.Text, *Error)         {}
 func (s strict) Refuse(key KeyEntry, why *Error)     { s.t.Errorf("%s is refused: %v", key.named(), why) }

@@ -41,7 +41,20 @@ type reply struct {
 	sealed bool      // err came within FAST, and so from the KDC
 
 	from  KDC      // who answered
+	by    *try     // how
 	asked []string // addresses, host:port, that the message was sent to
+}
+
+// where returns who answered, by the one address that did.
+func (r *reply) where() KDC {
+	k := r.from
+	if k.Network == "unix" || k.Network == "https" || r.by == nil {
+		return k
+	}
+	if host, _, err := net.SplitHostPort(r.by.address); err == nil {
+		k.Host = host
+	}
+	return k
 }
 
 // An event is what a try's goroutine reports: first the connection, then how
@@ -86,6 +99,7 @@ func (c *Client) send(ctx context.Context, name string, kind uint8, realm string
 type chosen struct {
 	kdcs   []KDC
 	except []string // host:port
+	stream bool     // over TCP alone, where that is not excluded
 }
 
 // sendTo is send to the KDCs that were chosen, if any were.
@@ -118,6 +132,11 @@ func (c *Client) sendTo(ctx context.Context, name string, kind uint8, realm stri
 	first, second := "udp", "tcp"
 	if len(msg) > c.o.UDPPreferenceLimit {
 		first, second = second, first
+	}
+	if only != nil && only.stream {
+		if first, second = "tcp", ""; !slices.ContainsFunc(kdcs, func(k KDC) bool { return k.Network != "udp" }) {
+			first = "udp"
+		}
 	}
 	tries, failed := c.plan(kdcs, first, second)
 	x := &exchange{c: c, name: name, kind: kind, realm: realm, msg: msg, tries: spared(tries, except), except: except}
@@ -264,7 +283,7 @@ func (x *exchange) handle(ctx context.Context, ev event) *reply {
 		}
 		x.end(ctx, t, err)
 		x.c.forgive(t.where())
-		ev.reply.from, ev.reply.asked = t.kdc, x.sentTo()
+		ev.reply.from, ev.reply.by, ev.reply.asked = t.kdc, t, x.sentTo()
 		return ev.reply
 	}
 	return nil

@@ -113,11 +113,13 @@ const (
 	PAEncTimestamp       int32 = 2
 	PAPWSalt             int32 = 3
 	PAEtypeInfo          int32 = 11
+	PASAMChallenge       int32 = 12 // hardware tokens, never a standard
 	PAPKASReqOld         int32 = 14 // of drafts of RFC 4556, as the next
 	PAPKASRepOld         int32 = 15
 	PAPKASReq            int32 = 16 // RFC 4556, as the next
 	PAPKASRep            int32 = 17
 	PAEtypeInfo2         int32 = 19
+	PASAMChallenge2      int32 = 30
 	PAPACRequest         int32 = 128 // [MS-KILE] section 2.2.3
 	PAForUser            int32 = 129 // [MS-SFU] section 2.2.1
 	PAS4UX509User        int32 = 130 // [MS-SFU] section 2.2.2
@@ -433,6 +435,12 @@ var errorNames = map[int32]string{
 	91: "KDC_ERR_MORE_PREAUTH_DATA_REQUIRED",
 	92: "KDC_ERR_PREAUTH_BAD_AUTHENTICATION_SET",
 	93: "KDC_ERR_UNKNOWN_CRITICAL_FAST_OPTIONS",
+
+	// One-time passwords (RFC 6560 section 6).
+	94: "KDC_ERR_INVALID_HASH_ALG",
+	95: "KDC_ERR_INVALID_ITERATION_COUNT",
+	96: "KDC_ERR_PIN_EXPIRED",
+	97: "KDC_ERR_PIN_REQUIRED",
 
 	100: "KDC_ERR_NO_ACCEPTABLE_KDF", // RFC 8636 section 5
 }

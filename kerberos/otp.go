@@ -1,0 +1,105 @@
+package kerberos
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/kerbchain/kerbchain/internal/flight"
+	"github.com/kerbchain/kerbchain/internal/kdcclient"
+	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/printable"
+)
+
+// An OTPChallenge asks for a one-time password of one of some tokens (RFC 6560).
+type OTPChallenge struct {
+	Principal string // who logs in, name@REALM
+	Service   string // what verifies it, "" where the KDC does not say
+	Tokens    []OTPToken
+}
+
+// An OTPToken is what a KDC says of a token; what it does not say is empty. Texts are as
+// they came, save for what a terminal must not be sent, which is escaped.
+type OTPToken struct {
+	Vendor    string // whose it is, or what people call it
+	Challenge string // to type into the token
+	ID        string
+	Algorithm string    // a URI
+	Length    int       // of the one-time password, in characters
+	Format    OTPFormat // of the one-time password
+	PIN       bool      // a PIN is wanted too
+	NoPIN     bool      // nobody is to be asked for a PIN
+	// Next says that the one-time password is to be another than the token has just given:
+	// the one after it.
+	Next bool
+}
+
+// OTPFormat is which characters make up a one-time password.
+type OTPFormat int
+
+const (
+	OTPAny OTPFormat = iota // the KDC does not say
+	OTPDecimal
+	OTPHexadecimal
+	OTPAlphanumeric
+	OTPBinary
+	OTPBase64
+)
+
+// String returns the name of the format, such as "decimal".
+func (f OTPFormat) String() string {
+	switch f {
+	case OTPAny:
+		return "any"
+	case OTPDecimal:
+		return "decimal"
+	case OTPHexadecimal:
+		return "hexadecimal"
+	case OTPAlphanumeric:
+		return "alphanumeric"
+	case OTPBinary:
+		return "binary"
+	case OTPBase64:
+		return "base64"
+	}
+	return fmt.Sprintf("OTPFormat(%d)", int(f))
+}
+
+// An OTPAnswer is a one-time password.
+type OTPAnswer struct {
+	Token int    // the index of its token in the challenge
+	Value Secret // the one-time password
+	PIN   Secret // where the token wants one
+}
+
+// otp returns what asks for one-time passwords, nil where nobody is to be asked.
+func (s *Source) otp() func(context.Context, krb.Principal, string, []krb.OTPToken) (kdcclient.OTP, error) {
+	if s.o.OTP == nil {
+		return nil
+	}
+	return func(ctx context.Context, client krb.Principal, service string, tokens []krb.OTPToken) (kdcclient.OTP, error) {
+		defer flight.Doing(ctx, "asking for a one-time password of "+client.String())()
+		c := OTPChallenge{Principal: client.String(), Service: printable.Text(service)}
+		for _, t := range tokens {
+			c.Tokens = append(c.Tokens, otpToken(t))
+		}
+		a, err := s.o.OTP(ctx, c)
+		return kdcclient.OTP(a), err
+	}
+}
+
+func otpToken(t krb.OTPToken) OTPToken {
+	out := OTPToken{
+		Vendor: printable.Text(t.Vendor), Challenge: printable.Text(string(t.Challenge)), ID: printable.Text(string(t.ID)), Algorithm: printable.Text(t.Algorithm),
+		PIN: t.Flags&krb.OTPCollectPIN != 0, NoPIN: t.Flags&krb.OTPNoCollectPIN != 0, Next: t.Flags&krb.OTPNextOTP != 0,
+	}
+	if t.Length != nil && *t.Length > 0 {
+		out.Length = int(*t.Length)
+	}
+	if t.Format != nil {
+		switch *t.Format {
+		case krb.OTPDecimal, krb.OTPHexadecimal, krb.OTPAlphanumeric, krb.OTPBinary, krb.OTPBase64:
+			out.Format = OTPFormat(*t.Format) + OTPDecimal
+		}
+	}
+	return out
+}
