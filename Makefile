@@ -3,7 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.1.4
 FUZZTIME   ?= 1m
 BENCH      ?= .
-BENCHFLAGS ?= -benchtime 300ms -count 3
+BENCHFLAGS ?= -benchtime 200ms -count 3
 
 # Modules of their own, for what they import.
 NESTED = otelkerb examples/winrm examples/libraries examples/recipes

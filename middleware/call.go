@@ -38,22 +38,51 @@ type came struct {
 func Begin(r *http.Request) (*http.Request, Call) {
 	if !bodiless(r) {
 		m := new(mark)
-		c := m.begin(r)
+		c := m.begin(r, markOf(r.Context()))
 		return r.WithContext(m), c
 	}
-	one := new(struct {
-		mark
-		request http.Request
-	})
-	c := one.begin(r)
+	outer := markOf(r.Context())
+	one := outer.memory()
+	c := one.begin(r, outer)
 	one.request = *r.WithContext(&one.mark)
 	return &one.request, c
 }
 
-// begin makes m the mark of a call.
-func (m *mark) begin(r *http.Request) Call {
+// A piece is the mark of a call and its request, in one piece of memory.
+type piece struct {
+	mark
+	request http.Request
+}
+
+// A room is memory for calls within another, as stages that follow on one another open
+// them. No two calls share a piece, and none is used twice.
+type room struct {
+	used   atomic.Int32
+	pieces [3]piece
+}
+
+// memory returns a piece for a call within that of m, which is nil where there is none.
+func (m *mark) memory() *piece {
+	if m == nil {
+		return new(piece)
+	}
+	if m.room != nil {
+		if i := m.room.used.Load(); int(i) < len(m.room.pieces) && m.room.used.CompareAndSwap(i, i+1) {
+			p := &m.room.pieces[i]
+			p.room = m.room
+			return p
+		}
+	}
+	r := new(room)
+	r.used.Store(1)
+	r.pieces[0].room = r
+	return &r.pieces[0]
+}
+
+// begin makes m the mark of a call within outer's, which is nil where there is none.
+func (m *mark) begin(r *http.Request, outer *mark) Call {
 	m.Context = r.Context()
-	m.outer = markOf(m.Context)
+	m.outer = outer
 	c := Call{mark: m}
 	c.origin, m.origin = m.take(slotOf(r, originKey{}), r.Header["Authorization"])
 	c.proxy, m.proxy = m.take(slotOf(r, proxyKey{}), r.Header["Proxy-Authorization"])
@@ -199,6 +228,7 @@ func (c Call) Trusted(resp *http.Response) bool {
 type mark struct {
 	context.Context
 	outer         *mark // of the call around this one
+	room          *room // for calls within this one; nil where there is none yet
 	over          atomic.Bool
 	origin, proxy bool // whether contexts of that side are hidden
 	none          slot // what is found in their place

@@ -6,7 +6,10 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"weak"
@@ -406,6 +409,102 @@ func TestBeginAllocates(t *testing.T) {
 	} {
 		if n := testing.AllocsPerRun(100, func() { middleware.Begin(tc.r) }); n > tc.most {
 			t.Errorf("%s: %v allocations, want %v", name, n, tc.most)
+		}
+	}
+}
+
+// Calls within calls are apart, however many there are and whatever memory they share: what
+// signed within one counts for it and those around it, and for none within it or beside it.
+func TestCallsWithinCalls(t *testing.T) {
+	const deep = 9
+	type level struct {
+		down *http.Request
+		call middleware.Call
+	}
+	open := func(r *http.Request) (levels []level) {
+		for range deep {
+			down, call := middleware.Begin(r)
+			levels = append(levels, level{down, call})
+			r = down
+		}
+		return levels
+	}
+	outer, outerCall := middleware.Begin(get(t))
+	a, b := open(outer), open(outer)
+	seen := map[*http.Request]bool{outer: true}
+	for i := range deep {
+		for _, l := range []level{a[i], b[i]} {
+			if seen[l.down] {
+				t.Fatalf("level %d: one request for two calls", i)
+			}
+			seen[l.down] = true
+		}
+		resp := answer(middleware.WithSecurity(a[i].down, newMade("a")))
+		if name(outerCall.Security(resp)) != "a" {
+			t.Errorf("level %d: nothing signed within the outermost call", i)
+		}
+		for j := range deep {
+			if got := name(a[j].call.Security(resp)) == "a"; got != (j <= i) {
+				t.Errorf("what signed within level %d counts for level %d: %t", i, j, got)
+			}
+			if b[j].call.Security(resp) != nil {
+				t.Errorf("what signed within level %d counts for level %d beside it", i, j)
+			}
+		}
+		over := a[i].call.Over()
+		if over() {
+			t.Errorf("level %d is over", i)
+		}
+	}
+	for i := deep - 1; i >= 0; i-- {
+		a[i].call.End(nil)
+	}
+	if over := b[0].call.Over(); over() {
+		t.Error("what ended beside it ended it")
+	}
+}
+
+// Calls that are begun at the same time within one are apart, too.
+func TestCallsBegunAtOnce(t *testing.T) {
+	const many, rounds = 2, 2000
+	outer, _ := middleware.Begin(get(t))
+	for range rounds {
+		down, _ := middleware.Begin(outer)
+		var requests [many]*http.Request
+		var ready atomic.Int32
+		var all sync.WaitGroup
+		for i := range many {
+			all.Go(func() {
+				for ready.Add(1); ready.Load() < many; { // at the same time, if there are processors
+					runtime.Gosched()
+				}
+				r, call := middleware.Begin(down)
+				call.End(answer(r))
+				requests[i] = r
+			})
+		}
+		all.Wait()
+		for i, r := range requests {
+			if slices.Contains(requests[:i], r) {
+				t.Fatal("one request for two calls")
+			}
+		}
+	}
+}
+
+// Calls within calls take two pieces of memory for four stages, and one more for each three
+// beyond.
+func TestBeginWithinAllocates(t *testing.T) {
+	r := get(t)
+	for deep, most := range map[int]float64{1: 1, 2: 2, 4: 2, 5: 3, 7: 3, 8: 4} {
+		n := testing.AllocsPerRun(100, func() {
+			down := r
+			for range deep {
+				down, _ = middleware.Begin(down)
+			}
+		})
+		if n > most {
+			t.Errorf("%d calls: %v allocations, want %v", deep, n, most)
 		}
 	}
 }

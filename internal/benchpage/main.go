@@ -1,13 +1,14 @@
 // Command benchpage makes the tables of docs/performance.md out of what make bench and
 // make bench-interop print:
 //
-//	go run ./internal/benchpage bench.txt interop.txt
+//	go run ./internal/benchpage -w docs/performance.md bench.txt interop.txt
 //
 // Of several runs of one benchmark the median counts.
 package main
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -18,18 +19,42 @@ import (
 )
 
 func main() {
-	r := make(results)
-	for _, name := range os.Args[1:] {
-		if err := r.readFile(name); err != nil {
-			fmt.Fprintln(os.Stderr, "benchpage:", err)
-			os.Exit(1)
-		}
+	flags := flag.NewFlagSet("benchpage", flag.ExitOnError)
+	page := flags.String("w", "", "write the tables into this `PAGE`, between its marks, in place of printing them")
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), "usage: benchpage [-w PAGE] FILE...\n\nEach FILE is what make bench or make bench-interop printed.\n\n")
+		flags.PrintDefaults()
 	}
-	if len(os.Args) == 1 {
-		fmt.Fprintln(os.Stderr, "usage: benchpage FILE...\n\nEach FILE is what make bench or make bench-interop printed.")
+	if err := flags.Parse(os.Args[1:]); err != nil || flags.NArg() == 0 {
+		flags.Usage()
 		os.Exit(2)
 	}
-	r.page(os.Stdout)
+	if err := run(*page, flags.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "benchpage:", err)
+		os.Exit(1)
+	}
+}
+
+func run(page string, files []string) error {
+	r := make(results)
+	for _, name := range files {
+		if err := r.readFile(name); err != nil {
+			return err
+		}
+	}
+	if page == "" {
+		r.page(os.Stdout)
+		return nil
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	filled, err := r.fill(string(text))
+	if err != nil {
+		return fmt.Errorf("%s: %w", page, err)
+	}
+	return os.WriteFile(page, []byte(filled), 0o644)
 }
 
 // results are values by benchmark, without "Benchmark" and the number of cores, and by unit.

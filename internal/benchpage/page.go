@@ -12,23 +12,67 @@ import (
 // The encryption types that have a row.
 var etypes = []string{"aes128-cts-hmac-sha1-96", "aes256-cts-hmac-sha1-96", "aes128-cts-hmac-sha256-128", "aes256-cts-hmac-sha384-192"}
 
-// page writes all tables, each under the heading that it has on the page.
-func (r results) page(w io.Writer) {
-	for _, part := range []struct {
-		heading string
-		write   func(io.Writer)
-	}{
-		{"Signing a request", r.headers},
-		{"Around it", r.around},
-		{"Memory over 100,000 calls", r.graph},
-		{"Sealing messages", r.sealing},
-		{"fakekdc and MIT's KDC", r.kdcs},
-		{"Calls of Apache", r.calls},
-	} {
-		fmt.Fprintf(w, "## %s\n\n", part.heading)
-		part.write(w)
-		fmt.Fprintln(w)
+// A part is one table, by the name that its marks on the page have, and benchmarks without
+// which it cannot be made.
+type part struct {
+	name  string
+	needs string
+	write func(results, io.Writer)
+}
+
+var parts = []part{
+	{"headers", "Header/", results.headers},
+	{"around", "Chain/", results.around},
+	{"memory", "ManyCalls", results.graph},
+	{"sealing", "RoundTrip/", results.sealing},
+	{"kdc", "KDC/", results.kdcs},
+	{"apache", "Apache/", results.calls},
+}
+
+// has reports whether there is a benchmark whose name begins with the prefix.
+func (r results) has(prefix string) bool {
+	for name := range r {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
 	}
+	return false
+}
+
+// page writes all tables for which there are benchmarks, between their marks.
+func (r results) page(w io.Writer) {
+	for _, p := range parts {
+		if r.has(p.needs) {
+			begin, end := p.marks()
+			fmt.Fprint(w, begin)
+			p.write(r, w)
+			fmt.Fprintln(w, end)
+		}
+	}
+}
+
+func (p part) marks() (begin, end string) {
+	return "<!-- benchpage: " + p.name + " -->\n", "<!-- end of " + p.name + " -->\n"
+}
+
+// fill returns the page with the tables in the place of those that stand between their
+// marks. A table for which there are no benchmarks stays.
+func (r results) fill(page string) (string, error) {
+	for _, p := range parts {
+		begin, end := p.marks()
+		head, rest, found := strings.Cut(page, begin)
+		_, tail, ended := strings.Cut(rest, end)
+		if !found || !ended {
+			return "", fmt.Errorf("no place for the table %q: want the lines %q and %q", p.name, strings.TrimSpace(begin), strings.TrimSpace(end))
+		}
+		if !r.has(p.needs) {
+			continue
+		}
+		var b strings.Builder
+		p.write(r, &b)
+		page = head + begin + b.String() + end + tail
+	}
+	return page, nil
 }
 
 // table writes rows under their heads.

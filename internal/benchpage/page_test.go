@@ -59,8 +59,80 @@ func TestPage(t *testing.T) {
 func TestPageOfNothing(t *testing.T) {
 	var b strings.Builder
 	make(results).page(&b)
-	if strings.Contains(b.String(), "NaN") || strings.Contains(b.String(), " 0 ") || !strings.Contains(b.String(), none) {
+	if b.Len() > 0 {
 		t.Error(b.String())
+	}
+	for _, p := range parts {
+		var b strings.Builder
+		p.write(make(results), &b)
+		if strings.Contains(b.String(), "NaN") || strings.Contains(b.String(), " 0 ") {
+			t.Errorf("%s: %s", p.name, b.String())
+		}
+	}
+}
+
+// Tables take the place of those that there were; what was not measured stays, and so does
+// the text around. The page itself has a place for each.
+func TestFill(t *testing.T) {
+	r := make(results)
+	if err := r.read(strings.NewReader(sample)); err != nil {
+		t.Fatal(err)
+	}
+	delete(r, "ManyCalls")
+	was, err := os.ReadFile(filepath.Join("..", "..", "docs", "performance.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.fill(string(was))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(got, "| aes256-cts-hmac-sha1-96 | 3.00 µs | 1.00 µs | 3.0 | 8 | 30 |") || !strings.HasPrefix(got, "# Performance\n") {
+		t.Error(got)
+	}
+	begin, end := part{name: "memory"}.marks()
+	memory := func(page string) string {
+		_, rest, _ := strings.Cut(page, begin)
+		inner, _, _ := strings.Cut(rest, end)
+		return inner
+	}
+	if before := memory(string(was)); before == "" || memory(got) != before {
+		t.Errorf("%q, was %q", memory(got), before)
+	}
+	if again, err := r.fill(got); err != nil || again != got {
+		t.Error("a second time it is another page", err)
+	}
+	if _, err := r.fill(strings.Replace(got, end, "", 1)); err == nil {
+		t.Error("a page without a mark was filled")
+	}
+}
+
+// The program writes into the page that it is given, or prints.
+func TestRun(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "performance.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"bench.txt": sample, "page.md": string(page), "bad.md": "no marks"} {
+		if err := os.WriteFile(in(name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run(in("page.md"), []string{in("bench.txt")}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(in("page.md")); err != nil || !strings.Contains(string(got), "300 KiB in use after 1,000 calls") {
+		t.Errorf("%s, %v", got, err)
+	}
+	if err := run("", []string{in("bench.txt")}); err != nil {
+		t.Error(err)
+	}
+	for name, tc := range map[string][2]string{"no results": {"page.md", "none.txt"}, "no page": {"none.md", "bench.txt"}, "no marks": {"bad.md", "bench.txt"}} {
+		if err := run(in(tc[0]), []string{in(tc[1])}); err == nil {
+			t.Error(name)
+		}
 	}
 }
 
