@@ -112,7 +112,7 @@ func (h *held) step(s step) (r reply) {
 	r.stepped, r.err = lib.initiate(s)
 	if first && r.err != nil {
 		h.from.failed(h.credential, r.err, time.Now())
-		if h.from.stale(r.err) && h.renew() {
+		if r.err.stale() && h.renew() {
 			s.credential = h.credential.handle
 			if r.stepped, r.err = lib.initiate(s); r.err != nil {
 				h.from.failed(h.credential, r.err, time.Now())

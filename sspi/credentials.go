@@ -95,8 +95,11 @@ func (c *credentials) failed(k *credential, err *StatusError, now time.Time) {
 	defer c.mu.Unlock()
 	if c.who != nil && err.refusal() {
 		c.refused, c.until = err, now.Add(refusalHolds)
+		if k != nil {
+			k.proved = false // the password was changed since
+		}
 	}
-	if k != nil && c.current == k && c.stale(err) {
+	if k != nil && c.current == k && err.stale() {
 		c.drop()
 	}
 }
@@ -135,9 +138,6 @@ func (c *credentials) made(k *credential) {
 	defer c.mu.Unlock()
 	k.proved = true
 }
-
-// stale reports whether credentials acquired anew may do where Windows made no token.
-func (c *credentials) stale(err *StatusError) bool { return err.stale(c.who != nil) }
 
 // leave gives a credential back.
 func (c *credentials) leave(k *credential) {

@@ -33,10 +33,12 @@ type fake struct {
 	contexts map[uintptr]*fakeContext
 	memory   map[unsafe.Pointer]any
 	log      []string
+	password []uint16 // as it was passed last
 
 	// What it does otherwise than as a rule; set before it is used.
 	ends          timeStamp
 	refuse        map[string]status // by call; "InitializeSecurityContext 2" is the second step
+	once          []status          // of first steps, one after the other, before refuse counts
 	token         []byte            // in place of the first one
 	pkg           string            // in place of Kerberos
 	nameless      bool              // does not know whose credentials are
@@ -46,6 +48,7 @@ type fake struct {
 	moves         int               // and puts it so much further
 	unsealed      bool              // and says that it was signed alone
 	began         func()            // called when a step begins
+	acquiring     func()            // called when credentials are acquired
 }
 
 type fakeContext struct {
@@ -176,6 +179,9 @@ func (f *fake) FreeContextBuffer(p unsafe.Pointer) status {
 func (f *fake) UserName() (string, error) { return `CORP\alice`, nil }
 
 func (f *fake) AcquireCredentialsHandle(pkg *uint16, who *authIdentity, credential *handle, expiry *timeStamp) status {
+	if f.acquiring != nil {
+		f.acquiring()
+	}
 	refused := f.enter("AcquireCredentialsHandle")
 	defer f.mu.Unlock()
 	if refused != 0 {
@@ -194,6 +200,7 @@ func (f *fake) AcquireCredentialsHandle(pkg *uint16, who *authIdentity, credenti
 			return 0xc00000df
 		}
 		user = part(0)
+		f.password = unsafe.Slice((*uint16)(pointer(p, 4*word)), u32(p, 5*word))
 		if part(2) != "secret" { // which Windows finds out later
 			user = "?" + user
 		}
@@ -267,6 +274,9 @@ func (f *fake) InitializeSecurityContext(credential, context *handle, target *ui
 	}
 	refused := f.enter(name)
 	defer f.mu.Unlock()
+	if len(f.once) > 0 && context == nil {
+		refused, f.once = f.once[0], f.once[1:]
+	}
 	user, ok := f.creds[f.number(unsafe.Pointer(credential))]
 	result, ready := find(out, 2)
 	switch {

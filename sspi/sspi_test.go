@@ -72,6 +72,16 @@ func garbage(t *testing.T, want func() bool) {
 	t.Error("handles are left that nobody has")
 }
 
+// users returns how many contexts use the current credential.
+func users(in *initiator) int {
+	in.credentials.mu.Lock()
+	defer in.credentials.mu.Unlock()
+	if in.credentials.current == nil {
+		return -1
+	}
+	return in.credentials.current.users - 1
+}
+
 // Handles are freed on every path: when an exchange is over, when it failed, and when
 // it or the initiator is dropped; memory of Windows always.
 func TestHandles(t *testing.T) {
@@ -128,6 +138,16 @@ func TestHandles(t *testing.T) {
 				t.Error(err)
 			}
 		}},
+		"CompleteAuthToken fails at the end": {set: func(f *fake) { f.completes = true }, work: func(t *testing.T, in *initiator) {
+			sc, token, err := first(t, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in.lib.secur32.(*fake).refuse = map[string]status{"CompleteAuthToken": 0x80090304}
+			if _, err := sc.Step(t.Context(), answer(t, r, token)); err == nil || sc.Verified() {
+				t.Errorf("verified %t, %v", sc.Verified(), err)
+			}
+		}},
 		"dropped": {left: 1, work: func(t *testing.T, in *initiator) {
 			if _, _, err := first(t, in); err != nil {
 				t.Error(err)
@@ -142,6 +162,20 @@ func TestHandles(t *testing.T) {
 			if who, err := in.Identity(t.Context(), target); err != nil || who != "alice@"+r.Name() {
 				t.Errorf("%q, %v", who, err)
 			}
+			if n := users(in); n != 0 {
+				t.Errorf("%d contexts use the credential", n)
+			}
+		}},
+		"identity, nobody waits": {work: func(t *testing.T, in *initiator) {
+			ctx, cancel := context.WithCancel(t.Context())
+			f := in.lib.secur32.(*fake)
+			proceed := make(chan struct{})
+			f.acquiring = func() { cancel(); <-proceed }
+			if _, err := in.Identity(ctx, target); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			close(proceed)
+			garbage(t, func() bool { creds, _, _ := f.left(); return creds == 1 && users(in) == 0 })
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -196,6 +230,37 @@ func TestNeverNTLM(t *testing.T) {
 	var e *middleware.Error
 	if _, err := sc.Step(t.Context(), answer(t, r, token)); !errors.As(err, &e) || e.Reason != middleware.ReasonWrongMechanism || sc.Verified() {
 		t.Errorf("verified %t, %v", sc.Verified(), err)
+	}
+}
+
+// What Windows is asked for: confidentiality, integrity, detection of messages that are
+// out of sequence or replayed (ISC_REQ_ 0x10, 0x10000, 8, 4), and what options say:
+// mutual authentication (2) and delegation (1). Nothing else, such as
+// ISC_REQ_ALLOCATE_MEMORY.
+func TestFlags(t *testing.T) {
+	r := newRealm(t)
+	for want, o := range map[uint32]Options{
+		0x1001e: {},
+		0x1001c: {NoMutual: true},
+		0x1001f: {Delegation: DelegationPolicy},
+	} {
+		f := newFake(t, r)
+		in := initiatorOn(t, f, o)
+		sc, _, err := first(t, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.mu.Lock()
+		for _, c := range f.contexts {
+			if c.request != want {
+				t.Errorf("%+v: asked for %#x, want %#x", o, c.request, want)
+			}
+		}
+		if len(f.contexts) != 1 {
+			t.Errorf("%d contexts", len(f.contexts))
+		}
+		f.mu.Unlock()
+		runtime.KeepAlive(sc)
 	}
 }
 
@@ -297,6 +362,153 @@ func TestRefusedOnce(t *testing.T) {
 	}
 }
 
+// Credentials that ran out are acquired anew, and what becomes of the second try counts as
+// that of the first: a refusal holds, and a credential that ran out as well is not kept.
+func TestRefusedAfterRenewal(t *testing.T) {
+	r := newRealm(t)
+	for second, want := range map[status]int{statusLogonDenied: 2, statusContextExpired: 3} {
+		f := newFake(t, r)
+		f.once = []status{statusContextExpired, second}
+		in := initiatorOn(t, f, Options{Principal: "alice@" + r.Name(), Password: NewSecret("secret")})
+		for i := range 2 {
+			_, _, err := first(t, in)
+			if refused := i == 0 || second == statusLogonDenied; refused != (err != nil) {
+				t.Errorf("%v, try %d: %v", second.meaning().name, i, err)
+			}
+		}
+		if n := f.calls("InitializeSecurityContext"); n != want {
+			t.Errorf("%v: %d steps, want %d", second.meaning().name, n, want)
+		}
+		if n := f.calls("AcquireCredentialsHandle"); n != want {
+			t.Errorf("%v: acquired %d times, want %d", second.meaning().name, n, want)
+		}
+	}
+}
+
+// A password that was accepted, and is refused later, is not sent again either, nor by
+// contexts that there are already.
+func TestPasswordChanged(t *testing.T) {
+	r := newRealm(t)
+	f := newFake(t, r)
+	in := initiatorOn(t, f, Options{Principal: "alice@" + r.Name(), Password: NewSecret("secret")})
+	if _, _, err := first(t, in); err != nil {
+		t.Fatal(err)
+	}
+	earlier, err := in.Initiate(t.Context(), target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.refuse = map[string]status{"InitializeSecurityContext": statusLogonDenied}
+	if _, _, err := first(t, in); err == nil {
+		t.Fatal("not refused")
+	}
+	before := f.calls("InitializeSecurityContext")
+	if _, err := earlier.Step(t.Context(), nil); !errors.Is(err, middleware.ErrCredentials) {
+		t.Error(err)
+	}
+	if _, err := in.Initiate(t.Context(), target); !errors.Is(err, middleware.ErrCredentials) {
+		t.Errorf("a context in spite of a refusal: %v", err)
+	}
+	if n := f.calls("InitializeSecurityContext") - before; n != 0 {
+		t.Errorf("sent %d times more", n)
+	}
+}
+
+// Credentials that come after the end of their initiator are not kept, and what fails with
+// older ones says nothing of those that took their place.
+func TestCredentialsThatComeLate(t *testing.T) {
+	f := newFake(t, newRealm(t))
+	lib, err := f.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	take := func(c *credentials) *credential {
+		t.Helper()
+		k, err := c.take(time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	c := &credentials{lib: lib}
+	expired := statusContextExpired.call("InitializeSecurityContext")
+	older := take(c)
+	c.failed(older, expired, time.Now())
+	newer := take(c)
+	c.failed(older, expired, time.Now())
+	if c.current != newer {
+		t.Error("the newer credential was dropped")
+	}
+	c.close()
+	late := take(c)
+	for _, k := range []*credential{older, newer, late} {
+		c.leave(k)
+	}
+	if creds, _, _ := f.left(); creds != 0 {
+		t.Errorf("%d credentials are left", creds)
+	}
+}
+
+// Who waited for another's try, and finds the password accepted, holds nobody up.
+func TestWaitedForATry(t *testing.T) {
+	f := newFake(t, newRealm(t))
+	lib, err := f.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &credentials{lib: lib, who: &identity{}}
+	k := &credential{}
+	done, refused, err := c.try(t.Context(), k)
+	if refused != nil || err != nil {
+		t.Fatal(refused, err)
+	}
+	ctx := watched{t.Context(), make(chan struct{}, 1)}
+	waited := make(chan error)
+	go func() {
+		_, refused, err := c.try(ctx, k)
+		if refused != nil {
+			err = refused
+		}
+		waited <- err
+	}()
+	<-ctx.asked // it waits
+	c.made(k)
+	done()
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+	if n := c.trying.Len(); n != 0 {
+		t.Errorf("%d turns are taken", n)
+	}
+}
+
+// A watched context tells when somebody is about to wait for its end.
+type watched struct {
+	context.Context
+	asked chan struct{}
+}
+
+func (w watched) Done() <-chan struct{} {
+	select {
+	case w.asked <- struct{}{}:
+	default:
+	}
+	return w.Context.Done()
+}
+
+// Windows has no password of ours in its call's memory once it has the credentials.
+func TestPasswordWiped(t *testing.T) {
+	r := newRealm(t)
+	f := newFake(t, r)
+	in := initiatorOn(t, f, Options{Principal: "alice@" + r.Name(), Password: NewSecret("secret")})
+	if _, _, err := first(t, in); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.password) == 0 || slices.ContainsFunc(f.password, func(u uint16) bool { return u != 0 }) {
+		t.Errorf("%d units of the password: %v", len(f.password), f.password)
+	}
+}
+
 // Of many contexts that begin at once with a password that no KDC has accepted yet, one
 // sends it, and the others wait for what becomes of it. With one that is accepted they do
 // not wait any more.
@@ -361,39 +573,38 @@ func TestPasswordAtOnce(t *testing.T) {
 	})
 	t.Run("accepted", func(t *testing.T) {
 		f := newFake(t, r)
-		in, all := begin(t, f, "secret")
-		if _, err := all[0].Step(t.Context(), nil); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
-		begun, together := make(chan struct{}), make(chan struct{})
+		begun, proceed := make(chan struct{}), make(chan struct{})
 		f.began = func() {
 			select {
 			case begun <- struct{}{}:
 			case <-ctx.Done():
 			}
-			<-together
+			<-proceed
 		}
+		in, all := begin(t, f, "secret")
 		var wg sync.WaitGroup
-		for _, sc := range all[1:] {
+		for _, sc := range all {
 			wg.Go(func() {
 				if _, err := sc.Step(t.Context(), nil); err != nil {
 					t.Error(err)
 				}
 			})
 		}
+		<-begun // one tries the password
+		proceed <- struct{}{}
 		for i := range all[1:] {
 			select {
 			case <-begun:
 			case <-ctx.Done():
-				t.Errorf("%d of %d begin at once", i, len(all)-1)
+				t.Errorf("%d of %d go on at once", i, len(all)-1)
 			}
 			if ctx.Err() != nil {
 				break
 			}
 		}
-		close(together)
+		close(proceed)
 		wg.Wait()
 		runtime.KeepAlive(in)
 	})
@@ -440,25 +651,27 @@ func TestRenewal(t *testing.T) {
 			}
 		})
 	}
-	t.Run("refused", func(t *testing.T) {
-		f := newFake(t, r)
-		in := initiatorOn(t, f, Options{})
-		if _, _, err := first(t, in); err != nil {
-			t.Fatal(err)
-		}
-		f.refuse = map[string]status{"InitializeSecurityContext": statusContextExpired}
-		steps := f.calls("InitializeSecurityContext")
-		if _, _, err := first(t, in); !errors.Is(err, middleware.ErrCredentials) {
-			t.Error(err)
-		}
-		if n, m := f.calls("InitializeSecurityContext")-steps, f.calls("AcquireCredentialsHandle"); n != 2 || m != 2 {
-			t.Errorf("%d steps, credentials acquired %d times", n, m)
-		}
-		f.refuse = nil
-		if _, _, err := first(t, in); err != nil {
-			t.Error(err)
-		}
-	})
+	for _, stale := range []status{statusContextExpired, statusInvalidHandle, statusNoCredentials} {
+		t.Run("refused: "+stale.meaning().name, func(t *testing.T) {
+			f := newFake(t, r)
+			in := initiatorOn(t, f, Options{})
+			if _, _, err := first(t, in); err != nil {
+				t.Fatal(err)
+			}
+			f.refuse = map[string]status{"InitializeSecurityContext": stale}
+			steps := f.calls("InitializeSecurityContext")
+			if _, _, err := first(t, in); !errors.Is(err, middleware.ErrCredentials) {
+				t.Error(err)
+			}
+			if n, m := f.calls("InitializeSecurityContext")-steps, f.calls("AcquireCredentialsHandle"); n != 2 || m != 2 {
+				t.Errorf("%d steps, credentials acquired %d times", n, m)
+			}
+			f.refuse = nil
+			if _, _, err := first(t, in); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // What Windows says is one of our sentinels, with what to try.

@@ -166,14 +166,11 @@ func (s status) meaning() meaning {
 	return meaning{status: s, kind: middleware.ErrCredentials}
 }
 
-// stale reports whether other credentials, acquired anew, may do. Those of a password are
-// the same ones again, unless Windows lost them.
-func (s *StatusError) stale(password bool) bool {
+// stale reports whether other credentials, acquired anew, may do.
+func (s *StatusError) stale() bool {
 	switch status(s.Status) {
-	case statusContextExpired, statusInvalidHandle:
+	case statusContextExpired, statusInvalidHandle, statusNoCredentials:
 		return true
-	case statusNoCredentials:
-		return !password
 	}
 	return false
 }
@@ -181,7 +178,11 @@ func (s *StatusError) stale(password bool) bool {
 // refusal reports whether a password may have been refused, so that to try it again may
 // lock the account: where the status stands for nothing else.
 func (s *StatusError) refusal() bool {
-	return !s.stale(true) && status(s.Status).meaning().kind == middleware.ErrCredentials
+	switch status(s.Status) {
+	case statusContextExpired, statusInvalidHandle:
+		return false
+	}
+	return status(s.Status).meaning().kind == middleware.ErrCredentials
 }
 
 // reason says why Windows does not take an AP-REP, whose frame is sound, for the
