@@ -1,6 +1,10 @@
 package client_test
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -10,6 +14,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
@@ -17,11 +23,68 @@ import (
 	"github.com/kerbchain/kerbchain/kerberos"
 )
 
-// verifiedSubject stands for what verifies a JSON Web Token, and returns its subject.
-func verifiedSubject(r *http.Request) (user string, ok bool) {
-	subjects := map[string]string{"Bearer token-of-alice": "alice", "Bearer token-of-bob": "bob"}
-	user, ok = subjects[r.Header.Get("Authorization")]
-	return user, ok
+// claims are what the gateway needs of a JSON Web Token (RFC 7519).
+type claims struct {
+	Issuer   string `json:"iss"`
+	Audience string `json:"aud"`
+	Subject  string `json:"sub"`
+	Expires  int64  `json:"exp"`
+}
+
+// An issuer is whose tokens a gateway takes, and as whom it takes them.
+type issuer struct {
+	name, audience string
+	key            ed25519.PublicKey
+}
+
+// verify returns the subject of a token of type EdDSA (RFC 8037). A library does more,
+// such as finding keys; what it must not do less is here.
+func (i issuer) verify(token string, now time.Time) (subject string, err error) {
+	signed, sum, found := cutLast(token, ".")
+	head, body, dot := strings.Cut(signed, ".")
+	signature, err := base64.RawURLEncoding.DecodeString(sum)
+	if !found || !dot || err != nil || !ed25519.Verify(i.key, []byte(signed), signature) {
+		return "", errors.New("the token is not signed by its issuer")
+	}
+	var h struct {
+		Algorithm string `json:"alg"`
+	}
+	var c claims
+	for text, into := range map[string]any{head: &h, body: &c} {
+		raw, err := base64.RawURLEncoding.DecodeString(text)
+		if err != nil {
+			return "", err
+		}
+		if err := json.Unmarshal(raw, into); err != nil {
+			return "", err
+		}
+	}
+	switch {
+	case h.Algorithm != "EdDSA":
+		return "", fmt.Errorf("the token is of algorithm %q", h.Algorithm)
+	case c.Issuer != i.name || c.Audience != i.audience || c.Subject == "":
+		return "", errors.New("the token is another issuer's, or for another audience")
+	case !now.Before(time.Unix(c.Expires, 0)):
+		return "", errors.New("the token has expired")
+	}
+	return c.Subject, nil
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// signedToken is what the issuer does, elsewhere.
+func signedToken(key ed25519.PrivateKey, c claims) string {
+	body, err := json.Marshal(c)
+	if err != nil {
+		log.Fatal(err)
+	}
+	signed := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"EdDSA"}`)) + "." + base64.RawURLEncoding.EncodeToString(body)
+	return signed + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(key, []byte(signed)))
 }
 
 // A gateway knows its users by tokens of another kind, and calls the server behind it as
@@ -45,6 +108,14 @@ func ExampleNewTransport_actingForUsers() {
 		log.Fatal(err)
 	}
 
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	tokens := issuer{"https://login.example", "gateway", public}
+	// Whom a subject is in the realm, the gateway says: not every subject is a user's name.
+	users := map[string]string{"248289761001": "alice", "248289761002": "bob"}
+
 	service, err := kerberos.FromKeytab(keytab, kerberos.SourceOptions{
 		Principal: "HTTP/gateway", Krb5ConfText: realm.Config(), // Principal alone in earnest
 	})
@@ -66,8 +137,10 @@ func ExampleNewTransport_actingForUsers() {
 		r.Out.Header.Del("Cookie")
 	}}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		user, ok := verifiedSubject(r)
-		if !ok {
+		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		subject, err := tokens.verify(token, time.Now())
+		user, known := users[subject]
+		if err != nil || !known {
 			http.Error(w, "who are you?", http.StatusUnauthorized)
 			return
 		}
@@ -75,7 +148,14 @@ func ExampleNewTransport_actingForUsers() {
 	}))
 	defer front.Close()
 
-	for _, token := range []string{"token-of-alice", "token-of-bob", "forged"} {
+	alice := claims{tokens.name, tokens.audience, "248289761001", time.Now().Add(time.Hour).Unix()}
+	bob, late, stranger := alice, alice, alice
+	bob.Subject, late.Expires, stranger.Subject = "248289761002", time.Now().Unix(), "root"
+	_, another, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, token := range []string{signedToken(private, alice), signedToken(private, bob), signedToken(private, late), signedToken(private, stranger), signedToken(another, alice), ""} {
 		r, err := http.NewRequest(http.MethodGet, front.URL, nil)
 		if err != nil {
 			log.Fatal(err)
@@ -95,5 +175,8 @@ func ExampleNewTransport_actingForUsers() {
 	// Output:
 	// 200 hello alice@A.EXAMPLE
 	// 200 hello bob@A.EXAMPLE
+	// 401 who are you?
+	// 401 who are you?
+	// 401 who are you?
 	// 401 who are you?
 }

@@ -66,7 +66,7 @@ type way struct {
 // A meeting is where a client, whose user changes, meets a server.
 type meeting struct {
 	realm  *fakekdc.Realm
-	source *kerberos.Source
+	source kerberos.TicketSource
 	tls    bool
 	seen   sightings
 	url    string
@@ -275,7 +275,12 @@ func (m *meeting) change(t *testing.T, clock *fakekdc.Clock, l *login, c *http.C
 
 func (m *meeting) call(t *testing.T, c *http.Client, name string) (int, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	return m.callIn(t.Context(), t, c, name)
+}
+
+func (m *meeting) callIn(ctx context.Context, t *testing.T, c *http.Client, name string) (int, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, m.url, strings.NewReader(name))
 	if err != nil {

@@ -80,7 +80,7 @@ func TestImpersonatorOfCallers(t *testing.T) {
 	if ticket, err := in.ServiceTicket(kerberos.AsUser(ctx, ""), "HTTP/db"); !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), "for no user") {
 		t.Errorf("%v, %v", ticket, err)
 	}
-	if who, err := in.Identity(kerberos.AsCaller(t.Context(), presented(t, realm, "alice", "app", forwardable)), "HTTP/db"); who != "" || err != nil {
+	if who, err := in.Identity(kerberos.AsCaller(t.Context(), presented(t, realm, "alice", "app", forwardable)), "HTTP/db"); who != "alice@"+realm.Name() || err != nil {
 		t.Errorf("a caller who is not known yet: %q, %v", who, err)
 	}
 }

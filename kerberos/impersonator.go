@@ -116,8 +116,9 @@ func (i *Impersonator) gaveUp(ctx context.Context, user whom, spn string, err er
 	return err
 }
 
-// Identity returns the context's user, name@REALM, "" where only a KDC can tell the
-// true name.
+// Identity returns the context's user, name@REALM. One whose true name is not known yet,
+// such as the user of a certificate, it gets the ticket of that ServiceTicket needs, too:
+// a connection is nobody's until it is known whose.
 func (i *Impersonator) Identity(ctx context.Context, spn string) (string, error) {
 	n := namedIn(ctx)
 	if i == nil || i.s == nil || n == nil {
@@ -130,7 +131,7 @@ func (i *Impersonator) Identity(ctx context.Context, spn string) (string, error)
 		return t.Client.String(), nil
 	}
 	if n.how != byName {
-		return "", nil
+		return i.learn(ctx, n, spn)
 	}
 	service, err := i.s.Identity(ctx, spn)
 	if err != nil || service == "" {
@@ -141,10 +142,47 @@ func (i *Impersonator) Identity(ctx context.Context, spn string) (string, error)
 		return "", err
 	}
 	user, err := i.user(n.id, p.Realm, spn)
-	if err != nil || user.Type == krb.NTEnterprise {
+	if err != nil {
 		return "", err
 	}
+	if user.Type == krb.NTEnterprise {
+		return i.learn(ctx, n, spn)
+	}
 	return user.String(), nil
+}
+
+// learn returns the true name of a user.
+func (i *Impersonator) learn(ctx context.Context, n *named, spn string) (string, error) {
+	if ctx.Err() != nil {
+		return "", i.gaveUp(ctx, n.whom, spn, nil)
+	}
+	session, before, _, err := i.begin(ctx, spn)
+	if err != nil {
+		return "", err
+	}
+	t, _, err := i.evidenceOf(ctx, session, before, n, spn)
+	if err != nil {
+		return "", err
+	}
+	return t.Client.String(), nil
+}
+
+// begin returns the service's session to act with for spn, and the number of the
+// source's last login before that.
+func (i *Impersonator) begin(ctx context.Context, spn string) (of *session, before uint64, server krb.Principal, err error) {
+	s := i.s
+	if server, err = s.server(spn); err != nil {
+		return nil, 0, server, err
+	}
+	before = s.made.Load()
+	if of, _, err = s.open(ctx, server); err != nil {
+		return nil, 0, server, withSPN(err, spn)
+	}
+	if of.tgt == nil {
+		return nil, 0, server, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: of.client.String(),
+			Err: fmt.Errorf("%s holds no ticket-granting ticket to act for users with", of.source), Hint: "run kinit as the service, or use its keytab"}
+	}
+	return of, before, server, nil
 }
 
 // CanonicalHost is that of the service's source.
@@ -202,18 +240,9 @@ func (i *Impersonator) fetch(ctx context.Context, user *named, spn string) (Tick
 		return t, nil
 	}
 	s := i.s
-	server, err := s.server(spn)
+	session, before, server, err := i.begin(ctx, spn)
 	if err != nil {
 		return Ticket{}, err
-	}
-	before := s.made.Load()
-	session, _, err := s.open(ctx, server)
-	if err != nil {
-		return Ticket{}, withSPN(err, spn)
-	}
-	if session.tgt == nil {
-		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Principal: session.client.String(),
-			Err: fmt.Errorf("%s holds no ticket-granting ticket to act for users with", session.source), Hint: "run kinit as the service, or use its keytab"}
 	}
 	now := s.o.Now()
 	known := user.flight(session.name)

@@ -103,15 +103,25 @@ func TestImpersonatorOfEnterpriseName(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := kerberos.AsUser(t.Context(), `alice\@corp.example`)
-	if who, err := in.Identity(ctx, "HTTP/db"); who != "" || err != nil {
+	if who, err := in.Identity(ctx, "HTTP/db"); who != "alice@"+realm.Name() || err != nil {
 		t.Errorf("before anybody asked: %q, %v", who, err)
 	}
+	asked := realm.Count(fakekdc.TGS, 0)
 	ticket, err := in.ServiceTicket(ctx, "HTTP/db")
 	if err != nil || ticket.Client() != "alice@"+realm.Name() {
 		t.Fatal(ticket, err)
 	}
-	if who, err := in.Identity(ctx, "HTTP/db"); who != ticket.Client() || err != nil {
-		t.Errorf("afterwards: %q, %v", who, err)
+	if who, err := in.Identity(ctx, "HTTP/db"); who != ticket.Client() || err != nil || realm.Count(fakekdc.TGS, 0) != asked+1 {
+		t.Errorf("afterwards: %q, %v, %v", who, err, realm.Exchanges())
+	}
+	nobody := kerberos.AsUser(t.Context(), `nobody\@corp.example`)
+	if who, err := in.Identity(nobody, "HTTP/db"); who != "" || !errors.Is(err, middleware.ErrCredentials) {
+		t.Errorf("nobody: %q, %v", who, err)
+	}
+	over, cancel := context.WithCancel(nobody)
+	cancel()
+	if who, err := in.Identity(over, "HTTP/db"); who != "" || !errors.Is(err, context.Canceled) {
+		t.Errorf("too late: %q, %v", who, err)
 	}
 }
 
