@@ -136,7 +136,7 @@ func TestImpersonatorOfMany(t *testing.T) {
 		}
 	}
 	s, err := kerberos.FromKeytab(write(t, "keytab", realm.Keytab("HTTP/gateway")), kerberos.SourceOptions{
-		Principal: "HTTP/gateway", Krb5ConfText: realm.Config(), Dial: realm.Dial, Logins: new(kerberos.Logins),
+		Principal: "HTTP/gateway", Krb5ConfText: realm.Config("udp_preference_limit = 1"), Dial: realm.Dial, Logins: new(kerberos.Logins),
 	})
 	if err != nil {
 		t.Fatal(err)
