@@ -3,6 +3,7 @@ package gssapi
 import (
 	"errors"
 
+	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/system"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -36,23 +37,19 @@ func (h *held) Unwrap(header, data []byte) (plain []byte, sealed bool, reason mi
 		return fault
 	})
 	if fault, ok := errors.AsType[*StatusError](err); ok {
-		reason = fault.openReason(header)
+		reason = fault.openReason()
 	}
 	return plain, sealed, reason, err
 }
 
 // openReason returns the reason why a message does not open.
-func (s *StatusError) openReason(header []byte) middleware.Reason {
+func (s *StatusError) openReason() middleware.Reason {
 	switch {
 	case s.Major&duplicateToken != 0:
 		return middleware.ReasonReplayed
 	case s.Major&(oldToken|unseqToken|gapToken) != 0:
 		return middleware.ReasonOutOfOrder
-	// This is a token of RFC 4121 section 4.2.6.2 whose flags say that an initiator sent
-	// it.
-	case len(header) > 2 && header[0] == 5 && header[1] == 4 && header[2]&1 == 0:
-		return middleware.ReasonReflected
-	case s.Major&routineErrors == badMIC:
+	case s.Major&routineErrors == badMIC, s.code() == krb.CodeBadIntegrity:
 		return middleware.ReasonTampered
 	}
 	return middleware.ReasonMalformed

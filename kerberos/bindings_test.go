@@ -9,6 +9,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/internal/initiatortest"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -53,7 +54,7 @@ func TestBindingsAware(t *testing.T) {
 				t.Fatal(err)
 			}
 			h := fakeweb.New(realm, spn, fakeweb.Options{})
-			_, resp, err := exchange(t, in, fakeweb.Serve(realm, h, tc.server), middleware.Negotiate)
+			_, resp, err := initiatortest.Exchange(t, in, fakeweb.Serve(realm, h, tc.server), middleware.Negotiate)
 			if resp == nil || resp.StatusCode != 200 {
 				t.Fatalf("%v, %v", resp, err)
 			}
@@ -83,7 +84,7 @@ func TestBindingsAwareAgainstRelay(t *testing.T) {
 			return in.Initiate(ctx, middleware.Target{Host: "localhost", Port: "80"})
 		})
 		server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{}), fakeweb.ServerOptions{TLS: true})
-		_, resp, err := exchange(t, relayed, server, middleware.Negotiate)
+		_, resp, err := initiatortest.Exchange(t, relayed, server, middleware.Negotiate)
 		if resp == nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/internal/initiatortest"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -139,7 +140,7 @@ func TestDelegationArrives(t *testing.T) {
 			t.Fatal(err)
 		}
 		handler := fakeweb.New(realm, spn, fakeweb.Options{})
-		sc, resp, err := exchange(t, in, fakeweb.Serve(realm, handler, fakeweb.ServerOptions{}), middleware.Negotiate)
+		sc, resp, err := initiatortest.Exchange(t, in, fakeweb.Serve(realm, handler, fakeweb.ServerOptions{}), middleware.Negotiate)
 		if err != nil || resp.StatusCode != 200 || !sc.Verified() {
 			t.Fatalf("etype %d: response %v, error %v", etype, resp, err)
 		}

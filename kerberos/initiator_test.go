@@ -2,11 +2,8 @@ package kerberos_test
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +13,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/internal/initiatortest"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -33,69 +31,6 @@ func (r *recorder) ServiceTicket(_ context.Context, spn string) (kerberos.Ticket
 	defer r.mu.Unlock()
 	r.spns = append(r.spns, spn)
 	return kerberos.Ticket{}, errRecorded
-}
-
-var overrides = kerberos.InitiatorOptions{HostOverrides: map[string]string{
-	"outer.example":     "Inner.local.",
-	"*.cluster.example": "balancer.example",
-	"win.example":       "WSMAN/win",
-	"far.example":       "HTTP/far@FAR.TEST",
-	"app.example:8443":  "admin.example",
-	"app.example:443":   "user.example",
-}}
-
-func TestSPN(t *testing.T) {
-	for name, tc := range map[string]struct {
-		o    kerberos.InitiatorOptions
-		host string
-		from string
-		want string
-	}{
-		"override of another":     {o: kerberos.InitiatorOptions{HostOverride: "inner.local"}, host: "stranger.example", from: "outer.example:443", want: "HTTP/stranger.example"},
-		"IDN":                     {host: "Bücher.example", want: "HTTP/xn--bcher-kva.example"},
-		"no IDN":                  {host: "a\u200fb.example", want: ""},
-		"port":                    {o: kerberos.InitiatorOptions{PortInSPN: true}, host: "web", want: "HTTP/web:8443"},
-		"override without port":   {o: kerberos.InitiatorOptions{PortInSPN: true, HostOverride: "inner"}, host: "web", want: "HTTP/inner"},
-		"override for the host":   {o: overrides, host: "outer.example", want: "HTTP/inner.local"},
-		"override by wildcard":    {o: overrides, host: "a.cluster.example", want: "HTTP/balancer.example"},
-		"override with a service": {o: overrides, host: "win.example", want: "WSMAN/win"},
-		"override with a realm":   {o: overrides, host: "far.example", want: "HTTP/far@FAR.TEST"},
-		"override for the port":   {o: overrides, host: "app.example", want: "HTTP/admin.example"},
-		"overrides for others":    {o: overrides, host: "web.example", want: "HTTP/web.example"},
-		"host":                    {host: "web.example.org", want: "HTTP/web.example.org"},
-		"upper case":              {host: "Web.Example.ORG", want: "HTTP/web.example.org"},
-		"dot at the end":          {host: "web.example.org.", want: "HTTP/web.example.org"},
-		"short":                   {host: "web", want: "HTTP/web"},
-		"IPv4":                    {host: "127.0.0.1", want: "HTTP/127.0.0.1"},
-		"IPv6":                    {host: "::1", want: "HTTP/::1"},
-		"IPv6 with a zone":        {host: "fe80::1%eth0", want: "HTTP/fe80::1"},
-		"service":                 {o: kerberos.InitiatorOptions{Service: "WSMAN"}, host: "win", want: "WSMAN/win"},
-		"override":                {o: kerberos.InitiatorOptions{HostOverride: "Inner.local"}, host: "outer.example", want: "HTTP/inner.local"},
-		"realm":                   {o: kerberos.InitiatorOptions{Realm: "OTHER.EXAMPLE"}, host: "web", want: "HTTP/web@OTHER.EXAMPLE"},
-		"no host":                 {want: ""},
-		"slash":                   {host: "a/b", want: ""},
-		"at":                      {host: "a@b", want: ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := &recorder{}
-			in, err := kerberos.NewInitiator(r, tc.o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = in.Initiate(t.Context(), middleware.Target{Host: tc.host, Port: "8443", RedirectedFrom: tc.from})
-			if err == nil {
-				t.Fatal("no error")
-			}
-			got := strings.Join(r.spns, " ")
-			if got != tc.want {
-				t.Errorf("asked for %q, want %q", got, tc.want)
-			}
-			var e *middleware.Error
-			if !errors.As(err, &e) || e.SPN != tc.want || e.Host == "" && tc.host != "" {
-				t.Errorf("error %v does not name host and SPN", err)
-			}
-		})
-	}
 }
 
 func TestNewInitiatorRefuses(t *testing.T) {
@@ -119,64 +54,6 @@ func TestNewInitiatorRefuses(t *testing.T) {
 				t.Errorf("got %v, want an error that says %q", err, tc.says)
 			}
 		})
-	}
-}
-
-// exchange sends one token to the web service by hand, and steps the context
-// with what comes back, until nobody owes anything.
-func exchange(t *testing.T, in middleware.Initiator, server *fakeweb.Server, scheme middleware.Scheme) (middleware.SecurityContext, *http.Response, error) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "GET", server.URL()+"/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	target := middleware.TargetOfURL(req.URL)
-	target.Scheme = scheme
-	transport := server.Transport()
-	defer transport.CloseIdleConnections()
-	if target.Secure {
-		resp, err := transport.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		target.TLS = resp.TLS
-	}
-	sc, err := in.Initiate(t.Context(), target)
-	if err != nil {
-		return nil, nil, err
-	}
-	token, err := sc.Step(t.Context(), nil)
-	if err != nil {
-		return sc, nil, err
-	}
-	for leg := 1; ; leg++ {
-		if leg > 4 {
-			t.Fatal("the exchange does not end")
-		}
-		r := req.Clone(t.Context())
-		r.Header.Set("Authorization", string(scheme)+" "+base64.StdEncoding.EncodeToString(token))
-		resp, err := transport.RoundTrip(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// The legs of one context belong to one connection.
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		_, text, _ := strings.Cut(resp.Header.Get("WWW-Authenticate"), " ")
-		answer, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(answer) == 0 && sc.Verified() {
-			return sc, resp, nil
-		}
-		token, err = sc.Step(t.Context(), answer)
-		if err != nil || token == nil || resp.StatusCode != 401 {
-			return sc, resp, err
-		}
 	}
 }
 
@@ -242,7 +119,7 @@ func TestSkewIsFollowed(t *testing.T) {
 		}
 		server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{}), fakeweb.ServerOptions{})
 		for range 2 {
-			sc, resp, err := exchange(t, in, server, middleware.Negotiate)
+			sc, resp, err := initiatortest.Exchange(t, in, server, middleware.Negotiate)
 			if err != nil || resp.StatusCode != 200 || !sc.Verified() {
 				t.Fatalf("skew %s: response %v, error %v", skew, resp, err)
 			}

@@ -21,7 +21,7 @@ func kitInitiator(t *testing.T, o initiatortest.Options, open func() (*library, 
 	t.Helper()
 	in, err := newInitiator(Options{
 		NoMutual: o.NoMutual, Bindings: o.Bindings, Delegation: o.Delegation, DelegateTo: o.DelegateTo,
-		AllowedHosts: o.AllowedHosts, HostOverride: o.HostOverride, Sealing: o.Sealing,
+		AllowedHosts: o.AllowedHosts, Service: o.Names.Service, HostOverride: o.Names.HostOverride, HostOverrides: o.Names.HostOverrides, Realm: o.Names.Realm, PortInSPN: o.Names.PortInSPN, Sealing: o.Sealing,
 	}, open)
 	if err != nil {
 		t.Fatal(err)

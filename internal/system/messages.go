@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 
@@ -52,7 +53,7 @@ func (m *Messages) Open(header, data []byte) (plain []byte, err error) {
 		plain, sealed, reason, err = m.library.Unwrap(header, data)
 		switch {
 		case reason != middleware.ReasonNone:
-			err = m.c.Fail(middleware.ErrNotVerified, reason, err)
+			err = m.c.Fail(middleware.ErrNotVerified, cmp.Or(shown(header), reason), err)
 		case err != nil:
 			err = m.c.Fail(middleware.ErrToken, middleware.ReasonNone, err)
 		case !sealed:
@@ -65,6 +66,22 @@ func (m *Messages) Open(header, data []byte) (plain []byte, err error) {
 		return nil, err
 	}
 	return plain, nil
+}
+
+// shown returns what the flags in the header of a message that does not open say is wrong
+// with it, by RFC 4121 section 4.2.2: that an initiator sent it, or that it is not sealed.
+// Libraries report it as whatever they look at first, if at all.
+func shown(header []byte) middleware.Reason {
+	const byAcceptor, sealed = 1, 2
+	switch {
+	case len(header) < 3 || header[0] != 5 || header[1] != 4:
+		return middleware.ReasonNone
+	case header[2]&byAcceptor == 0:
+		return middleware.ReasonReflected
+	case header[2]&sealed == 0:
+		return middleware.ReasonUnsealed
+	}
+	return middleware.ReasonNone
 }
 
 // may returns why the context cannot seal messages now.
