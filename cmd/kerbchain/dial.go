@@ -46,7 +46,10 @@ func parseResolve(s string) (at string, list []string, err error) {
 		return "", nil, wrong
 	}
 	for a := range strings.SplitSeq(parts[2], ",") {
-		ip, err := netip.ParseAddr(strings.Trim(a, "[]"))
+		if in, ok := strings.CutPrefix(a, "["); ok {
+			a, _ = strings.CutSuffix(in, "]")
+		}
+		ip, err := netip.ParseAddr(a)
 		if err != nil {
 			return "", nil, wrong
 		}

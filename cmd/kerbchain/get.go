@@ -18,10 +18,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/client"
@@ -306,10 +308,7 @@ func (f *getFlags) signing(o client.Options) (client.Options, error) {
 // do sends the request and writes the response.
 func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.Request, t *transfer, file *outputFile, bar *progress, n *messages.Notes) int {
 	fail := func(err error) int {
-		t.message = err.Error()
-		if ue, ok := errors.AsType[*url.Error](err); ok {
-			t.message = ue.Err.Error()
-		}
+		t.message = withoutURL(err).Error()
 		return failed(ctx, w, err)
 	}
 	c, err := f.client(o)
@@ -449,6 +448,9 @@ func (f *getFlags) options(w world) (client.Options, error) {
 func (f *getFlags) request(ctx context.Context, w world) (*http.Request, error) {
 	if _, err := parseURL(f.url); err != nil {
 		return nil, err
+	}
+	if !httpguts.ValidHeaderFieldName(f.verb()) { // both are tokens (RFC 9110 section 5.6.2)
+		return nil, fmt.Errorf("-X %q: want a method such as PUT", f.method)
 	}
 	r, err := http.NewRequestWithContext(ctx, f.verb(), f.url, nil)
 	if err != nil {
@@ -678,6 +680,11 @@ func parseURL(text string) (*url.URL, error) {
 	}
 	if err != nil {
 		return nil, errors.New("the URL cannot be parsed") // the error may show a password
+	}
+	if p := u.Port(); p != "" {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return nil, fmt.Errorf("the URL's port is %s: want 1 to 65535", p)
+		}
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return nil, fmt.Errorf("want a URL that begins with http:// or https:// and names a host, got %q", bare(u))

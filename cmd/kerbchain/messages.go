@@ -90,13 +90,12 @@ func failed(ctx context.Context, w world, err error) int {
 	}
 	code := statusOf(err)
 	host := ""
-	// The URL in a *url.Error may hold a query.
 	if ue, ok := errors.AsType[*url.Error](err); ok {
-		err = ue.Err
 		if u, parseErr := url.Parse(ue.URL); parseErr == nil {
 			host = u.Host
 		}
 	}
+	err = withoutURL(err)
 	m := of(err)
 	if _, ours := errors.AsType[*middleware.Error](err); !ours && host != "" {
 		m.what += " from " + host
@@ -104,6 +103,18 @@ func failed(ctx context.Context, w world, err error) int {
 	}
 	m.write(w.stderr)
 	return code
+}
+
+// withoutURL returns what is in an error of an http.Client, without URLs: those of
+// requests and redirects may hold secrets in their queries.
+func withoutURL(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		err = ue.Err
+	}
+	if strings.HasPrefix(err.Error(), "failed to parse Location header") { // net/http has no other way to tell
+		return errors.New("the server redirects to what is no URL")
+	}
+	return err
 }
 
 // ofOthers says why, and what to try, of an error that is not this module's.

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+)
+
+// TestMemoryIsFlat: what is sent and what is received is in memory in parts, however
+// much it is. The race detector needs several times as much.
+func TestMemoryIsFlat(t *testing.T) {
+	const size, most = 1 << 28, 128 << 20
+	l := newLab(t, fakeweb.ServerOptions{})
+	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			n, err := io.Copy(io.Discard, r.Body)
+			fmt.Fprint(w, n, err)
+			return
+		}
+		for b, n := make([]byte, 1<<20), 0; n < size; n += len(b) {
+			if _, err := w.Write(b); err != nil {
+				return
+			}
+		}
+	})
+	server := fakeweb.Serve(l.Realm, fakeweb.New(l.Realm, "", fakeweb.Options{Next: next}), fakeweb.ServerOptions{})
+	body := filepath.Join(t.TempDir(), "body")
+	if err := os.WriteFile(body, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(body, size); err != nil { // a hole, which takes no room
+		t.Skip(err)
+	}
+	for name, tc := range map[string]struct {
+		args []string
+		says string
+	}{
+		"received":     {[]string{"-o", os.DevNull, "-w", "%{size_download}", server.URL()}, fmt.Sprint(size)},
+		"sent":         {[]string{"--data-binary", "@" + body, server.URL()}, fmt.Sprint(size, " <nil>")},
+		"sent at once": {[]string{"--preemptive", "always", "--data-binary", "@" + body, server.URL()}, fmt.Sprint(size, " <nil>")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := asCommand(t.Context(), t, l.env, append([]string{"get", "--read-only-cache"}, tc.args...)...)
+			out, err := cmd.Output()
+			if err != nil || string(out) != tc.says {
+				t.Errorf("%v, %q, want %q", err, out, tc.says)
+			}
+			if kib := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; kib<<10 > most {
+				t.Errorf("%d KiB of memory", kib)
+			} else {
+				t.Logf("%d KiB of memory", kib)
+			}
+		})
+	}
+}
