@@ -88,7 +88,7 @@ type getFlags struct {
 	winrm        bool
 }
 
-const getIntro = "The body goes to standard output, everything else to standard error.\n"
+const getIntro = "The response goes to standard output or a file, everything else to standard error.\n"
 
 func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	f := &getFlags{}

@@ -162,13 +162,17 @@ func (f *klistFlags) list(ctx context.Context, conf *krb5conf.Config, w world, e
 	if len(stores) == 0 {
 		return fmt.Errorf("credential cache %s: there is none", primary.Name())
 	}
+	read := false
 	for _, s := range stores {
 		mark := ""
 		if len(stores) > 1 && s.Name() == primary.Name() {
 			mark = ", the primary one"
 		}
 		e.say("credential cache %s%s", s.Name(), mark)
-		e.within(func() { f.cache(ctx, s, e) })
+		e.within(func() { read = f.cache(ctx, s, e) || read })
+	}
+	if !read {
+		return fmt.Errorf("credential cache %s: nothing of it can be read", name)
 	}
 	return nil
 }
@@ -202,12 +206,12 @@ func openCollection(n ccache.Name, conf *krb5conf.Config) (ccache.Collection, er
 	return ccache.Open(n)
 }
 
-// cache lists one cache.
-func (f *klistFlags) cache(ctx context.Context, s ccache.Store, e *explainer) {
+// cache lists one cache, and reports whether it can be read.
+func (f *klistFlags) cache(ctx context.Context, s ccache.Store, e *explainer) bool {
 	c, err := s.Load(ctx)
 	if err != nil {
 		e.say("cannot be read: %v", err)
-		return
+		return false
 	}
 	e.fact("principal", "%s", c.Client)
 	if c.KDCOffset != 0 {
@@ -226,6 +230,7 @@ func (f *klistFlags) cache(ctx context.Context, s ccache.Store, e *explainer) {
 	if c.Torn != nil {
 		e.say("the rest cannot be read: %v", c.Torn)
 	}
+	return true
 }
 
 func ticketFacts(t *ccache.Credential, now time.Time, e *explainer) {

@@ -53,6 +53,7 @@ func TestKlist(t *testing.T) {
 		"client keytab":    {args: []string{url}, env: map[string]string{"KRB5CCNAME": "FILE:/nonexistent", "KRB5_CLIENT_KTNAME": keytab}, says: []string{"client keytab " + keytab, "holds nothing of use", "there is none"}},
 		"torn":             {args: []string{"--ccache", torn}, says: []string{"principal "}},
 
+		"damaged":      {args: []string{"--ccache", l.write("damaged", []byte("x"))}, code: exitCredentials, says: []string{"cannot be read", "kinit"}},
 		"no cache":     {args: []string{"--ccache", "/nonexistent"}, code: exitCredentials, says: []string{"/nonexistent", "kinit"}},
 		"no keytab":    {args: []string{"-k", "/nonexistent"}, code: exitCredentials, says: []string{"/nonexistent"}},
 		"no such user": {args: []string{"--ccache", "DIR:" + dir, "--principal", "carol", url}, code: exitCredentials, says: []string{"carol@"}},
