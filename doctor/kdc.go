@@ -56,7 +56,10 @@ func (x *examination) clientRealm() string {
 func (x *examination) serviceHost() string {
 	name, _, _ := strings.Cut(x.report.Service, "@")
 	_, host, _ := strings.Cut(name, "/")
-	host, _, _ = strings.Cut(host, ":")
+	// The colons of an address of IPv6 begin no port.
+	if name, port, ok := strings.Cut(host, ":"); ok && !strings.Contains(port, ":") {
+		return name
+	}
 	return host
 }
 
