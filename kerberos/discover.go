@@ -163,6 +163,20 @@ func (d *discovery) locatePrimary(ctx context.Context, realm string) ([]kdcclien
 	return kdcs, err
 }
 
+// locateKpasswd returns where passwords of a realm are changed: as krb5.conf names it
+// (kpasswd_server, admin_server), or if it does not, SRV records of _kpasswd.
+func (d *discovery) locateKpasswd(ctx context.Context, realm string) ([]kdcclient.KDC, error) {
+	servers := d.conf.KpasswdServers(realm)
+	if len(servers) > 0 || !d.conf.DNSLookupKDC {
+		return kdcsOf(servers), nil
+	}
+	found, err := kdcsInSRV(ctx, d.dns, "kpasswd", strings.TrimSuffix(realm, ".")+".")
+	if err != nil {
+		return nil, fmt.Errorf("look up _kpasswd of %s in DNS: %w", realm, err)
+	}
+	return found, nil
+}
+
 func kdcsOf(servers []krb5conf.Server) []kdcclient.KDC {
 	out := make([]kdcclient.KDC, len(servers))
 	for i, s := range servers {

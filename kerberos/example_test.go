@@ -290,6 +290,36 @@ func ExampleFromPassword_oneTimePassword() {
 	// alice@EXAMPLE.TEST has a ticket for HTTP/localhost@EXAMPLE.TEST
 }
 
+// A password has expired. The program gives a new one, which the realm's server (kpasswd)
+// takes, and keeps it where the old one came from.
+func ExampleFromPassword_newPassword() {
+	realm, err := fakekdc.New(fakekdc.WithRealm("EXAMPLE.TEST"), fakekdc.WithKpasswd(nil),
+		fakekdc.WithUser("alice", "secret", fakekdc.Refuse(fakekdc.CodeKeyExpired)), fakekdc.WithService("HTTP/localhost"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer realm.Close()
+
+	source, err := kerberos.FromPassword(kerberos.NewSecret("secret"), kerberos.SourceOptions{
+		Principal: "alice@EXAMPLE.TEST", Krb5ConfText: realm.Config(),
+		NewPassword: func(ctx context.Context, r kerberos.NewPasswordRequest) (kerberos.Secret, error) {
+			fmt.Println("the password of", r.Principal, "has expired")
+			return kerberos.NewSecret("a new secret"), nil // that a vault keeps, say
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ticket, err := source.ServiceTicket(context.Background(), "HTTP/localhost")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ticket.Client(), "has a ticket for", ticket.SPN())
+	// Output:
+	// the password of alice@EXAMPLE.TEST has expired
+	// alice@EXAMPLE.TEST has a ticket for HTTP/localhost@EXAMPLE.TEST
+}
+
 func ExampleMemoryCaches() {
 	realm := exampleRealm()
 	defer realm.Close()

@@ -21,6 +21,7 @@ func newKDCClient(o SourceOptions, conf *krb5conf.Config) *kdcclient.Client {
 	return kdcclient.New(kdcclient.Options{
 		Locate:             d.locate,
 		LocatePrimary:      d.locatePrimary,
+		LocateKpasswd:      d.locateKpasswd,
 		Dial:               o.Dial,
 		Lookup:             lookup(o),
 		TLS:                proxyTLS(o, conf),
@@ -66,14 +67,7 @@ func (s *Source) login(ctx context.Context, a *account, keys kdcclient.Keys, pro
 	if why := a.refusal(proof); why != nil {
 		return nil, s.refused(why, client)
 	}
-	conf := s.conf.For(client.Realm)
-	r := kdcclient.ASRequest{
-		Client: client, Keys: keys, Guard: a, Etypes: supported(conf.DefaultTktEnctypes),
-		Lifetime: conf.TicketLifetime, RenewLife: conf.RenewLifetime,
-		Forwardable: conf.Forwardable || s.o.Forwardable || s.acts.Load(), Proxiable: conf.Proxiable,
-		Canonicalize: conf.Canonicalize,
-		Armor:        s.armor(), ArmorOptional: s.o.ArmorOptional, AskFAST: s.armors.Load(), OTP: s.otp(),
-	}
+	r := s.asRequest(a, keys)
 	tgt, err := s.kdc.AS(ctx, r)
 	if s.rearm(ctx, client.Realm, err) {
 		tgt, err = s.kdc.AS(ctx, r)
@@ -91,6 +85,18 @@ func (s *Source) login(ctx context.Context, a *account, keys kdcclient.Keys, pro
 		a.isNamed(tgt.Client)
 	}
 	return &session{client: tgt.Client, tgt: tgt, source: source, login: s.made.Add(1)}, nil
+}
+
+// asRequest is a login as krb5.conf and the options have it.
+func (s *Source) asRequest(a *account, keys kdcclient.Keys) kdcclient.ASRequest {
+	conf := s.conf.For(a.client.Realm)
+	return kdcclient.ASRequest{
+		Client: a.client, Keys: keys, Guard: a, Etypes: supported(conf.DefaultTktEnctypes),
+		Lifetime: conf.TicketLifetime, RenewLife: conf.RenewLifetime,
+		Forwardable: conf.Forwardable || s.o.Forwardable || s.acts.Load(), Proxiable: conf.Proxiable,
+		Canonicalize: conf.Canonicalize,
+		Armor:        s.armor(), ArmorOptional: s.o.ArmorOptional, AskFAST: s.armors.Load(), OTP: s.otp(),
+	}
 }
 
 // refused returns the error of a login that a KDC refused.

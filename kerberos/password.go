@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/kerbchain/kerbchain/internal/flight"
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
@@ -25,7 +26,8 @@ func FromPassword(password Secret, o SourceOptions) (*Source, error) {
 // a principal, name@REALM, for every login: once a day or so, and not twice at
 // the same time. Its error is wrapped in the source's. It should return when ctx
 // ends. It may ask a person or a vault; what it returns is not kept, save to
-// compare it with a password that was refused within the last minute.
+// compare it with a password that was refused within the last minute. [WhyAsked] tells it
+// what a KDC said of the password before.
 func FromPasswordFunc(password func(ctx context.Context, principal string) (Secret, error), o SourceOptions) (*Source, error) {
 	return newPassword(o, password == nil, password)
 }
@@ -58,6 +60,10 @@ type passwordCredentials struct {
 	s        *Source
 	client   krb.Principal
 	password func(context.Context, string) (Secret, error)
+
+	mu         sync.Mutex
+	refused    error  // of the last login, if its password was
+	old, fresh Secret // of the last change
 }
 
 func (c *passwordCredentials) refresh(ctx context.Context, _ *session) (*session, error) {
@@ -66,7 +72,10 @@ func (c *passwordCredentials) refresh(ctx context.Context, _ *session) (*session
 
 func (c *passwordCredentials) open(ctx context.Context, _ string) (*session, error) {
 	done := flight.Doing(ctx, "asking for the password of "+c.client.String())
-	password, err := c.password(ctx, c.client.String())
+	c.mu.Lock()
+	why := c.refused
+	c.mu.Unlock()
+	password, err := c.password(context.WithValue(ctx, whyAsked{}, why), c.client.String())
 	done()
 	if err == nil && password.IsZero() && c.s.o.OTP == nil {
 		err = errors.New("none was given")
@@ -80,7 +89,24 @@ func (c *passwordCredentials) open(ctx context.Context, _ string) (*session, err
 	if password.IsZero() {
 		return c.s.login(ctx, a, nil, a.digest("no password"), "one-time password")
 	}
-	return c.s.login(ctx, a, kdcclient.Password(c.client, password.Reveal()), a.ofPassword(password), "password")
+	password = c.current(password)
+	got, err := c.login(ctx, a, password)
+	if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Code == krb.CodeKeyExpired && c.s.o.NewPassword != nil {
+		return c.change(ctx, a, password, err)
+	}
+	return got, err
+}
+
+func (c *passwordCredentials) login(ctx context.Context, a *account, password Secret) (*session, error) {
+	got, err := c.s.login(ctx, a, kdcclient.Password(c.client, password.Reveal()), a.ofPassword(password), "password")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		c.refused = nil
+	} else if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Code == krb.CodePreauthFailed && !why.OTP {
+		c.refused = err
+	}
+	return got, err
 }
 
 // A Secret is a password or a key. It does not print itself, whatever the verb and

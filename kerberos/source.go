@@ -75,6 +75,13 @@ type SourceOptions struct {
 	// the same token. It should return when ctx ends. Its error is wrapped in the
 	// source's. What it returns is sent once: one that was refused is not sent again.
 	OTP func(ctx context.Context, c OTPChallenge) (OTPAnswer, error)
+	// NewPassword, when not nil, is asked for a new password where a KDC says that the one
+	// of [FromPassword] or [FromPasswordFunc] has expired. It is changed (kpasswd, RFC
+	// 3244) at the server that krb5.conf or DNS names, and used from then on wherever the
+	// old one would be. NewPassword is asked again, up to three times, where the server
+	// does not take the new one. It should return when ctx ends; its error is wrapped in
+	// the source's. The program keeps the new password where the old one came from.
+	NewPassword func(ctx context.Context, r NewPasswordRequest) (Secret, error)
 	// AllowRC4 lets keys of type arcfour-hmac be used, beside those that
 	// krb5.conf allows.
 	AllowRC4 bool

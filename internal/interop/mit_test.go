@@ -33,12 +33,13 @@ const (
 // alice must pre-authenticate, bob need not. HTTP/localhost is a service;
 // HTTP/stranger.example is one as well, whose key no server has.
 type realm struct {
-	etype etype
-	name  string
-	dir   string
-	kdc   string      // address
-	conf  string      // path of krb5.conf
-	env   environment // for clients; KRB5CCNAME names no file yet
+	etype   etype
+	name    string
+	dir     string
+	kdc     string      // address
+	kpasswd string      // address of what changes passwords; "" where nobody is asked
+	conf    string      // path of krb5.conf
+	env     environment // for clients; KRB5CCNAME names no file yet
 }
 
 // realm is the name of the one whose keys are of that type.

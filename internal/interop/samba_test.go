@@ -57,7 +57,7 @@ const aliceUPN = "alice.smith@mail.example"
 func startSamba(t *testing.T) *realm {
 	t.Helper()
 	addrs := freePorts(t, 2)
-	r := &realm{etype: etypes[1], name: "CORP.EXAMPLE", dir: tempDir(t), kdc: addrs[0]}
+	r := &realm{etype: etypes[1], name: "CORP.EXAMPLE", dir: tempDir(t), kdc: addrs[0], kpasswd: addrs[1]}
 	service := func(name string, flags, etypes int, spns ...string) adUser {
 		return adUser{Name: name, Password: "the password of " + name, Flags: flags, Etypes: etypes, SPNs: spns}
 	}
@@ -136,6 +136,7 @@ func TestSamba(t *testing.T) {
 		"lock-out":             l.testLockOut,
 		"NTSTATUS":             l.testNTStatus,
 		"acting for users":     l.testActingForUsers,
+		"expired password":     l.testExpiredPassword,
 	} {
 		t.Run(name, test)
 	}

@@ -49,6 +49,9 @@ type Options struct {
 	// One of them is asked where another KDC refused a login. Nil means that none
 	// is known.
 	LocatePrimary func(ctx context.Context, realm string) ([]KDC, error)
+	// LocateKpasswd returns where passwords of a realm are changed, in order of
+	// preference. Nil means that this is not known.
+	LocateKpasswd func(ctx context.Context, realm string) ([]KDC, error)
 	// Dial connects to a KDC; network is "udp", "tcp" or "unix". It must
 	// return soon after ctx ends. Nil means a plain [net.Dialer].
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

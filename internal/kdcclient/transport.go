@@ -40,6 +40,8 @@ type reply struct {
 	at     time.Time // local clock, when it came
 	sealed bool      // err came within FAST, and so from the KDC
 
+	kpasswd *krb.KpasswdMessage // in place of both
+
 	from  KDC      // who answered
 	by    *try     // how
 	asked []string // addresses, host:port, that the message was sent to
@@ -436,6 +438,9 @@ func (x *exchange) stream(conn net.Conn) (*reply, error) {
 // classify returns nil for what is neither a KRB-ERROR nor the kind of reply
 // that is wanted.
 func (x *exchange) classify(b []byte) *reply {
+	if m, err := krb.ParseKpasswd(b); x.kind == kindKpasswd && err == nil {
+		return &reply{kpasswd: &m, at: x.c.o.Now()}
+	}
 	if ke, err := krb.ParseKRBError(b); err == nil {
 		return &reply{err: ke, at: x.c.o.Now()}
 	}

@@ -24,23 +24,34 @@ func MakeKRBPriv(key Key, p KRBPriv) ([]byte, error) {
 	return w.Result()
 }
 
-// OpenKRBPriv opens [APPLICATION 21] KRB-PRIV and returns its data. When and where it
-// was made is not looked at.
+// OpenKRBPriv opens [APPLICATION 21] KRB-PRIV and returns its data. When, where and in
+// which order it was made is not looked at.
 func OpenKRBPriv(key Key, b []byte) ([]byte, error) {
+	p, err := OpenKRBPrivInOrder(key, b)
+	return p.Data, err
+}
+
+// OpenKRBPrivInOrder opens [APPLICATION 21] KRB-PRIV and returns its data with the sequence
+// number, 0 without one, and no more.
+func OpenKRBPrivInOrder(key Key, b []byte) (KRBPriv, error) {
 	f := OpenApp("KRB-PRIV", MsgKRBPriv, b)
 	f.header(0, MsgKRBPriv)
 	ed := f.Encrypted(3)
 	if err := f.Err(true); err != nil {
-		return nil, err
+		return KRBPriv{}, err
 	}
 	plain, err := key.OpenData(UsageKRBPriv, ed)
 	if err != nil {
-		return nil, err
+		return KRBPriv{}, err
 	}
 	f = OpenApp("KRB-PRIV part", tagEncKrbPrivPart, plain)
-	data := f.Octets(0)
+	p := KRBPriv{Data: f.Octets(0)}
 	for n := uint8(1); n <= 5; n++ {
-		f.Optional(n)
+		if n == 3 && f.Has(3) {
+			p.Seq = uint32(f.nonce(3))
+		} else {
+			f.Optional(n)
+		}
 	}
-	return data, f.Err(true)
+	return p, f.Err(true)
 }

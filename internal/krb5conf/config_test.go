@@ -275,6 +275,12 @@ func TestServers(t *testing.T) {
 	if d := cmp.Diff([]Server{{Host: "a", Port: 749, Value: Value{"a", "krb5.conf", 9}}}, c.AdminServers("R")); d != "" {
 		t.Errorf("admin_server: -want +got:\n%s", d)
 	}
+	if d := cmp.Diff([]Server{{Host: "a", Port: 464, Value: Value{"a", "krb5.conf", 9}}}, c.KpasswdServers("R")); d != "" || c.KpasswdServers("T") != nil {
+		t.Errorf("kpasswd of admin_server: -want +got:\n%s", d)
+	}
+	if own := mustConfig(t, "[realms]\n R = {\n  admin_server = a\n  kpasswd_server = b:99\n }\n").KpasswdServers("R"); len(own) != 1 || own[0].Address() != "b:99" {
+		t.Errorf("kpasswd_server: %+v", own)
+	}
 	if d := cmp.Diff([]string{"R", "S"}, c.Realms()); d != "" || c.HasRealm("T") {
 		t.Errorf("realms: -want +got:\n%s", d)
 	}

@@ -8,8 +8,8 @@ import (
 
 // realm is what [realms] says about one.
 type realm struct {
-	kdcs, primaries, admins []Server
-	noTimestamp             bool
+	kdcs, primaries, admins, kpasswd []Server
+	noTimestamp                      bool
 }
 
 func (c *Config) loadRealms() {
@@ -19,6 +19,7 @@ func (c *Config) loadRealms() {
 			kdcs:      c.servers(name, "kdc", PortKDC),
 			primaries: c.servers(name, "primary_kdc", PortKDC),
 			admins:    c.servers(name, "admin_server", PortAdmin),
+			kpasswd:   c.servers(name, "kpasswd_server", PortKpasswd),
 		}
 		if r.primaries == nil {
 			r.primaries = c.servers(name, "master_kdc", PortKDC)
@@ -101,6 +102,24 @@ func (c *Config) AdminServers(realm string) []Server {
 		return r.admins
 	}
 	return nil
+}
+
+// KpasswdServers returns where passwords of realm are changed (kpasswd_server, or
+// port 464 of admin_server where that is missing). The result is shared and must not be
+// changed.
+func (c *Config) KpasswdServers(realm string) []Server {
+	r := c.realms[realm]
+	if r == nil {
+		return nil
+	}
+	if len(r.kpasswd) > 0 {
+		return r.kpasswd
+	}
+	out := slices.Clone(r.admins)
+	for i := range out {
+		out[i].Port = PortKpasswd
+	}
+	return out
 }
 
 // SetKDCs puts servers in the place of the KDCs of realm and makes it a realm

@@ -13,7 +13,9 @@ import (
 const (
 	PortKDC   = 88
 	PortAdmin = 749
-	portHTTPS = 443
+	// PortKpasswd is where passwords are changed (RFC 3244).
+	PortKpasswd = 464
+	portHTTPS   = 443
 )
 
 // A Server is where a KDC or another server of a realm listens.

@@ -1,0 +1,158 @@
+package kerberos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+const newPassword = "brand new, and long"
+
+// TestNewPassword: an expired password is changed for the one that the program gives, once,
+// and the new one is what the source logs in with from then on. The old one goes to the KDC
+// once, for the change, and never after a refusal.
+func TestNewPassword(t *testing.T) {
+	gone := errors.New("nobody is there")
+	for name, tc := range map[string]struct {
+		opts    []fakekdc.Option
+		old     string
+		answers []string // "" for none
+		fails   error
+		says    []string // nil for a ticket
+		why     []string // what each question says
+		logins  int      // in which the old password was sent
+		changes int
+	}{
+		"changed":       {answers: []string{newPassword}, why: []string{"KDC_ERR_KEY_EXPIRED"}, logins: 1, changes: 1},
+		"second try":    {answers: []string{"short", newPassword}, why: []string{"KDC_ERR_KEY_EXPIRED", "does not take this new password: at least 10 characters"}, logins: 1, changes: 2},
+		"no good":       {answers: []string{"zz1", "zz2", "zz3"}, why: []string{"EXPIRED", "at least 10", "at least 10"}, says: []string{"at least 10 characters", "kpasswd exchange"}, logins: 1, changes: 3},
+		"nobody":        {fails: gone, answers: []string{""}, why: []string{"EXPIRED"}, says: []string{"nobody is there", "has expired"}},
+		"none":          {answers: []string{""}, why: []string{"EXPIRED"}, says: []string{"none was given"}},
+		"the same":      {answers: []string{password}, why: []string{"EXPIRED"}, says: []string{"the one that has expired was given"}},
+		"wrong old":     {old: "guess", answers: []string{newPassword, newPassword}, why: []string{"EXPIRED"}, says: []string{"KDC_ERR_PREAUTH_FAILED"}, logins: 1},
+		"nobody to ask": {says: []string{"KDC_ERR_KEY_EXPIRED", "change it with kpasswd"}},
+		"no server":     {opts: []fakekdc.Option{}, answers: []string{newPassword}, why: []string{"EXPIRED"}, says: []string{"KDC_ERR_S_PRINCIPAL_UNKNOWN"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := new(fakekdc.Clock)
+			opts := tc.opts
+			if opts == nil {
+				opts = []fakekdc.Option{fakekdc.WithKpasswd(func(_, p string) error {
+					if len(p) < 10 {
+						return errors.New("at least 10 characters")
+					}
+					return nil
+				})}
+			}
+			realm := start(t, append(opts, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 0))...)
+			if err := realm.Modify("alice", fakekdc.Refuse(23)); err != nil {
+				t.Fatal(err)
+			}
+			o := as(environment(realm), "alice")
+			o.Logins = new(kerberos.Logins)
+			asked := 0
+			if tc.answers != nil {
+				o.NewPassword = func(_ context.Context, r kerberos.NewPasswordRequest) (kerberos.Secret, error) {
+					if asked++; asked > len(tc.why) || r.Principal != "alice@"+realm.Name() || !strings.Contains(r.Why.Error(), tc.why[asked-1]) {
+						t.Errorf("question %d: %+v", asked, r)
+						return kerberos.Secret{}, nil
+					}
+					if tc.answers[asked-1] == "" {
+						return kerberos.Secret{}, tc.fails
+					}
+					return kerberos.NewSecret(tc.answers[asked-1]), nil
+				}
+			}
+			old := password
+			if tc.old != "" {
+				old = tc.old
+			}
+			s, err := kerberos.FromPassword(kerberos.NewSecret(old), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.ServiceTicket(t.Context(), spn)
+			sent, changes := 0, 0
+			for _, e := range realm.Exchanges() {
+				if strings.HasPrefix(e.Server, "kadmin/changepw") && e.Kind == fakekdc.AS && (e.Code == 0 || e.Code == fakekdc.CodePreauthFailed) {
+					sent++
+				}
+				if e.Kind == fakekdc.Kpasswd {
+					changes++
+				}
+			}
+			if asked != len(tc.why) || sent != tc.logins || changes != tc.changes || (err == nil) != (tc.says == nil) {
+				t.Errorf("asked %d times, the old one was sent %d times, %d changes: %v, %v", asked, sent, changes, err, realm.Exchanges())
+			}
+			for _, want := range tc.says {
+				if err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, middleware.ErrCredentials) && name != "no server" || tc.fails != nil && !errors.Is(err, tc.fails) {
+					t.Errorf("want %q: %v", want, err)
+				}
+			}
+			for _, secret := range append(tc.answers, old) {
+				if len(secret) > 1 && err != nil && strings.Contains(err.Error(), secret) {
+					t.Errorf("the error tells a password: %v", err)
+				}
+			}
+			if err != nil {
+				// What was refused is not sent again, and nothing is asked in vain.
+				if name == "wrong old" {
+					before := realm.Count(fakekdc.AS, fakekdc.CodePreauthFailed)
+					if _, err := s.ServiceTicket(t.Context(), spn); err == nil || realm.Count(fakekdc.AS, fakekdc.CodePreauthFailed) != before {
+						t.Errorf("again: %v, %v", err, realm.Exchanges())
+					}
+				}
+				return
+			}
+			// The next login is with the new one.
+			clock.Advance(2 * time.Hour)
+			realm.ResetExchanges()
+			if _, err := s.ServiceTicket(t.Context(), spn); err != nil || realm.Count(fakekdc.AS, fakekdc.CodePreauthFailed) != 0 || asked != len(tc.why) {
+				t.Errorf("next login: %v, %v", err, realm.Exchanges())
+			}
+		})
+	}
+}
+
+// TestWhyAsked: a function that is asked for a password is told that the one before was
+// refused, until a login has worked.
+func TestWhyAsked(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 0))
+	o := as(environment(realm), "alice")
+	o.Logins = new(kerberos.Logins)
+	var whys []string
+	answers := []string{"guess", password, password}
+	s, err := kerberos.FromPasswordFunc(func(ctx context.Context, _ string) (kerberos.Secret, error) {
+		why := ""
+		if err := kerberos.WhyAsked(ctx); err != nil {
+			why = err.Error()
+		}
+		whys = append(whys, why)
+		return kerberos.NewSecret(answers[len(whys)-1]), nil
+	}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, works := range []bool{false, true, true} {
+		if _, err := s.ServiceTicket(t.Context(), spn); (err == nil) != works {
+			t.Errorf("login %d: %v", n+1, err)
+		}
+		if works {
+			clock.Advance(2 * time.Hour)
+		}
+	}
+	if len(whys) != 3 || whys[0] != "" || !strings.Contains(whys[1], "KDC_ERR_PREAUTH_FAILED") || whys[2] != "" || strings.Contains(fmt.Sprint(whys), "guess") {
+		t.Errorf("%q", whys)
+	}
+	if kerberos.WhyAsked(t.Context()) != nil {
+		t.Error("nobody was asked")
+	}
+}
