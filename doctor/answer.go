@@ -93,6 +93,8 @@ func (x *examination) unproved(err error) {
 	switch {
 	case e.Reason == middleware.ReasonWrongMechanism:
 		text = "NTLM, or another mechanism than Kerberos, inside Negotiate: " + text
+	case e.Reason == middleware.ReasonUnverifiedRedirect && x.location(x.first) != "":
+		try = "examine " + x.location(x.first) + ", where the server sends on to; to be sent on by a server that proves nothing, use mutual.Optional over a trusted TLS connection"
 	case !x.asked && e.Reason == middleware.ReasonNoToken:
 		try = "ask for a URL that needs authentication; or, if nobody need prove anything here, use mutual.Optional"
 	}

@@ -176,7 +176,7 @@ var faults = []fault{
 		web: fakeweb.Options{Quirks: fakeweb.Quirks{Before: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}},
 	},
 	{
-		name: "the server sends on to another host", check: "answer", try: "ask for the final URL",
+		name: "the server sends on to another host", check: "answer", try: "examine https://login.example.test/, where the server sends on to",
 		web: fakeweb.Options{Quirks: fakeweb.Quirks{Before: http.RedirectHandler("https://login.example.test/?back=1", http.StatusFound)}},
 	},
 	{

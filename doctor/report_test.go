@@ -169,6 +169,15 @@ func TestReports(t *testing.T) {
 			fault{web: fakeweb.Options{Next: http.RedirectHandler("https://login.example.test/?back=1", http.StatusFound)}},
 			[]string{"ok answer: it sends on to https://login.example.test/"},
 		},
+		"tokens are refused over HTTP/2": {
+			fault{server: fakeweb.ServerOptions{TLS: true, HTTP2: true}, web: fakeweb.Options{QuirksFor: func(r *http.Request) *fakeweb.Quirks {
+				if r.ProtoMajor < 2 {
+					return nil
+				}
+				return &fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectPlain}
+			}}},
+			[]string{"ok server: 401 Unauthorized over HTTP/2.0", "warn http2: ", "ok answer: 200"},
+		},
 		"HTTP/2 twice over": {
 			fault{server: fakeweb.ServerOptions{TLS: true, HTTP2: true, HTTP11Required: true}},
 			[]string{"warn http2: ", "ok answer: 200"},
@@ -186,6 +195,16 @@ func TestReports(t *testing.T) {
 					t.Fatal(err)
 				}
 				wants(t, r, tc.want...)
+				for _, c := range r.Checks {
+					bytes, ok := c.Facts["bytes"].(int)
+					scheme := "Negotiate"
+					if name == "the scheme Kerberos" {
+						scheme = "Kerberos"
+					}
+					if want := len("Authorization: ") + len(scheme) + 1 + (bytes+2)/3*4; ok && c.Facts["field_bytes"] != want {
+						t.Errorf("a header field of %v bytes, want %d", c.Facts["field_bytes"], want)
+					}
+				}
 				if n := slices.IndexFunc(r.Checks, func(c doctor.Check) bool { return c.Name == "http2" }); n >= 0 {
 					if rest := r.Checks[n+1:]; slices.ContainsFunc(rest, func(c doctor.Check) bool { return c.Name == "http2" }) {
 						t.Error("http2 is said twice")

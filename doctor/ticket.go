@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -165,10 +166,7 @@ func (x *examination) size() {
 		x.say("token", Fail, nil, text, try)
 		return
 	}
-	scheme := x.target.Scheme
-	if scheme == "" {
-		scheme = middleware.Negotiate
-	}
+	scheme := cmp.Or(x.target.Scheme, middleware.Negotiate) // where the server does not ask
 	field := len("Authorization: "+scheme+" ") + base64.StdEncoding.EncodedLen(len(x.token))
 	f := facts{"bytes": len(x.token), "field_bytes": field}
 	text := fmt.Sprintf("%d bytes, which make a header field of %d", len(x.token), field)

@@ -86,7 +86,7 @@ func (l *lab) complaints(t *testing.T) map[string]complaint {
 		"not for alice":   {env: cache, url: l.url(t, "http", "/auth/forbidden"), failed: "answer", says: []string{"403 Forbidden: " + proved + ", and refuses alice@" + l.name}, try: "look there for who is allowed in"},
 		"not there":       {env: cache, url: l.url(t, "http", "/auth/missing"), says: []string{"warn  answer         404 Not Found: " + proved}},
 		"for everybody":   {env: cache, url: l.url(t, "http", "/open/hello"), failed: "answer", says: []string{"warn  offer          it does not ask for authentication"}, try: "ask for a URL that needs authentication"},
-		"sends on":        {env: cache, url: l.url(t, "http", "/open/moved"), failed: "answer", says: []string{"sends on to http://localhost"}, try: "ask for the final URL"},
+		"sends on":        {env: cache, url: l.url(t, "http", "/open/moved"), failed: "answer", says: []string{"sends on to http://localhost"}, try: "examine http://localhost"},
 		"not on the list": {env: cache, args: []string{"--allowed-hosts", "*.example"}, failed: "allowed", try: "add localhost to --allowed-hosts"},
 		"a typing error":  {env: cache.with("KRB5_CONFIG", write(t, l.path("typo.conf"), "[libdefaults\n")), failed: "configuration", try: "mend the file"},
 		"another realm":   {env: cache.with("KRB5_CONFIG", write(t, l.path("other.conf"), strings.Replace(readAll(t, l.conf), "localhost = "+l.name, "localhost = OTHER.TEST", 1))), failed: "realm", says: []string{"OTHER.TEST, by localhost = OTHER.TEST"}, try: "if localhost is not of realm OTHER.TEST"},
