@@ -138,8 +138,10 @@ func TestOTP(t *testing.T) {
 			if !errors.As(err, &e) || e.Kind != tc.kind || !strings.Contains(err.Error(), tc.says) || e.OTP != (w.sent > 1) || tc.fails != nil && !errors.Is(err, tc.fails) {
 				t.Fatalf("%v", err)
 			}
+			// Names and addresses of the realm have digits of their own.
+			text := strings.NewReplacer(w.r.Addr(), "", w.r.Name(), "").Replace(err.Error())
 			for _, a := range tc.answers {
-				if v := a.Value.Reveal(); len(v) > 1 && strings.Contains(err.Error(), v) || strings.Contains(err.Error(), "987") {
+				if v := a.Value.Reveal(); len(v) > 1 && strings.Contains(text, v) || strings.Contains(text, "987") {
 					t.Errorf("the error tells a secret: %v", err)
 				}
 			}
