@@ -381,10 +381,11 @@ func (m mechanism) Fail(reason middleware.Reason, err error) *middleware.Error {
 // accept gives a framed krb5 token to the mechanism, and says what is wrong with it.
 func (c *securityContext) accept(token []byte) error {
 	err := c.gss.Accept(token)
+	if err == nil {
+		return nil
+	}
 	var peer *krb.KRBError
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &peer):
 		return negotiation.ServerError(mechanism{c}, c.spn, peer)
 	case errors.Is(err, gss.ErrTime):

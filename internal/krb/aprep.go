@@ -54,22 +54,30 @@ func sealedAPRep(b []byte) (EncryptedData, error) {
 // session key, never a subkey, key usage 12. Errors wrap [ErrMalformed],
 // [ErrEtype], [ErrTooShort] or [ErrIntegrity].
 func OpenAPRep(session Key, b []byte) (*EncAPRepPart, error) {
+	p := new(EncAPRepPart) // short enough to be inlined, so that p need not outlive its caller
+	if err := p.open(session, b); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *EncAPRepPart) open(session Key, b []byte) error {
 	ed, err := sealedAPRep(b)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	plain, err := session.OpenData(UsageAPRepEncPart, ed)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer clear(plain) // the subkey is copied
 	f := OpenApp("AP-REP part", tagEncAPRepPart, plain)
-	p := &EncAPRepPart{CTime: f.Time(0), Cusec: int(f.Int32(1))}
+	p.CTime, p.Cusec = f.Time(0), int(f.Int32(1))
 	if f.Has(2) {
 		p.Subkey = f.Key(2)
 	}
 	if f.Has(3) {
 		p.Seq, p.HasSeq = uint32(f.Int32(3)), true
 	}
-	return p, f.Err(true)
+	return f.Err(true)
 }
