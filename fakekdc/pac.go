@@ -38,22 +38,6 @@ func (r *Realm) newPAC(client *principal, name string, authTime time.Time) []pac
 	}
 }
 
-// named returns the PAC with another name of its user in it: with the realm in tickets
-// that are on the way to another one ([MS-SFU] section 3.2.5.1.1), and without it in all
-// others.
-func named(list []pac.Buffer, name string, authTime time.Time) []pac.Buffer {
-	if list == nil {
-		return nil
-	}
-	out := slices.Clone(list)
-	for i := range out {
-		if out[i].Kind == pac.KindClientInfo {
-			out[i].Data = pac.ClientInfo(name, authTime)
-		}
-	}
-	return out
-}
-
 // wantsPAC reads KERB-PA-PAC-REQUEST ([MS-KILE] section 2.2.3): a client that
 // sends none wants one.
 func (q *request) wantsPAC() bool {
@@ -100,28 +84,13 @@ func (r *Realm) signPAC(g *grant, server krb.Key) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := append(slices.Clip(g.pac), pac.EmptySum(pac.KindServerSum, server), pac.EmptySum(pac.KindKDCSum, kdc))
+	var ticket []byte
 	if hasTicketSum(g.server) {
-		sum, err := r.ticketSum(g, rest, kdc)
-		if err != nil {
+		if ticket, err = g.withEmptyPAC(rest); err != nil {
 			return nil, err
 		}
-		list = append(list, sum, pac.EmptySum(pac.KindFullSum, kdc))
 	}
-	whole, placed := pac.Marshal(list)
-	sign := func(kind uint32, key krb.Key, data []byte) []byte {
-		buffer, found := pac.Find(placed, kind)
-		if !found || err != nil {
-			return nil
-		}
-		var sum []byte
-		if sum, err = key.Checksum(krb.UsageNonKerberosChecksum, data); err != nil {
-			return nil
-		}
-		return buffer[4:][:copy(buffer[4:], sum)]
-	}
-	sign(pac.KindFullSum, kdc, whole)
-	sign(pac.KindKDCSum, kdc, sign(pac.KindServerSum, server, whole))
+	whole, err := pac.Sign(g.pac, ticket, server, kdc)
 	if err != nil {
 		return nil, err
 	}
@@ -132,18 +101,7 @@ func (r *Realm) signPAC(g *grant, server krb.Key) ([]byte, error) {
 // [MS-PAC] sections 2.8.3 and 2.8.4: those that may be evidence do.
 func hasTicketSum(server krb.Principal) bool { return !server.IsTGS() && !server.SameName(changepw) }
 
-// ticketSum signs the ticket with an empty PAC.
-func (r *Realm) ticketSum(g *grant, rest []krb.AuthData, kdc krb.Key) (pac.Buffer, error) {
-	der, err := g.withEmptyPAC(rest)
-	if err != nil {
-		return pac.Buffer{}, err
-	}
-	sum, err := kdc.Checksum(krb.UsageNonKerberosChecksum, der)
-	b := pac.EmptySum(pac.KindTicketSum, kdc)
-	copy(b.Data[4:], sum)
-	return b, err
-}
-
+// withEmptyPAC is what the signature of a ticket covers.
 func (g *grant) withEmptyPAC(rest []krb.AuthData) ([]byte, error) {
 	part := g.part()
 	part.AuthData = ifRelevant(krb.ADWin2kPAC, []byte{0}, rest...)
@@ -217,60 +175,27 @@ func (t *grant) delegated(target string) (user krb.Principal, ok bool) {
 }
 
 func (r *Realm) signedPAC(t *grant, raw []byte, list []pac.Buffer, rest []byte, evidence bool) bool {
-	zeroed := slices.Clone(raw)
-	blank, err := pac.Parse(zeroed)
-	if err != nil {
-		return false
-	}
-	clearSum := func(kind uint32) {
-		if b, found := pac.Find(blank, kind); found && len(b) > 4 {
-			clear(b[4:])
-		}
-	}
-	clearSum(pac.KindServerSum)
-	clearSum(pac.KindKDCSum)
-	server, found := pac.Find(list, pac.KindServerSum)
-	if !found || !verifySum(server, t.opened, zeroed) {
-		return false
-	}
-	if t.server.Realm != r.realm {
-		return true // the KDC's signature is by a key of another realm
-	}
-	if kdc, found := pac.Find(list, pac.KindKDCSum); !found || !r.verifyKDCSum(kdc, server[4:]) {
-		return false
+	if t.server.Realm != r.realm { // the KDC's signature is by a key of another realm
+		return pac.Signed(raw, list, t.opened, nil, nil)
 	}
 	if !evidence {
-		return true
+		return pac.Signed(raw, list, t.opened, r.verifyKDCSum, nil)
 	}
-	clearSum(pac.KindFullSum)
-	full, found := pac.Find(list, pac.KindFullSum)
-	if !found || !r.verifyKDCSum(full, zeroed) {
-		return false
-	}
-	elements, err := authElements(rest)
-	if err != nil {
-		return false
-	}
-	der, err := t.withEmptyPAC(elements)
-	if err != nil {
-		return false
-	}
-	ticket, found := pac.Find(list, pac.KindTicketSum)
-	return found && r.verifyKDCSum(ticket, der)
+	return pac.Signed(raw, list, t.opened, r.verifyKDCSum, func() ([]byte, error) {
+		elements, err := authElements(rest)
+		if err != nil {
+			return nil, err
+		}
+		return t.withEmptyPAC(elements)
+	})
 }
 
-// verifySum verifies PAC_SIGNATURE_DATA.
-func verifySum(sum []byte, key krb.Key, data []byte) bool {
-	return len(sum) > 4 && int32(binary.LittleEndian.Uint32(sum)) == key.ChecksumType() &&
-		key.VerifyChecksum(krb.UsageNonKerberosChecksum, sum[4:], data) == nil
-}
-
-// verifyKDCSum verifies it with any key that the ticket-granting service has.
+// verifyKDCSum verifies a signature with any key that the ticket-granting service has.
 func (r *Realm) verifyKDCSum(sum, data []byte) bool {
 	tgs := r.lookup(krb.TGS(r.realm, r.realm))
 	for i := range tgs.keys {
 		for _, etype := range tgs.etypes {
-			if k, ok := tgs.keys[i].key(etype); ok && verifySum(sum, k, data) {
+			if k, ok := tgs.keys[i].key(etype); ok && pac.VerifySum(sum, k, data) {
 				return true
 			}
 		}
@@ -280,20 +205,10 @@ func (r *Realm) verifyKDCSum(sum, data []byte) bool {
 
 // delegate adds to the PAC of a ticket where it is delegated to, and by whom.
 func (g *grant) delegate(target, by krb.Principal) *refusal {
-	d := &pac.Delegation{}
-	kept := make([]pac.Buffer, 0, len(g.pac)+1)
-	for _, b := range g.pac {
-		if b.Kind != pac.KindDelegation {
-			kept = append(kept, b)
-			continue
-		}
-		var err error
-		if d, err = pac.ParseDelegation(b.Data); err != nil || len(d.Via) == pac.MaxVia {
-			return refuse(krb.CodePolicy, "delegated too often")
-		}
+	list, err := pac.Delegate(g.pac, target, by)
+	if err != nil {
+		return refuse(krb.CodePolicy, "delegated too often")
 	}
-	d.Target = target.Name()
-	d.Via = append(d.Via, by.String())
-	g.pac = append(kept, pac.Buffer{Kind: pac.KindDelegation, Data: d.Marshal()})
+	g.pac = list
 	return nil
 }

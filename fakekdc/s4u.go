@@ -8,6 +8,7 @@ import (
 	//lint:ignore SA1019 MS-SFU has clients with RC4 keys hash with MD4
 	"golang.org/x/crypto/md4"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/pac"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -146,7 +147,7 @@ func (r *Realm) toSelf(q *request, rep *reply, tgt *grant, service, server *prin
 	}
 	switch {
 	case user == nil:
-		s.pac = named(tgt.pac, name, tgt.authTime)
+		s.pac = pac.Named(tgt.pac, name, tgt.authTime)
 	case r.pac:
 		s.pac = r.newPAC(user, name, tgt.authTime)
 	}
@@ -259,7 +260,7 @@ func (r *Realm) toProxy(q *request, rep *reply, tgt *grant, service, server *pri
 		if evidence.end.Before(head.end) {
 			head.end = evidence.end
 		}
-		s.pac = named(s.pac, s.name.String(), evidence.authTime)
+		s.pac = pac.Named(s.pac, s.name.String(), evidence.authTime)
 		s.name, s.ticket, s.flags = service.name, &head, tgt.flags
 	}
 	rep.knowsRBCD(q)
@@ -288,7 +289,7 @@ func (r *Realm) toProxyAcross(q *request, rep *reply, tgt *grant, server *princi
 	}
 	e.For = nameOf(user)
 	s := &subject{name: user, ticket: evidence, flags: evidence.flags, authData: evidence.authData}
-	s.pac = named(evidence.pac, user.Name(), evidence.authTime)
+	s.pac = pac.Named(evidence.pac, user.Name(), evidence.authTime)
 	if user.Realm == r.realm {
 		if s.client = r.lookup(user); s.client == nil {
 			return nil, refuse(krb.CodeClientUnknown, "user no longer known")

@@ -6,6 +6,7 @@ package pac
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf16"
 
@@ -93,13 +94,6 @@ func Marshal(list []Buffer) (whole []byte, placed []Buffer) {
 	return whole, placed
 }
 
-// EmptySum is PAC_SIGNATURE_DATA ([MS-PAC] section 2.8) without the signature.
-func EmptySum(kind uint32, key krb.Key) Buffer {
-	b := make([]byte, 4+key.MACSize())
-	binary.LittleEndian.PutUint32(b, uint32(key.ChecksumType()))
-	return Buffer{kind, b}
-}
-
 // fileTime is FILETIME ([MS-DTYP] section 2.3.3).
 func fileTime(t time.Time) uint64 { return uint64(t.Unix()+11644473600) * 1e7 }
 
@@ -124,4 +118,17 @@ func ClientName(b []byte) (string, error) {
 		u[i] = binary.LittleEndian.Uint16(b[10+2*i:])
 	}
 	return string(utf16.Decode(u)), nil
+}
+
+// Named returns a PAC with another name of its user in it: with the realm in tickets that
+// are on the way to another one ([MS-SFU] section 3.2.5.1.1), and without it in all
+// others.
+func Named(list []Buffer, name string, authTime time.Time) []Buffer {
+	out := slices.Clone(list)
+	for i := range out {
+		if out[i].Kind == KindClientInfo {
+			out[i].Data = ClientInfo(name, authTime)
+		}
+	}
+	return out
 }
