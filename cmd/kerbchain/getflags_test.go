@@ -246,6 +246,9 @@ func TestGetOutput(t *testing.T) {
 			}
 		})
 	}
+	if _, stdout, _ := l.run("", "get", "-f", "-w", "%{header_json}", url+"/missing"); !strings.Contains(stdout, `"www-authenticate":["Negotiate [token of `) {
+		t.Errorf("%s", stdout)
+	}
 	// What a file held stays, where there is no response; and is gone, where there is.
 	old := l.write("old", bytes.Repeat([]byte("old"), 100))
 	if code, _, _ := l.run("", "get", "-o", old, "--ccache", "/nonexistent", url); code != exitCredentials {
@@ -307,17 +310,18 @@ func TestGetConnections(t *testing.T) {
 	server := fakeweb.Serve(l.Realm, fakeweb.New(l.Realm, "", fakeweb.Options{Next: http.HandlerFunc(echo)}), fakeweb.ServerOptions{})
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL(), "http://"), ":")
 	for name, args := range map[string][]string{
-		"--resolve":          {"--resolve", "other.test:" + port + ":127.0.0.1", "--connect-to", "app.test:80:other.test:" + port},
-		"--resolve, second":  {"--resolve", "APP.test:" + port + ":127.0.0.1", "--connect-to", "app.test:80::" + port},
-		"--resolve, any":     {"--resolve", "*:" + port + ":127.0.0.1", "--connect-to", "::127.0.0.1:" + port},
-		"--connect-to":       {"--connect-to", "app.test:80:127.0.0.1:" + port},
-		"--connect-to, all":  {"--connect-to", "::localhost:" + port},
-		"-x":                 {"-x", "localhost:" + port, "-H", "X: y"},
-		"-x, none":           {"-x", "", "--connect-to", "::localhost:" + port},
-		"--canonicalize":     {"--canonicalize", "never", "--connect-to", "::localhost:" + port},
-		"--realm":            {"--realm", l.Name(), "--connect-to", "::localhost:" + port},
-		"--allowed-hosts":    {"--allowed-hosts", "*.test,x", "--connect-to", "::localhost:" + port},
-		"--trust-connection": {"--trust-connection", "--connect-to", "::localhost:" + port},
+		"--resolve":           {"--resolve", "other.test:" + port + ":127.0.0.1", "--connect-to", "app.test:80:other.test:" + port},
+		"--resolve, brackets": {"--resolve", "other.test:" + port + ":[127.0.0.1]", "--connect-to", "app.test:80:other.test:" + port},
+		"--resolve, second":   {"--resolve", "APP.test:" + port + ":127.0.0.1", "--connect-to", "app.test:80::" + port},
+		"--resolve, any":      {"--resolve", "*:" + port + ":127.0.0.1", "--connect-to", "::127.0.0.1:" + port},
+		"--connect-to":        {"--connect-to", "app.test:80:127.0.0.1:" + port},
+		"--connect-to, all":   {"--connect-to", "::localhost:" + port},
+		"-x":                  {"-x", "localhost:" + port, "-H", "X: y"},
+		"-x, none":            {"-x", "", "--connect-to", "::localhost:" + port},
+		"--canonicalize":      {"--canonicalize", "never", "--connect-to", "::localhost:" + port},
+		"--realm":             {"--realm", l.Name(), "--connect-to", "::localhost:" + port},
+		"--allowed-hosts":     {"--allowed-hosts", "*.test,x", "--connect-to", "::localhost:" + port},
+		"--trust-connection":  {"--trust-connection", "--connect-to", "::localhost:" + port},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := maps.Clone(l.env)

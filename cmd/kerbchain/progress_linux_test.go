@@ -236,7 +236,7 @@ func TestNoProgress(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	// Nothing is drawn for what takes less than a second, nor with -s for what takes more.
+	// Nothing is drawn for what takes less than a second, nor with -s (or -sS) for what takes more.
 	p := progressOn(s.slave, file, func() time.Time { return time.Unix(1, 0) })
 	p.start("received", 10)(9)
 	p.end()
@@ -253,12 +253,44 @@ func TestNoProgress(t *testing.T) {
 	stop := make(chan struct{})
 	time.AfterFunc(progressAfter*5/4, func() { close(stop) })
 	server := fakeweb.Serve(l.Realm, fakeweb.New(l.Realm, "", fakeweb.Options{Next: drip(stop)}), fakeweb.ServerOptions{})
-	if code := run(t.Context(), []string{"get", "-s", server.URL()},
+	if code := run(t.Context(), []string{"get", "-sS", server.URL()},
 		world{stdout: &bytes.Buffer{}, stderr: s.slave, getenv: func(name string) string { return l.env[name] }}); code != exitOK {
 		t.Errorf("exit status %d", code)
 	}
 	if all, _ := s.end(); all != "" {
 		t.Errorf("%q was written", all)
+	}
+}
+
+// TestProgressGivesWay: what is written while there is a bar stands in its place, and a
+// bar that was drawn before the end of a transfer is drawn no more.
+func TestProgressGivesWay(t *testing.T) {
+	s := newScreen(t, 80)
+	now := time.Unix(1, 0)
+	p := progressOn(s.slave, &bytes.Buffer{}, func() time.Time { return now })
+	add := p.start("received", 100)
+	add(1)
+	now = now.Add(progressAfter)
+	add(50)
+	s.wait("received")
+	fmt.Fprintln(p, "a line")
+	p.end()
+	add(1)
+	if _, seen := s.end(); seen != "a line\n" {
+		t.Errorf("on the terminal: %q", seen)
+	}
+}
+
+// TestFilesOfNoSize: a file of the system's, which says that it has no bytes, is sent with
+// those that it has.
+func TestFilesOfNoSize(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{})
+	want, err := os.ReadFile("/proc/version")
+	if err != nil {
+		t.Skip(err)
+	}
+	if code, stdout, stderr := l.run("", "get", "--data-binary", "@/proc/version", l.server.URL()+"/sum"); code != exitOK || stdout != fmt.Sprintf("POST %d bytes <nil>", len(want)) {
+		t.Errorf("exit status %d: %s%s", code, stdout, stderr)
 	}
 }
 
