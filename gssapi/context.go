@@ -16,7 +16,7 @@ type securityContext struct {
 	system.Context
 	in    *initiator
 	asked string // the service principal without a realm that the library added
-	fixed bool   // it was configured
+	fixed bool   // the library must not look for another one
 	held  *held
 }
 
@@ -138,7 +138,7 @@ func (c *securityContext) byCanonicalName(ctx context.Context, s step, unknown r
 		err  *StatusError
 	}
 	lib := c.in.lib
-	service, host := hostBased(c.Service)
+	service, host := hostBased(c.asked)
 	got, err := beside.Run(ctx, c.in.calls, func() (n named) {
 		n.name, n.err = lib.importName(service+"@"+host, true)
 		return n

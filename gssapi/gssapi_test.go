@@ -1,10 +1,14 @@
 package gssapi_test
 
 import (
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,4 +100,44 @@ func TestGet(t *testing.T) {
 			t.Errorf("made as %q", got)
 		}
 	})
+}
+
+// A host that DNS knows by another name, which is the one that the KDC knows, gets a
+// token where Canonicalize allows it.
+func TestCanonicalHost(t *testing.T) {
+	alias, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses, err := net.LookupHost(alias)
+	names, _ := net.LookupAddr("127.0.0.1")
+	if err != nil || !slices.Equal(addresses, []string{"127.0.0.1"}) || len(names) == 0 || strings.TrimSuffix(names[0], ".") != "localhost" || alias == "localhost" {
+		t.Skipf("%s is no alias of localhost here: %v, %v", alias, addresses, names)
+	}
+	if _, err := gssapi.New(gssapi.Options{Library: libraries["MIT"]}); err != nil {
+		t.Skip(err)
+	}
+	r := realm(t)
+	conf := filepath.Join(t.TempDir(), "krb5.conf")
+	if err := os.WriteFile(conf, []byte("[libdefaults]\ndns_canonicalize_hostname = true\nrdns = true\n"+r.Config()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KRB5_CONFIG", conf)
+	for _, canonicalize := range []bool{false, true} {
+		in := initiator(t, gssapi.Options{Library: libraries["MIT"], Canonicalize: canonicalize})
+		sc, err := in.Initiate(t.Context(), middleware.Target{Host: alias, Port: "80"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := sc.Step(t.Context(), nil)
+		if (err == nil) != canonicalize || !canonicalize && !errors.Is(err, middleware.ErrKDC) {
+			t.Errorf("Canonicalize %t: %v", canonicalize, err)
+		}
+		if err != nil {
+			continue
+		}
+		if accepted, err := r.Accept(token, fakekdc.AcceptOptions{Service: "HTTP/localhost"}); err != nil || accepted == nil {
+			t.Errorf("it is for another service: %v", err)
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/beside"
 	"github.com/kerbchain/kerbchain/internal/ended"
+	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/internal/system"
 	"github.com/kerbchain/kerbchain/internal/turns"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -43,7 +44,9 @@ func (i *initiator) begin(ctx context.Context, t middleware.Target) (*securityCo
 		return nil, err
 	}
 	spn := c.Service
-	c.asked, c.fixed, c.Client = spn, fixed, i.o.Principal
+	// DNS must not choose the server for an address.
+	c.fixed = fixed || strings.Contains(spn, "@") || hostname.IsAddress(t.Host)
+	c.asked, c.Client = spn, i.o.Principal
 	if err := ended.Because(ctx, "", nil); err != nil {
 		return nil, c.Fail(middleware.ErrCredentials, middleware.ReasonNone, err)
 	}

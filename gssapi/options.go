@@ -89,7 +89,7 @@ type Options struct {
 	PortInSPN     bool
 	// Canonicalize lets the library look for another name of a service that the KDC
 	// does not know by the host in the URL. It asks DNS as krb5.conf says
-	// (dns_canonicalize_hostname, rdns). Anybody who can forge DNS then chooses which
+	// (dns_canonicalize_hostname, rdns), save for addresses. Anybody who can forge DNS then chooses which
 	// server of the realm can prove itself.
 	Canonicalize bool
 	// AllowedHosts limits authentication to these hosts, as the URL names them, in
