@@ -1,15 +1,15 @@
 package gssapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -21,6 +21,8 @@ type scripted struct {
 	names    []string
 	noName   string // that is no name
 	acquired *StatusError
+	acquires chan struct{} // acquire waits until it can send, and again
+	realm    string        // of services; "" for R, "-" for none
 	step     func(name string, s step) (stepped, *StatusError)
 	verified *StatusError
 }
@@ -36,7 +38,15 @@ func (s *scripted) importName(text string, hostBased bool) (uintptr, *StatusErro
 	return uintptr(len(s.names)), nil
 }
 
+func (s *scripted) canonical(service, host string) (string, *StatusError) {
+	return service + "/" + host + "@" + strings.TrimSuffix(cmp.Or(s.realm, "R"), "-"), nil
+}
+
 func (s *scripted) acquire(name uintptr, stores []store) (uintptr, *StatusError) {
+	if s.acquires != nil {
+		s.acquires <- struct{}{}
+		s.acquires <- struct{}{}
+	}
 	if s.acquired != nil {
 		return 0, s.acquired
 	}
@@ -125,13 +135,52 @@ func TestGivenBack(t *testing.T) {
 	}
 }
 
-// Who left before a call began has nothing, and neither has the library.
-func TestLeftBefore(t *testing.T) {
+// Who left before a call began has nothing, and the library is not asked; what it made
+// for who left meanwhile is given back.
+func TestLeft(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	lib := &scripted{}
-	if _, err := lib.initiator(t, Options{}).Initiate(ctx, web); !errors.Is(err, context.Canceled) || len(lib.names) > 0 {
+	in := lib.initiator(t, Options{Calls: 1})
+	if _, err := in.Initiate(ctx, web); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	sc, err := in.Initiate(t.Context(), web) // after whatever the first one began
+	if err != nil || len(lib.names) != 1 {
 		t.Errorf("%v, asked for %q", err, lib.names)
+	}
+	runtime.KeepAlive(sc)
+
+	lib = &scripted{acquires: make(chan struct{})}
+	in = lib.initiator(t, Options{Calls: 1})
+	ctx, cancel = context.WithCancel(t.Context())
+	go func() {
+		<-lib.acquires
+		cancel()
+	}()
+	if _, err := in.Initiate(ctx, web); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	<-lib.acquires
+	if err := in.calls.Enter(t.Context()); err != nil || lib.kept() != nothing {
+		t.Errorf("%v, kept %s", err, lib.kept())
+	}
+}
+
+// A service whose realm nobody knows has none in what users see, and a host is without
+// its port where the library is asked for its other name.
+func TestNamesOfServices(t *testing.T) {
+	for realm, want := range map[string]string{"": "HTTP/web.example@R", "-": "HTTP/web.example"} {
+		lib := &scripted{realm: realm}
+		c, err := lib.initiator(t, Options{}).begin(t.Context(), web)
+		if err != nil || c.SPN() != want {
+			t.Errorf("%q, %v, want %q", c.SPN(), err, want)
+		}
+	}
+	for spn, want := range map[string]string{"HTTP/web": "web", "HTTP/web:8443": "web", "HTTP/::1": "::1", "HTTP/fe80::1": "fe80::1"} {
+		if service, host := hostBased(spn); service != "HTTP" || host != want {
+			t.Errorf("%s: %s of %s", spn, service, host)
+		}
 	}
 }
 
@@ -221,8 +270,8 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("%q, %v", who, err)
 		}
 	}
-	if d := cmp.Diff([]string{"HTTP/web.example@R false"}, lib.names); d != "" || lib.kept() != nothing {
-		t.Errorf("asked for (-want +got)\n%s, kept %s", d, lib.kept())
+	if !slices.Equal(lib.names, []string{"HTTP/web.example@R false"}) || lib.kept() != nothing {
+		t.Errorf("asked for %q, kept %s", lib.names, lib.kept())
 	}
 	now := time.Now()
 	var told told
@@ -256,6 +305,9 @@ func TestReasons(t *testing.T) {
 		"a code of the library's": {StatusError{Major: 13 << 16, Minor: krb(128 + 31)}, middleware.ReasonMalformed, middleware.ReasonMalformed},
 		"no code":                 {StatusError{Major: 13 << 16, Minor: minor(-31)}, middleware.ReasonMalformed, middleware.ReasonMalformed},
 	} {
+		if code := (&StatusError{Minor: krb(-5)}).code(); code != 0 {
+			t.Errorf("code %d", code)
+		}
 		if got := tc.s.openReason(); got != tc.open {
 			t.Errorf("%s: a message is %v, want %v", name, got, tc.open)
 		}

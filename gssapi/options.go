@@ -88,9 +88,9 @@ type Options struct {
 	Realm         string
 	PortInSPN     bool
 	// Canonicalize lets the library look for another name of a service that the KDC
-	// does not know by the host in the URL. It asks DNS as krb5.conf says
-	// (dns_canonicalize_hostname, rdns), save for addresses. Anybody who can forge DNS then chooses which
-	// server of the realm can prove itself.
+	// does not know by the host in the URL, which must be a name. It asks DNS as
+	// krb5.conf says (dns_canonicalize_hostname, rdns). Anybody who can forge DNS then
+	// chooses which server of the realm can prove itself.
 	Canonicalize bool
 	// AllowedHosts limits authentication to these hosts, as the URL names them, in
 	// the notation of Chromium's AuthServerAllowlist. Others get no token. Empty
