@@ -65,7 +65,7 @@ interop: ## tests against real peers: MIT, Heimdal, Samba, Apache, Tomcat, curl,
 		KRB5CONF_PROFDUMP=$$dir/profdump go test -count=1 -run AsMITNow ./internal/krb5conf
 	go test -tags interop -count=1 -run OfC ./gssapi
 	go test -tags interop -count=1 -run ByLibrary ./client
-	go test -tags interop -count=1 -timeout 20m ./internal/interop/...
+	go test -tags interop -count=1 -timeout 40m ./internal/interop/...
 
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; for pkg in $$(go list ./...); do \

@@ -34,7 +34,16 @@ var wines = sync.OnceValues(func() (*wine, error) {
 			return w, fmt.Errorf("%s: %w\n%s", strings.Join(line, " "), err, out)
 		}
 	}
-	return w, nil
+	// Wine's services start with its first program and end after its last one, and have
+	// the output of the first. So one program waits, whose output goes nowhere, until the
+	// tests end.
+	idle := exec.Command(wine64, "cmd")
+	idle.Env = w.environ(nil).list()
+	idle.SysProcAttr = attributes(nil)
+	if _, err := idle.StdinPipe(); err != nil {
+		return w, err
+	}
+	return w, idle.Start()
 })
 
 // Where the package wine64 has its programs, which are on no search path.
@@ -109,3 +118,73 @@ func (w *wine) program(t *testing.T, name string, args ...string) string {
 
 // windowsPath is how Windows programs name a file.
 func windowsPath(path string) string { return "Z:" + strings.ReplaceAll(path, "/", `\`) }
+
+// notInWine are packages, and tests of others, that do not run in Wine 8. Tests of what
+// Windows does not have skip themselves. docs/support.md has the list.
+var notInWine = []struct{ name, why string }{
+	{"internal/arch", "asks the go command, and reads no more than there is on Linux"},
+	{"internal/ccache/kcm", "Unix sockets, which Wine lacks"},
+	{"internal/connmark.TestReopened", "Unix sockets"},
+	{"client.TestPrincipalOfEveryRequest", "Unix sockets"},
+	{"client.TestPrincipalOfTunnels", "Unix sockets"},
+	{"internal/ccache.TestLinkedMember", "symbolic links, which Wine does not make"},
+	{"client.TestMatrix", "takes minutes, for what is the same on all systems"},
+	{"client.TestOptionsTogether", "takes minutes, for what is the same on all systems"},
+}
+
+// TestWindows runs the tests of the module as built for Windows.
+func TestWindows(t *testing.T) {
+	w := startWine(t)
+	page := readAll(t, "../../docs/support.md")
+	const path = "github.com/kerbchain/kerbchain"
+	var left []string // packages
+	var skip []string // tests
+	for _, n := range notInWine {
+		if line := fmt.Sprintf("| `%s` | %s |\n", n.name, n.why); !strings.Contains(page, line) {
+			t.Errorf("docs/support.md does not have %q", line)
+		}
+		if dir, test, ok := strings.Cut(n.name, ".Test"); ok {
+			skip = append(skip, "^Test"+test+"$")
+		} else {
+			left = append(left, path+"/"+dir)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}", "./...")
+	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), "GOOS=windows", "GOARCH=amd64")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := strings.Fields(string(out))
+	n := len(packages)
+	packages = slices.DeleteFunc(packages, func(p string) bool { return slices.Contains(left, p) })
+	if n-len(packages) != len(left) || len(packages) < 50 {
+		t.Fatalf("%d packages with tests, of which %d are to be left out: %q", n, len(left), packages)
+	}
+	test := func(packages []string, flags ...string) (out []byte, failed []string) {
+		args := append([]string{"test", "-exec", wine64, "-timeout", "20m", "-skip", strings.Join(skip, "|")}, flags...)
+		out, err := w.build(t, append(args, packages...)...)
+		ok := map[string]bool{}
+		for line := range strings.Lines(string(out)) {
+			if f := strings.Fields(line); len(f) > 1 && f[0] == "ok" {
+				ok[f[1]] = true
+			}
+		}
+		failed = slices.DeleteFunc(slices.Clone(packages), func(p string) bool { return ok[p] })
+		if err == nil && len(failed) > 0 || err != nil && len(failed) == 0 {
+			t.Fatalf("%v, and %d packages have failed:\n%s", err, len(failed), out)
+		}
+		return out, failed
+	}
+	out, failed := test(packages)
+	if 0 < len(failed) && len(failed) < 5 {
+		// Everything takes some ten times as long there, and tests of deadlines beside
+		// others may be late: once more, one at a time.
+		t.Logf("failed beside others: %q\n%s", failed, clip(string(out)))
+		out, failed = test(failed, "-p", "1")
+	}
+	if len(failed) > 0 {
+		t.Fatalf("failed: %q\n%s", failed, out)
+	}
+}
