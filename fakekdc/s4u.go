@@ -225,9 +225,6 @@ func (r *Realm) toProxy(q *request, rep *reply, tgt *grant, service, server *pri
 	if no := r.openPAC(evidence, true); no != nil {
 		return nil, no
 	}
-	if no := evidence.isOf(evidence.client.Name()); no != nil {
-		return nil, no
-	}
 	refers := r.refers(q, server)
 	if (r.pac || refers) && evidence.pac == nil {
 		return nil, refuse(krb.CodeModified, "second ticket has no PAC")
@@ -277,7 +274,7 @@ func (r *Realm) toProxyAcross(q *request, rep *reply, tgt *grant, server *princi
 	if no != nil {
 		return nil, no
 	}
-	if r.refers(q, server) || !evidence.server.SameName(krb.TGS(r.realm, r.realm)) || !evidence.client.Equal(tgt.client) {
+	if !evidence.client.Equal(tgt.client) {
 		return nil, refuse(krb.CodeBadOption, "second ticket is no referral of the same service to this realm")
 	}
 	if no := r.openPAC(evidence, true); no != nil {

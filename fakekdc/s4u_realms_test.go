@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc/internal/pac"
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -27,10 +28,11 @@ func newActing(t *testing.T, opts ...Option) *acting {
 		return Start(t, slices.Concat(opts, []Option{WithRealm(name)}, more)...)
 	}
 	w := &acting{
-		a: start("A.EXAMPLE", WithUser("alice", "secret"), WithService("HTTP/front", TrustedToAuth(), AllowedToDelegateTo("HTTP/back")), WithService("HTTP/back"), WithService("HTTP/other")),
+		a: start("A.EXAMPLE", WithUser("alice", "secret"), WithUser("shy", "secret", NotForwardable()), WithService("HTTP/front", TrustedToAuth(), AllowedToDelegateTo("HTTP/back")), WithService("HTTP/back"), WithService("HTTP/other")),
 		b: start("B.EXAMPLE"),
 		c: start("C.EXAMPLE", WithUser("carol", "secret", Certificate([]byte("carol's"))), WithUser("bob", "secret", NotForwardable()), WithUser("locked", "secret", Refuse(krb.CodeClientRevoked)),
-			WithService("HTTP/far", AllowedToDelegateFrom("HTTP/front@A.EXAMPLE")), WithService("HTTP/shut")),
+			WithService("HTTP/far", AllowedToDelegateFrom("HTTP/front@A.EXAMPLE")), WithService("HTTP/shut"),
+			WithService("HTTP/too", AllowedToDelegateFrom("HTTP/front@A.EXAMPLE", "HTTP/other@A.EXAMPLE"))),
 	}
 	w.a.Trust(w.b)
 	w.b.Trust(w.c)
@@ -138,6 +140,21 @@ func TestS4UAcrossRealmsRefusals(t *testing.T) {
 	others := minted(t, w.a, "HTTP/other", "krbtgt/A.EXAMPLE")
 	othersC := hopTo(t, w.b, hopTo(t, w.a, others, "B.EXAMPLE"), "C.EXAMPLE")
 	alice, _, _ := asSelf(t, w.a, "HTTP/front", "alice").ticket(t, w.a)
+	shy, _, _ := asSelf(t, w.a, "HTTP/front", "shy").ticket(t, w.a)
+	bareAlice, _, _ := asSelf(t, bare.a, "HTTP/front", "alice").ticket(t, bare.a)
+	tooB, _, _ := w.proxy(w.a, home, evidence, "HTTP/too").ticket(t, w.a)
+	tooC := hopTo(t, w.b, tooB, "C.EXAMPLE")
+	renewable, _, _ := w.proxy(w.a, home, evidence, "HTTP/far").with(func(a *tgsAsk) {
+		a.body.Options |= krb.OptionRenewable
+		a.body.Renew = w.a.Now().Add(20 * time.Hour)
+	}).ticket(t, w.a)
+	if renewable.Flags&krb.FlagRenewable == 0 {
+		t.Fatal("not renewable")
+	}
+	// What the realm in the middle would make of it, if it lied.
+	lie := func(change func(*grant)) tgsAsk {
+		return w.proxy(w.c, w.toC, resigned(t, w.b, w.c, proxyC, change), "HTTP/far")
+	}
 	for name, tc := range map[string]struct {
 		r    *Realm
 		ask  tgsAsk
@@ -176,15 +193,68 @@ func TestS4UAcrossRealmsRefusals(t *testing.T) {
 		"proxy, to the next realm":             {w.c, w.proxy(w.c, w.toC, proxyC, "krbtgt/B.EXAMPLE"), krb.CodePolicy},
 		"proxy, referred on":                   {w.b, w.proxy(w.b, w.toB, proxyB, "HTTP/far"), krb.CodeBadOption},
 		"proxy, no such target":                {w.a, w.proxy(w.a, home, evidence, "HTTP/none"), krb.CodeServerUnknown},
-		"proxy, own user":                      {w.a, w.proxy(w.a, home, alice, "HTTP/far"), 0},
-		"proxy, not forwardable":               {w.c, w.proxy(w.c, w.toC, unforwardable(t, w.c, proxyC), "HTTP/far"), krb.CodeBadOption},
-		"proxy, renewed":                       {w.c, w.proxy(w.c, w.toC, proxyC, "HTTP/far").with(func(a *tgsAsk) { a.body.Options |= krb.OptionForwarded }), krb.CodeBadOption},
+		"for another realm's service, with the ticket of one's own": {w.a, w.self(w.a, home, "alice@A.EXAMPLE").with(func(a *tgsAsk) {
+			a.body.Server = krb.Principal{Type: krb.NTEnterprise, Components: []string{"HTTP/far@C.EXAMPLE"}}
+		}), krb.CodeServerUnknown},
+		"proxy, user not to delegate":          {w.a, w.proxy(w.a, home, shy, "HTTP/far"), krb.CodeBadOption},
+		"proxy, far, without PACs":             {bare.a, bare.proxy(bare.a, minted(t, bare.a, "HTTP/front", "krbtgt/A.EXAMPLE"), bareAlice, "HTTP/far"), krb.CodeModified},
+		"proxy, another target that would let": {w.c, w.proxy(w.c, w.toC, proxyC, "HTTP/too"), krb.CodeBadOption},
+		"proxy, for that target":               {w.c, w.proxy(w.c, w.toC, tooC, "HTTP/too"), 0},
+		"proxy, another's whom it lets":        {w.c, w.proxy(w.c, othersC, tooC, "HTTP/too"), krb.CodeBadOption},
+		"proxy, signed anew":                   {w.c, lie(func(*grant) {}), 0},
+		"proxy, authenticated at another time": {w.c, lie(func(g *grant) { g.authTime = g.authTime.Add(-time.Hour) }), krb.CodeBadOption},
+		"proxy, through another": {w.c, lie(func(g *grant) {
+			_ = g.delegate(krb.NewPrincipal("", "HTTP", "far"), krb.NewPrincipal("A.EXAMPLE", "HTTP", "other"))
+		}), krb.CodeBadOption},
+		"proxy, a user of no realm":        {w.c, lie(func(g *grant) { g.pac = named(g.pac, "carol", g.authTime) }), krb.CodeBadOption},
+		"proxy, renewed with a user in it": {w.a, tgsAsk{tgt: renewable, body: renewing(forService(w.a, "krbtgt/B.EXAMPLE"))}, krb.CodeBadOption},
+		"proxy, own user":                  {w.a, w.proxy(w.a, home, alice, "HTTP/far"), 0},
+		"proxy, not forwardable":           {w.c, w.proxy(w.c, w.toC, unforwardable(t, w.c, proxyC), "HTTP/far"), krb.CodeBadOption},
+		"proxy, renewed":                   {w.c, w.proxy(w.c, w.toC, proxyC, "HTTP/far").with(func(a *tgsAsk) { a.body.Options |= krb.OptionForwarded }), krb.CodeBadOption},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := tc.ask.code(t, tc.r); got != tc.want {
 				t.Errorf("got %s, want %s: %v", krb.ErrorName(got), krb.ErrorName(tc.want), tc.r.Exchanges()[len(tc.r.Exchanges())-1])
 			}
 		})
+	}
+}
+
+func renewing(b krb.KDCReqBody) krb.KDCReqBody {
+	b.Options |= krb.OptionRenew
+	return b
+}
+
+// resigned is a ticket of one realm for another with other contents.
+func resigned(t *testing.T, by, r *Realm, old *krb.Ticket, change func(*grant)) *krb.Ticket {
+	t.Helper()
+	g := opened(t, r, old)
+	key := g.opened
+	if no := r.openPAC(g, false); no != nil {
+		t.Fatal(no.text)
+	}
+	change(g)
+	var err error
+	if g.authData, err = by.signPAC(g, key); err != nil {
+		t.Fatal(err)
+	}
+	c := *old
+	if c.Raw, err = g.seal(key, 1); err != nil {
+		t.Fatal(err)
+	}
+	return &c
+}
+
+// TestS4UProxyTimes: a ticket that leads on is authenticated when the user's was, and
+// lasts no longer.
+func TestS4UProxyTimes(t *testing.T) {
+	clock := &Clock{}
+	w := newActing(t, WithPAC(), WithClock(clock.Now), WithLifetime(10*time.Hour, 24*time.Hour))
+	evidence, _, _ := asSelf(t, w.a, "HTTP/front", "alice").ticket(t, w.a)
+	clock.Advance(time.Hour)
+	got, _, _ := w.proxy(w.a, minted(t, w.a, "HTTP/front", "krbtgt/A.EXAMPLE"), evidence, "HTTP/far").with(func(a *tgsAsk) { a.body.Till = evidence.EndTime.Add(time.Hour) }).ticket(t, w.a)
+	if !got.AuthTime.Equal(evidence.AuthTime) || got.EndTime.After(evidence.EndTime) {
+		t.Errorf("authenticated %v until %v, the user's %v until %v", got.AuthTime, got.EndTime, evidence.AuthTime, evidence.EndTime)
 	}
 }
 

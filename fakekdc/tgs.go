@@ -185,7 +185,7 @@ func (r *Realm) speaksFor(q *request, rep *reply, tgt *grant, server *principal,
 	}
 	if no := tgt.isOf(tgt.client.Name()); no != nil {
 		// What leads on to where the service may act for the user has the user's.
-		if _, ok := tgt.delegated(""); !ok || !crossed || !r.elsewhere(server) {
+		if _, ok := tgt.delegated(""); !ok || !r.elsewhere(server) {
 			return nil, no
 		}
 	}

@@ -377,3 +377,25 @@ func TestImpersonatorRenamed(t *testing.T) {
 		}
 	}
 }
+
+// TestImpersonatorByKeys: where a KDC seals whose a ticket is in the ticket alone, as
+// Heimdal's and Samba's do, the keytab tells.
+func TestImpersonatorByKeys(t *testing.T) {
+	realm, in := gateway(t)
+	realm.FailNext(fakekdc.TGS, fakekdc.UserInTicketAlone())
+	ticket, err := in.ServiceTicket(kerberos.AsUser(t.Context(), "alice"), "HTTP/db")
+	if err != nil || ticket.Client() != "alice@"+realm.Name() || realm.PendingFaults() != 0 {
+		t.Errorf("%v, %v", ticket, err)
+	}
+}
+
+// TestImpersonatorRefusedFarAway: a target's realm does not look at what the service may
+// do in its own, and so is not told of that.
+func TestImpersonatorRefusedFarAway(t *testing.T) {
+	home, _, _, _ := abroad(t, kerberos.SourceOptions{}, fakekdc.WithService("HTTP/plain", fakekdc.AllowedToDelegateTo("HTTP/db.gw.test")))
+	in := kerberos.NewImpersonator(serviceKeytab(t, home, "HTTP/plain"))
+	ticket, err := in.ServiceTicket(kerberos.AsUser(t.Context(), "alice"), "HTTP/shut.far.test")
+	if !errors.Is(err, kerberos.ErrDelegationNotAllowed) || errors.Is(err, kerberos.ErrEvidenceNotForwardable) {
+		t.Errorf("%v, %v", ticket, err)
+	}
+}

@@ -365,7 +365,7 @@ func (q *tgsRequest) userOf(rep *krb.KDCRep, part *krb.EncKDCRepPart, client krb
 		return q.user, nil // whose the last ticket is, counts
 	}
 	for _, key := range own {
-		if part, err := rep.Ticket.Open(key); err == nil && !onward {
+		if part, err := rep.Ticket.Open(key); err == nil {
 			return part.Client, q.isUser(part.Client, client)
 		}
 	}

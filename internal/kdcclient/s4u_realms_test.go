@@ -2,11 +2,13 @@ package kdcclient_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"maps"
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,6 +148,11 @@ func TestS4USelfAcrossRealms(t *testing.T) {
 			"MID.TEST": {"TGS krbtgt/USR.TEST@MID.TEST for : krbtgt/USR.TEST@MID.TEST", `TGS HTTP\/gw\@SVC.TEST@MID.TEST for carol@USR.TEST: krbtgt/SVC.TEST@MID.TEST`},
 			"USR.TEST": {"AS krbtgt/USR.TEST@USR.TEST: KDC_ERR_PREAUTH_REQUIRED", `TGS HTTP\/gw\@SVC.TEST@USR.TEST for carol@USR.TEST: krbtgt/MID.TEST@USR.TEST`},
 		}},
+		"enterprise name of a realm that is known": {user: krb.Principal{Type: krb.NTEnterprise, Components: []string{"carol@corp.test"}, Realm: "USR.TEST"}, want: "carol@USR.TEST", asked: map[string][]string{
+			"SVC.TEST": {"TGS krbtgt/USR.TEST@SVC.TEST for : krbtgt/MID.TEST@SVC.TEST", "TGS HTTP/gw@SVC.TEST for carol@USR.TEST: HTTP/gw@SVC.TEST"},
+			"MID.TEST": {"TGS krbtgt/USR.TEST@MID.TEST for : krbtgt/USR.TEST@MID.TEST", `TGS HTTP\/gw\@SVC.TEST@MID.TEST for carol@USR.TEST: krbtgt/SVC.TEST@MID.TEST`},
+			"USR.TEST": {`TGS HTTP\/gw\@SVC.TEST@USR.TEST for carol@USR.TEST: krbtgt/MID.TEST@USR.TEST`},
+		}},
 		"certificate": {certificate: carolCertificate, want: "carol@USR.TEST", asked: map[string][]string{
 			"SVC.TEST": {"AS krbtgt/SVC.TEST@SVC.TEST: KDC_ERR_WRONG_REALM", "TGS krbtgt/USR.TEST@SVC.TEST for : krbtgt/MID.TEST@SVC.TEST", "TGS HTTP/gw@SVC.TEST for carol@USR.TEST: HTTP/gw@SVC.TEST"},
 			"MID.TEST": {"TGS krbtgt/USR.TEST@MID.TEST for : krbtgt/USR.TEST@MID.TEST", `TGS HTTP\/gw\@SVC.TEST@MID.TEST for carol@USR.TEST: krbtgt/SVC.TEST@MID.TEST`},
@@ -220,13 +227,23 @@ func TestS4UProxyAcrossRealms(t *testing.T) {
 		"target that lets no one": {"carol@USR.TEST", "HTTP/shut", krb.CodeBadOption, kdcclient.KindRefused},
 		"no such target":          {"carol@USR.TEST", "HTTP/none", krb.CodeServerUnknown, kdcclient.KindRefused},
 		"wrong realm":             {"carol@USR.TEST", "HTTP/near@TGT.TEST", 0, kdcclient.KindReferral},
+		"no such target there":    {"carol@USR.TEST", "HTTP/none@TGT.TEST", krb.CodeServerUnknown, kdcclient.KindRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, err := krb.ParsePrincipal(tc.server)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := c.Proxy(t.Context(), tgt, evidence(tc.user), server, o)
+			ticket := evidence(tc.user)
+			w.exchanges()
+			got, err := c.Proxy(t.Context(), tgt, ticket, server, o)
+			asked := w.exchanges()
+			if plain := slices.ContainsFunc(asked["TGT.TEST"], func(s string) bool { return strings.HasPrefix(s, "TGS HTTP/db@TGT.TEST for : ") }); plain && server.Realm != "" {
+				t.Errorf("the realm is known, and was looked for: %v", asked)
+			}
+			if n := len(asked["SVC.TEST"]); tc.code == krb.CodeServerUnknown && server.Realm != "" && n != 1 {
+				t.Errorf("asked %d times for what another realm has: %v", n, asked)
+			}
 			if tc.kind == 0 {
 				if err != nil || got.Client.String() != tc.user || !got.Server.SameName(server) {
 					t.Errorf("%v, %v", got, err)
@@ -380,4 +397,142 @@ func TestS4UAcrossRealmsByKeys(t *testing.T) {
 	if got, err = c.SelfByCertificate(t.Context(), tgt, carolCertificate, kdcclient.TGSOptions{Own: own}); err == nil || !strings.Contains(err.Error(), "whose the certificate is") {
 		t.Errorf("by certificate: %v, %v", got, err)
 	}
+}
+
+// TestS4UByHeldTickets: cross-realm tickets of the caller's are the service's own way, and
+// never stand for those that have a user in them; one that is no longer good is got anew.
+func TestS4UByHeldTickets(t *testing.T) {
+	w := newS4URealms(t)
+	c, tgt, o := w.client(t), w.service(t), w.options()
+	carol, db := krb.NewPrincipal("USR.TEST", "carol"), krb.NewPrincipal("TGT.TEST", "HTTP", "db")
+	for _, realm := range []string{"USR.TEST", "TGT.TEST"} {
+		cross, err := c.TGT(t.Context(), tgt, realm, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.tickets[realm] = cross
+	}
+	act := func(what string) {
+		t.Helper()
+		evidence, err := c.Self(t.Context(), tgt, carol, o)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		got, err := c.Proxy(t.Context(), tgt, evidence, db, o)
+		if err != nil || !got.Client.Equal(carol) {
+			t.Fatalf("%s: %v, %v", what, got, err)
+		}
+	}
+	w.exchanges()
+	act("at hand")
+	if n := len(w.exchanges()["MID.TEST"]); n != 2 { // back from the user's realm, and on with the user
+		t.Errorf("the realm in the middle was asked %d times", n)
+	}
+	for realm := range w.tickets {
+		dead := *w.tickets[realm]
+		dead.Key, _ = krb.GenerateKey(dead.Key.Etype())
+		w.tickets[realm] = &dead
+	}
+	delete(w.tickets, "USR.TEST") // so that the one in the middle is used
+	delete(w.tickets, "TGT.TEST")
+	act("dead")
+}
+
+// TestS4USeeks: which answers to a login tell that the user is here.
+func TestS4USeeks(t *testing.T) {
+	upn := krb.Principal{Type: krb.NTEnterprise, Components: []string{"alice@SVC.TEST"}, Realm: "SVC.TEST"}
+	for code, here := range map[int32]bool{
+		krb.CodePreauthRequired: true, krb.CodeKeyExpired: true, krb.CodeEtypeNoSupport: true,
+		krb.CodeClientRevoked: false, krb.CodeClientUnknown: false, krb.CodePolicy: false, krb.CodeGeneric: false,
+	} {
+		w := newS4URealms(t)
+		c, tgt := w.client(t), w.service(t)
+		w.svc.FailNext(fakekdc.AS, fakekdc.ReplyError(code, nil))
+		got, err := c.Self(t.Context(), tgt, upn, kdcclient.TGSOptions{})
+		e, refused := errors.AsType[*kdcclient.Error](err)
+		if (err == nil) != here || !here && (!refused || e.Code != code) {
+			t.Errorf("%s: %v, %v", krb.ErrorName(code), got, err)
+		}
+	}
+}
+
+// TestS4USeeksInArmor: with armour, an answer that is not sealed finds nobody.
+func TestS4USeeksInArmor(t *testing.T) {
+	w := s4uRealmsWith(t, fakekdc.WithPAC(), fakekdc.WithFAST())
+	if err := w.svc.AddUser("open", password, fakekdc.NoPreauth()); err != nil {
+		t.Fatal(err)
+	}
+	c := w.client(t)
+	tgt := *w.service(t)
+	tgt.FAST = true
+	for user, fault := range map[string]fakekdc.Fault{"alice": fakekdc.Delay(0), "open": fakekdc.Delay(0), "open, unfinished": fakekdc.MissingFinished(), "open, another key": fakekdc.WrongArmorKey()} {
+		name, spoilt, _ := strings.Cut(user, ",")
+		w.svc.FailNext(fakekdc.AS, fault)
+		got, err := c.Self(t.Context(), &tgt, krb.Principal{Type: krb.NTEnterprise, Components: []string{name + "@SVC.TEST"}, Realm: "SVC.TEST"}, kdcclient.TGSOptions{FAST: true})
+		if (err == nil) != (spoilt == "") {
+			t.Errorf("%s: %v, %v, after %v", user, got, err, w.exchanges())
+		}
+	}
+	for _, e := range w.svc.Exchanges() {
+		if !e.FAST {
+			t.Errorf("without armour: %v", e)
+		}
+	}
+}
+
+// TestS4UCertificateIsForItsRealm: the certificate goes to the user's realm, once, and
+// what it was told goes on from there.
+func TestS4UCertificateIsForItsRealm(t *testing.T) {
+	w := newS4URealms(t)
+	var mu sync.Mutex
+	var asked []string
+	w.dial = func(next dialer) dialer {
+		return func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := next(ctx, network, address)
+			return &listener{Conn: conn, heard: func(b []byte) {
+				q, err := krb.ParseKDCReq(b)
+				if err != nil || q.Kind != krb.MsgTGSReq {
+					return
+				}
+				for _, pa := range q.PAData {
+					if pa.Type != krb.PAS4UX509User {
+						continue
+					}
+					p, err := krb.ParsePAS4UX509(pa.Value)
+					if err != nil {
+						t.Error(err)
+					}
+					id, err := krb.ParseS4UUserID(p.UserID)
+					if err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					asked = append(asked, id.User.Name()+"@"+id.User.Realm+" by "+string(id.Certificate))
+					mu.Unlock()
+				}
+			}}, err
+		}
+	}
+	if _, err := w.client(t).SelfByCertificate(t.Context(), w.service(t), carolCertificate, kdcclient.TGSOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"@USR.TEST by carol's certificate", "carol@USR.TEST by ", "carol@USR.TEST by "}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A listener hears what is written to a KDC over TCP.
+type listener struct {
+	net.Conn
+	sent  []byte
+	heard func([]byte)
+}
+
+func (l *listener) Write(b []byte) (int, error) {
+	l.sent = append(l.sent, b...)
+	if len(l.sent) > 4 && len(l.sent) == 4+int(binary.BigEndian.Uint32(l.sent)) {
+		l.heard(l.sent[4:])
+	}
+	return l.Conn.Write(b)
 }

@@ -94,10 +94,13 @@ func TestS4URefusals(t *testing.T) {
 		kind  kdcclient.Kind
 		sent  bool
 	}{
-		"no ticket":           {func() error { return self(nil, alice) }, fakekdc.Fault{}, "no ticket-granting ticket", kdcclient.KindRequest, false},
-		"RC4":                 {func() error { return self(weak, alice) }, fakekdc.Fault{}, "AES", kdcclient.KindRequest, false},
-		"nobody":              {func() error { return self(tgt, krb.Principal{}) }, fakekdc.Fault{}, "no name", kdcclient.KindRequest, false},
-		"no realm":            {func() error { return self(tgt, krb.NewPrincipal("", "alice")) }, fakekdc.Fault{}, "cannot be the name", kdcclient.KindRequest, false},
+		"no ticket": {func() error { return self(nil, alice) }, fakekdc.Fault{}, "no ticket-granting ticket", kdcclient.KindRequest, false},
+		"RC4":       {func() error { return self(weak, alice) }, fakekdc.Fault{}, "AES", kdcclient.KindRequest, false},
+		"nobody":    {func() error { return self(tgt, krb.Principal{}) }, fakekdc.Fault{}, "no name", kdcclient.KindRequest, false},
+		"no realm":  {func() error { return self(tgt, krb.NewPrincipal("", "alice")) }, fakekdc.Fault{}, "cannot be the name", kdcclient.KindRequest, false},
+		"a ticket for elsewhere": {func() error {
+			return self(&krb.Ticket{Client: tgt.Client, Server: krb.TGS("OTHER", r.Name()), Key: tgt.Key, Raw: tgt.Raw}, alice)
+		}, fakekdc.Fault{}, "is not of the realm of", kdcclient.KindRequest, false},
 		"no such realm":       {func() error { return self(tgt, krb.NewPrincipal("OTHER", "alice")) }, fakekdc.Fault{}, "no way to realm", kdcclient.KindRefused, true},
 		"another's realm":     {func() error { return proxy(evidence, krb.NewPrincipal("OTHER", "HTTP", "db")) }, fakekdc.Fault{}, "has such a service itself", kdcclient.KindReferral, true},
 		"no evidence":         {func() error { return proxy(nil, db) }, fakekdc.Fault{}, "no ticket of the user", kdcclient.KindRequest, false},
