@@ -65,18 +65,28 @@ func (c *Client) self(ctx context.Context, tgt *krb.Ticket, s s4u, o TGSOptions)
 			return nil, fail
 		}
 	}
-	if s.user.Realm != home {
-		if fail := t.goTo(ctx, s.user.Realm); fail != nil {
-			return nil, t.conclude(fail)
-		}
-		// From here on the way leads back.
-		t.path = []string{t.realm}
+	got, fail := t.thereAndBack(ctx, home, s)
+	if fail != nil && t.stale(fail) {
+		t.forget()
+		t.begin()
+		got, fail = t.thereAndBack(ctx, home, s)
 	}
-	got, fail := t.walkBack(ctx, home, s)
 	if fail != nil {
 		return nil, t.conclude(fail)
 	}
 	return got, nil
+}
+
+// thereAndBack goes to the user's realm, and back with the user's ticket.
+func (t *tgsCall) thereAndBack(ctx context.Context, home string, s s4u) (*krb.Ticket, *Error) {
+	if s.user.Realm != home {
+		if fail := t.goTo(ctx, s.user.Realm); fail != nil {
+			return nil, fail
+		}
+		// From here on the way leads back.
+		t.path = []string{t.realm}
+	}
+	return t.walkBack(ctx, home, s)
 }
 
 // walkBack asks for the user's ticket where we are, and wherever we are referred to,
@@ -143,7 +153,14 @@ func (c *Client) Proxy(ctx context.Context, tgt, evidence *krb.Ticket, server kr
 	case got.Server.SameName(w.server):
 		return got, nil
 	}
-	if got, fail = t.proxyAcross(ctx, w, got); fail != nil {
+	referral := got
+	got, fail = t.proxyAcross(ctx, w, referral)
+	if fail != nil && t.stale(fail) {
+		t.forget()
+		t.begin()
+		got, fail = t.proxyAcross(ctx, w, referral)
+	}
+	if fail != nil {
 		return nil, t.conclude(fail)
 	}
 	return got, nil
@@ -189,18 +206,12 @@ func (t *tgsCall) goToServer(ctx context.Context) *Error {
 	return fail
 }
 
-// goTo goes to a realm, and tells [tgsCall.reach] of the caller's tickets once.
+// goTo goes to a realm of that name.
 func (t *tgsCall) goTo(ctx context.Context, realm string) *Error {
 	if !plausible(realm) {
 		return t.fail(KindRequest, fmt.Errorf("%q cannot be the name of a realm", shorten(realm)), "")
 	}
-	fail := t.reach(ctx, realm)
-	if fail != nil && t.stale(fail) {
-		t.forget()
-		t.begin()
-		fail = t.reach(ctx, realm)
-	}
-	return fail
+	return t.reach(ctx, realm)
 }
 
 // newS4UCall refuses what no KDC needs to be asked for.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -428,14 +429,19 @@ func TestS4UByHeldTickets(t *testing.T) {
 	if n := len(w.exchanges()["MID.TEST"]); n != 2 { // back from the user's realm, and on with the user
 		t.Errorf("the realm in the middle was asked %d times", n)
 	}
-	for realm := range w.tickets {
-		dead := *w.tickets[realm]
-		dead.Key, _ = krb.GenerateKey(dead.Key.Etype())
-		w.tickets[realm] = &dead
+	// Each call may meet the dead ones anew, or what the last one kept.
+	for _, realms := range [][]string{{"USR.TEST"}, {"TGT.TEST"}, {"MID.TEST", "USR.TEST", "TGT.TEST"}} {
+		for _, realm := range realms {
+			dead := *w.tickets[realm]
+			key, err := krb.GenerateKey(dead.Key.Etype())
+			if err != nil {
+				t.Fatal(err)
+			}
+			dead.Key = key
+			w.tickets[realm] = &dead
+		}
+		act(fmt.Sprint("dead are those for ", realms))
 	}
-	delete(w.tickets, "USR.TEST") // so that the one in the middle is used
-	delete(w.tickets, "TGT.TEST")
-	act("dead")
 }
 
 // TestS4USeeks: which answers to a login tell that the user is here.

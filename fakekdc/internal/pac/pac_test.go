@@ -73,6 +73,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(whole, info)
 	f.Add(whole[:len(whole)/2], info[:len(info)/2])
+	f.Add(ClientInfo("carol@C.EXAMPLE", time.Unix(1, 0)), info)
 	f.Fuzz(func(t *testing.T, raw, info []byte) {
 		if list, err := Parse(raw); err == nil {
 			whole, placed := Marshal(list)
@@ -84,6 +85,11 @@ func FuzzParse(f *testing.F) {
 				if again[i].Kind != list[i].Kind || !bytes.Equal(again[i].Data, list[i].Data) || !bytes.Equal(placed[i].Data, list[i].Data) {
 					t.Fatalf("buffer %d", i)
 				}
+			}
+		}
+		if name, err := ClientName(raw); err == nil {
+			if again, err := ClientName(ClientInfo(name, time.Unix(1, 0))); err != nil || again != name {
+				t.Fatalf("client %q, %q, %v", name, again, err)
 			}
 		}
 		if d, err := ParseDelegation(info); err == nil {
