@@ -206,7 +206,7 @@ func TestS4UAcrossRealmsRefusals(t *testing.T) {
 		"proxy, through another": {w.c, lie(func(g *grant) {
 			_ = g.delegate(krb.NewPrincipal("", "HTTP", "far"), krb.NewPrincipal("A.EXAMPLE", "HTTP", "other"))
 		}), krb.CodeBadOption},
-		"proxy, a user of no realm":        {w.c, lie(func(g *grant) { g.pac = named(g.pac, "carol", g.authTime) }), krb.CodeBadOption},
+		"proxy, a user of no realm":        {w.c, lie(func(g *grant) { g.pac = pac.Named(g.pac, "carol", g.authTime) }), krb.CodeBadOption},
 		"proxy, renewed with a user in it": {w.a, tgsAsk{tgt: renewable, body: renewing(forService(w.a, "krbtgt/B.EXAMPLE"))}, krb.CodeBadOption},
 		"proxy, own user":                  {w.a, w.proxy(w.a, home, alice, "HTTP/far"), 0},
 		"proxy, not forwardable":           {w.c, w.proxy(w.c, w.toC, unforwardable(t, w.c, proxyC), "HTTP/far"), krb.CodeBadOption},
