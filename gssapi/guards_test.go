@@ -316,3 +316,22 @@ func TestReasons(t *testing.T) {
 		}
 	}
 }
+
+// What is known of each library that is installed: whose socket is one for all threads,
+// and in whose words a failure is told.
+func TestLibraries(t *testing.T) {
+	for file, heimdal := range map[string]bool{"libgssapi_krb5.so.2": false, "libgssapi.so.3": true} {
+		lib, err := open(file)
+		if err != nil {
+			t.Logf("not tried: %v", err)
+			continue
+		}
+		if one := lib.oneSocket(); one != (heimdal && runtime.GOOS != "darwin") {
+			t.Errorf("%s: one call at a time is %t", file, one)
+		}
+		t.Setenv("KRB5CCNAME", "FILE:/nonexistent/cache")
+		if _, fault := lib.acquire(0, nil); fault != nil && fault.Minor != 0 && !strings.Contains(fault.Text, "/nonexistent/cache") {
+			t.Errorf("%s: the text of %v says nothing of the cause", file, fault)
+		}
+	}
+}
