@@ -67,3 +67,41 @@ func TestFASTOfMIT(t *testing.T) {
 		})
 	}
 }
+
+// testArmor has a KDC of another make take logins that a keytab's ticket armours, from us as
+// from MIT's kinit -T, and not with a wrong password; and requests for tickets after them.
+func (l *lab) testArmor(t *testing.T, keytab, principal string) {
+	dir := t.TempDir()
+	armor := filepath.Join(dir, "armor")
+	env := l.env.with("KRB5CCNAME", "FILE:"+filepath.Join(dir, "cc")).with("KRB5_TRACE", filepath.Join(dir, "trace"))
+	showOnFailure(t, filepath.Join(dir, "trace"))
+	must(t, env, "", tool(t, "kinit"), "-c", armor, "-k", "-t", keytab, principal)
+	o := kerberos.SourceOptions{Krb5Conf: []string{l.conf}, Getenv: func(string) string { return "" }}
+	host, err := kerberos.FromKeytab(keytab, kerberos.SourceOptions{Principal: principal, Krb5Conf: o.Krb5Conf, Getenv: o.Getenv, Logins: new(kerberos.Logins)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for password, works := range map[string]bool{alicePassword: true, "wrong": false} {
+		kinit := run(t, env, password+"\n", tool(t, "kinit"), "-T", armor, "alice")
+		if works {
+			must(t, env, "", tool(t, "kvno"), "HTTP/localhost")
+		}
+		s, err := kerberos.FromPassword(kerberos.NewSecret(password), kerberos.SourceOptions{Principal: "alice", Krb5Conf: o.Krb5Conf, Getenv: o.Getenv,
+			Armor: host, Logins: new(kerberos.Logins)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.ServiceTicket(t.Context(), "HTTP/localhost")
+		if (err == nil) != works || (kinit.code == 0) != works {
+			t.Errorf("password %q: %v; kinit -T: %v", password, err, kinit)
+		}
+		// Heimdal's KDC calls it KRB_AP_ERR_BAD_INTEGRITY.
+		if err != nil && !strings.Contains(err.Error(), "with the key of type") {
+			t.Error(err)
+		}
+	}
+	// kinit -T says in its trace what was used.
+	if trace := readAll(t, filepath.Join(dir, "trace")); !strings.Contains(trace, "FAST armor key") {
+		t.Error("kinit -T used no FAST, so this proves nothing")
+	}
+}

@@ -108,6 +108,7 @@ func TestHeimdal(t *testing.T) {
 				"get failures":      l.testFailures,
 				"client retry":      l.testRetryKDC,
 				"renewal":           l.testRenewal,
+				"armour":            func(t *testing.T) { l.testArmor(t, l.path("service.keytab"), "HTTP/localhost") },
 			} {
 				t.Run(name, test)
 			}

@@ -137,6 +137,7 @@ func TestSamba(t *testing.T) {
 		"NTSTATUS":             l.testNTStatus,
 		"acting for users":     l.testActingForUsers,
 		"expired password":     l.testExpiredPassword,
+		"armour":               func(t *testing.T) { l.testArmor(t, l.path("gateway.keytab"), "gateway") },
 	} {
 		t.Run(name, test)
 	}

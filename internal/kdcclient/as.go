@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/hints"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -235,6 +236,10 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 				if code == krb.CodePreauthFailed {
 					e.Hint = hintOTP
 				}
+			case code == krb.CodeBadIntegrity && a.challenge:
+				// Heimdal's KDC says so of a challenge under a wrong key.
+				e.Kind, e.Code, e.Hint = KindKey, krb.CodePreauthFailed, hints.KDC(krb.CodePreauthFailed)
+				e.Err = fmt.Errorf("%w with %s", r.err, a.key.named())
 			case code == krb.CodePreauthFailed && !a.key.Key.IsZero():
 				e.Err = fmt.Errorf("%w with %s", r.err, a.key.named())
 			case code == krb.CodePreauthRequired:

@@ -30,14 +30,18 @@ func (a *asCall) checkChallenge(rep *krb.KDCRep) error {
 	if err != nil {
 		return err
 	}
-	key, err := krb.KDCChallengeKey(a.fast.key, a.key.Key)
-	if err != nil {
-		return err
+	// Heimdal's KDC takes the key that the client's is sealed under. Our own, sent back, is
+	// of another usage.
+	for _, derive := range []func(armor, client krb.Key) (krb.Key, error){krb.KDCChallengeKey, krb.ClientChallengeKey} {
+		var key krb.Key
+		if key, err = derive(a.fast.key, a.key.Key); err == nil {
+			_, err = krb.OpenEncChallenge(key, krb.UsageEncChallengeKDC, ed)
+		}
+		if err == nil {
+			return nil
+		}
 	}
-	if _, err := krb.OpenEncChallenge(key, krb.UsageEncChallengeKDC, ed); err != nil {
-		return fmt.Errorf("the KDC's challenge does not open under the client's key: %w", err)
-	}
-	return nil
+	return fmt.Errorf("the KDC's challenge does not open under the client's key: %w", err)
 }
 
 var errHidden = errors.New("the KDC speaks FAST, and its answer to a request without armour did not say so")

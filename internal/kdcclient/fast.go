@@ -122,7 +122,7 @@ func (f *fast) unseal(r *reply, nonce int64, attempts []Attempt) {
 
 // verify checks that a reply is sealed in answer to the request, and its ticket with it
 // (RFC 6113 section 5.4.3). The name and the padata that the armour protects take the
-// place of those outside. The key strengthens that of the reply, zero where it does not.
+// place of those outside, as with MIT krb5: Heimdal's KDC leaves the name outside empty. The key strengthens that of the reply, zero where it does not.
 func (f *fast) verify(rep *krb.KDCRep, nonce int64) (strengthen krb.Key, err error) {
 	response, err := f.open(rep.PAData, nonce)
 	if err != nil {
@@ -136,8 +136,6 @@ func (f *fast) verify(rep *krb.KDCRep, nonce int64) (strengthen krb.Key, err err
 		return krb.Key{}, fmt.Errorf("the FAST response's checksum of the ticket is of type %d, want %d", end.Checksum.Type, f.key.ChecksumType())
 	case f.key.VerifyChecksum(krb.UsageFastFinished, end.Checksum.Value, rep.RawTicket) != nil:
 		return krb.Key{}, errors.New("the ticket is another than the FAST response says")
-	case !end.Client.Equal(rep.Client):
-		return krb.Key{}, fmt.Errorf("the reply is for client %s, and the FAST response for %s", show(rep.Client), show(end.Client))
 	}
 	rep.PAData, rep.Client = response.PAData, end.Client
 	return response.Strengthen, nil

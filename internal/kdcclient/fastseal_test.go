@@ -58,14 +58,12 @@ func TestFastVerify(t *testing.T) {
 		"not finished":    {func(r *krb.FastResponse) { r.Finished = nil }, "does not finish"},
 		"a checksum type": {func(r *krb.FastResponse) { r.Finished.Checksum.Type = krb.ChecksumRSAMD5 }, "of type 7"},
 		"another ticket":  {func(r *krb.FastResponse) { r.Finished.Checksum.Value[3] ^= 1 }, "another than"},
-		"another client":  {func(r *krb.FastResponse) { r.Finished.Client = web }, "FAST response for HTTP/"},
 	} {
 		sum := append([]byte(nil), mac...)
 		r := &krb.FastResponse{PAData: inside, Strengthen: strengthen, Nonce: -7,
 			Finished: &krb.FastFinished{Time: epoch, Client: alice, Checksum: krb.Checksum{Type: f.key.ChecksumType(), Value: sum}}}
 		tc.change(r)
-		outside := alice
-		outside.Type = 9
+		outside := krb.Principal{} // as with Heimdal's KDC
 		rep := &krb.KDCRep{Client: outside, RawTicket: ticket, PAData: []krb.PAData{{Type: krb.PAPWSalt, Value: []byte("outside")}, seal(r)}}
 		got, err := f.verify(rep, -7)
 		if tc.says != "" {
@@ -74,7 +72,7 @@ func TestFastVerify(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || !got.Equal(r.Strengthen) || len(rep.PAData) != 1 || string(rep.PAData[0].Value) != "inside" || rep.Client.Type != alice.Type {
+		if err != nil || !got.Equal(r.Strengthen) || len(rep.PAData) != 1 || string(rep.PAData[0].Value) != "inside" || !rep.Client.Equal(alice) {
 			t.Errorf("%s: %v, %+v", name, err, rep)
 		}
 	}
@@ -143,6 +141,18 @@ func TestKDCChallenge(t *testing.T) {
 		}
 		return b
 	}
+	sealing, err := krb.ClientChallengeKey(f.key, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	heimdals, err := krb.MakeEncChallenge(sealing, krb.UsageEncChallengeKDC, epoch, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := krb.MakeEncChallenge(sealing, krb.UsageEncChallengeClient, epoch, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct {
 		sent  bool
 		value []byte
@@ -150,8 +160,10 @@ func TestKDCChallenge(t *testing.T) {
 	}{
 		"right":                {true, value(key, krb.UsageEncChallengeKDC), true},
 		"none":                 {true, nil, true},
+		"as Heimdal's":         {true, heimdals, true},
 		"another key":          {true, value(f.key, krb.UsageEncChallengeKDC), false},
 		"the client's own":     {true, value(key, krb.UsageEncChallengeClient), false},
+		"sent back":            {true, own, false},
 		"garbled":              {true, []byte{1}, false},
 		"nobody asked for one": {false, []byte{1}, true},
 	} {
@@ -164,4 +176,61 @@ func TestKDCChallenge(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// FuzzFASTResponse: whatever stands in a FAST response, it counts only where it vouches for
+// this request's ticket and client; and of a KRB-ERROR only what bears another in its armour.
+func FuzzFASTResponse(f *testing.F) {
+	key := fuzzKey
+	ticket := []byte("the ticket")
+	mac, err := key.Checksum(krb.UsageFastFinished, ticket)
+	if err != nil {
+		f.Fatal(err)
+	}
+	inner, err := (&krb.KRBError{Code: krb.CodePreauthRequired, STime: epoch, Server: tgsA}).Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	good := &krb.FastResponse{Strengthen: key, Nonce: 7, Finished: &krb.FastFinished{Time: epoch, Client: alice, Checksum: krb.Checksum{Type: key.ChecksumType(), Value: mac}}}
+	wrapped := &krb.FastResponse{PAData: []krb.PAData{{Type: krb.PAFXCookie, Value: []byte("crumb")}, {Type: krb.PAFXError, Value: inner}}, Nonce: 7}
+	for _, r := range []*krb.FastResponse{good, wrapped} {
+		b, err := r.Marshal()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	c := &fast{key: key}
+	f.Fuzz(func(t *testing.T, plain []byte) {
+		cipher, err := key.Seal(krb.UsageFastRep, plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := krb.MarshalPAFXFastReply(krb.EncryptedData{Etype: key.Etype(), Cipher: cipher})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := []krb.PAData{{Type: krb.PAFXFast, Value: value}}
+		rep := &krb.KDCRep{Client: alice, RawTicket: ticket, PAData: list}
+		if _, err := c.verify(rep, 7); err == nil {
+			r, err := krb.ParseFastResponse(plain)
+			if err != nil || uint32(r.Nonce) != 7 || r.Finished == nil || !r.Finished.Client.Equal(alice) || string(r.Finished.Checksum.Value) != string(mac) {
+				t.Fatalf("believed %+v", r)
+			}
+		}
+		data, err := krb.MarshalPADatas(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outer := &krb.KRBError{Code: krb.CodeGeneric, STime: epoch, Server: tgsA, Data: data}
+		r := &reply{err: outer}
+		c.unseal(r, 7, nil)
+		if response, err := krb.ParseFastResponse(plain); r.sealed {
+			if _, found := krb.FindPAData(response.PAData, krb.PAFXError); err != nil || !found || uint32(response.Nonce) != 7 || r.err == outer {
+				t.Fatalf("believed %+v", response)
+			}
+		} else if r.err != outer {
+			t.Fatalf("steered by %+v", r.err)
+		}
+	})
 }

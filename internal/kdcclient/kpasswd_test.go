@@ -128,8 +128,12 @@ func TestKpasswdResults(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, r := range []*reply{{kpasswd: &krb.KpasswdMessage{Rest: der}}, {err: ke}} {
-			if err := k.changed(q, r); err == nil {
-				t.Errorf("%x: taken for success", data)
+			err := k.changed(q, r)
+			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != KindRefused || e.Code != krb.CodeGeneric || strings.Contains(err.Error(), "result 0") {
+				t.Errorf("%x: %v", data, err)
+			}
+			if said := err != nil && strings.Contains(err.Error(), "did not believe"); said != (r.kpasswd != nil && len(data) > 2 && data[1] == 3) {
+				t.Errorf("%x: %v", data, err)
 			}
 		}
 	}

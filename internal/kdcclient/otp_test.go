@@ -49,7 +49,7 @@ func answer(token int, value, pin string) kdcclient.OTP {
 // TestOTP: a one-time password is asked for with what the KDC says of its tokens, sent
 // once, and never again.
 func TestOTP(t *testing.T) {
-	plain, pinned := fakekdc.Token{Value: "123456", Vendor: "acme"}, fakekdc.Token{Value: "222222", PIN: "9876", Vendor: "pins", Challenge: "42", ID: "serial", Length: 6}
+	plain, pinned := fakekdc.Token{Value: "123456", Vendor: "acme"}, fakekdc.Token{Value: "222222", PIN: "my-pin", Vendor: "pins", Challenge: "42", ID: "serial", Length: 6}
 	joined := fakekdc.Token{Value: "333333", PIN: "11", JoinPIN: true}
 	stepped := fakekdc.Token{Value: "444444", Next: "555555"}
 	asked := errors.New("nobody is there")
@@ -66,8 +66,8 @@ func TestOTP(t *testing.T) {
 		"right":            {tokens: []fakekdc.Token{plain}, answers: []kdcclient.OTP{answer(0, "123456", "")}, sent: 2},
 		"wrong":            {tokens: []fakekdc.Token{plain}, answers: []kdcclient.OTP{answer(0, "654321", "")}, says: "with a one-time password", kind: kdcclient.KindKey, sent: 2, spent: []string{"654321"}},
 		"a PIN not asked":  {tokens: []fakekdc.Token{plain}, answers: []kdcclient.OTP{answer(0, "123456", "1")}, says: "KDC_ERR_PREAUTH_FAILED", kind: kdcclient.KindKey, sent: 2, spent: []string{"123456"}},
-		"second token":     {tokens: []fakekdc.Token{plain, pinned}, answers: []kdcclient.OTP{answer(1, "222222", "9876")}, sent: 2},
-		"wrong PIN":        {tokens: []fakekdc.Token{pinned}, answers: []kdcclient.OTP{answer(0, "222222", "9875")}, says: "KDC_ERR_PREAUTH_FAILED", kind: kdcclient.KindKey, sent: 2, spent: []string{"222222"}},
+		"second token":     {tokens: []fakekdc.Token{plain, pinned}, answers: []kdcclient.OTP{answer(1, "222222", "my-pin")}, sent: 2},
+		"wrong PIN":        {tokens: []fakekdc.Token{pinned}, answers: []kdcclient.OTP{answer(0, "222222", "no-pin")}, says: "KDC_ERR_PREAUTH_FAILED", kind: kdcclient.KindKey, sent: 2, spent: []string{"222222"}},
 		"no PIN":           {tokens: []fakekdc.Token{pinned}, answers: []kdcclient.OTP{answer(0, "222222", "")}, says: "KDC_ERR_PREAUTH_FAILED", kind: kdcclient.KindKey, sent: 2, spent: []string{"222222"}},
 		"PIN before":       {tokens: []fakekdc.Token{joined}, answers: []kdcclient.OTP{answer(0, "333333", "11")}, sent: 2},
 		"the next one":     {tokens: []fakekdc.Token{plain, stepped}, answers: []kdcclient.OTP{answer(1, "444444", ""), answer(0, "555555", "")}, sent: 3},
@@ -141,7 +141,7 @@ func TestOTP(t *testing.T) {
 			// Names and addresses of the realm have digits of their own.
 			text := strings.NewReplacer(w.r.Addr(), "", w.r.Name(), "").Replace(err.Error())
 			for _, a := range tc.answers {
-				if v := a.Value.Reveal(); len(v) > 1 && strings.Contains(text, v) || strings.Contains(text, "987") {
+				if v := a.Value.Reveal(); len(v) > 1 && strings.Contains(text, v) || strings.Contains(text, "-pin") {
 					t.Errorf("the error tells a secret: %v", err)
 				}
 			}
@@ -280,5 +280,74 @@ func TestUnmet(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOTPAgain: a KDC that wants more after a one-time password gets another for the next of
+// the same token, and nothing else: no password, and nothing in another realm.
+func TestOTPAgain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(s *sealed)
+		says   string
+	}{
+		"the same again": {func(s *sealed) { s.inner.Code = krb.CodePreauthRequired }, "though a one-time password was sent"},
+		"a password": {func(s *sealed) {
+			s.inner.Code = krb.CodePreauthRequired
+			for i := range s.in.PAData {
+				if s.in.PAData[i].Type == krb.PAOTPChallenge {
+					s.in.PAData[i] = krb.PAData{Type: krb.PAEncryptedChallenge, Value: []byte{}}
+				}
+			}
+		}, "though a one-time password was sent, and the KDC offers FAST (136), encrypted challenge within FAST (138)"},
+		"another realm": {func(s *sealed) {
+			s.inner.Code, s.inner.Client = krb.CodeWrongRealm, krb.NewPrincipal("ELSEWHERE.EXAMPLE", "otto")
+		}, "belongs to realm ELSEWHERE.EXAMPLE"},
+		"skew":      {func(s *sealed) { s.inner.Code = krb.CodeSkew }, "(wrong one-time password) with a one-time password: the KDC's clock"},
+		"no reason": {func(s *sealed) { s.inner.Code = krb.CodeGeneric }, "KRB_ERR_GENERIC"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newFastWorld(t, fakekdc.WithFAST(), fakekdc.WithUser("otto", password, fakekdc.OTP("123456")))
+			w.change = func(n int, answer []byte) []byte {
+				if n != 1 {
+					return answer
+				}
+				key, found := armorKey(t, w.asked, w.armor.Key)
+				if !found {
+					t.Fatal("no armour")
+				}
+				return reseal(t, key, answer, tc.change)
+			}
+			asked := 0
+			_, err := w.login(t.Context(), func(q *kdcclient.ASRequest) {
+				q.Client.Components, q.Canonicalize = []string{"otto"}, true
+				q.OTP = func(context.Context, krb.Principal, string, []krb.OTPToken) (kdcclient.OTP, error) {
+					asked++
+					return answer(0, "654321", ""), nil
+				}
+			})
+			var e *kdcclient.Error
+			if !errors.As(err, &e) || !e.OTP || !strings.Contains(err.Error(), tc.says) || w.sent != 2 || asked != 1 {
+				t.Errorf("%d messages, asked %d times: %v", w.sent, asked, err)
+			}
+		})
+	}
+}
+
+// TestOTPKey: the key of the answer is the armour's, whatever types the client's keys may be
+// of.
+func TestOTPKey(t *testing.T) {
+	w := newFastWorld(t, fakekdc.WithFAST(), fakekdc.WithUser("otto", password, fakekdc.OTP("123456")))
+	other := krb.AES256SHA384
+	if w.armor.Key.Etype() == other {
+		other = krb.AES256SHA1
+	}
+	got, err := w.login(t.Context(), func(q *kdcclient.ASRequest) {
+		q.Client.Components, q.Keys, q.Etypes = []string{"otto"}, nil, []int32{other}
+		q.OTP = func(context.Context, krb.Principal, string, []krb.OTPToken) (kdcclient.OTP, error) {
+			return answer(0, "123456", ""), nil
+		}
+	})
+	if err != nil || got.Key.Etype() != other {
+		t.Errorf("%v, %v", got, err)
 	}
 }

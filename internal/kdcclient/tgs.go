@@ -25,8 +25,9 @@ type TGSOptions struct {
 	// Login says that the ticket came of a login with a key that is at hand, so
 	// that nobody need be told to run kinit.
 	Login bool
-	// FAST armours the requests (RFC 6113). A KDC that does not speak it answers without;
-	// one that is known to do so by [krb.Ticket.FAST] must not.
+	// FAST armours the requests (RFC 6113). A KDC that does not speak it, or not here,
+	// as Heimdal's, answers without. An answer from which someone took it out does not open,
+	// since its key was strengthened.
 	FAST bool
 	// Own are the keys of the ticket's client, who is the service of [Client.Self]:
 	// where the KDC does not say whose the ticket is, they open it. Nil means none.

@@ -168,7 +168,7 @@ func (t *tgsCall) accept(r *reply, q *tgsRequest) (*krb.Ticket, error) {
 	var err error
 	if q.fast != nil {
 		strengthen, err = q.fast.verify(rep, q.body.Nonce)
-		if err != nil && (t.tgt.FAST || !errors.Is(err, errUnarmored)) {
+		if err != nil && !errors.Is(err, errUnarmored) {
 			return nil, err
 		}
 	}

@@ -124,6 +124,9 @@ func ParseFastResponse(b []byte) (*FastResponse, error) {
 		r.Finished.Client = in.Name(3)
 		r.Finished.Client.Realm = realm
 		r.Finished.Checksum = in.Checksum(4)
+		if u := r.Finished.Usec; u < 0 || u > 999_999 {
+			in.fail("field 1 is no microsecond")
+		}
 		f.within(in.Err(true))
 	}
 	r.Nonce = f.nonce(3)
