@@ -163,8 +163,7 @@ func Example_crossRealm() {
 }
 
 // A test of delegation: credentials go to the service that the realm says is
-// trusted with them, and to no other.
-// A service that the KDC trusts with credentials acts as its callers.
+// trusted with them, which acts as its callers, and to no other.
 func Example_delegation() {
 	realm := newRealm(fakekdc.WithService("HTTP/trusted.example", fakekdc.OKAsDelegate()), fakekdc.WithService("HTTP/archive.example"))
 	defer realm.Close()
