@@ -302,7 +302,7 @@ func TestOTPAgain(t *testing.T) {
 		"another realm": {func(s *sealed) {
 			s.inner.Code, s.inner.Client = krb.CodeWrongRealm, krb.NewPrincipal("ELSEWHERE.EXAMPLE", "otto")
 		}, "belongs to realm ELSEWHERE.EXAMPLE"},
-		"skew":      {func(s *sealed) { s.inner.Code = krb.CodeSkew }, "(wrong one-time password) with a one-time password: the KDC's clock"},
+		"skew":      {func(s *sealed) { s.inner.Code, s.inner.STime = krb.CodeSkew, s.inner.STime.Add(time.Hour) }, "(wrong one-time password) with a one-time password: the KDC's clock"},
 		"no reason": {func(s *sealed) { s.inner.Code = krb.CodeGeneric }, "KRB_ERR_GENERIC"},
 	} {
 		t.Run(name, func(t *testing.T) {
