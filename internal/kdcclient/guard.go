@@ -42,12 +42,17 @@ func (a *asCall) admit(ctx context.Context, key KeyEntry) *Error {
 		return fail
 	}
 	if why := a.r.Guard.Refused(key); why != nil {
-		kept := *why
-		kept.Kept = true
-		return &kept
+		return kept(why)
 	}
 	a.sent = append(a.sent, key)
 	return nil
+}
+
+// kept returns a refusal of before as the reason why nothing is sent now.
+func kept(why *Error) *Error {
+	again := *why
+	again.Kept = true
+	return &again
 }
 
 // takeTurn waits for other logins of the client.

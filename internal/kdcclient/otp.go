@@ -152,9 +152,7 @@ func (a *asCall) admitOTP(ctx context.Context, value secret.Text) *Error {
 		return fail
 	}
 	if why := a.r.Guard.RefusedOTP(value); why != nil {
-		kept := *why
-		kept.Kept = true
-		return &kept
+		return kept(why)
 	}
 	return nil
 }
