@@ -47,7 +47,9 @@ func EndPoint(cert *x509.Certificate) (data []byte, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("channel bindings to the certificate of %q: %w", cert.Subject, err)
 	}
-	return h.appendSum([]byte(prefix), cert.Raw), nil
+	sum := h.New()
+	sum.Write(cert.Raw) // which never fails
+	return sum.Sum([]byte(prefix)), nil
 }
 
 // ForConn returns the application data for the connection state belongs to, as

@@ -2,6 +2,7 @@ package cbt
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/tls"
@@ -102,11 +103,11 @@ func TestEndPoint(t *testing.T) {
 
 // Where x509 knows the signature it must be of our opinion.
 func TestEndPointAgreesWithX509(t *testing.T) {
-	want := map[x509.SignatureAlgorithm]hash{
-		x509.MD5WithRSA: sha256Hash, x509.SHA1WithRSA: sha256Hash, x509.DSAWithSHA1: sha256Hash, x509.ECDSAWithSHA1: sha256Hash,
-		x509.SHA256WithRSA: sha256Hash, x509.SHA256WithRSAPSS: sha256Hash, x509.DSAWithSHA256: sha256Hash, x509.ECDSAWithSHA256: sha256Hash,
-		x509.SHA384WithRSA: sha384Hash, x509.SHA384WithRSAPSS: sha384Hash, x509.ECDSAWithSHA384: sha384Hash,
-		x509.SHA512WithRSA: sha512Hash, x509.SHA512WithRSAPSS: sha512Hash, x509.ECDSAWithSHA512: sha512Hash,
+	want := map[x509.SignatureAlgorithm]crypto.Hash{
+		x509.MD5WithRSA: crypto.SHA256, x509.SHA1WithRSA: crypto.SHA256, x509.DSAWithSHA1: crypto.SHA256, x509.ECDSAWithSHA1: crypto.SHA256,
+		x509.SHA256WithRSA: crypto.SHA256, x509.SHA256WithRSAPSS: crypto.SHA256, x509.DSAWithSHA256: crypto.SHA256, x509.ECDSAWithSHA256: crypto.SHA256,
+		x509.SHA384WithRSA: crypto.SHA384, x509.SHA384WithRSAPSS: crypto.SHA384, x509.ECDSAWithSHA384: crypto.SHA384,
+		x509.SHA512WithRSA: crypto.SHA512, x509.SHA512WithRSAPSS: crypto.SHA512, x509.ECDSAWithSHA512: crypto.SHA512,
 		x509.PureEd25519: noHash,
 	}
 	met := 0
@@ -177,20 +178,20 @@ func TestAlgorithmHash(t *testing.T) {
 	const pss = "1.2.840.113549.1.1.10"
 	for name, tc := range map[string]struct {
 		oid, params string
-		want        hash
+		want        crypto.Hash
 		err         error
 	}{
-		"old sha1WithRSA":           {"1.3.14.3.2.29", "0500", sha256Hash, nil},
-		"MD2 with RSA":              {"1.2.840.113549.1.1.2", "0500", sha256Hash, nil},
-		"parameters do not matter":  {"1.2.840.113549.1.1.12", "ffff", sha384Hash, nil},
+		"old sha1WithRSA":           {"1.3.14.3.2.29", "0500", crypto.SHA256, nil},
+		"MD2 with RSA":              {"1.2.840.113549.1.1.2", "0500", crypto.SHA256, nil},
+		"parameters do not matter":  {"1.2.840.113549.1.1.12", "ffff", crypto.SHA384, nil},
 		"ML-DSA-44":                 {"2.16.840.1.101.3.4.3.17", "", noHash, ErrUndefined},
 		"Ed25519":                   {"1.3.101.112", "", noHash, ErrUndefined},
 		"RSA key, no signature":     {"1.2.840.113549.1.1.1", "0500", noHash, ErrUndefined},
-		"PSS, MD5":                  {pss, "3010 a00e 300c 06082a864886f70d0205 0500", sha256Hash, nil},
-		"PSS, SHA-512/256":          {pss, "300f a00d 300b 0609608648016503040206", sha512t256Hash, nil},
-		"PSS, SHA-512/224":          {pss, "300f a00d 300b 0609608648016503040205", sha512t224Hash, nil},
-		"PSS, SHA3-256":             {pss, "300f a00d 300b 0609608648016503040208", sha3t256Hash, nil},
-		"PSS, salt alone":           {pss, "3005 a203 020120", sha256Hash, nil},
+		"PSS, MD5":                  {pss, "3010 a00e 300c 06082a864886f70d0205 0500", crypto.SHA256, nil},
+		"PSS, SHA-512/256":          {pss, "300f a00d 300b 0609608648016503040206", crypto.SHA512_256, nil},
+		"PSS, SHA-512/224":          {pss, "300f a00d 300b 0609608648016503040205", crypto.SHA512_224, nil},
+		"PSS, SHA3-256":             {pss, "300f a00d 300b 0609608648016503040208", crypto.SHA3_256, nil},
+		"PSS, salt alone":           {pss, "3005 a203 020120", crypto.SHA256, nil},
 		"PSS, unknown hash":         {pss, "3008 a006 3004 06022a03", noHash, ErrUndefined},
 		"PSS, no parameters":        {pss, "", noHash, ErrCertificate},
 		"PSS, NULL parameters":      {pss, "0500", noHash, ErrCertificate},
@@ -211,11 +212,11 @@ func TestAlgorithmHash(t *testing.T) {
 
 // Every hash has a sum of the length its name says.
 func TestSums(t *testing.T) {
-	for h, size := range map[hash]int{
-		sha256Hash: 32, sha224Hash: 28, sha384Hash: 48, sha512Hash: 64, sha512t224Hash: 28, sha512t256Hash: 32,
-		sha3t224Hash: 28, sha3t256Hash: 32, sha3t384Hash: 48, sha3t512Hash: 64,
+	for h, size := range map[crypto.Hash]int{
+		crypto.SHA256: 32, crypto.SHA224: 28, crypto.SHA384: 48, crypto.SHA512: 64, crypto.SHA512_224: 28, crypto.SHA512_256: 32,
+		crypto.SHA3_224: 28, crypto.SHA3_256: 32, crypto.SHA3_384: 48, crypto.SHA3_512: 64,
 	} {
-		if got := h.appendSum(nil, []byte("x")); len(got) != size {
+		if got := h.New().Sum(nil); len(got) != size {
 			t.Errorf("hash %d: %d bytes, want %d", h, len(got), size)
 		}
 	}
@@ -306,7 +307,7 @@ func FuzzEndPoint(f *testing.F) {
 		f.Fatal("empty seed corpus")
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		check := func(h hash, err error) {
+		check := func(h crypto.Hash, err error) {
 			if (h == noHash) != (err != nil) {
 				t.Fatalf("hash %d with %v", h, err)
 			}
