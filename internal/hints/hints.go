@@ -4,6 +4,7 @@ package hints
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -25,17 +26,8 @@ func NoKDC(realm string) string {
 
 // Join returns those hints that are not empty, one after the other.
 func Join(all ...string) string {
-	var b strings.Builder
-	for _, h := range all {
-		if h == "" {
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(h)
-	}
-	return b.String()
+	said := slices.DeleteFunc(slices.Clone(all), func(hint string) bool { return hint == "" })
+	return strings.Join(said, "; ")
 }
 
 // KDC returns what to try after a KDC refused a request with the code of a KRB-ERROR
