@@ -81,7 +81,7 @@ func (a *answer) challenged(ctx context.Context) *middleware.Error {
 
 // again learns that the proxy wants a token, and lets the call be tried anew.
 func (a *answer) again(scheme middleware.Scheme) *middleware.Error {
-	a.t.known.put(a.proxy, scheme)
+	a.t.known.Put(a.proxy.Origin(), scheme, maxProxies)
 	e := a.refusal(nil)
 	e.Err.(*ConnectError).again = true
 	return e

@@ -3,6 +3,7 @@ package tunnel
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"testing"
 
@@ -24,31 +25,34 @@ func TestQuietAfterwards(t *testing.T) {
 
 // The memory is bounded.
 func TestMemory(t *testing.T) {
-	var m memory
+	m := New(nil, &http.Transport{}, Options{})
 	at := func(host string) middleware.Target {
 		return middleware.TargetOfURL(&url.URL{Scheme: "http", Host: host + ":3128"})
 	}
-	for i := range maxProxies {
-		m.put(at(fmt.Sprint("p", i)), middleware.Negotiate)
+	learn := func(proxy middleware.Target, scheme middleware.Scheme) {
+		(&answer{t: m, proxy: proxy, r: new(http.Request), resp: new(http.Response)}).again(scheme)
 	}
 	for i := range maxProxies {
-		if _, ok := m.get(at(fmt.Sprint("p", i))); !ok {
+		learn(at(fmt.Sprint("p", i)), middleware.Negotiate)
+	}
+	for i := range maxProxies {
+		if _, ok := m.known.Get(at(fmt.Sprint("p", i)).Origin()); !ok {
 			t.Fatalf("proxy %d of %d is forgotten", i, maxProxies)
 		}
 	}
 	for i := range 3 * maxProxies {
-		m.put(at(fmt.Sprint("q", i)), middleware.Negotiate)
+		learn(at(fmt.Sprint("q", i)), middleware.Negotiate)
 	}
-	if n := m.schemes.Len(); n > maxProxies {
+	if n := m.known.Len(); n > maxProxies {
 		t.Errorf("%d proxies", n)
 	}
-	m.put(at("proxy.example"), middleware.Kerberos)
-	if s, ok := m.get(at("PROXY.example.")); !ok || s != middleware.Kerberos {
+	learn(at("proxy.example"), middleware.Kerberos)
+	if s, ok := m.known.Get(at("PROXY.example.").Origin()); !ok || s != middleware.Kerberos {
 		t.Errorf("%q, %t", s, ok)
 	}
 	secure := at("proxy.example")
 	secure.Secure = true
-	if _, ok := m.get(secure); ok {
+	if _, ok := m.known.Get(secure.Origin()); ok {
 		t.Error("an https proxy is another one")
 	}
 }

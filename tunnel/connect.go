@@ -20,10 +20,6 @@ type (
 // field is where tokens for proxies go (RFC 9110 section 11.7.2).
 const field = "Proxy-Authorization"
 
-func fixed(h http.Header) headerFunc {
-	return func(context.Context, *url.URL, string) (http.Header, error) { return h, nil }
-}
-
 // targetOf returns the target that tokens for a proxy are for.
 func targetOf(proxy *url.URL) middleware.Target {
 	t := middleware.TargetOfURL(proxy)
@@ -59,7 +55,7 @@ func (t *Transport) connectHeader(ctx context.Context, proxy *url.URL, target st
 // token returns a header value for the proxy and who made it, nil if it is to
 // get none.
 func (t *Transport) token(ctx context.Context, c *call, proxy middleware.Target) (string, middleware.SecurityContext, error) {
-	scheme, known := t.known.get(proxy)
+	scheme, known := t.known.Get(proxy.Origin())
 	if !known && !t.o.Always {
 		return "", nil, nil
 	}

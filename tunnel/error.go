@@ -64,16 +64,11 @@ func (e *ConnectError) Error() string {
 	return s + ", offering " + strings.Join(e.Schemes, ", ")
 }
 
-// common are the schemes that errors name.
-var common = map[string]string{
-	"basic": "Basic", "bearer": "Bearer", "digest": "Digest", "kerberos": "Kerberos",
-	"negotiate": "Negotiate", "ntlm": "NTLM",
-}
-
+// offered returns the schemes of a 407, each once.
 func offered(lines []string) []string {
 	var out []string
 	for ch := range challenge.All(lines) {
-		s := cmp.Or(common[strings.ToLower(ch.Scheme)], "other")
+		s := challenge.Name(ch.Scheme)
 		if !slices.Contains(out, s) {
 			out = append(out, s)
 		}
@@ -93,7 +88,7 @@ func (a *answer) refusal(cause error) *middleware.Error {
 	if out.Err == nil {
 		out.Err = e
 	} else {
-		out.Err = &both{e, out.Err}
+		out.Err = fmt.Errorf("%w: %w", e, out.Err)
 	}
 	return out
 }
@@ -137,15 +132,6 @@ func noToken(err error, proxy middleware.Target) *middleware.Error {
 func blame(err, kind error, proxy middleware.Target, spn string) *middleware.Error {
 	return stages.Blame(middleware.Error{Stage: name, Kind: kind, Host: proxy.HostPort(), SPN: spn}, err)
 }
-
-// both is a proxy's answer, and what it means.
-type both struct {
-	answer *ConnectError
-	why    error
-}
-
-func (b *both) Error() string   { return b.answer.Error() + ": " + b.why.Error() }
-func (b *both) Unwrap() []error { return []error{b.answer, b.why} }
 
 var proofs = [...]string{ProofOptional: "optional", ProofRequired: "required", ProofDisabled: "disabled"}
 

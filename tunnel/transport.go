@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/kerbchain/kerbchain/internal/lru"
 	"github.com/kerbchain/kerbchain/internal/replay"
 	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -28,8 +29,12 @@ type Transport struct {
 	proxy    func(*http.Request) (*url.URL, error) // the caller's
 	header   headerFunc
 	answered responseFunc
-	known    memory
+	known    lru.Map[string, middleware.Scheme] // by origin: the proxies that want a token, and by which scheme
 }
+
+// maxProxies bounds known. A proxy that is forgotten costs one CONNECT to be learned
+// again.
+const maxProxies = 1024
 
 // RoundTrip sends a request, and tries again if the proxy refused the tunnel and
 // another token may help. The request's body is not read before there is a tunnel.

@@ -1,7 +1,9 @@
 package tunnel
 
 import (
+	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/sign"
@@ -58,7 +60,8 @@ func New(in middleware.Initiator, t *http.Transport, o Options) *Transport {
 	out.header, out.answered = t.GetProxyConnectHeader, t.OnProxyConnectResponse
 	out.base.Proxy = out.chosen
 	if out.header == nil {
-		out.header = fixed(out.base.ProxyConnectHeader)
+		fixed := out.base.ProxyConnectHeader
+		out.header = func(context.Context, *url.URL, string) (http.Header, error) { return fixed, nil }
 	}
 	out.base.GetProxyConnectHeader = out.connectHeader
 	out.base.OnProxyConnectResponse = out.connectResponse

@@ -68,6 +68,23 @@ func (c Challenge) Format(f fmt.State, _ rune) {
 	io.WriteString(f, s)
 }
 
+// names are the schemes of the IANA registry and some that are used beside it.
+var names = []string{
+	"AWS4-HMAC-SHA256", "Basic", "Bearer", "Concealed", "CredSSP", "Digest", "DPoP", "GNAP", "HOBA", "Kerberos", "Mutual",
+	"Negotiate", "NTLM", "OAuth", "PrivateToken", "SCRAM-SHA-1", "SCRAM-SHA-256", "vapid",
+}
+
+// Name returns the usual spelling of a known scheme, and "other" for what is none: a name
+// that a server made up may be anything, a token whose scheme was lost included, and
+// belongs in no log.
+func Name(scheme string) string {
+	i := slices.IndexFunc(names, func(name string) bool { return strings.EqualFold(name, scheme) })
+	if i < 0 {
+		return "other"
+	}
+	return names[i]
+}
+
 // Parse returns the challenges in lines, the values of all WWW-Authenticate
 // (or all Proxy-Authenticate) field lines of one response, in order. It is nil
 // when there are none.

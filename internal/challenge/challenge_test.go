@@ -230,3 +230,16 @@ func TestBytes(t *testing.T) {
 		}
 	}
 }
+
+// A scheme is named as its registration spells it, however the server does, and what a
+// server made up is not named.
+func TestName(t *testing.T) {
+	for scheme, want := range map[string]string{
+		"Negotiate": "Negotiate", "NEGOTIATE": "Negotiate", "ntlm": "NTLM", "scram-sha-256": "SCRAM-SHA-256", "VAPID": "vapid",
+		"": "other", "YIIabc": "other", "Negotiate2": "other", "Basi": "other",
+	} {
+		if got := Name(scheme); got != want {
+			t.Errorf("%q: %q, want %q", scheme, got, want)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/challenge"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -37,7 +38,7 @@ func (c *call) summary(root sink, resp *http.Response, err error, took time.Dura
 	if !root.enabled(c.ctx, level) {
 		return
 	}
-	outcome := slog.Attr{}
+	var outcome slog.Attr
 	switch {
 	case err != nil:
 		outcome = slog.String("error", errorText(err, c.r))
@@ -45,17 +46,13 @@ func (c *call) summary(root sink, resp *http.Response, err error, took time.Dura
 		outcome = slog.Int("status", resp.StatusCode)
 	}
 	requests, verified := c.result(resp)
-	sent := slog.Attr{}
-	if requests > 0 {
-		sent = slog.Int("requests", requests)
-	}
 	root.write(c.ctx, level, "call",
 		slog.Uint64("call", c.number),
 		slog.String("method", cmp.Or(c.r.Method, http.MethodGet)),
 		slog.String("url", urlText(c.r.URL)),
 		outcome,
 		milliseconds(took),
-		sent,
+		optional("requests", requests),
 		slog.Bool("verified", verified),
 	)
 }
@@ -163,9 +160,9 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 	case middleware.TokenEvent:
 		return "token", []slog.Attr{
 			slog.String("host", e.Host), slog.String("spn", e.SPN),
-			slog.String("scheme", schemes([]string{string(cmp.Or(e.Scheme, middleware.Negotiate))})),
+			slog.String("scheme", challenge.Name(string(cmp.Or(e.Scheme, middleware.Negotiate)))),
 			slog.Int("bytes", e.Bytes), slog.Bool("mutual", e.Mutual), slog.Bool("bound", e.Bound),
-			yes("delegate", e.Delegate), milliseconds(e.Duration),
+			optional("delegate", e.Delegate), milliseconds(e.Duration),
 		}
 	case middleware.SendEvent:
 		return "send", []slog.Attr{
@@ -174,7 +171,7 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 		}
 	case middleware.RefusedEvent:
 		return "token refused", []slog.Attr{
-			slog.String("host", e.Host), slog.Int("status", e.Status), reason(e.Reason), size(e.Bytes), c.failure(e.Err),
+			slog.String("host", e.Host), slog.Int("status", e.Status), reason(e.Reason), optional("bytes", e.Bytes), c.failure(e.Err),
 		}
 	case middleware.DiscardEvent:
 		return "ticket dropped", []slog.Attr{
@@ -185,7 +182,7 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 	case middleware.VerdictEvent:
 		return "verdict", []slog.Attr{
 			slog.String("host", e.Host), optional("spn", e.SPN), slog.String("mode", string(e.Mode)),
-			slog.Int("status", e.Status), slog.Bool("verified", e.Verified), yes("trusted", e.Trusted), reason(e.Reason), c.failure(e.Err),
+			slog.Int("status", e.Status), slog.Bool("verified", e.Verified), optional("trusted", e.Trusted), reason(e.Reason), c.failure(e.Err),
 		}
 	case middleware.SanitizedEvent:
 		return "sanitized", []slog.Attr{slog.String("host", e.Host), slog.Int("status", e.Status)}
@@ -194,12 +191,13 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 	}
 }
 
-// yes is an attribute for what is seldom true.
-func yes(name string, v bool) slog.Attr {
-	if !v {
+// optional is an attribute for what is seldom set.
+func optional[T comparable](name string, v T) slog.Attr {
+	var unset T
+	if v == unset {
 		return slog.Attr{}
 	}
-	return slog.Bool(name, true)
+	return slog.Any(name, v)
 }
 
 func (c *call) failure(err error) slog.Attr {
@@ -216,20 +214,6 @@ func reason(r middleware.Reason) slog.Attr {
 	return slog.String("reason", r.String())
 }
 
-func size(bytes int) slog.Attr {
-	if bytes == 0 {
-		return slog.Attr{}
-	}
-	return slog.Int("bytes", bytes)
-}
-
-func optional(name, value string) slog.Attr {
-	if value == "" {
-		return slog.Attr{}
-	}
-	return slog.String(name, value)
-}
-
 func until(t time.Time) slog.Attr {
 	if t.IsZero() {
 		return slog.Attr{}
@@ -242,23 +226,10 @@ func milliseconds(d time.Duration) slog.Attr {
 	return slog.Float64("duration_ms", float64(d.Microseconds())/1000)
 }
 
-// known are the schemes of the IANA registry and some that are used beside it,
-// in lower case. A name that a server made up may be anything, a token whose
-// scheme was lost included.
-var known = map[string]bool{
-	"aws4-hmac-sha256": true, "basic": true, "bearer": true, "concealed": true, "credssp": true,
-	"digest": true, "dpop": true, "gnap": true, "hoba": true, "kerberos": true, "mutual": true,
-	"negotiate": true, "ntlm": true, "oauth": true, "privatetoken": true, "scram-sha-1": true,
-	"scram-sha-256": true, "vapid": true,
-}
-
 func schemes(names []string) string {
 	out := make([]string, len(names))
-	for i, n := range names {
-		out[i] = "other"
-		if known[strings.ToLower(n)] {
-			out[i] = n
-		}
+	for i, name := range names {
+		out[i] = challenge.Name(name)
 	}
 	return strings.Join(out, ", ")
 }

@@ -91,13 +91,13 @@ func secretsOf(err error, r *http.Request) []secret {
 			out = append(out, secret{q[1 : len(q)-1], instead})
 		}
 	}
-	for e := range urlErrors(err) {
+	eachURLError(err, 0, func(e *url.Error) {
 		instead := redacted
 		if u, err := url.Parse(e.URL); err == nil {
 			instead = urlText(u)
 		}
 		add(e.URL, instead)
-	}
+	})
 	hide := func(value string) { add(value, redacted) }
 	if u := r.URL; u != nil {
 		hide(u.RawQuery)
@@ -143,30 +143,21 @@ func secretsOf(err error, r *http.Request) []secret {
 	return out
 }
 
-// urlErrors goes through the [url.Error] values in err's tree, up to a depth
-// that no sane error has.
-func urlErrors(err error) func(yield func(*url.Error) bool) {
-	return func(yield func(*url.Error) bool) {
-		var walk func(err error, depth int) bool
-		walk = func(err error, depth int) bool {
-			if err == nil || depth > 32 {
-				return true
-			}
-			if e, ok := err.(*url.Error); ok && !yield(e) {
-				return false
-			}
-			switch e := err.(type) {
-			case interface{ Unwrap() error }:
-				return walk(e.Unwrap(), depth+1)
-			case interface{ Unwrap() []error }:
-				for _, err := range e.Unwrap() {
-					if !walk(err, depth+1) {
-						return false
-					}
-				}
-			}
-			return true
+// eachURLError calls f with the [url.Error] values in err's tree, up to a depth that no
+// sane error has.
+func eachURLError(err error, depth int, f func(*url.Error)) {
+	if err == nil || depth > 32 {
+		return
+	}
+	if e, ok := err.(*url.Error); ok {
+		f(e)
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		eachURLError(e.Unwrap(), depth+1, f)
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			eachURLError(err, depth+1, f)
 		}
-		walk(err, 0)
 	}
 }

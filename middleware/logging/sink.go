@@ -45,11 +45,9 @@ func (s sink) enabled(ctx context.Context, l slog.Level) bool {
 }
 
 // write writes one record. Attributes of the empty name are left out. Text is from
-// peers as often as not, and a formatter of one's own may write it as it is.
+// peers as often as not, and a formatter of one's own may write it as it is. The caller
+// has asked whether the level is enabled.
 func (s sink) write(ctx context.Context, l slog.Level, message string, attrs ...slog.Attr) {
-	if !s.enabled(ctx, l) {
-		return
-	}
 	for i, a := range attrs {
 		if a.Value.Kind() == slog.KindString {
 			attrs[i].Value = slog.StringValue(printable.Text(a.Value.String()))
