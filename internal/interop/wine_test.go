@@ -122,14 +122,14 @@ func windowsPath(path string) string { return "Z:" + strings.ReplaceAll(path, "/
 // notInWine are packages, and tests of others, that do not run in Wine 8. Tests of what
 // Windows does not have skip themselves. docs/support.md has the list.
 var notInWine = []struct{ name, why string }{
-	{"internal/arch", "asks the go command, and reads no more than there is on Linux"},
+	{"internal/arch", "runs the go command, and reads the same sources as on Linux"},
 	{"internal/ccache/kcm", "Unix sockets, which Wine lacks"},
 	{"internal/connmark.TestReopened", "Unix sockets"},
 	{"client.TestPrincipalOfEveryRequest", "Unix sockets"},
 	{"client.TestPrincipalOfTunnels", "Unix sockets"},
 	{"internal/ccache.TestLinkedMember", "symbolic links, which Wine does not make"},
-	{"client.TestMatrix", "takes minutes, for what is the same on all systems"},
-	{"client.TestOptionsTogether", "takes minutes, for what is the same on all systems"},
+	{"client.TestMatrix", "takes minutes there, and tests what is the same on all systems"},
+	{"client.TestOptionsTogether", "takes minutes there, and tests what is the same on all systems"},
 }
 
 // TestWindows runs the tests of the module as built for Windows.
