@@ -3,7 +3,9 @@ package client
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/kerberos"
@@ -12,42 +14,28 @@ import (
 	"github.com/kerbchain/kerbchain/tunnel"
 )
 
-// An option is one field of [Options], and whether it is set.
-type option struct {
-	name string
-	set  bool
+// ofSource are the options that say where tickets come from.
+var ofSource = []string{
+	"Credentials", "Principal", "Enterprise", "Password", "Keytab", "CCache", "ReadOnlyCache", "Armor", "ArmorOptional", "OTP",
+	"Krb5Conf", "Krb5ConfText", "AllowRC4", "Dial", "Resolver", "Getenv",
 }
 
-// credentials lists the options that say where tickets come from.
-func (o Options) credentials() []option {
-	return []option{
-		{"Credentials", o.Credentials != CredentialsDefault}, {"Principal", o.Principal != ""}, {"Enterprise", o.Enterprise}, {"Password", !o.Password.IsZero()},
-		{"Keytab", o.Keytab != ""}, {"CCache", o.CCache != ""}, {"ReadOnlyCache", o.ReadOnlyCache},
-		{"Armor", o.Armor != nil}, {"ArmorOptional", o.ArmorOptional}, {"OTP", o.OTP != nil},
-		{"Krb5Conf", o.Krb5Conf != nil}, {"Krb5ConfText", o.Krb5ConfText != ""}, {"AllowRC4", o.AllowRC4},
-		{"Dial", o.Dial != nil}, {"Resolver", o.Resolver != nil}, {"Getenv", o.Getenv != nil},
-	}
-}
-
-// names lists the options that say which tokens are made, and for which service.
-func (o Options) names() []option {
-	return []option{
-		{"Source", o.Source != nil}, {"Service", o.Service != ""}, {"HostOverride", o.HostOverride != ""},
-		{"HostOverrides", o.HostOverrides != nil}, {"PortInSPN", o.PortInSPN}, {"Canonicalize", o.Canonicalize != 0},
-		{"AllowedHosts", o.AllowedHosts != nil}, {"ForProxy", o.ForProxy != nil}, {"Delegation", o.Delegation != 0},
-		{"DelegateTo", o.DelegateTo != nil}, {"Bindings", o.Bindings != 0}, {"Now", o.Now != nil},
-	}
+// ofInitiator are the options that say which tokens are made of tickets, and for which
+// service.
+var ofInitiator = []string{
+	"Source", "Service", "HostOverride", "HostOverrides", "PortInSPN", "Canonicalize", "AllowedHosts", "ForProxy", "Delegation",
+	"DelegateTo", "Bindings", "Now",
 }
 
 // check refuses options of which one would make another void.
 func (o Options) check() error {
 	if o.Initiator != nil {
-		if err := replaced("Initiator", append(o.credentials(), o.names()...)); err != nil {
+		if err := replaced("Initiator", given(o, ofSource, ofInitiator)); err != nil {
 			return err
 		}
 	}
 	if o.Source != nil {
-		if err := replaced("Source", o.credentials()); err != nil {
+		if err := replaced("Source", given(o, ofSource)); err != nil {
 			return err
 		}
 	}
@@ -88,19 +76,19 @@ func (o Options) check() error {
 	return nil
 }
 
-// given returns the names of options that are set.
-func given(of []option) (set []string) {
-	for _, field := range of {
-		if field.set {
-			set = append(set, field.name)
+// given returns the names of those fields of a struct that are set.
+func given(options any, fields ...[]string) (set []string) {
+	v := reflect.ValueOf(options)
+	for _, name := range slices.Concat(fields...) {
+		if !v.FieldByName(name).IsZero() {
+			set = append(set, name)
 		}
 	}
 	return set
 }
 
 // replaced refuses options that another option takes the place of.
-func replaced(by string, of []option) error {
-	set := given(of)
+func replaced(by string, set []string) error {
 	if len(set) == 0 {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/kerbchain/kerbchain/middleware"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // New returns a client whose transport is the standard stack. It has no
@@ -36,7 +37,7 @@ func NewTransport(o Options) (http.RoundTripper, error) {
 	base, o.Proxy = o.transport()
 	_, netHTTP := base.(*http.Transport)
 	rt := o.stack(in, netHTTP).Wrap(o.connections(in, base, func(t *http.Transport) http.RoundTripper {
-		return withHTTP1(t, func(t *http.Transport) http.RoundTripper { return o.tunneled(in, t) })
+		return withHTTP1(t, func(t *http.Transport) http.RoundTripper { return tunnel.New(in, t, o.Tunnel) })
 	}))
 	if o.OneConnection {
 		rt = &inTurn{next: rt}

@@ -1,8 +1,11 @@
 package client
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -160,15 +163,12 @@ func (c *connections) makeRoom() []http.RoundTripper {
 	if len(c.pools) < maxPrincipals {
 		return nil
 	}
-	var oldest whose
-	var p *pool
-	for w, o := range c.pools {
-		if p == nil || o.used < p.used {
-			oldest, p = w, o
-		}
-	}
+	oldest := slices.MinFunc(slices.Collect(maps.Keys(c.pools)), func(a, b whose) int {
+		return cmp.Compare(c.pools[a].used, c.pools[b].used)
+	})
+	rt := c.pools[oldest].rt
 	delete(c.pools, oldest)
-	return []http.RoundTripper{p.rt}
+	return []http.RoundTripper{rt}
 }
 
 // CloseIdleConnections closes those of every principal.

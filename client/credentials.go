@@ -2,6 +2,7 @@ package client
 
 import (
 	"os"
+	"reflect"
 	"runtime"
 	"strings"
 
@@ -33,6 +34,41 @@ const (
 
 const windows = "windows"
 
+// NewInitiator returns what signs the requests of a client with these options, for
+// stages that a program puts together itself. Only credentials, names, delegation,
+// bindings, AllowedHosts and Mutual of o count. Errors are of type
+// [*middleware.Error]. Where Windows signs, its contexts seal no messages; those of
+// package sspi do, with Sealing.
+func NewInitiator(o Options) (middleware.Initiator, error) { return o.initiator(false) }
+
+// WithSource returns o with Source in the place of the credentials that it names, for
+// a program that uses the same tickets in another way too: for several clients, say, or
+// in a [kerberos.Impersonator]. An o with a Source is returned as it is. Errors are of
+// type [*middleware.Error].
+func (o Options) WithSource() (Options, error) {
+	if err := o.check(); err != nil {
+		return o, err
+	}
+	if o.Source != nil {
+		return o, nil
+	}
+	if o.Initiator != nil {
+		return o, wrong("leave out Initiator", "an Initiator has tickets of its own")
+	}
+	if o.bySystem(runtime.GOOS) {
+		return o, wrong("name a cache, keytab or password, or set CredentialsOwn", "Windows signs, and hands out no tickets")
+	}
+	source, err := o.source()
+	if err != nil {
+		return o, err
+	}
+	for _, name := range ofSource {
+		reflect.ValueOf(&o).Elem().FieldByName(name).SetZero()
+	}
+	o.Source = source
+	return o, nil
+}
+
 // initiator makes what signs requests. With sealing its contexts seal messages too.
 func (o Options) initiator(sealing bool) (middleware.Initiator, error) {
 	if err := o.check(); err != nil {
@@ -48,7 +84,52 @@ func (o Options) initiator(sealing bool) (middleware.Initiator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.own(source)
+	return kerberos.NewInitiator(source, o.signing())
+}
+
+// signing returns the options of package kerberos for what is signed, and how.
+func (o Options) signing() kerberos.InitiatorOptions {
+	return kerberos.InitiatorOptions{
+		Service:      o.Service,
+		HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, PortInSPN: o.PortInSPN,
+		Canonicalize: o.Canonicalize, AllowedHosts: o.AllowedHosts, Proxy: o.ForProxy,
+		NoMutual:   o.Mutual == mutual.Disabled,
+		Bindings:   o.Bindings,
+		Delegation: o.Delegation,
+		DelegateTo: o.DelegateTo,
+		Now:        o.Now,
+	}
+}
+
+// source returns where tickets come from, other than the system.
+func (o Options) source() (kerberos.TicketSource, error) {
+	if o.Source != nil {
+		return o.Source, nil
+	}
+	principal, password := o.login()
+	ko := kerberos.SourceOptions{
+		Principal: principal, Enterprise: o.Enterprise, ReadOnlyCache: o.ReadOnlyCache, Krb5Conf: o.Krb5Conf, Krb5ConfText: o.Krb5ConfText, AllowRC4: o.AllowRC4,
+		Armor: o.Armor, ArmorOptional: o.ArmorOptional, OTP: o.OTP,
+		Forwardable: o.Delegation != kerberos.DelegationOff, Dial: o.Dial, Resolver: o.Resolver, Now: o.Now, Getenv: o.Getenv,
+	}
+	switch {
+	case !password.IsZero(), o.OTP != nil:
+		return kerberos.FromPassword(password, ko)
+	case o.Keytab != "":
+		return kerberos.FromKeytab(o.Keytab, ko)
+	case o.CCache != "":
+		return kerberos.FromCCache(o.CCache, ko)
+	}
+	return kerberos.FromEnvironment(ko)
+}
+
+// login returns the principal, and its password wherever it is given.
+func (o Options) login() (principal string, password kerberos.Secret) {
+	principal, password, ok := kerberos.SplitPassword(o.Principal)
+	if !ok {
+		password = o.Password
+	}
+	return principal, password
 }
 
 // bySystem reports whether the system's credentials sign.
@@ -61,8 +142,7 @@ func (o Options) bySystem(goos string) bool {
 		getenv = kerberos.SecureGetenv
 	}
 	o.Getenv = nil // which decides, and says nothing of credentials
-	others := o.Source != nil || o.Initiator != nil || o.Now != nil || len(given(o.credentials())) > 0
-	return !others && !credentialsNamed(goos, getenv)
+	return len(given(o, ofSource, []string{"Source", "Initiator", "Now"})) == 0 && !credentialsNamed(goos, getenv)
 }
 
 // credentialsNamed reports whether the environment or krb5.conf name a cache or keytab,
@@ -95,12 +175,17 @@ func (o Options) checkSystem(goos string) error {
 		o.Getenv = nil // it had its say
 	}
 	o.Principal, o.Password, o.Credentials = "", kerberos.Secret{}, 0
-	void := given(append(o.credentials(), option{"Now", o.Now != nil}, option{"Canonicalize", o.Canonicalize == kerberos.CanonicalizeFallback}))
+	void := given(o, ofSource, []string{"Now"})
+	if o.Canonicalize == kerberos.CanonicalizeFallback {
+		void = append(void, "Canonicalize")
+	}
 	if p := o.ForProxy; p != nil {
-		void = append(void, given([]option{
-			{"ForProxy.Canonicalize", p.Canonicalize == kerberos.CanonicalizeFallback},
-			{"ForProxy.ClientAwareBindings", p.ClientAwareBindings}, {"ForProxy.Now", p.Now != nil},
-		})...)
+		if p.Canonicalize == kerberos.CanonicalizeFallback {
+			void = append(void, "ForProxy.Canonicalize")
+		}
+		for _, name := range given(*p, []string{"ClientAwareBindings", "Now"}) {
+			void = append(void, "ForProxy."+name)
+		}
 	}
 	if len(void) > 0 {
 		return wrong("leave out one or the other, or set Credentials to CredentialsOwn",
@@ -117,26 +202,20 @@ func notHere(goos string) error {
 
 // sspi returns the options for Windows.
 func (o Options) sspi(sealing bool) sspi.Options {
-	principal, password, ok := kerberos.SplitPassword(o.Principal)
-	if ok {
-		o.Password = password
-	}
-	return sspi.Options{
-		Principal: principal, Password: o.Password,
-		Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, PortInSPN: o.PortInSPN,
-		AllowedHosts: o.AllowedHosts, NoMutual: o.Mutual == mutual.Disabled, Bindings: o.Bindings,
-		Delegation: o.Delegation, DelegateTo: o.DelegateTo, Sealing: sealing,
-		Proxy: forProxy(o.ForProxy),
-	}
+	out := forWindows(o.signing())
+	out.Principal, out.Password = o.login()
+	out.Sealing = sealing
+	return out
 }
 
-func forProxy(p *kerberos.InitiatorOptions) *sspi.Options {
-	if p == nil {
-		return nil
+// forWindows returns what package sspi has of the options of package kerberos.
+func forWindows(o kerberos.InitiatorOptions) sspi.Options {
+	out := sspi.Options{
+		Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, Realm: o.Realm, PortInSPN: o.PortInSPN,
+		AllowedHosts: o.AllowedHosts, NoMutual: o.NoMutual, Bindings: o.Bindings, Delegation: o.Delegation, DelegateTo: o.DelegateTo,
 	}
-	return &sspi.Options{
-		Service: p.Service, HostOverride: p.HostOverride, HostOverrides: p.HostOverrides, Realm: p.Realm, PortInSPN: p.PortInSPN,
-		AllowedHosts: p.AllowedHosts, NoMutual: p.NoMutual, Bindings: p.Bindings, Delegation: p.Delegation, DelegateTo: p.DelegateTo,
-		Proxy: forProxy(p.Proxy),
+	if o.Proxy != nil {
+		out.Proxy = new(forWindows(*o.Proxy))
 	}
+	return out
 }

@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
+	"github.com/kerbchain/kerbchain/internal/lru"
 	"github.com/kerbchain/kerbchain/internal/replay"
 	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -24,8 +24,7 @@ type http1Fallback struct {
 	any   http.RoundTripper // whatever protocol the server chooses
 	plain http.RoundTripper // HTTP/1.1
 
-	mu      sync.Mutex
-	origins map[string]struct{} // scheme://host:port that need HTTP/1.1
+	origins lru.Map[string, struct{}] // those that need HTTP/1.1
 }
 
 // withHTTP1 returns wire(t), with the fallback to HTTP/1.1 if t may choose HTTP/2 by
@@ -34,7 +33,7 @@ func withHTTP1(t *http.Transport, wire func(*http.Transport) http.RoundTripper) 
 	if !choosesHTTP2(t) {
 		return wire(t)
 	}
-	return &http1Fallback{any: wire(t), plain: wire(http1Only(t)), origins: make(map[string]struct{})}
+	return &http1Fallback{any: wire(t), plain: wire(http1Only(t))}
 }
 
 func choosesHTTP2(t *http.Transport) bool {
@@ -74,7 +73,7 @@ func (f *http1Fallback) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return resp, err
 	}
-	if f.remembers(key) {
+	if _, needs := f.origins.Get(key); needs {
 		return f.plain.RoundTrip(r)
 	}
 	return f.either(r, key)
@@ -123,29 +122,9 @@ func (f *http1Fallback) CloseIdleConnections() {
 	closeIdle(f.plain)
 }
 
-func (f *http1Fallback) remembers(key string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	_, ok := f.origins[key]
-	return ok
-}
-
-// remember adds an origin. It makes room by dropping any other, whose next request falls
+// remember notes that an origin needs HTTP/1.1. If it is forgotten, its next request falls
 // back again.
-func (f *http1Fallback) remember(key string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, ok := f.origins[key]; ok {
-		return
-	}
-	for other := range f.origins {
-		if len(f.origins) < http1Origins {
-			break
-		}
-		delete(f.origins, other)
-	}
-	f.origins[key] = struct{}{}
-}
+func (f *http1Fallback) remember(key string) { f.origins.Put(key, struct{}{}, http1Origins) }
 
 // A streamError has the fields of http2.StreamError, so that errors.As converts the one
 // that net/http bundles into it.

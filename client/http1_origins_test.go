@@ -22,15 +22,20 @@ import (
 
 // The memory of origins is bounded, and forgets none while there is room.
 func TestHTTP1Origins(t *testing.T) {
-	f := &http1Fallback{origins: make(map[string]struct{})}
+	f := new(http1Fallback)
 	for i := range 3 * http1Origins {
 		key := fmt.Sprintf("https://host%d:443", i)
 		f.remember(key)
 		f.remember(key)
-		if !f.remembers(key) || len(f.origins) != min(i+1, http1Origins) {
-			t.Fatalf("after %d origins: %d are remembered, the last one: %v", i+1, len(f.origins), f.remembers(key))
+		if !f.remembers(key) || f.origins.Len() != min(i+1, http1Origins) {
+			t.Fatalf("after %d origins: %d are remembered, the last one: %v", i+1, f.origins.Len(), f.remembers(key))
 		}
 	}
+}
+
+func (f *http1Fallback) remembers(key string) bool {
+	_, ok := f.origins.Get(key)
+	return ok
 }
 
 func TestOriginOf(t *testing.T) {
@@ -124,7 +129,7 @@ func TestHTTP1Bodies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			first, second := &scripted{read: tc.read, replies: tc.errs}, &scripted{read: 99, replies: []error{nil}}
-			f := &http1Fallback{any: first, plain: second, origins: make(map[string]struct{})}
+			f := &http1Fallback{any: first, plain: second}
 			r, err := http.NewRequest(http.MethodPut, "https://a.test/", strings.NewReader("the body"))
 			if err != nil {
 				t.Fatal(err)
@@ -201,7 +206,7 @@ func TestHTTP1Choice(t *testing.T) {
 						return &resp, nil
 					})
 				}
-				f := &http1Fallback{any: over("any"), plain: over("plain"), origins: make(map[string]struct{})}
+				f := &http1Fallback{any: over("any"), plain: over("plain")}
 				if tc.known {
 					f.remember("https://a.example:443")
 				}
@@ -233,7 +238,7 @@ func TestHTTP1Choice(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	f := &http1Fallback{origins: make(map[string]struct{})}
+	f := new(http1Fallback)
 	if _, err := f.RoundTrip(get(t, secureA).WithContext(ctx)); !errors.Is(err, context.Canceled) {
 		t.Errorf("a context that has ended: %v", err)
 	}

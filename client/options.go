@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"runtime"
 	"time"
 
 	"github.com/kerbchain/kerbchain/kerberos"
@@ -167,76 +166,4 @@ func (o Options) Format(f fmt.State, _ rune) {
 	principal, _, _ := kerberos.SplitPassword(o.Principal)
 	fmt.Fprintf(f, "{Principal:%s Password:%v Keytab:%s CCache:%s Service:%s HostOverride:%s Mutual:%v}",
 		principal, o.Password, o.Keytab, o.CCache, o.Service, o.HostOverride, o.Mutual)
-}
-
-// WithSource returns o with Source in the place of the credentials that it names, for
-// a program that uses the same tickets in another way too: for several clients, say, or
-// in a [kerberos.Impersonator]. An o with a Source is returned as it is. Errors are of
-// type [*middleware.Error].
-func (o Options) WithSource() (Options, error) {
-	if err := o.check(); err != nil {
-		return o, err
-	}
-	if o.Source != nil {
-		return o, nil
-	}
-	if o.Initiator != nil {
-		return o, wrong("leave out Initiator", "an Initiator has tickets of its own")
-	}
-	if o.bySystem(runtime.GOOS) {
-		return o, wrong("name a cache, keytab or password, or set CredentialsOwn", "Windows signs, and hands out no tickets")
-	}
-	source, err := o.source()
-	if err != nil {
-		return o, err
-	}
-	o.Source, o.Credentials, o.Armor, o.ArmorOptional, o.OTP = source, CredentialsDefault, nil, false, nil
-	o.Principal, o.Enterprise, o.Password, o.Keytab, o.CCache, o.ReadOnlyCache = "", false, kerberos.Secret{}, "", "", false
-	o.Krb5Conf, o.Krb5ConfText, o.AllowRC4, o.Dial, o.Resolver, o.Getenv = nil, "", false, nil, nil, nil
-	return o, nil
-}
-
-// NewInitiator returns what signs the requests of a client with these options, for
-// stages that a program puts together itself. Only credentials, names, delegation,
-// bindings, AllowedHosts and Mutual of o count. Errors are of type
-// [*middleware.Error]. Where Windows signs, its contexts seal no messages; those of
-// package sspi do, with Sealing.
-func NewInitiator(o Options) (middleware.Initiator, error) { return o.initiator(false) }
-
-// own returns the initiator of package kerberos.
-func (o Options) own(source kerberos.TicketSource) (middleware.Initiator, error) {
-	return kerberos.NewInitiator(source, kerberos.InitiatorOptions{
-		Service:      o.Service,
-		HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, PortInSPN: o.PortInSPN,
-		Canonicalize: o.Canonicalize, AllowedHosts: o.AllowedHosts, Proxy: o.ForProxy,
-		NoMutual:   o.Mutual == mutual.Disabled,
-		Bindings:   o.Bindings,
-		Delegation: o.Delegation,
-		DelegateTo: o.DelegateTo,
-		Now:        o.Now,
-	})
-}
-
-func (o Options) source() (kerberos.TicketSource, error) {
-	if o.Source != nil {
-		return o.Source, nil
-	}
-	principal, password, ok := kerberos.SplitPassword(o.Principal)
-	if ok {
-		o.Password = password
-	}
-	ko := kerberos.SourceOptions{
-		Principal: principal, Enterprise: o.Enterprise, ReadOnlyCache: o.ReadOnlyCache, Krb5Conf: o.Krb5Conf, Krb5ConfText: o.Krb5ConfText, AllowRC4: o.AllowRC4,
-		Armor: o.Armor, ArmorOptional: o.ArmorOptional, OTP: o.OTP,
-		Forwardable: o.Delegation != kerberos.DelegationOff, Dial: o.Dial, Resolver: o.Resolver, Now: o.Now, Getenv: o.Getenv,
-	}
-	switch {
-	case !o.Password.IsZero(), o.OTP != nil:
-		return kerberos.FromPassword(o.Password, ko)
-	case o.Keytab != "":
-		return kerberos.FromKeytab(o.Keytab, ko)
-	case o.CCache != "":
-		return kerberos.FromCCache(o.CCache, ko)
-	}
-	return kerberos.FromEnvironment(ko)
 }

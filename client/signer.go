@@ -13,6 +13,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/challenge"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/secret"
 	"github.com/kerbchain/kerbchain/internal/sign"
 	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -110,8 +111,8 @@ func (s *Signer) sign(ctx context.Context, t middleware.Target) (Authorization, 
 		}
 		return Authorization{}, err
 	}
-	value := stages.Value(token.Context, token.Bytes)
-	return Authorization{&authorization{mode: s.mode, sc: token.Context, field: stages.Field(t), value: &value}}, nil
+	value := secret.NewText(stages.Value(token.Context, token.Bytes))
+	return Authorization{&authorization{mode: s.mode, sc: token.Context, field: stages.Field(t), value: value}}, nil
 }
 
 // signable returns the target in a URL. Its errors hold no user info, path or query.
@@ -148,7 +149,7 @@ type authorization struct {
 	mode     mutual.Mode
 	sc       middleware.SecurityContext
 	field    string
-	value    *string     // a pointer, so that fmt, which calls no Formatter of unexported fields, does not print it
+	value    secret.Text
 	asked    atomic.Bool // Verify was called
 	verified atomic.Bool
 }
@@ -167,14 +168,14 @@ func (a Authorization) Value() string {
 	if a.a == nil {
 		return ""
 	}
-	return *a.a.value
+	return a.a.value.Reveal()
 }
 
 // Header returns a new header with that field alone.
 func (a Authorization) Header() http.Header {
 	h := make(http.Header)
 	if a.a != nil {
-		h.Set(a.a.field, *a.a.value)
+		h.Set(a.a.field, a.a.value.Reveal())
 	}
 	return h
 }
@@ -210,20 +211,13 @@ func (a Authorization) Verify(ctx context.Context, answer map[string][]string) e
 		return &middleware.Error{Stage: "client", Kind: middleware.ErrNotVerified,
 			Err: errors.New("nothing was signed, so no answer can be verified"), Hint: "verify with what Sign returned"}
 	}
-	err, reason := a.a.verify(ctx, answer)
+	reason, err := a.a.verify(ctx, answer)
 	if middleware.Tracing(ctx) {
-		e := middleware.VerdictEvent{
-			Host: a.a.sc.Target().HostPort(), SPN: a.SPN(), Mode: middleware.Mode(a.a.mode.String()), Verified: a.Verified(), Reason: reason,
-		}
-		if err != nil {
-			e.Err = err
-		}
-		middleware.Emit(ctx, e)
+		middleware.Emit(ctx, middleware.VerdictEvent{
+			Host: a.a.sc.Target().HostPort(), SPN: a.SPN(), Mode: middleware.Mode(a.a.mode.String()), Verified: a.Verified(), Reason: reason, Err: err,
+		})
 	}
-	if err != nil {
-		return err
-	}
-	return nil
+	return err
 }
 
 // Verified reports whether Verify found the proof of the server's identity.
@@ -235,7 +229,7 @@ func (a Authorization) Format(f fmt.State, _ rune) {
 		fmt.Fprint(f, "{no authorization}")
 		return
 	}
-	fmt.Fprintf(f, "{%s for %s, %d bytes}", a.a.field, a.a.sc.Target().HostPort(), len(*a.a.value))
+	fmt.Fprintf(f, "{%s for %s, %d bytes}", a.a.field, a.a.sc.Target().HostPort(), len(a.a.value.Reveal()))
 }
 
 const (
@@ -243,15 +237,15 @@ const (
 	askedAgain = "the server asks for a token again: it did not take this one, and says no more (for a second request with the same token, too)"
 )
 
-// verify returns why an answer is not verified, nil if it is.
-func (a *authorization) verify(ctx context.Context, answer map[string][]string) (*middleware.Error, middleware.Reason) {
+// verify returns why an answer is not verified, and an error if it must not be trusted.
+func (a *authorization) verify(ctx context.Context, answer map[string][]string) (middleware.Reason, error) {
 	if a.mode == mutual.Disabled {
-		return nil, middleware.ReasonNone
+		return middleware.ReasonNone, nil
 	}
 	e := middleware.Error{Stage: "client", Kind: middleware.ErrNotVerified, Host: a.sc.Target().HostPort(), SPN: stages.SPN(a.sc)}
 	if !a.asked.CompareAndSwap(false, true) {
 		e.Err, e.Hint = errors.New(usedBefore), "sign each request anew"
-		return &e, middleware.ReasonNone
+		return middleware.ReasonNone, &e
 	}
 	lines := a.lines(answer)
 	proved, why, err := stages.Prove(ctx, a.sc, lines)
@@ -259,19 +253,19 @@ func (a *authorization) verify(ctx context.Context, answer map[string][]string) 
 	case err != nil:
 		refusal := stages.Blame(e, err)
 		a.discard(ctx, refusal)
-		return refusal, refusal.Reason
+		return refusal.Reason, refusal
 	case proved:
 		a.verified.Store(true)
-		return nil, middleware.ReasonNone
+		return middleware.ReasonNone, nil
 	case a.mode == mutual.Optional:
-		return nil, middleware.ReasonNoToken
+		return middleware.ReasonNoToken, nil
 	}
 	e.Reason = middleware.ReasonNoToken
 	if _, ok := challenge.Find(lines, string(stages.SchemeOf(a.sc))); ok && why == nil {
 		e.Reason, why = middleware.ReasonRefused, errors.New(askedAgain)
 	}
 	refusal := stages.Blame(e, why)
-	return refusal, refusal.Reason
+	return refusal.Reason, refusal
 }
 
 // lines returns the fields of an answer that may bear the peer's token.

@@ -3,7 +3,6 @@ package client
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 
 	"github.com/kerbchain/kerbchain"
@@ -134,35 +133,4 @@ func (o Options) proxies() preemptive.Policy {
 		return preemptive.Always()
 	}
 	return preemptive.Learned()
-}
-
-// transport returns the transport, and the function by which it chooses proxies.
-func (o Options) transport() (http.RoundTripper, func(*http.Request) (*url.URL, error)) {
-	var t *http.Transport
-	switch rt := o.Transport.(type) {
-	case nil:
-		t = kerbchain.NewTransport()
-	case *http.Transport:
-		t = rt.Clone()
-	default:
-		return rt, o.Proxy
-	}
-	if o.OneConnection {
-		t = http1Only(t)
-		t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.DisableKeepAlives = 1, 1, false
-	}
-	if o.Proxy != nil {
-		t.Proxy = o.Proxy
-	}
-	return t, t.Proxy
-}
-
-// connections returns a transport like base that keeps the connections of each principal
-// of in apart. wire wraps each of its clones.
-func (o Options) connections(in middleware.Initiator, base http.RoundTripper, wire func(*http.Transport) http.RoundTripper) http.RoundTripper {
-	t, ok := base.(*http.Transport)
-	if !ok {
-		return newForeign(in, o.Proxy, base)
-	}
-	return newConnections(in, t.Proxy, func() http.RoundTripper { return wire(t.Clone()) })
 }

@@ -1,17 +1,16 @@
 package client
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/stage"
-	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
 	"github.com/kerbchain/kerbchain/middleware/seal"
+	"github.com/kerbchain/kerbchain/tunnel"
 )
 
 // DefaultSessions is the default of [WinRMOptions].Sessions.
@@ -65,9 +64,7 @@ func (o WinRMOptions) Format(f fmt.State, _ rune) {
 // goroutines of idle connections; it has no others.
 func NewWinRM(o WinRMOptions) (*http.Client, error) {
 	if o.Mutual != mutual.Required {
-		return nil, &middleware.Error{Stage: "client", Kind: middleware.ErrConfiguration,
-			Err:  fmt.Errorf("mutual authentication is %v", o.Mutual),
-			Hint: "leave Mutual at mutual.Required: WinRM's encryption rests on it"}
+		return nil, wrong("leave Mutual at mutual.Required: WinRM's encryption rests on it", "mutual authentication is %v", o.Mutual)
 	}
 	if o.Resend && o.NoResend {
 		return nil, wrong("leave out one or the other", "Resend and NoResend contradict each other")
@@ -89,15 +86,18 @@ func NewWinRM(o WinRMOptions) (*http.Client, error) {
 	} else {
 		o.Sessions = 1
 	}
+	if o.Sessions < 1 {
+		o.Sessions = DefaultSessions
+	}
 	stack := o.stack(in, ok)
 	o.TrustConnection = false // sealed messages prove themselves
 	o.NoResend = false        // the empty request may be sent twice
 	strict := o.stack(in, ok)
 	auth := strict.Without(Logging, Sanitize).Chain()
 	sealing := seal.New(auth, seal.Options{Mode: seal.Always, MaxBody: o.MaxBody, Resend: o.Resend, Idle: o.Idle})
-	tunneled := func(t *http.Transport) http.RoundTripper { return o.tunneled(in, t) }
+	tunneled := func(t *http.Transport) http.RoundTripper { return tunnel.New(in, t, o.Tunnel) }
 	apart := o.connections(in, base, tunneled)
-	pool := &sessions{max: o.Sessions, open: func() *session {
+	pool := &sessions{max: o.Sessions, hosts: make(map[string]*hostSessions), open: func() *session {
 		rt := apart
 		if ok {
 			// A message is sent as the user who would sign now. If the user changed, the
@@ -106,23 +106,12 @@ func NewWinRM(o WinRMOptions) (*http.Client, error) {
 		}
 		return &session{next: sealing(rt.RoundTrip), base: rt}
 	}}
-	if pool.max < 1 {
-		pool.max = DefaultSessions
-	}
 	return &http.Client{Transport: &winrmTransport{
 		mode:   o.Encryption,
 		sealed: strict.Without(Preemptive, Negotiate).Chain()(pool.roundTrip),
 		plain:  stack.Chain()(apart.RoundTrip),
 		pool:   pool, direct: apart,
 	}}, nil
-}
-
-// pinned returns a transport like t with one connection at a time.
-func pinned(t *http.Transport) *http.Transport {
-	t = t.Clone()
-	t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.MaxIdleConns = 1, 1, 1
-	t.DisableKeepAlives = false
-	return t
 }
 
 // A winrmTransport sends messages that are encrypted, and others, through a chain each.
@@ -133,20 +122,12 @@ type winrmTransport struct {
 	direct        http.RoundTripper
 }
 
-var errNoURL = errors.New("client: request without URL")
-
 func (t *winrmTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return stage.ForCallers(t.roundTrip)(r)
 }
 
 func (t *winrmTransport) roundTrip(r *http.Request) (*http.Response, error) {
-	switch {
-	case r.URL == nil:
-		if r.Body != nil {
-			_ = r.Body.Close() // the body is not used
-		}
-		return nil, errNoURL
-	case t.mode.Seals(r):
+	if t.mode.Seals(r) {
 		return t.sealed(r)
 	}
 	return t.plain(r)
@@ -156,13 +137,4 @@ func (t *winrmTransport) roundTrip(r *http.Request) (*http.Response, error) {
 func (t *winrmTransport) CloseIdleConnections() {
 	t.pool.closeIdle()
 	closeIdle(t.direct)
-}
-
-// An idleCloser is what [http.Client] asks transports for.
-type idleCloser interface{ CloseIdleConnections() }
-
-func closeIdle(rt http.RoundTripper) {
-	if c, ok := rt.(idleCloser); ok {
-		c.CloseIdleConnections()
-	}
 }

@@ -76,9 +76,6 @@ func (p *sessions) enter(r *http.Request) *hostSessions {
 
 // makeRoom drops servers that nobody talks to if there are too many.
 func (p *sessions) makeRoom() {
-	if p.hosts == nil {
-		p.hosts = make(map[string]*hostSessions)
-	}
 	for key, h := range p.hosts {
 		if len(p.hosts) < maxHosts {
 			return

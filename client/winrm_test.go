@@ -728,3 +728,25 @@ func TestWinRMContextOfAnEarlierResponse(t *testing.T) {
 		t.Errorf("the server carried out %d messages", n)
 	}
 }
+
+// A request without a URL is refused, whatever is encrypted, and its body closed.
+func TestWinRMWithoutURL(t *testing.T) {
+	w := startWinRM(t, fakewinrm.Options{}, fakeweb.ServerOptions{})
+	for _, mode := range []seal.Mode{seal.Auto, seal.Always, seal.Never} {
+		w.options.Encryption = mode
+		c, err := client.NewWinRM(w.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := &closing{ReadCloser: io.NopCloser(strings.NewReader("message"))}
+		r.URL, r.Body = nil, body
+		if _, err := c.Transport.RoundTrip(r); err == nil || !strings.Contains(err.Error(), "URL") || body.n == 0 {
+			t.Errorf("%v: error %v, closed %d times", mode, err, body.n)
+		}
+		c.CloseIdleConnections()
+	}
+}

@@ -54,15 +54,13 @@ func ParseMode(s string) (Mode, error) {
 	return Auto, fmt.Errorf("seal: unknown mode %q: want auto, always or never", s)
 }
 
-// Seals reports whether a request is sealed in this mode, which its URL tells.
+// Seals reports whether a request is sealed in this mode, which its URL tells. One
+// without a URL is not.
 func (m Mode) Seals(r *http.Request) bool {
-	switch m {
-	case Always:
-		return true
-	case Never:
+	if r.URL == nil || m == Never {
 		return false
 	}
-	return !strings.EqualFold(r.URL.Scheme, "https")
+	return m == Always || !strings.EqualFold(r.URL.Scheme, "https")
 }
 
 // Options are the choices of [New]. The zero value is the safe default.
