@@ -229,10 +229,7 @@ func TestWinRMPadding(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		body, err := winrm.Append(nil, winrm.SPNEGO, winrm.Part{Type: winrm.SOAP, Length: len(message), Signature: signature, Data: data})
-		if err != nil {
-			t.Fatal(err)
-		}
+		body := frame(string(winrm.SPNEGO), signature, data, len(message))
 		if status, _, _ := c.post(winrm.SPNEGO.ContentType(), body); (status == 200) != allowed {
 			t.Errorf("allowed %v: %d", allowed, status)
 		}

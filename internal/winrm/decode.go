@@ -20,18 +20,13 @@ const (
 	maxExcess = 128
 )
 
-// Parse takes a body apart. The parts share its memory, and there is at least
-// one. It is tolerant of what peers do to the framing: case, white space, line
-// ends, a delimiter with a space in it, no charset, several messages; and strict
-// about lengths: data are never searched for a delimiter, which ciphertext may
-// contain, but end where their length says.
+// parse takes a body apart, and appends to parts, which are none, at least one that shares
+// its memory. It is tolerant of what peers do to the framing: case, white space, line
+// ends, a delimiter with a space in it, no charset, several messages; and strict about
+// lengths: data are never searched for a delimiter, which ciphertext may contain, but end
+// where their length says.
 //
 // Errors wrap [ErrNotEncrypted], [ErrProtocol] or [ErrMalformed].
-func Parse(contentType string, body []byte) (Protocol, []Part, error) {
-	return parse(nil, contentType, body)
-}
-
-// parse is Parse, appending to parts, which are none.
 func parse(parts []Part, contentType string, body []byte) (Protocol, []Part, error) {
 	p, bound, err := parseType(contentType)
 	if err != nil {
@@ -56,6 +51,18 @@ func parse(parts []Part, contentType string, body []byte) (Protocol, []Part, err
 		return "", nil, fmt.Errorf("%w: %d bytes after its end", ErrMalformed, len(rest))
 	}
 	return p, parts, nil
+}
+
+// A Part is one encrypted message.
+type Part struct {
+	// Type is the media type of the message, such as SOAP.
+	Type string
+	// Length is that of the message in bytes. Peers with padding count it or do
+	// not.
+	Length int
+	// Signature is the first part of the token, 1 to MaxSignature bytes; Data is
+	// the rest.
+	Signature, Data []byte
 }
 
 type decoder struct {
@@ -181,20 +188,11 @@ func (d *decoder) delimiter(at int) (end, ok bool) {
 	if !ok {
 		return false, false
 	}
-	for range maxSpaces {
-		if len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-			b = b[1:]
-		}
-	}
-	if b, ok = bytes.CutPrefix(b, []byte(d.bound)); !ok {
+	if b, ok = bytes.CutPrefix(skipSpaces(b), []byte(d.bound)); !ok {
 		return false, false
 	}
 	b, end = bytes.CutPrefix(b, []byte("--"))
-	for range maxSpaces {
-		if len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-			b = b[1:]
-		}
-	}
+	b = skipSpaces(b)
 	switch {
 	case bytes.HasPrefix(b, []byte("\r\n")):
 		b = b[2:]
@@ -205,6 +203,15 @@ func (d *decoder) delimiter(at int) (end, ok bool) {
 	}
 	d.rest = b
 	return end, true
+}
+
+// skipSpaces takes a few blanks off the beginning.
+func skipSpaces(b []byte) []byte {
+	n := 0
+	for n < min(len(b), maxSpaces) && (b[n] == ' ' || b[n] == '\t') {
+		n++
+	}
+	return b[n:]
 }
 
 // line reads a line without its end.

@@ -4,22 +4,23 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// Protection seals and opens tokens in two parts, as *gss.Channel does.
-type Protection interface {
-	// Seal appends a sealed token of which the first header bytes are the
-	// signature.
-	Seal(dst, plain []byte) (out []byte, header int, err error)
-	// Open decrypts data, where they are if it can. Padding stays.
-	Open(header, data []byte) ([]byte, error)
-}
+// SOAP is the type of the messages that WinRM clients send.
+const SOAP = "application/soap+xml;charset=UTF-8"
 
-// Seal appends the body that carries plain, a message of the given type, sealed.
-// Its Content-Type is that of the protocol. plain must not overlap dst; where dst
-// has the room, nothing else is allocated.
-func Seal(dst []byte, p Protocol, s Protection, mediaType string, plain []byte) ([]byte, error) {
+// MaxSignature bounds the first part of a token, in bytes. The longest known is
+// 76.
+const MaxSignature = 1024
+
+// Seal appends the body that carries plain, a message of the given type, sealed, byte for
+// byte as Windows writes it. Its Content-Type is that of the protocol. plain must not
+// overlap dst; where dst has the room, nothing else is allocated.
+func Seal(dst []byte, p Protocol, s middleware.Sealer, mediaType string, plain []byte) ([]byte, error) {
 	const signature = 128 // more than any has
 	dst = slices.Grow(dst, framing+len(mediaType)+signature+len(plain)+len(closing))
 	dst, err := appendHead(dst, p, mediaType, len(plain))
@@ -31,11 +32,49 @@ func Seal(dst []byte, p Protocol, s Protection, mediaType string, plain []byte) 
 	if err != nil {
 		return nil, err
 	}
-	if len(dst)-mark-4-n != len(plain) {
-		return nil, fmt.Errorf("%w: %d bytes sealed to %d", ErrLength, len(plain), len(dst)-mark-4-n)
+	if data := len(dst) - mark - 4 - n; n < 1 || n > MaxSignature || data != len(plain) {
+		return nil, fmt.Errorf("%w: %d bytes sealed to %d, with a signature of %d", ErrLength, len(plain), data, n)
 	}
 	binary.LittleEndian.PutUint32(dst[mark:], uint32(n))
 	return append(dst, closing...), nil
+}
+
+const (
+	delimiter = "--" + boundary + "\r\n"
+	closing   = "--" + boundary + "--\r\n"
+	framing   = 256 // no less than what is around a token, the type left out
+)
+
+// appendHead writes what comes before the length of the signature.
+func appendHead(dst []byte, p Protocol, mediaType string, length int) ([]byte, error) {
+	if p != SPNEGO && p != Kerberos {
+		return nil, fmt.Errorf("%w: %.80q, want %s or %s", ErrProtocol, p, SPNEGO, Kerberos)
+	}
+	if mediaType != SOAP && !frameable(mediaType) {
+		return nil, fmt.Errorf("message of type %.80q, want a media type such as %s", mediaType, SOAP)
+	}
+	dst = append(dst, delimiter+"\tContent-Type: "...)
+	dst = append(dst, p...)
+	dst = append(dst, "\r\n\tOriginalContent: type="...)
+	dst = append(dst, mediaType...)
+	dst = append(dst, ";Length="...)
+	dst = strconv.AppendInt(dst, int64(length), 10)
+	return append(dst, "\r\n"+delimiter+"\tContent-Type: application/octet-stream\r\n"...), nil
+}
+
+// frameable reports whether a media type can stand before the length.
+func frameable(mediaType string) bool {
+	return mediaType != "" && printable(mediaType) && !strings.Contains(strings.ToLower(mediaType), "length=")
+}
+
+// printable reports whether s may stand in a header.
+func printable[S []byte | string](s S) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // A Message is what a body carried.
@@ -51,11 +90,11 @@ type Message struct {
 // tokens of RC4 it takes off the padding (RFC 4757 section 7.3), which libgssapi
 // has and Windows has not.
 //
-// Errors are those of Parse and of s, and [ErrLength]. No plaintext is left in
-// the body then. A body of several messages of which one is refused is refused as
-// a whole, though the security context may have counted those before it: what it
-// protects is then at an end.
-func Open(contentType string, body []byte, s Protection) (*Message, error) {
+// Errors wrap [ErrNotEncrypted], [ErrProtocol], [ErrMalformed] or [ErrLength], or are
+// those of s. No plaintext is left in the body then. A body of several messages of which
+// one is refused is refused as a whole, though the security context may have counted
+// those before it: what it protects is then at an end.
+func Open(contentType string, body []byte, s middleware.Sealer) (*Message, error) {
 	var room struct { // for one message, which most bodies are
 		parts  [1]Part
 		opened [1][]byte

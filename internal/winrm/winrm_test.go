@@ -2,6 +2,7 @@ package winrm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -81,7 +82,7 @@ func TestContentType(t *testing.T) {
 		spnegoType: true, "Multipart/Encrypted": true, " multipart/x-multi-encrypted ; x": true,
 		"": false, SOAP: false, "multipart/encrypted+x": false, "text/html": false,
 	} {
-		if got := IsEncrypted(typ); got != want {
+		if got := isEncrypted(typ); got != want {
 			t.Errorf("%q: %v, want %v", typ, got, want)
 		}
 	}
@@ -90,14 +91,15 @@ func TestContentType(t *testing.T) {
 // TestGolden compares with a body that pywinrm made.
 func TestGolden(t *testing.T) {
 	want := golden(t)
-	got, err := Append([]byte("before"), SPNEGO, goldenPart())
+	part := goldenPart()
+	got, err := Seal([]byte("before"), SPNEGO, made{part.Signature, part.Data}, part.Type, make([]byte, part.Length))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff("before"+string(want), string(got)); d != "" {
 		t.Errorf("not as pywinrm has it (-want +got):\n%s", d)
 	}
-	p, parts, err := Parse(spnegoType, want)
+	p, parts, err := parse(nil, spnegoType, want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,25 +108,51 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func TestAppendRefuses(t *testing.T) {
+// appendParts appends the body that carries parts.
+func appendParts(dst []byte, p Protocol, parts ...Part) ([]byte, error) {
+	for _, part := range parts {
+		var err error
+		if dst, err = appendHead(dst, p, part.Type, part.Length); err != nil {
+			return nil, err
+		}
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(part.Signature)))
+		dst = append(append(dst, part.Signature...), part.Data...)
+	}
+	return append(dst, closing...), nil
+}
+
+// made is a token that was made before.
+type made struct{ signature, data []byte }
+
+func (m made) Seal(dst, _ []byte) ([]byte, int, error) {
+	return append(append(dst, m.signature...), m.data...), len(m.signature), nil
+}
+
+func (made) Open(_, data []byte) ([]byte, error) { return data, nil }
+
+func TestSealRefuses(t *testing.T) {
 	for name, tc := range map[string]struct {
 		p      Protocol
 		change func(*Part)
+		passes bool
 	}{
-		"CredSSP":          {"application/HTTP-CredSSP-session-encrypted", func(*Part) {}},
-		"no protocol":      {"", func(*Part) {}},
-		"no type":          {SPNEGO, func(p *Part) { p.Type = "" }},
-		"line in type":     {SPNEGO, func(p *Part) { p.Type = "a\r\nb" }},
-		"length in type":   {SPNEGO, func(p *Part) { p.Type = "a;Length=3" }},
-		"negative length":  {SPNEGO, func(p *Part) { p.Length = -1 }},
-		"no signature":     {SPNEGO, func(p *Part) { p.Signature = nil }},
-		"signature of 1 K": {SPNEGO, func(p *Part) { p.Signature = make([]byte, MaxSignature+1) }},
+		"nothing":          {SPNEGO, func(*Part) {}, true},
+		"CredSSP":          {"application/HTTP-CredSSP-session-encrypted", func(*Part) {}, false},
+		"no protocol":      {"", func(*Part) {}, false},
+		"no type":          {SPNEGO, func(p *Part) { p.Type = "" }, false},
+		"line in type":     {SPNEGO, func(p *Part) { p.Type = "a\r\nb" }, false},
+		"length in type":   {SPNEGO, func(p *Part) { p.Type = "a;Length=3" }, false},
+		"another length":   {SPNEGO, func(p *Part) { p.Length++ }, false},
+		"no signature":     {SPNEGO, func(p *Part) { p.Signature = nil }, false},
+		"signature of 1 K": {SPNEGO, func(p *Part) { p.Signature = make([]byte, MaxSignature) }, true},
+		"and more":         {SPNEGO, func(p *Part) { p.Signature = make([]byte, MaxSignature+1) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			part := goldenPart()
 			tc.change(&part)
-			if b, err := Append(nil, tc.p, part); err == nil {
-				t.Errorf("%q", b)
+			b, err := Seal(nil, tc.p, made{part.Signature, part.Data}, part.Type, make([]byte, part.Length))
+			if (err == nil) != tc.passes {
+				t.Errorf("%q, %v", b, err)
 			}
 		})
 	}
@@ -170,7 +198,7 @@ func TestParseTolerates(t *testing.T) {
 			if tc.body == body && tc.typ == spnegoType {
 				t.Fatal("nothing differs")
 			}
-			p, parts, err := Parse(tc.typ, []byte(tc.body))
+			p, parts, err := parse(nil, tc.typ, []byte(tc.body))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -243,13 +271,13 @@ func TestParseRefuses(t *testing.T) {
 		"messages without end": {spnegoType, strings.Repeat(strings.TrimSuffix(body, closing), maxParts+1) + closing, ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if p, parts, err := Parse(tc.typ, []byte(tc.body)); !errors.Is(err, tc.want) || parts != nil {
+			if p, parts, err := parse(nil, tc.typ, []byte(tc.body)); !errors.Is(err, tc.want) || parts != nil {
 				t.Errorf("%s, %d messages, %v; want %v", p, len(parts), err, tc.want)
 			}
 		})
 	}
 	for n := range len(body) - 2 { // without the last line end it is whole
-		if _, _, err := Parse(spnegoType, []byte(body[:n])); !errors.Is(err, ErrMalformed) {
+		if _, _, err := parse(nil, spnegoType, []byte(body[:n])); !errors.Is(err, ErrMalformed) {
 			t.Errorf("first %d bytes: %v", n, err)
 		}
 	}
@@ -261,11 +289,11 @@ func TestDelimiterInData(t *testing.T) {
 	part.Data = []byte("x" + delimiter + "y" + closing + "--Encrypted Boundary")
 	part.Length = len(part.Data)
 	part.Signature = []byte(closing)
-	body, err := Append(nil, Kerberos, part, part)
+	body, err := appendParts(nil, Kerberos, part, part)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, parts, err := Parse(kerberosType, body)
+	_, parts, err := parse(nil, kerberosType, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +316,7 @@ func TestSealOpen(t *testing.T) {
 					if n > 16 && bytes.Contains(body, plain) {
 						t.Fatal("plaintext in the body")
 					}
-					_, parts, err := Parse(spnegoType, body)
+					_, parts, err := parse(nil, spnegoType, body)
 					if err != nil || len(parts) != 1 || len(parts[0].Data) != len(plain) || parts[0].Length != len(plain) {
 						t.Fatalf("%d bytes: %v", n, err)
 					}
@@ -350,7 +378,7 @@ func TestOpenOthers(t *testing.T) {
 					header, data := tc.split()
 					parts = []Part{{SOAP, tc.length, header, data}}
 				}
-				body, err := Append(nil, Kerberos, parts...)
+				body, err := appendParts(nil, Kerberos, parts...)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -389,7 +417,7 @@ func TestOpenRefuses(t *testing.T) {
 				for _, x := range []byte{0x01, 0x20, 0x80} {
 					bad := bytes.Clone(body)
 					bad[i] ^= x
-					_, before, err := Parse(spnegoType, bytes.Clone(bad))
+					_, before, err := parse(nil, spnegoType, bytes.Clone(bad))
 					c := *client
 					m, err2 := Open(spnegoType, bad, &c)
 					if err2 == nil && (err != nil || !bytes.Equal(m.Plain, plain)) {
@@ -397,16 +425,16 @@ func TestOpenRefuses(t *testing.T) {
 					}
 				}
 			}
-			_, parts, err := Parse(spnegoType, body)
+			_, parts, err := parse(nil, spnegoType, body)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, next, err := Parse(spnegoType, later)
+			_, next, err := parse(nil, spnegoType, later)
 			if err != nil {
 				t.Fatal(err)
 			}
 			frame := func(parts ...Part) []byte {
-				b, err := Append(nil, SPNEGO, parts...)
+				b, err := appendParts(nil, SPNEGO, parts...)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -472,7 +500,7 @@ func seeds(t testing.TB) [][]byte {
 	t.Helper()
 	body := golden(t)
 	out := [][]byte{body, bytes.ReplaceAll(body, []byte("\n\t"), []byte("\n")), bytes.ReplaceAll(body, []byte("--E"), []byte("-- E"))}
-	two, err := Append(nil, SPNEGO, goldenPart(), goldenPart())
+	two, err := appendParts(nil, SPNEGO, goldenPart(), goldenPart())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -490,7 +518,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(`multipart/x-multi-encrypted; Protocol=""; boundary=a`, []byte("--a\n"))
 	f.Fuzz(func(t *testing.T, typ string, body []byte) {
-		p, parts, err := Parse(typ, body)
+		p, parts, err := parse(nil, typ, body)
 		if err != nil {
 			if parts != nil {
 				t.Error("messages with an error")
@@ -503,11 +531,11 @@ func FuzzParse(f *testing.F) {
 			}
 			parts[i].Length = len(parts[i].Data) // so that no delimiter is looked for
 		}
-		again, err := Append(nil, p, parts...)
+		again, err := appendParts(nil, p, parts...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p2, parts2, err := Parse(p.ContentType(), again)
+		p2, parts2, err := parse(nil, p.ContentType(), again)
 		if err != nil || p2 != p {
 			t.Fatalf("%s, %v", p2, err)
 		}

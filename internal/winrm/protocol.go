@@ -65,9 +65,9 @@ func (p Protocol) ContentType() string {
 	return beforeProtocol + string(p) + afterProtocol
 }
 
-// IsEncrypted reports whether a Content-Type is that of encrypted messages, of
+// isEncrypted reports whether a Content-Type is that of encrypted messages, of
 // whatever protocol.
-func IsEncrypted(contentType string) bool {
+func isEncrypted(contentType string) bool {
 	typ, _, _ := strings.Cut(contentType, ";")
 	switch strings.ToLower(strings.TrimSpace(typ)) {
 	case "multipart/encrypted", "multipart/x-multi-encrypted":
@@ -86,7 +86,7 @@ func parseType(contentType string) (p Protocol, bound string, err error) {
 	case typeKerberos:
 		return Kerberos, boundary, nil
 	}
-	if !IsEncrypted(contentType) {
+	if !isEncrypted(contentType) {
 		return "", "", fmt.Errorf("%w but %.80q", ErrNotEncrypted, contentType)
 	}
 	_, params, err := mime.ParseMediaType(contentType)
