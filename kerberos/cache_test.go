@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -539,60 +538,150 @@ func TestDiscard(t *testing.T) {
 	refused(false, 2)
 }
 
-// TestCacheWhileItIsMade: what kinit does to a file step by step, a thousand
-// times, while others read it.
-func TestCacheWhileItIsMade(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("nobody removes a file there that is being read")
-	}
-	realm := start(t)
-	path := write(t, "cc", realm.CCache("alice", spn))
-	var fresh atomic.Pointer[kerberos.Source]
-	renew := func() {
-		source, err := kerberos.FromCCache(path, environment(realm))
+// kinitSteps returns what kinit does to a cache file, step by step: it takes the old one
+// away, makes a new one, and writes it piece by piece. After the last step it is whole.
+func kinitSteps(t *testing.T, path string, b []byte) []func() {
+	t.Helper()
+	var f *os.File
+	check := func(err error) {
 		if err != nil {
 			t.Error(err)
 		}
-		fresh.Store(source)
 	}
-	renew()
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	for range 2 {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				if _, err := fresh.Load().ServiceTicket(t.Context(), spn); err != nil {
-					t.Error(err)
-					return
-				}
+	steps := []func(){
+		func() { check(os.Remove(path)) },
+		func() {
+			var err error
+			f, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+			check(err)
+		},
+	}
+	for len(b) > 0 {
+		n := min(len(b), 1+rand.IntN(400))
+		piece := b[:n]
+		b = b[n:]
+		last := len(b) == 0
+		steps = append(steps, func() {
+			_, err := f.Write(piece)
+			check(err)
+			if last {
+				check(f.Close())
 			}
 		})
 	}
-	for i := range 1000 {
-		if i%10 == 0 {
-			renew() // there are first readers too
-		}
-		b := realm.CCache("alice", spn) // the file is whole while the KDC is asked
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rest := b; len(rest) > 0; {
-			n := min(len(rest), 1+rand.IntN(400))
-			if _, err := f.Write(rest[:n]); err != nil {
-				t.Fatal(err)
+	return steps
+}
+
+// noRemovalWhileRead skips a test of what kinit does while a file is read.
+func noRemovalWhileRead(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("no kinit writes cache files there")
+	}
+}
+
+// TestCacheWhileItIsMade: what kinit does to a file step by step, a thousand
+// times, while others read it, who have read it before or begin now. After some looks that
+// come as they may, one who begins finds the file whole, since nothing else bounds
+// how long the writer may be kept from going on.
+func TestCacheWhileItIsMade(t *testing.T) {
+	noRemovalWhileRead(t)
+	realm := start(t)
+	path := write(t, "cc", realm.CCache("alice", spn))
+	before, err := kerberos.FromCCache(path, environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := before.ServiceTicket(t.Context(), spn); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	var making sync.Mutex // held while the file is not whole
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := before.ServiceTicket(t.Context(), spn); err != nil {
+				t.Error(err)
+				return
 			}
-			rest = rest[n:]
 		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
+	})
+	began := 0
+	wg.Go(func() {
+		for ; ctx.Err() == nil; began++ {
+			looks, most, whole := 0, rand.IntN(6), false
+			o := environment(realm)
+			o.Now = func() time.Time {
+				if looks++; looks > most && !whole {
+					whole = true
+					making.Lock()
+				}
+				return time.Now()
+			}
+			source, err := kerberos.FromCCache(path, o)
+			if err == nil {
+				_, err = source.ServiceTicket(t.Context(), spn)
+			}
+			if whole {
+				making.Unlock()
+			}
+			if err != nil {
+				t.Errorf("a first reader after %d looks: %v", looks, err)
+				return
+			}
 		}
+	})
+	for range 1000 {
+		b := realm.CCache("alice", spn) // the file is whole while the KDC is asked
+		making.Lock()
+		for _, step := range kinitSteps(t, path, b) {
+			step()
+		}
+		making.Unlock()
 	}
 	cancel()
 	wg.Wait()
+	if began < 10 {
+		t.Errorf("%d first readers in all", began)
+	}
+}
+
+// TestFirstReaderWaitsForKinit: one who begins to read while kinit is at any of its steps
+// waits as long as kinit goes on, however often the file is looked at between two steps.
+func TestFirstReaderWaitsForKinit(t *testing.T) {
+	noRemovalWhileRead(t)
+	realm := start(t)
+	path := write(t, "cc", realm.CCache("alice", spn))
+	for _, every := range []int{1, 2, 5} { // looks for a step
+		for at := 1; ; at++ {
+			steps := kinitSteps(t, path, realm.CCache("alice", spn))
+			if at > len(steps) {
+				break
+			}
+			for _, step := range steps[:at] {
+				step()
+			}
+			rest, looks := steps[at:], 0
+			o := environment(realm)
+			o.Now = func() time.Time {
+				if looks++; looks%every == 0 && len(rest) > 0 {
+					rest[0]()
+					rest = rest[1:]
+				}
+				return time.Now()
+			}
+			source, err := kerberos.FromCCache(path, o)
+			if err == nil {
+				_, err = source.ServiceTicket(t.Context(), spn)
+			}
+			if err != nil {
+				t.Errorf("begun at step %d of %d, a step every %d looks: %v; %d steps were left", at, len(steps), every, err, len(rest))
+			}
+			for _, step := range rest { // as the tickets may suffice before all is written
+				step()
+			}
+		}
+	}
 }
 
 // TestMissingCache: one that may be in the making is looked for again and again, and
