@@ -17,7 +17,7 @@ import (
 // ofSource are the options that say where tickets come from.
 var ofSource = []string{
 	"Credentials", "Principal", "Enterprise", "Password", "Keytab", "CCache", "ReadOnlyCache", "Armor", "ArmorOptional", "OTP",
-	"Krb5Conf", "Krb5ConfText", "AllowRC4", "Dial", "Resolver", "Getenv",
+	"NewPassword", "Krb5Conf", "Krb5ConfText", "AllowRC4", "Dial", "Resolver", "Getenv",
 }
 
 // ofInitiator are the options that say which tokens are made of tickets, and for which
@@ -49,8 +49,12 @@ func (o Options) check() error {
 	if password && !o.Password.IsZero() {
 		return wrong("give one of them", "the principal already bears a password")
 	}
+	password = password || !o.Password.IsZero()
+	if o.NewPassword != nil && !password {
+		return wrong("set Password, or leave NewPassword out", "NewPassword takes the place of a password that has expired, and there is none")
+	}
 	logins := 0
-	for _, set := range []bool{password || !o.Password.IsZero() || o.OTP != nil, o.Keytab != "", o.CCache != ""} {
+	for _, set := range []bool{password || o.OTP != nil, o.Keytab != "", o.CCache != ""} {
 		if set {
 			logins++
 		}

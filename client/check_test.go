@@ -91,6 +91,9 @@ func TestOptionsTogether(t *testing.T) {
 		"OTP": {"OTP", func(context.Context, kerberos.OTPChallenge) (kerberos.OTPAnswer, error) {
 			return kerberos.OTPAnswer{Value: kerberos.NewSecret("123456")}, nil
 		}, "Armor Principal", middleware.ErrCredentials},
+		"NewPassword": {"NewPassword", func(context.Context, kerberos.NewPasswordRequest) (kerberos.Secret, error) {
+			return kerberos.Secret{}, errors.New("nothing has expired")
+		}, "Password Principal", nil},
 		"Source":           {"Source", kerberos.TicketSource(clienttest.TicketSource(t, realm, "alice")), "", nil},
 		"Service":          {"Service", "HTTP", "", nil},
 		"HostOverride":     {"HostOverride", "localhost", "", nil},
@@ -139,7 +142,7 @@ func TestOptionsTogether(t *testing.T) {
 		settings["system"] = setting{"Credentials", client.CredentialsSystem, "", nil}
 	}
 	credentials := []string{"own", "system", "Principal", "password in it", "Enterprise", "Password", "Keytab", "CCache", "ReadOnlyCache",
-		"Armor", "ArmorOptional", "OTP", "Krb5Conf", "Krb5ConfText", "AllowRC4", "Dial", "Resolver", "Getenv"}
+		"Armor", "ArmorOptional", "OTP", "NewPassword", "Krb5Conf", "Krb5ConfText", "AllowRC4", "Dial", "Resolver", "Getenv"}
 	refuse("Source takes the place of", "Source", credentials...)
 	refuse("Initiator takes the place of", "Initiator", credentials...)
 	refuse("Initiator takes the place of", "Initiator", "Source", "Service", "HostOverride", "HostOverrides", "PortInSPN",
@@ -154,7 +157,7 @@ func TestOptionsTogether(t *testing.T) {
 	refuse("makes its tunnels itself", "other Transport", "Tunnel", "Tunnel, no proof")
 	refuse("which proxy a", "other Transport", "PreemptiveProxy")
 	alone := map[string]string{
-		"ArmorOptional": "Armor may be left out", "OTP": "there is no Armor",
+		"ArmorOptional": "Armor may be left out", "OTP": "there is no Armor", "NewPassword": "and there is none",
 		"Enterprise": "Principal is empty", "Password": "without a principal", "DelegateTo": "Delegation is off",
 	}
 	names := slices.Sorted(maps.Keys(settings))

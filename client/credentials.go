@@ -109,7 +109,7 @@ func (o Options) source() (kerberos.TicketSource, error) {
 	principal, password := o.login()
 	ko := kerberos.SourceOptions{
 		Principal: principal, Enterprise: o.Enterprise, ReadOnlyCache: o.ReadOnlyCache, Krb5Conf: o.Krb5Conf, Krb5ConfText: o.Krb5ConfText, AllowRC4: o.AllowRC4,
-		Armor: o.Armor, ArmorOptional: o.ArmorOptional, OTP: o.OTP,
+		Armor: o.Armor, ArmorOptional: o.ArmorOptional, OTP: o.OTP, NewPassword: o.NewPassword,
 		Forwardable: o.Delegation != kerberos.DelegationOff, Dial: o.Dial, Resolver: o.Resolver, Now: o.Now, Getenv: o.Getenv,
 	}
 	switch {

@@ -70,7 +70,7 @@ type Options struct {
 	NoResend bool
 
 	// Credentials says whether package kerberos signs, with the fields from Principal to
-	// OTP, or the system.
+	// NewPassword, or the system.
 	Credentials Credentials
 	// Principal is the client principal wanted (principal): name@REALM, or with a
 	// password name@REALM:password. Empty means that of the credentials.
@@ -95,8 +95,11 @@ type Options struct {
 	// OTP is asked for one-time passwords, with Armor; see [kerberos.SourceOptions].
 	// Password may be left out then.
 	OTP func(ctx context.Context, c kerberos.OTPChallenge) (kerberos.OTPAnswer, error)
+	// NewPassword is asked for a new password in the place of one that has expired, and
+	// the new one is set at the realm's server; see [kerberos.SourceOptions].
+	NewPassword func(ctx context.Context, r kerberos.NewPasswordRequest) (kerberos.Secret, error)
 	// Source, when not nil, is where tickets come from. It takes the place of the
-	// fields from Credentials to OTP and from Krb5Conf to Getenv, except Now;
+	// fields from Credentials to NewPassword and from Krb5Conf to Getenv, except Now;
 	// it is an error to set one of them too.
 	Source kerberos.TicketSource
 

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -187,6 +188,47 @@ func TestUnreadableKeytab(t *testing.T) {
 	o.Keytab = path
 	if _, err := client.New(o); !errors.Is(err, middleware.ErrCredentials) || !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), path) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestNewPassword: an expired password is changed for the one that the program gives, however
+// the old one was given, and the program is asked once for several clients of one source.
+func TestNewPassword(t *testing.T) {
+	for name, set := range map[string]func(o *client.Options, principal string){
+		"a password":                 func(o *client.Options, p string) { o.Principal, o.Password = p, kerberos.NewSecret(password) },
+		"a password behind the name": func(o *client.Options, p string) { o.Principal = p + ":" + password },
+	} {
+		t.Run(name, func(t *testing.T) {
+			realm := start(t, fakekdc.WithKpasswd(nil), fakekdc.WithUser("eve", password, fakekdc.Refuse(fakekdc.CodeKeyExpired)))
+			server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{}), fakeweb.ServerOptions{})
+			o := bare(realm)
+			o.Transport = server.Transport()
+			set(&o, "eve@"+realm.Name())
+			asked := 0
+			o.NewPassword = func(_ context.Context, r kerberos.NewPasswordRequest) (kerberos.Secret, error) {
+				if asked++; r.Principal != "eve@"+realm.Name() {
+					t.Errorf("asked for a new password of %s", r.Principal)
+				}
+				return kerberos.NewSecret("a new one"), nil
+			}
+			shared, err := o.WithSource()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				status, body, err := get(t, newClient(t, shared), server.URL())
+				ok(t, status, body, err)
+			}
+			if asked != 1 {
+				t.Errorf("asked for a new password %d times", asked)
+			}
+			o.Principal, o.Password = "eve@"+realm.Name(), kerberos.NewSecret("a new one")
+			status, body, err := get(t, newClient(t, o), server.URL())
+			ok(t, status, body, err)
+			if asked != 1 {
+				t.Error("asked for a new one in the place of the new one")
+			}
+		})
 	}
 }
 
