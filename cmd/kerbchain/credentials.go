@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/kerberos"
 )
 
 // The words of --credentials.
@@ -23,8 +24,14 @@ func systemTakes(goos string) (signer string, flags []string) {
 	return "the GSS-API library", []string{"--keytab", "--ccache", "--canonicalize fallback", "--gssapi-library"}
 }
 
-// checkCredentials refuses flags that contradict --credentials.
+// checkCredentials refuses flags that contradict each other, or --credentials.
 func (f *getFlags) checkCredentials(goos string) error {
+	switch {
+	case f.keytab != "" && f.ccache != "":
+		return errors.New("--keytab and --ccache exclude each other")
+	case f.armorKeytab != "" && f.armorCCache != "":
+		return errors.New("--armor-keytab and --armor-ccache exclude each other")
+	}
 	switch f.credentials {
 	case "", ownCredentials:
 		if f.library != "" {
@@ -42,6 +49,7 @@ func (f *getFlags) checkCredentials(goos string) error {
 	}{
 		{"--keytab", f.keytab != ""}, {"--ccache", f.ccache != ""}, {"--password-file", f.passwordFile != ""},
 		{"--enterprise", f.enterprise}, {"--read-only-cache", f.readOnly}, {"--as-user", f.asUser != ""},
+		{"--armor-ccache", f.armorCCache != ""}, {"--armor-keytab", f.armorKeytab != ""},
 		{"--canonicalize fallback", f.canonicalize == "fallback"}, {"--gssapi-library", f.library != ""},
 	} {
 		if flag.set && !slices.Contains(takes, flag.name) {
@@ -49,6 +57,18 @@ func (f *getFlags) checkCredentials(goos string) error {
 		}
 	}
 	return nil
+}
+
+// armored returns o with the source of the ticket that protects the login, if one is named.
+func (f *getFlags) armored(o client.Options) (_ client.Options, err error) {
+	so := kerberos.SourceOptions{ReadOnlyCache: f.readOnly || f.untouched, Getenv: o.Getenv}
+	switch {
+	case f.armorCCache != "":
+		o.Armor, err = kerberos.FromCCache(f.armorCCache, so)
+	case f.armorKeytab != "":
+		o.Armor, err = kerberos.FromKeytab(f.armorKeytab, so)
+	}
+	return o, err
 }
 
 // withCredentials returns o with what --credentials asks for.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"os"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 )
 
@@ -32,7 +34,12 @@ func TestCredentialsFlags(t *testing.T) {
 		"an alias":             {system(getFlags{enterprise: true}), "no use for --enterprise", "no use for --enterprise"},
 		"the cache as it is":   {system(getFlags{readOnly: true}), "no use for --read-only-cache", "no use for --read-only-cache"},
 		"for another":          {system(getFlags{asUser: "x"}), "no use for --as-user", "no use for --as-user"},
-		"keytab, and no cache": {getFlags{credentials: "own", keytab: "x", ccache: "x"}, "", ""}, // another check's
+		"keytab and cache":     {getFlags{keytab: "x", ccache: "x"}, "--keytab and --ccache exclude", "--keytab and --ccache exclude"},
+		"armour":               {getFlags{armorCCache: "x", keytab: "x"}, "", ""},
+		"armour of a keytab":   {getFlags{armorKeytab: "x", ccache: "x"}, "", ""},
+		"armour twice":         {getFlags{armorKeytab: "x", armorCCache: "x"}, "exclude each other", "exclude each other"},
+		"armoured by a cache":  {system(getFlags{armorCCache: "x"}), "no use for --armor-ccache", "no use for --armor-ccache"},
+		"armoured by a keytab": {system(getFlags{armorKeytab: "x"}), "no use for --armor-keytab", "no use for --armor-keytab"},
 	} {
 		for goos, want := range map[string]string{"windows": tc.windows, "linux": tc.other, "darwin": tc.other} {
 			err := tc.f.checkCredentials(goos)
@@ -62,6 +69,65 @@ func TestGetOwnCredentials(t *testing.T) {
 		code, stdout, stderr := l.run("", append(append([]string{"get"}, tc.args...), l.server.URL())...)
 		if code != tc.code || !strings.Contains(stdout+stderr, tc.want) || strings.Contains(stdout+stderr, "panic") {
 			t.Errorf("%s on %s: exit status %d: %s%s", name, runtime.GOOS, code, stdout, stderr)
+		}
+	}
+}
+
+// TestArmor: a login that the flags armour works where the KDC takes no other, one without
+// is told of the flags, and the doctor leaves the armour's cache as it is.
+func TestArmor(t *testing.T) {
+	realm := fakekdc.Start(t, fakekdc.WithFASTRequired(), fakekdc.WithUser("alice", password), fakekdc.WithService("HTTP/localhost"), fakekdc.WithService("host/localhost"))
+	l := &lab{t: t, dir: t.TempDir(), Realm: realm}
+	l.service = fakeweb.New(realm, "", fakeweb.Options{})
+	l.server = fakeweb.Serve(realm, l.service, fakeweb.ServerOptions{})
+	l.env = map[string]string{"KRB5_CONFIG": l.write("krb5.conf", []byte(realm.Config())), "KRB5CCNAME": "FILE:/nonexistent"}
+	keytab := l.write("host.keytab", realm.Keytab("host/localhost"))
+	cache := l.write("host.cache", realm.CCache("host/localhost"))
+	other := fakekdc.Start(t, fakekdc.WithUser("alice", password), fakekdc.WithService("HTTP/localhost"), fakekdc.WithService("host/localhost"))
+	elsewhere := map[string]string{"KRB5_CONFIG": l.write("other.conf", []byte(other.Config())), "KRB5CCNAME": "FILE:/nonexistent"}
+	for name, tc := range map[string]struct {
+		args []string
+		env  map[string]string
+		code int
+		says string
+	}{
+		"by a cache":           {args: []string{"--armor-ccache", cache}},
+		"by a cache with type": {args: []string{"--armor-ccache", "FILE:" + cache}},
+		"by a keytab":          {args: []string{"--armor-keytab", keytab}},
+		"none":                 {code: exitKDC, says: "--armor-ccache or --armor-keytab"},
+		"no such cache":        {args: []string{"--armor-ccache", cache + "x"}, code: exitCredentials, says: cache + "x"},
+		"no such keytab":       {args: []string{"--armor-keytab", keytab + "x"}, code: exitCredentials, says: keytab + "x"},
+		"no FAST":              {args: []string{"--armor-keytab", l.write("other.keytab", other.Keytab("host/localhost"))}, env: elsewhere, code: exitCredentials, says: "leave --armor-ccache and --armor-keytab out"},
+		"an empty cache":       {args: []string{"--armor-ccache", ""}, code: exitUsage, says: "--armor-ccache is empty"},
+		"an empty keytab":      {args: []string{"--armor-keytab="}, code: exitUsage, says: "--armor-keytab is empty"},
+	} {
+		for _, command := range []string{"get", "doctor"} {
+			t.Run(command+" "+name, func(t *testing.T) {
+				restore(t, cache)
+				before := realm.Count(fakekdc.AS, 0)
+				env := tc.env
+				if env == nil {
+					env = l.env
+				}
+				held, err := os.ReadFile(cache)
+				if err != nil {
+					t.Fatal(err)
+				}
+				code, stdout, stderr := runWith(t.Context(), env, password, append(append([]string{command, "--principal", "alice", "--password-file", "-"}, tc.args...), l.server.URL())...)
+				want := tc.code
+				if command == "doctor" && name != "no such keytab" && want != exitOK && want != exitUsage {
+					want = exitFailed
+				}
+				if code != want || !strings.Contains(stdout+stderr, tc.says) || strings.Contains(stdout+stderr, password) {
+					t.Errorf("exit status %d, want %d, and %q: %s%s", code, want, tc.says, stdout, stderr)
+				}
+				if (realm.Count(fakekdc.AS, 0) > before) != (tc.code == exitOK) {
+					t.Error("logins that work are those that are armoured")
+				}
+				if after, err := os.ReadFile(cache); err != nil || command == "doctor" && string(after) != string(held) {
+					t.Errorf("the armour's cache has changed: %v", err)
+				}
+			})
 		}
 	}
 }

@@ -30,7 +30,7 @@ type doctorFlags struct {
 }
 
 func defineDoctor(fs *pflag.FlagSet) func(context.Context, []string, world) int {
-	f := &doctorFlags{getFlags: getFlags{preemptive: "off"}}
+	f := &doctorFlags{getFlags: getFlags{preemptive: "off", untouched: true}}
 	fs.BoolVar(&f.json, "json", false, "print the report as JSON, in which each check has its facts")
 	fs.DurationVar(&f.timeout, "timeout", 0, "give up each part after this time; default 10s")
 	f.clientFlags(fs)
@@ -60,8 +60,6 @@ func (f *doctorFlags) examined(args []string, w world) (client.Options, error) {
 		return client.Options{}, err
 	case f.timeout < 0:
 		return client.Options{}, fmt.Errorf("--timeout %s is negative", f.timeout)
-	case f.keytab != "" && f.ccache != "":
-		return client.Options{}, errors.New("--keytab and --ccache exclude each other")
 	}
 	if err := f.checkCredentials(runtime.GOOS); err != nil {
 		return client.Options{}, err

@@ -58,7 +58,10 @@ type getFlags struct {
 	passwordFile string
 	keytab       string
 	ccache       string
+	armorCCache  string
+	armorKeytab  string
 	readOnly     bool
+	untouched    bool // no cache is written to, whatever the flags say
 	noSanitize   bool
 	cbt          string
 	delegate     string
@@ -150,6 +153,8 @@ func (f *getFlags) clientFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.passwordFile, "password-file", "", "log in with the password in the first line of `file`; - for standard input")
 	fs.StringVar(&f.keytab, "keytab", "", "log in with the keys in this keytab `file`")
 	fs.StringVar(&f.ccache, "ccache", "", "credential cache, such as FILE:/tmp/krb5cc_1000; default $KRB5CCNAME")
+	fs.StringVar(&f.armorCCache, "armor-ccache", "", "protect the login (FAST) by the ticket in this credential `cache`, of a host mostly, as kinit -T does")
+	fs.StringVar(&f.armorKeytab, "armor-keytab", "", "protect the login (FAST) by a ticket that the keys in this keytab `file` get, such as /etc/krb5.keytab")
 	fs.StringVar(&f.cbt, "cbt", "auto", "channel binding: auto, require or off")
 	fs.StringVar(&f.delegate, "delegate", "off", "delegate credentials: off, policy or always")
 	fs.StringVarP(&f.proxy, "proxy", "x", "", "proxy `URL`; default from the environment; an empty one is none")
@@ -166,7 +171,7 @@ func (f *getFlags) clientFlags(fs *pflag.FlagSet) {
 // notEmpty are flags that an empty value would switch off: a script whose variable is
 // empty means something else.
 var notEmpty = []string{"output", "cacert", "cert", "key", "service", "host-override", "credentials", "gssapi-library", "principal",
-	"as-user", "password-file", "keytab", "ccache", "realm", "allowed-hosts"}
+	"as-user", "password-file", "keytab", "ccache", "armor-ccache", "armor-keytab", "realm", "allowed-hosts"}
 
 // checkEmpty looks at flags with an empty value.
 func (f *getFlags) checkEmpty(lookup func(string) *pflag.Flag) error {
@@ -205,9 +210,6 @@ func (f *getFlags) check(args []string, lookup func(string) *pflag.Flag) error {
 	}
 	if f.remoteName && f.output != "" {
 		return errors.New("-o and -O exclude each other")
-	}
-	if f.keytab != "" && f.ccache != "" {
-		return errors.New("--keytab and --ccache exclude each other")
 	}
 	return f.checkCredentials(runtime.GOOS)
 }
@@ -298,7 +300,10 @@ func (f *getFlags) client(o client.Options) (*http.Client, error) {
 
 // signing returns o with who signs, if the flags name anybody.
 func (f *getFlags) signing(o client.Options) (client.Options, error) {
-	o, err := f.withCredentials(o)
+	o, err := f.armored(o)
+	if err == nil {
+		o, err = f.withCredentials(o)
+	}
 	if err == nil && f.asUser != "" {
 		return f.actingForUser(o)
 	}

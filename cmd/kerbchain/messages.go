@@ -47,6 +47,8 @@ var inWords = strings.NewReplacer(
 	"make the service's source with kerberos.FromKeytab", "log in as the service with --keytab",
 	"to the client (CCache)", "in --ccache", "AllowedHosts", "--allowed-hosts",
 	"KeepErrorBodies shows it", "--no-sanitize prints it",
+	"set Armor", "name its credentials in --armor-ccache or --armor-keytab",
+	", or make the armour optional", ", or leave --armor-ccache and --armor-keytab out",
 	"Options.Library", "--gssapi-library", "Options.CCache", "--ccache", "DelegationPolicy goes on", "--delegate policy goes on",
 	"HostOverride, HostOverrides or Canonicalize", "--host-override or --canonicalize fallback",
 	"HostOverride or HostOverrides", "--host-override", "package kerberos", "--credentials own",

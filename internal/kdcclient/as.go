@@ -244,6 +244,8 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 				e.Err = fmt.Errorf("%w with %s", r.err, a.key.named())
 			case code == krb.CodePreauthRequired:
 				e.Err = fmt.Errorf("%w, though %s was sent%s", r.err, a.proof(), offered(r.err.Data))
+			case code == krb.CodePolicy && a.r.Armor == nil && hints.NTStatus(r.err.NTStatus()) == "":
+				e.Hint = hints.Join(e.Hint, hintArmor)
 			case code == krb.CodeEtypeNoSupport:
 				e.Err = fmt.Errorf("%w for keys of types %s", r.err, etypeNames(a.etypes))
 			}

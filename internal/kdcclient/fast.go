@@ -122,7 +122,8 @@ func (f *fast) unseal(r *reply, nonce int64, attempts []Attempt) {
 
 // verify checks that a reply is sealed in answer to the request, and its ticket with it
 // (RFC 6113 section 5.4.3). The name and the padata that the armour protects take the
-// place of those outside, as with MIT krb5: Heimdal's KDC leaves the name outside empty. The key strengthens that of the reply, zero where it does not.
+// place of those outside, as with MIT krb5: Heimdal's KDC leaves the name outside empty. The
+// key strengthens that of the reply, zero where it does not.
 func (f *fast) verify(rep *krb.KDCRep, nonce int64) (strengthen krb.Key, err error) {
 	response, err := f.open(rep.PAData, nonce)
 	if err != nil {
@@ -216,5 +217,9 @@ func (a *asCall) unarmored(r *reply) *Error {
 	}
 	return e
 }
+
+// hintArmor is for logins that policy forbids. Active Directory says no more of those that
+// it takes armoured alone.
+const hintArmor = "where it takes armoured logins (FAST) alone, set Armor"
 
 const hintNoFAST = "the KDC does not speak FAST: let it (in Active Directory the policy \"KDC support for claims, compound authentication and Kerberos armoring\"), or make the armour optional"

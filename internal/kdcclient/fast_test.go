@@ -481,3 +481,30 @@ func TestFASTStripped(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestPolicyWithoutArmor: the error of a login that policy forbids names armour where there
+// is none, since Active Directory says no more of who must have it.
+func TestPolicyWithoutArmor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		refused, armor, want bool
+	}{
+		"without":             {want: true},
+		"without, for good":   {refused: true, want: true},
+		"with, and forbidden": {refused: true, armor: true},
+	} {
+		w := newFastWorld(t, fakekdc.WithFASTRequired())
+		if tc.refused {
+			if err := w.r.Modify("alice", fakekdc.Refuse(fakekdc.CodePolicy)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := w.login(t.Context(), func(q *kdcclient.ASRequest) {
+			if !tc.armor {
+				q.Armor = nil
+			}
+		})
+		if err == nil || !strings.Contains(err.Error(), "KDC_ERR_POLICY") || strings.Contains(err.Error(), "set Armor") != tc.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
