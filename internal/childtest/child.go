@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 )
 
 // taskOf is set for the second process alone.
@@ -26,7 +26,7 @@ const taskOf = "KERBCHAIN_TEST_CHILD"
 func Main(m *testing.M, tasks map[string]func(args []string) error) {
 	task := strings.Fields(os.Getenv(taskOf))
 	if len(task) == 0 {
-		goleak.VerifyTestMain(m)
+		testmain.Run(m)
 		return
 	}
 	if err := carryOut(task, tasks); err != nil {
