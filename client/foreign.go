@@ -92,12 +92,10 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.Request = r
 	}
 	if as := refused.Load(); err != nil && as != nil && r.Context().Err() == nil {
-		e := &middleware.Error{Stage: "client", Kind: middleware.ErrConnection, Principal: as.origin, IsTemporary: true, Err: errors.Join(errOtherUser, err),
-			Hint: "send the request again; give New an *http.Transport to have connections kept apart by user"}
-		if r.URL != nil {
-			e.Host = middleware.TargetOfURL(r.URL).HostPort()
+		return nil, &middleware.Error{
+			Stage: "client", Kind: middleware.ErrConnection, Host: stage.Host(r), Principal: as.origin, IsTemporary: true, Err: errors.Join(errOtherUser, err),
+			Hint: "send the request again; give New an *http.Transport to have connections kept apart by user",
 		}
-		return nil, e
 	}
 	return resp, err
 }

@@ -95,12 +95,12 @@ func (f *http1Fallback) either(r *http.Request, key string) (*http.Response, err
 		again, berr := bodies.Next()
 		if berr != nil {
 			return nil, &middleware.Error{
-				Stage: "client", Kind: middleware.ErrBodyNotReplayable, Host: middleware.TargetOfURL(r.URL).HostPort(),
+				Stage: "client", Kind: middleware.ErrBodyNotReplayable, Host: stage.Host(r),
 				Err: errors.Join(err, berr), Hint: "the server wants HTTP/1.1: set Request.GetBody, or Protocols of the transport",
 			}
 		}
 		f.remember(key)
-		middleware.Emit(r.Context(), middleware.FallbackEvent{Host: middleware.TargetOfURL(r.URL).HostPort(), Err: err})
+		middleware.Emit(r.Context(), middleware.FallbackEvent{Host: stage.Host(r), Err: err})
 		sent = again
 		resp, err = f.plain.RoundTrip(again)
 	}

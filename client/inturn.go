@@ -6,7 +6,6 @@ import (
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/internal/turns"
-	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // inTurn sends one call at a time to a host, with all its requests, so that no other call
@@ -22,10 +21,7 @@ func (t *inTurn) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (t *inTurn) roundTrip(r *http.Request) (*http.Response, error) {
-	host := ""
-	if r.URL != nil {
-		host = middleware.TargetOfURL(r.URL).HostPort()
-	}
+	host := stage.Host(r)
 	release, err := t.hosts.Take(r.Context(), host)
 	if err != nil {
 		if r.Body != nil {

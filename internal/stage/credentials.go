@@ -105,9 +105,5 @@ func note(r *http.Request, stage, field string, dropped bool) {
 	if !middleware.Tracing(r.Context()) {
 		return
 	}
-	host := ""
-	if r.URL != nil {
-		host = middleware.TargetOfURL(r.URL).HostPort()
-	}
-	middleware.Emit(r.Context(), middleware.CredentialsEvent{Stage: stage, Host: host, Field: field, Dropped: dropped})
+	middleware.Emit(r.Context(), middleware.CredentialsEvent{Stage: stage, Host: Host(r), Field: field, Dropped: dropped})
 }

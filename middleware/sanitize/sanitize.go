@@ -8,6 +8,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/replay"
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -34,7 +35,7 @@ func New(o Options) kerbchain.Middleware {
 			if err != nil || resp == nil || resp.StatusCode < 400 || verified || o.Keep != nil && o.Keep(resp) {
 				return resp, err
 			}
-			middleware.Emit(r.Context(), middleware.SanitizedEvent{Host: host(r), Status: resp.StatusCode})
+			middleware.Emit(r.Context(), middleware.SanitizedEvent{Host: stage.Host(r), Status: resp.StatusCode})
 			return empty(resp), nil
 		}
 	}
@@ -101,11 +102,4 @@ func left(status int) []string {
 func proved(call middleware.Call, resp *http.Response) bool {
 	sc := call.Security(resp)
 	return sc != nil && sc.Verified() || call.Trusted(resp)
-}
-
-func host(r *http.Request) string {
-	if r.URL == nil {
-		return ""
-	}
-	return middleware.TargetOfURL(r.URL).HostPort()
 }

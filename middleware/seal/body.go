@@ -11,6 +11,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/panics"
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -28,17 +29,17 @@ func (s *session) readBody(r *http.Request) (*bytes.Buffer, error) {
 	// What is closed has been read, or is of no more use.
 	defer func() { _ = r.Body.Close() }()
 	ctx := r.Context()
-	if ctx.Err() != nil {
-		return nil, ended.Because(ctx, "seal: reading the request", nil)
+	err := ctx.Err()
+	if err == nil {
+		err = s.fill(b, r)
 	}
-	err := s.fill(b, r)
 	if err != nil && ctx.Err() != nil {
 		return nil, ended.Because(ctx, "seal: reading the request", nil) // b may still be filled
 	}
 	switch {
 	case errors.Is(err, errTooLong):
 		err = &middleware.Error{
-			Stage: name, Kind: middleware.ErrConfiguration, Host: host(r),
+			Stage: name, Kind: middleware.ErrConfiguration, Host: stage.Host(r),
 			Err: fmt.Errorf("request of more than %d bytes", s.MaxBody), Hint: "raise Options.MaxBody",
 		}
 	case err != nil:
@@ -142,19 +143,9 @@ func readAnswer(resp *http.Response, limit int64) ([]byte, error) {
 
 func newReader(b []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(b)) }
 
-// closeRequest closes the body of a request that is not sent.
-func closeRequest(r *http.Request) {
-	if r.Body != nil {
-		_ = r.Body.Close() // nothing of it is used
-	}
-}
-
 // closeAnswer closes the body of an answer of which nothing is used.
 func closeAnswer(resp *http.Response) {
 	if resp != nil && resp.Body != nil {
 		_ = resp.Body.Close()
 	}
 }
-
-// host returns the address that r names.
-func host(r *http.Request) string { return middleware.TargetOfURL(r.URL).HostPort() }

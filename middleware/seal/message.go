@@ -28,7 +28,7 @@ func (c *call) pack(out *http.Request, p peer, w *watch) error {
 		if errors.As(err, &known) {
 			return err
 		}
-		return &middleware.Error{Stage: name, Kind: middleware.ErrToken, Host: host(c.r), Err: err}
+		return &middleware.Error{Stage: name, Kind: middleware.ErrToken, Host: stage.Host(c.r), Err: err}
 	}
 	out.Body, out.ContentLength = w.body(b), int64(len(b))
 	// The transport may ask for it while nothing was written, and then finds
@@ -96,7 +96,7 @@ func (c *call) report(p peer, status int, resp *http.Response, err error) {
 	if !middleware.Tracing(ctx) {
 		return
 	}
-	e := middleware.VerdictEvent{Host: host(c.r), SPN: stage.SPN(p.sc), Mode: middleware.ModeSealed, Status: status, Err: err}
+	e := middleware.VerdictEvent{Host: stage.Host(c.r), SPN: stage.SPN(p.sc), Mode: middleware.ModeSealed, Status: status, Err: err}
 	var known *middleware.Error
 	switch {
 	case errors.As(err, &known):

@@ -56,9 +56,11 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r = stage.DropUserInfo(r, name)
 	if stage.Own(r, name, "Authorization") {
-		closeRequest(r)
+		if r.Body != nil {
+			_ = r.Body.Close() // nothing of it is sent
+		}
 		return nil, &middleware.Error{
-			Stage: name, Kind: middleware.ErrConfiguration, Host: host(r),
+			Stage: name, Kind: middleware.ErrConfiguration, Host: stage.Host(r),
 			Err:  errors.New("the request bears credentials of its own, and would have to be sent in clear"),
 			Hint: "leave its Authorization header out",
 		}
@@ -135,7 +137,7 @@ func (c *call) establish() (*http.Response, error) {
 		if ok {
 			why = fmt.Errorf("a connection of HTTP/%d cannot be authenticated: switch HTTP/2 off in the transport", resp.ProtoMajor)
 		}
-		return nil, &middleware.Error{Stage: name, Kind: middleware.ErrConfiguration, Host: host(c.r), Err: why}
+		return nil, &middleware.Error{Stage: name, Kind: middleware.ErrConfiguration, Host: stage.Host(c.r), Err: why}
 	}
 	// What remains unread, or cannot be read, costs the connection, which the
 	// message then notices.
@@ -173,7 +175,7 @@ func answered(next kerbchain.Next, r *http.Request) (*http.Response, error) {
 // explain tells of a message that was answered with a challenge.
 func (c *call) explain(resp *http.Response) {
 	if c.sent > 0 && resp != nil && challenges(resp.StatusCode) {
-		middleware.Emit(c.r.Context(), middleware.RefusedEvent{Host: host(c.r), Status: resp.StatusCode, Reason: middleware.ReasonRefused, Err: errForgotten})
+		middleware.Emit(c.r.Context(), middleware.RefusedEvent{Host: stage.Host(c.r), Status: resp.StatusCode, Reason: middleware.ReasonRefused, Err: errForgotten})
 	}
 }
 
@@ -207,7 +209,7 @@ func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
 	}
 	c.sent++
 	if middleware.Tracing(c.r.Context()) {
-		middleware.Emit(c.r.Context(), middleware.SendEvent{Stage: name, Host: host(c.r), Request: c.sent, Again: c.sent > 1})
+		middleware.Emit(c.r.Context(), middleware.SendEvent{Stage: name, Host: stage.Host(c.r), Request: c.sent, Again: c.sent > 1})
 	}
 	resp, err = answered(c.next, out)
 	if w.gone() {
@@ -216,7 +218,7 @@ func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
 			return nil, false, false, ended.Because(ctx, "seal: sending the message", err)
 		}
 		return nil, false, true, &middleware.Error{
-			Stage: name, Kind: middleware.ErrConnection, Host: host(c.r), IsTemporary: true, Err: errMoved,
+			Stage: name, Kind: middleware.ErrConnection, Host: stage.Host(c.r), IsTemporary: true, Err: errMoved,
 			Hint: "the server, or a proxy on the way, does not keep connections open, without which there is no session",
 		}
 	}
@@ -260,7 +262,7 @@ func (c *call) broken(err error) error {
 // fail makes the error of an answer that is not trusted.
 func (c *call) fail(reason middleware.Reason, err error) *middleware.Error {
 	return &middleware.Error{
-		Stage: name, Kind: middleware.ErrNotVerified, Host: host(c.r), SPN: stage.SPN(c.peer.sc), Reason: reason, Err: err,
+		Stage: name, Kind: middleware.ErrNotVerified, Host: stage.Host(c.r), SPN: stage.SPN(c.peer.sc), Reason: reason, Err: err,
 	}
 }
 
