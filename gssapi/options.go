@@ -112,10 +112,8 @@ type Options struct {
 	DelegateTo []string
 
 	// Sealing makes contexts that can seal messages ([middleware.Sealer]), for WinRM;
-	// it needs a library with gss_wrap_iov, and keys of AES: with RC4 libraries pad what
-	// they seal, and such a message is not sent. They keep memory of the library until
-	// they are garbage; without Sealing it is released once the server has proved
-	// itself.
+	// it needs a library with gss_wrap_iov. They keep memory of the library until they are
+	// garbage; without Sealing it is released once the server has proved itself.
 	Sealing bool
 	// Calls bounds how many calls into the library run at once, each on a thread of
 	// its own; 0 means DefaultCalls. With Heimdal's library it is one in the whole

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,11 +20,11 @@ import (
 
 // RunSealing holds initiators whose contexts seal messages to the contract of
 // [middleware.Sealer], with keys of an encryption type.
-func RunSealing(t *testing.T, etype int32, setup func(t *testing.T, r *fakekdc.Realm) Make) {
+func RunSealing(t *testing.T, etype int32, setup func(t *testing.T, r *fakekdc.Realm) Make, tampered ...string) {
 	t.Helper()
 	realm := fakekdc.Start(t, fakekdc.WithEtypes(etype), fakekdc.WithUser("alice", "secret"), fakekdc.WithService(SPN))
 	endpoint := fakewinrm.New(realm, SPN, fakewinrm.Options{})
-	k := sealing{fakeweb.Serve(realm, endpoint, fakeweb.ServerOptions{}), endpoint, setup(t, realm)}
+	k := sealing{fakeweb.Serve(realm, endpoint, fakeweb.ServerOptions{}), endpoint, setup(t, realm), tampered}
 	t.Run("messages", k.messages)
 	t.Run("unproved", k.unproved)
 	t.Run("at once", func(t *testing.T) { k.atOnce(t, etype) })
@@ -33,6 +34,7 @@ type sealing struct {
 	server   *fakeweb.Server
 	endpoint *fakewinrm.Endpoint
 	make     Make
+	tampered []string
 }
 
 // A session is a connection to a WinRM endpoint, set up by hand.
@@ -128,6 +130,9 @@ func (k sealing) messages(t *testing.T) {
 		"signature cut to one byte": middleware.ReasonMalformed,
 		"withheld":                  middleware.ReasonOutOfOrder,
 	} {
+		if slices.Contains(k.tampered, name) {
+			reason = middleware.ReasonTampered
+		}
 		t.Run(name, func(t *testing.T) {
 			s := k.begin(t, Options{}).establish()
 			for range 3 {

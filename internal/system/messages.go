@@ -68,11 +68,14 @@ func (m *Messages) Open(header, data []byte) (plain []byte, err error) {
 	return plain, nil
 }
 
-// shown returns what the flags in the header of a message that does not open say is wrong
-// with it, by RFC 4121 section 4.2.2: that an initiator sent it, or that it is not sealed.
-// Libraries report it as whatever they look at first, if at all.
+// shown returns what the header of a message that does not open says is wrong with it: that
+// an initiator sent it (RFC 4121 section 4.2.2), or that it is not sealed (likewise, and
+// RFC 4757 section 7.3). Libraries report it as whatever they look at first, if at all.
 func shown(header []byte) middleware.Reason {
 	const byAcceptor, sealed = 1, 2
+	if h := unframed(header); len(h) >= 6 && h[0] == 2 && h[1] == 1 && h[4] == 0xff && h[5] == 0xff {
+		return middleware.ReasonUnsealed
+	}
 	switch {
 	case len(header) < 3 || header[0] != 5 || header[1] != 4:
 		return middleware.ReasonNone
@@ -82,6 +85,23 @@ func shown(header []byte) middleware.Reason {
 		return middleware.ReasonUnsealed
 	}
 	return middleware.ReasonNone
+}
+
+// unframed returns what follows the frame of RFC 2743 section 3.1, which tokens of RC4 have:
+// a tag, a length, and the mechanism.
+func unframed(header []byte) []byte {
+	const frame, oid, long = 0x60, 6, 0x80
+	if len(header) < 2 || header[0] != frame {
+		return nil
+	}
+	rest := header[2:]
+	if n := header[1]; n >= long {
+		rest = rest[min(int(n-long), len(rest)):]
+	}
+	if len(rest) < 2 || rest[0] != oid || len(rest)-2 < int(rest[1]) {
+		return nil
+	}
+	return rest[2+int(rest[1]):]
 }
 
 // may returns why the context cannot seal messages now.

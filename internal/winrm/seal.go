@@ -19,25 +19,46 @@ const MaxSignature = 1024
 
 // Seal appends the body that carries plain, a message of the given type, sealed, byte for
 // byte as Windows writes it. Its Content-Type is that of the protocol. plain must not
-// overlap dst; where dst has the room, nothing else is allocated.
+// overlap dst; where dst has the room, and s pads nothing, nothing else is allocated.
+//
+// Of a token of RC4 the data may be longer than plain, by padding (RFC 4757 section 7.3).
+// The length counts it then, as other clients of libgssapi have it.
 func Seal(dst []byte, p Protocol, s middleware.Sealer, mediaType string, plain []byte) ([]byte, error) {
 	const signature = 128 // more than any has
+	start := len(dst)
 	dst = slices.Grow(dst, framing+len(mediaType)+signature+len(plain)+len(closing))
 	dst, err := appendHead(dst, p, mediaType, len(plain))
 	if err != nil {
 		return nil, err
 	}
-	mark := len(dst)
+	mark := len(dst) + 4
 	dst, n, err := s.Seal(append(dst, 0, 0, 0, 0), plain)
 	if err != nil {
 		return nil, err
 	}
-	if data := len(dst) - mark - 4 - n; n < 1 || n > MaxSignature || data != len(plain) {
+	data := len(dst) - mark - n
+	pad := data - len(plain)
+	if n < 1 || n > MaxSignature || pad < 0 || pad > maxPadding || pad > 0 && dst[mark] != frame {
 		return nil, fmt.Errorf("%w: %d bytes sealed to %d, with a signature of %d", ErrLength, len(plain), data, n)
 	}
-	binary.LittleEndian.PutUint32(dst[mark:], uint32(n))
+	if pad > 0 {
+		token := slices.Clone(dst[mark:])
+		if dst, err = appendHead(dst[:start], p, mediaType, data); err != nil {
+			return nil, err
+		}
+		mark = len(dst) + 4
+		dst = append(append(dst, 0, 0, 0, 0), token...)
+	}
+	binary.LittleEndian.PutUint32(dst[mark-4:], uint32(n))
 	return append(dst, closing...), nil
 }
+
+// Tokens of RC4, which alone may be padded, begin with the frame of RFC 2743. Their padding
+// is one byte (RFC 4757 section 7.3), of blocks of 8 (RFC 1964 section 1.2.2.3).
+const (
+	frame      = 0x60
+	maxPadding = 8
+)
 
 const (
 	delimiter = "--" + boundary + "\r\n"
@@ -127,11 +148,9 @@ func Open(contentType string, body []byte, s middleware.Sealer) (*Message, error
 	return m, nil
 }
 
-// trim takes off padding and compares the length, which may count it. Tokens of
-// RC4, which alone have any, begin with the frame of RFC 2743. No text ends with
+// trim takes off padding and compares the length, which may count it. No text ends with
 // the bytes that padding is made of.
 func (p *Part) trim(plain []byte) ([]byte, error) {
-	const frame, maxPadding = 0x60, 8
 	pad := 0
 	if n := len(plain); p.Signature[0] == frame && n > 0 {
 		pad = int(plain[n-1])

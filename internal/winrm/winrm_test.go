@@ -143,6 +143,10 @@ func TestSealRefuses(t *testing.T) {
 		"line in type":     {SPNEGO, func(p *Part) { p.Type = "a\r\nb" }, false},
 		"length in type":   {SPNEGO, func(p *Part) { p.Type = "a;Length=3" }, false},
 		"another length":   {SPNEGO, func(p *Part) { p.Length++ }, false},
+		"longer than said": {SPNEGO, func(p *Part) { p.Length-- }, false},
+		"padding of RC4":   {SPNEGO, func(p *Part) { p.Signature[0] = frame; p.Length -= maxPadding }, true},
+		"too much of it":   {SPNEGO, func(p *Part) { p.Signature[0] = frame; p.Length -= maxPadding + 1 }, false},
+		"less than none":   {SPNEGO, func(p *Part) { p.Signature[0] = frame; p.Length++ }, false},
 		"no signature":     {SPNEGO, func(p *Part) { p.Signature = nil }, false},
 		"signature of 1 K": {SPNEGO, func(p *Part) { p.Signature = make([]byte, MaxSignature) }, true},
 		"and more":         {SPNEGO, func(p *Part) { p.Signature = make([]byte, MaxSignature+1) }, false},
@@ -330,6 +334,44 @@ func TestSealOpen(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// padded seals as libgssapi does, with RC4 by one byte more.
+type padded struct{ *gss.Channel }
+
+func (p padded) Seal(dst, plain []byte) ([]byte, int, error) {
+	header, data, err := p.WrapIOV(plain)
+	return append(append(dst, header...), data...), len(header), err
+}
+
+// TestSealPadded: what a library pads is announced as long as it is, in a body that stands
+// behind what was there, and is opened by who looks at the padding and by who does not.
+func TestSealPadded(t *testing.T) {
+	const before = "before"
+	for _, etype := range etypes {
+		client, server := pair(t, etype)
+		pad := 0
+		if etype == krb.RC4HMAC {
+			pad = 1
+		}
+		for _, n := range []int{0, 1, 9, 99, 999, 9999} { // after some, the length has one digit more
+			for _, room := range []int{0, n + 1024} {
+				plain := pattern(n, 7, 3)
+				body, err := Seal(append(make([]byte, 0, len(before)+room), before...), SPNEGO, padded{client}, SOAP, plain)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, ok := bytes.CutPrefix(body, []byte(before))
+				_, parts, err := parse(nil, spnegoType, body)
+				if err != nil || !ok || len(parts) != 1 || parts[0].Length != n+pad || len(parts[0].Data) != n+pad {
+					t.Fatalf("%s, %d bytes: %q, %v", krb.EtypeName(etype), n, body, err)
+				}
+				if m, err := Open(spnegoType, body, server); err != nil || !bytes.Equal(m.Plain, plain) {
+					t.Errorf("%s, %d bytes: %v", krb.EtypeName(etype), n, err)
+				}
+			}
+		}
 	}
 }
 
