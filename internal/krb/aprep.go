@@ -72,7 +72,7 @@ func (p *EncAPRepPart) open(session Key, b []byte) error {
 	}
 	defer clear(plain) // the subkey is copied
 	f := OpenApp("AP-REP part", tagEncAPRepPart, plain)
-	p.CTime, p.Cusec = f.Time(0), int(f.Int32(1))
+	p.CTime, p.Cusec = f.Time(0), f.Microseconds(1)
 	if f.Has(2) {
 		p.Subkey = f.Key(2)
 	}

@@ -57,7 +57,7 @@ func ParseAuthenticator(b []byte) (*Authenticator, error) {
 	if f.Has(3) {
 		a.Checksum = f.Checksum(3)
 	}
-	a.Cusec = int(f.Int32(4))
+	a.Cusec = f.Microseconds(4)
 	a.CTime = f.Time(5)
 	if f.Has(6) {
 		a.Subkey = f.Key(6)
@@ -71,9 +71,6 @@ func ParseAuthenticator(b []byte) (*Authenticator, error) {
 	}
 	if vno != pvno {
 		return nil, malformed(fmt.Sprintf("authenticator version %d, want %d", vno, pvno))
-	}
-	if a.Cusec < 0 || a.Cusec > 999999 {
-		return nil, malformed("authenticator microseconds out of range")
 	}
 	return a, nil
 }

@@ -162,6 +162,15 @@ func (f *Fields) Int32(n uint8) int32 {
 	return int32(uint32(f.nonce(n)))
 }
 
+// Microseconds reads [n] Microseconds, from 0 to 999999 (RFC 4120 section 5.2.4).
+func (f *Fields) Microseconds(n uint8) int {
+	v := f.Int(n)
+	if f.err == nil && (v < 0 || v > 999_999) {
+		f.fail(fmt.Sprintf("field %d is no microsecond", n))
+	}
+	return int(v)
+}
+
 // nonce reads [n] INTEGER within 32 bits, as it came: peers disagree about its sign.
 func (f *Fields) nonce(n uint8) int64 {
 	v := f.Int(n)

@@ -160,11 +160,45 @@ func TestTimesAreUTC(t *testing.T) {
 	}
 }
 
-func TestAuthenticatorRefuses(t *testing.T) {
-	for _, cusec := range []int{-1, 1_000_000, 1<<31 - 1} {
-		raw := must((&Authenticator{Client: alice, CTime: someDay, Cusec: cusec}).Marshal())
-		if a, err := ParseAuthenticator(raw); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%d microseconds: %+v, %v", cusec, a, err)
+// TestMicroseconds: what is no microsecond (RFC 4120 section 5.2.4) is malformed wherever it
+// stands, so that no clock is set by it.
+func TestMicroseconds(t *testing.T) {
+	key := testKey(AES128SHA256)
+	for name, read := range map[string]func(usec int) error{
+		"authenticator": func(usec int) error {
+			_, err := ParseAuthenticator(must((&Authenticator{Client: alice, CTime: someDay, Cusec: usec}).Marshal()))
+			return err
+		},
+		"KRB-ERROR": func(usec int) error {
+			_, err := ParseKRBError(must((&KRBError{Code: CodeSkew, STime: someDay, Susec: usec, Server: webHost}).Marshal()))
+			return err
+		},
+		"AP-REP": func(usec int) error {
+			_, err := OpenAPRep(key, must(MakeAPRep(key, &EncAPRepPart{CTime: someDay, Cusec: usec})))
+			return err
+		},
+		"encrypted timestamp": func(usec int) error {
+			_, err := OpenEncTimestamp(key, must(ParseEncrypted(must(MakeEncTimestamp(key, someDay, usec)))))
+			return err
+		},
+		"encrypted challenge": func(usec int) error {
+			_, err := OpenEncChallenge(key, UsageEncChallengeKDC, must(ParseEncrypted(must(MakeEncChallenge(key, UsageEncChallengeKDC, someDay, usec)))))
+			return err
+		},
+		"FAST response": func(usec int) error {
+			_, err := ParseFastResponse(must((&FastResponse{Finished: &FastFinished{Time: someDay, Usec: usec, Client: alice, Checksum: Checksum{Type: 1, Value: []byte{1}}}}).Marshal()))
+			return err
+		},
+	} {
+		for _, usec := range []int{-1 << 31, -1, 1_000_000, 1<<31 - 1} {
+			if err := read(usec); !errors.Is(err, ErrMalformed) {
+				t.Errorf("%s with %d microseconds: %v", name, usec, err)
+			}
+		}
+		for _, usec := range []int{0, 999_999} {
+			if err := read(usec); err != nil {
+				t.Errorf("%s with %d microseconds: %v", name, usec, err)
+			}
 		}
 	}
 }

@@ -48,7 +48,7 @@ func ParseKRBError(b []byte) (*KRBError, error) {
 	f.header(0, MsgKRBError)
 	f.Optional(2) // ctime and cusec, which an acceptor may echo
 	f.Optional(3)
-	e := &KRBError{STime: f.Time(4), Susec: int(f.Int32(5)), Code: f.Int32(6)}
+	e := &KRBError{STime: f.Time(4), Susec: f.Microseconds(5), Code: f.Int32(6)}
 	var crealm string
 	if f.Has(7) {
 		crealm = f.Text(7)

@@ -44,7 +44,7 @@ func openTimestamp(key Key, usage uint32, ed EncryptedData) (time.Time, error) {
 	f := OpenFields("timestamp", plain)
 	at := f.Time(0)
 	if f.Has(1) {
-		at = at.Add(time.Duration(f.Int32(1)) * time.Microsecond)
+		at = at.Add(time.Duration(f.Microseconds(1)) * time.Microsecond)
 	}
 	return at, f.Err(true)
 }
