@@ -47,7 +47,7 @@ func TestRefusalsExplained(t *testing.T) {
 		"wrong SPN":           {code(35), "alice", 401, middleware.ReasonKRBError, []string{"KRB_AP_ERR_NOT_US", "another principal"}},
 		"skew":                {code(37), "alice", 401, middleware.ReasonKRBError, []string{"KRB_AP_ERR_SKEW", "time synchronisation", "the server's clock says 2", "ours 2"}},
 		"replay":              {code(34), "alice", 401, middleware.ReasonKRBError, []string{"KRB_AP_ERR_REPEAT", "sent the request twice"}},
-		"no reason":           {code(60), "alice", 401, middleware.ReasonKRBError, []string{"gave no reason"}},
+		"a reason in words":   {code(60), "alice", 401, middleware.ReasonKRBError, []string{"KRB_ERR_GENERIC (as ordered)"}},
 		"NTLM":                {fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectNTLM}, "alice", 401, middleware.ReasonWrongMechanism, []string{"NTLM", "SPN is not registered", "another account", "address in place of its name"}},
 		"a state":             {fakeweb.Quirks{Reject: true, Rejection: fakeweb.RejectState}, "alice", 401, middleware.ReasonRefused, []string{"rejected the negotiation"}},
 		"large token, 400":    {limited(400), "crowded", 400, middleware.ReasonTokenTooLarge, []string{"bad request", "large_client_header_buffers", "LimitRequestFieldSize"}},

@@ -148,13 +148,13 @@ func Told(m Mechanism, spn string, token []byte) error {
 // KRB-ERROR.
 func ServerError(m Mechanism, spn string, said *krb.KRBError) error {
 	e := m.Fail(middleware.ReasonKRBError, said)
-	e.Code, e.Hint = said.Code, serverHint(said.Code, spn)
+	e.Code, e.Hint = said.Code, serverHint(said, spn)
 	return e
 }
 
 // serverHint says what to try when a server sends a KRB-ERROR.
-func serverHint(code int32, spn string) string {
-	switch code {
+func serverHint(said *krb.KRBError, spn string) string {
+	switch said.Code {
 	case krb.CodeBadIntegrity, krb.CodeModified, krb.CodeBadKvno, krb.CodeNoKey, krb.CodeNotUs:
 		return "the server cannot use a ticket for " + spn + ": its keytab is stale or holds another principal, or the principal belongs to another account than the service runs as (setspn -Q), or the name leads to another server"
 	case krb.CodeSkew, krb.CodeTicketNotYet:
@@ -166,7 +166,9 @@ func serverHint(code int32, spn string) string {
 	case krb.CodeBadMatch:
 		return "the server finds that ticket and authenticator differ: get a fresh ticket with kinit"
 	case krb.CodeGeneric:
-		return "the server gave no reason"
+		if said.Text == "" {
+			return "the server gave no reason: its log may have one"
+		}
 	}
 	return ""
 }
