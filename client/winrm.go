@@ -13,9 +13,6 @@ import (
 	"github.com/kerbchain/kerbchain/tunnel"
 )
 
-// DefaultSessions is the default of [WinRMOptions].Sessions.
-const DefaultSessions = 4
-
 // WinRMOptions choose how [NewWinRM] works. The zero value takes the credentials of
 // the environment, and encrypts messages that go over plain HTTP.
 type WinRMOptions struct {
@@ -29,7 +26,7 @@ type WinRMOptions struct {
 	// none. Servers refuse messages in clear unless AllowUnencrypted is set there.
 	Encryption seal.Mode
 	// Sessions is the largest number of encrypted connections to one server, and so
-	// of messages under way; 0 and less mean DefaultSessions. Each is a log-on there.
+	// of messages under way; 0 and less mean 4. Each is a log-on there.
 	// Further requests wait.
 	Sessions int
 	// MaxBody bounds encrypted messages. Idle is how long a connection may be idle
@@ -87,7 +84,7 @@ func NewWinRM(o WinRMOptions) (*http.Client, error) {
 		o.Sessions = 1
 	}
 	if o.Sessions < 1 {
-		o.Sessions = DefaultSessions
+		o.Sessions = 4
 	}
 	stack := o.stack(in, ok)
 	o.TrustConnection = false // sealed messages prove themselves
