@@ -14,7 +14,7 @@ import (
 
 // What is kept of a body for the next one is wiped, and is not much.
 func TestReleasedBodiesAreWiped(t *testing.T) {
-	s := &session{Options: Options{MaxBody: DefaultMaxBody}}
+	s := &session{Options: Options{MaxBody: defaultMaxBody}}
 	for name, body := range map[string]string{"a body": "secret message", "more than is kept": strings.Repeat("x", maxSpare+1)} {
 		t.Run(name, func(t *testing.T) {
 			r, err := http.NewRequest(http.MethodPost, "http://a.example/", strings.NewReader(body))
@@ -42,7 +42,7 @@ func TestReleasedBodiesAreWiped(t *testing.T) {
 func TestInMemory(t *testing.T) {
 	waits, end := io.Pipe()
 	defer end.Close()
-	s := &session{Options: Options{MaxBody: DefaultMaxBody}}
+	s := &session{Options: Options{MaxBody: defaultMaxBody}}
 	for name, tc := range map[string]struct {
 		body io.Reader
 		want bool

@@ -13,12 +13,11 @@ import (
 
 const name = "seal"
 
-// DefaultMaxBody is the default of [Options].MaxBody.
-const DefaultMaxBody = 64 << 20
-
-// DefaultIdle is the default of [Options].Idle: half of what http.sys gives an idle
-// connection, and WinRM with it.
-const DefaultIdle = time.Minute
+const (
+	defaultMaxBody = 64 << 20
+	// defaultIdle is half of what http.sys gives an idle connection, and WinRM with it.
+	defaultIdle = time.Minute
+)
 
 // A Mode says which requests are sealed.
 type Mode int
@@ -44,16 +43,6 @@ func (m Mode) String() string {
 	return modes[m]
 }
 
-// ParseMode returns the mode of that name, in any case.
-func ParseMode(s string) (Mode, error) {
-	for m, name := range modes {
-		if strings.EqualFold(s, name) {
-			return Mode(m), nil
-		}
-	}
-	return Auto, fmt.Errorf("seal: unknown mode %q: want auto, always or never", s)
-}
-
 // Seals reports whether a request is sealed in this mode, which its URL tells. One
 // without a URL is not.
 func (m Mode) Seals(r *http.Request) bool {
@@ -68,7 +57,7 @@ type Options struct {
 	// Mode says which requests are sealed.
 	Mode Mode
 	// MaxBody bounds the bodies of requests and answers, in bytes, each of
-	// which is held in memory. 0 and less mean DefaultMaxBody. A longer one is
+	// which is held in memory. 0 and less mean 64 MiB. A longer one is
 	// an error.
 	MaxBody int64
 	// Resend authenticates again and sends a message once more if its response is 401
@@ -79,7 +68,7 @@ type Options struct {
 	Resend bool
 	// Idle is how long a session may be idle and still carry a message; after that
 	// the connection is first authenticated again, with an empty request. 0 means
-	// DefaultIdle, less than 0 no limit. It should be shorter than the time after
+	// a minute, less than 0 no limit. It should be shorter than the time after
 	// which the server, or a proxy on the way, closes an idle connection.
 	Idle time.Duration
 }
@@ -94,11 +83,11 @@ type Options struct {
 // [*middleware.Error].
 func New(auth kerbchain.Middleware, o Options) kerbchain.Middleware {
 	if o.MaxBody <= 0 {
-		o.MaxBody = DefaultMaxBody
+		o.MaxBody = defaultMaxBody
 	}
 	o.MaxBody = min(o.MaxBody, math.MaxInt64-1)
 	if o.Idle == 0 {
-		o.Idle = DefaultIdle
+		o.Idle = defaultIdle
 	}
 	auth = kerbchain.Chain(auth) // nil passes
 	return func(next kerbchain.Next) kerbchain.Next {

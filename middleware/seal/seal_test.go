@@ -237,15 +237,6 @@ func TestModes(t *testing.T) {
 		if d := cmp.Diff(want, outcome{sealed("http://a.example/"), sealed("HTTPS://a.example/")}); d != "" {
 			t.Errorf("%v (-want +got):\n%s", mode, d)
 		}
-		if mode == seal.Mode(7) {
-			continue
-		}
-		if got, err := seal.ParseMode(strings.ToUpper(mode.String())); got != mode || err != nil {
-			t.Errorf("%v, %v", got, err)
-		}
-	}
-	if _, err := seal.ParseMode("sometimes"); err == nil {
-		t.Error("a mode that there is not was taken")
 	}
 	for mode, want := range map[seal.Mode]string{seal.Auto: "auto", seal.Always: "always", seal.Never: "never", -1: "mode -1", 3: "mode 3", 7: "mode 7"} {
 		if got := mode.String(); got != want {
