@@ -49,7 +49,7 @@ func TestDrainTime(t *testing.T) {
 		want    time.Duration // for both challenges
 	}{
 		"in time":          {body: 3, want: 600 * time.Millisecond},
-		"too long":         {body: 1000, want: 2 * negotiate.DefaultDrainTime},
+		"too long":         {body: 1000, want: time.Second},
 		"too long, chosen": {body: 1000, options: negotiate.Options{DrainTime: 3 * time.Second}, want: 6 * time.Second},
 		"no bound":         {body: 100, options: negotiate.Options{DrainTime: -1}, want: 20 * time.Second},
 		"the last":         {body: 1000, last: true, want: 0},
@@ -57,7 +57,7 @@ func TestDrainTime(t *testing.T) {
 			body: 1000, last: true, options: negotiate.Options{DrainTime: -1}, want: 0,
 		},
 		// The connection is needed.
-		"to be gone on with": {body: 100, more: true, want: negotiate.DefaultDrainTime + 10*time.Second},
+		"to be gone on with": {body: 100, more: true, want: 10*time.Second + 500*time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

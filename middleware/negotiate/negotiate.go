@@ -17,6 +17,7 @@
 package negotiate
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"time"
@@ -30,24 +31,16 @@ import (
 
 const name = "negotiate"
 
-// Defaults of [Options].
-const (
-	DefaultMaxSigned  = 4
-	DefaultBodyLimit  = 1 << 20
-	DefaultDrainLimit = 256 << 10
-	DefaultDrainTime  = replay.DefaultDrainTime // half a second
-)
-
 // Options loosen or bound the stage. The zero value is the safe default.
 type Options struct {
 	// MaxSigned is the largest number of signed requests for one call, to origin and
-	// proxy together; below 1 it is DefaultMaxSigned. Most calls need one, a proxy
+	// proxy together; below 1 it is 4. Most calls need one, a proxy
 	// that authenticates takes one more, and so does each further token that a server
 	// asks for. At the bound, the last challenge is the response. A request that was
 	// lost with its connection and sent again counts once.
 	MaxSigned int
 	// BodyLimit is how many bytes of a request body without GetBody are kept in
-	// memory, to be sent again; 0 means DefaultBodyLimit, less than 0 none. They are
+	// memory, to be sent again; 0 means 1 MiB, less than 0 none. They are
 	// copied while they are sent, which delays nothing. Bodies that can be rewound
 	// ([io.Seeker], files) need no memory. OneShot says what happens to longer ones.
 	BodyLimit int64
@@ -61,11 +54,11 @@ type Options struct {
 	// OneShot says what happens to a body that can be sent only once.
 	OneShot OneShot
 	// DrainLimit is how many bytes of a challenge's body are read so that the next
-	// request can take the same connection; 0 means DefaultDrainLimit, less than 0
+	// request can take the same connection; 0 means 256 KiB, less than 0
 	// none.
 	DrainLimit int64
 	// DrainTime is how long that reading may take before the connection is closed and
-	// another one taken; 0 means DefaultDrainTime. Below 0 only the request's context
+	// another one taken; 0 means half a second. Below 0 only the request's context
 	// ends it, and so it does where the next token is of use only on that connection.
 	DrainTime time.Duration
 	// NoResend makes it an error if a signed request is lost with its connection, for
@@ -172,17 +165,11 @@ const (
 // challenge nor body, as when a session has ended.
 func New(in middleware.Initiator, o Options) kerbchain.Middleware {
 	if o.MaxSigned < 1 {
-		o.MaxSigned = DefaultMaxSigned
+		o.MaxSigned = 4
 	}
-	if o.BodyLimit == 0 {
-		o.BodyLimit = DefaultBodyLimit
-	}
-	if o.DrainLimit == 0 {
-		o.DrainLimit = DefaultDrainLimit
-	}
-	if o.DrainTime == 0 {
-		o.DrainTime = DefaultDrainTime
-	}
+	o.BodyLimit = cmp.Or(o.BodyLimit, 1<<20)
+	o.DrainLimit = cmp.Or(o.DrainLimit, 256<<10)
+	o.DrainTime = cmp.Or(o.DrainTime, replay.DefaultDrainTime)
 	signer := sign.Signer{Initiator: in, Stage: name, AllowDowngrade: o.AllowDowngrade}
 	return func(next kerbchain.Next) kerbchain.Next {
 		s := &stage{Options: o, signer: signer}
