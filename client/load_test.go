@@ -147,7 +147,7 @@ func TestManyHostsKeepLittleMemory(t *testing.T) {
 	if want := hosts + 1; *challenges != want {
 		t.Errorf("%d challenges, want one for each host, and one more for the first, which was forgotten: %d", *challenges, want)
 	}
-	visit(hosts-preemptive.DefaultMaxOrigins, hosts)
+	visit(hosts-1024, hosts)
 	if want := hosts + 1; *challenges != want {
 		t.Errorf("%d challenges for hosts that are remembered", *challenges-want)
 	}

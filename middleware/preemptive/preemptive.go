@@ -34,13 +34,10 @@ import (
 
 const name = "preemptive"
 
-// DefaultMaxOrigins is the default of Options.MaxOrigins.
-const DefaultMaxOrigins = 1024
-
 // Options bound the stage. The zero value is the default.
 type Options struct {
 	// MaxOrigins is how many origins [Learned] remembers; 0 or less means
-	// DefaultMaxOrigins. It forgets the least recently used first, which costs one
+	// 1024. It forgets the least recently used first, which costs one
 	// challenge to learn again.
 	MaxOrigins int
 	// AllowDowngrade signs requests over plain HTTP that a redirect led to from
@@ -84,7 +81,7 @@ type Options struct {
 // proxies.
 func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
 	if o.MaxOrigins < 1 {
-		o.MaxOrigins = DefaultMaxOrigins
+		o.MaxOrigins = 1024
 	}
 	if p == nil {
 		p = Hosts()
