@@ -51,9 +51,6 @@ const (
 // credentials are to be delegated and the library left them out.
 var ErrNotForwardable = errors.New("credentials were not forwarded")
 
-// DefaultCalls is the default of [Options].Calls.
-const DefaultCalls = system.DefaultCalls
-
 // Options adjust [New]. The zero value takes the library that is found first, and the
 // credentials that it has by itself, asks for mutual authentication with HTTP/host,
 // binds to TLS and delegates nothing.
@@ -116,7 +113,7 @@ type Options struct {
 	// garbage; without Sealing it is released once the server has proved itself.
 	Sealing bool
 	// Calls bounds how many calls into the library run at once, each on a thread of
-	// its own; 0 means DefaultCalls. With Heimdal's library it is one in the whole
+	// its own; 0 means 64. With Heimdal's library it is one in the whole
 	// process, except on macOS, unless $KRB5CCNAME names a cache of another type than
 	// KCM and Principal is empty: that library's threads get each other's answers from
 	// the daemon.
