@@ -57,9 +57,6 @@ func NewSecret(password string) Secret { return secret.NewText(password) }
 // credentials are to be delegated and Windows left them out.
 var ErrNotForwardable = errors.New("credentials were not forwarded")
 
-// DefaultCalls is the default of [Options].Calls.
-const DefaultCalls = system.DefaultCalls
-
 // Options adjust [New]. The zero value takes the user who is logged on, asks for mutual
 // authentication with HTTP/host, binds to TLS and delegates nothing.
 type Options struct {
@@ -104,7 +101,7 @@ type Options struct {
 	// itself.
 	Sealing bool
 	// Calls bounds how many calls into Windows run at once, each on a thread of its
-	// own; 0 means DefaultCalls.
+	// own; 0 means 64.
 	Calls int
 }
 
