@@ -55,9 +55,12 @@ func candidates(path string) []string {
 }
 
 // open loads the library.
-func open(path string) (library, error) {
+func open(path string) (library, error) { return load(candidates(path)) }
+
+// load loads the first of some files that can be loaded.
+func load(names []string) (library, error) {
 	var errs []error
-	for _, name := range candidates(path) {
+	for _, name := range names {
 		handle, err := purego.Dlopen(name, purego.RTLD_NOW|purego.RTLD_LOCAL)
 		if err != nil {
 			errs = append(errs, err)
