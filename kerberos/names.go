@@ -95,11 +95,36 @@ func (i *initiator) byCanonicalName(ctx context.Context, t middleware.Target, sp
 	}
 	ticket, err := i.source.ServiceTicket(ctx, second)
 	if err != nil && unknownService(err) {
-		e.Err = fmt.Errorf("%w; it does not know %s either, the name that DNS gives", e.Err, second)
+		e.Err = &unknownTwice{e.Err, err, unknownTo(e, err, second)}
 		return Ticket{}, e
 	}
 	return ticket, err
 }
+
+// unknownTo says that a KDC does not know the second name either: the one that does not
+// know the first, or another.
+func unknownTo(first *middleware.Error, second error, name string) string {
+	if e, ok := errors.AsType[*middleware.Error](second); ok && e.KDC != "" && realmOf(e.KDC) != realmOf(first.KDC) {
+		return fmt.Sprintf("nor does the KDC of %s know %s, the name that DNS gives", realmOf(e.KDC), name)
+	}
+	return fmt.Sprintf("it does not know %s either, the name that DNS gives", name)
+}
+
+// realmOf returns the realm of a KDC as errors name it.
+func realmOf(kdc string) string {
+	realm, _, _ := strings.Cut(kdc, " at ")
+	return realm
+}
+
+// unknownTwice is that KDCs know neither name of a host. Its text has what was said of the
+// first, since they say the same of the second.
+type unknownTwice struct {
+	first, second error
+	also          string
+}
+
+func (u *unknownTwice) Error() string   { return u.first.Error() + "; " + u.also }
+func (u *unknownTwice) Unwrap() []error { return []error{u.first, u.second} }
 
 // A NameResolver is a [Resolver] that can also look up the names of hosts.
 // [*net.Resolver] is one.

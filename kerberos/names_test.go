@@ -3,6 +3,7 @@ package kerberos_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -109,6 +110,57 @@ func TestCanonicalNames(t *testing.T) {
 				t.Errorf("a ticket for %s, want that of %s", got, tc.want)
 			}
 		})
+	}
+}
+
+// strangers is a source of KDCs that know no service, by the host of its name.
+type strangers map[string]string
+
+func (s strangers) ServiceTicket(_ context.Context, spn string) (kerberos.Ticket, error) {
+	_, host, _ := strings.Cut(spn, "/")
+	return kerberos.Ticket{}, &middleware.Error{Kind: middleware.ErrKDC, Code: fakekdc.CodeServerUnknown, SPN: spn, KDC: s[host], Err: errors.New("unknown at " + host)}
+}
+
+func (strangers) CanonicalHost(context.Context, string, bool) (string, error) {
+	return "real.example", nil
+}
+
+// TestSecondRefusal: the error of a host whose canonical name no KDC knows either has both
+// refusals, and says which KDC gave the second where that was another.
+func TestSecondRefusal(t *testing.T) {
+	for kdc, want := range map[string]string{
+		"A.TEST at 192.0.2.1:88/udp": "it does not know HTTP/real.example either",
+		"A.TEST at 192.0.2.2:88/tcp": "it does not know HTTP/real.example either",
+		"":                           "it does not know HTTP/real.example either",
+		"B.TEST at 192.0.2.1:88/udp": "nor does the KDC of B.TEST know HTTP/real.example",
+	} {
+		in, err := kerberos.NewInitiator(strangers{"alias.example": "A.TEST at 192.0.2.1:88/udp", "real.example": kdc}, kerberos.InitiatorOptions{Canonicalize: kerberos.CanonicalizeFallback})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = in.Initiate(t.Context(), middleware.Target{Host: "alias.example", Port: "80"})
+		if text := fmt.Sprint(err); !strings.Contains(text, "unknown at alias.example; "+want) || strings.Contains(text, "unknown at real.example") {
+			t.Errorf("%q: %v", kdc, err)
+		}
+		spns := map[string]bool{}
+		var walk func(error)
+		walk = func(err error) {
+			if e, ok := err.(*middleware.Error); ok {
+				spns[e.SPN] = true
+			}
+			switch err := err.(type) {
+			case interface{ Unwrap() error }:
+				walk(err.Unwrap())
+			case interface{ Unwrap() []error }:
+				for _, err := range err.Unwrap() {
+					walk(err)
+				}
+			}
+		}
+		walk(err)
+		if !spns["HTTP/alias.example"] || !spns["HTTP/real.example"] {
+			t.Errorf("%q: errors for %v", kdc, spns)
+		}
 	}
 }
 
