@@ -124,13 +124,12 @@ func signable(raw string, proxy bool) (middleware.Target, error) {
 		}
 		return middleware.Target{}, &middleware.Error{Stage: "client", Kind: middleware.ErrHost, Err: fmt.Errorf("the URL cannot be parsed: %w", err)}
 	}
-	schemes := map[string]string{"http": "http", "https": "https", "ws": "http", "wss": "https"}
+	scheme, ok := map[string]string{"http": "http", "https": "https", "ws": "http", "wss": "https"}[u.Scheme]
 	hint := "use a URL such as https://host/path or wss://host:port/path"
 	if proxy {
-		schemes = map[string]string{"http": "http", "https": "https"}
+		ok = ok && scheme == u.Scheme
 		hint = "use a URL such as http://proxy:3128"
 	}
-	scheme, ok := schemes[u.Scheme]
 	if !ok {
 		return middleware.Target{}, wrong(hint, "no token can be made for a URL of the scheme %q", u.Scheme)
 	}

@@ -19,8 +19,8 @@ const maxConnects = 3
 // CONNECT itself.
 const tokenTimeout = time.Minute
 
-// A callKey is for calls of one transport: that of a ticket source may be one too,
-// and is given a context of ours.
+// A callKey finds the call of one transport. A ticket source may go through another one,
+// with a context of ours.
 type callKey struct{ t *Transport }
 
 // A call is one request of the caller's while it waits for a connection. It is

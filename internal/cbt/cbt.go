@@ -79,7 +79,7 @@ func Hash(appData []byte) (bnd [16]byte) {
 		return bnd
 	}
 	// Type and length of the initiator's and the acceptor's address are zero.
-	b := make([]byte, 16, 128) // which lets it be no garbage
+	b := make([]byte, 16, 128) // of constant size, so that it stays on the stack
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(appData)))
 	b = append(b, appData...)
 	// RFC 4121 knows no other hash. Nothing rests on MD5's being hard to collide:

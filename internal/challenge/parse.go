@@ -167,12 +167,7 @@ func unescape(s string) string {
 	return b.String()
 }
 
-func trim(s string) string {
-	for s != "" && (s[0] == ' ' || s[0] == '\t') {
-		s = s[1:]
-	}
-	return s
-}
+func trim(s string) string { return strings.TrimLeft(s, " \t") }
 
 // tokenLen is the length of the token s starts with (RFC 9110 section 5.6.2).
 func tokenLen(s string) int {

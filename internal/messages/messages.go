@@ -31,7 +31,7 @@ func Of(err error) Message {
 	} else if e.Reason != middleware.ReasonNone && !strings.HasPrefix(m.Why, e.Reason.String()) {
 		m.Why = e.Reason.String() + ": " + m.Why
 	}
-	// What is said in the line of its own need not stand in the cause.
+	// The advice is shown by itself, and need not stand in the cause.
 	m.Why = strings.TrimSuffix(strings.ReplaceAll(m.Why, "\n", "; "), "; "+m.Try)
 	return m
 }

@@ -13,22 +13,13 @@ import (
 // that are no text. Everything else stays as it is, so that Text of what Text
 // returned is the same.
 func Text(s string) string {
-	clean := 0
-	for clean < len(s) {
-		r, n := utf8.DecodeRuneInString(s[clean:])
-		if odd(r, n) {
-			break
-		}
-		clean += n
-	}
-	if clean == len(s) {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, odd) {
 		return s
 	}
 	var b strings.Builder
-	b.WriteString(s[:clean])
-	for s = s[clean:]; s != ""; {
+	for s != "" {
 		r, n := utf8.DecodeRuneInString(s)
-		if odd(r, n) {
+		if odd(r) || r == utf8.RuneError && n == 1 {
 			q := strconv.QuoteToASCII(s[:n])
 			b.WriteString(q[1 : len(q)-1])
 		} else {
@@ -39,5 +30,4 @@ func Text(s string) string {
 	return b.String()
 }
 
-// odd takes a character and how many bytes it has: one that is none has one.
-func odd(r rune, n int) bool { return r == utf8.RuneError && n == 1 || !unicode.IsPrint(r) }
+func odd(r rune) bool { return !unicode.IsPrint(r) }

@@ -43,15 +43,15 @@ func (m *Map[K, V]) Put(k K, v V) {
 	m.shard(k).change(func(fresh map[K]V) { fresh[k] = v })
 }
 
-// Delete takes the values of those keys away of which drop says so.
+// Delete removes the entries for which drop returns true.
 func (m *Map[K, V]) Delete(drop func(K, V) bool) {
 	for i := range m.shards {
 		m.shards[i].change(func(fresh map[K]V) { maps.DeleteFunc(fresh, drop) })
 	}
 }
 
-// MakeRoom leaves fewer than most entries: those go first of which drop says so, and
-// then whatever comes.
+// MakeRoom leaves fewer than most entries: those for which drop returns true go first, and
+// then any others.
 func (m *Map[K, V]) MakeRoom(most int, drop func(K, V) bool) {
 	over := m.Len() - most
 	if over < 0 {

@@ -88,8 +88,8 @@ func notInWord(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.", r)
 }
 
-// notInRealm reports what makes another principal of a name in which it follows
-// the first @ (RFC 4120 section 6.1; realms in the style of X.500 have slashes).
+// notInRealm reports what cannot stand in the realm that follows a principal's @ (RFC 4120
+// section 6.1; realms in the style of X.500 have slashes).
 func notInRealm(r rune) bool { return r <= ' ' || r == 0x7f || r == '@' || r == '\\' }
 
 // For returns the service principal for a target whose host is one

@@ -82,7 +82,7 @@ func (d *decoder) part() (p Part, end bool, err error) {
 	if !ok || !is(name, "content-type") || !is(mediaType(value), "application/octet-stream") {
 		return p, false, fmt.Errorf("%.80q before its data, want Content-Type: application/octet-stream", line)
 	}
-	// What looks like an empty line is none of a length within bounds.
+	// An empty line may stand here. Read as a length, its bytes are out of bounds.
 	d.rest = bytes.TrimPrefix(d.rest, []byte("\r\n"))
 	if len(d.rest) < 4 {
 		return p, false, fmt.Errorf("it ends without data")
@@ -178,8 +178,8 @@ func original(value []byte, p *Part) error {
 	return nil
 }
 
-// delimiter reads one that begins at an offset, after which nothing is left of
-// what was before it. end says that it is the closing one.
+// delimiter reads the one that begins at an offset, if one does, and with it what stands
+// before it. end says that it is the closing one.
 func (d *decoder) delimiter(at int) (end, ok bool) {
 	if at > len(d.rest) {
 		return false, false

@@ -43,13 +43,17 @@ func New(o Options) kerbchain.Middleware {
 	if o.Logger == nil && o.Handler == nil {
 		return kerbchain.Chain()
 	}
-	root := newSink(o, Root)
-	inside := newSink(o, Kerberos)
+	root := sink{Root, o.Levels[Root], o.Logger, o.Handler}
+	inside := root
+	inside.name = Kerberos
+	if level := o.Levels[Kerberos]; level != nil {
+		inside.level = level
+	}
 	return func(next kerbchain.Next) kerbchain.Next {
 		var calls atomic.Uint64
 		return func(r *http.Request) (*http.Response, error) {
 			ctx := r.Context()
-			// Nothing is more urgent than a warning.
+			// No record has a higher level than Warn.
 			if !root.enabled(ctx, slog.LevelWarn) && !inside.enabled(ctx, slog.LevelWarn) {
 				return next(r)
 			}

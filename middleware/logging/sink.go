@@ -3,7 +3,6 @@ package logging
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -17,24 +16,6 @@ type sink struct {
 	level   slog.Leveler // nil: whatever logger and handler allow
 	logger  *logrus.Logger
 	handler slog.Handler
-}
-
-func newSink(o Options, name string) sink {
-	return sink{name: name, level: levelOf(o.Levels, name), logger: o.Logger, handler: o.Handler}
-}
-
-// levelOf looks name up, then its parents, whose names end before a dot.
-func levelOf(levels map[string]slog.Leveler, name string) slog.Leveler {
-	for {
-		if l := levels[name]; l != nil {
-			return l
-		}
-		i := strings.LastIndexByte(name, '.')
-		if i < 0 {
-			return nil
-		}
-		name = name[:i]
-	}
 }
 
 func (s sink) enabled(ctx context.Context, l slog.Level) bool {

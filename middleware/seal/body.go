@@ -97,7 +97,7 @@ var (
 	nopCloserWriterTo = reflect.TypeOf(io.NopCloser((*bytes.Reader)(nil)))
 )
 
-// maxSpare is up to what length memory is kept for the next request.
+// maxSpare is how much memory of one body is kept for the next at most.
 const maxSpare = 1 << 20
 
 // release wipes a body, and keeps its memory for the next.
@@ -111,7 +111,8 @@ func (s *session) release(b *bytes.Buffer) {
 
 var errTooLong = errors.New("too long")
 
-// firstChunk is what a peer can make us allocate by a promise.
+// firstChunk bounds the memory that is allocated for a body because of its ContentLength
+// alone.
 const firstChunk = 1 << 20
 
 // readAll reads up to limit bytes into b.

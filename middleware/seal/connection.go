@@ -90,8 +90,8 @@ func (w *watch) gone() bool {
 	return w.moved
 }
 
-// same reports whether a and b are one connection. What the operator would panic
-// with is not.
+// same reports whether a and b are one connection. Those of a type that == would panic with
+// cannot be told apart, and are not taken for one.
 func same(a, b net.Conn) bool { return reflect.ValueOf(a).Comparable() && a == b }
 
 // body returns a reader of b that turns out to be empty if the connection is
