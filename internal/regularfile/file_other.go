@@ -1,13 +1,10 @@
-//go:build !unix
+//go:build !unix && !windows
 
 package regularfile
 
-import (
-	"errors"
-	"os"
-)
+import "os"
 
 // OpenFlags are none that this system knows.
 const OpenFlags = 0
 
-func tryLock(*os.File, bool) error { return errors.ErrUnsupported }
+func openFile(path string, flags int) (*os.File, error) { return os.OpenFile(path, flags, 0) }

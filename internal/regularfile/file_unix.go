@@ -12,6 +12,10 @@ import (
 // OpenFlags let no pipe that was put in the file's place keep us waiting.
 const OpenFlags = unix.O_NONBLOCK | unix.O_NOCTTY
 
+func openFile(path string, flags int) (*os.File, error) {
+	return os.OpenFile(path, flags|OpenFlags, 0)
+}
+
 // onFile calls with the file's descriptor, which stays open meanwhile.
 func onFile(f *os.File, call func(fd uintptr) error) error {
 	c, err := f.SyscallConn()

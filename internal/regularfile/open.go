@@ -14,7 +14,8 @@ var ErrTooLarge = errors.New("file too large")
 
 // Open opens a regular file, following symbolic links as MIT does. Pipes,
 // devices and directories are refused without a wait. A file for which may, if
-// there is one, returns an error is not opened.
+// there is one, returns an error is not opened. Whoever removes or renames the file while
+// it is read is not kept from it.
 func Open(path string, flags int, may func(fs.FileInfo) error) (_ *os.File, err error) {
 	check := func(info fs.FileInfo, err error) error {
 		switch {
@@ -31,7 +32,7 @@ func Open(path string, flags int, may func(fs.FileInfo) error) (_ *os.File, err 
 	if err := check(os.Stat(path)); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, flags|OpenFlags, 0)
+	f, err := openFile(path, flags)
 	if err != nil {
 		return nil, err
 	}
