@@ -91,7 +91,7 @@ func (c *passwordCredentials) open(ctx context.Context, _ string) (*session, err
 	}
 	password = c.current(password)
 	got, err := c.login(ctx, a, password)
-	if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Code == krb.CodeKeyExpired && c.s.o.NewPassword != nil {
+	if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Code == krb.CodeKeyExpired && why.Refusal() && c.s.o.NewPassword != nil {
 		return c.change(ctx, a, password, err)
 	}
 	return got, err
@@ -103,7 +103,7 @@ func (c *passwordCredentials) login(ctx context.Context, a *account, password Se
 	defer c.mu.Unlock()
 	if err == nil {
 		c.refused = nil
-	} else if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Code == krb.CodePreauthFailed && !why.OTP {
+	} else if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Code == krb.CodePreauthFailed && why.Refusal() && !why.OTP {
 		c.refused = err
 	}
 	return got, err

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
-	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // credentials open sessions: one for a password or a keytab, one for each cache of a
@@ -211,8 +211,7 @@ func (s *Source) KeepFresh(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		var e *middleware.Error
-		if errors.As(err, &e) && e.Code == krb.CodePreauthFailed {
+		if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Code == krb.CodePreauthFailed && why.Refusal() {
 			return err
 		}
 		select {

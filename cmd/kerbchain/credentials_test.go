@@ -97,7 +97,7 @@ func TestArmor(t *testing.T) {
 		"none":                 {code: exitKDC, says: "--armor-ccache or --armor-keytab"},
 		"no such cache":        {args: []string{"--armor-ccache", cache + "x"}, code: exitCredentials, says: cache + "x"},
 		"no such keytab":       {args: []string{"--armor-keytab", keytab + "x"}, code: exitCredentials, says: keytab + "x"},
-		"no FAST":              {args: []string{"--armor-keytab", l.write("other.keytab", other.Keytab("host/localhost"))}, env: elsewhere, code: exitCredentials, says: "leave --armor-ccache and --armor-keytab out"},
+		"no FAST":              {args: []string{"--armor-keytab", l.write("other.keytab", other.Keytab("host/localhost"))}, env: elsewhere, code: exitKDC, says: "leave --armor-ccache and --armor-keytab out"},
 		"an empty cache":       {args: []string{"--armor-ccache", ""}, code: exitUsage, says: "--armor-ccache is empty"},
 		"an empty keytab":      {args: []string{"--armor-keytab="}, code: exitUsage, says: "--armor-keytab is empty"},
 	} {

@@ -189,7 +189,7 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 			a.fast.unseal(r, body.Nonce, attempts)
 		}
 		switch code := r.err.Code; {
-		case code == krb.CodeSkew && a.c.o.Timesync && !resynced && !a.otp.asked():
+		case code == krb.CodeSkew && a.c.o.Timesync && !resynced && !a.otp.asked() && (a.fast == nil || r.sealed || !a.proved()):
 			resynced = true
 			a.offset = skewOf(r)
 			if a.fast != nil {

@@ -93,6 +93,9 @@ type Error struct {
 	// KDC_ERR_WRONG_REALM that was not followed, as it came: nobody vouches for
 	// it.
 	ClientRealm string
+	// Unarmored says that a KRB-ERROR came in clear, in answer to a login that FAST
+	// armours, so that it may be anybody's.
+	Unarmored bool
 	// Armor says that the KDC did not take the ticket that armours the login (FAST), and
 	// so nothing of the client's.
 	Armor bool
@@ -241,6 +244,9 @@ func (e *Error) DeadTicket() bool {
 // Credentials reports whether the client's own credentials are at fault, which
 // no other KDC and no later time will mend.
 func (e *Error) Credentials() bool {
+	if e.Unarmored {
+		return false
+	}
 	return e.Kind == KindKey || e.Kind == KindRefused && slices.Contains([]int32{
 		krb.CodeClientExpired, krb.CodeClientUnknown, krb.CodeClientRevoked, krb.CodeKeyExpired, krb.CodePreauthFailed,
 		krb.CodePreauthRequired, krb.CodeTicketExpired,

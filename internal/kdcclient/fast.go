@@ -203,11 +203,19 @@ func (a *asCall) mayWear(r *reply) bool {
 	return r.err.Code == krb.CodePolicy
 }
 
+// proved reports whether the last message bore what proves the client, in answer to what the
+// KDC sealed.
+func (a *asCall) proved() bool { return !a.key.Key.IsZero() || a.otp.asked() }
+
 // unarmored is the error where an armoured request was answered without armour. Nobody
-// vouches for what the KRB-ERROR says.
+// vouches for what the KRB-ERROR says, of the armour neither once the KDC took it.
 func (a *asCall) unarmored(r *reply) *Error {
 	e := a.refused(r)
-	e.Err = fmt.Errorf("%w: %w", errUnarmored, r.err)
+	e.Err, e.Unarmored = fmt.Errorf("%w: %w", errUnarmored, r.err), true
+	if a.proved() {
+		e.Hint = hintForged
+		return e
+	}
 	switch r.err.Code {
 	case krb.CodePreauthRequired, krb.CodePADataNoSupport:
 		e.Kind, e.Hint = KindRefused, hintNoFAST

@@ -28,8 +28,12 @@ type Guard interface {
 
 // Refusal reports whether a KDC turned away the client or its key, so that the
 // same key must not be sent again at once: the pre-authentication failed, the
-// account is locked or has expired, or its password has.
-func (e *Error) Refusal() bool {
+// account is locked or has expired, or its password has. What FAST does not vouch for is
+// no refusal.
+func (e *Error) Refusal() bool { return !e.Unarmored && e.saysRefusal() }
+
+// saysRefusal is Refusal of who may not be the KDC.
+func (e *Error) saysRefusal() bool {
 	return slices.Contains([]int32{krb.CodePreauthFailed, krb.CodeClientRevoked, krb.CodeClientExpired, krb.CodeKeyExpired}, e.Code)
 }
 
@@ -68,14 +72,15 @@ func (a *asCall) takeTurn(ctx context.Context) *Error {
 	return nil
 }
 
-// refuse tells the guard of the keys and one-time passwords that a KDC turned away.
+// refuse tells the guard of the keys and one-time passwords that a KDC turned away, or whoever
+// answered in its place: what was sent may have been counted.
 func (a *asCall) refuse(why *Error) {
 	if a.r.Guard != nil && why.Kind != KindUnreachable {
 		for _, value := range a.otp.sent {
 			a.r.Guard.RefuseOTP(value, why)
 		}
 	}
-	if !why.Refusal() {
+	if !why.saysRefusal() {
 		return
 	}
 	for _, key := range a.sent {
