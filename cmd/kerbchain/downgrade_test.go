@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -21,6 +22,62 @@ func TestDowngrade(t *testing.T) {
 	code, body, says := l.run("", append(args, "--allow-downgrade", secure.URL())...)
 	if code != exitOK || !strings.HasPrefix(body, "alice") {
 		t.Errorf("exit %d, %q: %s", code, body, says)
+	}
+}
+
+// TestGetKeepsSecretsAtHome: as with curl, an Authorization or Cookie of the user's own is for
+// the origin of the URL alone, and goes with no redirect to another host, port or scheme.
+func TestGetKeepsSecretsAtHome(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{})
+	var to string
+	var got []string // of the requests in order, what was secret in them
+	tell := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secrets := r.Header.Get("Authorization") + r.Header.Get("Cookie") + r.Header.Get("Proxy-Authorization")
+		got = append(got, r.Header.Get("X-Other")+secrets)
+		switch r.URL.Path {
+		case "/":
+			http.Redirect(w, r, to, http.StatusTemporaryRedirect)
+		case "/on":
+			http.Redirect(w, r, "/end", http.StatusFound)
+		}
+	})
+	plain, other := fakeweb.Serve(l.Realm, tell, fakeweb.ServerOptions{}), fakeweb.Serve(l.Realm, tell, fakeweb.ServerOptions{})
+	secure := fakeweb.Serve(l.Realm, tell, fakeweb.ServerOptions{TLS: true})
+	port := func(s *fakeweb.Server) string {
+		_, p, _ := net.SplitHostPort(strings.SplitAfter(s.URL(), "//")[1])
+		return p
+	}
+	for name, tc := range map[string]struct {
+		from, to string
+		want     string // of each request: s with the secrets, - without
+	}{
+		"a path":               {plain.URL(), "/end", "ss"},
+		"the same origin":      {plain.URL(), plain.URL() + "/on", "sss"},
+		"another port":         {plain.URL(), other.URL() + "/on", "s--"},
+		"to plain http":        {secure.URL(), plain.URL() + "/on", "s--"},
+		"to https":             {plain.URL(), secure.URL() + "/end", "s-"},
+		"a host below":         {plain.URL(), "http://deep.localhost:" + port(plain) + "/on", "s--"},
+		"another host":         {plain.URL(), "http://127.0.0.1:" + port(plain) + "/end", "s-"},
+		"another, by the path": {plain.URL(), "//127.0.0.1:" + port(plain) + "/end", "s-"},
+	} {
+		for _, header := range []string{"Authorization: Bearer mine", "authorization:Basic bWluZQ==", "Cookie: mine"} {
+			to, got = tc.to, nil
+			code, _, says := l.run("", "get", "-L", "-k", "--mutual", "optional", "-H", header, "-H", "X-Other: x", "--connect-to", "deep.localhost::127.0.0.1:", tc.from+"/")
+			wire := ""
+			for _, g := range got {
+				switch {
+				case !strings.HasPrefix(g, "x"):
+					t.Errorf("%s: a header that is no secret is gone", name)
+				case g == "x":
+					wire += "-"
+				default:
+					wire += "s"
+				}
+			}
+			if wire != tc.want || code != exitOK {
+				t.Errorf("%s, %s: %q, want %q; exit %d: %s", name, header, wire, tc.want, code, says)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -326,6 +327,12 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 		if via[0].Header.Get("Referer") == "" {
 			next.Header.Del("Referer")
 		}
+		// Likewise, what proves the user to one origin goes to no other. net/http takes the
+		// hosts below one, other ports and plain http for the same.
+		if !sameOrigin(next.URL, via[0].URL) {
+			next.Header.Del("Authorization")
+			next.Header.Del("Cookie")
+		}
 		switch {
 		case !f.follow:
 			return http.ErrUseLastResponse
@@ -355,6 +362,17 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 		return exitStatus
 	}
 	return exitOK
+}
+
+// sameOrigin reports whether two URLs are of one scheme, host and port.
+func sameOrigin(a, b *url.URL) bool {
+	port := func(u *url.URL) string {
+		if p := u.Port(); p != "" || u.Scheme != "https" {
+			return cmp.Or(p, "80")
+		}
+		return "443"
+	}
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
 }
 
 // maxRedirects is how many are followed, as by curl.
