@@ -56,6 +56,7 @@ func TestErrorText(t *testing.T) {
 		"one without scheme":     {&url.Error{Op: "parse", URL: "/a?b=c", Err: errors.New("refused")}, `parse "/a": refused`},
 		"one with a space":       {fmt.Errorf("x: %w", &url.Error{Op: "Get", URL: `http://web.test/a?b="c d"`, Err: errors.New("refused")}), `x: Get "http://web.test/a": refused`},
 		"one that is no URL":     {&url.Error{Op: "parse", URL: "http://u:p w@web.test:x/", Err: errors.New("refused")}, `parse "[redacted]": refused`},
+		"one among others":       {errors.Join(errors.New("first"), &url.Error{Op: "parse", URL: "/a?b=c", Err: errors.New("refused")}), "first\nparse \"/a\": refused"},
 		"credentials":            {errors.New("sent Negotiate YIIGhgYGKwYBBQUCoIIGejCCBnagDTALBgkqhkiG9w== to it"), "sent Negotiate [redacted] to it"},
 		"names of schemes":       {errors.New("no usable Kerberos credentials"), "no usable Kerberos credentials"},
 		"the request's query":    {errors.New("bad query access=topsecret&x=1"), "bad query [redacted]"},
