@@ -13,6 +13,7 @@ import (
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/lru"
 	"github.com/kerbchain/kerbchain/internal/sign"
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -72,7 +73,7 @@ func newConnections(in middleware.Initiator, proxy func(*http.Request) (*url.URL
 
 // RoundTrip sends r over a connection of its principal.
 func (c *connections) RoundTrip(r *http.Request) (*http.Response, error) {
-	tunneled := r.URL != nil && strings.EqualFold(r.URL.Scheme, "https") && c.through(r) != nil
+	tunneled := r.URL != nil && strings.EqualFold(r.URL.Scheme, "https") && stage.HTTPProxy(c.proxy, r) != nil
 	w := c.of(r, tunneled || c.matters(r))
 	p, former := c.pool(r, w, tunneled)
 	for _, rt := range former {

@@ -3,7 +3,6 @@ package client
 import (
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/internal/stage"
@@ -55,10 +54,8 @@ func (i identity) of(r *http.Request, ask bool) whose {
 	if _, must := sign.Pending(r); must && origin == "" {
 		return whose{apart: untold}
 	}
-	if at := i.through(r); at != nil && !proxys {
-		t := middleware.TargetOfURL(at)
-		t.Proxy = true
-		proxy = i.would(r, t)
+	if at := stage.HTTPProxy(i.proxy, r); at != nil && !proxys {
+		proxy = i.would(r, stage.ProxyTarget(at))
 	}
 	return whose{origin: origin, proxy: proxy}
 }
@@ -96,16 +93,4 @@ func (i identity) would(r *http.Request, t middleware.Target) string {
 		return ""
 	}
 	return principal
-}
-
-// through returns the HTTP proxy that r goes through, nil for none.
-func (i identity) through(r *http.Request) *url.URL {
-	if i.proxy == nil || r.URL == nil {
-		return nil
-	}
-	at, err := i.proxy(r)
-	if err != nil || at == nil || strings.HasPrefix(at.Scheme, "socks") {
-		return nil
-	}
-	return at
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"testing"
 
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -78,7 +79,7 @@ func TestConnectErrorText(t *testing.T) {
 
 // A token that could not be made is of the kind that its maker says, and for the proxy.
 func TestNoTokenFromInitiator(t *testing.T) {
-	proxy := targetOf(&url.URL{Scheme: "http", Host: "proxy.example:3128"})
+	proxy := stages.ProxyTarget(&url.URL{Scheme: "http", Host: "proxy.example:3128"})
 	plain := errors.New("plain")
 	for name, tc := range map[string]struct {
 		err  error

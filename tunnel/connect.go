@@ -20,13 +20,6 @@ type (
 // field is where tokens for proxies go (RFC 9110 section 11.7.2).
 const field = "Proxy-Authorization"
 
-// targetOf returns the target that tokens for a proxy are for.
-func targetOf(proxy *url.URL) middleware.Target {
-	t := middleware.TargetOfURL(proxy)
-	t.Proxy = true
-	return t
-}
-
 // connectHeader is called before each CONNECT, once the proxy was reached.
 func (t *Transport) connectHeader(ctx context.Context, proxy *url.URL, target string) (http.Header, error) {
 	h, err := t.header(ctx, proxy, target)
@@ -40,7 +33,7 @@ func (t *Transport) connectHeader(ctx context.Context, proxy *url.URL, target st
 	if c == nil || proxy.User != nil || len(h.Values(field)) > 0 {
 		return h, nil
 	}
-	value, sc, err := t.token(ctx, c, targetOf(proxy))
+	value, sc, err := t.token(ctx, c, stages.ProxyTarget(proxy))
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +69,7 @@ func (t *Transport) token(ctx context.Context, c *call, proxy middleware.Target)
 
 // connectResponse is called with the answer to each CONNECT.
 func (t *Transport) connectResponse(ctx context.Context, proxy *url.URL, r *http.Request, resp *http.Response) error {
-	a := &answer{t: t, call: t.callOf(ctx), proxy: targetOf(proxy), r: r, resp: resp}
+	a := &answer{t: t, call: t.callOf(ctx), proxy: stages.ProxyTarget(proxy), r: r, resp: resp}
 	if a.call == nil {
 		a.call = newCall(ctx)
 	}

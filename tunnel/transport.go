@@ -5,11 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/lru"
 	"github.com/kerbchain/kerbchain/internal/replay"
 	"github.com/kerbchain/kerbchain/internal/sign"
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -80,7 +80,7 @@ func noBody(r *http.Request, err error) error {
 		return err
 	}
 	return &middleware.Error{
-		Stage: name, Kind: middleware.ErrBodyNotReplayable, Host: middleware.TargetOfURL(r.URL).HostPort(),
+		Stage: name, Kind: middleware.ErrBodyNotReplayable, Host: stages.Host(r),
 		Hint: "set Request.GetBody, or let every CONNECT be signed (Options.Always)", Err: err,
 	}
 }
@@ -89,11 +89,11 @@ func noBody(r *http.Request, err error) error {
 // others, which must not pay for it. The caller's function is asked once more for
 // those, by the transport.
 func (t *Transport) calling(r *http.Request) *call {
-	if t.proxy == nil || r.URL == nil || r.URL.Scheme != "https" {
+	if r.URL == nil || r.URL.Scheme != "https" {
 		return nil
 	}
-	at, err := t.proxy(r)
-	if err != nil || at == nil || strings.HasPrefix(at.Scheme, "socks") {
+	at := stages.HTTPProxy(t.proxy, r)
+	if at == nil {
 		return nil
 	}
 	c := newCall(r.Context())
