@@ -26,7 +26,6 @@ type attempt struct {
 	n      atomic.Int64  // bytes read
 	most   *atomic.Int64 // that any attempt has read
 	gate   *gate         // nil where attempts may be read at once
-	number uint64        // turn at the gate
 	end    func()        // called at the end of the body; may be nil
 	over   atomic.Bool   // its end was read, or an error
 	closed atomic.Bool
@@ -41,7 +40,7 @@ func newAttempt(most *atomic.Int64, g *gate) *attempt {
 
 func (a *attempt) Read(p []byte) (int, error) {
 	if a.gate != nil {
-		if !a.gate.enter(a.number) {
+		if !a.gate.enter(a) {
 			return 0, errPassed
 		}
 		defer a.gate.leave()
@@ -97,7 +96,7 @@ func (a *attempt) Close() error {
 // before the last are turned away.
 type gate struct {
 	sem  chan struct{}
-	last uint64 // of whom holds sem
+	last *attempt // of whom holds sem
 }
 
 func newGate() *gate { return &gate{sem: make(chan struct{}, 1)} }
@@ -106,54 +105,38 @@ func newGate() *gate { return &gate{sem: make(chan struct{}, 1)} }
 // gate for a new attempt. First that attempt is left some time to come to its end, so that
 // its connection can be used again. A Read that is under way is waited for; one
 // that blocks is ended by closing the body, as net/http has it.
-func (g *gate) take(ctx context.Context, from *attempt) (uint64, error) {
-	if from != nil {
-		wait(ctx, from.done)
-		if g.hold(ctx, handover) {
-			return g.last, nil
-		}
-		_ = from.Close() // it may be cut
+func (g *gate) take(ctx context.Context, a, from *attempt) error {
+	if from == nil {
+		return g.hold(ctx, a)
 	}
-	if !g.hold(ctx, 0) {
-		return 0, ctx.Err()
-	}
-	return g.last, nil
-}
-
-// wait waits for done, but not for long.
-func wait(ctx context.Context, done <-chan struct{}) {
-	t := time.NewTimer(handover)
-	defer t.Stop()
 	select {
-	case <-done:
-	case <-t.C:
+	case <-from.done:
+	case <-time.After(handover):
 	case <-ctx.Done():
 	}
+	soon, cancel := context.WithTimeout(ctx, handover)
+	defer cancel()
+	if g.hold(soon, a) == nil {
+		return nil
+	}
+	_ = from.Close() // it may be cut
+	return g.hold(ctx, a)
 }
 
-// hold turns away all attempts so far once no Read is under way. It reports whether
-// that came about before the context ended and, if it is more than 0, within the
-// time.
-func (g *gate) hold(ctx context.Context, within time.Duration) bool {
-	var late <-chan time.Time
-	if within > 0 {
-		t := time.NewTimer(within)
-		defer t.Stop()
-		late = t.C
-	}
+// hold turns away all attempts but a, once no Read is under way.
+func (g *gate) hold(ctx context.Context, a *attempt) error {
 	select {
 	case g.sem <- struct{}{}:
-		g.last++
-		return true
-	case <-late:
+		g.last = a
+		return nil
 	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return false
 }
 
-func (g *gate) enter(number uint64) bool {
+func (g *gate) enter(a *attempt) bool {
 	g.sem <- struct{}{}
-	if g.last != number {
+	if g.last != a {
 		<-g.sem
 		return false
 	}

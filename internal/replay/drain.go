@@ -35,7 +35,7 @@ func Drain(resp *http.Response, limit int64, atMost time.Duration) (complete boo
 	case body == http.NoBody, atMost <= 0:
 		complete, err = toEnd(body, limit)
 	default:
-		return drainWithin(body, limit, atMost)
+		complete, err = toEndWithin(body, limit, atMost)
 	}
 	if closed := body.Close(); complete {
 		err = closed
@@ -43,30 +43,23 @@ func Drain(resp *http.Response, limit int64, atMost time.Duration) (complete boo
 	return complete, err
 }
 
-// drainWithin is Drain for a body that may keep us waiting.
-func drainWithin(body io.ReadCloser, limit int64, atMost time.Duration) (bool, error) {
-	type result struct {
-		complete bool
-		err      error
-	}
-	done := make(chan result, 1)
+// toEndWithin is toEnd for a body that may keep us waiting. Closing ends a Read of
+// net/http that is under way when it returns.
+func toEndWithin(body io.Reader, limit int64, atMost time.Duration) (bool, error) {
+	done := make(chan struct{})
+	var complete bool
+	var err error
 	go func() {
-		var res result
-		defer func() { done <- res }()
-		defer panics.Into(&res.err)
-		res.complete, res.err = toEnd(body, limit)
+		defer close(done)
+		defer panics.Into(&err)
+		complete, err = toEnd(body, limit)
 	}()
 	late := time.NewTimer(atMost)
 	defer late.Stop()
 	select {
-	case res := <-done:
-		if closed := body.Close(); res.complete {
-			res.err = closed
-		}
-		return res.complete, res.err
+	case <-done:
+		return complete, err
 	case <-late.C:
-		// This ends a Read of net/http that is under way.
-		_ = body.Close() // the connection is given up
 		return false, nil
 	}
 }

@@ -153,7 +153,8 @@ func TestGetBodyLater(t *testing.T) {
 	body := &counted{Reader: strings.NewReader("text")}
 	r := request(t, body)
 	bad := errors.New("bad")
-	r.GetBody = func() (io.ReadCloser, error) { return nil, bad }
+	get := func() (io.ReadCloser, error) { return nil, bad }
+	r.GetBody = func() (io.ReadCloser, error) { return get() }
 	b, err := New(r, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +166,7 @@ func TestGetBodyLater(t *testing.T) {
 	if _, err := next(b); !errors.Is(err, bad) || !errors.Is(err, ErrNotReplayable) || !b.Replayable() {
 		t.Errorf("%v, replayable %v", err, b.Replayable())
 	}
-	b.src.(*getBody).get = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("text")), nil }
+	get = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("text")), nil }
 	second, err := next(b)
 	if err != nil {
 		t.Fatal(err)

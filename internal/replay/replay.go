@@ -33,9 +33,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 
@@ -67,29 +65,25 @@ type Options struct {
 	Ahead bool
 }
 
-func (o *Options) normalize() {
-	if o.Limit == 0 {
-		o.Limit = DefaultLimit
-	}
-	o.Limit = min(max(o.Limit, -1), math.MaxInt64-1)
-	o.SpillLimit = min(o.SpillLimit, math.MaxInt64-1)
-	if o.SpillLimit <= 0 {
-		o.SpillLimit = -1
-	}
-}
-
 // A source makes the bodies of the attempts.
 type source interface {
-	// open returns the body of the next attempt, which releases what it holds when
-	// it is closed, once or more.
+	// open returns the body of the next attempt, which is closed once.
 	open(ctx context.Context) (io.ReadCloser, error)
-	// replayable reports whether any number of attempts can be opened.
-	replayable() bool
-	// shares reports whether attempts use one reader in turn.
-	shares() bool
-	// release ends the opening. It does not disturb an attempt that is open.
+	// left tells what can be had of it yet.
+	left() left
+	// release ends the opening, once. It does not disturb an attempt that is open.
 	release() error
 }
+
+// left is what can be had of a body yet.
+type left struct {
+	another bool // one more attempt
+	any     bool // any number of attempts
+	over    bool // there is more of the body than is kept
+}
+
+// whole is left of a body that can be had from its beginning at any time.
+func whole() left { return left{another: true, any: true} }
 
 // A Body hands out the copies of one request's body. It is for one goroutine
 // at a time; the readers it hands out may be used beside it and beside each
@@ -116,7 +110,6 @@ type Body struct {
 // If the context of r is done already, New closes the body and returns the
 // context's error. Otherwise the caller must call Close, in a defer.
 func New(r *http.Request, o Options) (*Body, error) {
-	o.normalize()
 	b := &Body{r: r}
 	if r.Body != nil && r.Body != http.NoBody {
 		if len(r.Trailer) > 0 {
@@ -125,10 +118,7 @@ func New(r *http.Request, o Options) (*Body, error) {
 				b.announced[name] = nil
 			}
 		}
-		b.src = choose(r, o)
-		if b.src.shares() {
-			b.gate = newGate()
-		}
+		b.choose(o)
 	}
 	if ctx := r.Context(); ctx.Err() != nil {
 		_ = b.Close() // the context says why
@@ -140,21 +130,20 @@ func New(r *http.Request, o Options) (*Body, error) {
 // Without returns the Body of a request that has none, and which may have been sent.
 func Without(r *http.Request) *Body { return &Body{r: r} }
 
-func choose(r *http.Request, o Options) source {
-	original := &onceCloser{ReadCloser: r.Body}
-	if r.GetBody != nil {
-		return &getBody{original: original, get: r.GetBody}
+func (b *Body) choose(o Options) {
+	if b.r.GetBody != nil {
+		b.src, b.gate = &getBody{original: b.r.Body, get: b.r.GetBody}, newGate()
+		return
 	}
-	if f, ok := r.Body.(*os.File); ok {
-		if s := newFile(f, original); s != nil {
-			return s
-		}
-	} else if s, ok := r.Body.(io.Seeker); ok {
-		if s := newSeeker(s, original); s != nil {
-			return s
-		}
+	s := newRewound(b.r.Body)
+	if s == nil {
+		b.src = newStream(b.r.Body, o, b.r.ContentLength)
+		return
 	}
-	return newStream(original, o, r.ContentLength)
+	b.src = s
+	if s.file == nil {
+		b.gate = newGate()
+	}
 }
 
 // Next returns a shallow copy of the request with the body of the next attempt: the
@@ -192,7 +181,7 @@ func (b *Body) Next() (*http.Request, error) {
 		return nil, err
 	}
 	out.Body, out.GetBody = body, nil
-	if b.src.replayable() || b.kept() {
+	if !b.src.left().over {
 		trailer := out.Trailer
 		out.GetBody = func() (io.ReadCloser, error) { return b.open(trailer) }
 	}
@@ -207,10 +196,9 @@ func (b *Body) open(trailer http.Header) (io.ReadCloser, error) {
 		return nil, errReleased
 	}
 	ctx := b.r.Context()
-	l := newAttempt(&b.most, b.gate)
+	a := newAttempt(&b.most, b.gate)
 	if b.gate != nil {
-		var err error
-		if l.number, err = b.gate.take(ctx, b.last); err != nil {
+		if err := b.gate.take(ctx, a, b.last); err != nil {
 			return nil, fmt.Errorf("request body not read: %w", err)
 		}
 		defer b.gate.leave()
@@ -220,13 +208,16 @@ func (b *Body) open(trailer http.Header) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(b.announced) > 0 {
-		l.end = func() { fill(trailer, b.r.Trailer) }
-	} else if _, watched := body.(*streamAttempt); !watched && b.stream() != nil {
+	_, once := b.src.(*stream)
+	_, live := body.(*streamAttempt)
+	switch {
+	case len(b.announced) > 0:
+		a.end = func() { fill(trailer, b.r.Trailer) }
+	case once && !live:
 		return body, nil // all in memory, and a copy of ours
 	}
-	l.body, b.last = body, l
-	return l, nil
+	a.body, b.last = body, a
+	return a, nil
 }
 
 // fill copies the values of trailers that were announced.
@@ -236,33 +227,24 @@ func fill(to, from http.Header) {
 	}
 }
 
-// Replayable reports whether one more attempt could be sent, as far as is known yet.
-func (b *Body) Replayable() bool {
-	if b.src == nil || b.err != nil {
-		return b.err == nil
+func (b *Body) left() left {
+	if b.src == nil {
+		return whole()
 	}
-	if s := b.stream(); s != nil {
-		again, _ := s.repeats()
-		return again
-	}
-	return b.src.replayable()
+	return b.src.left()
 }
 
-// kept reports whether one more attempt could be sent of a body that has been read.
-func (b *Body) kept() bool {
-	s := b.stream()
-	if s == nil {
-		return false
-	}
-	again, kept := s.repeats()
-	return again && kept
-}
+// Replayable reports whether one more attempt could be sent, as far as is known yet.
+func (b *Body) Replayable() bool { return b.err == nil && b.left().another }
 
 // Repeatable reports whether any number of attempts can be sent: whether that is the
 // kind of body, or all of it is kept already.
-func (b *Body) Repeatable() bool {
-	return b.err == nil && (b.src == nil || b.src.replayable())
-}
+func (b *Body) Repeatable() bool { return b.err == nil && b.left().any }
+
+// Once reports whether the body can be sent once only, to a server that reads it:
+// there is more of it than is kept. That may not be known before the body was read;
+// see Options.Ahead.
+func (b *Body) Once() bool { return b.left().over }
 
 // Cut reports whether the last attempt was read in part only, and so did not reach
 // the server whole. It is false where that is not known.
@@ -270,24 +252,6 @@ func (b *Body) Cut() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.last != nil && b.last.cut(b.r.ContentLength)
-}
-
-// stream returns the body as one that can be read once, nil if it is none.
-func (b *Body) stream() *stream {
-	s, _ := b.src.(*stream)
-	return s
-}
-
-// Once reports whether the body can be sent once only, to a server that reads it:
-// there is more of it than is kept. That may not be known before the body was read;
-// see Options.Ahead.
-func (b *Body) Once() bool {
-	s := b.stream()
-	if s == nil {
-		return false
-	}
-	_, kept := s.repeats()
-	return !kept
 }
 
 // Close ends the handing out, and closes the caller's body unless that was
@@ -303,27 +267,4 @@ func (b *Body) Close() error {
 	}
 	b.err = errReleased
 	return b.src.release()
-}
-
-// An onceCloser passes on the first Close alone. Close may run beside Read, as
-// net/http asks of request bodies.
-type onceCloser struct {
-	io.ReadCloser
-	closed atomic.Bool
-	once   sync.Once
-	err    error
-}
-
-// Read begins no Read of a body that is closed.
-func (c *onceCloser) Read(p []byte) (int, error) {
-	if c.closed.Load() {
-		return 0, errClosed
-	}
-	return c.ReadCloser.Read(p)
-}
-
-func (c *onceCloser) Close() error {
-	c.closed.Store(true)
-	c.once.Do(func() { c.err = c.ReadCloser.Close() })
-	return c.err
 }

@@ -6,20 +6,19 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
+	"sync/atomic"
 )
 
 // getBody is a body of which the caller makes copies. Many make none: they set the
 // one reader back and return it (go-retryablehttp, azcore, ConnectRPC), and it
 // cannot be told from here. So while one attempt can read, GetBody is not called.
 type getBody struct {
-	original *onceCloser
+	original io.ReadCloser // the first attempt's, who closes it
 	get      func() (io.ReadCloser, error)
 	attempts int
 }
 
-func (s *getBody) replayable() bool { return true }
-func (s *getBody) shares() bool     { return true }
+func (s *getBody) left() left { return whole() }
 
 func (s *getBody) open(context.Context) (io.ReadCloser, error) {
 	s.attempts++
@@ -33,132 +32,89 @@ func (s *getBody) open(context.Context) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: Request.GetBody for attempt %d: %w", ErrNotReplayable, s.attempts, err)
 	}
-	return &onceCloser{ReadCloser: body}, nil
+	return body, nil
 }
 
 func (s *getBody) release() error {
 	if s.attempts > 0 {
 		return nil
 	}
-	s.attempts++
 	return s.original.Close()
 }
 
-// A shared is what is closed when the last of its holders has let go.
-type shared struct {
-	mu     sync.Mutex
-	refs   int
-	closer func() error
-}
-
-// newShared has one holder.
-func newShared(closer func() error) *shared { return &shared{refs: 1, closer: closer} }
-
-func (s *shared) hold() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refs++
-}
-
-func (s *shared) letGo() error {
-	s.mu.Lock()
-	s.refs--
-	last := s.refs == 0
-	s.mu.Unlock()
-	if last {
-		return s.closer()
-	}
-	return nil
-}
-
-// A holder reads from something shared.
-type holder struct {
-	io.Reader
-	s    *shared
-	once sync.Once
-	err  error
-}
-
-func (s *shared) reader(r io.Reader) *holder {
-	s.hold()
-	return &holder{Reader: r, s: s}
-}
-
-func (h *holder) Close() error {
-	h.once.Do(func() { h.err = h.s.letGo() })
-	return h.err
-}
-
-// seeker is a body that is set back to where it began.
-type seeker struct {
-	r        io.Reader
-	seek     func(offset int64, whence int) (int64, error)
+// rewound is a body that every attempt reads from where it stood at first: a file by
+// readers of their own, anything else by setting it back. It is closed when whoever
+// holds it has let go: each attempt, and the Body.
+type rewound struct {
+	body     io.ReadCloser
+	seeker   io.Seeker // body
+	file     *os.File  // body, nil if it is none
 	start    int64
 	attempts int
-	*shared
+	holders  atomic.Int32
 }
 
-// newSeeker returns nil if body cannot tell where it is.
-func newSeeker(body io.Seeker, original *onceCloser) source {
-	start, err := body.Seek(0, io.SeekCurrent)
+// newRewound returns nil for a body that cannot tell where it is, or, as a pipe, not be
+// set back.
+func newRewound(body io.ReadCloser) *rewound {
+	seeker, ok := body.(io.Seeker)
+	if !ok {
+		return nil
+	}
+	file, ok := body.(*os.File)
+	if ok {
+		if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+			return nil
+		}
+	}
+	start, err := seeker.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return nil
 	}
-	return &seeker{r: original, seek: body.Seek, start: start, shared: newShared(original.Close)}
+	s := &rewound{body: body, seeker: seeker, file: file, start: start}
+	s.holders.Store(1)
+	return s
 }
 
-func (s *seeker) replayable() bool { return true }
-func (s *seeker) shares() bool     { return true }
-func (s *seeker) release() error   { return s.letGo() }
+func (s *rewound) left() left { return whole() }
 
-func (s *seeker) open(context.Context) (io.ReadCloser, error) {
-	if s.attempts++; s.attempts > 1 {
-		if _, err := s.seek(s.start, io.SeekStart); err != nil {
+func (s *rewound) open(context.Context) (io.ReadCloser, error) {
+	s.attempts++
+	var r io.Reader = s.body
+	if s.file != nil {
+		r = &offsetReader{s.file, s.start}
+	} else if s.attempts > 1 {
+		if _, err := s.seeker.Seek(s.start, io.SeekStart); err != nil {
 			return nil, fmt.Errorf("%w: going back to its beginning for attempt %d: %w", ErrNotReplayable, s.attempts, err)
 		}
 	}
-	return s.reader(s.r), nil
+	s.holders.Add(1)
+	return holder{r, s}, nil
 }
 
-// file is a body that every attempt reads for itself.
-type file struct {
-	at    io.ReaderAt
-	start int64
-	*shared
-}
-
-// newFile returns nil for what is no regular file, such as a pipe.
-func newFile(f *os.File, original *onceCloser) source {
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
+func (s *rewound) release() error {
+	if s.holders.Add(-1) > 0 {
 		return nil
 	}
-	start, err := f.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return nil
-	}
-	return &file{at: f, start: start, shared: newShared(original.Close)}
+	return s.body.Close()
 }
 
-func (s *file) replayable() bool { return true }
-func (s *file) shares() bool     { return false }
-func (s *file) release() error   { return s.letGo() }
-
-func (s *file) open(context.Context) (io.ReadCloser, error) {
-	return s.reader(&offsetReader{s.at, s.start}), nil
+// A holder reads from a rewound body, and lets go of it when it is closed.
+type holder struct {
+	io.Reader
+	of *rewound
 }
+
+func (h holder) Close() error { return h.of.release() }
 
 // An offsetReader reads on from an offset to wherever the end is by then.
 type offsetReader struct {
-	at     io.ReaderAt
+	file   *os.File
 	offset int64
 }
 
 func (r *offsetReader) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	n, err := r.at.ReadAt(p, r.offset)
+	n, err := r.file.ReadAt(p, r.offset)
 	r.offset += int64(n)
 	if n > 0 && err == io.EOF {
 		err = nil // it may not be the end the next time

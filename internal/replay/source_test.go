@@ -152,8 +152,8 @@ func TestSeekerRefuses(t *testing.T) {
 					if got := send(t, again); got != "the body" {
 						t.Errorf("attempt %d sent %q", attempt, got)
 					}
-				} else if !errors.Is(err, tc.want) || !errors.Is(err, bad) {
-					t.Errorf("error %v", err)
+				} else if !errors.Is(err, tc.want) || !errors.Is(err, bad) || b.Replayable() || b.Repeatable() {
+					t.Errorf("error %v, replayable %v, repeatable %v", err, b.Replayable(), b.Repeatable())
 				}
 			}
 			b.Close()
@@ -246,6 +246,22 @@ func TestPipe(t *testing.T) {
 		if got := send(t, attempt); got != "through the pipe" {
 			t.Errorf("sent %q", got)
 		}
+	}
+}
+
+// A device can be set back, too, and need not say the same again.
+func TestDevice(t *testing.T) {
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(request(t, f), Options{Limit: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if !b.Once() {
+		t.Error("taken for a file that every attempt can read")
 	}
 }
 
@@ -347,6 +363,7 @@ func TestSpill(t *testing.T) {
 		"limit of files below memory": {2000, -1, 1000, 999, false, false, false, false},
 		"limits that are equal":       {2000, -1, 1000, 1000, false, false, false, false},
 		"the largest limit of files":  {300 << 10, -1, 1000, math.MaxInt64, false, true, true, true},
+		"the largest, of files alone": {300 << 10, -1, -1, math.MaxInt64, false, true, true, true},
 		"the largest limits":          {2000, -1, math.MaxInt64, math.MaxInt64, false, true, false, true},
 	} {
 		for _, ahead := range []bool{false, true} {

@@ -15,45 +15,36 @@ import (
 // stream is a body that can be read once. What passes is kept as far as the limits
 // allow, so that another attempt can send that again and then go on with the rest.
 type stream struct {
-	original *onceCloser
-	in       io.Reader // original, but for one that returns nothing for ever
-	ahead    bool      // to be read before the first attempt
+	body   *progress
+	closer func() error // closes the caller's body, once
+	ahead  bool         // to be read before the first attempt
 
 	mu       sync.Mutex
 	kept     record
 	err      error          // what ended the body, io.EOF or another; nil before
 	over     bool           // the body is closed
-	reading  chan struct{}  // like fetching, for an attempt that has the body for itself
-	fetching chan struct{}  // closed when the Read under way is through; nil for none
+	reading  chan struct{}  // closed when the Read under way is through; nil for none
 	cur      *streamAttempt // the attempt that has the body
 	attempts int            // that are open
 	touched  bool           // an attempt has read
 	released bool
 }
 
-func newStream(original *onceCloser, o Options, length int64) *stream {
-	return &stream{original: original, in: &progress{r: original}, ahead: o.Ahead, kept: newRecord(o, length)}
+func newStream(original io.ReadCloser, o Options, length int64) *stream {
+	return &stream{
+		body: &progress{r: original}, closer: sync.OnceValue(original.Close),
+		ahead: o.Ahead, kept: newRecord(o, length),
+	}
 }
 
-func (s *stream) shares() bool { return false }
-
-// replayable reports whether all of it is kept.
-func (s *stream) replayable() bool {
+func (s *stream) left() left {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.complete()
+	return left{another: s.refusal() == nil, any: s.complete(), over: s.kept.over}
 }
 
-// complete is replayable for those who hold mu.
+// complete reports whether all of it is kept. The caller holds mu.
 func (s *stream) complete() bool { return s.err == io.EOF && !s.kept.over }
-
-// repeats reports whether another attempt can be had, and whether so far that is due
-// to what is kept, and not to nothing having been read.
-func (s *stream) repeats() (again, kept bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.refusal() == nil, !s.kept.over
-}
 
 // refusal is why no other attempt can be had. The caller holds mu.
 func (s *stream) refusal() error {
@@ -82,8 +73,8 @@ func (s *stream) open(ctx context.Context) (io.ReadCloser, error) {
 		// A reader of its own, of a kind that net/http knows to be in memory.
 		return io.NopCloser(bytes.NewReader(s.kept.mem)), nil
 	}
-	if s.cur != nil {
-		s.cur.wake()
+	if s.cur != nil && !s.cur.closed {
+		close(s.cur.done)
 	}
 	s.cur = &streamAttempt{s: s, ctx: ctx, done: make(chan struct{})}
 	s.attempts++
@@ -95,7 +86,7 @@ func (s *stream) fill(ctx context.Context) error {
 	for {
 		s.mu.Lock()
 		full, err, n := s.err != nil || !s.fetch(), s.err, s.kept.size()
-		fetching := s.fetching
+		reading := s.reading
 		s.mu.Unlock()
 		switch {
 		case err != nil && err != io.EOF:
@@ -104,7 +95,7 @@ func (s *stream) fill(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case <-fetching:
+		case <-reading:
 		case <-ctx.Done():
 			_ = s.shut() // the context says why
 			return fmt.Errorf("reading the request body ahead: %w", ctx.Err())
@@ -117,26 +108,20 @@ func (s *stream) fill(ctx context.Context) error {
 // Read brings must not be lost with the attempt. It reports whether there is one; there
 // is none where nothing more can be kept. The caller holds mu.
 func (s *stream) fetch() bool {
-	if s.fetching != nil {
+	if s.reading != nil {
 		return true
 	}
 	buf := s.kept.room()
 	if buf == nil {
 		return false
 	}
-	done := make(chan struct{})
-	s.fetching = done
+	reading := make(chan struct{})
+	s.reading = reading
 	go func() {
-		defer close(done)
+		defer close(reading)
+		n, err := s.read(buf)
 		s.mu.Lock()
-		over := s.over
-		s.mu.Unlock()
-		n, err := 0, errClosed
-		if !over {
-			n, err = read(s.in, buf)
-		}
-		s.mu.Lock()
-		s.fetching = nil
+		s.reading = nil
 		s.kept.add(buf[:n])
 		s.err = err
 		s.mu.Unlock()
@@ -149,35 +134,37 @@ func (s *stream) fetch() bool {
 	return true
 }
 
+// read begins no Read of a body that is closed by now.
+func (s *stream) read(p []byte) (n int, err error) {
+	defer panics.Into(&err)
+	s.mu.Lock()
+	over := s.over
+	s.mu.Unlock()
+	if over {
+		return 0, errClosed
+	}
+	return s.body.Read(p)
+}
+
 // shut closes the body, of which no Read begins any more. One that is about to, or
 // returns at once, is waited for: whoever made the body need not expect it to be
 // read once it is closed. One that waits for its producer is ended by closing.
 func (s *stream) shut() error {
 	s.mu.Lock()
 	s.over = true
-	under := []chan struct{}{s.fetching, s.reading}
+	reading := s.reading
 	s.mu.Unlock()
-	for _, read := range under {
-		if read == nil {
-			continue
-		}
-		timer := time.NewTimer(beforeClose)
+	if reading != nil {
 		select {
-		case <-read:
-		case <-timer.C:
+		case <-reading:
+		case <-time.After(beforeClose):
 		}
-		timer.Stop()
 	}
-	return s.original.Close()
+	return s.closer()
 }
 
 // beforeClose is how long a Read that is under way holds up closing.
 const beforeClose = 20 * time.Millisecond
-
-func read(r io.Reader, p []byte) (n int, err error) {
-	defer panics.Into(&err)
-	return r.Read(p)
-}
 
 // release lets the attempt that has the body finish it, and keeps nothing more.
 func (s *stream) release() error {
@@ -206,62 +193,43 @@ func (s *stream) tidy() {
 type streamAttempt struct {
 	s    *stream
 	ctx  context.Context // of the request, which net/http waits for a Read beyond
-	once sync.Once
-	done chan struct{} // closed when it is not to wait any more
+	done chan struct{}   // closed when it is not to wait any more
 	// Under s.mu:
 	pos    int64
 	closed bool
 }
 
-func (a *streamAttempt) wake() { a.once.Do(func() { close(a.done) }) }
-
 func (a *streamAttempt) Read(p []byte) (int, error) {
 	s := a.s
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for {
 		switch {
 		case a.closed:
-			s.mu.Unlock()
 			return 0, errClosed
 		case s.cur != a && !s.complete():
-			s.mu.Unlock()
 			return 0, errPassed
 		case a.pos < s.kept.size():
 			s.touched = true
 			n, err := s.kept.readAt(p, a.pos)
 			a.pos += int64(n)
-			s.mu.Unlock()
 			return n, err
 		case a.ctx.Err() != nil:
 			s.mu.Unlock()
 			_ = s.shut() // the context says why
+			s.mu.Lock()
 			return 0, ended.Because(a.ctx, "reading the request body", nil)
 		case s.err != nil:
-			err := s.err
-			s.mu.Unlock()
-			return 0, err
+			return 0, s.err
 		}
 		s.touched = true
 		if !s.fetch() {
-			// From here on the body is this attempt's alone.
-			s.kept.drop()
-			if s.over {
-				s.mu.Unlock()
-				return 0, errClosed
-			}
-			reading := make(chan struct{})
-			defer close(reading)
-			s.reading = reading
-			s.mu.Unlock()
-			// By the rules of net/http this ends a Read.
-			stop := context.AfterFunc(a.ctx, func() { _ = s.shut() })
-			defer stop()
-			return s.in.Read(p)
+			return a.readAlone(p)
 		}
-		fetching := s.fetching
+		reading := s.reading
 		s.mu.Unlock()
 		select {
-		case <-fetching:
+		case <-reading:
 		case <-a.done:
 		case <-a.ctx.Done():
 		}
@@ -269,16 +237,33 @@ func (a *streamAttempt) Read(p []byte) (int, error) {
 	}
 }
 
+// readAlone reads what cannot be kept, from where on the body is this attempt's alone.
+// The caller holds s.mu, which is not held while it reads.
+func (a *streamAttempt) readAlone(p []byte) (int, error) {
+	s := a.s
+	s.kept.drop()
+	reading := make(chan struct{})
+	s.reading = reading
+	s.mu.Unlock()
+	// By the rules of net/http this ends a Read.
+	stop := context.AfterFunc(a.ctx, func() { _ = s.shut() })
+	defer func() {
+		stop()
+		s.mu.Lock()
+		s.reading = nil
+		close(reading)
+	}()
+	return s.read(p)
+}
+
 // Close leaves what another attempt could send to that, until there can be none.
 func (a *streamAttempt) Close() error {
 	s := a.s
 	s.mu.Lock()
-	if a.closed {
-		s.mu.Unlock()
-		return nil
-	}
 	a.closed = true
-	a.wake()
+	if s.cur == a {
+		close(a.done)
+	}
 	s.attempts--
 	last := s.cur == a && s.err == nil && (s.released || s.refusal() != nil)
 	s.tidy()

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
+	"time"
 )
 
 // A body that is being produced is passed on as it comes; an attempt that is closed or
@@ -198,6 +199,52 @@ func TestContextEndedBeforeRead(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A Read that is about to return holds up closing, so that the body's owner does not meet
+// both at once; one that waits for its producer does not for long.
+func TestClosingWaitsForRead(t *testing.T) {
+	for name, o := range map[string]Options{"kept": {}, "not kept": {Limit: -1}} {
+		for _, takes := range []time.Duration{beforeClose / 2, 2 * beforeClose} {
+			t.Run(fmt.Sprintf("%s, %v", name, takes), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(t.Context())
+					began := time.Now()
+					var closed time.Duration
+					body := &counted{Reader: readerFunc(func(p []byte) (int, error) {
+						time.Sleep(takes)
+						return copy(p, "x"), nil
+					}), onClose: func() { closed = time.Since(began) }}
+					b, err := New(request(t, body).WithContext(ctx), o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					attempt := must(t, b)
+					go attempt.Read(make([]byte, 1))
+					synctest.Wait()
+					cancel()
+					attempt.Close()
+					b.Close()
+					time.Sleep(time.Minute)
+					if want := min(takes, beforeClose); closed != want || body.closes.Load() != 1 {
+						t.Errorf("closed after %v, want %v; %d times", closed, want, body.closes.Load())
+					}
+				})
+			})
+		}
+	}
+}
+
+// A Read that was about to begin when the body was closed does not.
+func TestNoReadAfterClosing(t *testing.T) {
+	body := &counted{Reader: strings.NewReader("the body")}
+	s := newStream(body, Options{}, -1)
+	if err := s.shut(); err != nil {
+		t.Error(err)
+	}
+	if n, err := s.read(make([]byte, 1)); n != 0 || err != errClosed || body.reads.Load() != 0 {
+		t.Errorf("%d bytes, %v", n, err)
 	}
 }
 
