@@ -117,9 +117,9 @@ func TestLater(t *testing.T) {
 				srv := stagetest.NewServer()
 				defer func() { sent = srv.Requests()[0].Auth }()
 				return srv.Next(r)
-			}, r, sign.Attempt{Number: 1, Tokens: []sign.Token{token}, Sending: func(_ net.Conn, tokens []sign.Token) {
-				told = append(told, len(tokens[0].Bytes))
-				if tokens[0].Context.Verified() {
+			}, r, sign.Attempt{Number: 1, Tokens: []sign.Token{token}, Sending: func(_ net.Conn, token sign.Token) {
+				told = append(told, len(token.Bytes))
+				if token.Context != nil && token.Context.Verified() {
 					t.Error("what was not sent yet is verified")
 				}
 			}})
@@ -504,6 +504,35 @@ func TestProxyTokenStays(t *testing.T) {
 	finish(t, resp, err)
 	if got := srv.Requests()[0]; got.Auth != "" || got.Proxy != "Negotiate client-2" {
 		t.Errorf("sent %q for the server, %q for the proxy", got.Auth, got.Proxy)
+	}
+}
+
+// An event says whether what comes first was sent before.
+func TestSignedForTheSecondConnection(t *testing.T) {
+	s := sign.Signer{Initiator: new(stagetest.Initiator), Stage: "test"}
+	var events []bool
+	r := request(t, http.MethodGet, "http://origin.example/", "")
+	r = r.WithContext(middleware.WithTrace(r.Context(), func(e middleware.Event) {
+		if e, ok := e.(middleware.SendEvent); ok {
+			events = append(events, e.Again)
+		}
+	}))
+	forProxy, err := s.First(t.Context(), middleware.Target{Host: "proxy.example", Port: "3128", Proxy: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, wanted := middleware.TargetOfURL(r.URL), false
+	maybe := s.LaterIf(target, func(net.Conn) (middleware.Target, bool) { return target, wanted })
+	srv := stagetest.NewServer()
+	resp, err := s.Send(func(r *http.Request) (*http.Response, error) {
+		for _, wanted = range []bool{false, true} {
+			httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
+		}
+		return srv.Next(r)
+	}, r, sign.Attempt{Number: 1, Tokens: []sign.Token{maybe, forProxy}})
+	finish(t, resp, err)
+	if got := srv.Requests()[0]; got.Auth != "Negotiate client-2" || got.Proxy != "Negotiate client-3" || !slices.Equal(events, []bool{false}) {
+		t.Errorf("sent %q for the server, %q for the proxy; again: %t", got.Auth, got.Proxy, events)
 	}
 }
 

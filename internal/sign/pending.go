@@ -2,7 +2,6 @@ package sign
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -13,7 +12,7 @@ import (
 // Later returns a token for t that is made once the connection that will carry it is
 // known, as for required channel bindings. A transport that does not report
 // connections gets the request unsigned.
-func (s Signer) Later(t middleware.Target) Token { return Token{Context: pending{target: t}} }
+func (s Signer) Later(t middleware.Target) Token { return Token{pending: &pending{target: t}} }
 
 // LaterIf returns a token that is made once the connection is known, if when returns
 // true, and for the target that it returns. Otherwise, or if no token can be made or
@@ -22,7 +21,7 @@ func (s Signer) Later(t middleware.Target) Token { return Token{Context: pending
 // true: a request that was signed for one connection is signed for the next one too,
 // if possible.
 func (s Signer) LaterIf(t middleware.Target, when func(net.Conn) (middleware.Target, bool)) Token {
-	return Token{Context: pending{target: t, when: when}}
+	return Token{pending: &pending{target: t, when: when}}
 }
 
 // A Known is what is known of a transport: whether it reports a connection before it
@@ -34,7 +33,7 @@ type Known struct{ tells atomic.Bool }
 func (k *Known) Tells() { k.tells.Store(true) }
 
 func (k *Known) learn(t middleware.Target, tells bool) {
-	if k != nil && surely(t) {
+	if k != nil && bindable(t) {
 		k.tells.Store(tells)
 	}
 }
@@ -49,64 +48,38 @@ func (x *exchange) heed(resp *http.Response) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for i, t := range x.first {
-		last, sent := x.tokens[i], header.Get(field(t))
-		x.signer.Known.learn(t.Context.Target(), x.made[i] && sent == value(last))
-		if x.made[i] && sent == value(t) {
-			middleware.ReplaceSecurity(x.sent, t.Context)
+	for _, t := range x.tokens {
+		made, sent := t.state == made, header.Get(t.field())
+		x.signer.Known.learn(t.given.Target(), made && sent == t.value())
+		if made && t.given.pending == nil && sent == t.given.value() {
+			middleware.ReplaceSecurity(x.sent, t.given.Context)
 		}
 	}
 }
-
-// surely reports whether a token for t waits for its connection where it can.
-func surely(t middleware.Target) bool { return t.Secure && !t.Proxy }
 
 // Surely is First for a token that is made once the connection is known, if the
 // transport is known to report it; else it is made at once, and over https a second
 // time for the connection. Errors that need no connection are returned at once.
 func (s Signer) Surely(ctx context.Context, t middleware.Target) (Token, error) {
-	if s.Known == nil || !s.Known.tells.Load() || !surely(t) {
+	if s.Known == nil || !s.Known.tells.Load() || !bindable(t) {
 		return s.First(ctx, t)
 	}
 	if _, err := s.initiate(ctx, t); err != nil {
 		return Token{}, err
 	}
-	return Token{Context: pending{target: t, sure: true}}, nil
+	return Token{pending: &pending{target: t, sure: true}}, nil
 }
 
 // Sure reports whether r is the request of an attempt whose token for the origin server is
 // made by [Signer.Surely], and so will bear one.
 func Sure(r *http.Request) bool {
-	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
-	return ok && !x.over.Load() && x.sure
+	x := exchangeOf(r)
+	return x != nil && !x.over.Load() && x.sure
 }
 
-// pending stands for the context of a token that is still to be made.
+// pending is what is known of a token that is still to be made.
 type pending struct {
 	target middleware.Target
 	when   func(net.Conn) (middleware.Target, bool) // nil: in any case
 	sure   bool                                     // the transport is known to tell
-}
-
-func (p pending) Target() middleware.Target { return p.target }
-func (p pending) Verified() bool            { return false }
-
-func (p pending) Step(context.Context, []byte) ([]byte, error) {
-	return nil, errors.New("the request was not signed, since its connection was never known")
-}
-
-func (t Token) pending() bool {
-	_, ok := t.Context.(pending)
-	return ok
-}
-
-func (t Token) surely() bool {
-	p, _ := t.Context.(pending)
-	return p.sure
-}
-
-// optional returns what decides on a token that may be left out, nil for others.
-func (t Token) optional() func(net.Conn) (middleware.Target, bool) {
-	p, _ := t.Context.(pending)
-	return p.when
 }

@@ -15,8 +15,8 @@ var errOther = errors.New("the credentials became another user's while the reque
 // proxy know the connections that r may get: "" is nobody known. Tokens that are
 // made when r has its connection are then of these principals, or none.
 func Expect(r *http.Request, origin, proxy string) {
-	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
-	if !ok {
+	x := exchangeOf(r)
+	if x == nil {
 		return
 	}
 	x.mu.Lock()
@@ -27,8 +27,8 @@ func Expect(r *http.Request, origin, proxy string) {
 // Pending reports whether r is the request of an attempt that signs it for its origin
 // server when it has a connection, and whether it must.
 func Pending(r *http.Request) (pending, must bool) {
-	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
-	if !ok {
+	x := exchangeOf(r)
+	if x == nil {
 		return false, false
 	}
 	x.mu.Lock()
@@ -37,8 +37,8 @@ func Pending(r *http.Request) (pending, must bool) {
 		return false, false
 	}
 	for _, t := range x.tokens {
-		if t.pending() && !t.Context.Target().Proxy {
-			return true, t.optional() == nil
+		if p := t.pending; p != nil && !p.target.Proxy {
+			return true, p.when == nil
 		}
 	}
 	return false, false

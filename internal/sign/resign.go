@@ -32,20 +32,17 @@ type exchange struct {
 	number  int
 	sent    *http.Request
 	cancel  context.CancelCauseFunc // ends the context of sent
-	sending func(net.Conn, []Token) // nil for nobody
+	sending func(net.Conn, Token)   // nil for nobody
 	outer   *exchange               // of the attempt that this one is part of
-	first   []Token                 // those that Send was given, at most one for each side
 	sure    bool                    // the request will bear a token for its origin server
 	over    atomic.Bool             // Send has returned
 
 	mu     sync.Mutex
-	tokens []Token     // those that sent bears now
-	room   [2][2]Token // of first and tokens
-	made   [2]bool     // which of them were made on a connection
-	undone [2]bool     // which were, and then taken off for another one
-	conns  int         // connections that sent was given to
-	hop    string      // host:port that the transport goes to first; empty if it does not tell
-	passed bool        // a proxy there would pass a token on to another host: none that may be left out is made
+	tokens []sideToken  // at most one for each side
+	room   [2]sideToken // for tokens
+	conns  int          // connections that sent was given to
+	hop    string       // host:port that the transport goes to first; empty if it does not tell
+	passed bool         // a proxy there would pass a token on to another host: none that may be left out is made
 	landed bool
 	err    error
 
@@ -54,6 +51,22 @@ type exchange struct {
 	told          bool
 	origin, proxy string
 }
+
+// A sideToken is the token for one side of an attempt on its way: the one that its request
+// bears now, if that is made, and the one that Send was given.
+type sideToken struct {
+	Token
+	given Token
+	state tokenState
+}
+
+type tokenState uint8
+
+const (
+	asGiven  tokenState = iota
+	made                // on a connection
+	takenOff            // again, for another connection
+)
 
 // Value returns x to those further in, beside what the contexts around it hold.
 func (x *exchange) Value(key any) any {
@@ -80,14 +93,20 @@ func (x *exchange) end() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.over.Store(true)
-	x.landed, x.sent, x.first, x.tokens, x.sending = true, nil, nil, nil, nil
-	x.room = [2][2]Token{}
+	x.landed, x.sent, x.tokens, x.sending = true, nil, nil, nil
+	x.room = [2]sideToken{}
+}
+
+// exchangeOf returns the innermost exchange that r was made of, nil if there is none.
+func exchangeOf(r *http.Request) *exchange {
+	x, _ := r.Context().Value(exchangeKey{}).(*exchange)
+	return x
 }
 
 // around returns the exchange that an attempt of r is part of. Those that are over are of
 // earlier requests, of whose context r was made.
 func around(r *http.Request) *exchange {
-	x, _ := r.Context().Value(exchangeKey{}).(*exchange)
+	x := exchangeOf(r)
 	for x != nil && x.over.Load() {
 		x = x.outer
 	}
@@ -99,7 +118,7 @@ func Within(r *http.Request) bool { return around(r) != nil }
 
 // carried reports whether r was made of what x sent.
 func (x *exchange) carried(r *http.Request) bool {
-	g, _ := r.Context().Value(exchangeKey{}).(*exchange)
+	g := exchangeOf(r)
 	for g != nil && g != x {
 		g = g.outer
 	}
@@ -112,7 +131,7 @@ func (x *exchange) emit(again bool) {
 	}
 	middleware.Emit(x.ctx, middleware.SendEvent{
 		Stage:   x.signer.Stage,
-		Host:    x.tokens[0].Context.Target().HostPort(),
+		Host:    x.tokens[0].Target().HostPort(),
 		Request: x.number,
 		Again:   again,
 	})
@@ -129,12 +148,12 @@ func (x *exchange) getConn(hop string) {
 		return
 	}
 	x.hop, x.passed = hop, false
-	for i, t := range x.tokens {
-		target := t.Context.Target()
+	for _, t := range x.tokens {
+		target := t.Target()
 		if target.Proxy || target.Secure || hostname.Same(hop, target.Host, target.Port) {
 			continue
 		}
-		if asked, ok := passedOn(x.sent, target); !ok && x.first[i].optional() != nil {
+		if asked, ok := passedOn(x.sent, target); !ok && t.optional() {
 			x.passed = true
 		} else if !ok {
 			x.fail(&middleware.Error{
@@ -167,9 +186,8 @@ func passedOn(r *http.Request, target middleware.Target) (asked string, ok bool)
 	return line, err == nil && (u.Host == "" || same(u.Host))
 }
 
-// strays reports whether t is for a proxy that the transport does not go to.
-func (x *exchange) strays(t Token) bool {
-	target := t.Context.Target()
+// strays reports whether a token is for a proxy that the transport does not go to.
+func (x *exchange) strays(target middleware.Target) bool {
 	return target.Proxy && x.hop != "" && !hostname.Same(x.hop, target.Host, target.Port)
 }
 
@@ -191,75 +209,83 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	second := x.conns > 0
 	x.conns++
 	state := stateOf(info)
-	var room [2]Token
-	fresh := append(room[:0], x.tokens...)
-	var indices [2]int
-	changed := indices[:0]
-	for i, t := range fresh {
-		if x.strays(t) {
-			x.sent.Header.Del(field(t))
+	changed, again := false, false
+	for i := range x.tokens {
+		t := &x.tokens[i]
+		if x.strays(t.Target()) {
+			x.sent.Header.Del(t.field())
 			continue
 		}
-		if !second && fits(t, state) {
+		if !second && fits(t.Token, state) {
 			continue
 		}
-		target := t.Context.Target()
-		when := x.first[i].optional()
-		if when != nil {
-			ok := !x.passed
-			if ok && t.pending() {
-				target, ok = when(info.Conn)
-			}
-			if !ok {
-				fresh[i] = x.undo(i)
-				continue
-			}
-		}
-		again, err := x.again(t, target, state)
-		if err != nil && when != nil || t.pending() && errors.Is(err, middleware.ErrNoBindings) {
-			fresh[i] = x.undo(i) // the server is to ask, if it wants a token
-			continue
-		}
-		if err == nil && x.minds(again.Context) {
-			err = other(x.signer.Stage, target)
-		}
-		if err != nil {
+		sent := t.pending == nil
+		if err := x.renew(t, info.Conn, state); err != nil {
 			x.fail(err)
 			stage.Refuse(info.Conn)
 			return
 		}
-		fresh[i], changed = again, append(changed, i)
-		x.made[i], x.undone[i] = true, false
-	}
-	first := len(changed) > 0 && x.tokens[changed[0]].pending()
-	copy(x.tokens, fresh)
-	if len(changed) > 0 {
-		for _, i := range changed {
-			x.sent.Header.Set(field(fresh[i]), value(fresh[i]))
-			middleware.ReplaceSecurity(x.sent, fresh[i].Context)
+		if t.pending == nil && !changed {
+			changed, again = true, sent
 		}
-		x.emit(!first)
+	}
+	if changed {
+		x.emit(again)
 	}
 	if x.sending != nil {
-		x.sending(info.Conn, x.tokens)
+		for _, t := range x.tokens {
+			x.sending(info.Conn, t.Token)
+		}
 	}
 }
 
-// undo takes a token that need not be off again, if it was made for the connection
-// before, and returns what stands for it.
-func (x *exchange) undo(i int) Token {
-	if t := x.tokens[i]; !t.pending() {
-		x.sent.Header.Del(field(t))
-		x.made[i], x.undone[i] = false, true
+// optional reports whether the token may be left out.
+func (t sideToken) optional() bool { return t.given.pending != nil && t.given.pending.when != nil }
+
+// renew makes a token for a connection in the given state in the place of t, or takes off
+// one that need not be.
+func (x *exchange) renew(t *sideToken, conn net.Conn, state *tls.ConnectionState) error {
+	target := t.Target()
+	if t.optional() {
+		wanted := !x.passed
+		if wanted && t.pending != nil {
+			target, wanted = t.pending.when(conn)
+		}
+		if !wanted {
+			x.takeOff(t)
+			return nil
+		}
 	}
-	return x.first[i]
+	token, err := x.again(t.Token, target, state)
+	switch {
+	case err != nil && t.optional(), t.pending != nil && errors.Is(err, middleware.ErrNoBindings):
+		x.takeOff(t) // the server is to ask, if it wants a token
+		return nil
+	case err != nil:
+		return err
+	case x.minds(token.Context):
+		return other(x.signer.Stage, target)
+	}
+	t.Token, t.state = token, made
+	x.sent.Header.Set(t.field(), t.value())
+	middleware.ReplaceSecurity(x.sent, t.Context)
+	return nil
+}
+
+// takeOff takes a token that need not be off again, if it was made for the connection
+// before.
+func (x *exchange) takeOff(t *sideToken) {
+	if t.pending == nil {
+		x.sent.Header.Del(t.field())
+		t.Token, t.state = t.given, takenOff
+	}
 }
 
 // fail gives up. A hook can return no error, only end the request.
 func (x *exchange) fail(err error) {
 	x.err = err
 	for _, t := range x.tokens {
-		x.sent.Header.Del(field(t))
+		x.sent.Header.Del(t.field())
 	}
 	x.cancel(err)
 }
@@ -290,10 +316,10 @@ func bindable(t middleware.Target) bool { return t.Secure && !t.Proxy }
 // fits reports whether t, which was never sent, can be sent on a connection in
 // the given state.
 func fits(t Token, state *tls.ConnectionState) bool {
-	if t.pending() {
+	if t.pending != nil {
 		return false
 	}
-	target := t.Context.Target()
+	target := t.Target()
 	if !bindable(target) || state == nil || len(state.PeerCertificates) == 0 {
 		return true
 	}

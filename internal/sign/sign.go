@@ -18,7 +18,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/stage"
@@ -35,7 +34,23 @@ type Token struct {
 	// Continued is set when this is not the first token of Context. It answers
 	// what the peer said on one connection and cannot be made anew for another.
 	Continued bool
+
+	pending *pending // of a token that is still to be made; it has no Context
 }
+
+// Target returns for whom t is.
+func (t Token) Target() middleware.Target {
+	if t.pending != nil {
+		return t.pending.target
+	}
+	return t.Context.Target()
+}
+
+// field returns the name of the header field for t.
+func (t Token) field() string { return stage.Field(t.Target()) }
+
+// value returns the field's value.
+func (t Token) value() string { return stage.Value(t.Context, t.Bytes) }
 
 // An Attempt is one request to send.
 type Attempt struct {
@@ -48,10 +63,10 @@ type Attempt struct {
 	// Tokens go with the request, one at most for each side. There is at least
 	// one.
 	Tokens []Token
-	// Sending, when not nil, is told each connection that the request gets, and the
-	// tokens that will go over it, before anything is written. Those that were not
-	// made have no Bytes. It must not keep the connection alive.
-	Sending func(conn net.Conn, tokens []Token)
+	// Sending, when not nil, is told each connection that the request gets, with each
+	// token that will go over it, before anything is written. One that was not made
+	// has neither Bytes nor Context. It must not keep the connection alive.
+	Sending func(net.Conn, Token)
 }
 
 // A Signer sends attempts for one stage. It is safe for concurrent use.
@@ -104,8 +119,7 @@ func (s Signer) initiate(ctx context.Context, t middleware.Target) (middleware.S
 
 // wrap gives an error that is not an [*middleware.Error] yet that form.
 func (s Signer) wrap(t middleware.Target, err error) error {
-	var known *middleware.Error
-	if errors.As(err, &known) {
+	if _, ok := errors.AsType[*middleware.Error](err); ok {
 		return err
 	}
 	return &middleware.Error{Stage: s.Stage, Kind: middleware.ErrToken, Host: t.HostPort(), Err: err}
@@ -130,18 +144,20 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, a Attempt) (*http.Res
 	if outer != nil {
 		outer.land() // its own Send returns the error
 	}
+	x := &exchange{signer: s, ctx: r.Context(), number: a.Number, sending: a.Sending, outer: outer}
+	x.tokens = x.room[:0]
 	signed := r
 	for _, t := range a.Tokens {
-		if t.pending() {
-			signed = middleware.ReserveSecurity(signed, t.Context.Target().Proxy)
+		x.tokens = append(x.tokens, sideToken{Token: t, given: t})
+		if t.pending != nil {
+			x.sure = x.sure || t.pending.sure
+			signed = middleware.ReserveSecurity(signed, t.Target().Proxy)
 		} else {
 			signed = middleware.WithSecurity(signed, t.Context)
 		}
 	}
 	ctx, cancel := context.WithCancelCause(signed.Context())
-	x := &exchange{signer: s, ctx: r.Context(), number: a.Number, sending: a.Sending, cancel: cancel, outer: outer}
-	x.first, x.tokens = append(x.room[0][:0], a.Tokens...), append(x.room[1][:0], a.Tokens...)
-	x.sure = slices.ContainsFunc(a.Tokens, Token.surely)
+	x.cancel = cancel
 	defer x.end()
 	x.On(ctx, x.getConn, x.gotConn)
 
@@ -149,17 +165,14 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, a Attempt) (*http.Res
 	// not fill in another map than the one that is sent.
 	sent := signed.WithContext(x)
 	sent.Body = a.Body
-	sent.Header = r.Header.Clone()
-	if sent.Header == nil {
-		sent.Header = make(http.Header)
-	}
+	sent.Header = stage.CloneHeader(r.Header)
 	x.sent = sent
 	for _, t := range a.Tokens {
-		if !t.pending() {
-			sent.Header.Set(field(t), value(t))
+		if t.pending == nil {
+			sent.Header.Set(t.field(), t.value())
 		}
 	}
-	if !a.Tokens[0].pending() {
+	if a.Tokens[0].pending == nil {
 		x.emit(false)
 	}
 
@@ -169,25 +182,16 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, a Attempt) (*http.Res
 		err = ferr
 	}
 	if resp == nil || err != nil {
-		if resp != nil && resp.Body != nil {
-			// The error says more than that of closing.
-			_ = resp.Body.Close()
-		}
+		stage.CloseResponse(resp)
 		cancel(nil)
 		return nil, err
 	}
 	x.heed(resp)
 	resp.Request = x.answered(resp.Request, r, signed)
 	// Until then ending the context would tear the body.
-	stage.OnClose(resp, sent.Body != nil && sent.Body != http.NoBody, func() { cancel(nil) })
+	stage.OnClose(resp, stage.HasBody(sent), func() { cancel(nil) })
 	return resp, nil
 }
-
-// field returns the name of the header field for t.
-func field(t Token) string { return stage.Field(t.Context.Target()) }
-
-// value returns the field's value.
-func value(t Token) string { return stage.Value(t.Context, t.Bytes) }
 
 // answered returns what a response to signed should name as its request: a copy
 // of what it does name, with the values of its context, but without our tokens
@@ -213,11 +217,11 @@ func (x *exchange) answered(named, r, signed *http.Request) *http.Request {
 		out = named.WithContext(signed.Context())
 	}
 	out.Header = named.Header.Clone()
-	for i, t := range x.first {
-		if x.undone[i] { // then it did not sign what was sent
-			out = middleware.ReserveSecurity(out, t.Context.Target().Proxy)
+	for _, t := range x.tokens {
+		if t.state == takenOff { // then it did not sign what was sent
+			out = middleware.ReserveSecurity(out, t.Target().Proxy)
 		}
-		name := field(t)
+		name := t.field()
 		if own, ok := r.Header[name]; ok && out.Header != nil {
 			out.Header[name] = append([]string(nil), own...)
 		} else {

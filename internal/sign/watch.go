@@ -70,11 +70,9 @@ func (w *Watch) gotFirstByte() {
 // Drop closes the answer and the connection that it came on, unless that is
 // shared by other requests, as in HTTP/2.
 func (w *Watch) Drop(resp *http.Response) {
-	if resp.Body != nil {
-		// A body of net/http that is closed unread takes its connection along. A
-		// connection whose answer has none is in the pool again already.
-		_ = resp.Body.Close()
-	}
+	// A body of net/http that is closed unread takes its connection along. A
+	// connection whose answer has none is in the pool again already.
+	stage.CloseResponse(resp)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if resp.ProtoMajor == 1 && w.conn != nil {

@@ -68,7 +68,7 @@ func cancelable(next kerbchain.Next, r *http.Request) (*http.Response, error) {
 		named.Cancel = ch
 		resp.Request = named
 	}
-	OnClose(resp, r.Body != nil && r.Body != http.NoBody, func() { end(nil) })
+	OnClose(resp, HasBody(r), func() { end(nil) })
 	return resp, nil
 }
 

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"encoding/base64"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -31,4 +32,12 @@ func Value(sc middleware.SecurityContext, token []byte) string {
 		b.Write(text[:base64.StdEncoding.EncodedLen(len(chunk))])
 	}
 	return b.String()
+}
+
+// CloneHeader returns a copy of h that can be written to, be h nil.
+func CloneHeader(h http.Header) http.Header {
+	if h == nil {
+		return make(http.Header)
+	}
+	return h.Clone()
 }

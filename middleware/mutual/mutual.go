@@ -56,9 +56,7 @@ func New(o Options) kerbchain.Middleware {
 			err = c.judge(resp)
 			c.End(resp)
 			if err != nil {
-				if resp.Body != nil {
-					resp.Body.Close() // its error matters less than err
-				}
+				stages.CloseResponse(resp)
 				return nil, err
 			}
 			return resp, nil

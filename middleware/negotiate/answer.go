@@ -13,111 +13,121 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
+// A demand is a response that asks for a token, and the peer that sent it.
+type demand struct {
+	*call
+	resp   *http.Response
+	peer   *side
+	target middleware.Target
+}
+
 // answer returns the tokens to answer resp with, nil if the caller gets resp. It does
 // not touch the body. After an error resp is not used.
 func (c *call) answer(resp *http.Response) ([]sign.Token, error) {
-	var peer *side
+	d := demand{call: c, resp: resp}
 	var lines []string
 	switch resp.StatusCode {
 	case http.StatusUnauthorized:
-		peer, lines = &c.origin, resp.Header.Values("WWW-Authenticate")
+		d.peer, lines = &c.origin, resp.Header.Values("WWW-Authenticate")
 	case http.StatusProxyAuthRequired:
-		peer, lines = &c.proxy, resp.Header.Values("Proxy-Authenticate")
+		d.peer, lines = &c.proxy, resp.Header.Values("Proxy-Authenticate")
 	default:
 		return nil, nil
 	}
-	if peer.own || !c.believable(resp) {
+	if d.peer.own || !c.believable(resp) {
 		return nil, nil
 	}
-	target, terr := c.target(resp)
-	c.challenged(resp, target, lines)
+	var unknown error
+	d.target, unknown = c.target(resp)
+	d.challenged(lines)
 	c.look(resp)
-	ch, scheme, ok := stages.Choose(lines, peer.sc)
+	ch, scheme, ok := stages.Choose(lines, d.peer.sc)
 	switch {
-	case peer.sc != nil && !peer.mine && sessionOver(resp, lines):
-		scheme = stages.SchemeOf(peer.sc) // there is no challenge, and so no token
-	case !ok && peer.sc != nil:
-		c.refused(resp, target, offersNTLM(lines))
+	case d.peer.sc != nil && !d.peer.mine && sessionOver(resp, lines):
+		scheme = stages.SchemeOf(d.peer.sc) // there is no challenge, and so no token
+	case !ok && d.peer.sc != nil:
+		d.refused(offersNTLM(lines))
 		return nil, nil
 	case !ok:
 		return nil, nil
-	case terr != nil:
-		c.emit(resp, target, middleware.ReasonNone, terr)
+	case unknown != nil:
+		d.emit(middleware.ReasonNone, unknown)
 		return nil, nil
 	}
-	target.Scheme = scheme
+	d.target.Scheme = scheme
 	if c.signed >= c.MaxSigned {
-		c.refused(resp, target, fmt.Errorf("%d signed requests were challenged again, the most for one call", c.signed))
+		d.refused(fmt.Errorf("%d signed requests were challenged again, the most for one call", c.signed))
 		return nil, nil
 	}
-	token, err := c.token(resp, peer, target, ch)
+	token, err := d.token(ch)
 	if token == nil {
 		return nil, err
 	}
-	return c.complete(resp, peer, target, *token)
+	return d.complete(*token)
 }
 
-// token returns the token for the peer that resp comes from, nil if it refused.
-func (c *call) token(resp *http.Response, peer *side, target middleware.Target, ch challenge.Challenge) (*sign.Token, error) {
+// token returns the token for the peer, nil if it refused.
+func (d *demand) token(ch challenge.Challenge) (*sign.Token, error) {
 	in, err := ch.Token()
 	if err != nil {
-		c.refused(resp, target, &middleware.Error{
-			Stage: name, Kind: middleware.ErrToken, Host: target.HostPort(), Reason: middleware.ReasonMalformed, Err: err,
+		d.refused(&middleware.Error{
+			Stage: name, Kind: middleware.ErrToken, Host: d.target.HostPort(), Reason: middleware.ReasonMalformed, Err: err,
 		})
 		return nil, nil
 	}
-	if peer.sc == nil {
+	if d.peer.sc == nil {
 		// A token before ours is at best a hint (NegTokenInit2 of MS-SPNG): the
 		// client starts.
-		return c.fresh(resp, peer, target)
+		return d.fresh()
 	}
 	reason := error(nil)
 	if in != nil {
-		out, err := peer.sc.Step(c.r.Context(), in)
-		if ctx := c.r.Context(); ctx.Err() != nil {
+		ctx := d.r.Context()
+		out, err := d.peer.sc.Step(ctx, in)
+		if ctx.Err() != nil {
 			return nil, ended.Because(ctx, "negotiate: answering the server's token", err)
 		}
 		if err == nil && len(out) > 0 {
-			return &sign.Token{Context: peer.sc, Bytes: out, Continued: true}, nil
+			return &sign.Token{Context: d.peer.sc, Bytes: out, Continued: true}, nil
 		}
 		if e, ok := errors.AsType[*middleware.Error](err); err == nil || ok && e.Reason == middleware.ReasonNoToken && completed(in) {
 			// The server knows the user, whether it proved itself or not, and does
 			// not let that user in, as Jetty does.
-			c.emit(resp, target, middleware.ReasonNotAuthorized, errKnown)
+			d.emit(middleware.ReasonNotAuthorized, errKnown)
 			return nil, nil
 		}
 		reason = err
 	}
-	stale := c.discard(peer, target, reason)
+	stale := d.discard(reason)
 	switch {
-	case stale, !peer.mine:
+	case stale, !d.peer.mine:
 		// Another stage made it before the server was asked: connection, ticket or
 		// scheme may have been wrong.
-		return c.fresh(resp, peer, target)
-	case reason == nil && !c.http1 && !target.Proxy && stages.HTTP1Offered(resp):
+		return d.fresh()
+	case reason == nil && !d.http1 && !d.target.Proxy && stages.HTTP1Offered(d.resp):
 		// Refused without a word over HTTP/2, as by servers that authenticate
 		// connections.
-		c.http1 = true
-		middleware.Emit(c.r.Context(), middleware.FallbackEvent{Host: target.HostPort()})
-		return c.fresh(resp, peer, target)
+		d.http1 = true
+		middleware.Emit(d.r.Context(), middleware.FallbackEvent{Host: d.target.HostPort()})
+		return d.fresh()
 	}
-	c.refused(resp, target, reason)
+	d.refused(reason)
 	return nil, nil
 }
 
 // discard drops the ticket of a context that the server refused because of it, once
 // in a call. It reports whether there is another ticket.
-func (c *call) discard(peer *side, target middleware.Target, reason error) bool {
+func (d *demand) discard(reason error) bool {
 	e, ok := errors.AsType[*middleware.Error](reason)
-	d, able := peer.sc.(middleware.Discarder)
-	if !ok || !able || c.discarded || !krb.TicketUnusable(e.Code) {
+	ticket, able := d.peer.sc.(middleware.Discarder)
+	if !ok || !able || d.discarded || !krb.TicketUnusable(e.Code) {
 		return false
 	}
-	c.discarded = true
-	if !d.Discard() {
+	d.discarded = true
+	if !ticket.Discard() {
 		return false
 	}
-	middleware.Emit(c.r.Context(), middleware.DiscardEvent{Host: target.HostPort(), SPN: e.SPN, Code: e.Code})
+	middleware.Emit(d.r.Context(), middleware.DiscardEvent{Host: d.target.HostPort(), SPN: e.SPN, Code: e.Code})
 	return true
 }
 
@@ -128,24 +138,24 @@ func sessionOver(resp *http.Response, lines []string) bool {
 }
 
 // fresh starts a context.
-func (c *call) fresh(resp *http.Response, peer *side, target middleware.Target) (*sign.Token, error) {
-	token, err := c.signer.First(c.r.Context(), target)
+func (d *demand) fresh() (*sign.Token, error) {
+	token, err := d.signer.First(d.r.Context(), d.target)
 	if err != nil {
-		return nil, c.unlessLeft(resp, target, err)
+		return nil, d.unlessLeft(err)
 	}
-	peer.sc, peer.mine = token.Context, true
+	d.peer.sc, d.peer.mine = token.Context, true
 	return &token, nil
 }
 
-// unlessLeft returns err, why there is no token for target, or nil if the challenge is
-// left to the caller for that reason.
-func (c *call) unlessLeft(resp *http.Response, target middleware.Target, err error) error {
+// unlessLeft returns err, why there is no token, or nil if the challenge is left to the
+// caller for that reason.
+func (d *demand) unlessLeft(err error) error {
 	left := errors.Is(err, middleware.ErrNotAllowed) ||
-		c.ReturnChallenge && (errors.Is(err, middleware.ErrCredentials) || unknownService(err))
+		d.ReturnChallenge && (errors.Is(err, middleware.ErrCredentials) || unknownService(err))
 	if !left {
 		return err
 	}
-	c.emit(resp, target, middleware.ReasonNone, err)
+	d.emit(middleware.ReasonNone, err)
 	return nil
 }
 
@@ -157,18 +167,18 @@ func unknownService(err error) bool {
 
 // complete adds to the token for the peer that asked a fresh one for the other, if the
 // last request bore one: what was sent before would be a replay.
-func (c *call) complete(resp *http.Response, peer *side, target middleware.Target, token sign.Token) ([]sign.Token, error) {
+func (d *demand) complete(token sign.Token) ([]sign.Token, error) {
 	tokens := []sign.Token{token}
-	other := &c.proxy
-	if peer == other {
-		other = &c.origin
+	other := &d.proxy
+	if d.peer == other {
+		other = &d.origin
 	}
 	if other.sc == nil {
 		return tokens, nil
 	}
-	again, err := c.signer.First(c.r.Context(), other.sc.Target())
+	again, err := d.signer.First(d.r.Context(), other.sc.Target())
 	if err != nil {
-		return nil, c.unlessLeft(resp, target, err)
+		return nil, d.unlessLeft(err)
 	}
 	other.sc = again.Context
 	return append(tokens, again), nil
@@ -198,48 +208,27 @@ func (c *call) believable(resp *http.Response) bool {
 	return resp.StatusCode != http.StatusProxyAuthRequired || !middleware.TargetOfURL(c.r.URL).Secure
 }
 
-var errNoProxy = errors.New("no HTTP proxy is known for this request, and an origin server gets no token for one: " +
-	"set Options.Proxy to the function that the transport uses")
-
-// errOwnProxy: net/http sends such credentials in place of any token.
-var errOwnProxy = errors.New("the URL of the proxy bears a user, whose credentials net/http sends in place of a token: leave them out")
-
 // target returns the peer that resp comes from.
 func (c *call) target(resp *http.Response) (middleware.Target, error) {
-	if resp.StatusCode != http.StatusProxyAuthRequired {
-		t := middleware.TargetOf(c.r)
-		if t.Secure {
-			t.TLS = resp.TLS
-		}
-		return t, nil
+	if resp.StatusCode == http.StatusProxyAuthRequired {
+		return stages.ProxyOf(c.r, c.Proxy)
 	}
-	if c.Proxy == nil {
-		return middleware.Target{Proxy: true}, errNoProxy
+	t := middleware.TargetOf(c.r)
+	if t.Secure {
+		t.TLS = resp.TLS
 	}
-	u, err := c.Proxy(c.r)
-	if err == nil && (u == nil || u.Scheme != "http" && u.Scheme != "https") {
-		err = errNoProxy
-	}
-	if err == nil && u.User != nil {
-		err = errOwnProxy
-	}
-	if err != nil {
-		return middleware.Target{Proxy: true}, err
-	}
-	t := middleware.TargetOfURL(u)
-	t.Proxy = true
 	return t, nil
 }
 
-func (c *call) challenged(resp *http.Response, t middleware.Target, lines []string) {
-	ctx := c.r.Context()
+func (d *demand) challenged(lines []string) {
+	ctx := d.r.Context()
 	if !middleware.Tracing(ctx) {
 		return
 	}
 	middleware.Emit(ctx, middleware.ChallengeEvent{
-		Host:     t.HostPort(),
-		Status:   resp.StatusCode,
+		Host:     d.target.HostPort(),
+		Status:   d.resp.StatusCode,
 		Schemes:  challenge.Schemes(lines),
-		Requests: c.sent,
+		Requests: d.sent,
 	})
 }

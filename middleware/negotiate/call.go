@@ -104,7 +104,7 @@ func (c *call) run(resp *http.Response, err error) (*http.Response, error) {
 	for err == nil && resp != nil {
 		var tokens []sign.Token
 		if tokens, err = c.answer(resp); err != nil {
-			closeBody(resp)
+			stages.CloseResponse(resp)
 			return nil, err
 		}
 		if tokens == nil {
@@ -128,7 +128,7 @@ func (c *call) run(resp *http.Response, err error) (*http.Response, error) {
 // send sends a signed request.
 func (c *call) send(r *http.Request, tokens []sign.Token) (*http.Response, error) {
 	for _, t := range tokens {
-		if t.Context.Target().Proxy {
+		if t.Target().Proxy {
 			c.proxy.bytes = len(t.Bytes)
 		} else {
 			c.origin.bytes = len(t.Bytes)
@@ -146,7 +146,7 @@ func (c *call) send(r *http.Request, tokens []sign.Token) (*http.Response, error
 func (c *call) sendOnce(r *http.Request, tokens []sign.Token, fresh bool) (*http.Response, error) {
 	c.sent++
 	r = c.cookies.on(r)
-	if hasBody(r) || !sentAgain(r.Method) {
+	if stages.HasBody(r) || !sentAgain(r.Method) {
 		r = c.follow(r, fresh)
 	}
 	return c.signer.Send(c.next, r, c.attempt(r, tokens...))
@@ -191,19 +191,5 @@ func (c *call) unrepeatable(err error) error {
 		Host:  middleware.TargetOfURL(c.r.URL).HostPort(),
 		Hint:  "set Request.GetBody, raise Options.BodyLimit or SpillLimit, choose another Options.OneShot, or sign requests at once with the preemptive stage",
 		Err:   err,
-	}
-}
-
-// closeBody closes a response's body where what matters is decided already.
-func closeBody(resp *http.Response) {
-	if resp.Body != nil {
-		_ = resp.Body.Close()
-	}
-}
-
-// closeRequest closes the body of a request that is not sent.
-func closeRequest(r *http.Request) {
-	if r.Body != nil {
-		_ = r.Body.Close()
 	}
 }

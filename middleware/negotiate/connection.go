@@ -14,55 +14,12 @@ import (
 // This file decides which connection the next request goes over: the one of the
 // last, or another.
 
-// sendBare sends a request that this stage did not sign yet, and follows one with a
-// body.
-func (c *call) sendBare(r *http.Request) (*http.Response, error) {
-	c.sent++
-	sent := r
-	if hasBody(r) {
-		sent = c.follow(r, false)
-	}
-	var tokens []sign.Token
-	if pending, _ := sign.Pending(r); !c.WaitForChallenge && c.bare() && !pending { // else another stage signs it when it has a connection
-		tokens = append(tokens, c.unlessProven())
-	}
-	// A token that the request came with is sent once, by the attempt of the stage that
-	// made it or in one of ours.
-	if c.proxy.came != nil && (c.sent > 1 || len(tokens) > 0) {
-		t, err := c.proxyToken()
-		if err != nil {
-			closeRequest(r)
-			return nil, err
-		}
-		tokens = append(tokens, t)
-	}
-	if len(tokens) > 0 {
-		return c.signer.Send(c.next, sent, c.attempt(sent, tokens...))
-	}
-	resp, err := c.next(sent)
-	if resp != nil && resp.Request == sent {
-		resp.Request = r
-	}
-	return resp, err
-}
-
-// proxyToken returns the token for the proxy that the request came with, or when
-// that was sent a fresh one.
-func (c *call) proxyToken() (sign.Token, error) {
-	if token, ok := stages.Signed(c.r, "Proxy-Authorization", c.proxy.sc); ok && c.sent == 1 {
-		return sign.Token{Context: c.proxy.sc, Bytes: token}, nil
-	}
-	return c.signer.First(c.r.Context(), c.proxy.sc.Target())
-}
-
 // follow returns r as one whose way is watched.
 func (c *call) follow(r *http.Request, fresh bool) *http.Request {
 	c.watch.End()
 	c.watch = &sign.Watch{Fresh: fresh}
 	return c.watch.On(r)
 }
-
-func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
 
 // sentAgain reports whether net/http sends a request with that method and no body
 // again by itself where the connection that it took was dead.
@@ -110,7 +67,7 @@ const readAnyway = 64<<10 - 1
 // with Expect: 100-continue, whose body net/http sends after all to a server that
 // may not wait for it any more.
 func (c *call) spoilt(resp *http.Response) bool {
-	if c.watch == nil || !hasBody(c.r) {
+	if c.watch == nil || !stages.HasBody(c.r) {
 		return false
 	}
 	long := c.r.ContentLength <= 0 || c.r.ContentLength > readAnyway
@@ -137,8 +94,8 @@ func (c *call) resend(cause error, tokens []sign.Token) (*http.Response, error) 
 	}
 	tokens = slices.Clone(tokens)
 	for i, t := range tokens {
-		if tokens[i], err = c.signer.First(c.r.Context(), t.Context.Target()); err != nil {
-			closeRequest(r)
+		if tokens[i], err = c.signer.First(c.r.Context(), t.Target()); err != nil {
+			stages.CloseRequest(r)
 			return nil, errors.Join(err, cause)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 )
 
 // maxCookies bounds how many cookies the challenges of a call can set. net/http
@@ -18,9 +20,9 @@ const maxCookies = 256
 // the attempts that follow, as if each challenge had been an answer to a client with
 // a cookie jar, and given to the caller with the final response.
 type cookies struct {
-	lines   []string        // Set-Cookie lines, the oldest first
-	jar     *cookiejar.Jar  // what they set; nil for nothing
-	touched map[string]bool // names that they set, changed or deleted
+	lines []string       // Set-Cookie lines, the oldest first
+	jar   *cookiejar.Jar // what they set; nil for nothing
+	names *cookiejar.Jar // the same as if none had expired: those that they set, changed or deleted
 }
 
 // take notes what resp, a challenge to r, sets.
@@ -32,26 +34,15 @@ func (k *cookies) take(r *http.Request, resp *http.Response) {
 	}
 	k.lines = append(k.lines, lines...)
 	if k.jar == nil {
-		k.jar, k.touched = newJar(), make(map[string]bool)
+		k.jar, k.names = newJar(), newJar()
 	}
 	set := (&http.Response{Header: http.Header{"Set-Cookie": lines}}).Cookies()
 	u := cookieURL(r)
-	for _, c := range set {
-		if concerns(c, u) {
-			k.touched[c.Name] = true
-		}
-	}
 	k.jar.SetCookies(u, set)
-}
-
-// concerns reports whether c, were it not expired, would be sent to u: then it
-// sets the cookie of its name, or deletes it.
-func concerns(c *http.Cookie, u *url.URL) bool {
-	lasting := *c
-	lasting.MaxAge, lasting.Expires = 0, time.Time{}
-	jar := newJar()
-	jar.SetCookies(u, []*http.Cookie{&lasting})
-	return len(jar.Cookies(u)) > 0
+	for _, c := range set {
+		c.MaxAge, c.Expires = 0, time.Time{}
+	}
+	k.names.SetCookies(u, set)
 }
 
 func newJar() *cookiejar.Jar {
@@ -74,39 +65,39 @@ func cookieURL(r *http.Request) *url.URL {
 // is known by its name alone: its path and domain are the caller's secret. The
 // others keep their places, and new ones follow.
 func (k *cookies) on(r *http.Request) *http.Request {
-	if len(k.touched) == 0 {
+	if k.jar == nil {
 		return r
 	}
-	fresh := k.jar.Cookies(cookieURL(r))
-	var pairs []string
-	put := func(of func(*http.Cookie) bool) {
-		fresh = slices.DeleteFunc(fresh, func(c *http.Cookie) bool {
-			if !of(c) {
-				return false
-			}
-			pairs = append(pairs, pair(c))
-			return true
-		})
+	u := cookieURL(r)
+	touched, fresh := k.names.Cookies(u), k.jar.Cookies(u)
+	if len(touched) == 0 {
+		return r
 	}
+	var pairs []string
 	for _, line := range r.Header["Cookie"] {
 		for own := range strings.SplitSeq(line, ";") {
 			own = strings.TrimSpace(own)
 			name, _, _ := strings.Cut(own, "=")
-			switch name = strings.TrimSpace(name); {
+			named := func(c *http.Cookie) bool { return c.Name == strings.TrimSpace(name) }
+			switch {
 			case own == "":
-			case k.touched[name]:
-				put(func(c *http.Cookie) bool { return c.Name == name })
+			case slices.ContainsFunc(touched, named):
+				for _, c := range fresh {
+					if named(c) {
+						pairs = append(pairs, pair(c))
+					}
+				}
+				fresh = slices.DeleteFunc(fresh, named)
 			default:
 				pairs = append(pairs, own)
 			}
 		}
 	}
-	put(func(*http.Cookie) bool { return true })
-	out := *r
-	out.Header = r.Header.Clone()
-	if out.Header == nil {
-		out.Header = make(http.Header)
+	for _, c := range fresh {
+		pairs = append(pairs, pair(c))
 	}
+	out := *r
+	out.Header = stages.CloneHeader(r.Header)
 	out.Header.Del("Cookie")
 	if len(pairs) > 0 {
 		out.Header.Set("Cookie", strings.Join(pairs, "; "))
@@ -127,10 +118,7 @@ func (k *cookies) give(resp *http.Response) *http.Response {
 	if len(k.lines) == 0 {
 		return resp
 	}
-	resp.Header = resp.Header.Clone()
-	if resp.Header == nil {
-		resp.Header = make(http.Header)
-	}
+	resp.Header = stages.CloneHeader(resp.Header)
 	resp.Header["Set-Cookie"] = slices.Concat(k.lines, resp.Header["Set-Cookie"])
 	return resp
 }

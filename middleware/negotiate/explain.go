@@ -15,24 +15,20 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// refused reports that the caller gets resp, for the reason that cause names, if it
-// names one.
-func (c *call) refused(resp *http.Response, t middleware.Target, cause error) {
+// refused reports that the caller gets the response, for the reason that cause names, if
+// it names one.
+func (d *demand) refused(cause error) {
 	reason := middleware.ReasonRefused
-	cause = c.unbindable(cause)
+	cause = d.unbindable(cause)
 	if known, ok := errors.AsType[*middleware.Error](cause); ok && known.Reason != middleware.ReasonNone {
 		reason = known.Reason
 	}
-	c.emit(resp, t, reason, c.more(cause))
+	d.emit(reason, d.more(cause))
 }
 
-func (c *call) emit(resp *http.Response, t middleware.Target, reason middleware.Reason, cause error) {
-	bytes := c.origin.bytes
-	if t.Proxy {
-		bytes = c.proxy.bytes
-	}
-	middleware.Emit(c.r.Context(), middleware.RefusedEvent{
-		Host: t.HostPort(), Status: resp.StatusCode, Reason: reason, Bytes: bytes, Err: cause,
+func (d *demand) emit(reason middleware.Reason, cause error) {
+	middleware.Emit(d.r.Context(), middleware.RefusedEvent{
+		Host: d.target.HostPort(), Status: d.resp.StatusCode, Reason: reason, Bytes: d.peer.bytes, Err: cause,
 	})
 }
 
@@ -42,9 +38,8 @@ var errBound = errors.New("the token was bound to the TLS connection (RFC 5929):
 	"BindingsOff leaves the binding out")
 
 // unbindable adds to a refusal without a reason that the token was bound, if it was.
-// A proxy that answers is reached over plain http, where nothing is bound.
-func (c *call) unbindable(cause error) error {
-	b, ok := c.origin.sc.(middleware.Bound)
+func (d *demand) unbindable(cause error) error {
+	b, ok := d.peer.sc.(middleware.Bound)
 	if !ok || !b.Bound() {
 		return cause
 	}
@@ -71,7 +66,7 @@ func completed(token []byte) bool {
 }
 
 // more adds what else is known to a server's KRB-ERROR.
-func (c *call) more(cause error) error {
+func (d *demand) more(cause error) error {
 	e, ok := errors.AsType[*middleware.Error](cause)
 	if !ok || e.Reason != middleware.ReasonKRBError {
 		return cause
@@ -82,7 +77,7 @@ func (c *call) more(cause error) error {
 		named.Hint = hints.Join(named.Hint, fmt.Sprintf("the server's clock says %s, ours %s",
 			peer.STime.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339)))
 	}
-	if c.discarded {
+	if d.discarded {
 		named.Hint = hints.Join(named.Hint, "a fresh ticket was asked for already")
 	}
 	return &named
@@ -91,15 +86,13 @@ func (c *call) more(cause error) error {
 // offersNTLM is the error of a server that offers NTLM and no Kerberos any more, nil
 // if it does not.
 func offersNTLM(lines []string) error {
-	for _, ch := range challenge.Parse(lines) {
-		if ch.Is("NTLM") {
-			return &middleware.Error{
-				Stage: name, Kind: middleware.ErrToken, Reason: middleware.ReasonWrongMechanism,
-				Err: errors.New("the server offers NTLM and no Kerberos"),
-			}
-		}
+	if _, ok := challenge.Find(lines, "NTLM"); !ok {
+		return nil
 	}
-	return nil
+	return &middleware.Error{
+		Stage: name, Kind: middleware.ErrToken, Reason: middleware.ReasonWrongMechanism,
+		Err: errors.New("the server offers NTLM and no Kerberos"),
+	}
 }
 
 // largeToken is the length of a header field with a token that may be why a server
@@ -115,17 +108,17 @@ func (c *call) explain(resp *http.Response) {
 	default:
 		return
 	}
-	t := middleware.TargetOfURL(c.r.URL)
-	size := c.origin.bytes
-	if c.proxy.sc != nil && size < c.proxy.bytes {
-		t, size = c.proxy.sc.Target(), c.proxy.bytes
+	d := demand{c, resp, &c.origin, middleware.TargetOfURL(c.r.URL)}
+	if c.proxy.sc != nil && c.origin.bytes < c.proxy.bytes {
+		d.peer, d.target = &c.proxy, c.proxy.sc.Target()
 	}
+	size := d.peer.bytes
 	field := size/3*4 + len("Negotiate ")
 	if size == 0 || field < largeToken && resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		return
 	}
-	c.emit(resp, t, middleware.ReasonTokenTooLarge, &middleware.Error{
-		Stage: name, Kind: middleware.ErrToken, Host: t.HostPort(), Reason: middleware.ReasonTokenTooLarge,
+	d.emit(middleware.ReasonTokenTooLarge, &middleware.Error{
+		Stage: name, Kind: middleware.ErrToken, Host: d.target.HostPort(), Reason: middleware.ReasonTokenTooLarge,
 		Err: fmt.Errorf("the server answered %s to a token of %d bytes, which take %d in the header",
 			strings.ToLower(http.StatusText(resp.StatusCode)), size, field),
 	})

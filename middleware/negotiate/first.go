@@ -9,6 +9,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/replay"
 	"github.com/kerbchain/kerbchain/internal/sign"
+	stages "github.com/kerbchain/kerbchain/internal/stage"
 )
 
 // bare reports whether the caller's request bears no token for the server, and
@@ -42,12 +43,12 @@ func (c *call) first() (*http.Response, error) {
 	}
 	switch once := c.body.Once(); {
 	case once && c.bare() && c.OneShot == Refuse:
-		closeRequest(r)
+		stages.CloseRequest(r)
 		return nil, c.unrepeatable(errors.New("it can be sent once only, and the server may ask for it twice"))
 	case once && c.bare() && c.OneShot == Probe:
 		tokens, err := c.probe()
 		if err != nil {
-			closeRequest(r)
+			stages.CloseRequest(r)
 			return nil, err
 		}
 		if tokens != nil {
@@ -105,10 +106,7 @@ func (c *call) heard(r *http.Request) (*http.Response, error) {
 // expecting returns r with Expect: 100-continue.
 func expecting(r *http.Request) *http.Request {
 	r = closing(r)
-	r.Header = r.Header.Clone()
-	if r.Header == nil {
-		r.Header = make(http.Header)
-	}
+	r.Header = stages.CloneHeader(r.Header)
 	r.Header.Set("Expect", "100-continue")
 	return r
 }
@@ -118,6 +116,47 @@ func closing(r *http.Request) *http.Request {
 	out := *r
 	out.Close = true
 	return &out
+}
+
+// sendBare sends a request that this stage did not sign yet, and follows one with a
+// body.
+func (c *call) sendBare(r *http.Request) (*http.Response, error) {
+	c.sent++
+	sent := r
+	if stages.HasBody(r) {
+		sent = c.follow(r, false)
+	}
+	var tokens []sign.Token
+	if pending, _ := sign.Pending(r); !c.WaitForChallenge && c.bare() && !pending { // else another stage signs it when it has a connection
+		tokens = append(tokens, c.unlessProven())
+	}
+	// A token that the request came with is sent once, by the attempt of the stage that
+	// made it or in one of ours.
+	if c.proxy.came != nil && (c.sent > 1 || len(tokens) > 0) {
+		t, err := c.proxyToken()
+		if err != nil {
+			stages.CloseRequest(r)
+			return nil, err
+		}
+		tokens = append(tokens, t)
+	}
+	if len(tokens) > 0 {
+		return c.signer.Send(c.next, sent, c.attempt(sent, tokens...))
+	}
+	resp, err := c.next(sent)
+	if resp != nil && resp.Request == sent {
+		resp.Request = r
+	}
+	return resp, err
+}
+
+// proxyToken returns the token for the proxy that the request came with, or when
+// that was sent a fresh one.
+func (c *call) proxyToken() (sign.Token, error) {
+	if token, ok := stages.Signed(c.r, "Proxy-Authorization", c.proxy.sc); ok && c.sent == 1 {
+		return sign.Token{Context: c.proxy.sc, Bytes: token}, nil
+	}
+	return c.signer.First(c.r.Context(), c.proxy.sc.Target())
 }
 
 // brokeOff reports whether a connection broke before the whole request was
@@ -158,7 +197,7 @@ func (c *call) probe() ([]sign.Token, error) {
 	}
 	tokens, err := c.answer(resp)
 	if err != nil {
-		closeBody(resp)
+		stages.CloseResponse(resp)
 		return nil, err
 	}
 	if tokens != nil {

@@ -31,18 +31,15 @@ type signedFor struct {
 	judged func() bool
 }
 
-// sending takes note of the tokens that go over conn.
-func (c *call) sending(conn net.Conn, tokens []sign.Token) {
+// sending takes note of a token that goes over conn.
+func (c *call) sending(conn net.Conn, t sign.Token) {
+	target := t.Target()
 	id, ok := connmark.Of(conn)
-	if !ok || stages.Shared(conn) { // connections of HTTP/2 are never authenticated
+	if !ok || t.Bytes == nil || target.Proxy || stages.Shared(conn) { // connections of HTTP/2 are never authenticated
 		return
 	}
-	for _, t := range tokens {
-		if target := t.Context.Target(); t.Bytes != nil && !target.Proxy {
-			c.proven.any.Store(true) // before anybody else can get the connection
-			c.proven.table.Put(id, signedFor{target.Origin(), t.Context, c.Over()})
-		}
-	}
+	c.proven.any.Store(true) // before anybody else can get the connection
+	c.proven.table.Put(id, signedFor{target.Origin(), t.Context, c.Over()})
 }
 
 // proved reports whether the server at an origin proved itself on conn, or may be

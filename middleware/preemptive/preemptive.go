@@ -134,10 +134,7 @@ func (s *stage) send(r *http.Request, call middleware.Call) (*http.Response, err
 	peers := s.peers(r, known[:0])
 	tokens, err := s.tokens(r, peers)
 	if err != nil {
-		if r.Body != nil {
-			// Nothing was sent; the first error is the one to tell.
-			_ = r.Body.Close()
-		}
+		stages.CloseRequest(r)
 		return nil, err
 	}
 	var resp *http.Response
@@ -162,13 +159,10 @@ func (s *stage) peers(r *http.Request, all []peer) []peer {
 	if s.proxies == nil || stages.Has(r.Header, "Proxy-Authorization") || middleware.TargetOfURL(r.URL).Secure {
 		return all
 	}
-	// The transport asks for itself, and reports the error if there is one.
-	at, err := s.proxy(r)
-	if err != nil || at == nil || at.User != nil || at.Scheme != "http" && at.Scheme != "https" {
-		return all
+	t, err := stages.ProxyOf(r, s.proxy)
+	if err != nil {
+		return all // the transport asks for itself, and reports the error if there is one
 	}
-	t := middleware.TargetOfURL(at)
-	t.Proxy = true
 	return append(all, peer{s.proxies, t, t, http.StatusProxyAuthRequired})
 }
 

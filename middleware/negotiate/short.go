@@ -18,7 +18,7 @@ import (
 // short reports whether r can go the short way: it has nothing to be sent again, and
 // bears no token and no credentials, nor will.
 func (s *stage) short(r *http.Request) bool {
-	return !s.proven.any.Load() && !hasBody(r) && r.Context().Err() == nil &&
+	return !s.proven.any.Load() && !stages.HasBody(r) && r.Context().Err() == nil &&
 		middleware.SecurityOf(r) == nil && middleware.ProxySecurityOf(r) == nil && !sign.Within(r) &&
 		!stages.Has(r.Header, "Authorization") && !stages.Has(r.Header, "Proxy-Authorization")
 }
