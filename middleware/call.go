@@ -205,24 +205,6 @@ func (c Call) counts(s *slot, came came) bool {
 	return s.mark.within(c.mark)
 }
 
-// Trust makes resp count as verified although its context verified nothing: the
-// server proved itself on the same connection before, in a response to another
-// request, or a proxy did that is trusted to speak for it. Only the stage that
-// verifies calls it. It replaces resp.Request, which must not be nil, by a copy.
-func (c Call) Trust(resp *http.Response) {
-	ctx := resp.Request.Context()
-	resp.Request = resp.Request.WithContext(context.WithValue(ctx, trustKey{}, trust{by: c.mark, at: markOf(ctx)}))
-}
-
-// Trusted reports whether a stage marked resp within the call; see [Trusted].
-func (c Call) Trusted(resp *http.Response) bool {
-	if resp == nil {
-		return false
-	}
-	t, ok := trustOf(resp.Request)
-	return ok && t.by.within(c.mark)
-}
-
 // A mark is what a call puts into the request's context. It is a context itself,
 // to save one more.
 type mark struct {

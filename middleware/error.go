@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -195,11 +196,7 @@ func (e *Error) Error() string {
 		b.WriteString(": ")
 		b.WriteString(cause)
 	}
-	hint := e.Hint
-	if hint == "" {
-		hint = e.Reason.Hint()
-	}
-	if hint != "" && !advises(cause, hint) {
+	if hint := cmp.Or(e.Hint, e.Reason.Hint()); hint != "" && !advises(cause, hint) {
 		b.WriteString("; ")
 		b.WriteString(hint)
 	}

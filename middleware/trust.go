@@ -1,6 +1,9 @@
 package middleware
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+)
 
 type trustKey struct{}
 
@@ -24,4 +27,22 @@ func trustOf(r *http.Request) (trust, bool) {
 func Trusted(r *http.Request) bool {
 	_, ok := trustOf(r)
 	return ok
+}
+
+// Trust makes resp count as verified although its context verified nothing: the
+// server proved itself on the same connection before, in a response to another
+// request, or a proxy did that is trusted to speak for it. Only the stage that
+// verifies calls it. It replaces resp.Request, which must not be nil, by a copy.
+func (c Call) Trust(resp *http.Response) {
+	ctx := resp.Request.Context()
+	resp.Request = resp.Request.WithContext(context.WithValue(ctx, trustKey{}, trust{by: c.mark, at: markOf(ctx)}))
+}
+
+// Trusted reports whether a stage marked resp within the call; see [Trusted].
+func (c Call) Trusted(resp *http.Response) bool {
+	if resp == nil {
+		return false
+	}
+	t, ok := trustOf(resp.Request)
+	return ok && t.by.within(c.mark)
 }

@@ -27,7 +27,7 @@ func TestModule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"chain.go", "middleware/middleware.go", "internal/krb/key.go", "internal/arch/arch_test.go"} {
+	for _, want := range []string{"chain.go", "middleware/target.go", "internal/krb/key.go", "internal/arch/arch_test.go"} {
 		if sources[want] == "" {
 			t.Errorf("%s was not read", want)
 		}

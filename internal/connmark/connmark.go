@@ -109,11 +109,3 @@ func (t *Table[M]) Delete(id ID) {
 	defer t.mu.Unlock()
 	delete(t.marks, id)
 }
-
-// Len returns how many marks there are, those of connections that are gone
-// among them.
-func (t *Table[M]) Len() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.marks)
-}

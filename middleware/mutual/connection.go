@@ -21,12 +21,17 @@ type connection struct {
 	over      bool // the call is
 	got       int  // connections so far
 	firstUsed bool
-	hop       string   // host:port of the first hop, as the transport named it last
-	last      net.Conn // this and what follows only with keep
-	id        connmark.ID
-	varied    bool // there were several connections, or one that cannot be told
-	asked     int  // connections since the last answer
-	alone     bool // the last answer is to a request that went over last and no other
+	asked     int // connections since the last answer; this and what follows only with keep
+	last      passage
+}
+
+// A passage is what is known of how the last answer came.
+type passage struct {
+	conn   net.Conn    // nil: not known
+	id     connmark.ID // zero: cannot be told
+	hop    string      // host:port of the first hop, as the transport named it last
+	alone  bool        // no other connection was asked the same
+	varied bool        // the call went over several connections, or one that cannot be told
 }
 
 // watch returns a copy of r that reports its connections to c, beside any trace
@@ -43,7 +48,7 @@ func (c *connection) watch(r *http.Request) *http.Request {
 func (c *connection) getConn(hostPort string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.hop = hostPort
+	c.last.hop = hostPort
 }
 
 func (c *connection) gotConn(info httptrace.GotConnInfo) {
@@ -59,15 +64,16 @@ func (c *connection) gotConn(info httptrace.GotConnInfo) {
 		return
 	}
 	id, ok := connmark.Of(info.Conn)
-	c.varied = c.varied || !ok || c.got > 1 && id != c.id
-	c.last, c.id, c.alone = info.Conn, id, false
+	p := &c.last
+	p.varied = p.varied || !ok || c.got > 1 && id != p.id
+	p.conn, p.id, p.alone = info.Conn, id, false
 	c.asked++
 }
 
 func (c *connection) gotFirstByte() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.alone = c.asked == 1
+	c.last.alone = c.asked == 1
 	c.asked = 0
 }
 
@@ -76,22 +82,13 @@ func (c *connection) gotFirstByte() {
 func (c *connection) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.over, c.last = true, nil
-}
-
-// A passage is what is known of how the last answer came.
-type passage struct {
-	conn  net.Conn    // nil: not known
-	id    connmark.ID // zero: cannot be told
-	hop   string
-	alone bool // no other connection was asked the same
-	sole  bool // the whole call went over it
+	c.over, c.last.conn = true, nil
 }
 
 func (c *connection) passage() passage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return passage{c.last, c.id, c.hop, c.alone, !c.varied}
+	return c.last
 }
 
 // reused reports whether the one request of the call went over a connection

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/internal/connmark"
 	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -36,9 +37,9 @@ func New(o Options) kerbchain.Middleware {
 		mode = Required
 	}
 	return func(next kerbchain.Next) kerbchain.Next {
-		var trusted *trust
+		var trusted *connmark.Table[proof]
 		if o.TrustConnection && mode != Disabled {
-			trusted = new(trust)
+			trusted = new(connmark.Table[proof])
 		}
 		return func(r *http.Request) (*http.Response, error) {
 			out, signed := middleware.Begin(r)
@@ -72,8 +73,8 @@ type call struct {
 	// conn is apart, since contexts that are made of the request's keep it; nil where
 	// nobody asks.
 	conn *connection
-	// trust is nil where connections are not trusted.
-	trust   *trust
+	// trust is what the wiring knows of connections, nil where none is trusted.
+	trust   *connmark.Table[proof]
 	proxies bool // a proxy's proof is good enough
 }
 
@@ -122,13 +123,13 @@ type verdict struct {
 func (c *call) verdict(resp *http.Response) verdict {
 	origin, proxy := c.Security(resp), c.ProxySecurity(resp)
 	if c.mode == Disabled {
-		return verdict{host: host(c.r), spn: stages.SPN(origin), verified: origin != nil && origin.Verified()}
+		return verdict{host: stages.Host(c.r), spn: stages.SPN(origin), verified: origin != nil && origin.Verified()}
 	}
 	v := check(c.r.Context(), origin, resp.Header["Www-Authenticate"])
 	if v.err == nil && proxy == nil && (v.verified || c.mode == Optional && c.trust == nil) && !middleware.Tracing(c.r.Context()) {
 		return v // nobody asks for more
 	}
-	v.host = host(c.r)
+	v.host = stages.Host(c.r)
 	if v.err != nil {
 		v.err.Host = v.host
 		return v
@@ -212,14 +213,6 @@ func sessionHint(r *http.Request) string {
 	}
 	return fmt.Sprintf("the server may know the session by a cookie (%s), and then proves nothing: "+
 		"leave the cookie jar out, sign every request (preemptive), or use mutual.Optional over a trusted TLS connection", strings.Join(names, ", "))
-}
-
-// host returns the address that r names.
-func host(r *http.Request) string {
-	if r.URL == nil {
-		return ""
-	}
-	return middleware.TargetOfURL(r.URL).HostPort()
 }
 
 // plain reports whether r goes over plain HTTP, where a proxy sees and answers

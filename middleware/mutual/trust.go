@@ -16,11 +16,6 @@ import (
 // service principal, at the origin that was asked for.
 type proof struct{ origin, spn string }
 
-// trust is what one wiring knows of connections; nil knows nothing.
-type trust struct {
-	table connmark.Table[proof]
-}
-
 // Why a connection is not trusted, as hints.
 const (
 	notHTTP1  = "only connections of HTTP/1.1 are trusted, since those of HTTP/2 are shared: keep to HTTP/1.1, or sign every request (preemptive)"
@@ -97,7 +92,7 @@ func (c *call) learn(resp *http.Response, v *verdict) {
 	if v.err != nil {
 		// Somebody else answered. Better one connection too many forgotten than one
 		// too few.
-		c.trust.table.Delete(p.id)
+		c.trust.Delete(p.id)
 		return
 	}
 	origin, ok := c.target(resp)
@@ -106,8 +101,8 @@ func (c *call) learn(resp *http.Response, v *verdict) {
 	}
 	id, why := locate(resp, p, origin)
 	switch {
-	case v.verified && !v.proxy && why == "" && (v.stepped || p.sole):
-		c.trust.table.Put(id, proof{origin.Origin(), v.spn})
+	case v.verified && !v.proxy && why == "" && (v.stepped || !p.varied):
+		c.trust.Put(id, proof{origin.Origin(), v.spn})
 	case v.verified:
 	case why == "" && c.vouch(id, origin.Origin(), v):
 	case c.conn.reused():
@@ -118,7 +113,7 @@ func (c *call) learn(resp *http.Response, v *verdict) {
 // vouch lets an earlier proof on the connection count for a response without one, and
 // reports whether there is such a proof.
 func (c *call) vouch(id connmark.ID, origin string, v *verdict) bool {
-	earlier, ok := c.trust.table.Get(id)
+	earlier, ok := c.trust.Get(id)
 	if !ok || earlier.origin != origin || v.spn != "" && v.spn != earlier.spn {
 		return false
 	}

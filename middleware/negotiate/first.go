@@ -41,21 +41,23 @@ func (c *call) first() (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch once := c.body.Once(); {
-	case once && c.bare() && c.OneShot == Refuse:
-		stages.CloseRequest(r)
-		return nil, c.unrepeatable(errors.New("it can be sent once only, and the server may ask for it twice"))
-	case once && c.bare() && c.OneShot == Probe:
-		tokens, err := c.probe()
-		if err != nil {
+	if c.bare() && c.body.Once() {
+		switch c.OneShot {
+		case Refuse:
 			stages.CloseRequest(r)
-			return nil, err
+			return nil, c.unrepeatable(errors.New("it can be sent once only, and the server may ask for it twice"))
+		case Probe:
+			tokens, err := c.probe()
+			if err != nil {
+				stages.CloseRequest(r)
+				return nil, err
+			}
+			if tokens != nil {
+				return c.send(r, tokens)
+			}
+		case Expect:
+			return c.heard(r)
 		}
-		if tokens != nil {
-			return c.send(r, tokens)
-		}
-	case once && c.bare() && c.OneShot == Expect:
-		return c.heard(r)
 	}
 	if !c.body.Repeatable() && expects(r) {
 		// net/http sends a body that the server did not want, so as to keep the
@@ -65,22 +67,16 @@ func (c *call) first() (*http.Response, error) {
 	return c.asked(c.sendBare(r))
 }
 
-// asked returns what came of a first request, or of another one if the server must be
-// asked again whether it wants a token.
+// asked returns what came of a first request, or of another one if the connection broke
+// while its body was being sent: the server may have said 401 and hung up, and its answer
+// been lost in the noise. So the second time it is heard first.
 func (c *call) asked(resp *http.Response, err error) (*http.Response, error) {
-	if err != nil && c.bare() && c.brokeOff(err) && c.body.Replayable() {
-		return c.ask(err)
+	if err == nil || !c.bare() || !c.brokeOff(err) || !c.body.Replayable() {
+		return resp, err
 	}
-	return resp, err
-}
-
-// ask sends the request once more, after the connection broke while its body
-// was being sent: the server may have said 401 and hung up, and its answer been
-// lost in the noise. So this time it is heard first.
-func (c *call) ask(cause error) (*http.Response, error) {
-	r, err := c.nextRequest()
-	if err != nil {
-		return nil, errors.Join(cause, err)
+	r, cannot := c.nextRequest()
+	if cannot != nil {
+		return nil, errors.Join(err, cannot)
 	}
 	return c.heard(r)
 }
