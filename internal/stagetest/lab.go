@@ -123,11 +123,12 @@ func (a snapshot) diff(b snapshot) string {
 	case a.url != b.url:
 		return "another URL pointer"
 	}
-	exported := cmp.FilterPath(func(p cmp.Path) bool {
-		f, ok := p.Last().(cmp.StructField)
-		return ok && slices.Contains([]string{"body", "ctx", "url"}, f.Name())
-	}, cmp.Ignore())
-	return cmp.Diff(a, b, exported, cmp.Comparer(func(a, b *url.Userinfo) bool { return reflect.DeepEqual(a, b) }))
+	a.body, a.ctx, a.url = nil, nil, nil
+	b.body, b.ctx, b.url = nil, nil, nil
+	if reflect.DeepEqual(a, b) {
+		return "" // as nearly always, and cmp would take ten times as long to say so
+	}
+	return cmp.Diff(a, b, cmp.AllowUnexported(snapshot{}), cmp.Comparer(func(a, b *url.Userinfo) bool { return reflect.DeepEqual(a, b) }))
 }
 
 func (l *lab) checkUnchanged(when string) {
