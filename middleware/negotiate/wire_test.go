@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -83,7 +84,6 @@ var errGetBody = errors.New("no body any more")
 // whether the length of that is told or not. A body that is short, or was written, does
 // not cost the connection.
 func TestConnectionOfAnEarlyAnswer(t *testing.T) {
-	t.Parallel()
 	const size = 100 << 10
 	for name, tc := range map[string]struct {
 		length int64
@@ -100,27 +100,29 @@ func TestConnectionOfAnEarlyAnswer(t *testing.T) {
 		"unknown, at its end": {0, size + 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, bodies, sent := new(wire), new(opened), 0
-			r := request(t, http.MethodPost, "http://origin.example/", "")
-			bodies.on(r, size)
-			r.ContentLength = tc.length
-			resp, err := negotiate.New(new(stagetest.Initiator), negotiate.Options{})(func(r *http.Request) (*http.Response, error) {
-				if sent++; sent == 2 {
-					return stagetest.Respond(200, "ok")(r)
+			synctest.Test(t, func(t *testing.T) { // a body that is still being read is waited for
+				w, bodies, sent := new(wire), new(opened), 0
+				r := request(t, http.MethodPost, "http://origin.example/", "")
+				bodies.on(r, size)
+				r.ContentLength = tc.length
+				resp, err := negotiate.New(new(stagetest.Initiator), negotiate.Options{})(func(r *http.Request) (*http.Response, error) {
+					if sent++; sent == 2 {
+						return stagetest.Respond(200, "ok")(r)
+					}
+					tell(r, w, true)
+					if w.closes > 0 {
+						t.Error("the connection was closed before there was an answer")
+					}
+					if _, err := io.CopyN(io.Discard, r.Body, tc.read); err != nil && !errors.Is(err, io.EOF) {
+						t.Error(err)
+					}
+					return stagetest.Challenge(401, "Negotiate")(r)
+				})(r)
+				finish(t, resp, err)
+				if w.closes != tc.closes || sent != 2 {
+					t.Errorf("the connection was closed %d times, %d requests", w.closes, sent)
 				}
-				tell(r, w, true)
-				if w.closes > 0 {
-					t.Error("the connection was closed before there was an answer")
-				}
-				if _, err := io.CopyN(io.Discard, r.Body, tc.read); err != nil && !errors.Is(err, io.EOF) {
-					t.Error(err)
-				}
-				return stagetest.Challenge(401, "Negotiate")(r)
-			})(r)
-			finish(t, resp, err)
-			if w.closes != tc.closes || sent != 2 {
-				t.Errorf("the connection was closed %d times, %d requests", w.closes, sent)
-			}
+			})
 		})
 	}
 }
