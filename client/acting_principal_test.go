@@ -27,8 +27,8 @@ func guises(t *testing.T) (home *fakekdc.Realm, gateway kerberos.TicketSource, o
 	named := func(name string) fakekdc.Option {
 		return fakekdc.WithUser(name, password, fakekdc.Certificate([]byte(name+"'s certificate")), fakekdc.Iterations(4096))
 	}
-	home = start(t, fakekdc.WithPAC(), named("bob"), named("dora"), fakekdc.WithService("HTTP/gateway", fakekdc.TrustedToAuth(), fakekdc.AllowedToDelegateTo(spn)))
-	far := fakekdc.Start(t, fakekdc.WithRealm("FAR.TEST"), fakekdc.WithPAC(), fakekdc.WithEtypes(fakekdc.AES256SHA1), named("carol"))
+	home = start(t, fakekdc.WithoutSockets(), fakekdc.WithPAC(), named("bob"), named("dora"), fakekdc.WithService("HTTP/gateway", fakekdc.TrustedToAuth(), fakekdc.AllowedToDelegateTo(spn)))
+	far := fakekdc.Start(t, fakekdc.WithoutSockets(), fakekdc.WithRealm("FAR.TEST"), fakekdc.WithPAC(), fakekdc.WithEtypes(fakekdc.AES256SHA1), named("carol"))
 	if err := home.Trust(far); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func guises(t *testing.T) (home *fakekdc.Realm, gateway kerberos.TicketSource, o
 	if err := os.WriteFile(path, home.Keytab("HTTP/gateway"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := kerberos.FromKeytab(path, kerberos.SourceOptions{Principal: "HTTP/gateway", Krb5ConfText: home.Config(), Now: home.Now, Logins: new(kerberos.Logins)})
+	s, err := kerberos.FromKeytab(path, kerberos.SourceOptions{Principal: "HTTP/gateway", Krb5ConfText: home.Config(), Now: home.Now, Dial: home.Dial, Logins: new(kerberos.Logins)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func guises(t *testing.T) (home *fakekdc.Realm, gateway kerberos.TicketSource, o
 func presentedBy(t *testing.T, of, at *fakekdc.Realm, user string) []byte {
 	t.Helper()
 	s, err := kerberos.FromPassword(kerberos.NewSecret(password), kerberos.SourceOptions{
-		Principal: user + "@" + of.Name(), Forwardable: true, Krb5ConfText: at.Config(), Now: at.Now, Logins: new(kerberos.Logins),
+		Principal: user + "@" + of.Name(), Forwardable: true, Krb5ConfText: at.Config(), Now: at.Now, Dial: at.Dial, Logins: new(kerberos.Logins),
 	})
 	if err != nil {
 		t.Fatal(err)

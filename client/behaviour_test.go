@@ -760,6 +760,7 @@ func (stumble) Verified() bool                               { return false }
 func (s stumble) Target() middleware.Target                  { return s.t }
 
 func TestBehaviours(t *testing.T) {
+	t.Parallel()
 	realm := start(t,
 		fakekdc.WithUser("bob", "other"), fakekdc.WithUser("carol", "third"),
 		fakekdc.WithService("barfoo/localhost"), fakekdc.WithService("HTTP/otherhost.example"))

@@ -82,6 +82,9 @@ func (l *login) source(t *testing.T, realm *fakekdc.Realm) *kerberos.Source {
 	t.Helper()
 	o := l.options
 	o.Krb5ConfText, o.Now, o.Getenv = realm.Config()+l.config, realm.Now, func(string) string { return "" }
+	if realm.InMemory() {
+		o.Dial = realm.Dial
+	}
 	s, err := kerberos.FromCCache(l.name, o)
 	if err != nil {
 		t.Fatal(err)

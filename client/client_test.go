@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -422,45 +423,47 @@ func TestCancel(t *testing.T) {
 
 // http.Client's own timeout covers the legs and the body.
 func TestTimeout(t *testing.T) {
-	t.Parallel()
-	realm := start(t)
-	release := make(chan struct{})
-	defer close(release)
-	h := fakeweb.New(realm, spn, fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/body" {
-			fmt.Fprint(w, "half")
-			if err := http.NewResponseController(w).Flush(); err != nil {
-				return
+	synctest.Test(t, func(t *testing.T) {
+		realm := start(t, fakekdc.WithoutSockets())
+		release := make(chan struct{})
+		defer close(release)
+		h := fakeweb.New(realm, spn, fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/body" {
+				fmt.Fprint(w, "half")
+				if err := http.NewResponseController(w).Flush(); err != nil {
+					return
+				}
 			}
-		}
-		<-release
-	})})
-	server := fakeweb.Serve(realm, h, serverOptions())
-	var conns meter
-	o := kinit(t, realm)
-	o.Transport = conns.on(server.Transport())
-	c := newClient(t, o)
-	c.Timeout = 100 * time.Millisecond
+			<-release
+		})})
+		server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{InMemory: true})
+		var conns meter
+		o := kinit(t, realm)
+		o.Transport = conns.on(server.Transport())
+		c := newClient(t, o)
+		c.Timeout = 100 * time.Millisecond
 
-	_, _, err := get(t, c, server.URL()+"/head")
-	var timeout interface{ Timeout() bool }
-	if !errors.As(err, &timeout) || !timeout.Timeout() || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("%v", err)
-	}
-	c.Timeout = 3 * time.Second // the head of the response comes in time
-	resp, err := c.Get(server.URL() + "/body")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err := io.ReadAll(resp.Body); !errors.As(err, &timeout) || !timeout.Timeout() || string(b) != "half" {
-		t.Errorf("%q, %v", b, err)
-	}
-	resp.Body.Close()
-	conns.drained(t, c.CloseIdleConnections)
+		_, _, err := get(t, c, server.URL()+"/head")
+		var timeout interface{ Timeout() bool }
+		if !errors.As(err, &timeout) || !timeout.Timeout() || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		c.Timeout = 3 * time.Second
+		resp, err := c.Get(server.URL() + "/body")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(resp.Body); !errors.As(err, &timeout) || !timeout.Timeout() || string(b) != "half" {
+			t.Errorf("%q, %v", b, err)
+		}
+		resp.Body.Close()
+		conns.drained(t, c.CloseIdleConnections)
+	})
 }
 
 // A body arrives whole or not at all.
 func TestBodies(t *testing.T) {
+	t.Parallel()
 	realm := start(t)
 	big := bytes.Repeat([]byte("0123456789abcdef"), 5<<20/16)
 	// unknown hides what http.NewRequest would find out about a reader.

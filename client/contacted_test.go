@@ -302,6 +302,7 @@ var known = []string{
 
 // The rule, over many URLs as they are parsed, and as programs put them together.
 func TestHostContacted(t *testing.T) {
+	t.Parallel()
 	l := newCrossroads(t)
 	d := dice{rand.New(rand.NewPCG(4559, 4120))}
 	signed, refused := 0, 0

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -86,50 +87,50 @@ func TestFallback(t *testing.T) {
 				title := fmt.Sprintf("%s, challenge %d, given back %v, %d bytes, HTTP2 %v, early %v, kept %v, learned %v, %v",
 					name, i, give, size, so.HTTP2, early, keep, policy != nil, mode)
 				t.Run(title, func(t *testing.T) {
-					t.Parallel()
-					realm := start(t, fakekdc.WithoutSockets(), fakekdc.WithUser("bob", "other"))
-					h := fakeweb.New(realm, spn, fakeweb.Options{Quirks: fakeweb.Quirks{Challenge: challenge, EarlyChallenge: early}})
-					front := &basicFront{Handler: h}
-					s := fakeweb.Serve(realm, front, so)
-					o := kinit(t, realm)
-					o.Transport, o.KeepErrorBodies, o.Mutual, o.Preemptive, o.ReturnChallenge = s.Transport(), keep, mode, policy, give
-					o.Dial = realm.Dial
-					why.change(t, realm, &o)
-					rt, err := client.NewTransport(o)
-					if err != nil {
-						t.Fatal(err)
-					}
-					plain := s.Transport()
-					t.Cleanup(plain.CloseIdleConnections)
-					var left *http.Response
-					c := &http.Client{Transport: kerbchain.Wrap(rt, orBasic(plain, "alice", "old"), nil, noting(&left))}
-					t.Cleanup(c.CloseIdleConnections)
-
-					body := strings.Repeat("b", size)
-					r := put(t, s.URL(), strings.NewReader(body))
-					status, text, err := do(t, c, r.WithContext(t.Context()))
-					if !give || !why.left {
-						var e *middleware.Error
-						if !errors.Is(err, why.err) || !errors.As(err, &e) || e.Code != why.code {
-							t.Errorf("status %d, %v; want %v, code %d", status, err, why.err, why.code)
+					synctest.Test(t, func(t *testing.T) { // the cache that is missing is waited for
+						realm := start(t, fakekdc.WithoutSockets(), fakekdc.WithUser("bob", "other"))
+						h := fakeweb.New(realm, spn, fakeweb.Options{Quirks: fakeweb.Quirks{Challenge: challenge, EarlyChallenge: early}})
+						front := &basicFront{Handler: h}
+						s := fakeweb.Serve(realm, front, so)
+						o := kinit(t, realm)
+						o.Transport, o.KeepErrorBodies, o.Mutual, o.Preemptive, o.ReturnChallenge = s.Transport(), keep, mode, policy, give
+						why.change(t, realm, &o)
+						rt, err := client.NewTransport(o)
+						if err != nil {
+							t.Fatal(err)
 						}
-						if want := []string{"bare"}; !slices.Equal(front.seen(), want) {
+						plain := s.Transport()
+						t.Cleanup(plain.CloseIdleConnections)
+						var left *http.Response
+						c := &http.Client{Transport: kerbchain.Wrap(rt, orBasic(plain, "alice", "old"), nil, noting(&left))}
+						t.Cleanup(c.CloseIdleConnections)
+
+						body := strings.Repeat("b", size)
+						r := put(t, s.URL(), strings.NewReader(body))
+						status, text, err := do(t, c, r.WithContext(t.Context()))
+						if !give || !why.left {
+							var e *middleware.Error
+							if !errors.Is(err, why.err) || !errors.As(err, &e) || e.Code != why.code {
+								t.Errorf("status %d, %v; want %v, code %d", status, err, why.err, why.code)
+							}
+							if want := []string{"bare"}; !slices.Equal(front.seen(), want) {
+								t.Errorf("requests %q, want %q", front.seen(), want)
+							}
+							return
+						}
+						if err != nil || status != 200 || text != "hello alice, "+body {
+							t.Errorf("status %d, %d bytes, %v", status, len(text), err)
+						}
+						if want := []string{"bare", "Basic"}; !slices.Equal(front.seen(), want) {
 							t.Errorf("requests %q, want %q", front.seen(), want)
 						}
-						return
-					}
-					if err != nil || status != 200 || text != "hello alice, "+body {
-						t.Errorf("status %d, %d bytes, %v", status, len(text), err)
-					}
-					if want := []string{"bare", "Basic"}; !slices.Equal(front.seen(), want) {
-						t.Errorf("requests %q, want %q", front.seen(), want)
-					}
-					if left == nil || left.StatusCode != 401 {
-						t.Fatalf("what stands outside got %v", left)
-					}
-					if d := cmp.Diff(challenge, left.Header.Values("WWW-Authenticate")); d != "" {
-						t.Errorf("challenge (-sent +got)\n%s", d)
-					}
+						if left == nil || left.StatusCode != 401 {
+							t.Fatalf("what stands outside got %v", left)
+						}
+						if d := cmp.Diff(challenge, left.Header.Values("WWW-Authenticate")); d != "" {
+							t.Errorf("challenge (-sent +got)\n%s", d)
+						}
+					})
 				})
 			}
 		}

@@ -38,11 +38,15 @@ func start(tb testing.TB, opts ...fakekdc.Option) *fakekdc.Realm {
 // bare returns options for the realm that name no credentials, and see nothing
 // of the process's environment.
 func bare(realm *fakekdc.Realm) client.Options {
-	return client.Options{
+	o := client.Options{
 		Krb5ConfText: realm.Config(),
 		Now:          realm.Now,
 		Getenv:       func(string) string { return "" },
 	}
+	if realm.InMemory() {
+		o.Dial = realm.Dial
+	}
+	return o
 }
 
 // kinit returns options with a cache of alice's: the ticket-granting ticket, and

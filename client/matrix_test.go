@@ -38,13 +38,14 @@ type service struct {
 	statuses []int // nil: 200 and 404
 	upload   int   // bytes of a request body
 	calls    int   // over one transport; 0 means 1
+	sockets  bool  // over TCP, and not in memory, since more than HTTP is in it
 }
 
 var everyStatus = []int{200, 302, 404, 500}
 
 func services() map[string]service {
 	all := map[string]service{
-		"good": {statuses: everyStatus},
+		"good": {statuses: everyStatus, sockets: true},
 
 		"redirect in front of it": {
 			web:      fakeweb.Options{Quirks: fakeweb.Quirks{Before: page(302)}},
@@ -68,11 +69,11 @@ func services() map[string]service {
 		"challenge of others":       {web: challengeWith(`Basic realm="x"`, "NTLM"), facts: facts{challenge: unrelated}},
 		"challenge with a decoy":    {web: challengeWith(`Basic realm="a, Negotiate b"`), facts: facts{challenge: unrelated}},
 		"challenge without a name":  {web: challengeWith(`, ,`, ``), facts: facts{challenge: unrelated}},
-		"long body of a challenge":  {web: quirk(fakeweb.Quirks{ChallengeBody: 1 << 20}), facts: facts{costly: true}},
+		"long body of a challenge":  {web: quirk(fakeweb.Quirks{ChallengeBody: 1 << 20}), facts: facts{costly: true}, sockets: true},
 		"short body of a challenge": {web: quirk(fakeweb.Quirks{ChallengeBody: 100 << 10}), upload: 10 << 10},
-		"early challenge":           {web: quirk(fakeweb.Quirks{EarlyChallenge: true}), facts: facts{costly: true}, upload: 32 << 10},
+		"early challenge":           {web: quirk(fakeweb.Quirks{EarlyChallenge: true}), facts: facts{costly: true}, upload: 32 << 10, sockets: true},
 
-		"hangs up":            {web: quirk(fakeweb.Quirks{Hangup: true}), facts: facts{hangup: true}},
+		"hangs up":            {web: quirk(fakeweb.Quirks{Hangup: true}), facts: facts{hangup: true}, sockets: true},
 		"another leg, MIC":    {web: quirk(fakeweb.Quirks{ExtraLeg: fakeweb.LegMIC}), facts: facts{legs: oneMore}, statuses: everyStatus, upload: 10},
 		"another leg":         {web: quirk(fakeweb.Quirks{ExtraLeg: fakeweb.LegIncomplete}), facts: facts{legs: oneMore}, statuses: everyStatus},
 		"token wanted again":  {web: quirk(fakeweb.Quirks{ExtraLeg: fakeweb.LegAgain}), facts: facts{legs: startOver}},
@@ -94,7 +95,7 @@ func services() map[string]service {
 
 		"TLS":         {web: fakeweb.Options{Bindings: fakekdc.BindingsRequired}, server: fakeweb.ServerOptions{TLS: true}, facts: facts{tls: true}, statuses: everyStatus},
 		"HTTP/2":      {web: fakeweb.Options{Bindings: fakekdc.BindingsRequired}, server: fakeweb.ServerOptions{TLS: true, HTTP2: true}, facts: facts{tls: true}, calls: 2},
-		"TLS, upload": {web: fakeweb.Options{Bindings: fakekdc.BindingsRequired}, server: fakeweb.ServerOptions{TLS: true}, facts: facts{tls: true}, upload: 100 << 10},
+		"TLS, upload": {web: fakeweb.Options{Bindings: fakekdc.BindingsRequired}, server: fakeweb.ServerOptions{TLS: true}, facts: facts{tls: true}, upload: 100 << 10, sockets: true},
 	}
 	for name, lines := range fakeweb.Challenges() {
 		all["challenge, "+name] = service{web: challengeWith(lines...), statuses: []int{200}}
@@ -175,6 +176,7 @@ func page(status int) http.Handler {
 // Every subset of the five stages meets every behaviour of the fake service.
 // What there is to see is what the oracle says.
 func TestMatrix(t *testing.T) {
+	t.Parallel()
 	realm := start(t)
 	o := kinit(t, realm) // a ticket-granting ticket and no other
 	cache := o.CCache
@@ -228,6 +230,7 @@ type matrix struct {
 
 // service runs all subsets, modes and statuses against one service.
 func (m *matrix) service(t *testing.T, s service) {
+	s.server.InMemory = !s.sockets
 	var all sync.Map // combinations by the first part of the path
 	server := fakeweb.Serve(m.realm, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := all.Load(strings.Split(r.URL.Path, "/")[1])

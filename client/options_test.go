@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
@@ -106,28 +107,34 @@ type source struct{ kerberos.TicketSource }
 
 // The environment's credentials are those of MIT: a cache, else a client keytab.
 func TestEnvironment(t *testing.T) {
-	realm := start(t)
-	h := fakeweb.New(realm, spn, fromPage())
-	server := fakeweb.Serve(realm, h, serverOptions())
-	cache := write(t, "krb5cc", realm.CCache("alice"))
-	keytab := write(t, "keytab", realm.Keytab("alice"))
-	none := filepath.Join(t.TempDir(), "none")
 	for name, tc := range map[string]struct {
-		env  map[string]string
-		want error
+		cache, keytab bool // that there is one where the environment says
+		want          error
 	}{
-		"cache":                    {map[string]string{"KRB5CCNAME": "FILE:" + cache}, nil},
-		"keytab where no cache is": {map[string]string{"KRB5CCNAME": none, "KRB5_CLIENT_KTNAME": keytab}, nil},
-		"neither":                  {map[string]string{"KRB5CCNAME": none, "KRB5_CLIENT_KTNAME": none}, middleware.ErrCredentials},
+		"cache":                    {cache: true},
+		"keytab where no cache is": {keytab: true},
+		"neither":                  {want: middleware.ErrCredentials},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := bare(realm)
-			o.Getenv = func(name string) string { return tc.env[name] }
-			o.Transport = server.Transport()
-			status, _, err := get(t, newClient(t, o), server.URL()+"/200")
-			if !errors.Is(err, tc.want) || err == nil && status != 200 {
-				t.Errorf("status %d, error %v, want error %v", status, err, tc.want)
-			}
+			synctest.Test(t, func(t *testing.T) { // the cache that is missing is waited for
+				realm := start(t, fakekdc.WithoutSockets())
+				server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fromPage()), fakeweb.ServerOptions{InMemory: true})
+				none := filepath.Join(t.TempDir(), "none")
+				env := map[string]string{"KRB5CCNAME": none, "KRB5_CLIENT_KTNAME": none}
+				if tc.cache {
+					env = map[string]string{"KRB5CCNAME": "FILE:" + write(t, "krb5cc", realm.CCache("alice"))}
+				}
+				if tc.keytab {
+					env["KRB5_CLIENT_KTNAME"] = write(t, "keytab", realm.Keytab("alice"))
+				}
+				o := bare(realm)
+				o.Getenv = func(name string) string { return env[name] }
+				o.Transport = server.Transport()
+				status, _, err := get(t, newClient(t, o), server.URL()+"/200")
+				if !errors.Is(err, tc.want) || err == nil && status != 200 {
+					t.Errorf("status %d, error %v, want error %v", status, err, tc.want)
+				}
+			})
 		})
 	}
 }

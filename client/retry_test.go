@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -133,21 +134,23 @@ func TestRetryNever(t *testing.T) {
 		"the answer": {quirk(fakeweb.Quirks{Reject: true}), nil, nil, []int{401, 401}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			realm := start(t)
-			h := fakeweb.New(realm, spn, tc.web)
-			server := fakeweb.Serve(realm, h, serverOptions())
-			o := kinit(t, realm)
-			o.Transport = server.Transport()
-			if tc.change != nil {
-				tc.change(&o)
-			}
-			_, err := try(t, retrying(t, o), server.URL())
-			if !errors.Is(err, tc.kind) || (err == nil) != (tc.kind == nil) {
-				t.Errorf("%v", err)
-			}
-			if diff := cmp.Diff(tc.want, h.Statuses()); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
+			synctest.Test(t, func(t *testing.T) { // the cache that is missing is waited for
+				realm := start(t, fakekdc.WithoutSockets())
+				h := fakeweb.New(realm, spn, tc.web)
+				server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{InMemory: true})
+				o := kinit(t, realm)
+				o.Transport = server.Transport()
+				if tc.change != nil {
+					tc.change(&o)
+				}
+				_, err := try(t, retrying(t, o), server.URL())
+				if !errors.Is(err, tc.kind) || (err == nil) != (tc.kind == nil) {
+					t.Errorf("%v", err)
+				}
+				if diff := cmp.Diff(tc.want, h.Statuses()); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			})
 		})
 	}
 }

@@ -30,6 +30,7 @@ var uploads = flag.Int("uploads", 0, "calls of TestUploads for each body and siz
 // GetBody does, over a server that says 401 on the header and swallows the rest
 // of the unsigned body at its leisure, as Tomcat does.
 func TestUploads(t *testing.T) {
+	t.Parallel()
 	sizes, calls := []int{1, 300_000, 2 << 20}, 2
 	if testing.Short() {
 		sizes, calls = sizes[:2], 1

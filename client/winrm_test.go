@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -47,6 +48,9 @@ func startWinRM(tb testing.TB, o fakewinrm.Options, so fakeweb.ServerOptions, et
 	var more []fakekdc.Option
 	if len(etypes) > 0 {
 		more = append(more, fakekdc.WithEtypes(etypes...))
+	}
+	if so.InMemory {
+		more = append(more, fakekdc.WithoutSockets())
 	}
 	realm := start(tb, append(more, fakekdc.WithService("WSMAN/localhost"))...)
 	w := &winRM{realm: realm, end: fakewinrm.New(realm, "", o)}
@@ -357,29 +361,30 @@ func TestWinRMCancelled(t *testing.T) {
 // A message that is not answered in time is not sent again either, and the next
 // one goes over another connection.
 func TestWinRMTimeout(t *testing.T) {
-	t.Parallel()
-	release := make(chan struct{})
-	var calls atomic.Int32
-	w := startWinRM(t, fakewinrm.Options{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
-		if calls.Add(1) == 1 {
-			<-release
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var calls atomic.Int32
+		w := startWinRM(t, fakewinrm.Options{Answer: func(_ fakekdc.Caller, b []byte) (int, []byte) {
+			if calls.Add(1) == 1 {
+				<-release
+			}
+			return 200, b
+		}}, fakeweb.ServerOptions{InMemory: true})
+		tr := w.server.Transport()
+		tr.ResponseHeaderTimeout = 3 * time.Second
+		w.options.Transport = tr
+		c := w.client(t)
+		_, _, err := w.post(t, c, "one")
+		var timeout interface{ Timeout() bool }
+		if !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Errorf("error %v", err)
 		}
-		return 200, b
-	}}, fakeweb.ServerOptions{})
-	tr := w.server.Transport()
-	tr.ResponseHeaderTimeout = 3 * time.Second // which the set-up does not take
-	w.options.Transport = tr
-	c := w.client(t)
-	_, _, err := w.post(t, c, "one")
-	var timeout interface{ Timeout() bool }
-	if !errors.As(err, &timeout) || !timeout.Timeout() {
-		t.Errorf("error %v", err)
-	}
-	close(release)
-	w.echo(t, c, "two")
-	if n := calls.Load(); n != 2 || w.server.Connections() != 2 {
-		t.Errorf("%d messages over %d connections", n, w.server.Connections())
-	}
+		close(release)
+		w.echo(t, c, "two")
+		if n := calls.Load(); n != 2 || w.server.Connections() != 2 {
+			t.Errorf("%d messages over %d connections", n, w.server.Connections())
+		}
+	})
 }
 
 // Servers end a log-on after some requests, and others forget all at once.
