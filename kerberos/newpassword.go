@@ -82,6 +82,7 @@ func (c *passwordCredentials) change(ctx context.Context, a *account, old Secret
 		}
 		why = c.s.kdcError(err, c.client.String(), "")
 		result, said := errors.AsType[*kdcclient.ChangeError](err)
+		said = said && !result.Clear // who says so in clear is nobody to ask again for
 		if e, ok := why.(*middleware.Error); ok && said {
 			e.Kind = middleware.ErrCredentials
 		}

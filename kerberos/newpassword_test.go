@@ -121,6 +121,33 @@ func TestNewPassword(t *testing.T) {
 	}
 }
 
+// TestNewPasswordForged: nobody who forges the answer to a new password, in clear, has the
+// program asked for another one, which would be set in its place.
+func TestNewPasswordForged(t *testing.T) {
+	realm := start(t, fakekdc.WithKpasswd(nil))
+	if err := realm.Modify("alice", fakekdc.Refuse(fakekdc.CodeKeyExpired)); err != nil {
+		t.Fatal(err)
+	}
+	for result := range byte(8) {
+		asked := 0
+		o := as(environment(realm), "alice")
+		o.Logins = new(kerberos.Logins)
+		o.NewPassword = func(context.Context, kerberos.NewPasswordRequest) (kerberos.Secret, error) {
+			asked++
+			return kerberos.NewSecret(newPassword), nil
+		}
+		s, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		realm.FailNext(fakekdc.Kpasswd, fakekdc.ReplyError(fakekdc.CodeGeneric, append([]byte{0, result}, "dial 555 for help"...)))
+		_, err = s.ServiceTicket(t.Context(), spn)
+		if asked != 1 || !errors.Is(err, middleware.ErrKDC) || !strings.Contains(err.Error(), "may be forged") {
+			t.Errorf("result %d: asked %d times, %v", result, asked, err)
+		}
+	}
+}
+
 // TestWhyAsked: a function that is asked for a password is told that the one before was
 // refused, until a login has worked.
 func TestWhyAsked(t *testing.T) {

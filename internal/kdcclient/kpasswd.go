@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/kerbchain/kerbchain/internal/hints"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/printable"
 	"github.com/kerbchain/kerbchain/internal/secret"
@@ -31,6 +32,7 @@ func Changepw(realm string) krb.Principal { return krb.NewPrincipal(realm, "kadm
 type ChangeError struct {
 	Result uint16 // such as krb.KpasswdSoftError
 	Text   string // of the server, or its rules in words; escaped, "" without one
+	Clear  bool   // it came in clear, and may be anybody's
 }
 
 // Error says what the server said.
@@ -146,7 +148,9 @@ func (k *call) changed(q *change, r *reply) error {
 			return k.fail(KindReply, fmt.Errorf("answer of the server: %w", err), hintForged)
 		}
 		e := k.refused(&reply{err: ke, at: r.at})
+		e.Hint = hints.Join(e.Hint, "the answer came in clear and may be forged: the password may have been changed all the same")
 		if result, err := q.read(ke.Data); err == nil && result.Result != krb.KpasswdSuccess {
+			result.Clear = true
 			e.Err = fmt.Errorf("%w: %w", ke, result)
 		}
 		return e
