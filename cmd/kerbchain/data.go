@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -14,7 +15,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// A datum is what one of the flags -d, --data-raw, --data-binary, --json and -w said.
+// A datum is what one of the flags for data and -w said.
 type datum struct{ flag, text string }
 
 // data collects them in the order of the command line, as values of pflag.
@@ -32,15 +33,41 @@ func (d data) Set(s string) error {
 
 // file returns the file that a datum names.
 func (d datum) file() (name string, ok bool) {
-	if d.flag == "data-raw" {
+	if d.flag == "data-raw" || d.flag == "data-urlencode" {
 		return "", false
 	}
 	return strings.CutPrefix(d.text, "@")
 }
 
+// encoded returns what --data-urlencode makes of "content", "=content", "name=content",
+// "@file" and "name@file": the content as forms are encoded, and the name as it is.
+func (d datum) encoded(w world) ([]byte, error) {
+	name, content, inline := strings.Cut(d.text, "=")
+	if !inline {
+		var file string
+		var named bool
+		if name, file, named = strings.Cut(d.text, "@"); named {
+			b, err := readInput(file, w)
+			if err != nil {
+				return nil, fmt.Errorf("--%s: %w", d.flag, err)
+			}
+			content = string(b)
+		} else {
+			name, content = "", d.text
+		}
+	}
+	if name != "" {
+		name += "="
+	}
+	return []byte(name + url.QueryEscape(content)), nil
+}
+
 // read returns what is to be sent for a datum: of a file whole, save that -d, and so -w,
 // leave out line breaks and zero bytes, as curl does.
 func (d datum) read(w world) ([]byte, error) {
+	if d.flag == "data-urlencode" {
+		return d.encoded(w)
+	}
 	name, file := d.file()
 	if !file {
 		return []byte(d.text), nil
@@ -76,24 +103,26 @@ func (f *getFlags) joined(w world) ([]byte, error) {
 // and files that say nothing of their size.
 func (f *getFlags) body(r *http.Request, w world) error {
 	name, file := f.data[0].file()
-	info, err := os.Stat(name)
-	if len(f.data) == 1 && file && name != "-" && f.data[0].flag != "data" && err == nil && info.Mode().IsRegular() && info.Size() > 0 {
-		r.ContentLength = info.Size()
-		r.GetBody = func() (io.ReadCloser, error) { return os.Open(name) }
-	} else {
-		b, err := f.joined(w)
-		if err != nil {
-			return err
-		}
-		r.ContentLength = int64(len(b))
-		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+	if info, err := os.Stat(name); len(f.data) == 1 && file && name != "-" && f.data[0].flag != "data" && err == nil && info.Mode().IsRegular() {
+		return setFile(r, name, info)
 	}
-	if r.ContentLength == 0 {
-		r.Body, r.GetBody = http.NoBody, nil
-		return nil
+	b, err := f.joined(w)
+	if err != nil {
+		return err
 	}
-	r.Body, err = r.GetBody()
-	return err
+	setBytes(r, b)
+	return nil
+}
+
+// setBytes sets a body that is held in memory.
+func setBytes(r *http.Request, b []byte) {
+	if len(b) == 0 {
+		r.Body = http.NoBody
+		return
+	}
+	r.ContentLength = int64(len(b))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+	r.Body = io.NopCloser(bytes.NewReader(b))
 }
 
 // asQuery puts the data into the URL, as -G says.
@@ -131,6 +160,9 @@ func (f *getFlags) setHeader(r *http.Request) error {
 	if f.agent != "" {
 		h.Set("User-Agent", f.agent)
 	}
+	if f.upload != "" && r.GetBody != nil {
+		h.Set("Expect", "100-continue") // as of curl, so that a 401 comes before the body goes; of a stream HEAD sees to that
+	}
 	if len(f.data) > 0 && !f.query {
 		h.Set("Content-Type", "application/x-www-form-urlencoded")
 		switch last := f.data[len(f.data)-1]; {
@@ -157,7 +189,7 @@ func (f *getFlags) setHeader(r *http.Request) error {
 			return fmt.Errorf("-H: the value of %s holds a line break or another character that no header may", name)
 		case name == "Host":
 			r.Host = value
-		case name == "Transfer-Encoding" && strings.EqualFold(value, "chunked") && r.GetBody != nil:
+		case name == "Transfer-Encoding" && strings.EqualFold(value, "chunked") && (r.GetBody != nil || isStream(r)):
 			r.ContentLength = -1
 		case name == "Content-Length" && value == strconv.FormatInt(r.ContentLength, 10):
 		case slices.Contains(framing, name):

@@ -33,6 +33,7 @@ import (
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
+	"github.com/kerbchain/kerbchain/middleware/negotiate"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
 )
 
@@ -40,6 +41,7 @@ type getFlags struct {
 	method       string
 	headers      []string
 	data         []datum
+	upload       string
 	follow       bool
 	downgrade    bool
 	include      bool
@@ -102,6 +104,8 @@ func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	fs.Var(data{"data-binary", &f.data}, "data-binary", "`data` to send as they are; @file reads a file, @- standard input")
 	fs.Var(data{"data-raw", &f.data}, "data-raw", "`data` to send, in which @ means nothing")
 	fs.Var(data{"json", &f.data}, "json", "`data` to send as JSON, and to be answered in JSON")
+	fs.Var(data{"data-urlencode", &f.data}, "data-urlencode", "`data` to send with what a form cannot hold escaped: content, name=content, @file or name@file")
+	fs.StringVarP(&f.upload, "upload-file", "T", "", "`file` to send with PUT, under its own name where the URL ends in a slash; - sends standard input as it comes")
 	fs.BoolVarP(&f.query, "get", "G", false, "put the data into the URL's query, and send a GET")
 	fs.BoolVarP(&f.head, "head", "I", false, "send a HEAD, and print the header of each response alone")
 	fs.StringVarP(&f.agent, "user-agent", "A", "", "`name` to send as User-Agent")
@@ -171,7 +175,7 @@ func (f *getFlags) clientFlags(fs *pflag.FlagSet) {
 
 // notEmpty are flags that an empty value would switch off: a script whose variable is
 // empty means something else.
-var notEmpty = []string{"output", "cacert", "cert", "key", "service", "host-override", "credentials", "gssapi-library", "principal",
+var notEmpty = []string{"output", "upload-file", "cacert", "cert", "key", "service", "host-override", "credentials", "gssapi-library", "principal",
 	"as-user", "password-file", "keytab", "ccache", "armor-ccache", "armor-keytab", "realm", "allowed-hosts"}
 
 // checkEmpty looks at flags with an empty value.
@@ -208,6 +212,12 @@ func (f *getFlags) check(args []string, lookup func(string) *pflag.Flag) error {
 	}
 	if f.head && len(f.data) > 0 && !f.query {
 		return errors.New("-I and -d exclude each other, but with -G")
+	}
+	if f.upload != "" && (f.head || len(f.data) > 0) {
+		return errors.New("-T excludes -d, its like, and -I")
+	}
+	if f.upload != "" && f.fromStdin() && f.passwordFile == "-" {
+		return errors.New("standard input is either the password or what -T sends")
 	}
 	if f.remoteName && f.output != "" {
 		return errors.New("-o and -O exclude each other")
@@ -251,7 +261,7 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 	if err != nil {
 		return usageError(w, err)
 	}
-	t.method, t.sent = req.Method, max(req.ContentLength, 0)
+	t.sends(req)
 	file, err := f.openOutput()
 	if err != nil {
 		complain(w, "%v", &outputError{err})
@@ -349,6 +359,11 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 	}
 	defer resp.Body.Close()
 	t.resp = resp
+	if next, err := resp.Location(); err == nil && f.follow && keepsMethod(resp.StatusCode) {
+		t.message = fmt.Sprintf("the redirect to %s wants the body again, which was a stream: send a file with -T", bare(next))
+		complain(w, "%s", t.message)
+		return exitNetwork
+	}
 	t.received, err = f.write(resp, w, file, bar)
 	bar.end()
 	if err != nil {
@@ -373,6 +388,12 @@ func sameOrigin(a, b *url.URL) bool {
 		return "443"
 	}
 	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+}
+
+// keepsMethod reports whether a redirect is for the same request at another place (RFC 9110
+// sections 15.4.8 and 15.4.9).
+func keepsMethod(status int) bool {
+	return status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect
 }
 
 // maxRedirects is how many are followed, as by curl.
@@ -400,6 +421,7 @@ func (f *getFlags) options(w world) (client.Options, error) {
 		Service: f.service, HostOverride: f.hostOverride, Getenv: w.getenv,
 	}
 	o.TrustConnection, o.PortInSPN, o.AllowedHosts = f.trust, f.portInSPN, f.allowed
+	o.OneShot = negotiate.Probe // a long stream is not lost to a 401
 	var err error
 	if o.Mutual, err = mutual.ParseMode(f.mutual); err != nil {
 		return o, fmt.Errorf("--mutual: %w", err)
@@ -481,6 +503,8 @@ func (f *getFlags) request(ctx context.Context, w world) (*http.Request, error) 
 	}
 	r.URL = (&url.URL{}).ResolveReference(r.URL) // as curl, without . and .. in its path
 	switch {
+	case f.upload != "":
+		err = f.setUpload(r, w)
 	case len(f.data) == 0:
 	case f.query:
 		err = f.asQuery(r, w)
@@ -500,6 +524,8 @@ func (f *getFlags) verb() string {
 		return f.method
 	case f.head:
 		return http.MethodHead
+	case f.upload != "":
+		return http.MethodPut
 	case len(f.data) > 0 && !f.query:
 		return http.MethodPost
 	}

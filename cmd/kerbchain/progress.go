@@ -121,16 +121,17 @@ func (p *progress) received(resp *http.Response) io.Reader {
 
 // sends lets the bodies of a request, each time it is sent, tell of what is read.
 func (p *progress) sends(r *http.Request) {
-	if p == nil || r.GetBody == nil {
+	if p == nil || r.GetBody == nil && !isStream(r) {
 		return
 	}
-	open := r.GetBody
-	r.GetBody = func() (io.ReadCloser, error) {
-		body, err := open()
-		if err != nil {
-			return nil, err
+	if open := r.GetBody; open != nil {
+		r.GetBody = func() (io.ReadCloser, error) {
+			body, err := open()
+			if err != nil {
+				return nil, err
+			}
+			return &countedBody{counted{body, p.start("sent", r.ContentLength)}, body}, nil
 		}
-		return &countedBody{counted{body, p.start("sent", r.ContentLength)}, body}, nil
 	}
 	r.Body = &countedBody{counted{r.Body, p.start("sent", r.ContentLength)}, r.Body}
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kerbchain/kerbchain/middleware"
@@ -20,7 +21,7 @@ import (
 type transfer struct {
 	method, url string
 	begin       time.Time
-	sent        int64
+	sent        atomic.Int64
 	received    int64
 	redirects   int
 	exit        int
@@ -34,6 +35,16 @@ type transfer struct {
 	connections int // new ones
 	// When what came first, since the beginning. Of what there was none, 0.
 	lookup, connect, handshake, request, first time.Duration
+}
+
+// sends notes what is sent. Of a stream that is known when it has been read.
+func (t *transfer) sends(r *http.Request) {
+	t.method = r.Method
+	if !isStream(r) {
+		t.sent.Store(max(r.ContentLength, 0))
+		return
+	}
+	r.Body = &countedBody{counted{r.Body, func(n int) { t.sent.Add(int64(n)) }}, r.Body}
 }
 
 // hooks note what the transport tells.
@@ -127,11 +138,11 @@ func (t *transfer) variable(name string) (string, bool) {
 	case "size_download":
 		return strconv.FormatInt(t.received, 10), true
 	case "size_upload":
-		return strconv.FormatInt(t.sent, 10), true
+		return strconv.FormatInt(t.sent.Load(), 10), true
 	case "speed_download":
 		return speed(t.received), true
 	case "speed_upload":
-		return speed(t.sent), true
+		return speed(t.sent.Load()), true
 	case "time_total":
 		return seconds(time.Since(t.begin)), true
 	case "time_namelookup":

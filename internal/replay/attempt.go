@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kerbchain/kerbchain/internal/ended"
 )
 
 var (
@@ -130,7 +132,7 @@ func (g *gate) hold(ctx context.Context, a *attempt) error {
 		g.last = a
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return ended.Because(ctx, "", nil)
 	}
 }
 

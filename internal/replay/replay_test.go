@@ -266,7 +266,8 @@ func TestStalledReader(t *testing.T) {
 	for name, unblocks := range map[string]bool{"Close unblocks": true, "Close is ignored": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), 1e9)
+				enough := errors.New("enough")
+				ctx, cancel := context.WithTimeoutCause(t.Context(), 1e9, enough)
 				defer cancel()
 				pr, pw := io.Pipe()
 				body := &counted{Reader: io.MultiReader(strings.NewReader("head"), pr)}
@@ -278,7 +279,7 @@ func TestStalledReader(t *testing.T) {
 					t.Fatal(err)
 				}
 				for range 2 {
-					if again, err := next(b); again != nil || !errors.Is(err, context.DeadlineExceeded) {
+					if again, err := next(b); again != nil || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, enough) {
 						t.Fatalf("%v, %v", again, err)
 					}
 				}

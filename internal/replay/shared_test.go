@@ -166,7 +166,8 @@ func TestBlockedRead(t *testing.T) {
 	for name, unblocks := range map[string]bool{"Close unblocks": true, "Close is ignored": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				enough := errors.New("enough")
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, enough)
 				defer cancel()
 				pr, pw := io.Pipe()
 				defer pw.Close()
@@ -202,7 +203,7 @@ func TestBlockedRead(t *testing.T) {
 					}
 					return
 				}
-				if again != nil || !errors.Is(err, context.DeadlineExceeded) || asked {
+				if again != nil || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, enough) || asked {
 					t.Errorf("%v, %v, GetBody was asked: %v", again, err, asked)
 				}
 			})

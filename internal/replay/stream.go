@@ -98,7 +98,7 @@ func (s *stream) fill(ctx context.Context) error {
 		case <-reading:
 		case <-ctx.Done():
 			_ = s.shut() // the context says why
-			return fmt.Errorf("reading the request body ahead: %w", ctx.Err())
+			return ended.Because(ctx, "reading the request body ahead", nil)
 		}
 	}
 }
