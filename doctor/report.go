@@ -51,13 +51,13 @@ func (r *Report) String() string {
 		if c.Status == Fail {
 			status = "FAIL" // to be seen among many lines
 		}
-		fmt.Fprintf(&b, "%-4s  %-13s  %s\n", status, c.Name, printable.Text(c.Text))
+		fmt.Fprintf(&b, "%-4s  %-13s  %s\n", status, c.Name, printable.Line(c.Text))
 	}
 	for i, try := range r.Try {
 		if i == 0 {
 			b.WriteString("\n")
 		}
-		fmt.Fprintf(&b, "try %d: %s\n", i+1, printable.Text(try))
+		fmt.Fprintf(&b, "try %d: %s\n", i+1, printable.Line(try))
 	}
 	return b.String()
 }

@@ -23,7 +23,7 @@ type message struct{ what, why, try string }
 func (m message) write(w io.Writer) {
 	for _, line := range [][2]string{{"kerbchain: ", m.what}, {"  why: ", m.why}, {"  try: ", m.try}} {
 		if line[1] != "" {
-			fmt.Fprintln(w, line[0]+printable.Text(line[1]))
+			fmt.Fprintln(w, line[0]+printable.Line(line[1]))
 		}
 	}
 }

@@ -27,7 +27,7 @@ func newTimeline(w io.Writer) *timeline { return &timeline{w: w, begin: time.Now
 func (t *timeline) say(who, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fmt.Fprintf(t.w, "%9.2f ms  %-10s %s\n", float64(time.Since(t.begin).Microseconds())/1000, who, printable.Text(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(t.w, "%9.2f ms  %-10s %s\n", float64(time.Since(t.begin).Microseconds())/1000, who, printable.Line(fmt.Sprintf(format, args...)))
 }
 
 // trace is a [middleware.Trace].

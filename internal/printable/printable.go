@@ -30,4 +30,21 @@ func Text(s string) string {
 	return b.String()
 }
 
+// maxLine is how much of a text a line has: more than an error needs that has what several
+// KDCs answered.
+const maxLine = 16 << 10
+
+// Line is [Text] of no more than 16 KiB: others may make net/http quote a megabyte of theirs
+// in an error. What is left out is said to be.
+func Line(s string) string {
+	if len(s) <= maxLine {
+		return Text(s)
+	}
+	cut := maxLine
+	for cut > maxLine-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return Text(s[:cut]) + "... (" + strconv.Itoa(len(s)-cut) + " bytes more)"
+}
+
 func odd(r rune) bool { return !unicode.IsPrint(r) }

@@ -1,6 +1,7 @@
 package printable
 
 import (
+	"strings"
 	"testing"
 	"unicode"
 )
@@ -20,6 +21,23 @@ func TestText(t *testing.T) {
 	} {
 		if got := Text(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestLine(t *testing.T) {
+	long := strings.Repeat("a", maxLine)
+	for in, want := range map[string]string{
+		"":                                    "",
+		"a\x1b[31mb":                          `a\x1b[31mb`,
+		long:                                  long,
+		long + "b":                            long + "... (1 bytes more)",
+		long[1:] + "\u00fcb":                  long[1:] + "... (3 bytes more)",
+		long[1:] + "\xff\xff\xff":             long[1:] + `\xff... (2 bytes more)`,
+		long[4:] + "\x80\x80\x80\x80\x80\x80": long[4:] + "... (6 bytes more)",
+	} {
+		if got := Line(in); got != want {
+			t.Errorf("%d bytes, %q: %q, want %q", len(in), in[max(0, len(in)-8):], got[max(0, len(got)-40):], want[max(0, len(want)-40):])
 		}
 	}
 }
