@@ -536,6 +536,26 @@ func TestSignerStaleTicket(t *testing.T) {
 	}
 }
 
+// What is said of an answer without a token, and of one that nobody looked at.
+func TestSignerVerdicts(t *testing.T) {
+	realm := start(t)
+	for mode, want := range map[mutual.Mode]middleware.Reason{
+		mutual.Required: middleware.ReasonNoToken, mutual.Optional: middleware.ReasonNoToken, mutual.Disabled: middleware.ReasonNone,
+	} {
+		o := kinit(t, realm)
+		o.Mutual = mode
+		a := sign(t, newSigner(t, o), "https://localhost")
+		var events []middleware.Event
+		err := a.Verify(middleware.WithTrace(t.Context(), func(e middleware.Event) { events = append(events, e) }), nil)
+		if (err != nil) != (mode == mutual.Required) || a.Verified() || len(events) != 1 {
+			t.Fatalf("%v: %v, events %+v", mode, err, events)
+		}
+		if v, ok := events[0].(middleware.VerdictEvent); !ok || v.Verified || v.Reason != want || v.Err != err {
+			t.Errorf("%v: %+v", mode, events[0])
+		}
+	}
+}
+
 // Nothing that is printed shows a token or a password.
 func TestSignerPrintsNoSecret(t *testing.T) {
 	realm := start(t)

@@ -404,7 +404,13 @@ func TestWinRMSessionsEnd(t *testing.T) {
 
 // Calls in parallel have sessions of their own, up to the bound.
 func TestWinRMParallel(t *testing.T) {
-	const sessions, calls = 3, 40
+	for option, sessions := range map[int]int{3: 3, 0: 4, -1: 4} {
+		t.Run(fmt.Sprint(option), func(t *testing.T) { winRMParallel(t, option, sessions) })
+	}
+}
+
+func winRMParallel(t *testing.T, option, sessions int) {
+	const calls = 40
 	var mu sync.Mutex
 	busy, most := 0, 0
 	full := make(chan struct{})
@@ -422,7 +428,7 @@ func TestWinRMParallel(t *testing.T) {
 		busy--
 		return 200, b
 	}}, fakeweb.ServerOptions{})
-	w.options.Sessions = sessions
+	w.options.Sessions = option
 	var m meter
 	w.options.Transport = m.on(w.server.Transport())
 	c := w.client(t)
