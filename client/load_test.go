@@ -151,4 +151,8 @@ func TestManyHostsKeepLittleMemory(t *testing.T) {
 	if want := hosts + 1; *challenges != want {
 		t.Errorf("%d challenges for hosts that are remembered", *challenges-want)
 	}
+	visit(hosts-1025, hosts-1024)
+	if want := hosts + 2; *challenges != want {
+		t.Error("more than 1024 hosts are remembered")
+	}
 }

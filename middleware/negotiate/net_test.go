@@ -52,7 +52,8 @@ func TestConnections(t *testing.T) {
 		"no body":     {0, 0, 1},
 		"short body":  {100, 0, 1},
 		"long body":   {200 << 10, 0, 1},
-		"longer body": {2 << 20, 0, 2},
+		"longer body": {300 << 10, 0, 2},
+		"and more":    {2 << 20, 0, 2},
 		"no drain":    {100 << 10, -1, 2},
 	} {
 		for _, secure := range []bool{false, true} {

@@ -39,6 +39,8 @@ func TestMessageIsWhole(t *testing.T) {
 		"too long":          {strings.NewReader("message"), 7, 6, false, middleware.ErrConfiguration},
 		"too long, unknown": {strings.NewReader("message"), -1, 6, false, middleware.ErrConfiguration},
 		"too long unread":   {iotest.ErrReader(bad), 7, 6, false, middleware.ErrConfiguration},
+		"64 MiB by default": {iotest.ErrReader(bad), 64 << 20, 0, false, bad},
+		"and no more":       {iotest.ErrReader(bad), 64<<20 + 1, 0, false, middleware.ErrConfiguration},
 		"longer than said":  {strings.NewReader("message"), 6, 0, false, nil},
 		"shorter than said": {strings.NewReader("message"), 8, 0, false, nil},
 		"fails":             {io.MultiReader(strings.NewReader("mess"), iotest.ErrReader(bad)), -1, 0, false, bad},
