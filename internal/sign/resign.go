@@ -3,17 +3,13 @@ package sign
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"sync"
-	"sync/atomic"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -21,121 +17,6 @@ import (
 	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
-
-type exchangeKey struct{}
-
-// An exchange is an attempt on its way, and the context of what is sent.
-type exchange struct {
-	stage.Traced
-	signer  Signer
-	ctx     context.Context // of the caller's request
-	number  int
-	sent    *http.Request
-	cancel  context.CancelCauseFunc // ends the context of sent
-	sending func(net.Conn, Token)   // nil for nobody
-	outer   *exchange               // of the attempt that this one is part of
-	sure    bool                    // the request will bear a token for its origin server
-	over    atomic.Bool             // Send has returned
-
-	mu     sync.Mutex
-	tokens []sideToken  // at most one for each side
-	room   [2]sideToken // for tokens
-	conns  int          // connections that sent was given to
-	hop    string       // host:port that the transport goes to first; empty if it does not tell
-	passed bool         // a proxy there would pass a token on to another host: none that may be left out is made
-	landed bool
-	err    error
-
-	// Whose connections the request gets: a token that is made on one of them is
-	// that user's, or is not sent. Unless told, nobody minds.
-	told          bool
-	origin, proxy string
-}
-
-// A sideToken is the token for one side of an attempt on its way: the one that its request
-// bears now, if that is made, and the one that Send was given.
-type sideToken struct {
-	Token
-	given Token
-	state tokenState
-}
-
-type tokenState uint8
-
-const (
-	asGiven  tokenState = iota
-	made                // on a connection
-	takenOff            // again, for another connection
-)
-
-// Value returns x to those further in, beside what the contexts around it hold.
-func (x *exchange) Value(key any) any {
-	if key == (exchangeKey{}) {
-		return x
-	}
-	return x.Traced.Value(key)
-}
-
-// Format keeps the tokens of x from whoever prints a request's context.
-func (x *exchange) Format(f fmt.State, _ rune) { io.WriteString(f, "[attempt]") }
-
-// land ends the watch over connections. It returns why signing anew failed, if it did.
-func (x *exchange) land() error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.landed = true
-	return x.err
-}
-
-// end is called when Send returns. The request, and its body, are not to be kept by
-// those who make another one of the response's.
-func (x *exchange) end() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.over.Store(true)
-	x.landed, x.sent, x.tokens, x.sending = true, nil, nil, nil
-	x.room = [2]sideToken{}
-}
-
-// exchangeOf returns the innermost exchange that r was made of, nil if there is none.
-func exchangeOf(r *http.Request) *exchange {
-	x, _ := r.Context().Value(exchangeKey{}).(*exchange)
-	return x
-}
-
-// around returns the exchange that an attempt of r is part of. Those that are over are of
-// earlier requests, of whose context r was made.
-func around(r *http.Request) *exchange {
-	x := exchangeOf(r)
-	for x != nil && x.over.Load() {
-		x = x.outer
-	}
-	return x
-}
-
-// Within reports whether r is part of an attempt under way.
-func Within(r *http.Request) bool { return around(r) != nil }
-
-// carried reports whether r was made of what x sent.
-func (x *exchange) carried(r *http.Request) bool {
-	g := exchangeOf(r)
-	for g != nil && g != x {
-		g = g.outer
-	}
-	return g != nil
-}
-
-func (x *exchange) emit(again bool) {
-	if !middleware.Tracing(x.ctx) {
-		return
-	}
-	middleware.Emit(x.ctx, middleware.SendEvent{
-		Stage:   x.signer.Stage,
-		Host:    x.tokens[0].Target().HostPort(),
-		Request: x.number,
-		Again:   again,
-	})
-}
 
 // getConn is called with the address, host:port, that the transport goes to, in the
 // goroutine that called it. If that is a proxy's and the scheme http, the proxy goes
@@ -153,9 +34,12 @@ func (x *exchange) getConn(hop string) {
 		if target.Proxy || target.Secure || hostname.Same(hop, target.Host, target.Port) {
 			continue
 		}
-		if asked, ok := passedOn(x.sent, target); !ok && t.optional() {
+		asked, ok := passedOn(x.sent, target)
+		switch {
+		case ok:
+		case t.optional():
 			x.passed = true
-		} else if !ok {
+		default:
 			x.fail(&middleware.Error{
 				Stage: x.signer.Stage, Kind: middleware.ErrHost, Host: target.HostPort(),
 				Err:  fmt.Errorf("%s on the way would be asked for %q, and pass the token on to it", hop, asked),
@@ -206,9 +90,8 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 		stage.Refuse(info.Conn)
 		return
 	}
-	second := x.conns > 0
-	x.conns++
-	state := stateOf(info)
+	second, state := x.taken, stateOf(info)
+	x.taken = true
 	changed, again := false, false
 	for i := range x.tokens {
 		t := &x.tokens[i]
@@ -296,11 +179,8 @@ var errContinued = errors.New("the peer wants the exchange to go on over the con
 func (x *exchange) again(t Token, target middleware.Target, state *tls.ConnectionState) (Token, error) {
 	if t.Continued {
 		return Token{}, &middleware.Error{
-			Stage: x.signer.Stage,
-			Kind:  middleware.ErrConnection,
-			Host:  target.HostPort(),
-			Hint:  "send the request again, over one pinned connection if this happens often",
-			Err:   errContinued,
+			Stage: x.signer.Stage, Kind: middleware.ErrConnection, Host: target.HostPort(), Err: errContinued,
+			Hint: "send the request again, over one pinned connection if this happens often",
 		}
 	}
 	if bindable(target) && state != nil {

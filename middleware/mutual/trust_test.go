@@ -295,6 +295,53 @@ func TestTrustStories(t *testing.T) {
 	}
 }
 
+// A connection is trusted if it is the only one over which what proved the server can have
+// come, whatever the transport tells of others in between.
+func TestTrustOfOneAmongSeveral(t *testing.T) {
+	a, b, begun := new(net.TCPConn), new(net.TCPConn), (*net.TCPConn)(nil) // the last stands for the first byte of an answer
+	for name, tc := range map[string]struct {
+		do   string
+		told [][]*net.TCPConn // for each request of the call
+		want string           // of the next call, over b
+	}{
+		"one":                       {proves, [][]*net.TCPConn{{b, begun}}, "trusted"},
+		"asked twice":               {proves, [][]*net.TCPConn{{b, b, begun}}, "no token on a reused connection"},
+		"another after the answer":  {proves, [][]*net.TCPConn{{a, begun, b}}, "no token on a reused connection"},
+		"one, proved early":         {early, [][]*net.TCPConn{{b, begun}, {b, begun, b, begun}}, "trusted"},
+		"proved early, on another":  {early, [][]*net.TCPConn{{a, begun}, {b, begun}}, "no token on a reused connection"},
+		"proved early, then others": {early, [][]*net.TCPConn{{a, begun}, {b, begun, b, begun}}, "no token on a reused connection"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := append(tc.told, []*net.TCPConn{b, begun})
+			tr := newTrusting(kerbchain.Next(func(r *http.Request) (*http.Response, error) {
+				trace := httptrace.ContextClientTrace(r.Context())
+				trace.GetConn("web.test:80")
+				for _, c := range told[0] {
+					if c == begun {
+						trace.GotFirstResponseByte()
+					} else {
+						trace.GotConn(httptrace.GotConnInfo{Conn: c, Reused: true})
+					}
+				}
+				told = told[1:]
+				in := httptest.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), nil)
+				in.Header = r.Header
+				w := httptest.NewRecorder()
+				serverOf(w, in)
+				resp := w.Result()
+				resp.Request = r
+				return resp, nil
+			}), mutual.Options{TrustConnection: true})
+			if what, _ := tr.say(t, "http://web.test/", do(tc.do)...); what != "proved" {
+				t.Fatal(what)
+			}
+			if what, _ := tr.say(t, "http://web.test/", do(plainly)...); what != tc.want {
+				t.Errorf("%s, want %s", what, tc.want)
+			}
+		})
+	}
+}
+
 // Connections that are open at the same time are trusted each for itself.
 func TestTrustInParallel(t *testing.T) {
 	const n = 4

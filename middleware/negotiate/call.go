@@ -186,10 +186,7 @@ func (c *call) nextRequest() (*http.Request, error) {
 
 func (c *call) unrepeatable(err error) error {
 	return &middleware.Error{
-		Stage: name,
-		Kind:  middleware.ErrBodyNotReplayable,
-		Host:  middleware.TargetOfURL(c.r.URL).HostPort(),
-		Hint:  "set Request.GetBody, raise Options.BodyLimit or SpillLimit, choose another Options.OneShot, or sign requests at once with the preemptive stage",
-		Err:   err,
+		Stage: name, Kind: middleware.ErrBodyNotReplayable, Host: stages.Host(c.r), Err: err,
+		Hint: "set Request.GetBody, raise Options.BodyLimit or SpillLimit, choose another Options.OneShot, or sign requests at once with the preemptive stage",
 	}
 }

@@ -96,7 +96,7 @@ func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
 				s.signer.Known.Tells()
 			}
 		}
-		if o.Proxies != nil && o.Proxy != nil {
+		if o.Proxies != nil {
 			s.proxies = o.Proxies.wire(o)
 		}
 		return stages.ForCallers(s.roundTrip)
@@ -114,9 +114,7 @@ type stage struct {
 // A peer is one of the two that a request may be signed for.
 type peer struct {
 	rule   rule
-	key    middleware.Target // what the rule knows it by
-	target middleware.Target // what it is signed for
-	status int               // by which it asks for a token
+	target middleware.Target
 }
 
 func (s *stage) roundTrip(r *http.Request) (*http.Response, error) {
@@ -151,26 +149,27 @@ func (s *stage) send(r *http.Request, call middleware.Call) (*http.Response, err
 
 // peers adds to all, which is empty, the peers that r may be signed for.
 func (s *stage) peers(r *http.Request, all []peer) []peer {
-	if key := middleware.TargetOfURL(r.URL); !stages.Has(r.Header, "Authorization") {
-		all = append(all, peer{s.origins, key, middleware.TargetOf(r), http.StatusUnauthorized})
-	} else if _, chosen := s.origins.choose(key); chosen {
+	origin := middleware.TargetOf(r)
+	if !stages.Has(r.Header, "Authorization") {
+		all = append(all, peer{s.origins, origin})
+	} else if _, chosen := s.origins.choose(origin); chosen {
 		stages.Own(r, name, "Authorization")
 	}
-	if s.proxies == nil || stages.Has(r.Header, "Proxy-Authorization") || middleware.TargetOfURL(r.URL).Secure {
+	if s.proxies == nil || stages.Has(r.Header, "Proxy-Authorization") || origin.Secure {
 		return all
 	}
 	t, err := stages.ProxyOf(r, s.proxy)
 	if err != nil {
 		return all // the transport asks for itself, and reports the error if there is one
 	}
-	return append(all, peer{s.proxies, t, t, http.StatusProxyAuthRequired})
+	return append(all, peer{s.proxies, t})
 }
 
 // tokens returns the tokens for those peers that the rules choose.
 func (s *stage) tokens(r *http.Request, peers []peer) ([]sign.Token, error) {
 	var tokens []sign.Token
 	for _, p := range peers {
-		scheme, chosen := p.rule.choose(p.key)
+		scheme, chosen := p.rule.choose(p.target)
 		if !chosen {
 			continue
 		}
@@ -196,13 +195,11 @@ func (s *stage) tokens(r *http.Request, peers []peer) ([]sign.Token, error) {
 func learn(call middleware.Call, resp *http.Response, peers []peer) {
 	origin, proxy := call.Security(resp), call.ProxySecurity(resp)
 	for _, p := range peers {
-		sc := origin
 		switch {
 		case p.target.Proxy:
-			sc = proxy
-		case resp.StatusCode == http.StatusProxyAuthRequired:
-			continue // says nothing of the origin
+			p.rule.learn(p.target, resp.StatusCode == http.StatusProxyAuthRequired, proxy)
+		case resp.StatusCode != http.StatusProxyAuthRequired: // which says nothing of the origin
+			p.rule.learn(p.target, resp.StatusCode == http.StatusUnauthorized, origin)
 		}
-		p.rule.learn(p.key, resp.StatusCode == p.status, sc)
 	}
 }
