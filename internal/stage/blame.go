@@ -21,8 +21,8 @@ func SPN(sc middleware.SecurityContext) string {
 // and hint takes the place of what e has; nothing is said twice.
 func Blame(e middleware.Error, err error) *middleware.Error {
 	e.Err = err
-	var said *middleware.Error
-	if !errors.As(err, &said) {
+	said, ok := errors.AsType[*middleware.Error](err)
+	if !ok {
 		return &e
 	}
 	e.SPN, e.Principal, e.KDC = cmp.Or(said.SPN, e.SPN), said.Principal, said.KDC

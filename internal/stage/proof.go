@@ -31,8 +31,7 @@ func Prove(ctx context.Context, sc middleware.SecurityContext, lines []string) (
 		return false, nil, &middleware.Error{Kind: middleware.ErrNotVerified, Reason: middleware.ReasonMalformed}
 	}
 	if _, err = sc.Step(ctx, token); err != nil {
-		var said *middleware.Error
-		if errors.As(err, &said) && said.Reason == middleware.ReasonNoToken {
+		if said, ok := errors.AsType[*middleware.Error](err); ok && said.Reason == middleware.ReasonNoToken {
 			return false, err, nil
 		}
 		return false, nil, err

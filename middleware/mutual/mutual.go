@@ -1,6 +1,7 @@
 package mutual
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -68,14 +69,11 @@ func New(o Options) kerbchain.Middleware {
 // A call is one request on its way through the stage.
 type call struct {
 	middleware.Call
-	mode Mode
-	r    *http.Request
-	// conn is apart, since contexts that are made of the request's keep it; nil where
-	// nobody asks.
-	conn *connection
-	// trust is what the wiring knows of connections, nil where none is trusted.
-	trust   *connmark.Table[proof]
-	proxies bool // a proxy's proof is good enough
+	mode    Mode
+	r       *http.Request
+	conn    *connection            // apart, since contexts that are made of the request's keep it; nil where nobody asks
+	trust   *connmark.Table[proof] // what the wiring knows of connections; nil where none is trusted
+	proxies bool                   // a proxy's proof is good enough
 }
 
 // judge returns the error that takes the response's place, if one does.
@@ -174,23 +172,20 @@ const (
 // missing says why a response has no token for us. An empty hint stands for that of
 // the reason.
 func (c *call) missing(origin middleware.SecurityContext, resp *http.Response) (middleware.Reason, string) {
-	session := sessionHint(c.r)
 	switch {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.Header.Get("Location") != "":
 		return middleware.ReasonUnverifiedRedirect, ""
 	case origin == nil && hasToken(resp.Header["Www-Authenticate"]):
 		return middleware.ReasonNoToken, foreign
-	case session != "" && c.conn.reused():
-		return middleware.ReasonReusedConnection, session
-	case session != "":
-		return middleware.ReasonNoToken, session
-	case c.conn.reused():
-		return middleware.ReasonReusedConnection, ""
-	case origin != nil:
-		return middleware.ReasonNoToken, ""
-	default:
-		return middleware.ReasonNoToken, unsigned
 	}
+	session := sessionHint(c.r)
+	switch {
+	case c.conn.reused():
+		return middleware.ReasonReusedConnection, session
+	case origin != nil:
+		return middleware.ReasonNoToken, session
+	}
+	return middleware.ReasonNoToken, cmp.Or(session, unsigned)
 }
 
 // maxCookies bounds how many cookies a hint names.

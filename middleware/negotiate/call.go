@@ -33,18 +33,11 @@ type call struct {
 
 // A side is one of the two peers that a request may be signed for.
 type side struct {
-	// sc is the context that signed the last request for this peer, nil if
-	// none did.
-	sc middleware.SecurityContext
-	// bytes is the length of the token that went with it.
-	bytes int
-	// mine is set when sc was started in this call, rather than by another
-	// stage before it was known what the server would say.
-	mine bool
-	// came is the context that the caller's request came signed with for this peer.
-	came middleware.SecurityContext
-	// own is set when the caller answers for this peer.
-	own bool
+	sc    middleware.SecurityContext // which signed the last request for this peer, nil if none did
+	bytes int                        // length of the token that went with it
+	mine  bool                       // sc was started in this call, when the server had asked
+	came  middleware.SecurityContext // with which the caller's request came signed, nil for none
+	own   bool                       // the caller answers for this peer
 }
 
 func (s *stage) roundTrip(next kerbchain.Next, r *http.Request) (*http.Response, error) {
