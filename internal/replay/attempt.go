@@ -36,10 +36,6 @@ type attempt struct {
 	done chan struct{} // closed when nothing of the body is read any more
 }
 
-func newAttempt(most *atomic.Int64, g *gate) *attempt {
-	return &attempt{most: most, gate: g, done: make(chan struct{})}
-}
-
 func (a *attempt) Read(p []byte) (int, error) {
 	if a.gate != nil {
 		if !a.gate.enter(a) {

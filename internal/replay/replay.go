@@ -29,7 +29,6 @@
 package replay
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -68,7 +67,7 @@ type Options struct {
 // A source makes the bodies of the attempts.
 type source interface {
 	// open returns the body of the next attempt, which is closed once.
-	open(ctx context.Context) (io.ReadCloser, error)
+	open() (io.ReadCloser, error)
 	// left tells what can be had of it yet.
 	left() left
 	// release ends the opening, once. It does not disturb an attempt that is open.
@@ -137,7 +136,7 @@ func (b *Body) choose(o Options) {
 	}
 	s := newRewound(b.r.Body)
 	if s == nil {
-		b.src = newStream(b.r.Body, o, b.r.ContentLength)
+		b.src = newStream(b.r, o)
 		return
 	}
 	b.src = s
@@ -195,15 +194,14 @@ func (b *Body) open(trailer http.Header) (io.ReadCloser, error) {
 	if b.released {
 		return nil, errReleased
 	}
-	ctx := b.r.Context()
-	a := newAttempt(&b.most, b.gate)
+	a := &attempt{most: &b.most, gate: b.gate, done: make(chan struct{})}
 	if b.gate != nil {
-		if err := b.gate.take(ctx, a, b.last); err != nil {
+		if err := b.gate.take(b.r.Context(), a, b.last); err != nil {
 			return nil, fmt.Errorf("request body not read: %w", err)
 		}
 		defer b.gate.leave()
 	}
-	body, err := b.src.open(ctx)
+	body, err := b.src.open()
 	b.last = nil
 	if err != nil {
 		return nil, err

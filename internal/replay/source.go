@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +19,7 @@ type getBody struct {
 
 func (s *getBody) left() left { return whole() }
 
-func (s *getBody) open(context.Context) (io.ReadCloser, error) {
+func (s *getBody) open() (io.ReadCloser, error) {
 	s.attempts++
 	if s.attempts == 1 {
 		return s.original, nil
@@ -78,7 +77,7 @@ func newRewound(body io.ReadCloser) *rewound {
 
 func (s *rewound) left() left { return whole() }
 
-func (s *rewound) open(context.Context) (io.ReadCloser, error) {
+func (s *rewound) open() (io.ReadCloser, error) {
 	s.attempts++
 	var r io.Reader = s.body
 	if s.file != nil {

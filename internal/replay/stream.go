@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 // stream is a body that can be read once. What passes is kept as far as the limits
 // allow, so that another attempt can send that again and then go on with the rest.
 type stream struct {
+	ctx    context.Context // of the request, which net/http waits for a Read beyond
 	body   *progress
 	closer func() error // closes the caller's body, once
 	ahead  bool         // to be read before the first attempt
@@ -30,10 +32,10 @@ type stream struct {
 	released bool
 }
 
-func newStream(original io.ReadCloser, o Options, length int64) *stream {
+func newStream(r *http.Request, o Options) *stream {
 	return &stream{
-		body: &progress{r: original}, closer: sync.OnceValue(original.Close),
-		ahead: o.Ahead, kept: newRecord(o, length),
+		ctx: r.Context(), body: &progress{r: r.Body}, closer: sync.OnceValue(r.Body.Close),
+		ahead: o.Ahead, kept: newRecord(o, r.ContentLength),
 	}
 }
 
@@ -57,10 +59,10 @@ func (s *stream) refusal() error {
 	return nil
 }
 
-func (s *stream) open(ctx context.Context) (io.ReadCloser, error) {
+func (s *stream) open() (io.ReadCloser, error) {
 	if s.ahead {
 		s.ahead = false
-		if err := s.fill(ctx); err != nil {
+		if err := s.fill(); err != nil {
 			return nil, err
 		}
 	}
@@ -76,13 +78,13 @@ func (s *stream) open(ctx context.Context) (io.ReadCloser, error) {
 	if s.cur != nil && !s.cur.closed {
 		close(s.cur.done)
 	}
-	s.cur = &streamAttempt{s: s, ctx: ctx, done: make(chan struct{})}
+	s.cur = &streamAttempt{s: s, done: make(chan struct{})}
 	s.attempts++
 	return s.cur, nil
 }
 
 // fill reads until all is kept, or more than can be.
-func (s *stream) fill(ctx context.Context) error {
+func (s *stream) fill() error {
 	for {
 		s.mu.Lock()
 		full, err, n := s.err != nil || !s.fetch(), s.err, s.kept.size()
@@ -96,9 +98,9 @@ func (s *stream) fill(ctx context.Context) error {
 		}
 		select {
 		case <-reading:
-		case <-ctx.Done():
+		case <-s.ctx.Done():
 			_ = s.shut() // the context says why
-			return ended.Because(ctx, "reading the request body ahead", nil)
+			return ended.Because(s.ctx, "reading the request body ahead", nil)
 		}
 	}
 }
@@ -192,8 +194,7 @@ func (s *stream) tidy() {
 // A streamAttempt has the stream, until it loses it to another, or closes it.
 type streamAttempt struct {
 	s    *stream
-	ctx  context.Context // of the request, which net/http waits for a Read beyond
-	done chan struct{}   // closed when it is not to wait any more
+	done chan struct{} // closed when it is not to wait any more
 	// Under s.mu:
 	pos    int64
 	closed bool
@@ -214,11 +215,11 @@ func (a *streamAttempt) Read(p []byte) (int, error) {
 			n, err := s.kept.readAt(p, a.pos)
 			a.pos += int64(n)
 			return n, err
-		case a.ctx.Err() != nil:
+		case s.ctx.Err() != nil:
 			s.mu.Unlock()
 			_ = s.shut() // the context says why
 			s.mu.Lock()
-			return 0, ended.Because(a.ctx, "reading the request body", nil)
+			return 0, ended.Because(s.ctx, "reading the request body", nil)
 		case s.err != nil:
 			return 0, s.err
 		}
@@ -231,7 +232,7 @@ func (a *streamAttempt) Read(p []byte) (int, error) {
 		select {
 		case <-reading:
 		case <-a.done:
-		case <-a.ctx.Done():
+		case <-s.ctx.Done():
 		}
 		s.mu.Lock()
 	}
@@ -246,7 +247,7 @@ func (a *streamAttempt) readAlone(p []byte) (int, error) {
 	s.reading = reading
 	s.mu.Unlock()
 	// By the rules of net/http this ends a Read.
-	stop := context.AfterFunc(a.ctx, func() { _ = s.shut() })
+	stop := context.AfterFunc(s.ctx, func() { _ = s.shut() })
 	defer func() {
 		stop()
 		s.mu.Lock()

@@ -239,7 +239,7 @@ func TestClosingWaitsForRead(t *testing.T) {
 // A Read that was about to begin when the body was closed does not.
 func TestNoReadAfterClosing(t *testing.T) {
 	body := &counted{Reader: strings.NewReader("the body")}
-	s := newStream(body, Options{}, -1)
+	s := newStream(request(t, body), Options{})
 	if err := s.shut(); err != nil {
 		t.Error(err)
 	}

@@ -78,13 +78,11 @@ func timed(err error) error {
 	if err == nil || !middleware.IsTimeout(err) {
 		return err
 	}
-	if _, ok := err.(timeouter); ok {
+	if _, ok := err.(interface{ Timeout() bool }); ok {
 		return err
 	}
 	return timeout{err}
 }
-
-type timeouter interface{ Timeout() bool }
 
 type timeout struct{ error }
 

@@ -14,7 +14,10 @@ func Learned() Policy { return learned{} }
 
 type learned struct{}
 
-func (learned) wire(o Options) rule { return &memory{max: o.MaxOrigins} }
+func (learned) wire(o Options) rule {
+	m := &memory{max: o.MaxOrigins}
+	return rule{m.choose, m}
+}
 
 // A memory is what one wiring has learned.
 type memory struct {
@@ -30,12 +33,12 @@ type key struct {
 
 func keyOf(t middleware.Target) key { return key{t.Secure, t.Host, t.Port} }
 
-func (m *memory) lenient() bool { return true }
-
 func (m *memory) choose(t middleware.Target) (middleware.Scheme, bool) {
 	return m.schemes.Get(keyOf(t))
 }
 
+// learn is told whether t wants a token, and the context that signed the request, nil if
+// none did.
 func (m *memory) learn(t middleware.Target, challenged bool, sc middleware.SecurityContext) {
 	key := keyOf(t)
 	switch {

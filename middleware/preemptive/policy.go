@@ -15,15 +15,12 @@ type Policy interface {
 }
 
 // A rule is a policy at work. It is safe for concurrent use.
-type rule interface {
+type rule struct {
 	// choose says whether requests to t are to be signed, and for which scheme.
-	choose(t middleware.Target) (middleware.Scheme, bool)
-	// learn sees what came back from t: whether it wants a token, and the context
-	// that signed the request, nil if none did.
-	learn(t middleware.Target, challenged bool, sc middleware.SecurityContext)
-	// lenient says that a request may be sent without a token if none can be
-	// had.
-	lenient() bool
+	choose func(t middleware.Target) (middleware.Scheme, bool)
+	// memory sees what comes back, and is nil where nothing is learned. With it a request
+	// may be sent without a token if none can be had.
+	memory *memory
 }
 
 // Always returns the policy that signs every request. That includes redirects: any
@@ -32,10 +29,9 @@ func Always() Policy { return always{} }
 
 type always struct{}
 
-func (always) wire(Options) rule                                         { return always{} }
-func (always) choose(middleware.Target) (middleware.Scheme, bool)        { return middleware.Negotiate, true }
-func (always) learn(middleware.Target, bool, middleware.SecurityContext) {}
-func (always) lenient() bool                                             { return false }
+func (always) wire(Options) rule {
+	return rule{choose: func(middleware.Target) (middleware.Scheme, bool) { return middleware.Negotiate, true }}
+}
 
 // Hosts returns the policy that signs requests to these hosts. The notation is
 // that of the AuthServerAllowlist of Chromium: "app.example" is that host
@@ -52,10 +48,8 @@ func Hosts(patterns ...string) Policy {
 
 type hosts struct{ list hostpattern.List }
 
-func (h hosts) wire(Options) rule                                         { return h }
-func (h hosts) learn(middleware.Target, bool, middleware.SecurityContext) {}
-func (h hosts) lenient() bool                                             { return false }
-
-func (h hosts) choose(t middleware.Target) (middleware.Scheme, bool) {
-	return middleware.Negotiate, h.list.Match(t.Host, t.Port)
+func (h hosts) wire(Options) rule {
+	return rule{choose: func(t middleware.Target) (middleware.Scheme, bool) {
+		return middleware.Negotiate, h.list.Match(t.Host, t.Port)
+	}}
 }

@@ -106,7 +106,7 @@ func New(in middleware.Initiator, p Policy, o Options) kerbchain.Middleware {
 type stage struct {
 	signer  sign.Signer
 	origins rule
-	proxies rule // nil for none
+	proxies rule // zero for none
 	proxy   func(*http.Request) (*url.URL, error)
 	next    kerbchain.Next
 }
@@ -155,7 +155,7 @@ func (s *stage) peers(r *http.Request, all []peer) []peer {
 	} else if _, chosen := s.origins.choose(origin); chosen {
 		stages.Own(r, name, "Authorization")
 	}
-	if s.proxies == nil || stages.Has(r.Header, "Proxy-Authorization") || origin.Secure {
+	if s.proxies.choose == nil || stages.Has(r.Header, "Proxy-Authorization") || origin.Secure {
 		return all
 	}
 	t, err := stages.ProxyOf(r, s.proxy)
@@ -181,7 +181,7 @@ func (s *stage) tokens(r *http.Request, peers []peer) ([]sign.Token, error) {
 		case errors.Is(err, middleware.ErrNotAllowed):
 			middleware.Emit(r.Context(), middleware.WithheldEvent{Stage: name, Host: p.target.HostPort(), Err: err})
 			continue
-		case err != nil && p.rule.lenient():
+		case err != nil && p.rule.memory != nil:
 			continue
 		case err != nil:
 			return nil, err
@@ -196,10 +196,11 @@ func learn(call middleware.Call, resp *http.Response, peers []peer) {
 	origin, proxy := call.Security(resp), call.ProxySecurity(resp)
 	for _, p := range peers {
 		switch {
+		case p.rule.memory == nil:
 		case p.target.Proxy:
-			p.rule.learn(p.target, resp.StatusCode == http.StatusProxyAuthRequired, proxy)
+			p.rule.memory.learn(p.target, resp.StatusCode == http.StatusProxyAuthRequired, proxy)
 		case resp.StatusCode != http.StatusProxyAuthRequired: // which says nothing of the origin
-			p.rule.learn(p.target, resp.StatusCode == http.StatusUnauthorized, origin)
+			p.rule.memory.learn(p.target, resp.StatusCode == http.StatusUnauthorized, origin)
 		}
 	}
 }
