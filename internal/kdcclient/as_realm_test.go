@@ -110,7 +110,7 @@ func TestASWrongRealmUnasked(t *testing.T) {
 	k := newScripted(t, realmA)
 	k.change = func(a *answer) { a.fields.CName = types.PrincipalName{NameType: 1, NameString: []string{"bob"}} }
 	k.start()
-	_, err = client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
+	_, err = client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password)})
 	if e := failure(t, err); e.Kind != KindReply || !strings.Contains(err.Error(), "bob") {
 		t.Error(err)
 	}
@@ -236,7 +236,7 @@ func TestASDefaultSaltElsewhere(t *testing.T) {
 			}
 			startAll(realms)
 			c := client(Options{Etypes: []int32{18}}, realms...)
-			if _, err := c.AS(t.Context(), ASRequest{Client: tc.client, Keys: Password(tc.client, k.password), Canonicalize: true}); err != nil {
+			if _, err := c.AS(t.Context(), ASRequest{Client: tc.client, Keys: known(tc.client, k.password), Canonicalize: true}); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -283,7 +283,7 @@ func TestASRealmInCapitals(t *testing.T) {
 	if e := failure(t, err); e.Code != krb.CodeClientUnknown || !strings.Contains(e.Hint, "in capitals: A.TEST") {
 		t.Error(err)
 	}
-	_, err = c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
+	_, err = c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password)})
 	if e := failure(t, err); e.Code != krb.CodeClientUnknown || strings.Contains(e.Hint, "capitals") {
 		t.Error(err)
 	}
@@ -297,7 +297,7 @@ func TestASEtypeHints(t *testing.T) {
 	k := newScripted(t, realmA)
 	k.etypes = []int32{23}
 	k.start()
-	_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
+	_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password)})
 	e := failure(t, err)
 	if ke, ok := errors.AsType[*krb.KRBError](err); !ok || ke.Code != krb.CodeEtypeNoSupport || e.Code != ke.Code {
 		t.Errorf("%+v", e)

@@ -30,7 +30,7 @@ func TestASEtypes(t *testing.T) {
 				k.start()
 				c := client(Options{Now: k.now, Etypes: krb.DefaultEtypes(true)}, k)
 				got, err := c.AS(t.Context(), ASRequest{
-					Client: alice, Keys: Password(alice, k.password), Forwardable: true, RenewLife: 48 * time.Hour,
+					Client: alice, Keys: known(alice, k.password), Forwardable: true, RenewLife: 48 * time.Hour,
 				})
 				if err != nil {
 					t.Fatal(err)
@@ -72,7 +72,7 @@ func TestASRequest(t *testing.T) {
 	k.start()
 	c := client(Options{Now: k.now}, k)
 	_, err := c.AS(t.Context(), ASRequest{
-		Client: alice, Keys: Password(alice, k.password), Forwardable: true, Proxiable: true, Canonicalize: true,
+		Client: alice, Keys: known(alice, k.password), Forwardable: true, Proxiable: true, Canonicalize: true,
 		Lifetime: time.Hour, RenewLife: 2 * time.Hour, Etypes: []int32{17, 18},
 	})
 	if err != nil {
@@ -339,7 +339,7 @@ func TestASSkew(t *testing.T) {
 			k.preauth = tc.preauth
 			k.start()
 			c := client(Options{Now: func() time.Time { return epoch }, Timesync: tc.timesync}, k)
-			tgt, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
+			tgt, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password)})
 			if n := k.count(0); n != tc.requests {
 				t.Errorf("%d requests, want %d", n, tc.requests)
 			}
@@ -439,7 +439,7 @@ func TestASBadReplies(t *testing.T) {
 			k.change = tc.change
 			k.start()
 			c := client(Options{Now: k.now}, k)
-			_, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password), RenewLife: 20 * time.Hour})
+			_, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password), RenewLife: 20 * time.Hour})
 			if e := failure(t, err); e.Kind != tc.kind || !strings.Contains(err.Error(), tc.says) || e.Temporary() {
 				t.Errorf("kind %d: %v", e.Kind, err)
 			}
@@ -496,7 +496,7 @@ func TestASBadMethodData(t *testing.T) {
 			k := newScripted(t, realmA)
 			k.padata = func(*request) []byte { return tc.data }
 			k.start()
-			_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
+			_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password)})
 			if e := failure(t, err); e.Kind != tc.kind || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("kind %d: %v", e.Kind, err)
 			}
@@ -518,7 +518,7 @@ func TestASBadMethodData(t *testing.T) {
 			return [][]byte{k.refuse(r, krb.CodePreauthRequired, k.methodData([]int32{18}))}, true
 		}
 		k.start()
-		_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
+		_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password)})
 		if e := failure(t, err); e.Code != krb.CodePreauthRequired || k.count(0) != 2 || !strings.Contains(err.Error(), "though an encrypted timestamp was sent, and the KDC offers encrypted timestamp (2)") {
 			t.Errorf("%d requests: %v", k.count(0), err)
 		}
@@ -576,7 +576,7 @@ func TestASCanonicalize(t *testing.T) {
 			k := newScripted(t, realmA)
 			k.change = tc.change
 			k.start()
-			got, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password), Canonicalize: true})
+			got, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password), Canonicalize: true})
 			if !tc.ok {
 				if e := failure(t, err); e.Kind != KindReply || !strings.Contains(err.Error(), tc.want) {
 					t.Error(err)
@@ -677,7 +677,7 @@ func TestASReplyNames(t *testing.T) {
 								want = same && cr == realmA || moved
 							}
 							got, err := client(Options{}, k).AS(t.Context(), ASRequest{
-								Client: alice, Server: service(asked, realmA), Keys: Password(alice, k.password), Canonicalize: canonicalize,
+								Client: alice, Server: service(asked, realmA), Keys: known(alice, k.password), Canonicalize: canonicalize,
 							})
 							switch {
 							case (err == nil) != want:

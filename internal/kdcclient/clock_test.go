@@ -61,7 +61,7 @@ func TestKDCBehind(t *testing.T) {
 			k.preauth = preauth
 			k.start()
 			c := client(Options{Now: func() time.Time { return epoch }, Timesync: timesync}, k)
-			_, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password), Lifetime: 6 * time.Hour})
+			_, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password), Lifetime: 6 * time.Hour})
 			if timesync {
 				if err != nil || (c.Offset(realmA)+behind).Abs() > time.Second {
 					t.Errorf("preauth %v: offset %v, %v", preauth, c.Offset(realmA), err)

@@ -29,9 +29,15 @@ type fastWorld struct {
 	asked  []byte // the last message
 }
 
+// newFastWorld makes one whose alice has a keytab, for which no count of iterations matters.
 func newFastWorld(t *testing.T, opts ...fakekdc.Option) *fastWorld {
 	t.Helper()
-	r := fakekdc.Start(t, append([]fakekdc.Option{fakekdc.WithoutSockets(), fakekdc.WithUser("alice", password), fakekdc.WithService("host/armor"), fakekdc.WithService("HTTP/localhost")}, opts...)...)
+	return newFastWorldOf(t, fakekdc.WithUser("alice", password, fakekdc.Iterations(1)), opts...)
+}
+
+func newFastWorldOf(t *testing.T, alice fakekdc.Option, opts ...fakekdc.Option) *fastWorld {
+	t.Helper()
+	r := fakekdc.Start(t, append([]fakekdc.Option{fakekdc.WithoutSockets(), alice, fakekdc.WithService("host/armor"), fakekdc.WithService("HTTP/localhost")}, opts...)...)
 	w := &fastWorld{r: r, alice: krb.NewPrincipal(r.Name(), "alice")}
 	w.keys = keysOf(t, r.Keytab("alice"))
 	o := kdcclient.Options{Now: r.Now, UDPPreferenceLimit: 0, Etypes: krb.DefaultEtypes(true), Timesync: true}
@@ -285,7 +291,7 @@ func TestFASTWithoutArmor(t *testing.T) {
 
 // TestFASTOnce: the armour is got once for a login, which may ask a primary KDC too.
 func TestFASTOnce(t *testing.T) {
-	w := newFastWorld(t, fakekdc.WithFAST(), fakekdc.WithKDCs(2))
+	w := newFastWorldOf(t, fakekdc.WithUser("alice", password), fakekdc.WithFAST(), fakekdc.WithKDCs(2))
 	var kdcs []kdcclient.KDC
 	for _, k := range w.r.KDCs() {
 		host, _, err := net.SplitHostPort(k.Addr())
@@ -432,7 +438,8 @@ func TestFASTForged(t *testing.T) {
 		if tried++; err == nil {
 			taken++
 		}
-		if start := len(right) - len(e.Data); at >= start+30 && err == nil {
+		// With another time in it, an answer may be a byte shorter than the one before.
+		if start := len(right) - len(e.Data); at >= start+30 && at < len(right) && err == nil {
 			t.Errorf("byte %d of %d, in the armour, was changed, and the login went on", at, len(right))
 		}
 	}

@@ -341,7 +341,7 @@ func TestFASTMatrix(t *testing.T) {
 // TestFASTWrongKey: whatever a KDC calls it, a challenge under a wrong key is a refusal of the
 // key, which is not to be sent again.
 func TestFASTWrongKey(t *testing.T) {
-	w := newFastWorld(t, fakekdc.WithEtypes(krb.AES256SHA1), fakekdc.WithFAST())
+	w := newFastWorldOf(t, fakekdc.WithUser("alice", password), fakekdc.WithEtypes(krb.AES256SHA1), fakekdc.WithFAST())
 	for _, code := range []int32{krb.CodePreauthFailed, krb.CodeBadIntegrity} {
 		w.change = func(n int, answer []byte) []byte {
 			if n != 1 {

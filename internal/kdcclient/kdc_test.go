@@ -289,12 +289,49 @@ func theirKey(k krb.Key) types.EncryptionKey {
 	return types.EncryptionKey{KeyType: k.Etype(), KeyValue: k.Bytes()}
 }
 
+// knownKeys are keys that were made of passwords, which takes as long as a hundred exchanges.
+var knownKeys sync.Map // keyOfPassword: krb.Key
+
+type keyOfPassword struct {
+	etype          int32
+	password, salt string
+}
+
+func (of keyOfPassword) key() (krb.Key, error) {
+	if key, ok := knownKeys.Load(of); ok {
+		return key.(krb.Key), nil
+	}
+	key, err := krb.StringToKey(of.etype, of.password, of.salt, nil)
+	if err == nil {
+		knownKeys.Store(of, key)
+	}
+	return key, err
+}
+
 func (k *scripted) clientKey(etype int32) types.EncryptionKey {
-	key, err := krb.StringToKey(etype, k.password, k.salt, nil)
+	key, err := keyOfPassword{etype, k.password, k.salt}.key()
 	if err != nil {
 		k.tb.Error(err)
 	}
 	return theirKey(key)
+}
+
+// known is Password for tests that are about something else: its keys are made once.
+func known(client krb.Principal, text string) Keys {
+	return knownPassword{Password(client, text), text}
+}
+
+type knownPassword struct {
+	Keys
+	text string
+}
+
+func (p knownPassword) Key(ctx context.Context, info krb.EtypeInfo, kvno uint32) (KeyEntry, error) {
+	if !info.HasSalt || info.Params != nil {
+		return p.Keys.Key(ctx, info, kvno)
+	}
+	key, err := keyOfPassword{info.Etype, p.text, info.Salt}.key()
+	return KeyEntry{Key: key}, err
 }
 
 func (k *scripted) methodData(etypes []int32) []byte {
@@ -570,7 +607,7 @@ func at(kdcs ...KDC) func(context.Context, string) ([]KDC, error) {
 
 func login(tb testing.TB, c *Client) *krb.Ticket {
 	tb.Helper()
-	tgt, err := c.AS(tb.Context(), ASRequest{Client: alice, Keys: Password(alice, "correct horse"), Forwardable: true})
+	tgt, err := c.AS(tb.Context(), ASRequest{Client: alice, Keys: known(alice, "correct horse"), Forwardable: true})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func TestHostileNames(t *testing.T) {
 			c := client(Options{}, k)
 			tgt := login(t, c)
 			k.edit(func() { k.change = change })
-			_, as := c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
+			_, as := c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password)})
 			_, tgs := c.TGS(t.Context(), tgt, web, TGSOptions{})
 			for _, err := range []error{as, tgs} {
 				e := failure(t, err)

@@ -23,7 +23,7 @@ func TestPrimaryThatWasAskedAlready(t *testing.T) {
 	replica.start()
 	pacing := Pacing{Next: time.Millisecond, Passes: []time.Duration{time.Minute}, Connected: time.Millisecond, Shun: 1}
 	c := client(Options{Locate: at(silent.addr, replica.addr), LocatePrimary: at(silent.addr), Pacing: pacing})
-	_, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, "correct horse")})
+	_, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, "correct horse")})
 	if e := failure(t, err); e.Code != krb.CodePreauthFailed {
 		t.Error(err)
 	}
@@ -52,7 +52,7 @@ func TestPrimaryByName(t *testing.T) {
 			primary := KDC{Host: "primary.a.test", Port: replica.addr.Port, Network: "tcp"}
 			c := client(Options{Locate: at(replica.addr), LocatePrimary: at(primary),
 				Lookup: func(context.Context, string) ([]netip.Addr, error) { return addrs, nil }})
-			_, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, "correct horse")})
+			_, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, "correct horse")})
 			if e := failure(t, err); e.Code != krb.CodePreauthFailed || strings.Contains(e.Error(), "127.0.0.2") {
 				t.Error(err) // that nobody is at 127.0.0.2 does not hide what was said
 			}
@@ -94,7 +94,7 @@ func TestPrimaryIsNotLookedForInVain(t *testing.T) {
 		}
 	}
 	k.edit(func() { k.change = func(a *answer) { a.part.Nonce++ } })
-	if _, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, "correct horse")}); err == nil || looked > 0 {
+	if _, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, "correct horse")}); err == nil || looked > 0 {
 		t.Errorf("a reply that is not trusted: looked %d times; %v", looked, err)
 	}
 	k.edit(func() { k.change = nil })
@@ -134,7 +134,7 @@ func TestPrimaryGrants(t *testing.T) {
 	replica.start()
 	primary := newScripted(t, realmA).start()
 	c := client(Options{Locate: at(replica.addr), LocatePrimary: at(primary.addr)})
-	tgt, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, "correct horse"), Guard: strict{t}})
+	tgt, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, "correct horse"), Guard: strict{t}})
 	if err != nil || !tgt.Client.Equal(alice) {
 		t.Errorf("%v %v", tgt, err)
 	}

@@ -26,7 +26,7 @@ func renewable(t *testing.T, k *scripted) (c *Client, tgt *krb.Ticket, pass func
 	k.now = clock
 	k.start()
 	c = client(Options{Now: clock}, k)
-	tgt, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password), Forwardable: true, Lifetime: time.Hour, RenewLife: 24 * time.Hour})
+	tgt, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password), Forwardable: true, Lifetime: time.Hour, RenewLife: 24 * time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
@@ -191,36 +192,38 @@ func (c *changer) Read(p []byte) (int, error) {
 // TestS4UForged: whatever bit of an answer is changed, nobody's ticket but the user's
 // comes of it, and none that is for another service.
 func TestS4UForged(t *testing.T) {
-	at := -1
-	r, c, tgt := serviceWorld(t, krb.AES256SHA1, func(r *fakekdc.Realm) func(context.Context, string, string) (net.Conn, error) {
-		return func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := r.Dial(ctx, network, address)
-			return &changer{Conn: conn, at: &at}, err
+	synctest.Test(t, func(t *testing.T) {
+		at := -1
+		r, c, tgt := serviceWorld(t, krb.AES256SHA1, func(r *fakekdc.Realm) func(context.Context, string, string) (net.Conn, error) {
+			return func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := r.Dial(ctx, network, address)
+				return &changer{Conn: conn, at: &at}, err
+			}
+		})
+		alice, db := krb.NewPrincipal(r.Name(), "alice"), krb.NewPrincipal(r.Name(), "HTTP", "db")
+		evidence, err := c.Self(t.Context(), tgt, alice, kdcclient.TGSOptions{})
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	alice, db := krb.NewPrincipal(r.Name(), "alice"), krb.NewPrincipal(r.Name(), "HTTP", "db")
-	evidence, err := c.Self(t.Context(), tgt, alice, kdcclient.TGSOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	taken := 0
-	for at = 0; at < 1400; at++ {
-		// What is no answer any more is waited for.
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		self, err := c.Self(ctx, tgt, alice, kdcclient.TGSOptions{})
-		if err == nil {
-			if taken++; !self.Client.Equal(alice) || !self.Server.Equal(tgt.Client) {
-				t.Errorf("bit of byte %d: a ticket of %s for %s", at, self.Client, self.Server)
+		taken := 0
+		for at = 0; at < 1400; at++ {
+			// What is no answer any more is waited for, in no time.
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			self, err := c.Self(ctx, tgt, alice, kdcclient.TGSOptions{})
+			if err == nil {
+				if taken++; !self.Client.Equal(alice) || !self.Server.Equal(tgt.Client) {
+					t.Errorf("bit of byte %d: a ticket of %s for %s", at, self.Client, self.Server)
+				}
+			}
+			got, err := c.Proxy(ctx, tgt, evidence, db, kdcclient.TGSOptions{})
+			cancel()
+			if err == nil && (!got.Client.Equal(alice) || !got.Server.Equal(db)) {
+				t.Errorf("bit of byte %d: a ticket of %s for %s", at, got.Client, got.Server)
 			}
 		}
-		got, err := c.Proxy(ctx, tgt, evidence, db, kdcclient.TGSOptions{})
-		cancel()
-		if err == nil && (!got.Client.Equal(alice) || !got.Server.Equal(db)) {
-			t.Errorf("bit of byte %d: a ticket of %s for %s", at, got.Client, got.Server)
+		// What is sealed for the service is not ours to verify, and about a third of it all.
+		if taken == 0 || taken > 1000 {
+			t.Errorf("%d of 1400 changed answers were taken", taken)
 		}
-	}
-	// What is sealed for the service is not ours to verify, and about a third of it all.
-	if taken == 0 || taken > 1000 {
-		t.Errorf("%d of 1400 changed answers were taken", taken)
-	}
+	})
 }

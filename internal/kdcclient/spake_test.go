@@ -3,6 +3,7 @@ package kdcclient
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -47,7 +48,7 @@ func TestSPAKEChallenges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newScripted(t, realmA)
-			timestamps := 0
+			var seen atomic.Int32
 			k.before = func(r *request) ([][]byte, bool) {
 				m, err := krb.ParseKDCReq(r.raw)
 				if err != nil {
@@ -55,7 +56,7 @@ func TestSPAKEChallenges(t *testing.T) {
 				}
 				value, spoken := krb.FindPAData(m.PAData, krb.PASPAKE)
 				if _, found := krb.FindPAData(m.PAData, krb.PAEncTimestamp); found {
-					timestamps++
+					seen.Add(1)
 					return nil, false
 				}
 				list, err := krb.ParsePADatas(k.methodData([]int32{18}))
@@ -87,6 +88,7 @@ func TestSPAKEChallenges(t *testing.T) {
 			}
 			k.start()
 			_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
+			timestamps := seen.Load()
 			if tc.kind == 0 {
 				if err != nil || timestamps != 1 {
 					t.Errorf("%d timestamps, %v", timestamps, err)
@@ -103,9 +105,9 @@ func TestSPAKEChallenges(t *testing.T) {
 
 // spakeKDC makes a scripted KDC that offers SPAKE, and answers what proves the key:
 // with its usual answer, sealed under the client's key, or by refusing it.
-func spakeKDC(t *testing.T, refuse bool) (k *scripted, timestamps *int) {
+func spakeKDC(t *testing.T, refuse bool) *scripted {
 	t.Helper()
-	k, timestamps = newScripted(t, realmA), new(int)
+	k := newScripted(t, realmA)
 	other, err := krb.GenerateKey(krb.AES256SHA1)
 	if err != nil {
 		t.Fatal(err)
@@ -123,9 +125,6 @@ func spakeKDC(t *testing.T, refuse bool) (k *scripted, timestamps *int) {
 		if err != nil {
 			t.Error(err)
 			return nil, true
-		}
-		if _, found := krb.FindPAData(m.PAData, krb.PAEncTimestamp); found {
-			*timestamps++
 		}
 		value, spoken := krb.FindPAData(m.PAData, krb.PASPAKE)
 		list, err := krb.ParsePADatas(k.methodData([]int32{18}))
@@ -147,13 +146,13 @@ func spakeKDC(t *testing.T, refuse bool) (k *scripted, timestamps *int) {
 		}
 		return [][]byte{k.refuse(r, code, data)}, true
 	}
-	return k, timestamps
+	return k
 }
 
 // TestSPAKEReplyKey: what is sealed under the client's own key answers no exchange of
 // SPAKE: whoever has that key alone has not taken part in it.
 func TestSPAKEReplyKey(t *testing.T) {
-	k, _ := spakeKDC(t, false)
+	k := spakeKDC(t, false)
 	k.start()
 	_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
 	if e := failure(t, err); e.Kind != KindReply || !strings.Contains(err.Error(), "does not open under the key of the SPAKE exchange") {
@@ -164,23 +163,23 @@ func TestSPAKEReplyKey(t *testing.T) {
 // TestSPAKEAtThePrimary: a password that was proved by SPAKE, and refused, is not sent
 // in another form to the primary KDC, which is asked as MIT's clients do.
 func TestSPAKEAtThePrimary(t *testing.T) {
-	replica, _ := spakeKDC(t, true)
+	replica := spakeKDC(t, true)
 	replica.start()
 	primary := newScripted(t, realmA) // which takes timestamps alone
-	sent := 0
+	var sent atomic.Int32
 	primary.before = func(r *request) ([][]byte, bool) {
 		if m, err := krb.ParseKDCReq(r.raw); err != nil {
 			t.Error(err)
 		} else if _, found := krb.FindPAData(m.PAData, krb.PAEncTimestamp); found {
-			sent++
+			sent.Add(1)
 		}
 		return nil, false
 	}
 	primary.start()
 	o := Options{LocatePrimary: func(context.Context, string) ([]KDC, error) { return []KDC{primary.addr}, nil }}
 	_, err := client(o, replica).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, "guess")})
-	if failure(t, err); sent != 0 || primary.count(0) == 0 {
-		t.Errorf("%d timestamps in %d requests at the primary: %v", sent, primary.count(0), err)
+	if failure(t, err); sent.Load() != 0 || primary.count(0) == 0 {
+		t.Errorf("%d timestamps in %d requests at the primary: %v", sent.Load(), primary.count(0), err)
 	}
 }
 
@@ -189,22 +188,22 @@ func TestSPAKEAtThePrimary(t *testing.T) {
 func TestNoTimestamps(t *testing.T) {
 	for name, tc := range map[string]struct {
 		realm string // of which timestamps are disabled
-		sent  int
+		sent  int32
 	}{"this realm": {realmA, 0}, "another": {realmB, 1}} {
 		k := newScripted(t, realmA)
-		sent := 0
+		var sent atomic.Int32
 		k.before = func(r *request) ([][]byte, bool) {
 			if m, err := krb.ParseKDCReq(r.raw); err != nil {
 				t.Error(err)
 			} else if _, found := krb.FindPAData(m.PAData, krb.PAEncTimestamp); found {
-				sent++
+				sent.Add(1)
 			}
 			return nil, false
 		}
 		k.start()
 		o := Options{NoTimestamp: func(realm string) bool { return realm == tc.realm }}
 		_, err := client(o, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
-		if sent != tc.sent || (err == nil) != (tc.sent == 1) || err != nil && !strings.Contains(err.Error(), "disable_encrypted_timestamp") {
+		if sent := sent.Load(); sent != tc.sent || (err == nil) != (tc.sent == 1) || err != nil && !strings.Contains(err.Error(), "disable_encrypted_timestamp") {
 			t.Errorf("%s: %d timestamps, %v", name, sent, err)
 		}
 	}

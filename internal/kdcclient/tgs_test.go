@@ -64,7 +64,7 @@ func TestTGS(t *testing.T) {
 func TestTGSOptions(t *testing.T) {
 	k := newScripted(t, realmA).start()
 	c := client(Options{}, k)
-	tgt, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password), RenewLife: 20 * time.Hour, Lifetime: time.Hour})
+	tgt, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password), RenewLife: 20 * time.Hour, Lifetime: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -463,7 +463,7 @@ func TestTGSBadArguments(t *testing.T) {
 func TestParallel(t *testing.T) {
 	k := newScripted(t, realmA).start()
 	c := client(Options{}, k)
-	keys := Password(alice, k.password)
+	keys := known(alice, k.password)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -539,7 +539,7 @@ func TestTGSReplyNames(t *testing.T) {
 func TestTGSHints(t *testing.T) {
 	k := newScripted(t, realmA).start()
 	c := client(Options{}, k)
-	tgt, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password), RenewLife: 20 * time.Hour})
+	tgt, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password), RenewLife: 20 * time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -332,13 +332,20 @@ func TestContext(t *testing.T) {
 			}
 		})
 		t.Run(fmt.Sprintf("deadline %d", limit), func(t *testing.T) {
-			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // enough for one to be asked
-			defer cancel()
-			_, err := c.AS(ctx, ASRequest{Client: alice, Keys: keys})
-			if e := failure(t, err); e.Kind != KindUnreachable || !e.Temporary() || !errors.Is(err, context.DeadlineExceeded) || len(e.KDCs) != 1 {
-				t.Error(err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				nobody := new(world)
+				c := client(Options{UDPPreferenceLimit: limit, Pacing: long, Dial: nobody.dial, Locate: at(KDC{Host: "192.0.2.1"})})
+				begun := time.Now()
+				_, err := c.AS(ctx, ASRequest{Client: alice, Keys: Password(alice, "x")})
+				if waited := time.Since(begun); waited != 2*time.Second {
+					t.Errorf("it took %v", waited)
+				}
+				if e := failure(t, err); e.Kind != KindUnreachable || !e.Temporary() || !errors.Is(err, context.DeadlineExceeded) || len(e.KDCs) != 1 {
+					t.Error(err)
+				}
+			})
 		})
 	}
 	quiet, _ := silent(t)

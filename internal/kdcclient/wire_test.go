@@ -25,7 +25,7 @@ func TestASRequestWire(t *testing.T) {
 			k := newScripted(t, realmA)
 			k.now = func() time.Time { return epoch }
 			k.start()
-			r := ASRequest{Client: alice, Keys: Password(alice, k.password), Forwardable: forwardable, Proxiable: proxiable, Canonicalize: canonicalize, Lifetime: 3 * time.Hour}
+			r := ASRequest{Client: alice, Keys: known(alice, k.password), Forwardable: forwardable, Proxiable: proxiable, Canonicalize: canonicalize, Lifetime: 3 * time.Hour}
 			if renewable {
 				r.RenewLife = 50 * time.Hour
 			}
@@ -150,7 +150,7 @@ func TestSaltOfTheReply(t *testing.T) {
 						a.fields.CName.NameString = []string{name}
 					}
 					k.start()
-					got, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password), Canonicalize: canonicalize})
+					got, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password), Canonicalize: canonicalize})
 					if err != nil || got.Client.Components[0] != name {
 						t.Errorf("%v, %v", got, err)
 					}
