@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -349,7 +350,9 @@ func TestEveryTruncation(t *testing.T) {
 					t.Errorf("version %d cut at %d: %d entries, want the %d before", version, n, got, entries)
 				}
 				if c.Torn == nil || n%31 == 0 { // it takes its time
-					if diff := cmp.Diff(whole.Credentials[:len(c.Credentials)], c.Credentials, append(compare, cmpopts.EquateEmpty())...); diff != "" {
+					if want := whole.Credentials[:len(c.Credentials)]; reflect.DeepEqual(want, c.Credentials) {
+						// as nearly always, and to find out how they differ takes its time
+					} else if diff := cmp.Diff(want, c.Credentials, append(compare, cmpopts.EquateEmpty())...); diff != "" {
 						t.Errorf("version %d cut at %d: %s", version, n, diff)
 					}
 				}

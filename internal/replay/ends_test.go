@@ -150,60 +150,62 @@ func TestClosedFile(t *testing.T) {
 
 // A GetBody that failed once may do better, and its body that was never used is closed.
 func TestGetBodyLater(t *testing.T) {
-	body := &counted{Reader: strings.NewReader("text")}
-	r := request(t, body)
-	bad := errors.New("bad")
-	get := func() (io.ReadCloser, error) { return nil, bad }
-	r.GetBody = func() (io.ReadCloser, error) { return get() }
-	b, err := New(r, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := next(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := next(b); !errors.Is(err, bad) || !errors.Is(err, ErrNotReplayable) || !b.Replayable() {
-		t.Errorf("%v, replayable %v", err, b.Replayable())
-	}
-	get = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("text")), nil }
-	second, err := next(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := send(t, second); got != "text" {
-		t.Error(got)
-	}
-	if err := errors.Join(first.Close(), b.Close()); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) { // an attempt that does not end is waited for
+		body := &counted{Reader: strings.NewReader("text")}
+		r := request(t, body)
+		bad := errors.New("bad")
+		get := func() (io.ReadCloser, error) { return nil, bad }
+		r.GetBody = func() (io.ReadCloser, error) { return get() }
+		b, err := New(r, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := next(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := next(b); !errors.Is(err, bad) || !errors.Is(err, ErrNotReplayable) || !b.Replayable() {
+			t.Errorf("%v, replayable %v", err, b.Replayable())
+		}
+		get = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("text")), nil }
+		second, err := next(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := send(t, second); got != "text" {
+			t.Error(got)
+		}
+		if err := errors.Join(first.Close(), b.Close()); err != nil {
+			t.Error(err)
+		}
 
-	used := &counted{Reader: strings.NewReader("text")}
-	r.Body = used
-	if b, err = New(r, Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if first, err = next(b); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Close(); err != nil || used.closes.Load() != 0 {
-		t.Errorf("%v, the attempt's body was closed %d times beside it", err, used.closes.Load())
-	}
-	if got := send(t, first); got != "text" {
-		t.Error(got)
-	}
+		used := &counted{Reader: strings.NewReader("text")}
+		r.Body = used
+		if b, err = New(r, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if first, err = next(b); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Close(); err != nil || used.closes.Load() != 0 {
+			t.Errorf("%v, the attempt's body was closed %d times beside it", err, used.closes.Load())
+		}
+		if got := send(t, first); got != "text" {
+			t.Error(got)
+		}
 
-	unused := &counted{Reader: strings.NewReader("text")}
-	r.Body = unused
-	if b, err = New(r, Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Close(); err != nil || unused.closes.Load() != 1 {
-		t.Errorf("never used: %v, closed %d times", err, unused.closes.Load())
-	}
-	if _, err := next(b); err == nil {
-		t.Error("an attempt of what is closed")
-	}
+		unused := &counted{Reader: strings.NewReader("text")}
+		r.Body = unused
+		if b, err = New(r, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Close(); err != nil || unused.closes.Load() != 1 {
+			t.Errorf("never used: %v, closed %d times", err, unused.closes.Load())
+		}
+		if _, err := next(b); err == nil {
+			t.Error("an attempt of what is closed")
+		}
+	})
 }
 
 // What is all in memory is of a kind that net/http knows, and so sends with its length.

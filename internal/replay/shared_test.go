@@ -49,47 +49,49 @@ func TestSharedReader(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for range 5 {
-				b, err := New(sharing(t, newSeekable(text)), Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				first, err := b.Next()
-				if err != nil {
-					t.Fatal(err)
-				}
-				var wg sync.WaitGroup
-				if name != "GetBody of GetBody" { // that reads it itself
-					if _, err := io.ReadFull(first.Body, make([]byte, 100)); err != nil {
+			synctest.Test(t, func(t *testing.T) { // an attempt that does not end is waited for
+				for range 5 {
+					b, err := New(sharing(t, newSeekable(text)), Options{})
+					if err != nil {
 						t.Fatal(err)
 					}
-					wg.Go(func() { // a transport that does not hurry
-						var err error
-						for n, buf := 0, make([]byte, 100); err == nil; n++ {
-							if n%100 == 0 {
-								time.Sleep(time.Millisecond)
+					first, err := b.Next()
+					if err != nil {
+						t.Fatal(err)
+					}
+					var wg sync.WaitGroup
+					if name != "GetBody of GetBody" { // that reads it itself
+						if _, err := io.ReadFull(first.Body, make([]byte, 100)); err != nil {
+							t.Fatal(err)
+						}
+						wg.Go(func() { // a transport that does not hurry
+							var err error
+							for n, buf := 0, make([]byte, 100); err == nil; n++ {
+								if n%100 == 0 {
+									time.Sleep(time.Millisecond)
+								}
+								_, err = first.Body.Read(buf)
 							}
-							_, err = first.Body.Read(buf)
-						}
-						if err != io.EOF && !errors.Is(err, errPassed) {
-							t.Error(err)
-						}
-						first.Body.Close()
-					})
+							if err != io.EOF && !errors.Is(err, errPassed) {
+								t.Error(err)
+							}
+							first.Body.Close()
+						})
+					}
+					second, err := again(b, first)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got := send(t, second); got != text {
+						t.Errorf("the second attempt sent %d bytes, want %d", len(got), len(text))
+					}
+					if n, err := first.Body.Read(make([]byte, 10)); n != 0 || err == nil {
+						t.Errorf("the first attempt reads %d bytes, %v", n, err)
+					}
+					b.Close()
+					wg.Wait()
 				}
-				second, err := again(b, first)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got := send(t, second); got != text {
-					t.Errorf("the second attempt sent %d bytes, want %d", len(got), len(text))
-				}
-				if n, err := first.Body.Read(make([]byte, 10)); n != 0 || err == nil {
-					t.Errorf("the first attempt reads %d bytes, %v", n, err)
-				}
-				b.Close()
-				wg.Wait()
-			}
+			})
 		})
 	}
 }

@@ -293,39 +293,41 @@ func TestNeverShort(t *testing.T) {
 		}, len(text), "the", io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := request(t, nil)
-			tc.body(t, r)
-			r.ContentLength = -1
-			if c, ok := r.Body.(*cut); ok {
-				r.Body = c.f
-			}
-			b, err := New(r, Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer b.Close()
-			first, err := next(b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := io.ReadFull(first, make([]byte, tc.read)); err != nil {
-				t.Fatal(err)
-			}
-			if f, ok := r.Body.(*os.File); ok {
-				if err := f.Truncate(3); err != nil {
+			synctest.Test(t, func(t *testing.T) { // an attempt that does not end is waited for
+				r := request(t, nil)
+				tc.body(t, r)
+				r.ContentLength = -1
+				if c, ok := r.Body.(*cut); ok {
+					r.Body = c.f
+				}
+				b, err := New(r, Options{})
+				if err != nil {
 					t.Fatal(err)
 				}
-			}
-			again, err := next(b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := io.ReadAll(again)
-			if string(got) != tc.again || !errors.Is(err, tc.err) {
-				t.Errorf("second attempt: %q, %v", got, err)
-			}
-			first.Close()
-			again.Close()
+				defer b.Close()
+				first, err := next(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadFull(first, make([]byte, tc.read)); err != nil {
+					t.Fatal(err)
+				}
+				if f, ok := r.Body.(*os.File); ok {
+					if err := f.Truncate(3); err != nil {
+						t.Fatal(err)
+					}
+				}
+				again, err := next(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(again)
+				if string(got) != tc.again || !errors.Is(err, tc.err) {
+					t.Errorf("second attempt: %q, %v", got, err)
+				}
+				first.Close()
+				again.Close()
+			})
 		})
 	}
 }
@@ -664,61 +666,63 @@ func TestTrailer(t *testing.T) {
 		"seeker":   {Options{}, false, true, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := request(t, nil)
-			r.ContentLength = -1
-			r.Trailer = http.Header{"X-Sum": nil, "X-Read": nil}
-			reads := 0
-			sum := func() { // what a caller's reader does at its end
-				reads++
-				r.Trailer.Set("X-Sum", "42")
-				r.Trailer.Set("X-Read", fmt.Sprint(reads))
-			}
-			made := func() io.ReadCloser {
-				return &summing{Reader: strings.NewReader(text), end: sum}
-			}
-			r.Body = made()
-			if tc.getBody {
-				r.GetBody = func() (io.ReadCloser, error) { return made(), nil }
-			}
-			if tc.seek {
-				r.Body = &seekSumming{summing{Reader: strings.NewReader(text), end: sum}}
-			}
-			b, err := New(r, tc.o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer b.Close()
-			var late []io.ReadCloser
-			for attempt := range tc.attempts {
-				sent, err := b.Next()
+			synctest.Test(t, func(t *testing.T) { // an attempt that does not end is waited for
+				r := request(t, nil)
+				r.ContentLength = -1
+				r.Trailer = http.Header{"X-Sum": nil, "X-Read": nil}
+				reads := 0
+				sum := func() { // what a caller's reader does at its end
+					reads++
+					r.Trailer.Set("X-Sum", "42")
+					r.Trailer.Set("X-Read", fmt.Sprint(reads))
+				}
+				made := func() io.ReadCloser {
+					return &summing{Reader: strings.NewReader(text), end: sum}
+				}
+				r.Body = made()
+				if tc.getBody {
+					r.GetBody = func() (io.ReadCloser, error) { return made(), nil }
+				}
+				if tc.seek {
+					r.Body = &seekSumming{summing{Reader: strings.NewReader(text), end: sum}}
+				}
+				b, err := New(r, tc.o)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if attempt == 1 && (tc.getBody || tc.seek) {
-					// The transport of this one goes on reading beside the next.
-					if _, err := sent.Body.Read(make([]byte, 1)); err != nil {
+				defer b.Close()
+				var late []io.ReadCloser
+				for attempt := range tc.attempts {
+					sent, err := b.Next()
+					if err != nil {
 						t.Fatal(err)
 					}
-					late = append(late, sent.Body)
-					continue
-				}
-				if got := send(t, sent.Body); got != text {
-					t.Errorf("attempt %d sent %q", attempt, got)
-				}
-				want := http.Header{"X-Sum": {"42"}, "X-Read": {"1"}}
-				if attempt == 2 && (tc.getBody || tc.seek) {
-					want.Set("X-Read", "2")
-				}
-				if d := cmp.Diff(want, sent.Trailer); d != "" {
-					t.Errorf("attempt %d (-want +got):\n%s", attempt, d)
-				}
-				for _, b := range late {
-					if n, err := io.Copy(io.Discard, b); n != 0 || err == nil {
-						t.Errorf("an attempt that is over reads %d bytes, %v", n, err)
+					if attempt == 1 && (tc.getBody || tc.seek) {
+						// The transport of this one goes on reading beside the next.
+						if _, err := sent.Body.Read(make([]byte, 1)); err != nil {
+							t.Fatal(err)
+						}
+						late = append(late, sent.Body)
+						continue
 					}
+					if got := send(t, sent.Body); got != text {
+						t.Errorf("attempt %d sent %q", attempt, got)
+					}
+					want := http.Header{"X-Sum": {"42"}, "X-Read": {"1"}}
+					if attempt == 2 && (tc.getBody || tc.seek) {
+						want.Set("X-Read", "2")
+					}
+					if d := cmp.Diff(want, sent.Trailer); d != "" {
+						t.Errorf("attempt %d (-want +got):\n%s", attempt, d)
+					}
+					for _, b := range late {
+						if n, err := io.Copy(io.Discard, b); n != 0 || err == nil {
+							t.Errorf("an attempt that is over reads %d bytes, %v", n, err)
+						}
+					}
+					sent.Trailer.Set("X-Sum", "changed by the transport")
 				}
-				sent.Trailer.Set("X-Sum", "changed by the transport")
-			}
+			})
 		})
 	}
 }

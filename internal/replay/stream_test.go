@@ -285,11 +285,12 @@ func TestKeepsNothingLonger(t *testing.T) {
 // until one comes to the end: it sends the whole, or there is an error if more has
 // passed than is kept.
 func TestStreamProperty(t *testing.T) {
+	dir := t.TempDir()
 	for seed := range uint64(300) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		text := make([]byte, rnd.IntN(300_000))
 		_, _ = rand.NewChaCha8([32]byte{byte(seed)}).Read(text)
-		o := Options{Limit: int64(rnd.IntN(400_000)) - 50_000, SpillLimit: int64(rnd.IntN(400_000)) - 200_000, SpillDir: t.TempDir(), Ahead: rnd.IntN(4) == 0}
+		o := Options{Limit: int64(rnd.IntN(400_000)) - 50_000, SpillLimit: int64(rnd.IntN(400_000)) - 200_000, SpillDir: dir, Ahead: rnd.IntN(4) == 0}
 		o.Limit = max(o.Limit, -1)
 		kept := max(o.Limit, o.SpillLimit)
 		if o.Limit == 0 {
