@@ -34,3 +34,26 @@ func TestReaderThatPanics(t *testing.T) {
 		cancel()
 	}
 }
+
+// So is a body that a transport reads in a goroutine of its own, be it kept or not.
+func TestReaderThatPanicsWhileItIsSent(t *testing.T) {
+	for name, o := range map[string]Options{"kept": {}, "not kept": {Limit: -1}} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost", io.NopCloser(panicking{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := New(r, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		attempt, err := next(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := attempt.Read(make([]byte, 1)); n != 0 || err == nil || !strings.Contains(err.Error(), "a reader's own fault") {
+			t.Errorf("%s: %d bytes, %v, want the panic as an error", name, n, err)
+		}
+		attempt.Close()
+		b.Close()
+	}
+}

@@ -132,7 +132,8 @@ func (c *call) verdict(resp *http.Response) verdict {
 		v.err.Host = v.host
 		return v
 	}
-	proxied := false // the proxy proved itself, and nobody else
+	alone := proxy != nil && origin == nil && plain(resp.Request) // the request was signed for the proxy, and nobody else
+	proved := false                                               // by the proxy
 	if proxy != nil {
 		p := check(c.r.Context(), proxy, slices.Concat(resp.Header.Values("Proxy-Authenticate"), resp.Header.Values("Proxy-Authentication-Info")))
 		p.host, p.proxy = proxy.Target().HostPort(), true
@@ -140,19 +141,16 @@ func (c *call) verdict(resp *http.Response) verdict {
 			p.err.Host = p.host
 			return p
 		}
-		if p.verified && origin == nil && plain(resp.Request) {
-			if c.proxies {
-				return p
-			}
-			proxied = true
+		if proved = p.verified; alone && proved && c.proxies {
+			return p
 		}
 	}
 	if !v.verified && v.reason == middleware.ReasonNone {
 		v.reason, v.hint = c.missing(origin, resp)
 		switch {
-		case proxied:
+		case alone && proved:
 			v.hint = byProxy
-		case proxy != nil && origin == nil && v.reason == middleware.ReasonNoToken && plain(resp.Request):
+		case alone && v.reason == middleware.ReasonNoToken:
 			v.hint = fmt.Sprintf(throughProxy, proxy.Target().HostPort())
 		}
 	}

@@ -266,17 +266,20 @@ func TestReasons(t *testing.T) {
 		"proxy proved":                 {target: proxy, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: refused("required", 200, middleware.ReasonNoToken), text: "TrustProxy"},
 		"proxy proved, trusted":        {trust: true, target: proxy, status: 200, fields: []string{proxyAuth, value("server-ok")}, want: at(passed("required", 200, true, 0), "proxy.test:3128")},
 		"proxy proved nothing":         {target: proxy, status: 200, want: refused("required", 200, middleware.ReasonNoToken), text: "the proxy proxy.test:3128, which proved nothing"},
-		"proxy proved nothing, moved":  {target: proxy, status: 302, fields: []string{"Location", "/"}, want: refused("required", 302, middleware.ReasonUnverifiedRedirect)},
+		"proxy proved nothing, moved":  {target: proxy, status: 302, fields: []string{"Location", "/"}, want: refused("required", 302, middleware.ReasonUnverifiedRedirect), text: "the redirect is not from"},
 		"proxy proved, squid":          {target: proxy, status: 200, fields: []string{proxyInfo, value("server-ok")}, want: refused("required", 200, middleware.ReasonNoToken), text: "TrustProxy"},
 		"proxy proved, squid, trusted": {trust: true, target: proxy, status: 200, fields: []string{proxyInfo, value("server-ok")}, want: at(passed("required", 200, true, 0), "proxy.test:3128")},
 		"proxy proved, error":          {target: proxy, status: 503, fields: []string{proxyInfo, value("server-ok")}, want: passed("required", 503, false, middleware.ReasonNoToken)},
 		"proxy proved, error, trusted": {trust: true, target: proxy, status: 503, fields: []string{proxyInfo, value("server-ok")}, want: at(passed("required", 503, true, 0), "proxy.test:3128")},
 		"proxy did not":                {target: proxy, status: 200, want: refused("required", 200, middleware.ReasonNoToken)},
+		"proxy did not, trusted":       {trust: true, target: proxy, status: 200, want: refused("required", 200, middleware.ReasonNoToken)},
 		"proxy did not, optional":      {mode: mutual.Optional, target: proxy, status: 200, want: passed("optional", 200, false, middleware.ReasonNoToken)},
 		"proxy forged":                 {target: proxy, status: 200, fields: []string{proxyInfo, value("forged")}, want: at(refused("required", 200, middleware.ReasonWrongKey), "proxy.test:3128"), text: "host proxy.test:3128"},
 		"proxy forged, optional":       {mode: mutual.Optional, target: proxy, status: 404, fields: []string{proxyInfo, value("forged")}, want: at(refused("optional", 404, middleware.ReasonWrongKey), "proxy.test:3128")},
 		"proxy forged, disabled":       {mode: mutual.Disabled, target: proxy, status: 200, fields: []string{proxyInfo, value("forged")}, want: passed("disabled", 200, false, 0)},
-		"proxy is not the peer of TLS": {target: proxy, url: "https://web.test/", status: 200, fields: []string{proxyInfo, value("server-ok")}, want: at(refused("required", 200, middleware.ReasonNoToken), "web.test:443")},
+		"proxy is not the peer of TLS": {target: proxy, url: "https://web.test/", status: 200, fields: []string{proxyInfo, value("server-ok")}, want: at(refused("required", 200, middleware.ReasonNoToken), "web.test:443"), text: "nothing else signed the request"},
+		"nor if it is trusted":         {trust: true, target: proxy, url: "https://web.test/", status: 200, fields: []string{proxyInfo, value("server-ok")}, want: at(refused("required", 200, middleware.ReasonNoToken), "web.test:443"), text: "nothing else signed the request"},
+		"nor if it proved nothing":     {target: proxy, url: "https://web.test/", status: 200, want: at(refused("required", 200, middleware.ReasonNoToken), "web.test:443"), text: "nothing else signed the request"},
 		"digest info of a proxy":       {target: proxy, status: 200, fields: []string{proxyInfo, `nextnonce="Negotiate x"`}, want: refused("required", 200, middleware.ReasonNoToken)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -301,7 +304,8 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// A request may be signed for its proxy and for its origin server.
+// A request may be signed for its proxy and for its origin server, and then the proxy does
+// not speak for the server, be it trusted.
 func TestBothSides(t *testing.T) {
 	for name, tc := range map[string]struct {
 		fields []string
@@ -312,21 +316,27 @@ func TestBothSides(t *testing.T) {
 		"proxy alone":             {[]string{proxyInfo, value("server-ok")}, "no token at web.test:80"},
 		"proxy's token is forged": {[]string{wwwAuth, value("server-ok"), proxyInfo, value("forged")}, "wrong key at proxy.test:3128"},
 		"origin's is forged":      {[]string{wwwAuth, value("forged"), proxyInfo, value("server-ok")}, "wrong key at web.test:80"},
+		"nobody":                  {nil, "no token at web.test:80"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			n := 0
-			i := new(stagetest.Initiator)
-			next := kerbchain.Chain(mutual.New(mutual.Options{}), sign(i, proxy), sign(i, origin))(counted(&n, stagetest.Respond(200, "text", tc.fields...)))
-			_, err := run(t, next, &n, "http://web.test/")
-			got := "verified"
-			var e *middleware.Error
-			if errors.As(err, &e) {
-				got = e.Reason.String() + " at " + e.Host
-			}
-			if got != tc.want {
-				t.Errorf("got %s, want %s", got, tc.want)
-			}
-		})
+		for _, trust := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, trusted %t", name, trust), func(t *testing.T) {
+				n := 0
+				i := new(stagetest.Initiator)
+				next := kerbchain.Chain(mutual.New(mutual.Options{TrustProxy: trust}), sign(i, proxy), sign(i, origin))(counted(&n, stagetest.Respond(200, "text", tc.fields...)))
+				_, err := run(t, next, &n, "http://web.test/")
+				got := "verified"
+				var e *middleware.Error
+				if errors.As(err, &e) {
+					got = e.Reason.String() + " at " + e.Host
+					if e.Hint != "" {
+						t.Errorf("a hint that is not of the reason: %s", e.Hint)
+					}
+				}
+				if got != tc.want {
+					t.Errorf("got %s, want %s", got, tc.want)
+				}
+			})
+		}
 	}
 }
 

@@ -123,7 +123,8 @@ func (c *call) sendBare(r *http.Request) (*http.Response, error) {
 		sent = c.follow(r, false)
 	}
 	var tokens []sign.Token
-	if pending, _ := sign.Pending(r); !c.WaitForChallenge && c.bare() && !pending { // else another stage signs it when it has a connection
+	// One that is pending another stage signs when it has a connection.
+	if pending, _ := sign.Pending(r); c.bare() && !pending && !c.WaitForChallenge {
 		tokens = append(tokens, c.unlessProven())
 	}
 	// A token that the request came with is sent once, by the attempt of the stage that
