@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/kerbchain/kerbchain/internal/dnslookup"
 	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/internal/inspect"
 	"github.com/kerbchain/kerbchain/kerberos"
@@ -26,7 +27,7 @@ func (x *examination) host(ctx context.Context) {
 		x.say("host", Warn, facts{"name": host}, host+" is an address, for which there is hardly ever a service principal", useName)
 		return
 	}
-	var names inspect.Names = net.DefaultResolver
+	var names inspect.Names = dnslookup.Names{Resolver: net.DefaultResolver}
 	if x.inside.Names != nil {
 		names = x.inside.Names
 	} else if given, ok := x.o.Client.Resolver.(inspect.Names); ok { // of a source that could not be made

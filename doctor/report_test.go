@@ -301,3 +301,19 @@ func TestTimeout(t *testing.T) {
 		}
 	})
 }
+
+// TestLocalhost: the name servers of the machine are not asked about localhost.
+func TestLocalhost(t *testing.T) {
+	system := net.DefaultResolver
+	defer func() { net.DefaultResolver = system }()
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		t.Error("a name server is asked")
+		return nil, errors.New("no network")
+	}}
+	l := newLab(t, fakeweb.Options{}, fakeweb.ServerOptions{})
+	for conf, want := range map[string]string{l.env["KRB5_CONFIG"]: "ok answer: 200 OK", l.write("damaged.conf", []byte("[libdefaults\n")): "fail configuration: "} {
+		o := l.options(map[string]string{"KRB5_CONFIG": conf})
+		o.Client.Resolver = nil
+		wants(t, l.examine(o), "ok host: localhost, ", want)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/kerbchain/kerbchain/internal/dnslookup"
 	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
@@ -178,7 +179,7 @@ func (s *Source) names() (NameResolver, error) {
 	dns, ok := s.o.Resolver.(NameResolver)
 	switch {
 	case s.o.Resolver == nil:
-		dns = net.DefaultResolver
+		dns = dnslookup.Names{Resolver: net.DefaultResolver}
 	case !ok:
 		return nil, fmt.Errorf("the resolver %T cannot look up names of hosts", s.o.Resolver)
 	}

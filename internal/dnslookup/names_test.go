@@ -1,0 +1,27 @@
+package dnslookup
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+)
+
+// TestNamesOfLocalhost: no name server learns of localhost, and one is asked for others.
+func TestNamesOfLocalhost(t *testing.T) {
+	asked := false
+	names := Names{&net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		asked = true
+		return nil, errors.New("no network")
+	}}}
+	for host, want := range map[string]bool{
+		"localhost": false, "localhost.": false, "LocalHost.": false, "a.localhost.": false,
+		"notlocalhost.": true, "localhost.test.": true,
+	} {
+		asked = false
+		name, err := names.LookupCNAME(t.Context(), host)
+		if asked != want || !want && (name != host || err != nil) {
+			t.Errorf("%s: %q, %v, and a name server was asked: %v, want %v", host, name, err, asked, want)
+		}
+	}
+}
