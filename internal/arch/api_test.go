@@ -21,11 +21,7 @@ var writeAPI = flag.Bool("api", false, "write docs/api.txt")
 // TestAPI: what the module exports is what docs/api.txt lists, so that a change of
 // it is seen in review.
 func TestAPI(t *testing.T) {
-	sources, err := readModule("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := parseAll(sources)
+	files, err := theFiles()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func TestModule(t *testing.T) {
 	if first, _, _ := strings.Cut(string(mod), "\n"); first != "module "+module {
 		t.Fatalf("%s/go.mod starts with %q, want module %s", root, first, module)
 	}
-	sources, err := readModule(root)
+	sources, err := theModule()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestModule(t *testing.T) {
 			t.Errorf("%s was not read", want)
 		}
 	}
-	files, err := parseAll(sources)
+	files, err := theFiles()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,11 +9,7 @@ import (
 
 // TestKinds: no error of the module is without a kind, by which callers branch.
 func TestKinds(t *testing.T) {
-	sources, err := readModule("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := parseAll(sources)
+	files, err := theFiles()
 	if err != nil {
 		t.Fatal(err)
 	}

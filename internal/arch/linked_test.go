@@ -1,14 +1,15 @@
 package arch
 
 import (
-	"bytes"
 	"debug/elf"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -17,6 +18,7 @@ const purego = "github.com/ebitengine/purego"
 // TestNobodyLinksForeignCode: who does not import gssapi himself has nothing of it in
 // his program, nor of what calls C for it.
 func TestNobodyLinksForeignCode(t *testing.T) {
+	t.Parallel()
 	unwanted := []string{purego, module + "/gssapi", "runtime/cgo"}
 	for _, system := range []string{"linux", "darwin", "freebsd", "windows"} {
 		deps := linked(t, []string{"GOOS=" + system, "CGO_ENABLED=0"}, ".", "./client", "./middleware/...", "./tunnel", "./kerberos", "./fakekdc")
@@ -36,6 +38,7 @@ func TestNobodyLinksForeignCode(t *testing.T) {
 
 // TestTheCommandAlone: what only the command needs, the library does not link.
 func TestTheCommandAlone(t *testing.T) {
+	t.Parallel()
 	modules := []string{"github.com/spf13/pflag", "github.com/schollz/progressbar/v3", "github.com/mitchellh/colorstring",
 		"github.com/rivo/uniseg", "golang.org/x/term", "software.sslmate.com/src/go-pkcs12"}
 	library := linked(t, []string{"GOOS=linux", "CGO_ENABLED=0"}, ".", "./client/...", "./middleware/...", "./tunnel", "./kerberos/...", "./gssapi", "./doctor", "./fakekdc/...")
@@ -54,6 +57,7 @@ func TestTheCommandAlone(t *testing.T) {
 // TestCommandLinks: the command can load the GSS-API library where it is linked
 // dynamically anyway, or where its builder says so, and nowhere else.
 func TestCommandLinks(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		env   []string
 		loads bool
@@ -69,6 +73,7 @@ func TestCommandLinks(t *testing.T) {
 		"OpenBSD, static":    {[]string{"GOOS=openbsd", "CGO_ENABLED=0"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			deps := linked(t, tc.env, "./cmd/kerbchain")
 			if !slices.Contains(deps, module+"/client") {
 				t.Fatalf("the listing is of something else: %q", deps)
@@ -83,6 +88,7 @@ func TestCommandLinks(t *testing.T) {
 // TestStatic: a program with package client alone needs no C library, nor does the
 // command without cgo, and nothing of package sspi is in them, which is for Windows.
 func TestStatic(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	alone := filepath.Join(dir, "main.go")
 	const text = "package main\nimport \"" + module + "/client\"\nfunc main() { println(client.New(client.Options{})) }\n"
@@ -91,27 +97,31 @@ func TestStatic(t *testing.T) {
 	}
 	for name, source := range map[string]string{"client": alone, "command": "./cmd/kerbchain"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			program := filepath.Join(dir, name)
-			build := exec.Command("go", "build", "-o", program, source)
+			build := exec.Command("go", "build", "-ldflags=-w", "-o", program, source)
 			build.Dir = "../.."
 			build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
-			}
-			symbols, err := exec.Command("go", "tool", "nm", program).Output()
-			if err != nil || !bytes.Contains(symbols, []byte(module+"/kerberos.NewInitiator")) {
-				t.Fatalf("no listing of a client: %v", err)
-			}
-			for _, unwanted := range []string{"ebitengine/purego", module + "/gssapi", module + "/sspi"} {
-				if bytes.Contains(symbols, []byte(unwanted)) {
-					t.Errorf("%s is linked", unwanted)
-				}
 			}
 			file, err := elf.Open(program)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer file.Close()
+			symbols, err := file.Symbols()
+			links := func(part string) bool {
+				return slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return strings.Contains(s.Name, part) })
+			}
+			if err != nil || !links(module+"/kerberos.NewInitiator") {
+				t.Fatalf("no listing of a client: %v", err)
+			}
+			for _, unwanted := range []string{"ebitengine/purego", module + "/gssapi", module + "/sspi"} {
+				if links(unwanted) {
+					t.Errorf("%s is linked", unwanted)
+				}
+			}
 			if file.Section(".interp") != nil {
 				t.Error("the program is linked dynamically")
 			}
@@ -128,19 +138,71 @@ func TestStatic(t *testing.T) {
 	}
 }
 
+// A listed package is what the go command says of one of the module.
+type listed struct{ imports, deps []string }
+
+// patterns are the packages that others import, and the command. They start with a dot:
+// others are looked for in modules that nobody builds with, too, which a machine need not
+// have.
+var patterns = []string{".", "./client/...", "./middleware/...", "./tunnel", "./kerberos/...", "./gssapi", "./doctor", "./fakekdc/...", "./cmd/..."}
+
+// listings are those of each environment, which is listed once for all tests.
+var listings sync.Map // from an environment, joined, to a func() (map[string]listed, error)
+
+// list lists the packages that match [patterns] in an environment, by their paths from the
+// module's root.
+func theListing(t *testing.T, env ...string) map[string]listed {
+	t.Helper()
+	once, _ := listings.LoadOrStore(strings.Join(env, " "), sync.OnceValues(func() (map[string]listed, error) {
+		cmd := exec.Command("go", append([]string{"list", "-deps", "-f", `{{if not .Standard}}{{.ImportPath}};{{join .Imports " "}};{{join .Deps " "}}{{end}}`}, patterns...)...)
+		cmd.Dir = "../.."
+		cmd.Env = append(os.Environ(), env...)
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("%v: %w\n%s", cmd, err, stderr.String())
+		}
+		all := map[string]listed{}
+		for line := range strings.Lines(string(out)) {
+			parts := strings.Split(line, ";")
+			if len(parts) != 3 {
+				return nil, fmt.Errorf("%v: %q", cmd, line)
+			}
+			if !within(parts[0], module) {
+				continue
+			}
+			all[strings.TrimPrefix(strings.TrimPrefix(parts[0], module), "/")] = listed{strings.Fields(parts[1]), strings.Fields(parts[2])}
+		}
+		return all, nil
+	}))
+	all, err := once.(func() (map[string]listed, error))()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 // linked lists the packages that are linked into programs with those that match
-// patterns, in an environment. Patterns start with a dot: others are looked for in modules
-// that nobody builds with, too, which a machine need not have.
+// patterns, some of [patterns] or of what these match, in an environment.
 func linked(t *testing.T, env []string, patterns ...string) []string {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"list", "-deps"}, patterns...)...)
-	cmd.Dir = "../.."
-	cmd.Env = append(append(os.Environ(), "GOARCH=amd64", "GOFLAGS=-mod=readonly"), env...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v: %v\n%s", cmd, err, stderr.String())
+	var out []string
+	all := theListing(t, append([]string{"GOARCH=amd64", "GOFLAGS=-mod=readonly"}, env...)...)
+	for _, pattern := range patterns {
+		dir := strings.TrimPrefix(strings.TrimPrefix(pattern, "."), "/")
+		below, deep := strings.CutSuffix(dir, "/...")
+		found := false
+		for p, of := range all {
+			if p == dir || deep && within(p, below) {
+				found = true
+				out = append(append(out, strings.TrimSuffix(module+"/"+p, "/")), of.deps...)
+			}
+		}
+		if !found {
+			t.Fatalf("%s is not listed", pattern)
+		}
 	}
-	return strings.Fields(string(out))
+	slices.Sort(out)
+	return slices.Compact(out)
 }

@@ -101,11 +101,7 @@ func TestPagesLinkSees(t *testing.T) {
 
 // TestPagesNameTests: the tests that pages name are there.
 func TestPagesNameTests(t *testing.T) {
-	sources, err := readModule("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := parseAll(sources)
+	files, err := theFiles()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,11 +19,7 @@ func TestSecurityPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources, err := readModule("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := parseAll(sources)
+	files, err := theFiles()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
 const module = "github.com/kerbchain/kerbchain"
@@ -89,6 +90,18 @@ func parseAll(sources map[string]string) ([]*file, error) {
 	slices.SortFunc(files, func(a, b *file) int { return strings.Compare(a.path(), b.path()) })
 	return files, nil
 }
+
+// theModule reads and parses the module once for all tests, which change nothing of it.
+var theModule = sync.OnceValues(func() (sources map[string]string, err error) { return readModule("../..") })
+
+// theFiles are those of [theModule], parsed.
+var theFiles = sync.OnceValues(func() ([]*file, error) {
+	sources, err := theModule()
+	if err != nil {
+		return nil, err
+	}
+	return parseAll(sources)
+})
 
 // readModule returns the module's Go sources by path. Modules nested in it,
 // testdata and what the go command ignores are left out.

@@ -1,7 +1,6 @@
 package arch
 
 import (
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 // neither our client nor what that is built on, and nothing of gokrb5; and it gets no
 // web services unless it imports them.
 func TestFakeKDCBringsNoClient(t *testing.T) {
+	t.Parallel()
 	none := []string{
 		"github.com/sirupsen", "github.com/hashicorp", "github.com/spf13", "github.com/jcmturner",
 		module + "/client", module + "/kerberos", module + "/middleware", module + "/internal/kdcclient",
@@ -20,11 +20,7 @@ func TestFakeKDCBringsNoClient(t *testing.T) {
 		"fakekdc/fakeweb":   none,
 		"fakekdc/fakewinrm": none,
 	} {
-		b, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"/"+dir).CombinedOutput()
-		if err != nil {
-			t.Fatalf("go list: %v: %s", err, b)
-		}
-		deps := strings.Fields(string(b))
+		deps := append([]string{module + "/" + dir}, theListing(t)[dir].deps...)
 		if !slices.Contains(deps, module+"/internal/krb") {
 			t.Fatalf("go list says that %s depends on %q", dir, deps)
 		}
@@ -41,20 +37,21 @@ func TestFakeKDCBringsNoClient(t *testing.T) {
 // TestGoKRB5HasOneDoor: a program with our client links nothing of gokrb5, unless it
 // imports kerberos/gokrb5, which links the client alone.
 func TestGoKRB5HasOneDoor(t *testing.T) {
+	t.Parallel()
 	for dir, want := range map[string]string{"client": "", "kerberos/gokrb5": module + "/kerberos/gokrb5 github.com/jcmturner/gokrb5/v8/client"} {
-		b, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"/"+dir).CombinedOutput()
-		if err != nil {
-			t.Fatalf("go list: %v: %s", err, b)
-		}
 		var got []string
-		for line := range strings.Lines(string(b)) {
-			words := strings.Fields(line)
-			if !within(words[0], module) {
-				continue
+		all := theListing(t)
+		if _, ok := all[dir]; !ok {
+			t.Fatalf("%s is not listed", dir)
+		}
+		for _, p := range append([]string{module + "/" + dir}, all[dir].deps...) {
+			of, ok := all[strings.TrimPrefix(strings.TrimPrefix(p, module), "/")]
+			if within(p, module) && !ok {
+				t.Errorf("%s is not listed", p)
 			}
-			for _, p := range words[1:] {
-				if within(p, "github.com/jcmturner") {
-					got = append(got, words[0]+" "+p)
+			for _, imported := range of.imports {
+				if within(imported, "github.com/jcmturner") {
+					got = append(got, p+" "+imported)
 				}
 			}
 		}
