@@ -16,6 +16,7 @@ import (
 
 // Servers are told that we know of bindings where that is so, and asked for.
 func TestBindingsAware(t *testing.T) {
+	t.Parallel()
 	const conf = "client_aware_channel_bindings = true"
 	for name, tc := range map[string]struct {
 		line      string

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -237,6 +238,7 @@ func TestUnwritableCache(t *testing.T) {
 }
 
 func TestChoiceOfCache(t *testing.T) {
+	t.Parallel()
 	realm := start(t, fakekdc.WithRealm("ONE.TEST"), fakekdc.WithUser("bob", "x"), fakekdc.WithUser("carol", "x"),
 		fakekdc.WithService("HTTP/www.two.test"), fakekdc.WithService("HTTP/www.elsewhere.test"))
 	two := start(t, fakekdc.WithRealm("TWO.TEST"), fakekdc.WithService("HTTP/www.two.test"), fakekdc.WithService("HTTP/a.sub.two.test"), fakekdc.WithService("HTTP/b.two.test"))
@@ -485,6 +487,7 @@ func TestOneSourceManyIdentities(t *testing.T) {
 // TestIdentityFromKeytab: .k5identity names somebody without a cache, whose key is
 // in the client keytab; and nobody else's key will do.
 func TestIdentityFromKeytab(t *testing.T) {
+	t.Parallel()
 	realm := start(t, fakekdc.WithUser("bob", "x"), fakekdc.WithUser("carol", "x"))
 	cache := write(t, "cc", realm.CCache("alice"))
 	keytab := write(t, "kt", realm.Keytab("bob", "carol"))
@@ -948,53 +951,55 @@ func TestKeepFresh(t *testing.T) {
 	t.Parallel()
 	for name, source := range map[string]func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error){
 		"cache": func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error) {
-			return kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+			return kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), inMemory(realm))
 		},
 		"password": func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error) {
-			return kerberos.FromPassword(kerberos.NewSecret(password), as(environment(realm), "alice"))
+			return kerberos.FromPassword(kerberos.NewSecret(password), as(inMemory(realm), "alice"))
 		},
 		"keytab": func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error) {
-			return kerberos.FromEnvironment(environment(realm, "KRB5CCNAME=/nonexistent/cc", "KRB5_CLIENT_KTNAME="+write(t, "kt", realm.Keytab("alice"))))
+			return kerberos.FromEnvironment(inMemory(realm, "KRB5CCNAME=/nonexistent/cc", "KRB5_CLIENT_KTNAME="+write(t, "kt", realm.Keytab("alice"))))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			clock := new(fakekdc.Clock)
-			realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 20*time.Hour))
-			s, err := source(t, realm)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithCancelCause(t.Context())
-			began := clock.Now()
-			slept := 0
-			s.SetAfter(func(d time.Duration) <-chan time.Time {
-				if d <= 0 || d > time.Minute {
-					t.Errorf("would sleep for %v", d)
+			synctest.Test(t, func(t *testing.T) {
+				clock := new(fakekdc.Clock)
+				realm := start(t, fakekdc.WithoutSockets(), fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 20*time.Hour))
+				s, err := source(t, realm)
+				if err != nil {
+					t.Fatal(err)
 				}
-				if slept++; slept == 300 { // the KDC has an hour off within the last half hour of a ticket
-					realm.FailNext(fakekdc.Any, fakekdc.Repeat(10, fakekdc.ReplyError(fakekdc.CodeUnavailable, nil))...)
+				ctx, cancel := context.WithCancelCause(t.Context())
+				began := clock.Now()
+				slept := 0
+				s.SetAfter(func(d time.Duration) <-chan time.Time {
+					if d <= 0 || d > time.Minute {
+						t.Errorf("would sleep for %v", d)
+					}
+					if slept++; slept == 300 { // the KDC has an hour off within the last half hour of a ticket
+						realm.FailNext(fakekdc.Any, fakekdc.Repeat(10, fakekdc.ReplyError(fakekdc.CodeUnavailable, nil))...)
+					}
+					clock.Advance(d)
+					if clock.Now().Sub(began) > 10*time.Hour {
+						cancel(errors.New("that will do"))
+					}
+					c := make(chan time.Time, 1)
+					c <- time.Time{}
+					return c
+				})
+				if err := s.KeepFresh(ctx); err == nil || err.Error() != "that will do" {
+					t.Errorf("ended with %v", err)
 				}
-				clock.Advance(d)
-				if clock.Now().Sub(began) > 10*time.Hour {
-					cancel(errors.New("that will do"))
+				renewals := realm.Count(fakekdc.TGS, 0) + realm.Count(fakekdc.AS, 0)
+				if renewals < 19 || renewals > 24 {
+					t.Errorf("%d renewals in ten hours of tickets of one hour", renewals)
 				}
-				c := make(chan time.Time, 1)
-				c <- time.Time{}
-				return c
+				if _, err := s.ServiceTicket(t.Context(), spn); err != nil {
+					t.Error(err)
+				}
+				if n := realm.Count(fakekdc.TGS, 0) + realm.Count(fakekdc.AS, 0); n != renewals+1 {
+					t.Errorf("a request found nothing fresh: %d exchanges more", n-renewals)
+				}
 			})
-			if err := s.KeepFresh(ctx); err == nil || err.Error() != "that will do" {
-				t.Errorf("ended with %v", err)
-			}
-			renewals := realm.Count(fakekdc.TGS, 0) + realm.Count(fakekdc.AS, 0)
-			if renewals < 19 || renewals > 24 {
-				t.Errorf("%d renewals in ten hours of tickets of one hour", renewals)
-			}
-			if _, err := s.ServiceTicket(t.Context(), spn); err != nil {
-				t.Error(err)
-			}
-			if n := realm.Count(fakekdc.TGS, 0) + realm.Count(fakekdc.AS, 0); n != renewals+1 {
-				t.Errorf("a request found nothing fresh: %d exchanges more", n-renewals)
-			}
 		})
 	}
 }

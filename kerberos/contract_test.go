@@ -15,6 +15,7 @@ func TestContract(t *testing.T) { initiatortest.Run(t, underKit) }
 
 // TestSeal holds its contexts to what those that seal owe.
 func TestSeal(t *testing.T) {
+	t.Parallel()
 	for _, etype := range []int32{fakekdc.AES128SHA1, fakekdc.AES256SHA1, fakekdc.AES128SHA256, fakekdc.AES256SHA384, fakekdc.RC4HMAC} {
 		t.Run(fmt.Sprint("etype ", etype), func(t *testing.T) { initiatortest.RunSealing(t, etype, underKit) })
 	}

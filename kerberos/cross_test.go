@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/kerberos"
@@ -13,12 +14,12 @@ import (
 )
 
 // chain is three realms, each of which trusts the next; alice is of the first,
-// services are in the last.
+// services are in the last. They are reached by [inMemory].
 func chain(t *testing.T) (a, b, c *fakekdc.Realm) {
 	t.Helper()
-	a = fakekdc.Start(t, fakekdc.WithRealm("A.TEST"), fakekdc.WithUser("alice", password))
-	b = fakekdc.Start(t, fakekdc.WithRealm("B.TEST"))
-	c = fakekdc.Start(t, fakekdc.WithRealm("C.TEST"))
+	a = fakekdc.Start(t, fakekdc.WithoutSockets(), fakekdc.WithRealm("A.TEST"), fakekdc.WithUser("alice", password))
+	b = fakekdc.Start(t, fakekdc.WithoutSockets(), fakekdc.WithRealm("B.TEST"))
+	c = fakekdc.Start(t, fakekdc.WithoutSockets(), fakekdc.WithRealm("C.TEST"))
 	a.Trust(b)
 	b.Trust(c)
 	for i := range 50 {
@@ -31,69 +32,73 @@ func chain(t *testing.T) (a, b, c *fakekdc.Realm) {
 // ticket for each realm on the way, whether krb5.conf knows the way or the KDCs
 // tell it; and none where another process was there before.
 func TestOtherRealms(t *testing.T) {
+	t.Parallel()
 	for name, config := range map[string]func(*fakekdc.Realm) string{
 		"by referral":  func(r *fakekdc.Realm) string { return r.Config() },
 		"by krb5.conf": func(r *fakekdc.Realm) string { return r.ConfigWithCapaths() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b, c := chain(t)
-			path := write(t, "cc", a.CCache("alice"))
-			o := environment(a)
-			o.Krb5ConfText = config(a)
-			visit := func() {
-				t.Helper()
-				source, err := kerberos.FromCCache(path, o)
-				if err != nil {
-					t.Fatal(err)
+			// In virtual time no KDC is asked twice because it is slow.
+			synctest.Test(t, func(t *testing.T) {
+				a, b, c := chain(t)
+				path := write(t, "cc", a.CCache("alice"))
+				o := inMemory(a)
+				o.Krb5ConfText = config(a)
+				visit := func() {
+					t.Helper()
+					source, err := kerberos.FromCCache(path, o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					// The first call finds the way for all that follow.
+					if _, err := source.ServiceTicket(t.Context(), "HTTP/host0.c.test"); err != nil {
+						t.Fatal(err)
+					}
+					var wg sync.WaitGroup
+					for i := range 1000 {
+						wg.Go(func() {
+							name := fmt.Sprintf("HTTP/host%d.c.test", i%50)
+							ticket, err := source.ServiceTicket(t.Context(), name)
+							if err != nil || ticket.SPN() != name+"@C.TEST" || ticket.Client() != "alice@A.TEST" {
+								t.Errorf("%v, %v", ticket, err)
+							}
+						})
+					}
+					wg.Wait()
 				}
-				// The first call finds the way for all that follow.
-				if _, err := source.ServiceTicket(t.Context(), "HTTP/host0.c.test"); err != nil {
-					t.Fatal(err)
+				visit()
+				if n := c.Count(fakekdc.TGS); n != 50 {
+					t.Errorf("the last realm was asked %d times for 50 tickets", n)
 				}
-				var wg sync.WaitGroup
-				for i := range 1000 {
-					wg.Go(func() {
-						name := fmt.Sprintf("HTTP/host%d.c.test", i%50)
-						ticket, err := source.ServiceTicket(t.Context(), name)
-						if err != nil || ticket.SPN() != name+"@C.TEST" || ticket.Client() != "alice@A.TEST" {
-							t.Errorf("%v, %v", ticket, err)
-						}
-					})
+				if name == "by krb5.conf" {
+					// krbtgt/C@A is asked for in vain, krbtgt/B@A had.
+					if n, m := a.Count(fakekdc.TGS, 0), b.Count(fakekdc.TGS); n != 1 || m != 1 {
+						t.Errorf("the realms on the way gave %d tickets and were asked %d times, want 1 and 1", n, m)
+					}
 				}
-				wg.Wait()
-			}
-			visit()
-			if n := c.Count(fakekdc.TGS); n != 50 {
-				t.Errorf("the last realm was asked %d times for 50 tickets", n)
-			}
-			if name == "by krb5.conf" {
-				// krbtgt/C@A is asked for in vain, krbtgt/B@A had.
-				if n, m := a.Count(fakekdc.TGS, 0), b.Count(fakekdc.TGS); n != 1 || m != 1 {
-					t.Errorf("the realms on the way gave %d tickets and were asked %d times, want 1 and 1", n, m)
+				needWritten(t) // for what follows
+				got := strings.Join(servers(t, read(t, path)), " ")
+				wanted := []string{"krbtgt/B.TEST", "HTTP/host49.c.test"}
+				if name == "by krb5.conf" {
+					// What B says of C is believed for longer than one call only if
+					// krb5.conf has it on the way.
+					wanted = append(wanted, "krbtgt/C.TEST")
 				}
-			}
-			needWritten(t) // for what follows
-			got := strings.Join(servers(t, read(t, path)), " ")
-			wanted := []string{"krbtgt/B.TEST", "HTTP/host49.c.test"}
-			if name == "by krb5.conf" {
-				// What B says of C is believed for longer than one call only if
-				// krb5.conf has it on the way.
-				wanted = append(wanted, "krbtgt/C.TEST")
-			}
-			for _, want := range wanted {
-				if !strings.Contains(got, want) {
-					t.Errorf("no %s in the cache", want)
+				for _, want := range wanted {
+					if !strings.Contains(got, want) {
+						t.Errorf("no %s in the cache", want)
+					}
 				}
-			}
-			for _, r := range []*fakekdc.Realm{a, b, c} {
-				r.ResetExchanges()
-			}
-			visit()
-			for _, r := range []*fakekdc.Realm{a, b, c} {
-				if n := r.Count(fakekdc.Any); n != 0 {
-					t.Errorf("realm %s was asked %d times for what is in the cache", r.Name(), n)
+				for _, r := range []*fakekdc.Realm{a, b, c} {
+					r.ResetExchanges()
 				}
-			}
+				visit()
+				for _, r := range []*fakekdc.Realm{a, b, c} {
+					if n := r.Count(fakekdc.Any); n != 0 {
+						t.Errorf("realm %s was asked %d times for what is in the cache", r.Name(), n)
+					}
+				}
+			})
 		})
 	}
 }
@@ -144,31 +149,32 @@ func TestForeignPrincipal(t *testing.T) {
 // TestDeadKDC: nobody waits twice for a KDC that does not answer.
 func TestDeadKDC(t *testing.T) {
 	t.Parallel()
-	realm := start(t, fakekdc.WithService("HTTP/other"))
-	dead := realm.KDCs()[0]
-	realm.AddKDC()
-	o := environment(realm)
-	o.Krb5ConfText = realm.Config()
-	dead.Pause()
-	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	asked := make(map[string]int)
-	var mu sync.Mutex
-	ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
-		if e, ok := e.(middleware.ExchangeEvent); ok {
-			mu.Lock()
-			defer mu.Unlock()
-			asked[e.Address]++
-		}
-	})
-	for _, name := range []string{spn, "HTTP/other", spn + "@" + realm.Name()} {
-		if _, err := source.ServiceTicket(ctx, name); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		realm := start(t, fakekdc.WithoutSockets(), fakekdc.WithKDCs(2), fakekdc.WithService("HTTP/other"))
+		dead := realm.KDCs()[0]
+		o := inMemory(realm)
+		o.Krb5ConfText = realm.Config()
+		dead.Pause()
+		source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), o)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if n := asked[dead.Addr()]; n != 1 {
-		t.Errorf("the dead KDC was waited for %d times: %v", n, asked)
-	}
+		asked := make(map[string]int)
+		var mu sync.Mutex
+		ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
+			if e, ok := e.(middleware.ExchangeEvent); ok {
+				mu.Lock()
+				defer mu.Unlock()
+				asked[e.Address]++
+			}
+		})
+		for _, name := range []string{spn, "HTTP/other", spn + "@" + realm.Name()} {
+			if _, err := source.ServiceTicket(ctx, name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := asked[dead.Addr()]; n != 1 {
+			t.Errorf("the dead KDC was waited for %d times: %v", n, asked)
+		}
+	})
 }

@@ -33,6 +33,7 @@ func inFIPSMode(t *testing.T, mode, test string) string {
 // Every kind of source gets tickets under every mode of FIPS 140-3, of the types
 // that the mode allows, and says so where none is left. Nothing panics.
 func TestFIPS(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"off", "on", "only"} {
 		t.Run(mode, func(t *testing.T) {
 			inFIPSMode(t, mode, "TestFIPSSources")

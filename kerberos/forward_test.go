@@ -49,6 +49,7 @@ type forwarder interface {
 }
 
 func TestDelegation(t *testing.T) {
+	t.Parallel()
 	const trusted = "HTTP/trusted.example"
 	for name, tc := range map[string]struct {
 		o         kerberos.InitiatorOptions

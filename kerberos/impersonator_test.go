@@ -247,6 +247,7 @@ func abroad(t *testing.T, o kerberos.SourceOptions, opts ...fakekdc.Option) (hom
 // TestImpersonatorAbroad: users and targets of other realms, however the user is named,
 // with armour and without.
 func TestImpersonatorAbroad(t *testing.T) {
+	t.Parallel()
 	for name, fast := range map[string]bool{"plain": false, "armoured": true} {
 		t.Run(name, func(t *testing.T) {
 			var opts []fakekdc.Option

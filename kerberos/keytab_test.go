@@ -53,6 +53,7 @@ func keytabOf(t testing.TB, realm *fakekdc.Realm, user string, keys ...key) []by
 // The key is chosen as kinit -k does; internal/interop holds the same shapes
 // against it. The account has the password "new".
 func TestKeytabChoice(t *testing.T) {
+	t.Parallel()
 	realm := fakekdc.Start(t, fakekdc.WithUser("svc", "new", fakekdc.Etypes(18, 17)), fakekdc.WithService(spn))
 	for name, tc := range map[string]struct {
 		keys []key

@@ -123,6 +123,7 @@ func TestKDCsInURIRecords(t *testing.T) {
 }
 
 func TestKDCProxy(t *testing.T) {
+	t.Parallel()
 	realm := start(t)
 	proxy := fakeweb.Serve(realm, fakeweb.KDCProxy(realm), fakeweb.ServerOptions{TLS: true})
 	other := fakeweb.Serve(realm, fakeweb.KDCProxy(realm), fakeweb.ServerOptions{TLS: true})

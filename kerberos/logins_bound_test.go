@@ -75,6 +75,7 @@ func TestDigests(t *testing.T) {
 
 // What is kept is bounded, and turns are gone when nobody waits for them.
 func TestLoginsAreBounded(t *testing.T) {
+	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
 	l := new(Logins)
 	for i := range maxRefused + 500 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
@@ -51,43 +52,45 @@ func TestStaleKeyIsSentOnce(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			clock := new(fakekdc.Clock)
-			realm := fakekdc.Start(t, fakekdc.WithClock(clock.Now), fakekdc.WithUser("svc", "new"), fakekdc.WithService(spn))
-			path := keytabFile(t, realm, "svc", key{"old", 1, 18, day})
-			secret := kerberos.NewSecret("old")
-			s, err := source(as(environment(realm), "svc"), path, &secret)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = asks(t, 6, s)
-			var e *middleware.Error
-			if !errors.As(err, &e) || e.Kind != middleware.ErrCredentials || e.Code != 24 || e.Temporary() {
-				t.Errorf("%v", err)
-			}
-			for _, says := range []string{"svc@" + realm.Name(), "PREAUTH_FAILED", "not sent again for a minute"} {
-				if !strings.Contains(fmt.Sprint(err), says) {
-					t.Errorf("%q is not in: %v", says, err)
+			synctest.Test(t, func(t *testing.T) {
+				clock := new(fakekdc.Clock)
+				realm := fakekdc.Start(t, fakekdc.WithoutSockets(), fakekdc.WithClock(clock.Now), fakekdc.WithUser("svc", "new"), fakekdc.WithService(spn))
+				path := keytabFile(t, realm, "svc", key{"old", 1, 18, day})
+				secret := kerberos.NewSecret("old")
+				s, err := source(as(inMemory(realm), "svc"), path, &secret)
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-			wantRefusals(t, realm, "within a minute", 1)
-			if n := realm.Count(fakekdc.AS); n != 2 {
-				t.Errorf("%d AS exchanges for six tickets, want 2", n)
-			}
-			clock.Advance(45 * time.Second)
-			asks(t, 3, s)
-			wantRefusals(t, realm, "after 45 seconds", 1)
-			clock.Advance(15 * time.Second)
-			asks(t, 3, s)
-			wantRefusals(t, realm, "after a minute", 2)
+				err = asks(t, 6, s)
+				var e *middleware.Error
+				if !errors.As(err, &e) || e.Kind != middleware.ErrCredentials || e.Code != 24 || e.Temporary() {
+					t.Errorf("%v", err)
+				}
+				for _, says := range []string{"svc@" + realm.Name(), "PREAUTH_FAILED", "not sent again for a minute"} {
+					if !strings.Contains(fmt.Sprint(err), says) {
+						t.Errorf("%q is not in: %v", says, err)
+					}
+				}
+				wantRefusals(t, realm, "within a minute", 1)
+				if n := realm.Count(fakekdc.AS); n != 2 {
+					t.Errorf("%d AS exchanges for six tickets, want 2", n)
+				}
+				clock.Advance(45 * time.Second)
+				asks(t, 3, s)
+				wantRefusals(t, realm, "after 45 seconds", 1)
+				clock.Advance(15 * time.Second)
+				asks(t, 3, s)
+				wantRefusals(t, realm, "after a minute", 2)
 
-			if err := os.WriteFile(path, keytabOf(t, realm, "svc", key{"new", 2, 18, 0}), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			secret = kerberos.NewSecret("new")
-			if err := asks(t, 1, s); err != nil {
-				t.Errorf("after it was mended: %v", err)
-			}
-			wantRefusals(t, realm, "after it was mended", 2)
+				if err := os.WriteFile(path, keytabOf(t, realm, "svc", key{"new", 2, 18, 0}), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				secret = kerberos.NewSecret("new")
+				if err := asks(t, 1, s); err != nil {
+					t.Errorf("after it was mended: %v", err)
+				}
+				wantRefusals(t, realm, "after it was mended", 2)
+			})
 		})
 	}
 }
@@ -221,22 +224,24 @@ func TestWhatIsARefusal(t *testing.T) {
 		"no answer":                 {fakekdc.Drop(), true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			realm := fakekdc.Start(t, fakekdc.WithUser("svc", "pw"), fakekdc.WithService(spn))
-			o := environment(realm)
-			o.Krb5ConfText = realm.Config("request_timeout = 2s")
-			s, err := kerberos.FromKeytab(keytabFile(t, realm, "svc", key{"pw", 1, 18, 0}), o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			// For the timestamp and, where it is not answered, for every way to send it.
-			realm.FailNext(fakekdc.AS, append([]fakekdc.Fault{fakekdc.Delay(0)}, fakekdc.Repeat(20, tc.fault)...)...)
-			if err := asks(t, 1, s); err == nil {
-				t.Fatal("no error")
-			}
-			realm.ClearFaults()
-			if err := asks(t, 1, s); (err == nil) != tc.second {
-				t.Errorf("at once: %v", err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				realm := fakekdc.Start(t, fakekdc.WithoutSockets(), fakekdc.WithUser("svc", "pw"), fakekdc.WithService(spn))
+				o := inMemory(realm)
+				o.Krb5ConfText = realm.Config("request_timeout = 2s")
+				s, err := kerberos.FromKeytab(keytabFile(t, realm, "svc", key{"pw", 1, 18, 0}), o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				// For the timestamp and, where it is not answered, for every way to send it.
+				realm.FailNext(fakekdc.AS, append([]fakekdc.Fault{fakekdc.Delay(0)}, fakekdc.Repeat(20, tc.fault)...)...)
+				if err := asks(t, 1, s); err == nil {
+					t.Fatal("no error")
+				}
+				realm.ClearFaults()
+				if err := asks(t, 1, s); (err == nil) != tc.second {
+					t.Errorf("at once: %v", err)
+				}
+			})
 		})
 	}
 }
@@ -244,6 +249,7 @@ func TestWhatIsARefusal(t *testing.T) {
 // Whoever waits behind another login of the principal leaves when its context
 // ends, and hears of a refusal without sending a key.
 func TestLoginsWaitForOneAnother(t *testing.T) {
+	t.Parallel()
 	realm := fakekdc.Start(t, fakekdc.WithUser("svc", "new"), fakekdc.WithService(spn))
 	path := keytabFile(t, realm, "svc", key{"old", 1, 18, 0})
 	source := func() *kerberos.Source {

@@ -47,6 +47,7 @@ func (h *hosts) LookupAddr(_ context.Context, addr string) ([]string, error) {
 }
 
 func TestCanonicalNames(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		mode  kerberos.HostCanonicalization
 		conf  string

@@ -51,6 +51,14 @@ func environment(realm *fakekdc.Realm, vars ...string) kerberos.SourceOptions {
 	}
 }
 
+// inMemory returns the same, but for KDCs that are reached within the process: what waits
+// for them can be tested in virtual time.
+func inMemory(realm *fakekdc.Realm, vars ...string) kerberos.SourceOptions {
+	o := environment(realm, vars...)
+	o.Dial = realm.Dial
+	return o
+}
+
 func as(o kerberos.SourceOptions, principal string) kerberos.SourceOptions {
 	o.Principal = principal
 	return o
@@ -69,6 +77,7 @@ func TestSources(t *testing.T) {
 	t.Parallel()
 	for _, etype := range []int32{17, 18, 19, 20, 23} {
 		t.Run(fmt.Sprint("etype ", etype), func(t *testing.T) {
+			t.Parallel()
 			realm := start(t, fakekdc.WithEtypes(etype))
 			// One for each: tickets are written back.
 			cache := func() string { return write(t, "cc", realm.CCache("alice")) }
@@ -131,8 +140,9 @@ func TestSources(t *testing.T) {
 // TestBadInput: what users meet, and what they are told.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	clock := new(fakekdc.Clock)
-	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithService("HTTP/old", fakekdc.Refuse(fakekdc.CodePolicy)))
+	begun := time.Now()
+	clock := func() time.Time { return begun } // stands still, so that what errors say of it is exact
+	realm := start(t, fakekdc.WithClock(clock), fakekdc.WithService("HTTP/old", fakekdc.Refuse(fakekdc.CodePolicy)))
 	alice := "alice@" + realm.Name()
 	whole := realm.CCache("alice", spn)
 	login := func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
@@ -176,7 +186,7 @@ func TestBadInput(t *testing.T) {
 			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
 				return kerberos.FromCCache(write(t, "cc", whole), o)
 			},
-			options: func(o *kerberos.SourceOptions) { o.Now = func() time.Time { return clock.Now().Add(11 * time.Hour) } },
+			options: func(o *kerberos.SourceOptions) { o.Now = func() time.Time { return clock().Add(11 * time.Hour) } },
 			kind:    middleware.ErrCredentials, says: []string{alice, "expired", "kinit"},
 		},
 		"no ccache": {
@@ -248,7 +258,7 @@ func TestBadInput(t *testing.T) {
 		},
 		"clock skew": {
 			source: login, options: func(o *kerberos.SourceOptions) {
-				o.Now = func() time.Time { return clock.Now().Add(-time.Hour) }
+				o.Now = func() time.Time { return clock().Add(-time.Hour) }
 				o.Krb5ConfText = realm.Config("kdc_timesync = 0")
 			},
 			kind: middleware.ErrKDC, says: []string{"KRB_AP_ERR_SKEW", "1h"},
