@@ -20,6 +20,7 @@ import (
 
 // What is on this machine: krb5.conf, caches and keytabs.
 func TestConfigurationAndCredentials(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, fakeweb.Options{}, fakeweb.ServerOptions{}, fakekdc.WithLifetime(10*time.Hour, 24*time.Hour))
 	alice := l.write("alice.keytab", l.Keytab("alice"))
 	rc4 := fakekdc.Start(t, fakekdc.WithRealm("EXAMPLE.TEST"), fakekdc.WithUser("alice", password), fakekdc.WithEtypes(23))

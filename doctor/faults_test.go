@@ -274,6 +274,7 @@ func (f fault) lab(t *testing.T) (*lab, doctor.Options) {
 // TestFaults: of each fault, the check that fails is the right one and no other, and so
 // is what is to be tried first. docs/doctor.md has the reports.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("files have other names and no modes, and the system's errors other words")
 	}

@@ -29,6 +29,7 @@ func hints(mechs ...spnego.OID) []string {
 
 // What is no fault, or one beside others.
 func TestReports(t *testing.T) {
+	t.Parallel()
 	fallback := func(l *lab, o *doctor.Options, name string) {
 		o.Client.Resolver = dns{cname: name + "."}
 		l.write("krb5.conf", []byte(strings.Replace(l.Config(), "dns_canonicalize_hostname = false", "dns_canonicalize_hostname = fallback", 1)))

@@ -220,6 +220,7 @@ func TestWriteFilesErrors(t *testing.T) {
 
 // TestEnviron logs in with nothing but the environment, and looks for what remains.
 func TestEnviron(t *testing.T) {
+	t.Parallel()
 	var dir string
 	t.Run("test", func(t *testing.T) {
 		r := Start(t, WithUser("alice", "secret"), WithService("HTTP/localhost"))

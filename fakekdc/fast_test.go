@@ -18,6 +18,7 @@ import (
 // encrypted challenge or SPAKE within, and a wrong password is refused. Their requests for
 // tickets are armoured too.
 func TestFAST(t *testing.T) {
+	t.Parallel()
 	for _, etype := range allEtypes {
 		for name, more := range map[string]Option{"challenge": nil, "SPAKE": WithSPAKE()} {
 			t.Run(fmt.Sprint(krb.EtypeName(etype), " ", name), func(t *testing.T) {

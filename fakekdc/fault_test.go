@@ -72,6 +72,7 @@ func verdict(tb testing.TB, r *Realm, network string, timeout time.Duration) str
 }
 
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	r := Start(t, WithUser("alice", "secret"))
 	for name, tc := range map[string]struct {
 		fault    Fault

@@ -37,6 +37,7 @@ func gokrb5ConfigText(tb testing.TB, text string) *config.Config {
 }
 
 func TestGokrb5Login(t *testing.T) {
+	t.Parallel()
 	for _, e := range allEtypes {
 		for name, lines := range map[string][]string{"udp": nil, "tcp": {"udp_preference_limit = 1"}} {
 			t.Run(fmt.Sprintf("%s/%s", krb.EtypeName(e), name), func(t *testing.T) {

@@ -195,6 +195,7 @@ func kpasswdRealm(tb testing.TB, opts ...Option) *Realm {
 }
 
 func TestKpasswd(t *testing.T) {
+	t.Parallel()
 	for _, e := range allEtypes {
 		for _, network := range []string{"udp", "tcp"} {
 			r := kpasswdRealm(t, WithEtypes(e))

@@ -70,6 +70,7 @@ func outcomeOf(c net.Conn, network string, timeout time.Duration, packet []byte)
 
 // TestMemoryFaults: a fault looks the same with sockets and without.
 func TestMemoryFaults(t *testing.T) {
+	t.Parallel()
 	faults := map[string]Fault{
 		"none": {}, "error": ReplyError(krb.CodeGeneric, nil), "drop": Drop(), "silence": Silence(), "reset": ResetConnection(),
 		"truncate": Truncate(), "huge frame": HugeFrame(), "garbage": Garbage(), "too big": TooBig(), "wrong nonce": WrongNonce(),
@@ -103,6 +104,7 @@ func TestMemoryFaults(t *testing.T) {
 }
 
 func TestMemoryOutage(t *testing.T) {
+	t.Parallel()
 	r := Start(t, WithoutSockets(), WithKDCs(2), WithUser("alice", "secret", NoPreauth()))
 	packet := marshalReq(t, krb.MsgASReq, nil, body(r, "alice"))
 	dial := func(k *KDC, network string) net.Conn {

@@ -67,6 +67,7 @@ func capturedRealm(tb testing.TB, etype int32, tgsKey string, now func() time.Ti
 
 // TestMITS4U answers them as they were answered then.
 func TestMITS4U(t *testing.T) {
+	t.Parallel()
 	var now atomic.Int64
 	realms := make(map[string]*Realm)
 	special := 0

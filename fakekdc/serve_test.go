@@ -99,6 +99,7 @@ func conversation(t *testing.T, r *Realm, c net.Conn, network string, quiet time
 // TestOneServingLoop holds the same conversations over sockets and within the
 // process, and compares all that client and realm see of them.
 func TestOneServingLoop(t *testing.T) {
+	t.Parallel()
 	type world struct {
 		r       *Realm
 		as, tgs func(addresses []byte) []byte // requests, with a ticket for certain addresses

@@ -14,6 +14,7 @@ import (
 // TestSPAKE: users log in where no timestamps are taken, in either group and with keys
 // of every type, and a wrong password is refused.
 func TestSPAKE(t *testing.T) {
+	t.Parallel()
 	for _, etype := range allEtypes {
 		for _, group := range []string{"edwards25519", "P-256"} {
 			t.Run(fmt.Sprint(krb.EtypeName(etype), " ", group), func(t *testing.T) {

@@ -431,6 +431,7 @@ func TestBindings(t *testing.T) {
 }
 
 func TestCertificates(t *testing.T) {
+	t.Parallel()
 	sum := func(h string, raw []byte) []byte {
 		switch h {
 		case "256":
@@ -547,6 +548,7 @@ func TestNextHandler(t *testing.T) {
 
 // TestEarlyChallenge: the answer is there before the body is.
 func TestEarlyChallenge(t *testing.T) {
+	t.Parallel()
 	r, h, s := world(t, Options{Quirks: Quirks{EarlyChallenge: true}}, ServerOptions{})
 	c := newClient(t, r, s)
 	pr, pw := io.Pipe()

@@ -29,6 +29,7 @@ import (
 
 // TestServeMemory: what a service sees of a connection it sees without sockets.
 func TestServeMemory(t *testing.T) {
+	t.Parallel()
 	body := strings.Repeat("x", 5*memnet.Window)
 	for name, tc := range map[string]struct {
 		server ServerOptions
