@@ -25,6 +25,7 @@ func TestVersion(t *testing.T) {
 // TestCompletion: scripts and the manual know every command and flag, and shells that
 // are here complete by them.
 func TestCompletion(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"bash", "zsh", "fish", "man"} {
 		args := []string{"completion", name}
 		if name == "man" {

@@ -53,6 +53,7 @@ func TestCredentialsFlags(t *testing.T) {
 // TestGetOwnCredentials: own is what there is without the flag, and wrong words are
 // wrong usage.
 func TestGetOwnCredentials(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, fakeweb.ServerOptions{})
 	for name, tc := range map[string]struct {
 		args []string

@@ -17,6 +17,7 @@ import (
 )
 
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, fakeweb.ServerOptions{TLS: true})
 	ca := l.write("ca.pem", pemOf(l.server.Certificate()))
 	url := l.server.URL() + "/?secret=1"

@@ -10,6 +10,7 @@ import (
 // The demonstration, with a password, TLS and channel bindings, goes as told
 // under every mode of FIPS 140-3.
 func TestFIPSDemo(t *testing.T) {
+	t.Parallel()
 	if os.Getenv("KERBCHAIN_FIPS_CHILD") != "" {
 		os.Exit(run(t.Context(), []string{"demo"}, world{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}))
 	}

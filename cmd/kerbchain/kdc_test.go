@@ -77,6 +77,7 @@ func (k *standalone) interrupt() {
 }
 
 func TestKDC(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		args []string
 		get  []string // of kerbchain get
@@ -183,6 +184,7 @@ func TestKDCFiles(t *testing.T) {
 // TestKDCKeepsOthers: what no earlier run wrote is neither replaced nor removed, and
 // what one wrote is.
 func TestKDCKeepsOthers(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		file, text string // in the folder; "" is a folder in it
 		args       []string
@@ -236,6 +238,7 @@ func TestKDCKeepsOthers(t *testing.T) {
 
 // TestKDCTrustStore: both files hold the certificate of the page, and nothing else.
 func TestKDCTrustStore(t *testing.T) {
+	t.Parallel()
 	k := startKDC(t, "--web", "--tls")
 	read := func(variable string) []byte {
 		b, err := os.ReadFile(k.env[variable])

@@ -20,6 +20,7 @@ import (
 // TestKDCFormats: all formats say the same, of a folder with a blank and a quote in its
 // name, and a shell and a program understand them.
 func TestKDCFormats(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a realm's $HOME")
 	got := map[string]map[string]string{}
 	for _, format := range []string{"sh", "env", "json"} {
@@ -92,6 +93,7 @@ func (s *syncBuffer) String() string {
 // TestKDCLive: with --verbose what is asked is printed as it happens, once; and the realm
 // lasts as long as standard input does.
 func TestKDCLive(t *testing.T) {
+	t.Parallel()
 	stdin, hold := io.Pipe()
 	out, in := io.Pipe()
 	var errs syncBuffer
@@ -130,6 +132,7 @@ func TestKDCLive(t *testing.T) {
 }
 
 func TestKDCFor(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "r")
 	if code, stdout, stderr := runWith(t.Context(), nil, "", "kdc", "--dir", dir, "--for", "50ms"); code != exitOK || !strings.HasSuffix(stdout, "# ready\n") {
 		t.Errorf("exit status %d: %s%s", code, stdout, stderr)

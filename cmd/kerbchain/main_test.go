@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,6 +53,9 @@ func TestMain(m *testing.M) {
 	default:
 		main()
 	}
+	// Most of these tests wait for a process, or for the second after which a bar appears.
+	// A -parallel of the caller's counts.
+	flag.Set("test.parallel", strconv.Itoa(max(runtime.GOMAXPROCS(0), 16)))
 	goleak.VerifyTestMain(m)
 }
 
@@ -158,6 +163,7 @@ func restore(t *testing.T, path string) {
 }
 
 func TestGet(t *testing.T) {
+	t.Parallel()
 	plain := newLab(t, fakeweb.ServerOptions{})
 	tls := newLab(t, fakeweb.ServerOptions{TLS: true})
 	cert := tls.write("cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tls.server.Certificate().Raw}))
@@ -289,13 +295,14 @@ func TestGetHeader(t *testing.T) {
 }
 
 func TestGetWithoutPeers(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, fakeweb.ServerOptions{})
 	url := l.server.URL()
 	t.Run("KDC down", func(t *testing.T) {
 		l.Realm.Pause()
 		defer l.Realm.Resume()
-		code, _, stderr := l.run("", "get", "--timeout", "300ms", url)
-		if code != exitKDC || !strings.Contains(stderr, "300ms") {
+		code, _, stderr := l.run("", "get", "--timeout", "2s", url)
+		if code != exitKDC || !strings.Contains(stderr, "2s") {
 			t.Errorf("exit status %d: %s", code, stderr)
 		}
 	})

@@ -15,6 +15,7 @@ import (
 // TestMemoryIsFlat: what is sent and what is received is in memory in parts, however
 // much it is. The race detector needs several times as much.
 func TestMemoryIsFlat(t *testing.T) {
+	t.Parallel()
 	const size, most = 1 << 28, 128 << 20
 	l := newLab(t, fakeweb.ServerOptions{})
 	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

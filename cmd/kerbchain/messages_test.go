@@ -24,6 +24,7 @@ var update = flag.Bool("update", false, "write testdata anew")
 // TestMessages: what the command says of the common failures, beside the one line that
 // the library's error is.
 func TestMessages(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("the system's own errors are worded otherwise there")
 	}

@@ -148,6 +148,7 @@ func drip(stop <-chan struct{}) http.Handler {
 // TestProgress: on a terminal a bar shows how far a long transfer is, is gone when it
 // has ended, and spoils nothing that is written there meanwhile.
 func TestProgress(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, fakeweb.ServerOptions{})
 	out := filepath.Join(t.TempDir(), "out")
 	for name, tc := range map[string]struct {
@@ -187,12 +188,15 @@ func TestProgress(t *testing.T) {
 
 // TestProgressOfUploads: the same of what is sent, each time anew.
 func TestProgressOfUploads(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, fakeweb.ServerOptions{})
 	s := newScreen(t, 100)
 	read := make(chan struct{})
 	go func() { s.wait("sent"); close(read) }()
 	server := fakeweb.Serve(l.Realm, fakeweb.New(l.Realm, "", fakeweb.Options{Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for b := make([]byte, 1000); ; {
+		// Fast enough that the sender goes on all the time: room in the buffers of a connection
+		// is told in pieces of megabytes.
+		for b := make([]byte, 10000); ; {
 			select {
 			case <-read:
 				n, err := io.Copy(io.Discard, r.Body)
@@ -215,6 +219,7 @@ func TestProgressOfUploads(t *testing.T) {
 
 // TestNoProgress: there is no bar where nobody wants it.
 func TestNoProgress(t *testing.T) {
+	t.Parallel()
 	s, narrow := newScreen(t, 80), newScreen(t, progressWidth-1)
 	file, err := os.Create(filepath.Join(t.TempDir(), "x"))
 	if err != nil {
@@ -297,6 +302,7 @@ func TestFilesOfNoSize(t *testing.T) {
 // TestProgressInterrupted: Ctrl-C on the terminal ends the command as shells expect, and
 // leaves a clean line with why.
 func TestProgressInterrupted(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, fakeweb.ServerOptions{})
 	s := newScreen(t, 80)
 	server := fakeweb.Serve(l.Realm, fakeweb.New(l.Realm, "", fakeweb.Options{Next: drip(nil)}), fakeweb.ServerOptions{})

@@ -21,6 +21,7 @@ import (
 // TestStuck: neither who says nothing nor who takes nothing keeps the command past its
 // time, or past Ctrl-C.
 func TestStuck(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, fakeweb.ServerOptions{})
 	written, read := filepath.Join(l.dir, "written"), filepath.Join(l.dir, "read")
 	for _, path := range []string{written, read} {
@@ -116,6 +117,7 @@ func interrupt(t *testing.T, cmd *exec.Cmd) error {
 
 // TestBadInput: files of other kinds than one expects.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, fakeweb.ServerOptions{})
 	url := l.server.URL() + "/sum"
 	fifo := func(content string) string {

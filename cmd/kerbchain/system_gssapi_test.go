@@ -45,6 +45,7 @@ func (l *lab) process(env map[string]string, args ...string) (code int, out, lib
 // TestGetSystemCredentials: the library signs, and is loaded where it was asked for
 // alone.
 func TestGetSystemCredentials(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, fakeweb.ServerOptions{TLS: true})
 	endpoint := fakewinrm.New(l.Realm, "HTTP/localhost", fakewinrm.Options{Answer: func(_ fakekdc.Caller, soap []byte) (int, []byte) {
 		return http.StatusOK, append([]byte("got "), soap...)
