@@ -3,7 +3,7 @@ package gssapi
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testmain.Run(m) }

@@ -1,16 +1,9 @@
 package kerberos_test
 
 import (
-	"flag"
-	"runtime"
-	"strconv"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 )
 
-func TestMain(m *testing.M) {
-	// Parallel tests wait for what does not come. A -parallel of the caller's counts.
-	flag.Set("test.parallel", strconv.Itoa(max(runtime.GOMAXPROCS(0), 16)))
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { testmain.RunTogether(m) }

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -17,16 +16,14 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 )
 
@@ -53,10 +50,7 @@ func TestMain(m *testing.M) {
 	default:
 		main()
 	}
-	// Most of these tests wait for a process, or for the second after which a bar appears.
-	// A -parallel of the caller's counts.
-	flag.Set("test.parallel", strconv.Itoa(max(runtime.GOMAXPROCS(0), 16)))
-	goleak.VerifyTestMain(m)
+	testmain.RunTogether(m)
 }
 
 // asCommand returns the command as a process of its own.

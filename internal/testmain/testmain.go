@@ -5,7 +5,9 @@ package testmain
 import (
 	"flag"
 	"os"
+	"runtime"
 	"runtime/debug"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -21,6 +23,16 @@ func Run(m *testing.M, ignored ...goleak.Option) {
 		debug.SetMemoryLimit(512 << 20)
 	}
 	goleak.VerifyTestMain(m, ignored...)
+}
+
+// RunTogether is Run for a package whose parallel tests wait, for other processes, say, or for
+// nobody to answer: 16 of them at once, however few processors there are. A -parallel of the
+// caller's counts.
+func RunTogether(m *testing.M, ignored ...goleak.Option) {
+	if err := flag.Set("test.parallel", strconv.Itoa(max(16, runtime.GOMAXPROCS(0)))); err != nil {
+		panic(err)
+	}
+	Run(m, ignored...)
 }
 
 func given(name string) bool {
