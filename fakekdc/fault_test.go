@@ -107,6 +107,9 @@ func TestFaults(t *testing.T) {
 				if got := verdict(t, r, network, timeout); got != want {
 					t.Errorf("%s: %s, want %s", network, got, want)
 				}
+				for want == "timeout" && r.PendingFaults() > 0 { // on a slow machine there is silence before the KDC has read
+					time.Sleep(time.Millisecond)
+				}
 				r.ClearFaults()
 				if got := verdict(t, r, network, 10*time.Second); got != "ok" {
 					t.Errorf("%s: afterwards %s, want ok", network, got)
