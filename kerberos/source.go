@@ -81,6 +81,7 @@ type SourceOptions struct {
 	// old one would be. NewPassword is asked again, up to three times, where the server
 	// does not take the new one. It should return when ctx ends; its error is wrapped in
 	// the source's. The program keeps the new password where the old one came from.
+	// Whoever can forge what the KDC sends can have it asked, but for logins with Armor.
 	NewPassword func(ctx context.Context, r NewPasswordRequest) (Secret, error)
 	// AllowRC4 lets keys of type arcfour-hmac be used, beside those that
 	// krb5.conf allows.
