@@ -124,7 +124,7 @@ func (k *record) write(b []byte) {
 	n, err := k.file.f.WriteAt(b, k.file.size)
 	k.file.size += int64(n)
 	if err != nil {
-		k.over, k.fault, k.mem = true, err, b[n:] // whose room nothing more comes to
+		k.over, k.fault, k.mem = true, err, b[n:] // where it is, since nothing more is added
 	}
 	k.over = k.over || k.file.size > k.fileLimit
 }

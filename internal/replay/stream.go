@@ -16,7 +16,7 @@ import (
 // stream is a body that can be read once. What passes is kept as far as the limits
 // allow, so that another attempt can send that again and then go on with the rest.
 type stream struct {
-	ctx    context.Context // of the request, which net/http waits for a Read beyond
+	ctx    context.Context // of the request; net/http waits for a Read even after that
 	body   *progress
 	closer func() error // closes the caller's body, once
 	ahead  bool         // to be read before the first attempt

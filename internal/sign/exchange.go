@@ -33,7 +33,7 @@ type exchange struct {
 	room   [2]sideToken // for tokens
 	taken  bool         // sent was given to a connection
 	hop    string       // host:port that the transport goes to first; empty if it does not tell
-	passed bool         // a proxy there would pass a token on to another host: none that may be left out is made
+	passed bool         // a proxy there would pass tokens on to another host: those that may be left out are
 	landed bool
 	err    error
 

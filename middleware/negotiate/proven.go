@@ -57,9 +57,8 @@ func (p *proven) proved(conn net.Conn, origin string) (middleware.Scheme, bool) 
 }
 
 // unlessProven returns the token of a request that goes unsigned, unless the
-// connection that it gets is one on which the server proved itself. Before that is
-// known nothing can be said, not even of a first call: it may be given the connection
-// of another.
+// connection that it gets is one on which the server proved itself. That is decided when
+// the connection is known: even a first call may get one of another's.
 func (c *call) unlessProven() sign.Token {
 	target := middleware.TargetOf(c.r)
 	origin := target.Origin()

@@ -23,9 +23,8 @@ func (s *stage) short(r *http.Request) bool {
 		!stages.Has(r.Header, "Authorization") && !stages.Has(r.Header, "Proxy-Authorization")
 }
 
-// sendShort sends r the short way. It reports false where r is to be sent as if it
-// never was, and was not: it met a connection on which another request, of the same
-// time, was signed.
+// sendShort sends r the short way. sent is false where r met a connection on which
+// another request was signed meanwhile: it was not sent, and is to go the long way.
 func (s *stage) sendShort(next kerbchain.Next, r *http.Request) (resp *http.Response, sent bool, err error) {
 	if s.WaitForChallenge {
 		resp, err = next(r)
@@ -54,8 +53,8 @@ type lookout struct {
 	proven  *proven
 	r       *http.Request
 	out     http.Request // r with the lookout, in the same piece of memory
-	over    atomic.Bool  // the call is, and what is made of its request is none of ours
-	refused atomic.Bool  // the last connection was, and so the request is nowhere
+	over    atomic.Bool  // the call is; its hooks go with whatever others make of its request
+	refused atomic.Bool  // the last connection was, and so the request was not sent
 }
 
 func (l *lookout) gotConn(info httptrace.GotConnInfo) {
