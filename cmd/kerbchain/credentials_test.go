@@ -77,6 +77,7 @@ func TestGetOwnCredentials(t *testing.T) {
 // TestArmor: a login that the flags armour works where the KDC takes no other, one without
 // is told of the flags, and the doctor leaves the armour's cache as it is.
 func TestArmor(t *testing.T) {
+	t.Parallel()
 	realm := fakekdc.Start(t, fakekdc.WithFASTRequired(), fakekdc.WithUser("alice", password), fakekdc.WithService("HTTP/localhost"), fakekdc.WithService("host/localhost"))
 	l := &lab{t: t, dir: t.TempDir(), Realm: realm}
 	l.service = fakeweb.New(realm, "", fakeweb.Options{})

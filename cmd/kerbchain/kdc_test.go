@@ -76,8 +76,7 @@ func (k *standalone) interrupt() {
 	<-k.ended
 }
 
-func TestKDC(t *testing.T) {
-	t.Parallel()
+func TestKDC(t *testing.T) { // alone, for its ports that nobody listens on
 	for name, tc := range map[string]struct {
 		args []string
 		get  []string // of kerbchain get

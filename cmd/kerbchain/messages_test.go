@@ -23,8 +23,7 @@ var update = flag.Bool("update", false, "write testdata anew")
 
 // TestMessages: what the command says of the common failures, beside the one line that
 // the library's error is.
-func TestMessages(t *testing.T) {
-	t.Parallel()
+func TestMessages(t *testing.T) { // alone, for its ports that nobody listens on
 	if runtime.GOOS == "windows" {
 		t.Skip("the system's own errors are worded otherwise there")
 	}

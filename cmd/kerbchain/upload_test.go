@@ -105,6 +105,7 @@ func TestUploadUsage(t *testing.T) {
 // TestUploadArrives: whatever the server asks for meanwhile, it gets the whole body, or
 // there is an error. WebHDFS sends uploads on to another server, by a 307.
 func TestUploadArrives(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, fakeweb.ServerOptions{})
 	content := bytes.Repeat([]byte("0123456789abcdef"), 5<<16)
 	file := l.write("file", content)
@@ -156,6 +157,7 @@ func TestUploadArrives(t *testing.T) {
 // TestUploadThatIsStuck: nothing comes from standard input, and the command still ends
 // when it is told to.
 func TestUploadThatIsStuck(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, fakeweb.ServerOptions{})
 	stdin, w, err := os.Pipe()
 	if err != nil {
