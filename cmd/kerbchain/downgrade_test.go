@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -77,6 +78,32 @@ func TestGetKeepsSecretsAtHome(t *testing.T) {
 			if wire != tc.want || code != exitOK {
 				t.Errorf("%s, %s: %q, want %q; exit %d: %s", name, header, wire, tc.want, code, says)
 			}
+		}
+	}
+}
+
+func TestSameOrigin(t *testing.T) {
+	for pair, want := range map[[2]string]bool{
+		{"https://a.test/x", "https://A.test:443/y"}:   true,
+		{"http://a.test", "http://a.test:80/"}:         true,
+		{"http://[::1]:8080", "http://[::1]:8080/x"}:   true,
+		{"https://a.test", "https://a.test:80"}:        false,
+		{"http://a.test", "http://a.test:443"}:         false,
+		{"http://a.test:443", "https://a.test"}:        false,
+		{"https://a.test:8443", "https://a.test:8444"}: false,
+		{"https://a.test", "https://b.a.test"}:         false,
+		{"https://a.test", "https://a.test.b.test"}:    false,
+	} {
+		var urls [2]*url.URL
+		for i, text := range pair {
+			u, err := url.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			urls[i] = u
+		}
+		if sameOrigin(urls[0], urls[1]) != want || sameOrigin(urls[1], urls[0]) != want {
+			t.Errorf("%q: want %t", pair, want)
 		}
 	}
 }
