@@ -7,6 +7,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/stage"
+	"github.com/kerbchain/kerbchain/internal/turns"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
 	"github.com/kerbchain/kerbchain/middleware/seal"
@@ -94,7 +95,7 @@ func NewWinRM(o WinRMOptions) (*http.Client, error) {
 	sealing := seal.New(auth, seal.Options{Mode: seal.Always, MaxBody: o.MaxBody, Resend: o.Resend, Idle: o.Idle})
 	tunneled := func(t *http.Transport) http.RoundTripper { return tunnel.New(in, t, o.Tunnel) }
 	apart := o.connections(in, base, tunneled)
-	pool := &sessions{max: o.Sessions, hosts: make(map[string]*hostSessions), open: func() *session {
+	pool := &sessions{turns: turns.Turns{Most: o.Sessions}, idle: make(map[string][]*session), open: func() *session {
 		rt := apart
 		if ok {
 			// A message is sent as the user who would sign now. If the user changed, the

@@ -6,6 +6,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/ended"
+	"github.com/kerbchain/kerbchain/internal/turns"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -19,113 +20,77 @@ type session struct {
 // maxHosts bounds the servers with idle sessions.
 const maxHosts = 256
 
-// sessions are a client's sessions, by server.
+// sessions are a client's sessions, by the server's origin.
 type sessions struct {
-	open func() *session
-	max  int // to one server
+	open  func() *session
+	turns turns.Turns // of requests, as many at once as a server may have sessions
 
-	mu    sync.Mutex
-	hosts map[string]*hostSessions
-}
-
-// hostSessions are the sessions to one server.
-type hostSessions struct {
-	slots chan struct{} // taken by requests under way
-	users int           // requests under way, or waiting
-	idle  []*session    // the one that was used last comes last
+	mu   sync.Mutex
+	idle map[string][]*session // the one that was used last comes last
 }
 
 // roundTrip sends r over a session that idles, or a new one. The answer's body is
 // in memory, so that the session is free when it returns.
 func (p *sessions) roundTrip(r *http.Request) (*http.Response, error) {
-	h := p.enter(r)
-	defer p.leave(h)
-	ctx := r.Context()
-	select {
-	case h.slots <- struct{}{}:
-	case <-ctx.Done():
+	ctx, origin := r.Context(), middleware.TargetOfURL(r.URL).Origin()
+	done, err := p.turns.Take(ctx, origin)
+	if err != nil {
 		if r.Body != nil {
 			_ = r.Body.Close() // the body is not used
 		}
 		return nil, ended.Because(ctx, "client: waiting for a session", nil)
 	}
-	s := p.take(h)
+	defer done()
+	s := p.take(origin)
 	resp, err := s.next(r)
 	if err != nil {
 		// It is not known what state the connection is in.
 		closeIdle(s.base)
 	}
-	p.put(h, s)
-	<-h.slots
+	p.put(origin, s)
 	return resp, err
 }
 
-func (p *sessions) enter(r *http.Request) *hostSessions {
-	key := middleware.TargetOfURL(r.URL).Origin()
+func (p *sessions) take(origin string) *session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := p.hosts[key]
-	if h == nil {
-		p.makeRoom()
-		h = &hostSessions{slots: make(chan struct{}, p.max)}
-		p.hosts[key] = h
+	idle := p.idle[origin]
+	if len(idle) == 0 {
+		return p.open()
 	}
-	h.users++
-	return h
+	last := len(idle) - 1
+	p.idle[origin] = idle[:last]
+	return idle[last]
 }
 
-// makeRoom drops servers that nobody talks to if there are too many.
-func (p *sessions) makeRoom() {
-	for key, h := range p.hosts {
-		if len(p.hosts) < maxHosts {
+// put makes a session idle. If too many servers have such, those of others end.
+func (p *sessions) put(origin string, s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle[origin] = append(p.idle[origin], s)
+	for other := range p.idle {
+		if len(p.idle) <= maxHosts {
 			return
 		}
-		if h.users == 0 {
-			h.closeIdle()
-			delete(p.hosts, key)
+		if other != origin {
+			p.drop(other)
 		}
 	}
 }
 
-func (p *sessions) leave(h *hostSessions) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	h.users--
-}
-
-func (p *sessions) take(h *hostSessions) *session {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n := len(h.idle); n > 0 {
-		s := h.idle[n-1]
-		h.idle = h.idle[:n-1]
-		return s
+// drop ends the idle sessions to one server. The lock must be held.
+func (p *sessions) drop(origin string) {
+	for _, s := range p.idle[origin] {
+		closeIdle(s.base)
 	}
-	return p.open()
+	delete(p.idle, origin)
 }
 
-func (p *sessions) put(h *hostSessions, s *session) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	h.idle = append(h.idle, s)
-}
-
-// closeIdle closes the sessions that no request uses.
+// closeIdle ends the sessions that no request uses.
 func (p *sessions) closeIdle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for key, h := range p.hosts {
-		h.closeIdle()
-		if h.users == 0 {
-			delete(p.hosts, key)
-		}
+	for origin := range p.idle {
+		p.drop(origin)
 	}
-}
-
-// closeIdle closes the idle sessions. The lock of sessions must be held.
-func (h *hostSessions) closeIdle() {
-	for _, s := range h.idle {
-		closeIdle(s.base)
-	}
-	h.idle = nil
 }

@@ -1,4 +1,4 @@
-// Package turns lets callers of one key go one after the other.
+// Package turns lets callers of one key go one after the other, or a few at once.
 package turns
 
 import (
@@ -9,6 +9,9 @@ import (
 // Turns are those of many keys. The zero value is ready. It is safe for concurrent
 // use, and holds a key only as long as somebody has or wants its turn.
 type Turns struct {
+	// Most is how many callers of one key may go at once; 0 means one.
+	Most int
+
 	mu   sync.Mutex
 	keys map[string]*turn
 }
@@ -24,7 +27,7 @@ func (t *Turns) Take(ctx context.Context, key string) (done func(), err error) {
 	t.mu.Lock()
 	k := t.keys[key]
 	if k == nil {
-		k = &turn{taken: make(chan struct{}, 1)}
+		k = &turn{taken: make(chan struct{}, max(t.Most, 1))}
 		if t.keys == nil {
 			t.keys = make(map[string]*turn)
 		}

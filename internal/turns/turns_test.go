@@ -68,3 +68,33 @@ func TestTurnsAtOnce(t *testing.T) {
 		t.Errorf("%d keys are kept", n)
 	}
 }
+
+// As many go at once as may, and one more when one of them is done.
+func TestTurnsOfSeveral(t *testing.T) {
+	why := errors.New("no more time")
+	over, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	all := turns.Turns{Most: 3}
+	var dones []func()
+	for range 3 {
+		done, err := all.Take(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dones = append(dones, done)
+	}
+	if _, err := all.Take(over, "a"); !errors.Is(err, why) {
+		t.Errorf("four go at once: %v", err)
+	}
+	dones[1]()
+	done, err := all.Take(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, done := range []func(){dones[0], dones[2], done} {
+		done()
+	}
+	if n := all.Len(); n != 0 {
+		t.Errorf("%d keys are kept", n)
+	}
+}
