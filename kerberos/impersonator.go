@@ -42,7 +42,9 @@ var (
 //
 // Tickets are kept for each user and service, 16384 of them, and fetched once however
 // many ask at the same time. It is a [middleware.Identifier]'s source, so that clients
-// of package client keep the connections of users apart. It is safe for concurrent use.
+// of package client keep the connections of users apart. Give such a client no cookie
+// jar, which would send the session of one user with the requests of another. It is safe
+// for concurrent use.
 type Impersonator struct {
 	s        *Source
 	self     flight.Group[*krb.Ticket]
