@@ -11,10 +11,11 @@ import (
 // search domains away it does not find localhost in the hosts file.
 type Names struct{ *net.Resolver }
 
-// LookupCNAME is that of [net.Resolver], but for localhost and what is below it.
+// LookupCNAME is that of [net.Resolver], but for localhost and what is below it, which it
+// returns without a dot at the end: so package net finds its addresses.
 func (n Names) LookupCNAME(ctx context.Context, host string) (string, error) {
 	if name := strings.ToLower(strings.TrimSuffix(host, ".")); name == "localhost" || strings.HasSuffix(name, ".localhost") {
-		return host, nil
+		return name, nil
 	}
 	return n.Resolver.LookupCNAME(ctx, host)
 }

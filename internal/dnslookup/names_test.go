@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 )
 
@@ -20,8 +21,16 @@ func TestNamesOfLocalhost(t *testing.T) {
 	} {
 		asked = false
 		name, err := names.LookupCNAME(t.Context(), host)
-		if asked != want || !want && (name != host || err != nil) {
+		if asked != want || !want && (name != strings.ToLower(strings.TrimSuffix(host, ".")) || err != nil) {
 			t.Errorf("%s: %q, %v, and a name server was asked: %v, want %v", host, name, err, asked, want)
 		}
+	}
+	asked = false
+	name, err := names.LookupCNAME(t.Context(), "localhost.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := names.LookupNetIP(t.Context(), "ip", name); asked {
+		t.Errorf("a name server was asked for the addresses of %s: %v", name, err)
 	}
 }
