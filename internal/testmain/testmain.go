@@ -20,7 +20,7 @@ func Run(m *testing.M, ignored ...goleak.Option) {
 	flag.Parse()
 	if !given("test.bench") && !given("test.fuzz") && os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
-		debug.SetMemoryLimit(512 << 20)
+		debug.SetMemoryLimit(min(512<<20, debug.SetMemoryLimit(-1)))
 	}
 	goleak.VerifyTestMain(m, ignored...)
 }
