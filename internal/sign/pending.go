@@ -49,9 +49,9 @@ func (x *exchange) heed(resp *http.Response) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, t := range x.tokens {
-		made, sent := t.state == made, header.Get(t.field())
-		x.signer.Known.learn(t.given.Target(), made && sent == t.value())
-		if made && t.given.pending == nil && sent == t.given.value() {
+		fresh, sent := t.state == made, header.Get(t.field())
+		x.signer.Known.learn(t.given.Target(), fresh && sent == t.value())
+		if fresh && t.given.pending == nil && sent == t.given.value() {
 			middleware.ReplaceSecurity(x.sent, t.given.Context)
 		}
 	}

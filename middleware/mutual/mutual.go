@@ -89,20 +89,18 @@ func (c *call) judge(resp *http.Response) error {
 	if !v.verified && v.err == nil && c.mode == Required && resp.StatusCode < 400 {
 		v.err = v.refusal(v.why)
 	}
-	if ctx := c.r.Context(); middleware.Tracing(ctx) {
-		e := middleware.VerdictEvent{
-			Host: v.host, SPN: v.spn, Mode: middleware.Mode(c.mode.String()), Status: resp.StatusCode,
-			Verified: v.verified, Trusted: v.trusted, Reason: v.reason,
-		}
-		if v.err != nil {
-			e.Err = v.err
-		}
-		middleware.Emit(ctx, e)
-	}
+	var err error
 	if v.err != nil {
-		return v.err
+		v.err.Host = v.host
+		err = v.err
 	}
-	return nil
+	if ctx := c.r.Context(); middleware.Tracing(ctx) {
+		middleware.Emit(ctx, middleware.VerdictEvent{
+			Host: v.host, SPN: v.spn, Mode: middleware.Mode(c.mode.String()), Status: resp.StatusCode,
+			Verified: v.verified, Trusted: v.trusted, Reason: v.reason, Err: err,
+		})
+	}
+	return err
 }
 
 // A verdict is what was found out about one response.
@@ -129,7 +127,6 @@ func (c *call) verdict(resp *http.Response) verdict {
 	}
 	v.host = stages.Host(c.r)
 	if v.err != nil {
-		v.err.Host = v.host
 		return v
 	}
 	alone := proxy != nil && origin == nil && plain(resp.Request) // the request was signed for the proxy, and nobody else
@@ -137,11 +134,7 @@ func (c *call) verdict(resp *http.Response) verdict {
 	if proxy != nil {
 		p := check(c.r.Context(), proxy, slices.Concat(resp.Header.Values("Proxy-Authenticate"), resp.Header.Values("Proxy-Authentication-Info")))
 		p.host, p.proxy = proxy.Target().HostPort(), true
-		if p.err != nil {
-			p.err.Host = p.host
-			return p
-		}
-		if proved = p.verified; alone && proved && c.proxies {
+		if proved = p.verified; p.err != nil || alone && proved && c.proxies {
 			return p
 		}
 	}

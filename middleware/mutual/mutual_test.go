@@ -317,6 +317,7 @@ func TestBothSides(t *testing.T) {
 		"proxy's token is forged": {[]string{wwwAuth, value("server-ok"), proxyInfo, value("forged")}, "wrong key at proxy.test:3128"},
 		"origin's is forged":      {[]string{wwwAuth, value("forged"), proxyInfo, value("server-ok")}, "wrong key at web.test:80"},
 		"nobody":                  {nil, "no token at web.test:80"},
+		"both are forged":         {[]string{wwwAuth, value("forged"), proxyInfo, value("forged")}, "wrong key at web.test:80"},
 	} {
 		for _, trust := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, trusted %t", name, trust), func(t *testing.T) {

@@ -39,10 +39,10 @@ func hasToken(lines []string) bool {
 	return false
 }
 
-// refusal makes the error of a verdict; err is what the context had to say.
+// refusal makes the error of a verdict but for the host; err is what the context had to
+// say.
 func (v verdict) refusal(err error) *middleware.Error {
 	return stages.Blame(middleware.Error{
-		Stage: "mutual", Kind: middleware.ErrNotVerified,
-		Host: v.host, SPN: v.spn, Reason: v.reason, Hint: v.hint,
+		Stage: "mutual", Kind: middleware.ErrNotVerified, SPN: v.spn, Reason: v.reason, Hint: v.hint,
 	}, err)
 }
