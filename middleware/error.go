@@ -153,38 +153,31 @@ type Error struct {
 
 // Error returns one line: stage, kind, host and principals, cause, hint.
 func (e *Error) Error() string {
-	var b strings.Builder
-	if e.Stage != "" {
-		b.WriteString(e.Stage)
-		b.WriteString(": ")
-	}
+	text := "failed"
 	if e.Kind != nil {
-		b.WriteString(e.Kind.Error())
-	} else {
-		b.WriteString("failed")
+		text = e.Kind.Error()
 	}
-	sep := " ("
-	part := func(name, value string) {
+	if e.Stage != "" {
+		text = e.Stage + ": " + text
+	}
+	var whom []string
+	add := func(name, value string) {
 		if value != "" {
-			b.WriteString(sep)
-			b.WriteString(name)
-			b.WriteString(" ")
-			b.WriteString(value)
-			sep = ", "
+			whom = append(whom, name+" "+value)
 		}
 	}
-	part("host", e.Host)
-	part("SPN", e.SPN)
-	part("principal", e.Principal)
-	part("KDC", e.KDC)
+	add("host", e.Host)
+	add("SPN", e.SPN)
+	add("principal", e.Principal)
+	add("KDC", e.KDC)
 	if e.Code != 0 {
-		part("code", fmt.Sprint(e.Code))
+		add("code", fmt.Sprint(e.Code))
 	}
 	if e.Reason != ReasonNone {
-		part("reason", e.Reason.String())
+		add("reason", e.Reason.String())
 	}
-	if sep == ", " {
-		b.WriteString(")")
+	if len(whom) > 0 {
+		text += " (" + strings.Join(whom, ", ") + ")"
 	}
 	cause := ""
 	if e.Err != nil {
@@ -193,19 +186,17 @@ func (e *Error) Error() string {
 		if e.Kind != nil {
 			cause = strings.TrimPrefix(cause, e.Kind.Error()+": ") // said already
 		}
-		b.WriteString(": ")
-		b.WriteString(cause)
+		text += ": " + cause
 	}
-	if hint := cmp.Or(e.Hint, e.Reason.Hint()); hint != "" && !advises(cause, hint) {
-		b.WriteString("; ")
-		b.WriteString(hint)
+	if hint := cmp.Or(e.Hint, e.Reason.Hint()); !advises(cause, hint) {
+		text += "; " + hint
 	}
 	// Names in errors come from peers, too.
-	return printable.Text(b.String())
+	return printable.Text(text)
 }
 
 // advises reports whether a cause already says what to try, in the words in which
-// hint begins.
+// hint begins, or there is no hint.
 func advises(cause, hint string) bool {
 	first := hint
 	if i := strings.IndexAny(hint, ",;:"); i >= 0 {
@@ -216,14 +207,7 @@ func advises(cause, hint string) bool {
 
 // Unwrap gives the sentinel and the cause to [errors.Is] and [errors.As].
 func (e *Error) Unwrap() []error {
-	out := make([]error, 0, 2)
-	if e.Kind != nil {
-		out = append(out, e.Kind)
-	}
-	if e.Err != nil {
-		out = append(out, e.Err)
-	}
-	return out
+	return slices.DeleteFunc([]error{e.Kind, e.Err}, func(err error) bool { return err == nil })
 }
 
 // Temporary reports whether trying again could help. [*url.Error] asks it of what it

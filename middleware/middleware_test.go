@@ -299,15 +299,18 @@ func TestErrorTexts(t *testing.T) {
 		e    middleware.Error
 		want string
 	}{
-		"zero":         {middleware.Error{}, "failed"},
-		"no stage":     {middleware.Error{Kind: middleware.ErrKDC}, "key distribution centre failed"},
-		"no kind":      {middleware.Error{Stage: "negotiate", Host: "web.test:80"}, "negotiate: failed (host web.test:80)"},
-		"cause alone":  {middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, Err: context.DeadlineExceeded}, "kerberos: key distribution centre failed: context deadline exceeded"},
-		"joined":       {middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, Err: errors.Join(errors.New("one"), errors.New("two"))}, "kerberos: key distribution centre failed: one; two"},
-		"negative":     {middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, Code: -1}, "kerberos: key distribution centre failed (code -1)"},
-		"own hint":     {middleware.Error{Stage: "mutual", Kind: middleware.ErrNotVerified, Reason: middleware.ReasonNoToken, Hint: "ask"}, "mutual: server did not prove its identity (reason no token); ask"},
-		"all":          {middleware.Error{Stage: "kerberos", Kind: middleware.ErrCredentials, Host: "web.test:443", SPN: "HTTP/web.test", Principal: "alice@R", KDC: "R", Code: 24, Reason: middleware.ReasonRefused, Hint: "run kinit", Err: errors.New("wrong password")}, "kerberos: no usable Kerberos credentials (host web.test:443, SPN HTTP/web.test, principal alice@R, KDC R, code 24, reason refused): wrong password; run kinit"},
-		"reason's own": {middleware.Error{Stage: "mutual", Kind: middleware.ErrNotVerified, Reason: middleware.ReasonWrongMechanism}, "mutual: server did not prove its identity (reason wrong mechanism); " + middleware.ReasonWrongMechanism.Hint()},
+		"zero":        {middleware.Error{}, "failed"},
+		"no stage":    {middleware.Error{Kind: middleware.ErrKDC}, "key distribution centre failed"},
+		"no kind":     {middleware.Error{Stage: "negotiate", Host: "web.test:80"}, "negotiate: failed (host web.test:80)"},
+		"cause alone": {middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, Err: context.DeadlineExceeded}, "kerberos: key distribution centre failed: context deadline exceeded"},
+		"joined":      {middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, Err: errors.Join(errors.New("one"), errors.New("two"))}, "kerberos: key distribution centre failed: one; two"},
+		"negative":    {middleware.Error{Stage: "kerberos", Kind: middleware.ErrKDC, Code: -1}, "kerberos: key distribution centre failed (code -1)"},
+		"own hint":    {middleware.Error{Stage: "mutual", Kind: middleware.ErrNotVerified, Reason: middleware.ReasonNoToken, Hint: "ask"}, "mutual: server did not prove its identity (reason no token); ask"},
+		"all":         {middleware.Error{Stage: "kerberos", Kind: middleware.ErrCredentials, Host: "web.test:443", SPN: "HTTP/web.test", Principal: "alice@R", KDC: "R", Code: 24, Reason: middleware.ReasonRefused, Hint: "run kinit", Err: errors.New("wrong password")}, "kerberos: no usable Kerberos credentials (host web.test:443, SPN HTTP/web.test, principal alice@R, KDC R, code 24, reason refused): wrong password; run kinit"},
+		"hint in the cause": {middleware.Error{Stage: "kerberos", Kind: middleware.ErrCredentials, Hint: "run kinit, or name a keytab", Err: errors.New("no cache: run kinit")},
+			"kerberos: no usable Kerberos credentials: no cache: run kinit"},
+		"kind before a cause": {middleware.Error{Stage: "client", Kind: middleware.ErrKDC, Err: fmt.Errorf("%w: down", middleware.ErrKDC)}, "client: key distribution centre failed: down"},
+		"reason's own":        {middleware.Error{Stage: "mutual", Kind: middleware.ErrNotVerified, Reason: middleware.ReasonWrongMechanism}, "mutual: server did not prove its identity (reason wrong mechanism); " + middleware.ReasonWrongMechanism.Hint()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, tc.e.Error()); diff != "" {
