@@ -15,7 +15,8 @@ import (
 
 // Run is for TestMain, and does not return. Tests make much and keep little: with the usual
 // collector, which runs each time a heap of 4 MB is full, one part in five of what they cost was
-// its work. Benchmarks and fuzzing have the usual one, and so has whoever sets GOGC.
+// its work. Beyond 512 MB it works harder. Benchmarks and fuzzing have the usual one, and so has
+// whoever sets GOGC.
 func Run(m *testing.M, ignored ...goleak.Option) {
 	flag.Parse()
 	if !given("test.bench") && !given("test.fuzz") && os.Getenv("GOGC") == "" {
