@@ -250,40 +250,42 @@ func TestWhatIsARefusal(t *testing.T) {
 // ends, and hears of a refusal without sending a key.
 func TestLoginsWaitForOneAnother(t *testing.T) {
 	t.Parallel()
-	realm := fakekdc.Start(t, fakekdc.WithUser("svc", "new"), fakekdc.WithService(spn))
-	path := keytabFile(t, realm, "svc", key{"old", 1, 18, 0})
-	source := func() *kerberos.Source {
-		s, err := kerberos.FromKeytab(path, environment(realm))
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		realm := fakekdc.Start(t, fakekdc.WithoutSockets(), fakekdc.WithUser("svc", "new"), fakekdc.WithService(spn))
+		path := keytabFile(t, realm, "svc", key{"old", 1, 18, 0})
+		source := func() *kerberos.Source {
+			s, err := kerberos.FromKeytab(path, inMemory(realm))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
 		}
-		return s
-	}
-	answer := make(chan struct{})
-	realm.FailNext(fakekdc.AS, fakekdc.Delay(0), fakekdc.HoldUntil(answer))
-	first := make(chan error, 1)
-	go func() {
-		_, err := source().ServiceTicket(t.Context(), spn)
-		first <- err
-	}()
-	for realm.PendingFaults() > 0 { // until its key is at the KDC
-		time.Sleep(time.Millisecond)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := source().ServiceTicket(ctx, spn); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("its context ended: %v", err)
-	}
-	second := make(chan error, 1)
-	go func() {
-		_, err := source().ServiceTicket(t.Context(), spn)
-		second <- err
-	}()
-	close(answer)
-	for _, err := range []error{<-first, <-second} {
-		if err == nil || !strings.Contains(err.Error(), "PREAUTH_FAILED") {
-			t.Errorf("%v", err)
+		answer := make(chan struct{})
+		realm.FailNext(fakekdc.AS, fakekdc.Delay(0), fakekdc.HoldUntil(answer))
+		first := make(chan error, 1)
+		go func() {
+			_, err := source().ServiceTicket(t.Context(), spn)
+			first <- err
+		}()
+		for realm.PendingFaults() > 0 { // until its key is at the KDC
+			time.Sleep(time.Millisecond)
 		}
-	}
-	wantRefusals(t, realm, "three logins", 1)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if _, err := source().ServiceTicket(ctx, spn); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("its context ended: %v", err)
+		}
+		second := make(chan error, 1)
+		go func() {
+			_, err := source().ServiceTicket(t.Context(), spn)
+			second <- err
+		}()
+		close(answer)
+		for _, err := range []error{<-first, <-second} {
+			if err == nil || !strings.Contains(err.Error(), "PREAUTH_FAILED") {
+				t.Errorf("%v", err)
+			}
+		}
+		wantRefusals(t, realm, "three logins", 1)
+	})
 }
