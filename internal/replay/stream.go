@@ -18,8 +18,10 @@ import (
 type stream struct {
 	ctx    context.Context // of the request; net/http waits for a Read even after that
 	body   *progress
-	closer func() error // closes the caller's body, once
-	ahead  bool         // to be read before the first attempt
+	ahead  bool // to be read before the first attempt
+	closer io.Closer
+	once   sync.Once // of closer
+	closed error     // what closer said
 
 	mu       sync.Mutex
 	kept     record
@@ -34,7 +36,7 @@ type stream struct {
 
 func newStream(r *http.Request, o Options) *stream {
 	return &stream{
-		ctx: r.Context(), body: &progress{r: r.Body}, closer: sync.OnceValue(r.Body.Close),
+		ctx: r.Context(), body: &progress{r: r.Body}, closer: r.Body,
 		ahead: o.Ahead, kept: newRecord(o, r.ContentLength),
 	}
 }
@@ -162,7 +164,18 @@ func (s *stream) shut() error {
 		case <-time.After(beforeClose):
 		}
 	}
-	return s.closer()
+	s.once.Do(func() {
+		defer panics.Into(&s.closed) // in a goroutine of ours, as a rule
+		s.closed = s.closer.Close()
+	})
+	return s.closed
+}
+
+// unlocked calls f without mu, which the caller holds before and after, however f ends.
+func (s *stream) unlocked(f func()) {
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	f()
 }
 
 // beforeClose is how long a Read that is under way holds up closing.
@@ -216,9 +229,7 @@ func (a *streamAttempt) Read(p []byte) (int, error) {
 			a.pos += int64(n)
 			return n, err
 		case s.ctx.Err() != nil:
-			s.mu.Unlock()
-			_ = s.shut() // the context says why
-			s.mu.Lock()
+			s.unlocked(func() { _ = s.shut() }) // the context says why
 			return 0, ended.Because(s.ctx, "reading the request body", nil)
 		case s.err != nil:
 			return 0, s.err
