@@ -42,7 +42,8 @@ func (k *cookies) take(r *http.Request, resp *http.Response) {
 	for _, c := range set {
 		c.MaxAge, c.Expires = 0, time.Time{}
 	}
-	k.names.SetCookies(u, set)
+	// Over http, one that is Secure would do no more than hide the name of one before it.
+	k.names.SetCookies(u, slices.DeleteFunc(set, func(c *http.Cookie) bool { return c.Secure && u.Scheme != "https" }))
 }
 
 func newJar() *cookiejar.Jar {

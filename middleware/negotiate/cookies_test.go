@@ -235,6 +235,8 @@ func TestCookiesByName(t *testing.T) {
 		"nothing between two":      {header: []string{"a=1;; b=2;"}, lines: []string{"d=1"}, want: []string{"a=1; b=2; d=1"}},
 		"two lines become one":     {header: []string{"a=1", "b=2"}, lines: []string{"a=3"}, want: []string{"a=3; b=2"}},
 		"secure over http":         {lines: []string{"a=1; Secure"}, want: nil},
+		"secure, not mine to set":  {header: []string{"a=0"}, lines: []string{"a=1; Secure"}, want: []string{"a=0"}},
+		"set, then secure":         {header: []string{"a=0; b=2"}, lines: []string{"a=1", "a=2; Secure"}, want: []string{"b=2"}},
 		"secure over https":        {url: "https://origin.example/", lines: []string{"a=1; Secure"}, want: []string{"a=1"}},
 		"the longer path first":    {url: "http://origin.example/x/y", lines: []string{"a=1; Path=/", "b=2; Path=/x/"}, want: []string{"b=2; a=1"}},
 		"by the Host header":       {host: "front.example", lines: []string{"a=1; Domain=front.example"}, want: []string{"a=1"}},
