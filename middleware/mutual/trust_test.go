@@ -677,7 +677,8 @@ func (h hedging) RoundTrip(r *http.Request) (*http.Response, error) {
 	wg.Go(func() {
 		<-begun
 		got := sync.OnceFunc(func() { close(both) })
-		ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { got() }})
+		// When the header is written, the stage has heard of the connection too.
+		ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{WroteHeaders: got})
 		if resp, err := h[1].RoundTrip(r.Clone(ctx)); err == nil {
 			io.Copy(io.Discard, resp.Body) // its connection lives on
 			resp.Body.Close()
