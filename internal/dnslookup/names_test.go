@@ -5,32 +5,33 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
 // TestNamesOfLocalhost: no name server learns of localhost, and one is asked for others.
 func TestNamesOfLocalhost(t *testing.T) {
-	asked := false
+	var asked atomic.Bool // by two lookups at once
 	names := Names{&net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-		asked = true
+		asked.Store(true)
 		return nil, errors.New("no network")
 	}}}
 	for host, want := range map[string]bool{
 		"localhost": false, "localhost.": false, "LocalHost.": false, "a.localhost.": false,
 		"notlocalhost.": true, "localhost.test.": true,
 	} {
-		asked = false
+		asked.Store(false)
 		name, err := names.LookupCNAME(t.Context(), host)
-		if asked != want || !want && (name != strings.ToLower(strings.TrimSuffix(host, ".")) || err != nil) {
-			t.Errorf("%s: %q, %v, and a name server was asked: %v, want %v", host, name, err, asked, want)
+		if asked.Load() != want || !want && (name != strings.ToLower(strings.TrimSuffix(host, ".")) || err != nil) {
+			t.Errorf("%s: %q, %v, and a name server was asked: %v, want %v", host, name, err, asked.Load(), want)
 		}
 	}
-	asked = false
+	asked.Store(false)
 	name, err := names.LookupCNAME(t.Context(), "localhost.")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := names.LookupNetIP(t.Context(), "ip", name); asked {
+	if _, err := names.LookupNetIP(t.Context(), "ip", name); asked.Load() {
 		t.Errorf("a name server was asked for the addresses of %s: %v", name, err)
 	}
 }
