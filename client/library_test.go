@@ -35,7 +35,9 @@ func TestByLibrary(t *testing.T) {
 		for _, test := range tests {
 			t.Run(name+" "+test, func(t *testing.T) {
 				t.Parallel()
-				cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run=^"+strings.ReplaceAll(test, "/", "$/^")+"$")
+				// Heimdal's library does not keep two authenticators of one microsecond apart, and
+				// the realm's services refuse the second one as a replay.
+				cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.parallel=1", "-test.run=^"+strings.ReplaceAll(test, "/", "$/^")+"$")
 				cmd.Env = append(os.Environ(), byLibrary+"="+file)
 				if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+test) {
 					t.Errorf("%v\n%s", err, out)

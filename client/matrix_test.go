@@ -265,7 +265,7 @@ func (m *matrix) service(t *testing.T, s service) {
 						continue
 					}
 					if diff != "" {
-						t.Errorf("%+v, mutual %v, status %d, %s", sub, mode, status, diff)
+						t.Errorf("%+v, mutual %v, status %d, %s\nthe service saw %v", sub, mode, status, diff, c.handler.Requests())
 					}
 					break
 				}

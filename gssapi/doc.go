@@ -43,7 +43,9 @@
 // their context ends.
 //
 // With Heimdal's library on other systems than macOS a single call runs at a time where
-// a cache may be of type KCM; see Options.Calls.
+// a cache may be of type KCM; see Options.Calls. It does not keep authenticators of one
+// microsecond apart: of requests that begin at the same time a server that remembers
+// authenticators (RFC 4120 section 3.2.3) may refuse one as a replay, with a 401.
 //
 // # Memory
 //
