@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,9 @@ func TestNamesOfLocalhost(t *testing.T) {
 		if asked.Load() != want || !want && (name != strings.ToLower(strings.TrimSuffix(host, ".")) || err != nil) {
 			t.Errorf("%s: %q, %v, and a name server was asked: %v, want %v", host, name, err, asked.Load(), want)
 		}
+	}
+	if runtime.GOOS == "windows" {
+		return // its hosts file does not name localhost, which Go's own resolver looks for there
 	}
 	asked.Store(false)
 	name, err := names.LookupCNAME(t.Context(), "localhost.")

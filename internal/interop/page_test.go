@@ -34,7 +34,7 @@ func TestPageOfFakeKDC(t *testing.T) {
 
 	t.Run("shell", func(t *testing.T) {
 		dir, env := in(t)
-		script := strings.ReplaceAll(between("the same realm is a command:\n\n", "\n\n"), "    ", "")
+		script := strings.ReplaceAll(between("a command runs the same realm:\n\n", "\n\n"), "    ", "")
 		// What its terminal is to a shell, a file is here.
 		r := run(t, env, "", "sh", "-ec", "cd \"$0\"; exec 2>errors\n"+strings.Replace(script, " &\n", " >out &\n", 1)+"\nkill $!; wait $!", dir)
 		if r.code != 0 || r.stdout != hello {
