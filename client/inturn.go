@@ -24,9 +24,7 @@ func (t *inTurn) roundTrip(r *http.Request) (*http.Response, error) {
 	host := stage.Host(r)
 	release, err := t.hosts.Take(r.Context(), host)
 	if err != nil {
-		if r.Body != nil {
-			_ = r.Body.Close() // it was never sent
-		}
+		stage.CloseRequest(r)
 		return nil, ended.Because(r.Context(), "client: waiting for the one connection to "+host, nil)
 	}
 	resp, err := t.next.RoundTrip(r)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/ended"
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/internal/turns"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -35,9 +36,7 @@ func (p *sessions) roundTrip(r *http.Request) (*http.Response, error) {
 	ctx, origin := r.Context(), middleware.TargetOfURL(r.URL).Origin()
 	done, err := p.turns.Take(ctx, origin)
 	if err != nil {
-		if r.Body != nil {
-			_ = r.Body.Close() // the body is not used
-		}
+		stage.CloseRequest(r)
 		return nil, ended.Because(ctx, "client: waiting for a session", nil)
 	}
 	defer done()

@@ -136,17 +136,10 @@ func readAnswer(resp *http.Response, limit int64) ([]byte, error) {
 	if resp.Body == nil {
 		return nil, nil
 	}
-	defer closeAnswer(resp)
+	defer stage.CloseResponse(resp)
 	var b bytes.Buffer
 	err := readAll(&b, resp.Body, resp.ContentLength, limit)
 	return b.Bytes(), err
 }
 
 func newReader(b []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(b)) }
-
-// closeAnswer closes the body of an answer of which nothing is used.
-func closeAnswer(resp *http.Response) {
-	if resp != nil && resp.Body != nil {
-		_ = resp.Body.Close()
-	}
-}

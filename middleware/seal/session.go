@@ -56,9 +56,7 @@ func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r = stage.DropUserInfo(r, name)
 	if stage.Own(r, name, "Authorization") {
-		if r.Body != nil {
-			_ = r.Body.Close() // nothing of it is sent
-		}
+		stage.CloseRequest(r)
 		return nil, &middleware.Error{
 			Stage: name, Kind: middleware.ErrConfiguration, Host: stage.Host(r),
 			Err:  errors.New("the request bears credentials of its own, and would have to be sent in clear"),
@@ -127,12 +125,12 @@ func (c *call) establish() (*http.Response, error) {
 		if resp.StatusCode >= 400 {
 			return c.settle(resp)
 		}
-		closeAnswer(resp)
+		stage.CloseResponse(resp)
 		return nil, c.unproved(sc, resp.StatusCode)
 	}
 	sealer, ok := sc.(middleware.Sealer)
 	if !ok || resp.ProtoMajor > 1 {
-		closeAnswer(resp)
+		stage.CloseResponse(resp)
 		why := fmt.Errorf("security contexts of type %T cannot seal messages", sc)
 		if ok {
 			why = fmt.Errorf("a connection of HTTP/%d cannot be authenticated: switch HTTP/2 off in the transport", resp.ProtoMajor)
@@ -213,7 +211,7 @@ func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
 	}
 	resp, err = answered(c.next, out)
 	if w.gone() {
-		closeAnswer(resp)
+		stage.CloseResponse(resp)
 		if ctx := c.r.Context(); ctx.Err() != nil {
 			return nil, false, false, ended.Because(ctx, "seal: sending the message", err)
 		}
