@@ -5,11 +5,11 @@ package client_test
 import (
 	"context"
 	"net/http"
-	"runtime"
 	"sync/atomic"
 	"testing"
 
 	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain/internal/alloctest"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
 )
@@ -29,18 +29,6 @@ func (c *light) Step(_ context.Context, token []byte) ([]byte, error) {
 	}
 	c.verified.Store(true)
 	return nil, nil
-}
-
-// bytesPerRun is what testing.AllocsPerRun is for allocations.
-func bytesPerRun(runs uint64, f func()) uint64 {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range runs {
-		f()
-	}
-	runtime.ReadMemStats(&after)
-	return (after.TotalAlloc - before.TotalAlloc) / runs
 }
 
 var lightToken = make([]byte, 600)
@@ -72,11 +60,11 @@ func TestSignedCallAllocations(t *testing.T) {
 			t.Fatal(resp, err)
 		}
 	}
-	n := testing.AllocsPerRun(100, call)
+	n := alloctest.Allocations(100, most, call)
 	if t.Log(n); n > most {
 		t.Errorf("%v allocations, want %d at most", n, most)
 	}
-	if n := bytesPerRun(100, call); n > mostBytes {
+	if n := alloctest.Bytes(100, mostBytes, call); n > mostBytes {
 		t.Errorf("%d bytes, want %d at most", n, mostBytes)
 	} else {
 		t.Log(n, "bytes")
@@ -97,7 +85,7 @@ func TestBareCallAllocations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := testing.AllocsPerRun(100, func() {
+	n := alloctest.Allocations(100, most, func() {
 		if resp, err := next(r); err != nil || resp.StatusCode != 200 {
 			t.Fatal(resp, err)
 		}

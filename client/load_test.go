@@ -13,6 +13,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/internal/alloctest"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
 )
@@ -134,14 +135,14 @@ func TestManyHostsKeepLittleMemory(t *testing.T) {
 	}
 	visit(0, 2000) // more than are remembered
 	before := live()
-	first := testing.AllocsPerRun(100, func() { visit(0, 1) })
+	first := alloctest.Allocations(100, 0, func() { visit(0, 1) })
 	visit(2000, hosts)
 	if grown := live() - before; grown > most {
 		t.Errorf("%d bytes more, want %d at most", grown, most)
 	} else {
 		t.Log(grown, "bytes more")
 	}
-	if last := testing.AllocsPerRun(100, func() { visit(hosts-1, hosts) }); last > first {
+	if last := alloctest.Allocations(100, first, func() { visit(hosts-1, hosts) }); last > first {
 		t.Errorf("a call takes %v allocations, and took %v", last, first)
 	}
 	if want := hosts + 1; *challenges != want {

@@ -14,6 +14,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/kerbchain/kerbchain/internal/alloctest"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -402,12 +403,12 @@ func TestBeginAllocates(t *testing.T) {
 	withBody.Body = io.NopCloser(strings.NewReader("body"))
 	for name, tc := range map[string]struct {
 		r    *http.Request
-		most float64
+		most int
 	}{
 		"no body, one piece of memory": {bodiless, 1},
 		"body, context and request":    {withBody, 2},
 	} {
-		if n := testing.AllocsPerRun(100, func() { middleware.Begin(tc.r) }); n > tc.most {
+		if n := alloctest.Allocations(100, tc.most, func() { middleware.Begin(tc.r) }); n > tc.most {
 			t.Errorf("%s: %v allocations, want %v", name, n, tc.most)
 		}
 	}
@@ -496,8 +497,8 @@ func TestCallsBegunAtOnce(t *testing.T) {
 // beyond.
 func TestBeginWithinAllocates(t *testing.T) {
 	r := get(t)
-	for deep, most := range map[int]float64{1: 1, 2: 2, 4: 2, 5: 3, 7: 3, 8: 4} {
-		n := testing.AllocsPerRun(100, func() {
+	for deep, most := range map[int]int{1: 1, 2: 2, 4: 2, 5: 3, 7: 3, 8: 4} {
+		n := alloctest.Allocations(100, most, func() {
 			down := r
 			for range deep {
 				down, _ = middleware.Begin(down)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kerbchain/kerbchain/internal/alloctest"
 	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -210,7 +211,7 @@ func TestTrace(t *testing.T) {
 // Where nobody listens, nothing is allocated.
 func TestEmitToNobody(t *testing.T) {
 	ctx := t.Context()
-	n := testing.AllocsPerRun(10, func() {
+	n := alloctest.Allocations(10, 0, func() {
 		if middleware.Tracing(ctx) {
 			middleware.Emit(ctx, middleware.SendEvent{Stage: "test"})
 		}

@@ -31,7 +31,7 @@ func (f *file) test() bool { return strings.HasSuffix(f.name, "_test.go") || tes
 // testRoom reports whether a whole folder serves tests: it may import what
 // tests may, and only tests may import it.
 func testRoom(dir string) bool {
-	return slices.Contains([]string{"internal/arch", "internal/childtest", "internal/dertest", "internal/initiatortest", "internal/interop", "internal/stagetest", "internal/testmain"}, room(dir))
+	return slices.Contains([]string{"internal/alloctest", "internal/arch", "internal/childtest", "internal/dertest", "internal/initiatortest", "internal/interop", "internal/stagetest", "internal/testmain"}, room(dir))
 }
 
 // room returns the folder that a rule speaks of: folders below a stage or an

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/jcmturner/gokrb5/v8/credentials"
 
+	"github.com/kerbchain/kerbchain/internal/alloctest"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/secret"
 )
@@ -397,7 +398,7 @@ func TestHugeCounts(t *testing.T) {
 	for i := 0; i+4 <= len(b); i++ {
 		bad := append([]byte(nil), b...)
 		copy(bad[i:], "\x7f\xff\xff\xff")
-		if n := testing.AllocsPerRun(1, func() { _, _ = Parse(bad) }); n > 500 {
+		if n := alloctest.Allocations(1, 500, func() { _, _ = Parse(bad) }); n > 500 {
 			t.Fatalf("count at %d: %v allocations", i, n)
 		}
 	}
@@ -422,7 +423,7 @@ func TestManyEntries(t *testing.T) {
 		t.Errorf("%d entries, want %d", len(c.Credentials), MaxEntries)
 	}
 	b := append(head[:len(head):len(head)], bytes.Repeat(empty, (60<<20)/len(empty))...)
-	n := allocated(16<<20, func() { _, err = Parse(b) })
+	n := alloctest.Announced(16<<20, func() { _, err = Parse(b) })
 	if n > 16<<20 {
 		t.Errorf("%d bytes of memory", n)
 	}

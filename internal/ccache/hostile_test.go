@@ -4,39 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"runtime/metrics"
 	"strings"
 	"testing"
 
+	"github.com/kerbchain/kerbchain/internal/alloctest"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
-
-// allocated returns how many bytes f allocates, if that is more than limit. The
-// runtime counts small pieces late, so that a measurement may be too high, and is
-// then repeated; one large piece, which is what could hurt, it counts at once.
-func allocated(limit int, f func()) int {
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	least := math.MaxInt
-	for range 10 {
-		metrics.Read(sample)
-		before := sample[0].Value.Uint64()
-		f()
-		metrics.Read(sample)
-		if least = min(least, int(sample[0].Value.Uint64()-before)); least <= limit {
-			break
-		}
-	}
-	return least
-}
-
-func TestAllocatedCounts(t *testing.T) {
-	var kept []byte
-	if n := allocated(0, func() { kept = make([]byte, 1<<20) }); n < len(kept) {
-		t.Errorf("%d of %d bytes counted", n, len(kept))
-	}
-}
 
 // most is how much reading a file of that length may allocate.
 func most(length int) int { return 32*length + 64<<10 }
@@ -61,7 +35,7 @@ func TestMutations(t *testing.T) {
 				for j := range ten {
 					ten[j] = change{i: random.IntN(len(b)), x: byte(1 + random.IntN(255))}
 				}
-				if n := allocated(most(len(b)), func() {
+				if n := alloctest.Announced(most(len(b)), func() {
 					for j := range ten {
 						m := &ten[j]
 						b[m.i] ^= m.x
@@ -103,7 +77,7 @@ func TestPrimaryMutations(t *testing.T) {
 		}
 	}
 	big := bytes.Repeat([]byte("t"), 1<<20)
-	if n := allocated(64<<10, func() { primaryIsAMember(t, big) }); n > 64<<10 {
+	if n := alloctest.Announced(64<<10, func() { primaryIsAMember(t, big) }); n > 64<<10 {
 		t.Errorf("%d bytes of memory", n)
 	}
 }
@@ -142,7 +116,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		"addresses":                 marshal(Credential{Addresses: make([]Typed, 200_000)}),
 		"addresses that are not":    append(marshal(), append(empty[:len(empty)-16:len(empty)-16], bytes.Repeat([]byte{0, 2, 0, 0}, 300_000)...)...),
 	} {
-		if n := allocated(most(len(b)), func() { _, _ = Parse(b) }); n > most(len(b)) {
+		if n := alloctest.Announced(most(len(b)), func() { _, _ = Parse(b) }); n > most(len(b)) {
 			t.Errorf("%s: %d bytes of memory for %d", name, n, len(b))
 		} else {
 			t.Logf("%s: %.1f bytes of memory for one", name, float64(n)/float64(len(b)))

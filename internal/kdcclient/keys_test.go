@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kerbchain/kerbchain/internal/alloctest"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -117,7 +118,7 @@ func TestPasswordKeys(t *testing.T) {
 	if got, err := keys.Key(t.Context(), krb.EtypeInfo{Etype: 18, Params: mine}, 0); err != nil || !bytes.Equal(got.Key.Bytes(), want.Bytes()) {
 		t.Errorf("a key of parameters that were overwritten: %v", err)
 	}
-	if n := testing.AllocsPerRun(10, func() {
+	if n := alloctest.Allocations(10, 10, func() {
 		if _, err := keys.Key(t.Context(), krb.EtypeInfo{Etype: 18, Params: mine}, 0); err != nil {
 			t.Error(err)
 		}

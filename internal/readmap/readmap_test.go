@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/kerbchain/kerbchain/internal/alloctest"
 	"github.com/kerbchain/kerbchain/internal/readmap"
 )
 
@@ -88,7 +89,7 @@ func TestMapConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := testing.AllocsPerRun(100, func() { m.Get("kept") }); n != 0 {
+	if n := alloctest.Allocations(100, 0, func() { m.Get("kept") }); n != 0 {
 		t.Errorf("%v allocations to read", n)
 	}
 }

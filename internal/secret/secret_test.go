@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/kerbchain/kerbchain/internal/alloctest"
 )
 
 func TestBytes(t *testing.T) {
@@ -25,7 +27,7 @@ func TestBytes(t *testing.T) {
 	if copied := b; copied != b || b == New(whole) || part == b {
 		t.Error("equal are copies alone")
 	}
-	if n := testing.AllocsPerRun(100, func() { part = b.Part(1, 2) }); n != 0 {
+	if n := alloctest.Allocations(100, 0, func() { part = b.Part(1, 2) }); n != 0 {
 		t.Errorf("a part costs %v allocations", n)
 	}
 }

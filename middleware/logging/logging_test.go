@@ -24,6 +24,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/internal/alloctest"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -347,7 +348,7 @@ func TestSilent(t *testing.T) {
 			resp := &http.Response{StatusCode: 200, Body: http.NoBody}
 			next := logging.New(o)(func(r *http.Request) (*http.Response, error) { seen = r; return resp, nil })
 			r := httptest.NewRequest(http.MethodGet, "http://web.test/", nil)
-			allocs := testing.AllocsPerRun(10, func() {
+			allocs := alloctest.Allocations(10, 0, func() {
 				if _, err := next(r); err != nil {
 					t.Error(err)
 				}

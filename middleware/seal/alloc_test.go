@@ -6,9 +6,9 @@ package seal_test
 
 import (
 	"bytes"
-	"runtime"
 	"testing"
 
+	"github.com/kerbchain/kerbchain/internal/alloctest"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -24,20 +24,14 @@ func TestAllocations(t *testing.T) {
 			c := newConversation(t, etype)
 			message := bytes.Repeat([]byte("x"), size)
 			say := func() { c.say(t, message) }
-			most, mostBytes := 40.0, uint64(5*size/2)
+			most, mostBytes := 40, 5*size/2
 			if etype == krb.RC4HMAC { // whose streams have states of 1 KiB
 				most, mostBytes = 60, 3*size
 			}
-			if n := testing.AllocsPerRun(runs, say); n > most {
+			if n := alloctest.Allocations(runs, most, say); n > most {
 				t.Errorf("%v allocations, want at most %v", n, most)
 			}
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			for range runs {
-				say()
-			}
-			runtime.ReadMemStats(&after)
-			if n := (after.TotalAlloc - before.TotalAlloc) / runs; n > mostBytes {
+			if n := alloctest.Bytes(runs, mostBytes, say); n > mostBytes {
 				t.Errorf("%d bytes, want at most %d", n, mostBytes)
 			}
 		})
