@@ -147,15 +147,15 @@ func TestUnsignedThroughProxy(t *testing.T) {
 // cache becomes another's in between.
 type changing struct {
 	middleware.Identifier
-	next    middleware.Initiator
-	changed atomic.Bool
+	first, next middleware.Initiator
+	changed     atomic.Bool
 }
 
 func (c *changing) Initiate(ctx context.Context, t middleware.Target) (middleware.SecurityContext, error) {
 	if c.changed.Load() {
 		return c.next.Initiate(ctx, t)
 	}
-	return c.Identifier.Initiate(ctx, t)
+	return c.first.Initiate(ctx, t)
 }
 
 // The token that is made for such a connection is its user's, or none is sent. A request
@@ -173,7 +173,8 @@ func TestFirstCallsOfAnotherUser(t *testing.T) {
 				}
 				return in
 			}
-			in := &changing{Identifier: of("alice").(middleware.Identifier), next: of("bob")}
+			alice := of("alice")
+			in := &changing{Identifier: alice.(middleware.Identifier), first: alice, next: of("bob")}
 			tr := &waits{Transport: server.Transport(), begun: make(chan struct{}), proceed: make(chan struct{})}
 			c := newClient(t, client.Options{Initiator: in, Transport: tr})
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL()+"/waits", body)

@@ -59,7 +59,6 @@ func (c *securityContext) claims(bindings *[16]byte) bool {
 // A Configured is a [TicketSource] whose configuration has settings for initiators. A
 // [Source] is one.
 type Configured interface {
-	TicketSource
 	// ClientAwareBindings reports whether tokens are to say that bindings are sent
 	// (client_aware_channel_bindings in krb5.conf); see [InitiatorOptions].
 	ClientAwareBindings() bool

@@ -9,7 +9,6 @@ import (
 // A Discarder is a [TicketSource] that can drop a ticket that the server cannot use.
 // A [Source] is one.
 type Discarder interface {
-	TicketSource
 	// Discard drops t, so that the next ticket for its service is fetched from the KDC
 	// anew: the server cannot use this one, because its key has changed, say. It
 	// reports false where that would not help.

@@ -34,7 +34,6 @@ type Resolver interface {
 // before SRV records, unless dns_uri_lookup is false. Without a Resolver the
 // name servers of /etc/resolv.conf are asked for them.
 type URIResolver interface {
-	Resolver
 	// LookupURI returns the URI records of a name, "_kerberos.EXAMPLE.COM.", in
 	// any order. That there are none is no error, or a [net.DNSError] with
 	// IsNotFound.
@@ -44,7 +43,6 @@ type URIResolver interface {
 // A TXTResolver is a [Resolver] that can look up TXT records, which name the realm of
 // a host where krb5.conf sets dns_lookup_realm. [*net.Resolver] is one.
 type TXTResolver interface {
-	Resolver
 	// LookupTXT is that of [net.Resolver].
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 }
@@ -52,7 +50,6 @@ type TXTResolver interface {
 // An AddressResolver is a [Resolver] that can look up the addresses of KDCs.
 // [*net.Resolver] is one. It is not asked where SourceOptions.Dial is set.
 type AddressResolver interface {
-	Resolver
 	// LookupNetIP is that of [net.Resolver]; network is "ip".
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }

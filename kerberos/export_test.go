@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -15,6 +16,9 @@ func CopyUnverified(sc middleware.SecurityContext) middleware.SecurityContext {
 
 // SetAfter puts another timer in the place of KeepFresh's.
 func (s *Source) SetAfter(after func(time.Duration) <-chan time.Time) { s.after = after }
+
+// OTPTokenOf returns what is told of a token.
+func OTPTokenOf(t krb.OTPToken) OTPToken { return otpToken(t) }
 
 // ForgetRevival makes the source take a ticket that is found dead for the first
 // one in a minute.

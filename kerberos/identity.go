@@ -13,7 +13,6 @@ import (
 // An Identifier is a [TicketSource] that tells its client principal. An initiator
 // over one is a [middleware.Identifier]. A [Source] is one.
 type Identifier interface {
-	TicketSource
 	// Identity returns the client principal, name@REALM, of the ticket that
 	// ServiceTicket would return for spn now. It is called for each request, and must
 	// be fast. Its errors are those of ServiceTicket.

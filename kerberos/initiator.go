@@ -62,7 +62,6 @@ var ErrNotForwardable = errors.New("credentials cannot be forwarded")
 
 // A Delegator is a [TicketSource] that can also delegate.
 type Delegator interface {
-	TicketSource
 	// ForwardedTicket returns a forwarded ticket-granting ticket of the same client,
 	// with which the server of the service ticket can act as the client. It may ask a
 	// KDC, and returns when ctx ends. Its errors are of type [*middleware.Error]; see

@@ -35,7 +35,6 @@ const (
 // A Canonicalizer is a [TicketSource] that can ask DNS about hosts. A [Source] is
 // one.
 type Canonicalizer interface {
-	TicketSource
 	// CanonicalHost returns the canonical name of a host, in lower case and without a
 	// dot at the end; it may be the same name. With asConfigured it returns "" if the
 	// configuration forbids to ask DNS. It returns when ctx ends.

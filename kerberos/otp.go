@@ -2,7 +2,6 @@ package kerberos
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/kerbchain/kerbchain/internal/flight"
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
@@ -23,45 +22,14 @@ type OTPToken struct {
 	Vendor    string // whose it is, or what people call it
 	Challenge string // to type into the token
 	ID        string
-	Algorithm string    // a URI
-	Length    int       // of the one-time password, in characters
-	Format    OTPFormat // of the one-time password
-	PIN       bool      // a PIN is wanted too
-	NoPIN     bool      // nobody is to be asked for a PIN
+	Algorithm string // a URI
+	Length    int    // of the one-time password, in characters
+	Format    string // of the one-time password: "decimal", "hexadecimal", "alphanumeric", "binary" or "base64"
+	PIN       bool   // a PIN is wanted too
+	NoPIN     bool   // nobody is to be asked for a PIN
 	// Next says that the one-time password is to be another than the token has just given:
 	// the one after it.
 	Next bool
-}
-
-// OTPFormat is which characters make up a one-time password.
-type OTPFormat int
-
-const (
-	OTPAny OTPFormat = iota // the KDC does not say
-	OTPDecimal
-	OTPHexadecimal
-	OTPAlphanumeric
-	OTPBinary
-	OTPBase64
-)
-
-// String returns the name of the format, such as "decimal".
-func (f OTPFormat) String() string {
-	switch f {
-	case OTPAny:
-		return "any"
-	case OTPDecimal:
-		return "decimal"
-	case OTPHexadecimal:
-		return "hexadecimal"
-	case OTPAlphanumeric:
-		return "alphanumeric"
-	case OTPBinary:
-		return "binary"
-	case OTPBase64:
-		return "base64"
-	}
-	return fmt.Sprintf("OTPFormat(%d)", int(f))
 }
 
 // An OTPAnswer is a one-time password.
@@ -87,6 +55,11 @@ func (s *Source) otp() func(context.Context, krb.Principal, string, []krb.OTPTok
 	}
 }
 
+// otpFormats are the names of the formats (RFC 6560 section 4.1).
+var otpFormats = map[int32]string{
+	krb.OTPDecimal: "decimal", krb.OTPHexadecimal: "hexadecimal", krb.OTPAlphanumeric: "alphanumeric", krb.OTPBinary: "binary", krb.OTPBase64: "base64",
+}
+
 func otpToken(t krb.OTPToken) OTPToken {
 	out := OTPToken{
 		Vendor: printable.Text(t.Vendor), Challenge: printable.Text(string(t.Challenge)), ID: printable.Text(string(t.ID)), Algorithm: printable.Text(t.Algorithm),
@@ -96,10 +69,7 @@ func otpToken(t krb.OTPToken) OTPToken {
 		out.Length = int(*t.Length)
 	}
 	if t.Format != nil {
-		switch *t.Format {
-		case krb.OTPDecimal, krb.OTPHexadecimal, krb.OTPAlphanumeric, krb.OTPBinary, krb.OTPBase64:
-			out.Format = OTPFormat(*t.Format) + OTPDecimal
-		}
+		out.Format = otpFormats[*t.Format] // "" for one that has no name yet
 	}
 	return out
 }

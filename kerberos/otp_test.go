@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -37,7 +38,7 @@ func TestOTP(t *testing.T) {
 	o.OTP = func(_ context.Context, c kerberos.OTPChallenge) (kerberos.OTPAnswer, error) {
 		if c.Principal != "otto@"+realm.Name() || c.Service != realm.Name() || len(c.Tokens) != 2 {
 			t.Errorf("%+v", c)
-		} else if a, b := c.Tokens[0], c.Tokens[1]; a.Vendor != `acme\x1b[2J` || a.Challenge != `type \a 42` || a.ID != "s-1" || a.Length != 6 || a.PIN || a.Next || a.Format != kerberos.OTPAny || !b.PIN || b.Vendor != "pins" {
+		} else if a, b := c.Tokens[0], c.Tokens[1]; a.Vendor != `acme\x1b[2J` || a.Challenge != `type \a 42` || a.ID != "s-1" || a.Length != 6 || a.PIN || a.Next || a.Format != "" || !b.PIN || b.Vendor != "pins" {
 			t.Errorf("%+v", c.Tokens)
 		}
 		asked++
@@ -103,8 +104,14 @@ func TestOTPMisused(t *testing.T) {
 			t.Errorf("want %q: %v", says, err)
 		}
 	}
-	if f := kerberos.OTPBase64; f.String() != "base64" || kerberos.OTPFormat(9).String() != "OTPFormat(9)" {
-		t.Error(f)
+}
+
+// TestOTPFormats: the numbers of RFC 6560 have names, and others none.
+func TestOTPFormats(t *testing.T) {
+	for n, want := range map[int32]string{-1: "", 0: "decimal", 1: "hexadecimal", 2: "alphanumeric", 3: "binary", 4: "base64", 5: ""} {
+		if got := kerberos.OTPTokenOf(krb.OTPToken{Format: &n}).Format; got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
 	}
 }
 

@@ -19,14 +19,12 @@ type SecurityContext interface {
 
 // A Named is a [SecurityContext] that tells for which service it was made.
 type Named interface {
-	SecurityContext
 	// SPN returns the service principal, such as HTTP/www.example.com@EXAMPLE.COM.
 	SPN() string
 }
 
 // A Bound is a [SecurityContext] that tells whether it is tied to a connection.
 type Bound interface {
-	SecurityContext
 	// Bound reports whether the token holds the channel bindings of a TLS connection
 	// (RFC 5929).
 	Bound() bool
@@ -34,7 +32,6 @@ type Bound interface {
 
 // An Identified is a [SecurityContext] that tells its client principal.
 type Identified interface {
-	SecurityContext
 	// Principal returns the client principal, such as alice@EXAMPLE.COM.
 	Principal() string
 }
@@ -88,7 +85,6 @@ func (f InitiatorFunc) Initiate(ctx context.Context, t Target) (SecurityContext,
 // that a server authenticated for one user never carries another's request. It is
 // safe for concurrent use.
 type Identifier interface {
-	Initiator
 	// Identity returns the client principal that a context for t would be made for
 	// now, as [Identified] tells it, "" where there would be none. It is called for
 	// each request, and must be fast. After an error the principal counts as unknown.
