@@ -87,11 +87,17 @@ func ExampleSessionEtypes() {
 }
 
 func ExampleTicketFlags() {
-	const hwAuthent = 1 << (31 - 11)
-	realm := newRealm(fakekdc.WithService("HTTP/vault", fakekdc.TicketFlags(hwAuthent, 0)))
+	// A service whose tickets cannot be used before they are validated.
+	realm := newRealm(fakekdc.WithService("HTTP/later", fakekdc.TicketFlags(fakekdc.FlagInvalid, 0)))
 	defer realm.Close()
-	fmt.Println(ticketFrom(realm, loggedIn(realm, "alice"), "HTTP/vault", 0, nil).Server)
-	// Output: HTTP/vault@A.EXAMPLE
+	alice := loggedIn(realm, "alice")
+	for _, service := range []string{"HTTP/localhost", "HTTP/later"} {
+		ticket := ticketFrom(realm, alice, service, 0, nil)
+		fmt.Println(ticket.Server, "invalid:", ticket.Flags&fakekdc.FlagInvalid != 0)
+	}
+	// Output:
+	// HTTP/localhost@A.EXAMPLE invalid: false
+	// HTTP/later@A.EXAMPLE invalid: true
 }
 
 func ExampleWithEncPARep() {

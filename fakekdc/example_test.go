@@ -276,13 +276,14 @@ func ExampleRealm_Exchanges() {
 	for _, e := range realm.Exchanges() {
 		fmt.Println(e.Kind, e.Client, e.Code)
 	}
-	const preauthFailed = 24
-	fmt.Println("wrong passwords:", realm.Count(fakekdc.AS, preauthFailed))
+	fmt.Println("wrong passwords:", realm.Count(fakekdc.AS, fakekdc.CodePreauthFailed))
+	fmt.Println("forwardable tickets:", realm.Exchanges()[0].Options&fakekdc.OptionForwardable != 0)
 	// Output:
 	// refused
 	// AS alice@A.EXAMPLE 25
 	// AS alice@A.EXAMPLE 24
 	// wrong passwords: 1
+	// forwardable tickets: false
 }
 
 func ExampleRealm_FailNext() {

@@ -72,7 +72,7 @@ func ticketFrom(realm *fakekdc.Realm, tgt *krb.Ticket, server string, options ui
 	must(err)
 	part, err := krb.ParseEncKDCRepPart(plain)
 	must(err)
-	return &krb.Ticket{Client: rep.Client, Server: part.Server, Raw: rep.RawTicket, Key: part.Key, EndTime: part.EndTime}
+	return &krb.Ticket{Client: rep.Client, Server: part.Server, Raw: rep.RawTicket, Key: part.Key, Flags: part.Flags, EndTime: part.EndTime}
 }
 
 func must(err error) {

@@ -326,7 +326,8 @@ func ExampleMemoryCaches() {
 
 	// A vault gives what kinit would have put into a file.
 	var caches kerberos.MemoryCaches
-	if err := caches.Put("job", realm.CCache("alice")); err != nil {
+	file := realm.CCache("alice")
+	if err := caches.Put("job", file); err != nil {
 		log.Fatal(err)
 	}
 	source, err := kerberos.FromCCache("MEMORY:job", kerberos.SourceOptions{MemoryCaches: &caches, Krb5ConfText: realm.Config()})
@@ -338,7 +339,13 @@ func ExampleMemoryCaches() {
 		log.Fatal(err)
 	}
 	fmt.Println(ticket.Client(), "from", ticket.Source())
-	// Output: alice@EXAMPLE.TEST from MEMORY:job
+
+	// What to give back to the vault: the service ticket is in it too.
+	after, _ := caches.Get("job")
+	fmt.Println("tickets came:", len(after) > len(file))
+	// Output:
+	// alice@EXAMPLE.TEST from MEMORY:job
+	// tickets came: true
 }
 
 func ExampleSource_KeepFresh() {
