@@ -3,6 +3,7 @@ package arch
 import (
 	"debug/elf"
 	"fmt"
+	"go/build"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,82 +60,96 @@ func TestTheCommandAlone(t *testing.T) {
 func TestCommandLinks(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		env   []string
-		loads bool
+		system string
+		cgo    bool
+		tags   []string
+		loads  bool
 	}{
-		"Linux, static":      {[]string{"GOOS=linux", "CGO_ENABLED=0"}, false},
-		"Linux, static, tag": {[]string{"GOOS=linux", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly -tags=gssapi"}, true},
-		"Linux, cgo":         {[]string{"GOOS=linux", "CGO_ENABLED=1"}, true},
-		"macOS":              {[]string{"GOOS=darwin", "CGO_ENABLED=0"}, true},
-		"FreeBSD, static":    {[]string{"GOOS=freebsd", "CGO_ENABLED=0"}, false},
-		"FreeBSD, cgo":       {[]string{"GOOS=freebsd", "CGO_ENABLED=1"}, true},
-		"Windows":            {[]string{"GOOS=windows", "CGO_ENABLED=0"}, false},
-		"Windows, cgo":       {[]string{"GOOS=windows", "CGO_ENABLED=1"}, false},
-		"OpenBSD, static":    {[]string{"GOOS=openbsd", "CGO_ENABLED=0"}, false},
+		"Linux, static":      {system: "linux"},
+		"Linux, static, tag": {system: "linux", tags: []string{"gssapi"}, loads: true},
+		"Linux, cgo":         {system: "linux", cgo: true, loads: true},
+		"macOS":              {system: "darwin", loads: true},
+		"FreeBSD, static":    {system: "freebsd"},
+		"FreeBSD, cgo":       {system: "freebsd", cgo: true, loads: true},
+		"Windows":            {system: "windows"},
+		"Windows, cgo":       {system: "windows", cgo: true},
+		"OpenBSD, static":    {system: "openbsd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			deps := linked(t, tc.env, "./cmd/kerbchain")
-			if !slices.Contains(deps, module+"/client") {
-				t.Fatalf("the listing is of something else: %q", deps)
+			c := build.Default
+			c.GOOS, c.GOARCH, c.CgoEnabled, c.BuildTags = tc.system, "amd64", tc.cgo, tc.tags
+			deps := map[string]bool{}
+			imports(t, &c, module+"/cmd/kerbchain", deps)
+			if !deps[module+"/client"] || deps[purego] != deps[module+"/gssapi"] {
+				t.Fatalf("the listing is of something else: %v", deps)
 			}
-			if loads := slices.Contains(deps, module+"/gssapi"); loads != tc.loads || slices.Contains(deps, purego) != tc.loads {
+			if loads := deps[module+"/gssapi"]; loads != tc.loads {
 				t.Errorf("it links the package that loads the library: %t", loads)
 			}
 		})
 	}
 }
 
-// TestStatic: a program with package client alone needs no C library, nor does the
-// command without cgo, and nothing of package sspi is in them, which is for Windows.
-func TestStatic(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	alone := filepath.Join(dir, "main.go")
-	const text = "package main\nimport \"" + module + "/client\"\nfunc main() { println(client.New(client.Options{})) }\n"
-	if err := os.WriteFile(alone, []byte(text), 0o600); err != nil {
+// imports adds what the module's package p imports, itself or by others of the module. It reads
+// the sources itself: for nine environments, the go command would take seconds.
+func imports(t *testing.T, c *build.Context, p string, all map[string]bool) {
+	t.Helper()
+	if all[p] {
+		return
+	}
+	if all[p] = true; !within(p, module) {
+		return
+	}
+	read, err := c.ImportDir(filepath.Join("../..", strings.TrimPrefix(p, module)), 0)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for name, source := range map[string]string{"client": alone, "command": "./cmd/kerbchain"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			program := filepath.Join(dir, name)
-			build := exec.Command("go", "build", "-ldflags=-w", "-o", program, source)
-			build.Dir = "../.."
-			build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
-			if out, err := build.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			file, err := elf.Open(program)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer file.Close()
-			symbols, err := file.Symbols()
-			links := func(part string) bool {
-				return slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return strings.Contains(s.Name, part) })
-			}
-			if err != nil || !links(module+"/kerberos.NewInitiator") {
-				t.Fatalf("no listing of a client: %v", err)
-			}
-			for _, unwanted := range []string{"ebitengine/purego", module + "/gssapi", module + "/sspi"} {
-				if links(unwanted) {
-					t.Errorf("%s is linked", unwanted)
-				}
-			}
-			if file.Section(".interp") != nil {
-				t.Error("the program is linked dynamically")
-			}
-			if name != "command" || runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
-				return
-			}
-			out, err := exec.Command(program, "get", "--credentials", "system", "http://localhost/").CombinedOutput()
-			for _, want := range []string{"statically", "CGO_ENABLED=1", "-tags gssapi", "--credentials own"} {
-				if err == nil || !strings.Contains(string(out), want) {
-					t.Errorf("want %q: %v: %s", want, err, out)
-				}
-			}
-		})
+	for _, next := range read.Imports {
+		imports(t, c, next, all)
+	}
+}
+
+// TestStatic: the command needs no C library where it is built without cgo, and nothing of
+// package sspi is in it, which is for Windows. The same holds then for any program with package
+// client, which it has whole.
+func TestStatic(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "command")
+	build := exec.Command("go", "build", "-ldflags=-w", "-o", program, "./cmd/kerbchain")
+	build.Dir = "../.."
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	file, err := elf.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	symbols, err := file.Symbols()
+	links := func(part string) bool {
+		return slices.ContainsFunc(symbols, func(s elf.Symbol) bool { return strings.Contains(s.Name, part) })
+	}
+	if err != nil || !links(module+"/client.New") || !links(module+"/kerberos.NewInitiator") {
+		t.Fatalf("no listing of a client: %v", err)
+	}
+	for _, unwanted := range []string{"ebitengine/purego", module + "/gssapi", module + "/sspi"} {
+		if links(unwanted) {
+			t.Errorf("%s is linked", unwanted)
+		}
+	}
+	if file.Section(".interp") != nil {
+		t.Error("the program is linked dynamically")
+	}
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		return
+	}
+	out, err := exec.Command(program, "get", "--credentials", "system", "http://localhost/").CombinedOutput()
+	for _, want := range []string{"statically", "CGO_ENABLED=1", "-tags gssapi", "--credentials own"} {
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("want %q: %v: %s", want, err, out)
+		}
 	}
 }
 
