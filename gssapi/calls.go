@@ -59,6 +59,8 @@ func open(path string) (library, error) { return load(candidates(path)) }
 
 // load loads the first of some files that can be loaded.
 func load(names []string) (library, error) {
+	runtime.LockOSThread() // dlerror tells what failed on the same thread
+	defer runtime.UnlockOSThread()
 	var errs []error
 	for _, name := range names {
 		handle, err := purego.Dlopen(name, purego.RTLD_NOW|purego.RTLD_LOCAL)

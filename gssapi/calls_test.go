@@ -3,7 +3,10 @@
 package gssapi
 
 import (
+	"fmt"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ebitengine/purego"
@@ -64,4 +67,22 @@ func TestSignedAlone(t *testing.T) {
 			t.Errorf("sealed %d: %q, a header of %d bytes, %v", sealed, out, header, err)
 		}
 	}
+}
+
+// TestWhyNotLoaded: the text of an error is kept by thread, so that others who load at the same
+// time neither take it nor have it taken.
+func TestWhyNotLoaded(t *testing.T) {
+	var wg sync.WaitGroup
+	for i := range 4 * runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for n := range 500 {
+				none := fmt.Sprintf("/nonexistent/libnone.so.%d.%d", i, n)
+				if _, err := load([]string{none}); err == nil || !strings.Contains(err.Error(), none) {
+					t.Errorf("want one who names %s: %v", none, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
