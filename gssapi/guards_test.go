@@ -320,6 +320,8 @@ func TestReasons(t *testing.T) {
 // What is known of each library that is installed: whose socket is one for all threads,
 // and in whose words a failure is told.
 func TestLibraries(t *testing.T) {
+	runtime.LockOSThread() // as those do who make contexts: the library keeps the text of an error by thread
+	defer runtime.UnlockOSThread()
 	for file, heimdal := range map[string]bool{"libgssapi_krb5.so.2": false, "libgssapi.so.3": true} {
 		lib, err := open(file)
 		if err != nil {
