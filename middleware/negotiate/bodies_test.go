@@ -32,26 +32,25 @@ import (
 // eight others.
 func content(size int64) io.Reader { return io.LimitReader(new(numbers), size) }
 
-// numbers is how many bytes were read of a sequence of numbers, scattered over 64 bits
-// (splitmix64): to make and to check gigabytes must not be what these tests take.
+// numbers is how many bytes were read of the multiples of an odd number, which are all
+// different: to make and to check gigabytes must not be what these tests take.
 type numbers uint64
 
 func (n *numbers) Read(p []byte) (int, error) {
-	size := len(p)
-	for at := uint64(*n); len(p) > 0; {
-		x := (at/8 + 1) * 0x9e3779b97f4a7c15
-		x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-		x = (x ^ x>>27) * 0x94d049bb133111eb
-		x ^= x >> 31
-		if at%8 == 0 && len(p) >= 8 {
-			binary.LittleEndian.PutUint64(p, x)
-			at, p = at+8, p[8:]
-			continue
-		}
-		p[0] = byte(x >> (at % 8 * 8))
-		at, p = at+1, p[1:]
-	}
+	const step = 0x9e3779b97f4a7c15
+	size, at := len(p), uint64(*n)
 	*n += numbers(size)
+	for ; at%8 != 0 && len(p) > 0; at++ {
+		p[0], p = byte((at/8+1)*step>>(at%8*8)), p[1:]
+	}
+	x := (at/8 + 1) * step
+	for ; len(p) >= 8; x += step {
+		binary.LittleEndian.PutUint64(p, x)
+		p = p[8:]
+	}
+	for i := range p {
+		p[i] = byte(x >> (i * 8))
+	}
 	return size, nil
 }
 

@@ -21,7 +21,7 @@ import (
 	"github.com/kerbchain/kerbchain/middleware/negotiate"
 )
 
-func TestMain(m *testing.M) { testmain.Run(m) }
+func TestMain(m *testing.M) { testmain.RunTogether(m) }
 
 func viaProxy(*http.Request) (*url.URL, error) {
 	return &url.URL{Scheme: "http", Host: "proxy.example:3128"}, nil
