@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/flight"
@@ -47,15 +48,30 @@ func (p pastExpiry) Refused(key kdcclient.KeyEntry) *kdcclient.Error {
 	return nil
 }
 
-// current returns the password that took the place of an expired one.
+// current returns the password that took the place of an expired one, by however many
+// changes. Who gives that one has stored it, and means an older one if it comes again.
 func (c *passwordCredentials) current(password Secret) Secret {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.fresh.IsZero() && password.Reveal() == c.old.Reveal() {
+	switch {
+	case c.fresh.IsZero():
+	case password.Reveal() == c.fresh.Reveal():
+		c.old, c.fresh = nil, Secret{}
+	case slices.ContainsFunc(c.old, same(password)):
 		return c.fresh
 	}
 	return password
 }
+
+// changed keeps in mind that one password took the place of another.
+func (c *passwordCredentials) changed(old, fresh Secret) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.old = append(slices.DeleteFunc(c.old, same(old)), old)
+	c.fresh = fresh
+}
+
+func same(a Secret) func(Secret) bool { return func(b Secret) bool { return a.Reveal() == b.Reveal() } }
 
 // change asks for a new password in the place of one that has expired, has it changed, and
 // logs in with it.
@@ -75,9 +91,7 @@ func (c *passwordCredentials) change(ctx context.Context, a *account, old Secret
 		}
 		err = c.s.kdc.ChangePassword(ctx, ticket, fresh)
 		if err == nil {
-			c.mu.Lock()
-			c.old, c.fresh = old, fresh
-			c.mu.Unlock()
+			c.changed(old, fresh)
 			return c.login(ctx, a, fresh)
 		}
 		why = c.s.kdcError(err, c.client.String(), "")

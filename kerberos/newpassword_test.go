@@ -183,3 +183,73 @@ func TestWhyAsked(t *testing.T) {
 		t.Error("nobody was asked")
 	}
 }
+
+// TestNewPasswordAgain: passwords expire again and again, and a source that was made with
+// the first one logs in with the last one, whichever of them that is: the KDC never gets
+// one that it would refuse.
+func TestNewPasswordAgain(t *testing.T) {
+	for _, sequence := range [][]string{
+		{"one", "two", "three", "four"},
+		{"one", password, "two"},          // back to the first
+		{"one", "two", "one", "two"},      // in turns
+		{"one", "two", password, "three"}, // by a long way
+	} {
+		clock := new(fakekdc.Clock)
+		realm := start(t, fakekdc.WithKpasswd(nil), fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 0))
+		o := as(environment(realm), "alice")
+		o.Logins = new(kerberos.Logins)
+		next := 0
+		o.NewPassword = func(context.Context, kerberos.NewPasswordRequest) (kerberos.Secret, error) {
+			next++
+			return kerberos.NewSecret(sequence[next-1]), nil
+		}
+		s, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range sequence {
+			if err := realm.Modify("alice", fakekdc.Refuse(fakekdc.CodeKeyExpired)); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the change, and a login after it
+				if _, err := s.ServiceTicket(t.Context(), spn); err != nil || next != i+1 || realm.Count(fakekdc.AS, fakekdc.CodePreauthFailed) != 0 {
+					t.Fatalf("%q: change %d: %d asked for: %v, %v", sequence, i+1, next, err, realm.Exchanges())
+				}
+				clock.Advance(2 * time.Hour)
+			}
+		}
+	}
+}
+
+// TestNewPasswordStored: a program that stores the new password where the old one came from
+// is taken at its word from then on, even if an administrator sets the old one again.
+func TestNewPasswordStored(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithKpasswd(nil), fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 0))
+	if err := realm.Modify("alice", fakekdc.Refuse(fakekdc.CodeKeyExpired)); err != nil {
+		t.Fatal(err)
+	}
+	stored := password
+	o := as(environment(realm), "alice")
+	o.Logins = new(kerberos.Logins)
+	o.NewPassword = func(context.Context, kerberos.NewPasswordRequest) (kerberos.Secret, error) {
+		stored = newPassword
+		return kerberos.NewSecret(stored), nil
+	}
+	s, err := kerberos.FromPasswordFunc(func(context.Context, string) (kerberos.Secret, error) { return kerberos.NewSecret(stored), nil }, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for login := range 3 {
+		if login == 2 {
+			stored = password
+			if err := realm.SetPassword("alice", password); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.ServiceTicket(t.Context(), spn); err != nil || realm.Count(fakekdc.AS, fakekdc.CodePreauthFailed) != 0 {
+			t.Fatalf("login %d: %v, %v", login, err, realm.Exchanges())
+		}
+		clock.Advance(2 * time.Hour)
+	}
+}

@@ -61,9 +61,10 @@ type passwordCredentials struct {
 	client   krb.Principal
 	password func(context.Context, string) (Secret, error)
 
-	mu         sync.Mutex
-	refused    error  // of the last login, if its password was
-	old, fresh Secret // of the last change
+	mu      sync.Mutex
+	refused error    // of the last login, if its password was
+	old     []Secret // those that expired and were changed, one for another
+	fresh   Secret   // what took the place of them all
 }
 
 func (c *passwordCredentials) refresh(ctx context.Context, _ *session) (*session, error) {
