@@ -332,6 +332,7 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 		return fail(err)
 	}
 	defer c.CloseIdleConnections()
+	uploads := f.upload != ""
 	c.CheckRedirect = func(next *http.Request, via []*http.Request) error {
 		// As curl, and unlike net/http, no server is told unasked where the user was.
 		if via[0].Header.Get("Referer") == "" {
@@ -349,6 +350,15 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 		case len(via) > maxRedirects:
 			return fmt.Errorf("more than %d redirects", maxRedirects)
 		}
+		// As curl, what -T sends goes where the redirect says, but for that of a 303.
+		if uploads = uploads && next.Response.StatusCode != http.StatusSeeOther; uploads {
+			if err := sendAgain(next, via[0]); err != nil {
+				return err
+			}
+		}
+		if next.Body == nil {
+			next.Header.Del("Expect") // there is nothing that could wait (RFC 9110 section 10.1.1)
+		}
 		t.redirects = len(via)
 		return f.printHead(next.Response, w, file)
 	}
@@ -359,7 +369,7 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 	}
 	defer resp.Body.Close()
 	t.resp = resp
-	if next, err := resp.Location(); err == nil && f.follow && keepsMethod(resp.StatusCode) {
+	if next, err := resp.Location(); err == nil && f.follow && (keepsMethod(resp.StatusCode) || uploads && isRedirect(resp.StatusCode)) {
 		t.message = fmt.Sprintf("the redirect to %s wants the body again, which was a stream: send a file with -T", bare(next))
 		complain(w, "%s", t.message)
 		return exitNetwork
@@ -394,6 +404,11 @@ func sameOrigin(a, b *url.URL) bool {
 // sections 15.4.8 and 15.4.9).
 func keepsMethod(status int) bool {
 	return status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect
+}
+
+// isRedirect reports whether net/http follows a status, and would leave out the body.
+func isRedirect(status int) bool {
+	return status == http.StatusMovedPermanently || status == http.StatusFound
 }
 
 // maxRedirects is how many are followed, as by curl.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -63,7 +64,54 @@ func setFile(r *http.Request, name string, info os.FileInfo) (err error) {
 		return nil
 	}
 	r.ContentLength = info.Size()
-	r.GetBody = func() (io.ReadCloser, error) { return os.Open(name) }
+	r.GetBody = func() (io.ReadCloser, error) {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		return &fileBody{File: file, size: info.Size()}, nil
+	}
 	r.Body, err = r.GetBody()
+	return err
+}
+
+// A fileBody is as much of a file as there was when its length was told. What is appended
+// to it meanwhile, as to a log, stays.
+type fileBody struct {
+	*os.File
+	size, read int64
+}
+
+func (b *fileBody) Read(p []byte) (int, error) {
+	left := b.size - b.read
+	if left == 0 {
+		return 0, io.EOF
+	}
+	n, err := b.File.Read(p[:min(int64(len(p)), left)])
+	b.read += int64(n)
+	if err == io.EOF {
+		err = fmt.Errorf("%s has become shorter: %d of %d bytes were read", b.Name(), b.read, b.size)
+	}
+	return n, err
+}
+
+// sendAgain makes a redirect's request one with the first one's body, which net/http
+// leaves out after a 301 or 302. A stream cannot be sent again.
+func sendAgain(next, first *http.Request) error {
+	if isStream(first) {
+		return http.ErrUseLastResponse
+	}
+	next.Method = first.Method
+	next.ContentLength, next.GetBody, next.Body = first.ContentLength, first.GetBody, http.NoBody
+	for name, values := range first.Header {
+		if strings.HasPrefix(name, "Content-") {
+			next.Header[name] = slices.Clone(values)
+		}
+	}
+	if first.GetBody == nil {
+		return nil
+	}
+	var err error
+	next.Body, err = first.GetBody()
 	return err
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -151,6 +153,97 @@ func TestUploadArrives(t *testing.T) {
 	code, stdout, stderr := l.run(string(content), "get", "-T", "-", "-w", "%{size_upload} %{method}", server.URL()+"/data")
 	if want := fmt.Sprintf("%d PUT", len(content)); code != exitOK || stdout != want {
 		t.Errorf("status %d, %q, want %q: %s", code, stdout, want, stderr)
+	}
+}
+
+// TestUploadRedirects: whichever redirects lead from one to the other, what -T sends arrives
+// with its method and its type, as of curl, unless a 303 says that a GET is to follow; which
+// expects nothing. No redirect makes an empty upload of one, and one of a stream that wants
+// it again is an error.
+func TestUploadRedirects(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{})
+	const content = "what is to arrive"
+	file := l.write("file", []byte(content))
+	var end string
+	next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "-")
+		if status, err := strconv.Atoi(first); err == nil {
+			w.Header().Set("Location", "/"+rest)
+			w.WriteHeader(status)
+			return
+		}
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		end = fmt.Sprintf("%s %q %s, expects %s", r.Method, b, r.Header.Get("Content-Type"), r.Header.Get("Expect"))
+	})
+	server := fakeweb.Serve(l.Realm, fakeweb.New(l.Realm, "", fakeweb.Options{Next: next}), fakeweb.ServerOptions{})
+	hops := []int{301, 302, 303, 307, 308}
+	for _, first := range hops {
+		for _, second := range hops {
+			url := fmt.Sprintf("%s/%d-%d-end", server.URL(), first, second)
+			end = ""
+			code, _, stderr := l.run("", "get", "-L", "-T", file, "-H", "Content-Type: a/b", url)
+			want := fmt.Sprintf("PUT %q a/b, expects 100-continue", content)
+			if first == 303 || second == 303 {
+				want = `GET "" , expects `
+			}
+			if code != exitOK || end != want {
+				t.Errorf("%d, %d: status %d, %s, want %s: %s", first, second, code, end, want, stderr)
+			}
+			end = ""
+			code, _, stderr = l.run(content, "get", "-L", "-T", "-", url)
+			switch {
+			case first == 303 && keepsMethod(second): // net/http takes the GET for what came before it, and goes no further
+			case first == 303 && (code != exitOK || !strings.HasPrefix(end, `GET "" `)):
+				t.Errorf("a stream, %d, %d: status %d, %s: %s", first, second, code, end, stderr)
+			case first != 303 && (code != exitNetwork || end != "" || !strings.Contains(stderr, "wants the body again")):
+				t.Errorf("a stream, %d, %d: status %d, %s: %s", first, second, code, end, stderr)
+			}
+		}
+	}
+}
+
+// TestUploadOfALog: a file that grows while it is sent arrives as it was when its length
+// was told, each time it is sent, and one that becomes shorter is an error that says so.
+func TestUploadOfALog(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{})
+	content := strings.Repeat("one line of a log\n", 4096)
+	for _, flags := range [][]string{{"-T"}, {"--data-binary"}} {
+		for what, change := range map[string]func(f *os.File) error{
+			"longer":  func(f *os.File) error { _, err := f.WriteString("and one more\n"); return err },
+			"shorter": func(f *os.File) error { return f.Truncate(int64(len(content)) - 1) },
+		} {
+			file := l.write("log", []byte(content))
+			var got []byte
+			service := fakeweb.New(l.Realm, "", fakeweb.Options{Next: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				got, _ = io.ReadAll(r.Body)
+			})})
+			server := fakeweb.Serve(l.Realm, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Authorization") == "" {
+					f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+					if err == nil {
+						err = errors.Join(change(f), f.Close())
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}
+				service.ServeHTTP(w, r)
+			}), fakeweb.ServerOptions{})
+			name := file
+			if flags[0] != "-T" {
+				name = "@" + file
+			}
+			code, _, stderr := l.run("", append(append([]string{"get"}, flags...), name, server.URL())...)
+			switch {
+			case what == "longer" && (code != exitOK || string(got) != content):
+				t.Errorf("%s, %s: status %d, %d of %d bytes: %s", flags, what, code, len(got), len(content), stderr)
+			case what == "shorter" && (code != exitNetwork || !strings.Contains(stderr, "log has become shorter: ")):
+				t.Errorf("%s, %s: status %d: %s", flags, what, code, stderr)
+			}
+		}
 	}
 }
 
