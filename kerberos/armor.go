@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/kerbchain/kerbchain/internal/hints"
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // armor returns what gets the tickets that armour the source's logins, nil where it has no
@@ -15,7 +18,41 @@ func (s *Source) armor() func(ctx context.Context, realm string) (*krb.Ticket, e
 	if s.o.Armor == nil {
 		return nil
 	}
-	return s.o.Armor.armorFor
+	return func(ctx context.Context, realm string) (*krb.Ticket, error) {
+		t, err := s.o.Armor.armorFor(ctx, realm)
+		if e, ok := errors.AsType[*middleware.Error](err); ok {
+			return nil, newArmorError(e)
+		}
+		return t, err
+	}
+}
+
+// An armorError is why there is no ticket to armour a login with, as part of the error of
+// that login: without what that says too, and without what to try, which is told apart.
+type armorError struct {
+	err          error
+	text, advice string
+}
+
+func (e *armorError) Error() string  { return e.text }
+func (e *armorError) Unwrap() error  { return e.err }
+func (e *armorError) Advice() string { return e.advice }
+
+func newArmorError(e *middleware.Error) *armorError {
+	a := &armorError{err: e, text: e.Error(), advice: e.Hint}
+	if why, ok := errors.AsType[*kdcclient.Error](e.Err); ok {
+		alone := *why
+		alone.Hint = ""
+		a.text, a.advice = alone.Error(), hints.Join(why.Hint, e.Hint)
+	} else if e.Err != nil {
+		a.text = e.Err.Error()
+	}
+	// What helps a user who lacks a ticket is not what gets one for a host.
+	text, _, cut := strings.Cut(a.text, "; run kinit")
+	if a.text = text; cut || strings.HasPrefix(a.advice, "run kinit") {
+		a.advice = "get a ticket for the host there (kinit -k -c), or armour with another cache, or with the host's keytab"
+	}
+	return a
 }
 
 // armorFor returns a ticket-granting ticket for a realm, for others to armour their logins

@@ -50,6 +50,7 @@ func TestMessages(t *testing.T) { // alone, for its ports that nobody listens on
 		{name: "nobody ran kinit", args: []string{"--ccache", "FILE:/nonexistent"}},
 		{name: "the cache is damaged", args: []string{"--ccache", l.write("damaged", []byte("x"))}},
 		{name: "a wrong password", stdin: "hunter2", args: []string{"--principal", "alice", "--password-file", "-"}},
+		{name: "no ticket to armour with", stdin: "hunter23", args: []string{"--principal", "alice", "--password-file", "-", "--armor-ccache", "FILE:/nonexistent"}},
 		{name: "nobody of that name", stdin: "x", args: []string{"--principal", "carol", "--password-file", "-"}},
 		{name: "the KDC does not know the service", args: []string{"--service", "NFS"}},
 		{name: "no KDC is known", env: map[string]string{"KRB5_CONFIG": l.write("nothing.conf", []byte(nothing))}},

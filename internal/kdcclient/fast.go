@@ -185,7 +185,14 @@ func (a *asCall) noArmor(err error) *Error {
 	if why, ok := errors.AsType[*Error](err); ok {
 		kind = why.Kind
 	}
-	return a.fail(kind, fmt.Errorf("no ticket to armour the login with (FAST): %w", err), "")
+	hint := ""
+	if advised, ok := errors.AsType[interface {
+		error
+		Advice() string
+	}](err); ok {
+		hint = advised.Advice()
+	}
+	return a.fail(kind, fmt.Errorf("no ticket to armour the login with (FAST): %w", err), hint)
 }
 
 // mayWear reports whether a KDC's answer to a request without armour calls for it.
