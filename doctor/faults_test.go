@@ -168,6 +168,18 @@ var faults = []fault{
 		},
 	},
 	{
+		name: "the certificate is for another name", check: "server", try: "write a name in the URL that is in the certificate", server: fakeweb.ServerOptions{TLS: true},
+		fix: func(l *lab, o *doctor.Options) {
+			t := l.server.Transport()
+			t.TLSClientConfig.ServerName = "web.example.test"
+			o.Client.Transport = t
+		},
+	},
+	{
+		name: "https where it is http", check: "server", try: "begin the URL with http://",
+		fix: func(l *lab, _ *doctor.Options) { l.url = "https://" + host + ":80/" },
+	},
+	{
 		name: "the server offers Basic alone", check: "offer", try: "have HTTP Negotiate switched on",
 		web: fakeweb.Options{Quirks: fakeweb.Quirks{Challenge: []string{`Basic realm="x"`}}},
 	},

@@ -142,6 +142,12 @@ func (x *examination) answers(p probed) {
 	if !p.answered() {
 		none = x.blames(!x.hasTicket())
 	}
+	var at []hints.At
+	for _, k := range p.kdcs {
+		if _, unnamed := errors.AsType[*net.DNSError](k.Err); !unnamed {
+			at = append(at, hints.At{Network: k.Network, Address: k.Address})
+		}
+	}
 	for _, k := range p.kdcs {
 		f := facts{"realm": p.realm, "address": k.Address, "network": k.Network}
 		text := p.realm + ": " + k.Address
@@ -153,7 +159,7 @@ func (x *examination) answers(p probed) {
 			x.say("kdc", OK, f, fmt.Sprintf("%s answers in %v", text, k.Took.Round(10*time.Microsecond)))
 			continue
 		}
-		try := hints.Unreachable
+		try := hints.Unreachable(at...)
 		_, unnamed := errors.AsType[*net.DNSError](k.Err)
 		switch {
 		case unnamed:

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -108,7 +109,11 @@ func (x *examination) unreachable(err error) {
 	text, try := failure(err)
 	if try == "" {
 		try = fmt.Sprintf("see whether the server runs, and whether something on the way lets nobody through to port %s", x.target.Port)
-		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		if errors.Is(err, http.ErrSchemeMismatch) {
+			try = "begin the URL with http://, if the network is to be trusted, or have TLS switched on at port " + x.target.Port
+		} else if _, ok := errors.AsType[x509.HostnameError](err); ok {
+			try = "write a name in the URL that is in the certificate, or have one made for " + x.target.Host
+		} else if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 			try = "trust the authority that signed the server's certificate, or have the certificate mended"
 		} else if _, ok := errors.AsType[*net.DNSError](err); ok {
 			try = lookAtNames

@@ -100,7 +100,7 @@ func (s *StatusError) explain() (hint string, kind error) {
 	}
 	switch int32(s.Minor) {
 	case kdcUnreachable:
-		return hints.Unreachable, middleware.ErrKDC
+		return hints.Unreachable(), middleware.ErrKDC
 	case realmUnknown, realmUnresolved:
 		return "add the realm to [realms] in krb5.conf, or publish its KDCs in DNS; is it spelled right, in capitals?", middleware.ErrKDC
 	case noDefaultRealm:

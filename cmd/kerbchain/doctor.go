@@ -94,13 +94,19 @@ func (f *doctorFlags) run(ctx context.Context, o client.Options, w world) int {
 	return exitOK
 }
 
+// ofGet says of the flags that doctor lacks whose they are.
+var ofGet = strings.NewReplacer(
+	"--no-sanitize", "kerbchain get --no-sanitize", "--allow-downgrade", "kerbchain get --allow-downgrade",
+	"--preemptive always", "kerbchain get --preemptive always", "--trust-connection", "kerbchain get --trust-connection",
+)
+
 // print prints a report, in the command's words.
 func (f *doctorFlags) print(r *doctor.Report, w world) error {
 	for i := range r.Checks {
-		r.Checks[i].Text = inWords.Replace(r.Checks[i].Text)
+		r.Checks[i].Text = ofGet.Replace(inWords.Replace(r.Checks[i].Text))
 	}
 	for i := range r.Try {
-		r.Try[i] = inWords.Replace(r.Try[i])
+		r.Try[i] = ofGet.Replace(inWords.Replace(r.Try[i]))
 	}
 	var b strings.Builder
 	if !f.json {

@@ -8,8 +8,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 
 	"github.com/kerbchain/kerbchain/doctor"
 	"github.com/kerbchain/kerbchain/fakekdc"
@@ -22,6 +25,8 @@ func TestDoctor(t *testing.T) {
 	ca := l.write("ca.pem", pemOf(l.server.Certificate()))
 	url := l.server.URL() + "/?secret=1"
 	alice := l.write("alice.keytab", l.Keytab("alice"))
+	flags, own := regexp.MustCompile(`(kerbchain get )?--([a-z][a-z-]+)`), pflag.NewFlagSet("doctor", pflag.ContinueOnError)
+	defineDoctor(own)
 	for name, tc := range map[string]struct {
 		args   []string
 		stdin  string
@@ -43,6 +48,7 @@ func TestDoctor(t *testing.T) {
 		"no bindings":            {args: []string{"--cbt", "off", url}, says: []string{"skip  bindings       switched off"}},
 		"no proof":               {args: []string{url}, quirks: fakeweb.Quirks{Proof: fakeweb.ProofNone}, code: exitFailed, says: []string{"FAIL  answer ", "--mutual optional"}},
 		"no proof is wanted":     {args: []string{"--mutual", "optional", url}, quirks: fakeweb.Quirks{Proof: fakeweb.ProofNone}, says: []string{"warn  answer         200 OK: the server did not prove"}},
+		"an error page":          {args: []string{l.server.URL() + "/missing"}, quirks: fakeweb.Quirks{Proof: fakeweb.ProofNone}, code: exitFailed, says: []string{"kerbchain get --no-sanitize prints it"}},
 		"an unknown certificate": {args: []string{"--cacert", l.write("other.pem", pemOf(fakeweb.Serve(l.Realm, l.service, fakeweb.ServerOptions{TLS: true}).Certificate())), url}, code: exitFailed, says: []string{"FAIL  server ", "try 1: trust the authority"}},
 		"for a user":             {args: []string{"--as-user", "bob", url}, code: exitFailed, says: []string{"tickets come from a *kerberos.Impersonator", "FAIL  ticket "}},
 		"krb5.conf is damaged":   {args: []string{url}, env: map[string]string{"KRB5_CONFIG": l.write("broken.conf", []byte("[libdefaults\n"))}, code: exitFailed, says: []string{"FAIL  configuration ", "try 1: mend the file"}},
@@ -77,6 +83,11 @@ func TestDoctor(t *testing.T) {
 			for _, secret := range []string{"secret=1", "hunter2", password} {
 				if strings.Contains(stdout+stderr, secret) {
 					t.Errorf("says %q", secret)
+				}
+			}
+			for _, m := range flags.FindAllStringSubmatch(stdout, -1) {
+				if own.Lookup(m[2]) == nil && m[1] != "kerbchain get " {
+					t.Errorf("it has no flag --%s", m[2])
 				}
 			}
 			if (code == exitFailed) != strings.Contains(stdout, "\ntry 1: ") && name != "no proof is wanted" {

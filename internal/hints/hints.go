@@ -4,6 +4,7 @@ package hints
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -13,11 +14,52 @@ import (
 
 // The hints that belong to no code of a KRB-ERROR.
 const (
-	// Unreachable is for a KDC that does not answer.
-	Unreachable = "is the KDC up, and does a firewall let port 88 through, UDP and TCP?"
-	changeIt    = "the password has expired: change it with kpasswd"
-	setClock    = "set the clock of one of the two right (NTP)"
+	changeIt = "the password has expired: change it with kpasswd"
+	setClock = "set the clock of one of the two right (NTP)"
 )
+
+// An At is where somebody was asked: over "udp", "tcp", "https" or "unix", at host:port,
+// after which may follow what the host stands for.
+type At struct{ Network, Address string }
+
+// Unreachable is for KDCs that do not answer.
+func Unreachable(asked ...At) string {
+	return "is the KDC up" + firewall(asked, "88", ", UDP and TCP")
+}
+
+// NoChange is for servers that do not answer and would change passwords.
+func NoChange(asked ...At) string {
+	return "is it up" + firewall(asked, "464", "") + " The password is the old one still"
+}
+
+// firewall goes on with the ports at which somebody was asked.
+func firewall(asked []At, port, networks string) string {
+	var ports []string
+	for _, at := range asked {
+		address, _, _ := strings.Cut(at.Address, " ")
+		_, p, err := net.SplitHostPort(address)
+		switch {
+		case err != nil || at.Network == "unix":
+			continue
+		case at.Network == "https":
+			networks = ""
+		}
+		if !slices.Contains(ports, p) {
+			ports = append(ports, p)
+		}
+	}
+	switch {
+	case len(asked) == 0:
+		ports = []string{port}
+	case len(ports) == 0: // sockets of this machine alone
+		return "?"
+	}
+	noun := "port "
+	if len(ports) > 1 {
+		noun = "ports "
+	}
+	return printable.Text(", and does a firewall let " + noun + strings.Join(ports, " and ") + " through" + networks + "?")
+}
 
 // NoKDC is for a realm whose KDCs are not known.
 func NoKDC(realm string) string {

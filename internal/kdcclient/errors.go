@@ -287,6 +287,15 @@ func (c *call) enter(next string) *Error {
 // maxHops bounds how many realms a referral may lead through.
 const maxHops = 10
 
+// places is where attempts were made, for hints.
+func places(attempts []Attempt) []hints.At {
+	var at []hints.At
+	for _, a := range attempts {
+		at = append(at, hints.At{Network: a.Network, Address: a.Address})
+	}
+	return at
+}
+
 // noAnswer turns what send returned into an Error.
 func (c *call) noAnswer(err error) *Error {
 	switch {
@@ -295,7 +304,7 @@ func (c *call) noAnswer(err error) *Error {
 	case errors.Is(err, context.Canceled):
 		return c.fail(KindUnreachable, err, "")
 	}
-	e := c.fail(KindUnreachable, err, hints.Unreachable)
+	e := c.fail(KindUnreachable, err, hints.Unreachable(places(c.attempts)...))
 	for _, a := range c.attempts {
 		if ke, ok := a.Err.(*krb.KRBError); ok && ke.Code == krb.CodeUnavailable {
 			e.Code = ke.Code

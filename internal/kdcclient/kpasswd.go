@@ -81,10 +81,10 @@ func (c *Client) ChangePassword(ctx context.Context, t *krb.Ticket, password sec
 		if err != nil {
 			return k.fail(KindRequest, err, "")
 		}
-		r, asked, err := c.sendTo(ctx, "kpasswd", kindKpasswd, realm, q.msg, &chosen{kdcs: []KDC{at}, stream: true})
-		attempts = append(attempts, asked...)
+		r, tried, err := c.sendTo(ctx, "kpasswd", kindKpasswd, realm, q.msg, &chosen{kdcs: []KDC{at}, stream: true})
+		attempts = append(attempts, tried...)
 		k.attempts = attempts
-		if err != nil && ctx.Err() == nil && !slices.ContainsFunc(asked, reached) {
+		if err != nil && ctx.Err() == nil && !slices.ContainsFunc(tried, reached) {
 			continue
 		}
 		if err != nil {
@@ -94,7 +94,7 @@ func (c *Client) ChangePassword(ctx context.Context, t *krb.Ticket, password sec
 		}
 		return k.changed(q, r)
 	}
-	return k.fail(KindUnreachable, errors.New("no server answered that changes passwords"), "is it up, and does a firewall let port 464 through? The password is the old one still")
+	return k.fail(KindUnreachable, errors.New("no server answered that changes passwords"), hints.NoChange(places(attempts)...))
 }
 
 // reached reports whether a message may have got to whom it was sent.

@@ -70,6 +70,8 @@ func TestErrorNamesAgree(t *testing.T) {
 func TestKRBErrorText(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
 		"none":             {"", "KRB_AP_ERR_SKEW"},
+		"the name again":   {"SKEW", "KRB_AP_ERR_SKEW"},
+		"half of the name": {"KEW", "KRB_AP_ERR_SKEW (KEW)"},
 		"plain":            {"Clock skew too great", "KRB_AP_ERR_SKEW (Clock skew too great)"},
 		"forged log line":  {"x\r\n2026 INFO all is well\x00", "KRB_AP_ERR_SKEW (x2026 INFO all is well)"},
 		"terminal":         {"\x1b[2Jcleared\u009b2Jtoo", "KRB_AP_ERR_SKEW ([2Jcleared2Jtoo)"},

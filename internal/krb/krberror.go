@@ -33,7 +33,7 @@ type KRBError struct {
 // Error returns the name of the code, the peer's text, and Active Directory's reason.
 func (e *KRBError) Error() string {
 	s := ErrorName(e.Code)
-	if e.Text != "" {
+	if e.Text != "" && !strings.HasSuffix(s, "_"+e.Text) { // MIT's KDC has it say PREAUTH_FAILED
 		s += fmt.Sprintf(" (%s)", e.Text)
 	}
 	if status := e.NTStatus(); status != 0 {
