@@ -145,33 +145,14 @@ func TestBothHops(t *testing.T) {
 	} {
 		for kind, so := range overEach {
 			t.Run(name+" over "+kind, func(t *testing.T) {
-				h := startHops(t, fakeweb.Options{}, fromPage(), so)
-				o := h.options(t)
-				tc.change(&o)
-				base := o.Transport.(*http.Transport)
-				c := newClient(t, o)
-				for range 2 {
-					r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.origin.URL()+"/200", strings.NewReader("body"))
-					if err != nil {
-						t.Fatal(err)
-					}
-					r.Header.Set("Upload", "4")
-					resp, err := c.Do(r)
-					if err != nil {
-						t.Fatal(err)
-					}
-					b, err := io.ReadAll(resp.Body)
-					resp.Body.Close()
-					if err != nil || string(b) != "page 200" {
-						t.Errorf("%q, %v", b, err)
-					}
-					if sc := middleware.SecurityOf(resp.Request); sc == nil || !sc.Verified() || sc.Target().Host != "app.example" {
-						t.Errorf("the server is not verified")
-					}
-					// Of a tunnel's proxy the response says nothing.
-					if sc := middleware.ProxySecurityOf(resp.Request); so.TLS != (sc == nil) || sc != nil && !sc.Verified() {
-						t.Errorf("the proxy's context: %v", sc)
-					}
+				var h *hops
+				var base *http.Transport
+				for tries := 1; h == nil || tries < 4 && h.connections(so) > 1; tries++ {
+					h = startHops(t, fakeweb.Options{}, fromPage(), so)
+					o := h.options(t)
+					tc.change(&o)
+					base = o.Transport.(*http.Transport)
+					twice(t, h, newClient(t, o), so)
 				}
 				want := tc.http
 				if so.TLS {
@@ -202,6 +183,43 @@ func TestBothHops(t *testing.T) {
 			})
 		}
 	}
+}
+
+// twice makes the same request two times.
+func twice(t *testing.T, h *hops, c *http.Client, so fakeweb.ServerOptions) {
+	t.Helper()
+	for range 2 {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.origin.URL()+"/200", strings.NewReader("body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Upload", "4")
+		resp, err := c.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || string(b) != "page 200" {
+			t.Errorf("%q, %v", b, err)
+		}
+		if sc := middleware.SecurityOf(resp.Request); sc == nil || !sc.Verified() || sc.Target().Host != "app.example" {
+			t.Errorf("the server is not verified")
+		}
+		// Of a tunnel's proxy the response says nothing.
+		if sc := middleware.ProxySecurityOf(resp.Request); so.TLS != (sc == nil) || sc != nil && !sc.Verified() {
+			t.Errorf("the proxy's context: %v", sc)
+		}
+	}
+}
+
+// connections is how many there were on the way to the server: more than one, too, where net/http
+// gives one up because it has not heard of its writer for 50 ms, as on a machine with much to do.
+func (h *hops) connections(so fakeweb.ServerOptions) int {
+	if so.TLS {
+		return max(h.proxy.Tunnels(), h.origin.Connections())
+	}
+	return h.proxy.Server.Connections()
 }
 
 // Many at once, and again after every connection was cut: nothing is replayed.

@@ -31,10 +31,14 @@ func outcomeOf(c net.Conn, network string, timeout time.Duration, packet []byte)
 	if network == "tcp" {
 		packet = append(binary.BigEndian.AppendUint32(nil, uint32(len(packet))), packet...)
 	}
-	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
+	// What is silence begins once the KDC can have the packet.
+	if err := c.SetWriteDeadline(time.Now().Add(timeoutFor(false))); err != nil {
 		return err.Error()
 	}
 	if _, err := c.Write(packet); err != nil && !errors.Is(err, syscall.EPIPE) {
+		return err.Error()
+	}
+	if err := c.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return err.Error()
 	}
 	var b []byte

@@ -93,9 +93,8 @@ func (d *decoder) part() (p Part, end bool, err error) {
 		return p, false, fmt.Errorf("signature of %d bytes with %d to come, want 1 to %d", n, len(d.rest), MaxSignature)
 	}
 	p.Signature, d.rest = d.rest[:n:n], d.rest[n:]
-	for excess := range maxExcess + 1 {
-		at := p.Length + excess
-		data := d.rest
+	for excess := 0; excess <= maxExcess && p.Length <= len(d.rest)-excess; excess++ { // Length may be the largest int there is
+		at, data := p.Length+excess, d.rest
 		if end, ok := d.delimiter(at); ok {
 			p.Data = data[:at:at]
 			return p, end, nil
@@ -181,9 +180,6 @@ func original(value []byte, p *Part) error {
 // delimiter reads the one that begins at an offset, if one does, and with it what stands
 // before it. end says that it is the closing one.
 func (d *decoder) delimiter(at int) (end, ok bool) {
-	if at > len(d.rest) {
-		return false, false
-	}
 	b, ok := bytes.CutPrefix(d.rest[at:], []byte("--"))
 	if !ok {
 		return false, false
