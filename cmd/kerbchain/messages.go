@@ -31,6 +31,13 @@ func (m message) write(w io.Writer) {
 // inWords puts the command's flags in the place of the options that errors and hints
 // of the library name.
 var inWords = strings.NewReplacer(
+	"it has no Request.GetBody and more than the", "it is a stream, and longer than the",
+	"it has no Request.GetBody, and cannot", "it is a stream, and cannot",
+	"; set Request.GetBody, raise the limit, send Expect: 100-continue, or authenticate preemptively", "", // the hint says so too
+	"set Request.GetBody, raise Options.BodyLimit or SpillLimit, choose another Options.OneShot, or sign requests at once with the preemptive stage",
+	"send a file, or sign at once (--preemptive always)",
+	"set Request.GetBody, or let every CONNECT be signed (Options.Always)", "send a file",
+	"set Request.GetBody, or Protocols of the transport", "send a file",
 	"Options.AllowDowngrade", "--allow-downgrade", "AllowDowngrade", "--allow-downgrade",
 	"mutual.Optional", "--mutual optional", "mutual.Disabled", "--mutual disabled",
 	"sign every request (preemptive)", "sign every request (--preemptive always)",

@@ -21,9 +21,10 @@ var ofOthersToo = regexp.MustCompile(`WinRM|ok_to_auth_as_delegate|TrustedToAuth
 	`LimitRequestFieldSize|MaxFieldLength|MaxRequestBytes|DER of the Ticket|SupportedEncryptionTypes`)
 
 // outOfReach are texts that no command line brings about, by their beginnings. The
-// command gives every body anew, makes its own transport, and has no flag for the rest.
+// command's own bodies can be had anew or are streams, it makes its own transport, and has no
+// flag for the rest.
 var outOfReach = []string{
-	"set Request.GetBody", "the server wants HTTP/1.1: set Request.GetBody", "it has no Request.GetBody", "%w: Request.GetBody", "%w: %s; set Request.GetBody",
+	"%w: Request.GetBody",
 	"give an *http.Transport", "set Proxy to what the transport uses", "which proxy a %T uses", "send the request again; give New an *http.Transport",
 	"the transport does not tell over which connection", "set Options.Proxy to the function that the transport uses",
 	"leave out one or the other, or set Credentials", "name a cache, keytab or password, or set CredentialsOwn",

@@ -437,7 +437,7 @@ func TestProbeHeader(t *testing.T) {
 
 // What a probe may be answered, and what then becomes of the request.
 func TestProbeAnswers(t *testing.T) {
-	bare := stagetest.Challenge(401, "Negotiate")
+	bare, proxied := stagetest.Challenge(401, "Negotiate"), stagetest.Challenge(407, "Negotiate")
 	ok := stagetest.Respond(200, "ok")
 	below := errors.New("below")
 	for name, tc := range map[string]struct {
@@ -455,7 +455,12 @@ func TestProbeAnswers(t *testing.T) {
 		"challenged, and another leg":  {[]stagetest.Reply{bare, stagetest.Challenge(401, stagetest.Value(middleware.Negotiate, stagetest.ServerMore))}, nil, []string{"HEAD ", "POST Negotiate client-1"}, 0, middleware.ErrBodyNotReplayable},
 		"challenged, no credentials":   {[]stagetest.Reply{bare}, without, []string{"HEAD "}, 0, middleware.ErrCredentials},
 		"fails":                        {[]stagetest.Reply{stagetest.Fail(below)}, nil, []string{"HEAD "}, 0, below},
-		"challenged by a proxy, first": {[]stagetest.Reply{stagetest.Challenge(407, "Negotiate"), ok}, nil, []string{"HEAD ", "POST "}, 200, nil},
+		"challenged by a proxy, first": {[]stagetest.Reply{proxied, ok}, nil, []string{"HEAD ", "HEAD , for the proxy client-1", "POST , for the proxy client-2"}, 200, nil},
+		"by a proxy, then challenged":  {[]stagetest.Reply{proxied, bare, ok}, nil, []string{"HEAD ", "HEAD , for the proxy client-1", "POST Negotiate client-2, for the proxy client-3"}, 200, nil},
+		"challenged, then by a proxy":  {[]stagetest.Reply{bare, proxied}, nil, []string{"HEAD ", "POST Negotiate client-1"}, 0, middleware.ErrBodyNotReplayable},
+		"by a proxy, and refused":      {[]stagetest.Reply{proxied}, nil, []string{"HEAD ", "HEAD , for the proxy client-1", "POST "}, 407, nil},
+		"by a proxy, another scheme":   {[]stagetest.Reply{proxied, stagetest.Challenge(401, "Basic")}, nil, []string{"HEAD ", "HEAD , for the proxy client-1", "POST , for the proxy client-2"}, 401, nil},
+		"by a proxy, then fails":       {[]stagetest.Reply{proxied, stagetest.Fail(below)}, nil, []string{"HEAD ", "HEAD , for the proxy client-1"}, 0, below},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := stagetest.NewServer(tc.replies...)
@@ -464,7 +469,13 @@ func TestProbeAnswers(t *testing.T) {
 			r.Body, r.ContentLength = closed, 8
 			o := negotiate.Options{BodyLimit: -1, OneShot: negotiate.Probe, Proxy: viaProxy}
 			var answers []*closing
+			var toProxy []string
 			resp, err := negotiate.New(&stagetest.Initiator{Fail: tc.fail}, o)(func(r *http.Request) (*http.Response, error) {
+				if _, token, ok := strings.Cut(r.Header.Get("Proxy-Authorization"), " "); ok {
+					toProxy = append(toProxy, ", for the proxy "+decoded(token))
+				} else {
+					toProxy = append(toProxy, "")
+				}
 				resp, err := srv.Next(r)
 				if err == nil {
 					answers = append(answers, &closing{Reader: resp.Body})
@@ -489,8 +500,8 @@ func TestProbeAnswers(t *testing.T) {
 				}
 			}
 			var got []string
-			for _, r := range srv.Requests() {
-				got = append(got, r.Method+" "+r.Auth)
+			for i, r := range srv.Requests() {
+				got = append(got, r.Method+" "+r.Auth+toProxy[i])
 				if r.Method == "POST" && r.Body != "the body" {
 					t.Errorf("sent %q", r.Body)
 				}

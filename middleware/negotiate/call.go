@@ -113,7 +113,11 @@ func (c *call) run(resp *http.Response, err error) (*http.Response, error) {
 		if again, err = c.nextRequest(); err != nil {
 			return nil, err
 		}
-		resp, err = c.send(again, tokens)
+		if c.OneShot == Expect && c.bare() && c.body.Once() { // a proxy asked, and the server behind it may ask too
+			resp, err = c.heardAgain(again, tokens)
+		} else {
+			resp, err = c.send(again, tokens)
+		}
 	}
 	return resp, err
 }

@@ -86,17 +86,43 @@ func (c *call) asked(resp *http.Response, err error) (*http.Response, error) {
 // be sent; a field of the caller's is the caller's to take back.
 func (c *call) heard(r *http.Request) (*http.Response, error) {
 	resp, err := c.sendBare(expecting(r))
-	if err != nil || resp == nil || resp.StatusCode != http.StatusExpectationFailed || expects(c.r) || !c.body.Replayable() {
+	if !c.unknown(resp, err) {
 		return resp, err
 	}
-	if err := c.drain(resp, nil); err != nil {
-		return nil, err
-	}
-	again, err := c.nextRequest()
+	again, err := c.afterUnknown(resp)
 	if err != nil {
 		return nil, err
 	}
 	return c.sendBare(again)
+}
+
+// heardAgain is heard of a request that is signed for a proxy.
+func (c *call) heardAgain(r *http.Request, tokens []sign.Token) (*http.Response, error) {
+	resp, err := c.send(expecting(r), tokens)
+	if !c.unknown(resp, err) {
+		return resp, err
+	}
+	again, err := c.afterUnknown(resp)
+	if err != nil {
+		return nil, err
+	}
+	if tokens, err = c.proxyAlone(); err != nil {
+		stages.CloseRequest(again)
+		return nil, err
+	}
+	return c.send(again, tokens)
+}
+
+// unknown reports whether Expect was not known, and the request can go without it.
+func (c *call) unknown(resp *http.Response, err error) bool {
+	return err == nil && resp != nil && resp.StatusCode == http.StatusExpectationFailed && !expects(c.r) && c.body.Replayable()
+}
+
+func (c *call) afterUnknown(resp *http.Response) (*http.Request, error) {
+	if err := c.drain(resp, nil); err != nil {
+		return nil, err
+	}
+	return c.nextRequest()
 }
 
 // expecting returns r with Expect: 100-continue.
@@ -174,7 +200,8 @@ func (c *call) brokeOff(err error) bool {
 var overrides = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
 
 // probe finds out by a HEAD without a body what the server wants, and returns
-// the tokens for it, nil if it asked for none.
+// the tokens for it, nil if it asked for none. A proxy that asks first is given its
+// token with another HEAD, since the server behind it may ask too.
 func (c *call) probe() ([]sign.Token, error) {
 	r := c.r.WithContext(c.r.Context())
 	r.Method, r.Body, r.GetBody, r.ContentLength, r.TransferEncoding, r.Trailer = http.MethodHead, nil, nil, 0, nil, nil
@@ -189,16 +216,36 @@ func (c *call) probe() ([]sign.Token, error) {
 	}
 	c.sent++
 	resp, err := c.next(r)
-	if err != nil || resp == nil {
-		return nil, err
+	for err == nil && resp != nil {
+		var tokens []sign.Token
+		if tokens, err = c.answer(resp); err != nil {
+			stages.CloseResponse(resp)
+			return nil, err
+		}
+		if tokens != nil {
+			c.cookies.take(r, resp)
+		}
+		if err := c.drain(resp, tokens); err != nil {
+			return nil, err
+		}
+		switch {
+		case tokens == nil && c.proxy.mine && resp.StatusCode != http.StatusProxyAuthRequired:
+			return c.proxyAlone()
+		case tokens == nil || !c.bare():
+			return tokens, nil
+		}
+		c.signed++
+		resp, err = c.sendOnce(r, tokens, false)
 	}
-	tokens, err := c.answer(resp)
+	return nil, err
+}
+
+// proxyAlone returns a fresh token for the proxy that was given one before.
+func (c *call) proxyAlone() ([]sign.Token, error) {
+	t, err := c.signer.First(c.r.Context(), c.proxy.sc.Target())
 	if err != nil {
-		stages.CloseResponse(resp)
 		return nil, err
 	}
-	if tokens != nil {
-		c.cookies.take(r, resp)
-	}
-	return tokens, c.drain(resp, tokens)
+	c.proxy.sc = t.Context
+	return []sign.Token{t}, nil
 }

@@ -116,7 +116,8 @@ const (
 	// if that is challenged, signs the one with the body at once. HEAD changes
 	// nothing on the server (RFC 9110 section 9.2.1), as the request's own method
 	// with an empty body might. A server that answers HEAD without asking for a token
-	// gets the body as by SendOnce.
+	// gets the body as by SendOnce. A proxy that asks first gets its token with another
+	// HEAD.
 	Probe
 	// Refuse sends nothing, and the call fails with
 	// [middleware.ErrBodyNotReplayable].

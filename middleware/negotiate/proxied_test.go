@@ -188,3 +188,52 @@ func TestSignedForProxyOnProvenConnection(t *testing.T) {
 		t.Errorf("requests (-want +got):\n%s", d)
 	}
 }
+
+// TestExpectBehindProxy: a proxy that asks for a token does not keep the server behind it
+// from being heard before a body that can be sent once only.
+func TestExpectBehindProxy(t *testing.T) {
+	failed := stagetest.Respond(http.StatusExpectationFailed, "")
+	ask, proxied := stagetest.Challenge(http.StatusUnauthorized, "Negotiate"), stagetest.Challenge(http.StatusProxyAuthRequired, "Negotiate")
+	ok := stagetest.Respond(http.StatusOK, "ok")
+	for name, tc := range map[string]struct {
+		replies []stagetest.Reply
+		want    []string
+		err     error
+	}{
+		"the server asks":         {replies: []stagetest.Reply{proxied, ask, ok}, want: []string{"PUT 100-continue: , ", "PUT 100-continue: , client-1", "PUT: client-2, client-3"}},
+		"it does not":             {replies: []stagetest.Reply{proxied, ok}, want: []string{"PUT 100-continue: , ", "PUT 100-continue: , client-1"}},
+		"it knows no Expect":      {replies: []stagetest.Reply{proxied, failed, ok}, want: []string{"PUT 100-continue: , ", "PUT 100-continue: , client-1", "PUT: , client-2"}},
+		"it knows none, and asks": {replies: []stagetest.Reply{proxied, failed, ask}, want: []string{"PUT 100-continue: , ", "PUT 100-continue: , client-1", "PUT: , client-2"}, err: middleware.ErrBodyNotReplayable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			server := func(r *http.Request) (*http.Response, error) {
+				token := func(field string) string {
+					_, text, _ := strings.Cut(r.Header.Get(field), " ")
+					return decoded(text)
+				}
+				got = append(got, strings.TrimSpace(r.Method+" "+r.Header.Get("Expect"))+": "+token("Authorization")+", "+token("Proxy-Authorization"))
+				reply := tc.replies[len(got)-1]
+				resp, err := reply(r)
+				if r.Header.Get("Expect") == "" || resp.StatusCode == http.StatusOK {
+					if n, err := io.Copy(io.Discard, r.Body); n != 100 || err != nil {
+						t.Errorf("%d bytes, %v", n, err)
+					}
+				}
+				return resp, errors.Join(err, r.Body.Close())
+			}
+			r := request(t, http.MethodPut, "http://origin.example/", "")
+			stream(false)(t, r, 100)
+			resp, err := negotiate.New(new(stagetest.Initiator), negotiate.Options{OneShot: negotiate.Expect, BodyLimit: -1, Proxy: viaProxy})(server)(r)
+			if err == nil {
+				finish(t, resp, nil)
+			}
+			if !errors.Is(err, tc.err) || (err == nil) != (tc.err == nil) {
+				t.Errorf("error %v, want %v", err, tc.err)
+			}
+			if d := cmp.Diff(tc.want, got); d != "" {
+				t.Errorf("requests (-want +got):\n%s", d)
+			}
+		})
+	}
+}
