@@ -35,7 +35,7 @@ type demand struct {
 func (r *Realm) accept(b []byte, d demand) (*acceptance, *refusal) {
 	now := r.now()
 	req, no := openAPReq(b, func(server krb.Principal) (*principal, *refusal) {
-		if server.Realm != r.realm || server.IsTGS() || !d.service.IsZero() && !server.SameName(d.service) {
+		if server.IsTGS() || !d.service.IsZero() && !server.SameName(d.service) {
 			return nil, refuse(krb.CodeNotUs, "ticket is for "+nameOf(server))
 		}
 		p := r.lookup(server)

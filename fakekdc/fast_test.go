@@ -236,7 +236,7 @@ func (w *wearer) challenge(of string, at time.Time) krb.PAData {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	value, err := krb.MakeEncChallenge(sealing, krb.UsageEncChallengeClient, at, 7)
+	value, err := krb.MakeEncChallenge(sealing, krb.UsageEncChallengeClient, at, at.Nanosecond()/1000)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -263,6 +263,10 @@ func TestFASTIsStrict(t *testing.T) {
 	clock := &Clock{}
 	r := Start(t, WithoutSockets(), WithClock(clock.Now), WithEtypes(AES256SHA1), WithFAST(), WithUser("alice", "secret", Iterations(4096)), WithUser("bob", "secret", Iterations(4096), Salt("b")),
 		WithUser("otto", "x", OTP("123456"), Iterations(4096)), WithUser("olga", "x", OTP("123456"), Iterations(4096)), WithService("host/armor"), WithService("HTTP/localhost"))
+	other := Start(t, WithoutSockets(), WithRealm("OTHER.EXAMPLE"))
+	if err := r.Trust(other); err != nil {
+		t.Fatal(err)
+	}
 	tgt, nobody := minted(t, r, "host/armor", "krbtgt/"+r.Name()), body(r, "nobody", AES128SHA1)
 	armored := func(change func(*krb.Authenticator)) func() int32 {
 		return func() int32 { code, _ := wear(t, r, "alice", tgt, change).send(); return code }
@@ -285,6 +289,21 @@ func TestFASTIsStrict(t *testing.T) {
 		"another client": {armored(func(a *krb.Authenticator) { a.Client = krb.NewPrincipal(r.Name(), "alice") }), krb.CodeBadMatch},
 		"another service": {func() int32 {
 			code, _ := wear(t, r, "alice", minted(t, r, "host/armor", "HTTP/localhost"), nil).send()
+			return code
+		}, krb.CodeServerNoMatch},
+		"another realm": {func() int32 {
+			code, _ := wear(t, r, "alice", minted(t, r, "host/armor", "krbtgt/OTHER.EXAMPLE"), nil).send()
+			return code
+		}, krb.CodeServerNoMatch},
+		"a service with the realm's name": {func() int32 {
+			r.AddService("HTTP/" + r.Name())
+			code, _ := wear(t, r, "alice", minted(t, r, "host/armor", "HTTP/"+r.Name()), nil).send()
+			return code
+		}, krb.CodeServerNoMatch},
+		"unknown realm": {func() int32 {
+			c := *tgt
+			c.Raw = ticketDER("NOWHERE.EXAMPLE", krb.NewPrincipal("", "krbtgt", r.Name()), AES256SHA1, 1)
+			code, _ := wear(t, r, "alice", &c, nil).send()
 			return code
 		}, krb.CodeServerNoMatch},
 		"none":            {with("alice", func(w *wearer) (int32, []krb.PAData) { w.armor = nil; return w.send() }), krb.CodePreauthFailed},

@@ -498,3 +498,82 @@ func TestRenewExpired(t *testing.T) {
 		t.Errorf("got %s, want KRB_AP_ERR_TKT_EXPIRED", krb.ErrorName(got))
 	}
 }
+
+// TestRenewalRefusals: a ticket is renewed for whom the realm still knows, or another
+// realm does, in time, and by a way that is allowed.
+func TestRenewalRefusals(t *testing.T) {
+	r := Start(t, WithoutSockets(), WithUser("alice", "secret"), WithUser("locked", "secret", Refuse(krb.CodeClientRevoked)), WithService("HTTP/localhost", Etypes(AES256SHA1)))
+	r.DenyTransit("MIDDLE.EXAMPLE")
+	ticket := minted(t, r, "alice", "HTTP/localhost")
+	for name, tc := range map[string]struct {
+		change func(*grant)
+		etypes []int32
+		want   int32
+	}{
+		"all is well":       {},
+		"client is gone":    {change: func(g *grant) { g.client.Components = []string{"nobody"} }, want: krb.CodeClientUnknown},
+		"client is locked":  {change: func(g *grant) { g.client.Components = []string{"locked"} }, want: krb.CodeClientRevoked},
+		"another realm's":   {change: func(g *grant) { g.client.Realm = "OTHER.EXAMPLE" }},
+		"life is over":      {change: func(g *grant) { g.renewTill = r.Now().Add(-time.Second) }, want: krb.CodeTicketExpired},
+		"no common etype":   {etypes: []int32{AES128SHA1}, want: krb.CodeEtypeNoSupport},
+		"path that is shut": {change: func(g *grant) { g.transited = marshalTransited([]string{"MIDDLE.EXAMPLE"}) }, want: krb.CodePolicy},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old := ticket
+			if tc.change != nil {
+				old = resealed(t, r, ticket, tc.change)
+			}
+			q := forService(r, "HTTP/localhost", tc.etypes...)
+			q.Options = krb.OptionRenew
+			req, key := tgsReq(t, r, old, q, nil)
+			reply := r.answer(nil, "tcp", req).reply
+			if tc.want == 0 {
+				openRep(t, krb.MsgTGSRep, reply, key, krb.UsageTGSRepSubkey)
+			} else if got := codeOf(t, reply); got != tc.want {
+				t.Errorf("got %s, want %s", krb.ErrorName(got), krb.ErrorName(tc.want))
+			}
+		})
+	}
+}
+
+// TestSkewAtTheLimit: clocks may differ by as much as the realm allows, and no more.
+func TestSkewAtTheLimit(t *testing.T) {
+	at := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	r := Start(t, WithoutSockets(), WithClock(func() time.Time { return at }), WithEtypes(AES256SHA1), WithSkew(time.Minute), WithFAST(),
+		WithUser("alice", "secret", Iterations(4096)), WithService("host/armor"), WithService("HTTP/localhost"))
+	tgt := minted(t, r, "alice", "krbtgt/"+r.Name())
+	key, err := krb.StringToKey(AES256SHA1, "secret", krb.NewPrincipal(r.Name(), "alice").Salt(), []byte{0, 0, 0x10, 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := func(reply []byte) int32 {
+		if e, err := krb.ParseKRBError(reply); err == nil {
+			return e.Code
+		}
+		return 0
+	}
+	for name, ask := range map[string]func(client time.Time) int32{
+		"authenticator": func(client time.Time) int32 {
+			req, _ := tgsReq(t, r, tgt, forService(r, "HTTP/localhost"), func(a *krb.Authenticator) { a.CTime, a.Cusec = client, client.Nanosecond()/1000 })
+			return code(r.answer(nil, "tcp", req).reply)
+		},
+		"timestamp": func(client time.Time) int32 {
+			req := marshalReq(t, krb.MsgASReq, []krb.PAData{timestamp(t, key, client)}, body(r, "alice"))
+			return code(r.answer(nil, "tcp", req).reply)
+		},
+		"challenge": func(client time.Time) int32 {
+			w := fastHost(t, r, "alice")
+			w.send()
+			got, _ := w.send(w.challenge("alice", client))
+			return got
+		},
+	} {
+		for off, want := range map[time.Duration]int32{time.Minute: 0, time.Minute + time.Microsecond: krb.CodeSkew} {
+			for _, client := range []time.Time{at.Add(off), at.Add(-off)} {
+				if got := ask(client); got != want {
+					t.Errorf("%s, %s off: %s, want %s", name, client.Sub(at), krb.ErrorName(got), krb.ErrorName(want))
+				}
+			}
+		}
+	}
+}

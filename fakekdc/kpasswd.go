@@ -63,7 +63,7 @@ func (r *Realm) startKpasswd() error {
 // mayChangePassword reports whether it is an expired password that the client is
 // refused for, and the service that where it can be changed.
 func (r *Realm) mayChangePassword(client, server *principal) bool {
-	return r.kpasswd != nil && client.refuse == krb.CodeKeyExpired && server.refuse == 0 && server.own && server.name.SameName(changepw)
+	return client.refuse == krb.CodeKeyExpired && server.refuse == 0 && server.own
 }
 
 // A ruling is what became of a request to change a password.
@@ -185,7 +185,7 @@ func (r *Realm) changePassword(at netip.Addr, packet []byte, now time.Time, e *E
 func (r *Realm) openKpasswd(b []byte, now time.Time) (*apReq, *refusal) {
 	req, no := openAPReq(b, func(server krb.Principal) (*principal, *refusal) {
 		p := r.lookup(server)
-		if p == nil || server.Realm != r.realm || !server.SameName(changepw) {
+		if p == nil || !server.SameName(changepw) {
 			return nil, refuse(krb.CodeNotUs, "ticket is for "+nameOf(server))
 		}
 		return p, nil
@@ -236,12 +236,12 @@ func (r *Realm) setPassword(q krb.KpasswdMessage, req *apReq, e *Exchange) rulin
 	}
 	if !target.Equal(t.client) {
 		by := r.lookup(t.client)
-		if t.client.Realm != r.realm || by == nil || !by.setsPasswords {
+		if by == nil || !by.setsPasswords {
 			return ruling{krb.KpasswdAccessDenied, "not allowed to set the password of " + nameOf(target)}
 		}
 	}
 	p := r.lookup(target)
-	if p == nil || target.Realm != r.realm || p.internal() {
+	if p == nil || p.internal() {
 		return ruling{krb.KpasswdHardError, "no such user: " + nameOf(target)}
 	}
 	if password == "" {

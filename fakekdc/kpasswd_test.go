@@ -244,10 +244,13 @@ func TestKpasswdRefusals(t *testing.T) {
 		"another's":       {change{ticket: tk, version: krb.KpasswdSet, data: changeData("long enough", name(r.Name(), "root"))}, krb.KpasswdAccessDenied},
 		"of no name":      {change{ticket: tk, version: krb.KpasswdSet, data: changeData("long enough", new(krb.Principal))}, krb.KpasswdAccessDenied},
 		"own by name":     {change{ticket: tk, version: krb.KpasswdSet, data: changeData("secret", name(r.Name(), "alice"))}, krb.KpasswdSuccess},
+		"own of no realm": {change{ticket: tk, version: krb.KpasswdSet, data: changeData("secret", name("", "alice"))}, krb.KpasswdSuccess},
 		"by one who may":  {change{ticket: root, version: krb.KpasswdSet, data: changeData("secret", name(r.Name(), "alice"))}, krb.KpasswdSuccess},
 		"nobody's":        {change{ticket: root, version: krb.KpasswdSet, data: changeData("secret", name(r.Name(), "nobody"))}, krb.KpasswdHardError},
 		"the realm's own": {change{ticket: root, version: krb.KpasswdSet, data: changeData("secret", name(r.Name(), "krbtgt", r.Name()))}, krb.KpasswdHardError},
 		"another realm's": {change{ticket: root, version: krb.KpasswdSet, data: changeData("secret", name("OTHER.EXAMPLE", "alice"))}, krb.KpasswdHardError},
+		"by nobody":       {change{ticket: renamed(t, r, root, "nobody"), version: krb.KpasswdSet, data: changeData("long enough", name(r.Name(), "alice"))}, krb.KpasswdAccessDenied},
+		"by a foreigner":  {change{ticket: resealed(t, r, root, func(g *grant) { g.client.Realm = "OTHER.EXAMPLE" }), version: krb.KpasswdSet, data: changeData("long enough", name(r.Name(), "alice"))}, krb.KpasswdAccessDenied},
 		"another key":     {change{ticket: tk, version: 1, data: []byte("long enough"), wrongKey: true}, krb.KpasswdAuthError},
 		"no KRB-PRIV": {change{ticket: tk, version: 1, mangle: func(b []byte) []byte {
 			n := 6 + int(binary.BigEndian.Uint16(b[4:]))
@@ -256,6 +259,7 @@ func TestKpasswdRefusals(t *testing.T) {
 			return b
 		}}, krb.KpasswdAuthError},
 		"ticket of service":   {change{ticket: minted(t, r, "alice", "HTTP/localhost"), version: 1}, 1000 + uint16(krb.CodeNotUs)},
+		"of another realm":    {change{ticket: &krb.Ticket{Client: tk.Client, Server: tk.Server, Key: tk.Key, Raw: ticketDER("OTHER.EXAMPLE", changepw, 18, 1)}, version: 1}, 1000 + uint16(krb.CodeNotUs)},
 		"foreign key":         {change{ticket: changeTicket(t, other, "alice", "secret"), version: 1}, 1000 + uint16(krb.CodeBadIntegrity)},
 		"another's name":      {change{ticket: tk, version: 1, spoil: func(a *krb.Authenticator) { a.Client = *name(r.Name(), "root") }}, 1000 + uint16(krb.CodeBadMatch)},
 		"slow clock":          {change{ticket: tk, version: 1, spoil: func(a *krb.Authenticator) { a.CTime = at.Add(-time.Hour) }}, 1000 + uint16(krb.CodeSkew)},
@@ -333,6 +337,25 @@ func TestExpiredPassword(t *testing.T) {
 		t.Fatal(text)
 	}
 	login(t, r, "old", "brand new", AES256SHA1, body(r, "old"))
+	// A new password opens no lock.
+	locked := krb.NewPrincipal(r.Name(), "locked")
+	c = change{ticket: changeTicket(t, r, "root", "secret"), version: krb.KpasswdSet, data: changeData("brand new", &locked), at: r.Now()}
+	if code, text := c.send(t, r, "tcp"); code != 0 {
+		t.Fatal(text)
+	}
+	req, _ = asReq(t, r, "locked", "brand new", AES256SHA1, body(r, "locked"))
+	if got := codeOf(t, exchange(t, r, "udp", req)); got != krb.CodeClientRevoked {
+		t.Errorf("locked, with a new password: %s", krb.ErrorName(got))
+	}
+	// Nor is there a way where the service is shut.
+	r.Modify("old", Refuse(krb.CodeKeyExpired))
+	r.Modify("kadmin/changepw", Refuse(krb.CodePolicy))
+	b = body(r, "old")
+	b.Server = changepw
+	req, _ = asReq(t, r, "old", "brand new", AES256SHA1, b)
+	if got := codeOf(t, exchange(t, r, "udp", req)); got != krb.CodeKeyExpired {
+		t.Errorf("expired, and nowhere to change it: %s", krb.ErrorName(got))
+	}
 }
 
 func TestKpasswdFaults(t *testing.T) {
@@ -396,6 +419,10 @@ func TestNoKpasswd(t *testing.T) {
 	req, _ := asReq(t, r, "alice", "secret", AES256SHA1, b)
 	if got := codeOf(t, exchange(t, r, "udp", req)); got != krb.CodeServerUnknown {
 		t.Errorf("%s", krb.ErrorName(got))
+	}
+	lax := Start(t, WithUser("alice", "secret"), WithKpasswd(nil))
+	if code, text := (change{ticket: changeTicket(t, lax, "alice", "secret"), version: 1, at: lax.Now()}).send(t, lax, "tcp"); code != krb.KpasswdSoftError {
+		t.Errorf("an empty password where all are allowed: %d %s", code, text)
 	}
 	own := kpasswdRealm(t)
 	if got := own.Principals(); len(got) != 3 || strings.Contains(own.Config(), "\tchangepw") {

@@ -253,10 +253,7 @@ func (r *Realm) toProxy(q *request, rep *reply, tgt *grant, service, server *pri
 	if refers {
 		// The ticket is the service's, and so is its path.
 		head := *tgt
-		head.authTime = evidence.authTime
-		if evidence.end.Before(head.end) {
-			head.end = evidence.end
-		}
+		head.authTime, head.end = evidence.authTime, evidence.end
 		s.pac = pac.Named(s.pac, s.name.String(), evidence.authTime)
 		s.name, s.ticket, s.flags = service.name, &head, tgt.flags
 	}

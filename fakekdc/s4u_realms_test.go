@@ -218,6 +218,15 @@ func TestS4UAcrossRealmsRefusals(t *testing.T) {
 			}
 		})
 	}
+	// What became of the user since then.
+	w.c.Modify("carol", Refuse(krb.CodeClientRevoked))
+	if got := w.proxy(w.c, w.toC, proxyC, "HTTP/far").code(t, w.c); got != krb.CodeClientRevoked {
+		t.Errorf("locked: %s", krb.ErrorName(got))
+	}
+	w.c.Remove("carol")
+	if got := w.proxy(w.c, w.toC, proxyC, "HTTP/far").code(t, w.c); got != krb.CodeClientUnknown {
+		t.Errorf("removed: %s", krb.ErrorName(got))
+	}
 }
 
 func renewing(b krb.KDCReqBody) krb.KDCReqBody {

@@ -59,6 +59,7 @@ func TestS4U2Self(t *testing.T) {
 				"session key":            {"HTTP/front", "alice", func(a *tgsAsk) { a.noSubkey = true }, true},
 				"not asked for":          {"HTTP/front", "alice", func(a *tgsAsk) { a.body.Options = 0 }, false},
 				"user not to delegate":   {"HTTP/front", "bob", nil, false},
+				"service of no targets":  {"HTTP/open", "alice", nil, true},
 				"service not trusted":    {"HTTP/plain", "alice", nil, false},
 				"ticket not forwardable": {"HTTP/front", "alice", func(a *tgsAsk) { a.tgt = without(t, r, a.tgt, krb.FlagForwardable) }, false},
 				"enterprise name": {"HTTP/front", "alice", func(a *tgsAsk) {
@@ -224,16 +225,22 @@ func TestForUserChecksums(t *testing.T) {
 	r := s4uRealm(t)
 	a := asSelf(t, r, "HTTP/front", "alice")
 	a.forms = "old"
+	spoilt := byte(0)
 	a.spoilPA = func(list []krb.PAData) {
 		data := append([]byte{1, 0, 0, 0}, "alice"+r.Name()+"Kerberos"...)
 		sum, err := a.tgt.Key.Checksum(krb.UsageNonKerberosChecksum, data)
 		if err != nil {
 			t.Fatal(err)
 		}
+		sum[0] ^= spoilt
 		list[1].Value = forUserDER(*a.self, krb.Checksum{Type: a.tgt.Key.ChecksumType(), Value: sum})
 	}
 	if got := a.code(t, r); got != 0 {
 		t.Errorf("the session key's: %s", krb.ErrorName(got))
+	}
+	spoilt = 1
+	if got := a.code(t, r); got != krb.CodeModified {
+		t.Errorf("one that is not the session key's: %s", krb.ErrorName(got))
 	}
 	key, err := krb.NewKey(RC4HMAC, []byte("sixteen bytes...")[:16])
 	if err != nil {
@@ -304,9 +311,14 @@ func TestS4U2Proxy(t *testing.T) {
 			t.Errorf("PA-PAC-OPTIONS in the reply: %s", d)
 		}
 	})
+	ask := asProxy(t, r, "HTTP/front", toFront, "HTTP/back")
 	last := r.Exchanges()[len(r.Exchanges())-1].String()
 	if want := "TGS/tcp HTTP/front@" + r.Name() + " for HTTP/back@" + r.Name() + ", S4U2Proxy for alice@" + r.Name() + ": aes256-cts-hmac-sha1-96"; last != want {
 		t.Errorf("record %q, want %q", last, want)
+	}
+	r.Modify("HTTP/front", Refuse(krb.CodeClientRevoked))
+	if got := ask.code(t, r); got != krb.CodeClientRevoked {
+		t.Errorf("by a service that is locked: %s", krb.ErrorName(got))
 	}
 }
 
@@ -326,7 +338,15 @@ func TestS4U2ProxyOfForeigner(t *testing.T) {
 	if d := cmp.Diff(opened(t, b, brought).transited, opened(t, b, got).transited); d != "" {
 		t.Errorf("path: %s", d)
 	}
+	if got := asProxy(t, b, "HTTP/front", brought, "HTTP/open").code(t, b); got != 0 {
+		t.Errorf("to a target that allows it: %s", krb.ErrorName(got))
+	}
 	// A service of another realm is not this realm's to judge.
+	stranger := asProxy(t, b, "HTTP/front", brought, "HTTP/open")
+	stranger.tgt = resealed(t, b, stranger.tgt, func(g *grant) { g.client.Realm = "A.EXAMPLE" })
+	if got := stranger.code(t, b); got != krb.CodeBadOption {
+		t.Errorf("by a service of another realm: %s", krb.ErrorName(got))
+	}
 	front := hopTo(t, b, minted(t, b, "HTTP/front", krb.TGS("B.EXAMPLE", "B.EXAMPLE").Name()), "A.EXAMPLE")
 	a.AddService("HTTP/web")
 	ask := asProxy(t, a, "HTTP/web", brought, "HTTP/web")
