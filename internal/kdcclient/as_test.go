@@ -137,10 +137,14 @@ func TestASSalts(t *testing.T) {
 		"default": {realmA + "alice", []int32{18}, padata(timestamp, types.PAData{PADataType: 19, PADataValue: der([]struct {
 			E int32 `asn1:"explicit,tag:0"`
 		}{{18}})})},
-		"ETYPE-INFO":   {odd, []int32{23, 18}, padata(timestamp, types.PAData{PADataType: 11, PADataValue: der(types.ETypeInfo{{EType: 18, Salt: []byte(odd)}})})},
-		"PW-SALT":      {odd, []int32{18}, padata(timestamp, types.PAData{PADataType: 3, PADataValue: []byte(odd)})},
-		"nothing":      {realmA + "alice", []int32{18}, padata(timestamp)},
-		"INFO2 counts": {odd, []int32{18}, padata(types.PAData{PADataType: 11, PADataValue: der(types.ETypeInfo{{EType: 18, Salt: []byte("wrong")}})}, timestamp, types.PAData{PADataType: 19, PADataValue: der(types.ETypeInfo2{{EType: 18, Salt: odd}})})},
+		"ETYPE-INFO": {odd, []int32{23, 18}, padata(timestamp, types.PAData{PADataType: 11, PADataValue: der(types.ETypeInfo{{EType: 18, Salt: []byte(odd)}})})},
+		"PW-SALT":    {odd, []int32{18}, padata(timestamp, types.PAData{PADataType: 3, PADataValue: []byte(odd)})},
+		"nothing":    {realmA + "alice", []int32{18}, padata(timestamp)},
+		// A KDC that says what the keys are, and nothing of how to prove one, takes timestamps.
+		"INFO2 alone":   {odd, []int32{18}, padata(types.PAData{PADataType: 19, PADataValue: der(types.ETypeInfo2{{EType: 18, Salt: odd}})})},
+		"INFO alone":    {odd, []int32{18}, padata(types.PAData{PADataType: 11, PADataValue: der(types.ETypeInfo{{EType: 18, Salt: []byte(odd)}})})},
+		"PW-SALT alone": {odd, []int32{18}, padata(types.PAData{PADataType: 3, PADataValue: []byte(odd)})},
+		"INFO2 counts":  {odd, []int32{18}, padata(types.PAData{PADataType: 11, PADataValue: der(types.ETypeInfo{{EType: 18, Salt: []byte("wrong")}})}, timestamp, types.PAData{PADataType: 19, PADataValue: der(types.ETypeInfo2{{EType: 18, Salt: odd}})})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newScripted(t, realmA)

@@ -136,3 +136,54 @@ func TestGuard(t *testing.T) {
 		})
 	}
 }
+
+// TestGuardOfSPAKE: an exchange of SPAKE shows the KDC whether the key is right, and so
+// does the timestamp that is sent where the KDC has none of our groups. Neither is sent
+// with a key that was refused before, nor out of turn.
+func TestGuardOfSPAKE(t *testing.T) {
+	kept := &Error{Kind: KindRefused, Exchange: "AS", Code: krb.CodePreauthFailed, Err: errors.New("kept")}
+	busy := errors.New("busy")
+	for name, tc := range map[string]struct {
+		groups bool // the KDC has ours
+		guard  recorder
+		want   error
+		log    []string
+	}{
+		"refused before":            {true, recorder{keeps: map[uint32]*Error{0: kept}}, kept.Err, []string{"begin", "may 0", "end"}},
+		"no turn":                   {true, recorder{busy: busy}, busy, []string{"begin"}},
+		"refused before, no groups": {false, recorder{keeps: map[uint32]*Error{0: kept}}, kept.Err, []string{"begin", "may 0", "end"}},
+		"no turn, no groups":        {false, recorder{busy: busy}, busy, []string{"begin"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := spakeKDC(t, true)
+			script := k.before
+			k.before = func(r *request) ([][]byte, bool) {
+				m, err := krb.ParseKDCReq(r.raw)
+				if err != nil {
+					t.Error(err)
+					return nil, true
+				}
+				value, spoken := krb.FindPAData(m.PAData, krb.PASPAKE)
+				if s, err := krb.ParseSPAKE(value); spoken && (err != nil || s.Response != nil) {
+					t.Errorf("the key was shown: %+v, %v", s, err)
+				}
+				if _, found := krb.FindPAData(m.PAData, krb.PAEncTimestamp); found {
+					t.Error("a timestamp was sent")
+				}
+				if spoken && !tc.groups {
+					return [][]byte{k.refuse(r, krb.CodePreauthFailed, nil)}, true
+				}
+				return script(r)
+			}
+			k.start()
+			g := tc.guard
+			_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password), Guard: &g})
+			if e := failure(t, err); !errors.Is(err, tc.want) || e.Kept != (tc.want == kept.Err) || k.count(0) != 2 {
+				t.Errorf("after %d requests: %v", k.count(0), err)
+			}
+			if d := cmp.Diff(tc.log, g.log); d != "" {
+				t.Errorf("-want +got\n%s", d)
+			}
+		})
+	}
+}

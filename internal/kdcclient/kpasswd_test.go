@@ -145,6 +145,47 @@ func TestKpasswdResults(t *testing.T) {
 	}
 }
 
+// TestKpasswdRules: of a domain's rules those are told that there are, and what only has
+// their length is a text.
+func TestKpasswdRules(t *testing.T) {
+	rules := func(length, history, flags uint32, least uint64) string {
+		b := binary.BigEndian.AppendUint32([]byte{0, 0}, length)
+		b = binary.BigEndian.AppendUint32(b, history)
+		b = binary.BigEndian.AppendUint32(b, flags)
+		b = binary.BigEndian.AppendUint64(b, 42*24*60*60*10_000_000) // for how long it may be kept
+		return string(binary.BigEndian.AppendUint64(b, least))
+	}
+	const day = 24 * 60 * 60 * 10_000_000
+	for text, want := range map[string]string{
+		rules(12, 0, 0, 0):                "the domain wants at least 12 characters",
+		rules(0, 24, 0, 0):                "the domain wants none of the last 24 passwords",
+		rules(0, 0, 1, 0):                 "the domain wants characters of three kinds, and no part of the user's name",
+		rules(0, 0, 2, 0):                 "",
+		rules(0, 0, 0, day):               "the domain wants no change within 1 days of the last",
+		rules(0, 0, 0, day-1):             "",
+		"no\xff\xfe":                      "",
+		strings.Repeat("x", 30):           strings.Repeat("x", 30),
+		"x\x00" + strings.Repeat("y", 28): `x\x00` + strings.Repeat("y", 28),
+		"\x00x" + strings.Repeat("y", 28): `\x00x` + strings.Repeat("y", 28),
+	} {
+		q, changepw := testChange(t)
+		k := call{exchange: "kpasswd", realm: realmA, client: alice, server: changepw.Server}
+		m := answerTo(t, q, krb.EncAPRepPart{CTime: q.ctime, Cusec: q.cusec}, q.subkey, 0, result(krb.KpasswdSoftError, text))
+		said, ok := errors.AsType[*ChangeError](k.changed(q, &reply{kpasswd: &m}))
+		if !ok || said.Text != want {
+			t.Errorf("%q: %+v, want %q", text, said, want)
+		}
+	}
+	// Nothing is in every text.
+	q, changepw := testChange(t)
+	q.password = secret.Text{}
+	k := call{exchange: "kpasswd", realm: realmA, client: alice, server: changepw.Server}
+	m := answerTo(t, q, krb.EncAPRepPart{CTime: q.ctime, Cusec: q.cusec}, q.subkey, 0, result(krb.KpasswdSoftError, "say something"))
+	if said, ok := errors.AsType[*ChangeError](k.changed(q, &reply{kpasswd: &m})); !ok || said.Text != "say something" {
+		t.Errorf("of an empty password: %+v", said)
+	}
+}
+
 // FuzzKpasswdAnswer: whatever comes in place of an answer is an error that tells nothing,
 // since nobody else has the keys.
 func FuzzKpasswdAnswer(f *testing.F) {

@@ -20,13 +20,14 @@ import (
 
 // spent is a guard of one-time passwords alone.
 type spent struct {
+	busy    error // of Begin
 	refused map[string]*kdcclient.Error
 	turns   int
 }
 
 func (s *spent) Begin(context.Context) (func(), error) {
 	s.turns++
-	return func() { s.turns += 100 }, nil
+	return func() { s.turns += 100 }, s.busy
 }
 func (s *spent) Refused(kdcclient.KeyEntry) *kdcclient.Error { return nil }
 func (s *spent) Refuse(kdcclient.KeyEntry, *kdcclient.Error) {}
@@ -218,12 +219,17 @@ func TestUnmet(t *testing.T) {
 		return answer(0, "123456", ""), nil
 	}
 	const armor, needsArmor = true, "set Armor"
+	challenge, err := (&krb.OTPChallenge{Nonce: []byte("nonce"), Tokens: []krb.OTPToken{{}}}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct {
 		opts   []fakekdc.Option
 		user   []fakekdc.PrincipalOption
 		armor  bool
 		change func(q *kdcclient.ASRequest, o *kdcclient.Options)
 		offer  []krb.PAData // in place of the KDC's own
+		never  bool         // is anybody asked for a one-time password
 		says   []string
 	}{
 		"PKINIT":             {offer: []krb.PAData{{Type: krb.PAPKASReq}}, says: []string{"offers PKINIT (16)", "takes a certificate"}},
@@ -233,6 +239,8 @@ func TestUnmet(t *testing.T) {
 		"FAST alone":         {opts: []fakekdc.Option{fakekdc.WithFAST(), fakekdc.WithoutTimestamps()}, says: []string{"offers FAST (136)", needsArmor}},
 		"no timestamps here": {change: func(_ *kdcclient.ASRequest, o *kdcclient.Options) { o.NoTimestamp = func(string) bool { return true } }, says: []string{"offers encrypted timestamp (2)", "disable_encrypted_timestamp of realm"}},
 		"no groups of SPAKE": {opts: []fakekdc.Option{fakekdc.WithSPAKE(), fakekdc.WithoutTimestamps()}, change: func(_ *kdcclient.ASRequest, o *kdcclient.Options) { o.SPAKEGroups = []string{} }, says: []string{"offers SPAKE (151)", "spake_preauth_groups"}},
+		"OTP in clear":       {offer: []krb.PAData{{Type: krb.PAOTPChallenge, Value: challenge}}, never: true, says: []string{"OTP within FAST (141)", needsArmor}},
+		"PKINIT first":       {offer: []krb.PAData{{Type: krb.PAPKASReq}, {Type: krb.PAPWSalt, Value: []byte("salt")}}, says: []string{"offers PKINIT (16)", "takes a certificate"}},
 		"nothing":            {offer: []krb.PAData{{Type: krb.PAFXCookie}}, says: []string{"have the KDC take SPAKE or encrypted timestamps"}},
 		"a password":         {opts: []fakekdc.Option{fakekdc.WithFAST()}, armor: armor, change: func(q *kdcclient.ASRequest, _ *kdcclient.Options) { q.Keys, q.OTP = nil, otp }, says: []string{"one-time passwords alone"}},
 		"no key at all":      {change: func(q *kdcclient.ASRequest, _ *kdcclient.Options) { q.Keys = nil }, says: []string{"no password and no keytab"}},
@@ -269,6 +277,12 @@ func TestUnmet(t *testing.T) {
 				q.Keys = kdcclient.Password(q.Client, password)
 				if !tc.armor {
 					q.Armor = nil
+				}
+				if tc.never {
+					q.OTP = func(context.Context, krb.Principal, string, []krb.OTPToken) (kdcclient.OTP, error) {
+						t.Error("asked for a one-time password")
+						return answer(0, "123456", ""), nil
+					}
 				}
 				if tc.change != nil {
 					tc.change(q, &kdcclient.Options{})
@@ -330,6 +344,65 @@ func TestOTPAgain(t *testing.T) {
 				t.Errorf("%d messages, asked %d times: %v", w.sent, asked, err)
 			}
 		})
+	}
+}
+
+// TestOTPOutOfTurn: no one-time password is spent while another login of the client goes on.
+func TestOTPOutOfTurn(t *testing.T) {
+	w := newFastWorld(t, fakekdc.WithFAST(), fakekdc.WithUser("otto", "x", fakekdc.OTP("123456")))
+	guard := &spent{busy: errors.New("busy")}
+	_, err := w.login(t.Context(), func(q *kdcclient.ASRequest) {
+		q.Client.Components, q.Keys, q.Guard = []string{"otto"}, nil, guard
+		q.OTP = func(context.Context, krb.Principal, string, []krb.OTPToken) (kdcclient.OTP, error) {
+			return answer(0, "123456", ""), nil
+		}
+	})
+	if !errors.Is(err, guard.busy) || w.sent != 1 || guard.turns != 1 {
+		t.Errorf("%d messages, %d turns: %v", w.sent, guard.turns, err)
+	}
+}
+
+// TestOTPTwiceAtMost: a KDC gets one one-time password, and the next, however many it wants.
+func TestOTPTwiceAtMost(t *testing.T) {
+	w := newFastWorld(t, fakekdc.WithFAST(), fakekdc.WithUser("otto", password, fakekdc.Tokens(fakekdc.Token{Value: "1", Next: "2"})))
+	w.change = func(n int, answer []byte) []byte {
+		if n != 2 {
+			return answer
+		}
+		key, found := armorKey(t, w.asked, w.armor.Key)
+		if !found {
+			t.Fatal("no armour")
+		}
+		return reseal(t, key, answer, func(s *sealed) {
+			s.inner.Code = krb.CodePreauthRequired
+			for i, p := range s.in.PAData {
+				if p.Type != krb.PAOTPChallenge {
+					continue
+				}
+				c, err := krb.ParseOTPChallenge(p.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range c.Tokens {
+					c.Tokens[i].Flags |= krb.OTPNextOTP
+				}
+				if s.in.PAData[i].Value, err = c.Marshal(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+	asked := 0
+	_, err := w.login(t.Context(), func(q *kdcclient.ASRequest) {
+		q.Client.Components = []string{"otto"}
+		q.OTP = func(context.Context, krb.Principal, string, []krb.OTPToken) (kdcclient.OTP, error) {
+			asked++
+			return answer(0, []string{"1", "wrong", "3"}[asked-1], ""), nil
+		}
+	})
+	var e *kdcclient.Error
+	if !errors.As(err, &e) || !e.OTP || !strings.Contains(err.Error(), "though a one-time password was sent") || w.sent != 3 || asked != 2 {
+		t.Errorf("%d messages, asked %d times: %v", w.sent, asked, err)
 	}
 }
 

@@ -102,6 +102,14 @@ func TestPrimaryIsNotLookedForInVain(t *testing.T) {
 	if e := failure(t, err); e.Code != krb.CodePreauthFailed || looked != 1 {
 		t.Errorf("looked %d times; %v", looked, err)
 	}
+	// The clock of a replica may be wrong, and that of the primary right.
+	k.edit(func() {
+		k.before = func(r *request) ([][]byte, bool) { return [][]byte{k.refuse(r, krb.CodeSkew, nil)}, true }
+	})
+	_, err = c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, "x")})
+	if e := failure(t, err); e.Kind != KindSkew || looked != 2 {
+		t.Errorf("looked %d times; %v", looked, err)
+	}
 }
 
 func TestSameKDC(t *testing.T) {

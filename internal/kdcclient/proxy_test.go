@@ -69,6 +69,7 @@ func TestProxyMessage(t *testing.T) {
 		"short":         {marshalProxy(t, wireProxyMessage{KerbMessage: framed(msg)[:10]}), "length of 7 before a message of 6"},
 		"long":          {marshalProxy(t, wireProxyMessage{KerbMessage: append(framed(msg), 0)}), "length of 7 before a message of 8"},
 		"4 GiB":         {marshalProxy(t, wireProxyMessage{KerbMessage: []byte{0xff, 0xff, 0xff, 0xff, 1}}), "before a message of 1"},
+		"too long":      {marshalProxy(t, wireProxyMessage{KerbMessage: framed(make([]byte, maxReply+1))}), "before a message of 1048577"},
 		"empty":         {nil, "no sequence"},
 		"more behind":   {append(marshalProxy(t, wireProxyMessage{KerbMessage: framed(msg)}), 0), "no sequence"},
 		"HTML":          {[]byte("<html>"), "no sequence"},

@@ -132,6 +132,20 @@ func TestRenewNotRenewable(t *testing.T) {
 	}
 }
 
+// TestRenewWithoutEnd: a ticket that is renewable, and does not say until when, is renewed
+// as long as the KDC does it.
+func TestRenewWithoutEnd(t *testing.T) {
+	k := newScripted(t, realmA)
+	c, tgt, pass := renewable(t, k)
+	k.edit(func() { k.change = renewing(tgt, nil) })
+	pass(50 * time.Minute)
+	open := *tgt
+	open.RenewTill = time.Time{}
+	if got, err := c.TGS(t.Context(), &open, krb.Principal{}, TGSOptions{Renew: true}); err != nil || !got.EndTime.After(tgt.EndTime) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 func TestRenewBadReplies(t *testing.T) {
 	other := types.PrincipalName{NameType: 2, NameString: []string{"krbtgt", realmB}}
 	for name, tc := range map[string]struct {

@@ -460,6 +460,43 @@ func TestS4USeeks(t *testing.T) {
 			t.Errorf("%s: %v, %v", krb.ErrorName(code), got, err)
 		}
 	}
+	// So does a ticket, for a user who gets one without any proof.
+	w := newS4URealms(t)
+	if err := w.svc.AddUser("open", password, fakekdc.NoPreauth()); err != nil {
+		t.Fatal(err)
+	}
+	upn.Components = []string{"open@SVC.TEST"}
+	if got, err := w.client(t).Self(t.Context(), w.service(t), upn, kdcclient.TGSOptions{}); err != nil || got.Client.Name() != "open" {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestS4UWithoutCanonicalize: KDCs that do not know the option are asked once more
+// without it, and no more than once.
+func TestS4UWithoutCanonicalize(t *testing.T) {
+	for refusals := range 3 {
+		r, c, tgt := serviceWorld(t, krb.AES256SHA1, nil)
+		for range refusals {
+			r.FailNext(fakekdc.TGS, fakekdc.ReplyError(krb.CodeBadOption, nil))
+		}
+		alice := krb.NewPrincipal(r.Name(), "alice")
+		got, err := c.Self(t.Context(), tgt, alice, kdcclient.TGSOptions{})
+		if (err == nil) != (refusals < 2) || r.Count(fakekdc.TGS, krb.CodeBadOption) != refusals {
+			t.Errorf("after %d refusals: %v, %v", refusals, got, err)
+		}
+		evidence, err := c.Self(t.Context(), tgt, alice, kdcclient.TGSOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ResetExchanges()
+		for range refusals {
+			r.FailNext(fakekdc.TGS, fakekdc.ReplyError(krb.CodeBadOption, nil))
+		}
+		got, err = c.Proxy(t.Context(), tgt, evidence, krb.NewPrincipal("", "HTTP", "db"), kdcclient.TGSOptions{})
+		if (err == nil) != (refusals < 2) || r.Count(fakekdc.TGS, krb.CodeBadOption) != refusals {
+			t.Errorf("for another, after %d refusals: %v, %v", refusals, got, err)
+		}
+	}
 }
 
 // TestS4USeeksInArmor: with armour, an answer that is not sealed finds nobody.

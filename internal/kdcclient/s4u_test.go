@@ -59,9 +59,60 @@ func TestS4U(t *testing.T) {
 		if err != nil || !got.Client.Equal(alice) || !got.Server.Equal(krb.NewPrincipal(r.Name(), "HTTP", "db")) {
 			t.Errorf("etype %d: %v, %v", etype, got, err)
 		}
+		// Nor is a KDC less good that knows nothing of what targets allow, or a name that
+		// says which realm it is of.
+		r.FailNext(fakekdc.TGS, fakekdc.NoPACOptions())
+		got, err = c.Proxy(t.Context(), tgt, evidence, krb.NewPrincipal(r.Name(), "HTTP", "db"), kdcclient.TGSOptions{})
+		if err != nil || !got.Client.Equal(alice) || !got.Server.Equal(krb.NewPrincipal(r.Name(), "HTTP", "db")) {
+			t.Errorf("etype %d: %v, %v", etype, got, err)
+		}
 		self, err := c.Self(t.Context(), tgt, tgt.Client, kdcclient.TGSOptions{})
 		if err != nil || !self.Client.Equal(tgt.Client) {
 			t.Errorf("etype %d, for itself: %v, %v", etype, self, err)
+		}
+		if n := len(r.Exchanges()); n != 4 {
+			t.Errorf("%d exchanges, want 4: %v", n, r.Exchanges())
+		}
+	}
+}
+
+// TestS4UForms: a user is named in both forms, of which old KDCs know the first alone, and
+// a certificate in the one that has room for it.
+func TestS4UForms(t *testing.T) {
+	var asked []byte
+	r, c, tgt := serviceWorld(t, krb.AES256SHA1, func(r *fakekdc.Realm) func(context.Context, string, string) (net.Conn, error) {
+		return func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := r.Dial(ctx, network, address)
+			return &edited{Conn: conn, wrote: func(b []byte) { asked = b[4:] }, edit: func(b []byte) []byte { return b }}, err
+		}
+	})
+	if err := r.AddUser("carol", password, fakekdc.Certificate([]byte("carol's"))); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		self func() (*krb.Ticket, error)
+		old  bool
+	}{
+		"name": {func() (*krb.Ticket, error) {
+			return c.Self(t.Context(), tgt, krb.NewPrincipal(r.Name(), "carol"), kdcclient.TGSOptions{})
+		}, true},
+		"certificate": {func() (*krb.Ticket, error) {
+			return c.SelfByCertificate(t.Context(), tgt, []byte("carol's"), kdcclient.TGSOptions{})
+		}, false},
+	} {
+		got, err := tc.self()
+		if err != nil || got.Client.Name() != "carol" {
+			t.Errorf("%s: %v, %v", name, got, err)
+			continue
+		}
+		m, err := krb.ParseKDCReq(asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, old := krb.FindPAData(m.PAData, krb.PAForUser)
+		_, newer := krb.FindPAData(m.PAData, krb.PAS4UX509User)
+		if old != tc.old || !newer {
+			t.Errorf("%s: PA-FOR-USER %v, PA-S4U-X509-USER %v", name, old, newer)
 		}
 	}
 }

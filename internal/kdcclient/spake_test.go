@@ -160,6 +160,63 @@ func TestSPAKEReplyKey(t *testing.T) {
 	}
 }
 
+// TestSPAKEIsNotUndone: when an exchange of SPAKE is to begin anew, what is offered then is
+// not a timestamp alone: whoever stands on the way could read the password out of it.
+func TestSPAKEIsNotUndone(t *testing.T) {
+	for again, requests := range map[bool]int{false: 4, true: 5} { // SPAKE is offered again, and no group is taken
+		testSPAKEIsNotUndone(t, again, requests)
+	}
+}
+
+func testSPAKEIsNotUndone(t *testing.T, again bool, requests int) {
+	k := spakeKDC(t, true)
+	script, expired := k.before, false
+	var sent atomic.Int32
+	k.before = func(r *request) ([][]byte, bool) {
+		m, err := krb.ParseKDCReq(r.raw)
+		if err != nil {
+			t.Error(err)
+			return nil, true
+		}
+		value, spoken := krb.FindPAData(m.PAData, krb.PASPAKE)
+		s, err := krb.ParseSPAKE(value)
+		_, stamped := krb.FindPAData(m.PAData, krb.PAEncTimestamp)
+		switch {
+		case stamped:
+			sent.Add(1)
+			return nil, false
+		case expired && spoken:
+			return [][]byte{k.refuse(r, krb.CodePreauthFailed, nil)}, true
+		case expired && !again:
+			return [][]byte{k.refuse(r, krb.CodePreauthRequired, k.methodData([]int32{18}))}, true
+		case spoken && err == nil && s.Response != nil:
+			expired = true
+			return [][]byte{k.refuse(r, krb.CodePreauthExpired, nil)}, true
+		case spoken: // the challenge, with what the client needs to begin anew
+			out, _ := script(r)
+			ke, err := krb.ParseKRBError(out[0])
+			if err != nil {
+				t.Error(err)
+			}
+			list, err := krb.ParsePADatas(ke.Data)
+			if err != nil {
+				t.Error(err)
+			}
+			data, err := krb.MarshalPADatas(append(list, krb.PAData{Type: krb.PAFXCookie, Value: []byte("crumb")}))
+			if err != nil {
+				t.Error(err)
+			}
+			return [][]byte{k.refuse(r, krb.CodeMorePreauthData, data)}, true
+		}
+		return script(r)
+	}
+	k.start()
+	_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
+	if failure(t, err); sent.Load() != 0 || k.count(0) != requests {
+		t.Errorf("%d timestamps in %d requests: %v", sent.Load(), k.count(0), err)
+	}
+}
+
 // TestSPAKEAtThePrimary: a password that was proved by SPAKE, and refused, is not sent
 // in another form to the primary KDC, which is asked as MIT's clients do.
 func TestSPAKEAtThePrimary(t *testing.T) {

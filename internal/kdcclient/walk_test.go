@@ -2,11 +2,13 @@ package kdcclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -385,6 +387,26 @@ func TestWalkBounds(t *testing.T) {
 	}
 }
 
+// TestWalkWithoutAnswer: a KDC that cannot be reached is not asked again for realms that
+// are nearer.
+func TestWalkWithoutAnswer(t *testing.T) {
+	realms := realmsOf(t, map[string][]string{realmA: {"krbtgt/P"}, "P": nil, realmB: nil})
+	var down atomic.Bool
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		if down.Load() {
+			return nil, &net.OpError{Op: "dial", Err: errors.New("down")}
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	c := client(Options{Path: pathOf(realmA, "P", realmB), Dial: dial}, all(realms)...)
+	tgt := login(t, c)
+	down.Store(true)
+	_, err := c.TGS(t.Context(), tgt, there, TGSOptions{})
+	if e := failure(t, err); e.Kind != KindUnreachable || len(e.Candidates) != 0 {
+		t.Errorf("asked for %v: %v", e.Candidates, err)
+	}
+}
+
 func TestTGSHeld(t *testing.T) {
 	realms := realmsOf(t, map[string][]string{realmA: {"krbtgt/B.TEST"}, realmB: {"HTTP/www.b.test"}})
 	c := client(Options{}, all(realms)...)
@@ -415,6 +437,7 @@ func TestTGSHeld(t *testing.T) {
 		"another client":  {spoilt(func(t *krb.Ticket) { t.Client = krb.NewPrincipal(realmA, "bob") }), both},
 		"another realm":   {tgt, both},
 		"not for TGS":     {spoilt(func(t *krb.Ticket) { t.Server = there }), both},
+		"not quite TGS":   {spoilt(func(t *krb.Ticket) { t.Server = krb.NewPrincipal(realmA, "HTTP", realmB) }), both},
 		"no key":          {spoilt(func(t *krb.Ticket) { t.Key = krb.Key{} }), both},
 		"no longer taken": {spoilt(func(t *krb.Ticket) { t.Key = other }), map[string][]string{realmA: {"krbtgt/B.TEST"}, realmB: {"HTTP/www.b.test?", "HTTP/www.b.test?"}}},
 	} {
@@ -560,6 +583,40 @@ func TestTGSFallback(t *testing.T) {
 		never := func(context.Context) []string { t.Error("asked for a fallback"); return nil }
 		_, err := c.TGS(t.Context(), tgt, krb.NewPrincipal(realmA, "HTTP", "www.c.test"), TGSOptions{Fallback: never})
 		if e := failure(t, err); e.Code != krb.CodeServerUnknown {
+			t.Error(err)
+		}
+	})
+	t.Run("at home", func(t *testing.T) {
+		k := realms[realmA]
+		k.edit(func() { k.services["HTTP/www.c.test"] = true })
+		defer k.edit(func() { delete(k.services, "HTTP/www.c.test") })
+		never := func(context.Context) []string { t.Error("asked for a fallback"); return nil }
+		if got, err := c.TGS(t.Context(), tgt, service, TGSOptions{Fallback: never}); err != nil || got.Server.Realm != realmA {
+			t.Errorf("%v, %v", got, err)
+		}
+	})
+	t.Run("not where it was referred to", func(t *testing.T) {
+		k := realms[realmA]
+		k.edit(func() {
+			k.services["HTTP/www.c.test"] = true
+			k.change = func(a *answer) { refer(a, realmB) }
+		})
+		defer k.edit(func() { delete(k.services, "HTTP/www.c.test"); k.change = nil })
+		never := func(context.Context) []string { t.Error("asked for a fallback"); return nil }
+		_, err := c.TGS(t.Context(), tgt, service, TGSOptions{Fallback: never})
+		if e := failure(t, err); e.Code != krb.CodeServerUnknown || e.Realm != realmB {
+			t.Error(err)
+		}
+	})
+	t.Run("refused", func(t *testing.T) { // by a realm that has the service
+		k := realms[realmA]
+		k.edit(func() {
+			k.before = func(r *request) ([][]byte, bool) { return [][]byte{k.refuse(r, krb.CodePolicy, nil)}, true }
+		})
+		defer k.edit(func() { k.before = nil })
+		never := func(context.Context) []string { t.Error("asked for a fallback"); return nil }
+		_, err := c.TGS(t.Context(), tgt, service, TGSOptions{Fallback: never})
+		if e := failure(t, err); e.Code != krb.CodePolicy {
 			t.Error(err)
 		}
 	})
