@@ -104,7 +104,10 @@ func (f *getFlags) joined(w world) ([]byte, error) {
 func (f *getFlags) body(r *http.Request, w world) error {
 	name, file := f.data[0].file()
 	if info, err := os.Stat(name); len(f.data) == 1 && file && name != "-" && f.data[0].flag != "data" && err == nil && info.Mode().IsRegular() {
-		return setFile(r, name, info)
+		if err := setFile(r, name, info); err != nil {
+			return fmt.Errorf("--%s: %w", f.data[0].flag, err)
+		}
+		return nil
 	}
 	b, err := f.joined(w)
 	if err != nil {

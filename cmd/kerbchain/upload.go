@@ -43,7 +43,10 @@ func (f *getFlags) setUpload(r *http.Request, w world) error {
 		setStream(r, file)
 		return nil
 	}
-	return setFile(r, f.upload, info)
+	if err := setFile(r, f.upload, info); err != nil {
+		return fmt.Errorf("-T: %w", err)
+	}
+	return nil
 }
 
 // setStream sets a body that can be read once, and whose length nobody knows.

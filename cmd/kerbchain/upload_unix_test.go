@@ -40,3 +40,19 @@ func TestUploadOfAPipe(t *testing.T) {
 		t.Errorf("the bar does not see a %T", r.Body)
 	}
 }
+
+// TestUploadUnreadable: of a file that is there and cannot be read, it is said which flag
+// named it.
+func TestUploadUnreadable(t *testing.T) {
+	const file = "/proc/self/mem" // even root reads nothing at its beginning
+	if _, err := os.ReadFile(file); err == nil || os.IsNotExist(err) {
+		t.Skipf("%s: %v", file, err)
+	}
+	l := newLab(t, fakeweb.ServerOptions{})
+	for flag, args := range map[string][]string{"-T": {"-T", file}, "--data-binary": {"--data-binary", "@" + file}, "--data": {"-d", "@" + file}} {
+		code, stdout, stderr := l.run("", append(append([]string{"get"}, args...), l.server.URL())...)
+		if code != exitUsage || stdout != "" || !strings.HasPrefix(stderr, "kerbchain: "+flag+": ") || !strings.Contains(stderr, file) {
+			t.Errorf("%s: status %d, %q, %q", flag, code, stdout, stderr)
+		}
+	}
+}
