@@ -133,3 +133,37 @@ func TestArmor(t *testing.T) {
 		}
 	}
 }
+
+// TestPasswordFile: what editors put around a password is no part of it, and what cannot be
+// one is not tried, since accounts are locked after a few wrong ones.
+func TestPasswordFile(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, fakeweb.ServerOptions{})
+	utf16 := "\xff\xfe"
+	for _, c := range password {
+		utf16 += string([]byte{byte(c), 0})
+	}
+	for what, tc := range map[string]struct {
+		text string
+		code int
+		says string
+	}{
+		"a line":           {text: password + "\n"},
+		"no end of a line": {text: password},
+		"of Windows":       {text: "\ufeff" + password + "\r\n"},
+		"nothing":          {code: exitUsage, says: "--password-file: the first line is empty"},
+		"an empty line":    {text: "\n" + password + "\n", code: exitUsage, says: "--password-file: the first line is empty"},
+		"a mark alone":     {text: "\ufeff\r\n", code: exitUsage, says: "--password-file: the first line is empty"},
+		"UTF-16":           {text: utf16 + "\n\x00", code: exitUsage, says: "--password-file: the first line is in UTF-16"},
+	} {
+		for _, command := range []string{"get", "doctor"} {
+			code, stdout, stderr := l.run(tc.text, command, "--principal", "alice", "--password-file", "-", l.server.URL())
+			if code != tc.code || !strings.Contains(stderr, tc.says) || strings.Contains(stdout+stderr, password) {
+				t.Errorf("%s, %s: status %d: %s", command, what, code, stderr)
+			}
+		}
+	}
+	if n := l.Count(fakekdc.AS, fakekdc.CodePreauthFailed); n != 0 {
+		t.Errorf("%d wrong passwords were sent", n)
+	}
+}

@@ -470,7 +470,7 @@ func (f *getFlags) options(w world) (client.Options, error) {
 		if f.principal == "" {
 			return o, errors.New("--password-file needs --principal")
 		}
-		line, err := readLine(f.passwordFile, w)
+		line, err := readPassword(f.passwordFile, w)
 		if err != nil {
 			return o, fmt.Errorf("--password-file: %w", err)
 		}

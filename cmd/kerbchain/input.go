@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -36,6 +37,23 @@ func bounded(name string, r io.Reader) ([]byte, error) {
 		err = fmt.Errorf("%s has more than %d bytes: send it from a file with --data-binary", name, maxInput)
 	}
 	return b, err
+}
+
+// readPassword reads a password, which is the first line of a file or of standard input.
+// That nothing is there, as where a variable was empty, or it is in UTF-16, would be a wrong
+// password, and accounts are locked after a few.
+func readPassword(name string, w world) (string, error) {
+	line, err := readLine(name, w)
+	line = strings.TrimPrefix(line, "\ufeff") // which editors of Windows put before it
+	switch {
+	case err != nil:
+		return "", err
+	case line == "":
+		return "", errors.New("the first line is empty")
+	case strings.Contains(line, "\x00"):
+		return "", errors.New("the first line is in UTF-16, or no text: write it in UTF-8")
+	}
+	return line, nil
 }
 
 // readLine reads the first line of a file, or of standard input for "-", and no more:

@@ -52,6 +52,8 @@ var inWords = strings.NewReplacer(
 	"leave Mutual at mutual.Required", "leave --mutual at required",
 	"raise Options.MaxBody", "the command has no way to raise it",
 	"make the service's source with kerberos.FromKeytab", "log in as the service with --keytab",
+	"set KRB5CCNAME to a cache that exists", "name a cache that exists in --ccache or KRB5CCNAME",
+	"name the cache in KRB5CCNAME", "name the cache in --ccache or KRB5CCNAME",
 	"to the client (CCache)", "in --ccache", "AllowedHosts", "--allowed-hosts",
 	"KeepErrorBodies shows it", "--no-sanitize prints it",
 	"set Armor", "name its credentials in --armor-ccache or --armor-keytab",

@@ -63,7 +63,19 @@ func firewall(asked []At, port, networks string) string {
 
 // NoKDC is for a realm whose KDCs are not known.
 func NoKDC(realm string) string {
-	return printable.Text(fmt.Sprintf("add `%[1]s = { kdc = host }` to [realms] in krb5.conf, or publish _kerberos._udp.%[1]s in DNS and set dns_lookup_kdc; is the realm spelled right, in capitals?", realm))
+	how := fmt.Sprintf("add `%[1]s = { kdc = host }` to [realms] in krb5.conf, or publish _kerberos._udp.%[1]s in DNS and set dns_lookup_kdc", realm)
+	if capitals := Capitals(realm); capitals != "" {
+		return capitals + "; or " + printable.Text(how)
+	}
+	return printable.Text(how) + "; is the realm spelled right?"
+}
+
+// Capitals is for the commonest mistake with names of realms, "" where it was not made.
+func Capitals(realm string) string {
+	if up := strings.ToUpper(realm); up != realm {
+		return printable.Text("write the realm in capitals: " + up)
+	}
+	return ""
 }
 
 // Join returns those hints that are not empty, one after the other.

@@ -40,3 +40,17 @@ func TestUnreachable(t *testing.T) {
 		}
 	}
 }
+
+func TestNoKDC(t *testing.T) {
+	for realm, want := range map[string][]string{
+		"A.TEST": {"add `A.TEST = { kdc = host }`", "_kerberos._udp.A.TEST", "is the realm spelled right?"},
+		"a.test": {"write the realm in capitals: A.TEST; or add `a.test = { kdc = host }`"},
+	} {
+		got := hints.NoKDC(realm)
+		for _, part := range want {
+			if strings.Count(got, part) != 1 {
+				t.Errorf("%s: %q says %q %d times", realm, got, part, strings.Count(got, part))
+			}
+		}
+	}
+}

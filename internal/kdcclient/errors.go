@@ -300,7 +300,7 @@ func places(attempts []Attempt) []hints.At {
 func (c *call) noAnswer(err error) *Error {
 	switch {
 	case errors.Is(err, errNoKDC):
-		return c.fail(KindNoKDC, err, hints.Join(hints.NoKDC(shorten(c.realm)), hintCapitals(c.realm)))
+		return c.fail(KindNoKDC, err, hints.NoKDC(shorten(c.realm)))
 	case errors.Is(err, context.Canceled):
 		return c.fail(KindUnreachable, err, "")
 	}
@@ -326,7 +326,7 @@ func (c *call) refused(r *reply) *Error {
 	switch ke.Code {
 	case krb.CodeClientUnknown:
 		e.Hint = fmt.Sprintf("the realm %s has no principal %s: check its spelling, case and realm", realm, showName(c.client))
-		e.Hint = hints.Join(e.Hint, hintCapitals(c.realm))
+		e.Hint = hints.Join(e.Hint, hints.Capitals(shorten(c.realm)))
 	case krb.CodeServerUnknown:
 		e.Hint = fmt.Sprintf("the realm %s has no service principal %s, or Active Directory has two: look with kadmin getprinc or setspn -Q %s, and create it (kadmin addprinc -randkey, setspn -S) or remove the second; or check the host name and the service class, and which realm the host belongs to", realm, showName(c.server), showName(c.server))
 	case krb.CodeEtypeNoSupport:
@@ -344,7 +344,7 @@ func (c *call) refused(r *reply) *Error {
 		e.Kind = KindSkew
 		e.Skew = skewOf(r)
 	case krb.CodeWrongRealm:
-		e.Hint = hintCapitals(c.realm)
+		e.Hint = hints.Capitals(shorten(c.realm))
 	}
 	if hint := hints.NTStatus(ke.NTStatus()); hint != "" {
 		e.Hint = hint
@@ -370,14 +370,6 @@ func (c *call) hintEtype() string {
 		return "the KDC has no key of an encryption type that we allow for the client, or no longer allows it itself: see permitted_enctypes and allow_rc4 in krb5.conf, or give the principal new keys (in Active Directory set the account's AES types, then its password)"
 	}
 	return "the KDC has no key of an encryption type that we allow for the service: see permitted_enctypes and allow_rc4 in krb5.conf, or give the service new keys (in Active Directory msDS-SupportedEncryptionTypes of its account)"
-}
-
-// hintCapitals is for the commonest mistake with names of realms.
-func hintCapitals(realm string) string {
-	if up := strings.ToUpper(realm); up != realm {
-		return fmt.Sprintf("write the realm in capitals: %s", printable.Text(shorten(up)))
-	}
-	return ""
 }
 
 // skewOf returns by how much the sender of a KRB-ERROR was ahead of us.
