@@ -18,6 +18,15 @@ func keyringLogin(t *testing.T, cache func(user string) []byte) *login {
 	t.Helper()
 	name := "kerbchain-test-" + rand.Text()
 	residual := "user:" + name
+	orSkip := func(t *testing.T, err error) {
+		t.Helper()
+		if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) {
+			t.Skipf("no keyrings here: %v", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	collection, err := keyring.Open(ccache.Name{Type: "KEYRING", Residual: residual})
 	if err != nil {
 		t.Fatal(err)
@@ -33,18 +42,11 @@ func keyringLogin(t *testing.T, cache func(user string) []byte) *login {
 	})
 	return &login{name: "KEYRING:" + residual, become: func(t *testing.T, user string) {
 		store, err := collection.Primary(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		orSkip(t, err)
 		c, err := ccache.Parse(cache(user))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := store.Replace(t.Context(), c); err != nil {
-			if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) {
-				t.Skipf("no keyrings here: %v", err)
-			}
-			t.Fatal(err)
-		}
+		orSkip(t, store.Replace(t.Context(), c))
 	}}
 }

@@ -25,6 +25,7 @@ func TestRefusalInClear(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := as(environment(realm), "alice")
+		o.Krb5ConfText = realm.Config("udp_preference_limit = 1") // where nothing is sent again for want of an answer
 		o.Logins, o.Armor = new(kerberos.Logins), host
 		o.NewPassword = func(_ context.Context, r kerberos.NewPasswordRequest) (kerberos.Secret, error) {
 			t.Errorf("code %d: asked for a new password since %v", code, r.Why)
