@@ -542,6 +542,40 @@ func TestDiscard(t *testing.T) {
 	refused(false, 2)
 }
 
+// TestDiscardsOne: of the tickets at hand the one that is dropped goes, and no other.
+func TestDiscardsOne(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithService("HTTP/one"), fakekdc.WithService("HTTP/two"))
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if source.Discard(kerberos.Ticket{}) {
+		t.Error("no ticket was dropped")
+	}
+	get := func(spn string) kerberos.Ticket {
+		t.Helper()
+		ticket, err := source.ServiceTicket(t.Context(), spn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ticket
+	}
+	one := get("HTTP/one")
+	get("HTTP/two")
+	clock.Advance(2 * time.Minute)
+	if !source.Discard(one) {
+		t.Error("not dropped")
+	}
+	realm.ResetExchanges()
+	if get("HTTP/two"); realm.Count(fakekdc.TGS) != 0 {
+		t.Errorf("another was dropped: %v", realm.Exchanges())
+	}
+	if get("HTTP/one"); realm.Count(fakekdc.TGS) != 1 {
+		t.Errorf("it is still there: %v", realm.Exchanges())
+	}
+}
+
 // kinitSteps returns what kinit does to a cache file, step by step: it takes the old one
 // away, makes a new one, and writes it piece by piece. After the last step it is whole.
 func kinitSteps(t *testing.T, path string, b []byte) []func() {

@@ -3,6 +3,7 @@ package kerberos_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +150,105 @@ func TestDelegationArrives(t *testing.T) {
 		if last.Caller.Flags&fakekdc.GSSDeleg == 0 {
 			t.Errorf("etype %d: flags %x at the service", etype, last.Caller.Flags)
 		}
+	}
+}
+
+// TestDelegationFails: a ticket that may not be forwarded is not missed where the KDC's
+// policy decides, but a KDC that fails is.
+func TestDelegationFails(t *testing.T) {
+	realm := start(t, fakekdc.WithService("HTTP/trusted.example", fakekdc.OKAsDelegate()))
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	realm.FailNext(fakekdc.TGS, fakekdc.Delay(0), fakekdc.ReplyError(fakekdc.CodePolicy, nil))
+	if _, err := in.Initiate(t.Context(), middleware.Target{Host: "trusted.example", Port: "80"}); !errors.Is(err, middleware.ErrKDC) {
+		t.Errorf("%v, %v", err, realm.Exchanges())
+	}
+}
+
+// TestDelegationByForeignWord: that a server may be trusted with credentials is for the
+// KDC of the client's realm to say, and for no other.
+func TestDelegationByForeignWord(t *testing.T) {
+	home := start(t, fakekdc.WithRealm("HOME.TEST"), fakekdc.WithService("HTTP/www.home.test", fakekdc.OKAsDelegate()))
+	far := start(t, fakekdc.WithRealm("FAR.TEST"), fakekdc.WithService("HTTP/www.far.test", fakekdc.OKAsDelegate()))
+	if err := home.Trust(far); err != nil {
+		t.Fatal(err)
+	}
+	source, err := kerberos.FromCCache(write(t, "cc", home.CCache("alice")), environment(home))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{Delegation: kerberos.DelegationPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]bool{"www.home.test": true, "www.far.test": false} {
+		var event middleware.TokenEvent
+		ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
+			if e, ok := e.(middleware.TokenEvent); ok {
+				event = e
+			}
+		})
+		sc, err := in.Initiate(ctx, middleware.Target{Host: host, Port: "80"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sc.Step(ctx, nil); err != nil || event.Delegate != want {
+			t.Errorf("%s: delegated %v, %v", host, event.Delegate, err)
+		}
+	}
+}
+
+// TestForwardedTicketIsTheClients: when another user's tickets take the place of those in
+// a cache, the new user's is forwarded, to the same server too.
+func TestForwardedTicketIsTheClients(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithUser("bob", password))
+	path := write(t, "cc", realm.CCache("alice"))
+	source, err := kerberos.FromCCache(path, environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{"alice", "bob"} {
+		if err := os.WriteFile(path, realm.CCache(user), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, time.Time{}, time.Now().Add(time.Duration(len(user))*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(time.Minute) // until which it may not be looked at
+		var service, forwarded kerberos.Ticket
+		if service, err = source.ServiceTicket(t.Context(), spn); err != nil || service.Client() != user+"@"+realm.Name() {
+			t.Fatalf("%v, %v", service, err)
+		}
+		if forwarded, err = source.ForwardedTicket(t.Context(), service); err != nil || forwarded.Client() != service.Client() {
+			t.Errorf("%s: %v, %v", user, forwarded, err)
+		}
+	}
+}
+
+// TestForwardedTicketIsForwarded: a KDC that gives another kind of ticket is not taken at
+// its word.
+func TestForwardedTicketIsForwarded(t *testing.T) {
+	realm := start(t)
+	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := source.ServiceTicket(t.Context(), spn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := realm.Modify("krbtgt/"+realm.Name(), fakekdc.TicketFlags(0, 1<<29)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := source.ForwardedTicket(t.Context(), service); !errors.Is(err, kerberos.ErrNotForwardable) {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 

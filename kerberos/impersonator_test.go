@@ -84,6 +84,7 @@ func TestImpersonatorRefuses(t *testing.T) {
 		"unknown service":      {in, "alice", "HTTP/nowhere", middleware.ErrKDC, nil, "HTTP/nowhere"},
 		"another realm's user": {in, "alice@ELSEWHERE.EXAMPLE", "HTTP/db", middleware.ErrKDC, nil, "no way to realm ELSEWHERE.EXAMPLE"},
 		"another realm":        {in, "alice", "HTTP/db@ELSEWHERE.EXAMPLE", middleware.ErrKDC, nil, "has such a service itself"},
+		"its name elsewhere":   {in, "alice", "HTTP/gateway@ELSEWHERE.EXAMPLE", middleware.ErrCredentials, kerberos.ErrDelegationNotAllowed, "ELSEWHERE.EXAMPLE"},
 		"no name":              {in, "@", "HTTP/db", middleware.ErrConfiguration, nil, "name@REALM"},
 		"no service":           {kerberos.NewImpersonator(nil), "alice", "HTTP/db", middleware.ErrConfiguration, nil, "no service to act with"},
 	} {
@@ -195,8 +196,88 @@ func TestImpersonatorAnew(t *testing.T) {
 		t.Errorf("%v, %v", second, realm.Exchanges())
 	}
 	clock.Advance(11 * time.Hour) // all has run out
-	if _, err := in.ServiceTicket(ctx, "HTTP/db"); err != nil {
-		t.Error(err)
+	third, err := in.ServiceTicket(ctx, "HTTP/db")
+	if err != nil || !third.EndTime().After(clock.Now()) {
+		t.Errorf("%v, %v", third, err)
+	}
+}
+
+// TestImpersonatorDiscardsOne: what is dropped is one user's ticket for one service, and
+// what it was got with.
+func TestImpersonatorDiscardsOne(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm, in := gateway(t, fakekdc.WithClock(clock.Now))
+	get := func(user, spn string) kerberos.Ticket {
+		t.Helper()
+		ticket, err := in.ServiceTicket(kerberos.AsUser(t.Context(), user), spn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ticket
+	}
+	first := get("alice", "HTTP/db")
+	get("alice", "HTTP/open")
+	get("bob", "HTTP/db")
+	clock.Advance(2 * time.Minute)
+	if !in.Discard(first) {
+		t.Fatal("not dropped")
+	}
+	realm.ResetExchanges()
+	get("alice", "HTTP/open")
+	get("bob", "HTTP/db")
+	if n := len(realm.Exchanges()); n != 0 {
+		t.Errorf("others were dropped: %v", realm.Exchanges())
+	}
+	get("bob", "HTTP/open")
+	if n := len(realm.Exchanges()); n != 1 {
+		t.Errorf("what others were got with was dropped: %v", realm.Exchanges())
+	}
+}
+
+// TestImpersonatorNewEvidence: where a KDC no longer takes the user's ticket for the
+// service, another one is got, once; any other refusal is one.
+func TestImpersonatorNewEvidence(t *testing.T) {
+	dead := fakekdc.ReplyError(fakekdc.CodeBadIntegrity, nil)
+	for name, tc := range map[string]struct {
+		faults  []fakekdc.Fault
+		works   bool
+		fetched int // exchanges of the second request
+	}{
+		"no longer taken":    {[]fakekdc.Fault{dead}, true, 3},
+		"nor is the new one": {[]fakekdc.Fault{dead, fakekdc.Delay(0), dead}, false, 3},
+		"refused":            {[]fakekdc.Fault{fakekdc.ReplyError(fakekdc.CodePolicy, nil)}, false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			realm, _ := gateway(t)
+			o := environment(realm)
+			s, err := kerberos.FromCCache(write(t, "cc", realm.CCache("HTTP/gateway")), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in, ctx := kerberos.NewImpersonator(s), kerberos.AsUser(t.Context(), "alice")
+			if _, err := in.ServiceTicket(ctx, "HTTP/db"); err != nil {
+				t.Fatal(err)
+			}
+			realm.ResetExchanges()
+			realm.FailNext(fakekdc.TGS, tc.faults...)
+			_, err = in.ServiceTicket(ctx, "HTTP/open")
+			if n := realm.Count(fakekdc.TGS); (err == nil) != tc.works || n != tc.fetched {
+				t.Errorf("%d exchanges: %v, %v", n, err, realm.Exchanges())
+			}
+		})
+	}
+}
+
+// TestNoImpersonator: one that is none, or has no service, is an error.
+func TestNoImpersonator(t *testing.T) {
+	ctx := kerberos.AsUser(t.Context(), "alice")
+	for name, in := range map[string]*kerberos.Impersonator{"nil": nil, "no service": kerberos.NewImpersonator(nil)} {
+		if ticket, err := in.ServiceTicket(ctx, "HTTP/db"); !errors.Is(err, middleware.ErrConfiguration) || !ticket.IsZero() {
+			t.Errorf("%s: %v, %v", name, ticket, err)
+		}
+		if who, err := in.Identity(ctx, "HTTP/db"); !errors.Is(err, middleware.ErrCredentials) || who != "" {
+			t.Errorf("%s: %q, %v", name, who, err)
+		}
 	}
 }
 

@@ -221,6 +221,100 @@ func TestNewPasswordAgain(t *testing.T) {
 	}
 }
 
+// TestNewPasswordOverruled: a password that is none of those that were changed is taken as
+// it is given: an administrator may have set it since.
+func TestNewPasswordOverruled(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm := start(t, fakekdc.WithKpasswd(nil), fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 0))
+	if err := realm.Modify("alice", fakekdc.Refuse(fakekdc.CodeKeyExpired)); err != nil {
+		t.Fatal(err)
+	}
+	given := password
+	o := as(environment(realm), "alice")
+	o.Logins = new(kerberos.Logins)
+	o.NewPassword = func(context.Context, kerberos.NewPasswordRequest) (kerberos.Secret, error) {
+		return kerberos.NewSecret(newPassword), nil
+	}
+	s, err := kerberos.FromPasswordFunc(func(context.Context, string) (kerberos.Secret, error) { return kerberos.NewSecret(given), nil }, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ServiceTicket(t.Context(), spn); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(2 * time.Hour)
+	given = "set by an administrator"
+	if err := realm.SetPassword("alice", given); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ServiceTicket(t.Context(), spn); err != nil || realm.Count(fakekdc.AS, fakekdc.CodePreauthFailed) != 0 {
+		t.Errorf("%v, %v", err, realm.Exchanges())
+	}
+}
+
+// TestNewPasswordAfterProof: a KDC may say that the password has expired only when it was
+// proved. That it said so keeps nobody from changing it.
+func TestNewPasswordAfterProof(t *testing.T) {
+	realm := start(t, fakekdc.WithKpasswd(nil))
+	o := as(environment(realm), "alice")
+	o.Logins = new(kerberos.Logins)
+	o.NewPassword = func(context.Context, kerberos.NewPasswordRequest) (kerberos.Secret, error) {
+		return kerberos.NewSecret(newPassword), nil
+	}
+	s, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	realm.FailNext(fakekdc.AS, fakekdc.Delay(0), fakekdc.ReplyError(fakekdc.CodeKeyExpired, nil))
+	if _, err := s.ServiceTicket(t.Context(), spn); err != nil || realm.Count(fakekdc.Kpasswd) != 1 {
+		t.Errorf("%v, %v", err, realm.Exchanges())
+	}
+}
+
+// TestNewPasswordThatCannotBeSet: where it is not the new password that is wrong, no other
+// one is asked for.
+func TestNewPasswordThatCannotBeSet(t *testing.T) {
+	var realm *fakekdc.Realm
+	asked := 0
+	realm = start(t, fakekdc.WithKpasswd(func(_, p string) error {
+		if asked == 2 {
+			if err := realm.Remove("alice"); err != nil {
+				t.Error(err)
+			}
+			return nil
+		}
+		return errors.New("too short")
+	}))
+	if err := realm.Modify("alice", fakekdc.Refuse(fakekdc.CodeKeyExpired)); err != nil {
+		t.Fatal(err)
+	}
+	o := as(environment(realm), "alice")
+	o.Logins = new(kerberos.Logins)
+	o.NewPassword = func(context.Context, kerberos.NewPasswordRequest) (kerberos.Secret, error) {
+		asked++
+		return kerberos.NewSecret(fmt.Sprint("new ", asked)), nil
+	}
+	s, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ServiceTicket(t.Context(), spn); err == nil || asked != 2 || !strings.Contains(err.Error(), "user is gone") {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+}
+
+// TestNoPasswordGiven: a function that gives none, and no error, is asked in vain.
+func TestNoPasswordGiven(t *testing.T) {
+	realm := start(t)
+	s, err := kerberos.FromPasswordFunc(func(context.Context, string) (kerberos.Secret, error) { return kerberos.Secret{}, nil }, as(environment(realm), "alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ServiceTicket(t.Context(), spn); !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), "none was given") || len(realm.Exchanges()) != 0 {
+		t.Errorf("%v, %v", err, realm.Exchanges())
+	}
+}
+
 // TestNewPasswordStored: a program that stores the new password where the old one came from
 // is taken at its word from then on, even if an administrator sets the old one again.
 func TestNewPasswordStored(t *testing.T) {

@@ -242,3 +242,46 @@ func TestDeadTicketWasReplacedMeanwhile(t *testing.T) {
 		t.Errorf("%d logins, want 1", n)
 	}
 }
+
+// TestDeadTicketOfAnotherRealm: what another realm's KDC says of the ticket for that realm
+// is no reason to log in again.
+func TestDeadTicketOfAnotherRealm(t *testing.T) {
+	home, far := start(t, fakekdc.WithRealm("HOME.TEST")), start(t, fakekdc.WithRealm("FAR.TEST"), fakekdc.WithService("HTTP/www.far.test"))
+	if err := home.Trust(far); err != nil {
+		t.Fatal(err)
+	}
+	o := as(environment(home), "alice")
+	o.Logins = new(kerberos.Logins)
+	s, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ServiceTicket(t.Context(), spn); err != nil {
+		t.Fatal(err)
+	}
+	logins := home.Count(fakekdc.AS, 0)
+	far.FailNext(fakekdc.TGS, fakekdc.ReplyError(fakekdc.CodeBadIntegrity, nil))
+	if got, err := s.ServiceTicket(t.Context(), "HTTP/www.far.test@FAR.TEST"); err == nil || home.Count(fakekdc.AS, 0) != logins {
+		t.Errorf("%v, %v, %v", got, err, home.Exchanges())
+	}
+}
+
+// TestRealmOfTheHost: a service of which the client's KDC knows nothing is looked for in
+// the realm that its host's name suggests.
+func TestRealmOfTheHost(t *testing.T) {
+	home, far := start(t, fakekdc.WithRealm("HOME.TEST")), start(t, fakekdc.WithRealm("FAR.TEST"), fakekdc.WithService("HTTP/www.far.test"))
+	if err := home.Trust(far); err != nil {
+		t.Fatal(err)
+	}
+	o := environment(home)
+	o.Krb5ConfText = strings.ReplaceAll(o.Krb5ConfText, "[domain_realm]", "[other]")
+	s, err := kerberos.FromCCache(write(t, "cc", home.CCache("alice")), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown := fakekdc.ReplyError(fakekdc.CodeServerUnknown, nil)
+	home.FailNext(fakekdc.TGS, unknown, unknown) // with the wish to canonicalize, and without
+	if got, err := s.ServiceTicket(t.Context(), "HTTP/www.far.test"); err != nil || got.SPN() != "HTTP/www.far.test@FAR.TEST" || home.Count(fakekdc.TGS, fakekdc.CodeServerUnknown) != 2 {
+		t.Errorf("%v, %v, %v", got, err, home.Exchanges())
+	}
+}

@@ -1,0 +1,84 @@
+package kerberos
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/middleware"
+)
+
+// TestUnknownServicesAreForgotten: that a KDC did not know a service stands for a minute to
+// the instant, and not before it was said, as when a clock was set back; and of however
+// many services it was, the memory stays within bounds, and holds the last.
+func TestUnknownServicesAreForgotten(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	unknown := &middleware.Error{Code: krb.CodeServerUnknown}
+	for after, want := range map[time.Duration]error{0: unknown, time.Minute - 1: unknown, time.Minute: nil, -1: nil} {
+		var u unknowns
+		u.note("alice", "HTTP/a", now, unknown)
+		if got := u.about("alice", "HTTP/a", now.Add(after)); got != want {
+			t.Errorf("after %v: %v", after, got)
+		}
+		if want == nil && len(u.told) > 0 {
+			t.Errorf("after %v it is kept", after)
+		}
+		if got := u.about("bob", "HTTP/a", now); got != nil {
+			t.Errorf("another session: %v", got)
+		}
+	}
+	var u unknowns
+	u.note("alice", "HTTP/a", now, &middleware.Error{Code: krb.CodePolicy})
+	for i := range 3 * maxUnknown {
+		u.note("alice", fmt.Sprint("HTTP/", i), now, unknown)
+		if i > 0 && i < maxUnknown && u.about("alice", fmt.Sprint("HTTP/", i-1), now) == nil {
+			t.Fatalf("%d is forgotten", i-1)
+		}
+		if n := len(u.told); n > maxUnknown {
+			t.Fatalf("%d are kept", n)
+		}
+	}
+	if n := len(u.told); u.about("alice", fmt.Sprint("HTTP/", 3*maxUnknown-1), now) == nil || u.about("alice", "HTTP/a", now) != nil {
+		t.Errorf("%d are kept", n)
+	}
+}
+
+// TestStaleTicketsAreForgotten: tickets that no server takes are remembered within bounds.
+func TestStaleTicketsAreForgotten(t *testing.T) {
+	var s ticketSet
+	for i := range 3 * maxStale {
+		s.add(fmt.Append(nil, i))
+		if !s.has(fmt.Append(nil, i)) || i > 0 && i < maxStale && !s.has(fmt.Append(nil, i-1)) {
+			t.Fatalf("%d or the one before is forgotten", i)
+		}
+		if n := len(s.hashes); n > maxStale {
+			t.Fatalf("%d are kept", n)
+		}
+	}
+}
+
+// TestCrossRealmTicketsAreForgotten: of however many realms a KDC gives tickets, those that
+// are kept stay within bounds, and the last is among them.
+func TestCrossRealmTicketsAreForgotten(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	s, err := FromPassword(NewSecret("x"), SourceOptions{
+		Principal: "alice@R.TEST", Krb5ConfText: "[libdefaults]\n", Now: func() time.Time { return now }, Getenv: func(string) string { return "" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := krb.GenerateKey(krb.AES256SHA1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice := krb.NewPrincipal("R.TEST", "alice")
+	o := s.crossOptions(t.Context(), &session{client: alice, tgt: &krb.Ticket{Client: alice, Server: krb.TGS("R.TEST", "R.TEST"), Key: key}})
+	for i := range 3 * maxCrossings {
+		realm := fmt.Sprintf("R%d.TEST", i)
+		o.Keep(&krb.Ticket{Client: alice, Server: krb.TGS(realm, "R.TEST"), Key: key, StartTime: now, EndTime: now.Add(time.Hour)})
+		if o.Held(realm) == nil || i == 1 && o.Held("R0.TEST") == nil || len(s.cross) > maxCrossings {
+			t.Fatalf("the last of %d is not held, or %d are", i, len(s.cross))
+		}
+	}
+}
