@@ -27,7 +27,8 @@ import (
 // once. Of several that log in as one principal at the same time, one sends its key
 // first, and the others learn of a refusal before they send theirs.
 //
-// A one-time password that was sent in vain is not sent again for a day.
+// A one-time password that was sent in vain is not sent again for a day. A password that
+// expired, and was changed, stands for the new one with all sources, up to 1024 of them.
 //
 // For others it is only a minute, since anybody who can forge a datagram can forge a refusal. So
 // a program with a wrong password counts against its account once a minute, as long
@@ -42,6 +43,9 @@ type Logins struct {
 	secret  []byte // so that the digests tell nobody else anything
 	refused map[[sha256.Size]byte]refusedLogin
 	names   map[string]krb.Principal
+	// What took the place of a password that had expired. There are no circles: what is
+	// set anew is no longer replaced.
+	replaced map[[sha256.Size]byte]Secret
 }
 
 // processLogins are shared by all sources of the process: an account does not tell them
@@ -53,6 +57,7 @@ const (
 	spentOTP   = 24 * time.Hour // for one-time passwords, whose refusals FAST vouches for
 	maxRefused = 4096
 	maxNames   = 1024
+	maxChanges = 1024
 )
 
 type refusedLogin struct {
@@ -157,6 +162,38 @@ func (a *account) RefusedOTP(value Secret) *kdcclient.Error { return a.refusal(a
 
 func (a *account) RefuseOTP(value Secret, why *kdcclient.Error) {
 	a.keep(a.ofOTP(value), why, spentOTP)
+}
+
+// changing waits until no other source has the password of the client changed.
+func (a *account) changing(ctx context.Context) (done func(), err error) {
+	return a.in.turns.Take(ctx, "change\x00"+a.id)
+}
+
+// replace notes that one password took the place of another.
+func (a *account) replace(old, fresh Secret) {
+	from, to := a.ofPassword(old), a.ofPassword(fresh)
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	if a.in.replaced == nil {
+		a.in.replaced = make(map[[sha256.Size]byte]Secret)
+	}
+	delete(a.in.replaced, to)
+	makeRoom(a.in.replaced, maxChanges, func(Secret) bool { return false })
+	a.in.replaced[from] = fresh
+}
+
+// replacement returns what took the place of a password in the end, zero if nothing did.
+func (a *account) replacement(password Secret) (fresh Secret) {
+	for {
+		of := a.ofPassword(password)
+		a.in.mu.Lock()
+		next, ok := a.in.replaced[of]
+		a.in.mu.Unlock()
+		if !ok {
+			return fresh
+		}
+		fresh, password = next, next
+	}
 }
 
 // isNamed notes the canonical name that a KDC returned for an enterprise name.

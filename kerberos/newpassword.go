@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/flight"
@@ -49,33 +48,32 @@ func (p pastExpiry) Refused(key kdcclient.KeyEntry) *kdcclient.Error {
 }
 
 // current returns the password that took the place of an expired one, by however many
-// changes. Who gives that one has stored it, and means an older one if it comes again.
-func (c *passwordCredentials) current(password Secret) Secret {
+// changes, of whichever source. Who gave that one has stored it, and means an older one if
+// it comes again.
+func (c *passwordCredentials) current(a *account, password Secret) Secret {
+	fresh := a.replacement(password)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.fresh.IsZero():
-	case password.Reveal() == c.fresh.Reveal():
-		c.old, c.fresh = nil, Secret{}
-	case slices.ContainsFunc(c.old, same(password)):
-		return c.fresh
+	case fresh.IsZero():
+		c.given = password
+	case c.given.IsZero() || c.given.Reveal() != fresh.Reveal():
+		return fresh
 	}
 	return password
 }
 
-// changed keeps in mind that one password took the place of another.
-func (c *passwordCredentials) changed(old, fresh Secret) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.old = append(slices.DeleteFunc(c.old, same(old)), old)
-	c.fresh = fresh
-}
-
-func same(a Secret) func(Secret) bool { return func(b Secret) bool { return a.Reveal() == b.Reveal() } }
-
 // change asks for a new password in the place of one that has expired, has it changed, and
 // logs in with it.
 func (c *passwordCredentials) change(ctx context.Context, a *account, old Secret, why error) (*session, error) {
+	done, err := a.changing(ctx)
+	if err != nil {
+		return nil, c.s.noCredentials(fmt.Errorf("wait for another source to ask for a new password: %w", err), "")
+	}
+	defer done()
+	if fresh := a.replacement(old); !fresh.IsZero() { // it has asked, and been told
+		return c.login(ctx, a, fresh)
+	}
 	var ticket *krb.Ticket
 	for range maxNewPasswords {
 		fresh, err := c.askNew(ctx, old, why)
@@ -91,7 +89,7 @@ func (c *passwordCredentials) change(ctx context.Context, a *account, old Secret
 		}
 		err = c.s.kdc.ChangePassword(ctx, ticket, fresh)
 		if err == nil {
-			c.changed(old, fresh)
+			a.replace(old, fresh)
 			return c.login(ctx, a, fresh)
 		}
 		why = c.s.kdcError(err, c.client.String(), "")

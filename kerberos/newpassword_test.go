@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -345,5 +347,48 @@ func TestNewPasswordStored(t *testing.T) {
 			t.Fatalf("login %d: %v, %v", login, err, realm.Exchanges())
 		}
 		clock.Advance(2 * time.Hour)
+	}
+}
+
+// TestNewPasswordOfAll: sources of a process that log in with one password, at the same time
+// or later, ask for a new one together, once, and none of them sends the old one to be
+// refused.
+func TestNewPasswordOfAll(t *testing.T) {
+	realm := start(t, fakekdc.WithKpasswd(nil))
+	if err := realm.Modify("alice", fakekdc.Refuse(fakekdc.CodeKeyExpired)); err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int32
+	o := as(environment(realm), "alice")
+	o.Logins = new(kerberos.Logins)
+	o.NewPassword = func(context.Context, kerberos.NewPasswordRequest) (kerberos.Secret, error) {
+		asked.Add(1)
+		return kerberos.NewSecret(newPassword), nil
+	}
+	login := func() error {
+		s, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
+		if err != nil {
+			return err
+		}
+		_, err = s.ServiceTicket(t.Context(), spn)
+		return err
+	}
+	errs := make([]error, 8)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { errs[i] = login() })
+	}
+	all.Wait()
+	err := errors.Join(append(errs, login())...)
+	if n := asked.Load(); err != nil || n != 1 || realm.Count(fakekdc.AS, fakekdc.CodePreauthFailed) != 0 || realm.Count(fakekdc.Kpasswd, 0) != 1 {
+		t.Errorf("asked %d times: %v, %v", n, err, realm.Exchanges())
+	}
+	// Who gives another password than the one that was replaced gets what the KDC says of it.
+	s, err := kerberos.FromPassword(kerberos.NewSecret("a guess"), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ServiceTicket(t.Context(), spn); !errors.Is(err, middleware.ErrCredentials) || asked.Load() != 1 {
+		t.Errorf("%d, %v", asked.Load(), err)
 	}
 }

@@ -62,9 +62,8 @@ type passwordCredentials struct {
 	password func(context.Context, string) (Secret, error)
 
 	mu      sync.Mutex
-	refused error    // of the last login, if its password was
-	old     []Secret // those that expired and were changed, one for another
-	fresh   Secret   // what took the place of them all
+	refused error  // of the last login, if its password was
+	given   Secret // the last one that was given and that no other had taken the place of
 }
 
 func (c *passwordCredentials) refresh(ctx context.Context, _ *session) (*session, error) {
@@ -90,7 +89,7 @@ func (c *passwordCredentials) open(ctx context.Context, _ string) (*session, err
 	if password.IsZero() {
 		return c.s.login(ctx, a, nil, a.digest("no password"), "one-time password")
 	}
-	password = c.current(password)
+	password = c.current(a, password)
 	got, err := c.login(ctx, a, password)
 	if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Code == krb.CodeKeyExpired && why.Refusal() && c.s.o.NewPassword != nil {
 		return c.change(ctx, a, password, err)

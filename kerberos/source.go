@@ -78,7 +78,8 @@ type SourceOptions struct {
 	// NewPassword, when not nil, is asked for a new password where a KDC says that the one
 	// of [FromPassword] or [FromPasswordFunc] has expired. It is changed (kpasswd, RFC
 	// 3244) at the server that krb5.conf or DNS names, and used from then on wherever the
-	// old one would be. NewPassword is asked again, up to three times, where the server
+	// old one would be, by all sources that share Logins: one of them asks, and the others
+	// wait. NewPassword is asked again, up to three times, where the server
 	// does not take the new one. It should return when ctx ends; its error is wrapped in
 	// the source's. The program keeps the new password where the old one came from.
 	// Whoever can forge what the KDC sends can have it asked, but for logins with Armor.
