@@ -15,7 +15,7 @@
 // nobody's account. The server gets a GET without a token, and, if there is a ticket,
 // what a client sends: another one, and with a token once it is asked for. No redirect is
 // followed. A server that AllowedHosts leaves out gets nothing. Where a login is needed,
-// the password or key is used once, and no ticket is written to a cache. Nothing in a
-// report is secret: there are names, addresses, times and sizes in it, and no key,
-// password or token.
+// the password or key is used once, no password is changed (NewPassword), and no ticket is
+// written to a cache. Nothing in a report is secret: there are names, addresses, times and
+// sizes in it, and no key, password or token.
 package doctor

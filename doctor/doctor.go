@@ -123,8 +123,8 @@ const stage = "doctor"
 func (x *examination) open(ctx context.Context) {
 	o := x.o.Client
 	if with, err := o.WithSource(); err == nil { // else there is an initiator, or NewInitiator says what is wrong
-		if o.Source == nil { // a source of our own leaves caches as they are
-			o.ReadOnlyCache = true
+		if o.Source == nil { // a source of our own leaves caches and passwords as they are
+			o.ReadOnlyCache, o.NewPassword = true, nil
 			if with, x.sourceErr = o.WithSource(); x.sourceErr != nil {
 				return
 			}

@@ -101,6 +101,10 @@ var faults = []fault{
 		fix: func(l *lab, o *doctor.Options) {
 			l.must(l.Modify("alice", fakekdc.Refuse(fakekdc.CodeKeyExpired)))
 			o.Client.Principal, o.Client.Password = "alice", kerberos.NewSecret(password)
+			o.Client.NewPassword = func(context.Context, kerberos.NewPasswordRequest) (kerberos.Secret, error) {
+				l.t.Error("it asks for a new password")
+				return kerberos.Secret{}, nil
+			}
 		},
 	},
 	{
