@@ -2,6 +2,7 @@ package ccache
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -111,6 +112,9 @@ func TestMITFiles(t *testing.T) {
 func TestAgreesWithGokrb5(t *testing.T) {
 	for version := 1; version <= 4; version++ {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			if version < 3 && binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+				t.Skip("gokrb5 reads files of machines with the other order of bytes alone")
+			}
 			c := parse(t, testFile(t, version))
 			other := new(credentials.CCache)
 			if err := other.Unmarshal(testFile(t, version)); err != nil {
