@@ -63,7 +63,11 @@ func (x *examination) verdict(ctx context.Context) {
 	case a.StatusCode == http.StatusForbidden && verified:
 		x.say(name, Fail, f, text+", and refuses "+x.ticket.Client, middleware.ReasonNotAuthorized.Hint())
 	case a.StatusCode == http.StatusUnauthorized, a.StatusCode >= 400 && about.Why != "":
-		x.say(name, Fail, f, strings.TrimSuffix(ntlm(a)+about.What+": "+about.Why, ": "), about.Try)
+		tries := []string{about.Try}
+		if a.StatusCode == http.StatusBadRequest && !x.target.Secure && !x.asked { // as servers of https say in clear
+			tries = []string{"if the server speaks TLS at port " + x.target.Port + ", begin the URL with https://", about.Try}
+		}
+		x.say(name, Fail, f, strings.TrimSuffix(ntlm(a)+about.What+": "+about.Why, ": "), tries...)
 	case a.StatusCode >= 400:
 		x.say(name, Warn, f, text+": whatever it is, authentication is not the reason")
 	case sc != nil && !verified:

@@ -184,6 +184,10 @@ var faults = []fault{
 		fix: func(l *lab, _ *doctor.Options) { l.url = "https://" + host + ":80/" },
 	},
 	{
+		name: "http where it is https", check: "answer", try: "begin the URL with https://", server: fakeweb.ServerOptions{TLS: true},
+		fix: func(l *lab, _ *doctor.Options) { l.url = "http://" + host + ":443/" },
+	},
+	{
 		name: "the server offers Basic alone", check: "offer", try: "have HTTP Negotiate switched on",
 		web: fakeweb.Options{Quirks: fakeweb.Quirks{Challenge: []string{`Basic realm="x"`}}},
 	},
