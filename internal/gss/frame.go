@@ -38,15 +38,15 @@ func readFrame(b []byte, total int) (int, error) {
 	}
 	i, n := 2, int(b[1])
 	if octets := n &^ 0x80; n > 0x7f {
-		// Four octets are more than any message needs, none is no DER.
-		if octets < 1 || octets > 4 || len(b) < 2+octets {
+		// Four octets are more than any message needs.
+		if octets > 4 || len(b) < 2+octets {
 			return bad("bad length")
 		}
 		var v uint64
 		for _, x := range b[2 : 2+octets] {
 			v = v<<8 | uint64(x)
 		}
-		if v <= 0x7f || v>>(8*(octets-1)) == 0 || v > uint64(total) {
+		if v <= 0x7f || v>>(8*(octets-1)) == 0 { // of no octets, or of too many, is no DER
 			return bad("bad length")
 		}
 		i, n = 2+octets, int(v)
@@ -54,7 +54,7 @@ func readFrame(b []byte, total int) (int, error) {
 	if n != total-i {
 		return bad(fmt.Sprintf("length %d of %d bytes", n, total-i))
 	}
-	if len(b) < i+2 || b[i] != oidTag || b[i+1] > 0x7f || len(b) < i+2+int(b[i+1]) {
+	if len(b) < i+2 || b[i] != oidTag || len(b) < i+2+int(b[i+1]) {
 		return bad("no mechanism")
 	}
 	end := i + 2 + int(b[i+1])

@@ -26,6 +26,8 @@ func TestFieldsFlags(t *testing.T) {
 		"more than 32":        {seq(0xa0, 8, 3, 6, 0, 0x40, 0, 0, 0, 0xff), 0x40000000, false},
 		"shortened, as DER":   {seq(0xa0, 4, 3, 2, 5, 0x20), 0x20000000, false},
 		"no count of unused":  {seq(0xa0, 2, 3, 0), 0, true},
+		"seven unused":        {seq(0xa0, 4, 3, 2, 7, 0x80), 0x80000000, false},
+		"eight unused":        {seq(0xa0, 4, 3, 2, 8, 0x80), 0, true},
 		"nine unused":         {seq(0xa0, 4, 3, 2, 9, 0x20), 0, true},
 		"unused of nothing":   {seq(0xa0, 3, 3, 1, 1), 0, true},
 		"an octet string":     {seq(0xa0, 7, 4, 5, 0, 0, 0, 0, 0), 0, true},
@@ -71,6 +73,26 @@ func TestFieldsInt32(t *testing.T) {
 	}
 }
 
+func TestFieldsFlatInt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		in   []byte
+		want int32
+		bad  bool
+	}{
+		"most":              {seq(0x84, 4, 0x7f, 0xff, 0xff, 0xff), 1<<31 - 1, false},
+		"least":             {seq(0x84, 4, 0x80, 0, 0, 0), -1 << 31, false},
+		"33 bits":           {seq(0x84, 5, 0, 0x80, 0, 0, 0), 0, true},
+		"33 bits, negative": {seq(0x84, 5, 0xff, 0x7f, 0xff, 0xff, 0xff), 0, true},
+		"empty":             {seq(0x84, 0), 0, true},
+	} {
+		f := OpenFields("x", tc.in)
+		got := f.flatInt(4)
+		if err := f.Err(true); (err != nil) != tc.bad || !tc.bad && (got == nil || *got != tc.want) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
 func TestFieldsText(t *testing.T) {
 	for tag, good := range map[byte]bool{
 		0x1b: true, 0x16: true, 0x0c: true, 0x13: true, // general, IA5, UTF-8, printable
@@ -93,6 +115,8 @@ func TestFieldsTime(t *testing.T) {
 		"261123212309Z":       {},
 		"20261323212309Z":     {},
 		"20261123212361Z":     {},
+		":0261123212309Z":     {},
+		"2026112321230:Z":     {},
 		"":                    {},
 		"2026112321230\x009Z": {},
 	} {

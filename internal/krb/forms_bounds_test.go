@@ -34,6 +34,7 @@ func TestKDCReqBodyBounds(t *testing.T) {
 		"nonce too large":  {of(func(b *KDCReqBody) { b.Nonce = 1 << 32 }), false},
 		"nonce too small":  {of(func(b *KDCReqBody) { b.Nonce = -1<<31 - 1 }), false},
 		"addresses":        {of(func(b *KDCReqBody) { b.Addresses = []byte{0x30, 0} }), true},
+		"no addresses":     {of(func(b *KDCReqBody) { b.Addresses = []byte{4, 0} }), false},
 		"addresses of two": {of(func(b *KDCReqBody) { b.Addresses = []byte{0x30, 0, 0x30, 0} }), false},
 	} {
 		if got, err := ParseKDCReqBody(tc.body); (err == nil) != tc.good || err != nil && !errors.Is(err, ErrMalformed) {
@@ -55,6 +56,32 @@ func TestKDCReqBodyBounds(t *testing.T) {
 		if got, err := ParseKDCReqBody(must(b.Bytes())); (err == nil) != good || good && !slices.Equal(got.Etypes, []int32{int32(etype)}) {
 			t.Errorf("etype %d: %v, %v", etype, got.Etypes, err)
 		}
+	}
+}
+
+// What a challenge may hold is bounded, and it holds something.
+func TestChallengeBounds(t *testing.T) {
+	otp := func(n int) error {
+		return errorOf(ParseOTPChallenge(must((&OTPChallenge{Nonce: pattern(4), Tokens: make([]OTPToken, n)}).Marshal())))
+	}
+	groups := func(n int) error { return errorOf(ParseSPAKE(must((&SPAKE{Support: make([]int32, n)}).Marshal()))) }
+	factors := func(n int) error {
+		c := &SPAKEChallenge{Group: 1, Public: pattern(4), Factors: make([]SPAKEFactor, n)}
+		return errorOf(ParseSPAKE(must((&SPAKE{Challenge: c}).Marshal())))
+	}
+	for name, tc := range map[string]struct {
+		of   func(int) error
+		most int
+	}{"tokens": {otp, maxOTPTokens}, "groups": {groups, maxSPAKE}, "factors": {factors, maxSPAKE}} {
+		for n, good := range map[int]bool{0: false, 1: true, tc.most: true, tc.most + 1: false} {
+			if err := tc.of(n); (err == nil) != good || err != nil && !errors.Is(err, ErrMalformed) {
+				t.Errorf("%d %s: %v", n, name, err)
+			}
+		}
+	}
+	factor := SPAKEFactor{Type: 2, Data: pattern(3)}
+	if got, err := ParseSPAKEFactor(must(factor.Marshal())); err != nil || got.Type != 2 || !slices.Equal(got.Data, factor.Data) {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 
@@ -86,6 +113,8 @@ func TestFormsWithMore(t *testing.T) {
 		"PAC options":       errorOf(ParsePAPACOptions(sequence(func(b *cryptobyte.Builder) { dertest.AddFlags(b, 0, 0); dertest.AddInt(b, 1, 0) }))),
 		"proxy message":     errorOf(ParseProxyMessage(sequence(func(b *cryptobyte.Builder) { dertest.AddOctets(b, 0, nil); dertest.AddInt(b, 3, 0) }))),
 		"password":          errorOf(ParseChangePasswdData(sequence(func(b *cryptobyte.Builder) { dertest.AddOctets(b, 0, nil); dertest.AddInt(b, 3, 0) }))),
+		"change, cut":       errorOf(ParseKpasswd([]byte{0, 4, 0, 1})),
+		"change, cut again": errorOf(ParseKpasswd([]byte{0, 5, 0, 1, 0})),
 		"delegation option": errorOf(ParseGSSChecksum(change(24, 2))),
 		"delegation length": errorOf(ParseGSSChecksum(change(26, 10))),
 		"bindings' length":  errorOf(ParseGSSChecksum(change(0, 17))),

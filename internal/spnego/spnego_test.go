@@ -191,7 +191,10 @@ func TestRespRefused(t *testing.T) {
 		"mech, then more":   "a10a 3008 a106 06022a03 0500",
 		"wrong order":       "a10b 3009 a2020400 a0030a0100",
 		"twice":             "a10c 300a a0030a0100 a0030a0100",
+		"MIC twice":         "a10c 300a a303040101 a303040101",
 		"universal member":  "a104 3002 0500",
+		"private member":    "a104 3002 e500",
+		"primitive member":  "a104 3002 8500",
 		"primitive token":   "a106 3004 82020400",
 		"long form":         "a181023000",
 		"indefinite":        "a1803000 0000",
@@ -292,6 +295,9 @@ func TestInitRefused(t *testing.T) {
 		"no mechanism":    {"6010" + spnego + "a0063004a0023000", ErrMalformed},
 		"many mechanisms": {hex.EncodeToString(append(appendInitHead(nil, len(manyBody)), manyBody...)), ErrMalformed},
 		"wrong order":     {"6014" + spnego + "a00a3008a2020400a1020500", ErrMalformed},
+		"private member":  {"600e" + spnego + "a0043002e500", ErrMalformed},
+		"MIC twice":       {"6016" + spnego + "a00c300aa303040101a303040101", ErrMalformed},
+		"reqFlags cut":    {"6010" + spnego + "a0063004a1050302", ErrMalformed},
 		"empty OID":       {"6012" + spnego + "a0083006a00430020600", ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
