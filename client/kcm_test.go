@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"github.com/kerbchain/kerbchain/internal/testmain"
 )
 
 // A kcmDaemon keeps one cache, as sssd-kcm and Heimdal's kcm do, and lets clients
@@ -25,11 +27,7 @@ type kcmDaemon struct {
 // kcmLogin starts a daemon that ends with the test.
 func kcmLogin(t *testing.T, cache func(user string) []byte) *login {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "kcm") // short: the path of a socket has 108 bytes at most
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(dir, "s")
+	socket := filepath.Join(testmain.SocketDir(t), "s")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +56,6 @@ func kcmLogin(t *testing.T, cache func(user string) []byte) *login {
 		}
 		mu.Unlock()
 		wg.Wait()
-		os.RemoveAll(dir)
 	})
 	return &login{
 		name: "KCM:", leaves: true, config: "\n[libdefaults]\nkcm_socket = " + socket + "\n",

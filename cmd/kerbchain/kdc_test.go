@@ -267,7 +267,9 @@ func TestKDCTrustStore(t *testing.T) {
 		t.Log("no keytool here; the interop tests have Java trust the store")
 		return
 	}
-	out, err := exec.Command(keytool, "-list", "-v", "-keystore", k.env["KERBCHAIN_TRUSTSTORE"], "-storepass", "changeit").CombinedOutput()
+	list := exec.Command(keytool, "-list", "-v", "-keystore", k.env["KERBCHAIN_TRUSTSTORE"], "-storepass", "changeit")
+	list.Env = append(os.Environ(), "LC_ALL=C.UTF-8") // in which Java reads the names of files
+	out, err := list.CombinedOutput()
 	sum := strings.ReplaceAll(fmt.Sprintf("% X", sha256.Sum256(block.Bytes)), " ", ":")
 	if err != nil || !bytes.Contains(out, []byte("trustedCertEntry")) || !bytes.Contains(out, []byte(sum)) {
 		t.Errorf("keytool: %v\n%s\nwant one trusted certificate with the SHA-256 %s", err, out, sum)

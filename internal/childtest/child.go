@@ -24,12 +24,12 @@ const taskOf = "KERBCHAIN_TEST_CHILD"
 // POSIX that any program takes: the child says "locked" or "excluded", and holds
 // on until its end.
 func Main(m *testing.M, tasks map[string]func(args []string) error) {
-	task := strings.Fields(os.Getenv(taskOf))
-	if len(task) == 0 {
+	task := os.Getenv(taskOf)
+	if task == "" {
 		testmain.Run(m)
 		return
 	}
-	if err := carryOut(task, tasks); err != nil {
+	if err := carryOut(strings.Split(task, "\n"), tasks); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
@@ -62,7 +62,7 @@ type Child struct {
 	out   *bufio.Reader
 }
 
-// Start starts a second process with a task of words without spaces. [Child.End]
+// Start starts a second process with a task of words without line breaks. [Child.End]
 // must be called.
 func Start(tb testing.TB, task ...string) *Child {
 	tb.Helper()
@@ -72,7 +72,7 @@ func Start(tb testing.TB, task ...string) *Child {
 	}
 	cmd := exec.Command(self)
 	// The race detector makes a process wait for a second before it ends.
-	cmd.Env = append(os.Environ(), taskOf+"="+strings.Join(task, " "), "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), taskOf+"="+strings.Join(task, "\n"), "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

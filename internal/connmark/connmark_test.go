@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/kerbchain/kerbchain/internal/testmain"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -128,7 +130,7 @@ func TestTableIsBounded(t *testing.T) {
 // A connection that takes the place of another, its address and file descriptor
 // included, has no mark.
 func TestReopened(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
+	path := filepath.Join(testmain.SocketDir(t), "s")
 	lis, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)

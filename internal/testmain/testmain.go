@@ -1,5 +1,5 @@
-// Package testmain runs the tests of a package: with a collector that has less to do, and an eye
-// on goroutines that they leave.
+// Package testmain runs the tests of a package: with a collector that has less to do, an eye on
+// goroutines that they leave, and nothing of what the environment says of Kerberos and proxies.
 package testmain
 
 import (
@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -19,11 +20,46 @@ import (
 // whoever sets GOGC.
 func Run(m *testing.M, ignored ...goleak.Option) {
 	flag.Parse()
+	forget()
 	if !given("test.bench") && !given("test.fuzz") && os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 		debug.SetMemoryLimit(min(512<<20, debug.SetMemoryLimit(-1)))
 	}
 	goleak.VerifyTestMain(m, ignored...)
+}
+
+// forget takes what would have tests ask for other realms, caches and proxies than their own out of
+// the environment.
+func forget() {
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		switch upper := strings.ToUpper(name); {
+		case strings.HasPrefix(upper, "KRB5"), strings.HasSuffix(upper, "_PROXY"), upper == "REQUEST_METHOD":
+			if err := os.Unsetenv(name); err != nil {
+				panic(err)
+			}
+		}
+	}
+}
+
+// SocketDir returns a folder for sockets, which ends with the test: their paths have 104 bytes at
+// most on some systems, and a folder for temporary files may be long.
+func SocketDir(tb testing.TB) string {
+	tb.Helper()
+	in := os.TempDir()
+	if len(in) > 80 {
+		in = "/tmp"
+	}
+	dir, err := os.MkdirTemp(in, "s")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			tb.Error(err)
+		}
+	})
+	return dir
 }
 
 // RunTogether is Run for a package whose parallel tests wait, for other processes, say, or for

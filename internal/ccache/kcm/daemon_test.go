@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 )
 
 // A dialect is the ways of one daemon.
@@ -72,11 +72,7 @@ type keptCred struct {
 
 func start(t *testing.T, d dialect) *fake {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "kcm") // short: the path of a socket has 108 bytes at most
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fake{dialect: d, socket: filepath.Join(dir, "s")}
+	f := &fake{dialect: d, socket: filepath.Join(testmain.SocketDir(t), "s")}
 	l, err := net.Listen("unix", f.socket)
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +106,6 @@ func start(t *testing.T, d dialect) *fake {
 		}
 		mu.Unlock()
 		wg.Wait()
-		os.RemoveAll(dir)
 	})
 	return f
 }

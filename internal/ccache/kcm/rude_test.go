@@ -16,6 +16,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/alloctest"
 	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 )
 
 func TestOpen(t *testing.T) {
@@ -44,12 +45,7 @@ func TestOpen(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
-	dir, err := os.MkdirTemp("", "kcm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	stale := filepath.Join(dir, "stale")
+	stale := filepath.Join(testmain.SocketDir(t), "stale")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: stale, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +60,7 @@ func TestNobodyListens(t *testing.T) {
 		is   error
 		says string
 	}{
-		"absent":    {Options{Socket: filepath.Join(dir, "absent")}, fs.ErrNotExist, "sssd-kcm.socket"},
+		"absent":    {Options{Socket: filepath.Join(filepath.Dir(stale), "absent")}, fs.ErrNotExist, "sssd-kcm.socket"},
 		"refused":   {Options{Socket: stale}, syscall.ECONNREFUSED, "sssd-kcm.socket"},
 		"forbidden": {Options{Socket: "/s", Dial: denied}, fs.ErrPermission, "/s"},
 	} {
