@@ -156,6 +156,40 @@ func TestUploadArrives(t *testing.T) {
 	}
 }
 
+// TestUploadThroughProxy: what -T sends arrives whole, once, where a proxy asks for a token,
+// whether the server behind it asks too or not.
+func TestUploadThroughProxy(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, fakeweb.ServerOptions{})
+	content := bytes.Repeat([]byte("0123456789abcdef"), 5<<16)
+	file := l.write("file", content)
+	var whole atomic.Int32
+	sink := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			return
+		}
+		if b, err := io.ReadAll(r.Body); err != nil || !bytes.Equal(b, content) {
+			t.Errorf("%d bytes, %v", len(b), err)
+		}
+		whole.Add(1)
+	})
+	asks := fakeweb.Serve(l.Realm, fakeweb.New(l.Realm, "", fakeweb.Options{Next: sink}), fakeweb.ServerOptions{})
+	open := fakeweb.Serve(l.Realm, sink, fakeweb.ServerOptions{})
+	for what, args := range map[string][]string{
+		"a file":                {"-T", file, asks.URL()},
+		"a stream":              {"-T", "-", asks.URL()},
+		"a file, nobody asks":   {"-T", file, "--mutual", "optional", open.URL()},
+		"a stream, nobody asks": {"-T", "-", "--mutual", "optional", open.URL()},
+	} {
+		proxy := fakeweb.ServeProxy(l.Realm, "HTTP/localhost", fakeweb.Options{}, fakeweb.ServerOptions{})
+		before := whole.Load()
+		code, _, stderr := l.run(string(content), append([]string{"get", "-x", proxy.URL().String()}, args...)...)
+		if code != exitOK || whole.Load() != before+1 {
+			t.Errorf("%s: status %d, arrived %d times: %s", what, code, whole.Load()-before, stderr)
+		}
+	}
+}
+
 // TestUploadRedirects: whichever redirects lead from one to the other, what -T sends arrives
 // with its method and its type, as of curl, unless a 303 says that a GET is to follow; which
 // expects nothing. No redirect makes an empty upload of one, and one of a stream that wants
