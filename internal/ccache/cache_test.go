@@ -209,6 +209,9 @@ func TestMarshalFields(t *testing.T) {
 	if !again.Key.Equal(key) || !again.StartTime.Equal(start) || !bytes.Equal(again.Raw, ticket.Raw) {
 		t.Errorf("ticket %v changed", again)
 	}
+	if c := got.Credentials[0]; !c.IsSKey || !bytes.Equal(c.SecondTicket, cred.SecondTicket) {
+		t.Errorf("for another user's session key: %v, second ticket %q", c.IsSKey, c.SecondTicket)
+	}
 	if diff := cmp.Diff(cred.Addresses, got.Credentials[0].Addresses); diff != "" {
 		t.Error(diff)
 	}
@@ -220,9 +223,41 @@ func TestMarshalFields(t *testing.T) {
 		"time before 1970": {Credentials: []Credential{{EndTime: time.Unix(-1, 0)}}},
 		"time after 2106":  {Credentials: []Credential{{EndTime: time.Unix(1<<32, 0)}}},
 		"offset":           {KDCOffset: 1 << 62},
+		"offset, behind":   {KDCOffset: -1 << 62},
 	} {
 		if _, err := bad.Marshal(); err == nil {
 			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// TestNamesAlike: a name that looks like one that was read before, and is another, is
+// another one.
+func TestNamesAlike(t *testing.T) {
+	key, err := krb.GenerateKey(krb.AES128SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := func(parts ...string) krb.Principal { return krb.NewPrincipal(alice.Realm, parts...) }
+	other := name("alicf")
+	other.Type = krb.NTEnterprise
+	for _, of := range []krb.Principal{name("alice"), name("a", "b", "c")} {
+		want := &Cache{Version: 4, Client: of}
+		for _, client := range []krb.Principal{of, name("alicf"), name("bob"), other, name("a", "b", "d"), name("x", "b", "c"), name("a", "c"), of, krb.NewPrincipal("B.TEST", of.Components...)} {
+			want.Credentials = append(want.Credentials, FromTicket(&krb.Ticket{Client: client, Server: web, Raw: []byte{1}, Key: key, AuthTime: start, EndTime: end}))
+		}
+		b, err := want.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := parse(t, b)
+		if got.Torn != nil || len(got.Credentials) != len(want.Credentials) {
+			t.Errorf("%d credentials, want %d: %v", len(got.Credentials), len(want.Credentials), got.Torn)
+		}
+		for i, c := range got.Credentials {
+			if client := want.Credentials[i].Client; !c.Client.Equal(client) || c.Client.Type != client.Type || !c.Server.Equal(web) {
+				t.Errorf("%d: %v for %v, want %v", i, c.Client, c.Server, client)
+			}
 		}
 	}
 }
@@ -285,6 +320,8 @@ func TestHeader(t *testing.T) {
 		"behind":            {"\x00\x01\x00\x08\xff\xff\xff\xff\x00\x00\x00\x00", -time.Second},
 		"unknown tag first": {"\x00\x63\x00\x03abc\x00\x01\x00\x08\x00\x00\x00\x01\x00\x00\x00\x00", time.Second},
 		"unknown tag alone": {"\x00\x63\x00\x00", 0},
+		"almost a second":   {"\x00\x01\x00\x08\x00\x00\x00\x00\x00\x0f\x42\x3f", time.Second - time.Microsecond},
+		"and behind":        {"\x00\x01\x00\x08\x00\x00\x00\x00\xff\xf0\xbd\xc1", time.Microsecond - time.Second},
 	} {
 		if got := parse(t, with(tc.header)).KDCOffset; got != tc.want {
 			t.Errorf("%s: offset %v, want %v", name, got, tc.want)
@@ -323,6 +360,8 @@ func TestHeader(t *testing.T) {
 		"field too long":    "\x00\x01\x00\x09\x00\x00\x00\x0a\x00\x00\x00\x05",
 		"offset too short":  "\x00\x01\x00\x04\x00\x00\x00\x0a",
 		"microseconds":      "\x00\x01\x00\x08\x00\x00\x00\x0a\x7f\x00\x00\x05",
+		"a second of them":  "\x00\x01\x00\x08\x00\x00\x00\x00\x00\x0f\x42\x40",
+		"and behind":        "\x00\x01\x00\x08\x00\x00\x00\x00\xff\xf0\xbd\xc0",
 		"field crosses end": "\x00\x63\x00\x01",
 	} {
 		_, err := Parse(with(header))
@@ -506,6 +545,7 @@ func TestTicket(t *testing.T) {
 		"found":            {[]Credential{ticket(tgs, 18, time.Hour, 0, "a"), ticket(web, 18, time.Hour, 0, "b")}, web, Query{Now: start}, "b", nil},
 		"none":             {nil, web, Query{Now: start}, "", ErrNoTicket},
 		"other realm":      {[]Credential{ticket(krb.NewPrincipal("B.TEST", web.Components...), 18, time.Hour, 0, "a")}, web, Query{Now: start}, "", ErrNoTicket},
+		"other realm, lie": {[]Credential{ticket(krb.NewPrincipal("B.TEST", web.Components...), 18, time.Hour, 0, realTicket)}, web, Query{Now: start}, "", ErrNoTicket},
 		"any realm":        {[]Credential{ticket(web, 18, time.Hour, 0, "a")}, noRealm, Query{Now: start}, "a", nil},
 		"stored bare":      {[]Credential{ticket(noRealm, 18, time.Hour, 0, realTicket)}, web, Query{Now: start}, realTicket, nil},
 		"stored bare bad":  {[]Credential{ticket(noRealm, 18, time.Hour, 0, "junk")}, web, Query{Now: start}, "", ErrNoTicket},
@@ -544,6 +584,22 @@ func TestTicket(t *testing.T) {
 				t.Errorf("got %q for %v, want %q", got.Raw, got.Server, tc.want)
 			}
 		})
+	}
+}
+
+// TestLastExpiry: of tickets that have expired, the error tells of the one that did last.
+func TestLastExpiry(t *testing.T) {
+	key, err := krb.GenerateKey(krb.AES128SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Cache{Client: alice}
+	for _, life := range []time.Duration{time.Hour, 3 * time.Hour, 2 * time.Hour} {
+		c.Credentials = append(c.Credentials, FromTicket(&krb.Ticket{Client: alice, Server: web, Raw: []byte{1}, Key: key, AuthTime: start, EndTime: start.Add(life)}))
+	}
+	_, err = c.Ticket(web, Query{Now: start.Add(24 * time.Hour)})
+	if miss, ok := errors.AsType[*LookupError](err); !ok || !errors.Is(err, ErrExpired) || !miss.Ended.Equal(start.Add(3*time.Hour)) {
+		t.Errorf("%+v", err)
 	}
 }
 

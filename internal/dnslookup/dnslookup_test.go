@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,14 @@ func always(bits uint16, records ...rr) func(query) [][]byte {
 func TestURI(t *testing.T) {
 	const u = "krb5srv:m:udp:kdc.example.com"
 	one := uriRR(realm, 3600, 10, 1, u)
+	many := func(others int) func(query) [][]byte { // over TCP
+		return func(q query) [][]byte {
+			if q.network == "udp" {
+				return [][]byte{q.reply(bitTruncated)}
+			}
+			return [][]byte{q.reply(0, append(slices.Repeat([]rr{uriRR("evil.test", 1, 1, 1, u)}, others), one)...)}
+		}
+	}
 	for name, tc := range map[string]struct {
 		answer   func(query) [][]byte
 		want     []URI
@@ -45,6 +54,8 @@ func TestURI(t *testing.T) {
 		"alias in a circle":     {answer: always(0, cnameRR(realm, "b.test"), cnameRR("b.test", realm)), notFound: true},
 		"alias to elsewhere":    {answer: always(0, cnameRR(realm, "b.test"), uriRR("c.test", 1, 1, 1, u)), notFound: true},
 		"of another name":       {answer: always(0, uriRR("evil.test", 1, 1, 1, u)), notFound: true},
+		"of a longer name":      {answer: always(0, uriRR(realm+"evil.", 1, 1, 1, u)), notFound: true},
+		"of a shorter name":     {answer: always(0, uriRR("_kerberos.EXAMPLE.", 1, 1, 1, u)), notFound: true},
 		"of another class":      {answer: always(0, newRR(realm, 256, 3, 1, []byte("\x00\x01\x00\x01x"))), notFound: true},
 		"of another type":       {answer: always(0, newRR(realm, 16, 1, 1, []byte("\x01x"))), notFound: true},
 		"without a target":      {answer: always(0, newRR(realm, 256, 1, 1, []byte{0, 1, 0, 1})), notFound: true},
@@ -55,6 +66,9 @@ func TestURI(t *testing.T) {
 		"refused":               {answer: always(5), says: "code 5"},
 		"cut short":             {answer: func(q query) [][]byte { b := q.reply(0, one); return [][]byte{b[:len(b)-1]} }, says: "malformed"},
 		"a record that is none": {answer: always(0, rr{0xc0}), says: "malformed"},
+		"as many as may be":     {answer: many(maxAnswers - 1), want: []URI{{10, 1, u}}, ttl: time.Hour},
+		"one more":              {answer: many(maxAnswers), says: "malformed"},
+		"a failure with one":    {answer: always(5, one), says: "code 5"},
 		"no EDNS0": {
 			answer: func(q query) [][]byte {
 				if q.edns {
@@ -77,11 +91,13 @@ func TestURI(t *testing.T) {
 		"junk before it": {
 			answer: func(q query) [][]byte {
 				other, name, question := q, q, q
+				class := q.reply(0, uriRR(realm, 1, 1, 1, "evil"))
+				class[12+len(wireName(q.name))+3] = 3
 				other.id++
 				name.name = "evil.test."
 				question.qtype = 1
 				evil := uriRR(realm, 1, 1, 1, "evil")
-				return [][]byte{nil, []byte("junk"), q.raw, other.reply(0, evil), name.reply(0, evil), question.reply(0, evil), q.reply(0, one)}
+				return [][]byte{nil, []byte("junk"), q.raw, other.reply(0, evil), name.reply(0, evil), question.reply(0, evil), class, q.reply(1<<11, evil), q.reply(0, one)}
 			},
 			want: []URI{{10, 1, u}}, ttl: time.Hour,
 		},

@@ -205,6 +205,7 @@ func TestParseServer(t *testing.T) {
 		"HTTPS://p.org:8443/a/b":  {Host: "p.org", Port: 8443, Proto: "https", URL: "https://p.org:8443/a/b"},
 		"https://p.org":           {Host: "p.org", Port: 443, Proto: "https", URL: "https://p.org"},
 		"https://[2001:db8::1]/x": {Host: "2001:db8::1", Port: 443, Proto: "https", URL: "https://[2001:db8::1]/x"},
+		strings.Repeat("a", 255):  {Host: strings.Repeat("a", 255), Port: 88},
 		"_kdc-1.x_y":              {Host: "_kdc-1.x_y", Port: 88},
 	} {
 		want.Text = text
@@ -223,6 +224,7 @@ func TestParseServer(t *testing.T) {
 		"kdc:":                   errPort, "kdc:0": errPort, "kdc:65536": errPort, "kdc:http": errPort, "kdc:-1": errPort, "[::1]:": errPort, "[::1]:x": errPort,
 		"http/kdc": errHTTP, "http://kdc/": errHTTP, "ftp://kdc/": errHTTP,
 		"https://": errURL, "https:///x": errURL, "https://u:secret@p.org/": errURL, "https://p.org:x/": errURL, "https://p.org/%zz": errURL, "https://p.org:0/": errPort,
+		"https://p.org/#part": errURL, "a\x1bb": errHost, "a\x7fb": errHost, "https://a%7Fb/": errURL,
 	} {
 		if got, err := ParseServer(text, PortKDC); !errors.Is(err, want) || got != (Server{}) {
 			t.Errorf("ParseServer(%q) = %+v, %v, want %v", text, got, err, want)
@@ -330,13 +332,20 @@ func TestRealmPath(t *testing.T) {
   B.Y = HUB2
   C.X = .
   D.X = D.X
+  TWICE.X = HUB
+  TWICE.X = A.X
+  TWICE.X = HUB
+  TWICE.X = TWICE.X
  }
 `)
+	deep := func(top string, n int) string { return strings.Repeat(top+".", n-1) + "X" }
 	for name, tc := range map[string]struct{ client, server, want string }{
 		"same":              {"A.X", "A.X", "A.X"},
 		"capath":            {"A.X", "B.Y", "A.X HUB HUB2 B.Y"},
 		"capath, direct":    {"A.X", "C.X", "A.X C.X"},
 		"capath, sssd":      {"A.X", "D.X", "A.X D.X"},
+		"capath, again":     {"A.X", "TWICE.X", "A.X HUB TWICE.X"},
+		"too far":           {deep("A", 32), deep("B", 33), deep("A", 32) + " " + deep("B", 33)},
 		"sisters":           {"E.X.ORG", "F.X.ORG", "E.X.ORG X.ORG F.X.ORG"},
 		"up":                {"E.X.ORG", "ORG", "E.X.ORG X.ORG ORG"},
 		"down":              {"ORG", "E.X.ORG", "ORG X.ORG E.X.ORG"},
@@ -352,6 +361,9 @@ func TestRealmPath(t *testing.T) {
 				t.Errorf("%s, want %s", got, tc.want)
 			}
 		})
+	}
+	if got := c.RealmPath(deep("A", 32), deep("B", 32)); len(got) != 63 { // 31 of each, and what they share
+		t.Errorf("%d realms on the way", len(got))
 	}
 	long := strings.Repeat("a.", 10_000)
 	if got := c.RealmPath(long+"X", long+"Y.X"); len(got) > maxPath+2 {

@@ -163,7 +163,7 @@ func (s *state) header(line string) error {
 		return err
 	}
 	s.open = append(s.open[:0], sub)
-	sub.final = sub.final || final
+	sub.final = final
 	return nil
 }
 
@@ -249,7 +249,7 @@ func (s *state) begin(tag string, final bool) error {
 	if err != nil {
 		return err
 	}
-	sub.final = sub.final || final
+	sub.final = final
 	s.open = append(s.open, sub)
 	return nil
 }

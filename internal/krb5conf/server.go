@@ -85,7 +85,7 @@ func ParseServer(text string, port int) (Server, error) {
 
 func (s Server) https(text string) (Server, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.User != nil || u.Opaque != "" || u.Fragment != "" {
+	if err != nil || u.User != nil || u.Fragment != "" {
 		return Server{}, errURL // err would repeat the text
 	}
 	s.Proto, s.Port = "https", portHTTPS
