@@ -1161,3 +1161,27 @@ func TestCrowd(t *testing.T) {
 		t.Errorf("%d AS and %d TGS exchanges, want 1 and 50", as, tgs)
 	}
 }
+
+// TestOffsetOfACache: the offset of a KDC's clock that kinit stored with the tickets is one
+// that requests are made with.
+func TestOffsetOfACache(t *testing.T) {
+	realm := start(t)
+	c, err := ccache.Parse(realm.CCache("alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.KDCOffset = time.Hour
+	b, err := c.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := environment(realm)
+	o.Now = func() time.Time { return realm.Now().Add(-time.Hour) }
+	source, err := kerberos.FromCCache(write(t, "cc", b), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := source.ServiceTicket(t.Context(), spn); err != nil || realm.Count(fakekdc.TGS) != 1 {
+		t.Errorf("%v, %v", err, realm.Exchanges())
+	}
+}

@@ -82,3 +82,32 @@ func TestCrossRealmTicketsAreForgotten(t *testing.T) {
 		}
 	}
 }
+
+// TestSessionsAreForgotten: of however many caches, a source has no more sessions than it
+// may, the last among them, and tickets of those that made room are no longer at hand.
+func TestSessionsAreForgotten(t *testing.T) {
+	s, err := FromPassword(NewSecret("x"), SourceOptions{Principal: "alice@R.TEST", Krb5ConfText: "[libdefaults]\n", Getenv: func(string) string { return "" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice := krb.NewPrincipal("R.TEST", "alice")
+	var places []*place
+	for i := range maxSessions + 3 {
+		name := fmt.Sprint("cache ", i)
+		s.publish(&session{name: name, client: alice})
+		p, there := s.sessions.Get(name)
+		if !there || p.session() == nil || s.sessions.Len() > maxSessions || i < maxSessions && s.sessions.Len() != i+1 {
+			t.Fatalf("%d sessions after %d, the last there: %v", s.sessions.Len(), i+1, there)
+		}
+		places = append(places, p)
+	}
+	live := 0
+	for _, p := range places {
+		if p.session() != nil {
+			live++
+		}
+	}
+	if live != s.sessions.Len() {
+		t.Errorf("tickets of %d sessions are at hand, and there are %d", live, s.sessions.Len())
+	}
+}

@@ -58,7 +58,7 @@ func TestNewPassword(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := as(environment(realm), "alice")
-			o.Logins = new(kerberos.Logins)
+			o.Logins, o.Forwardable = new(kerberos.Logins), true
 			asked := 0
 			if tc.answers != nil {
 				o.NewPassword = func(_ context.Context, r kerberos.NewPasswordRequest) (kerberos.Secret, error) {
@@ -85,6 +85,9 @@ func TestNewPassword(t *testing.T) {
 			for _, e := range realm.Exchanges() {
 				if strings.HasPrefix(e.Server, "kadmin/changepw") && e.Kind == fakekdc.AS && (e.Code == 0 || e.Code == fakekdc.CodePreauthFailed) {
 					sent++
+				}
+				if strings.HasPrefix(e.Server, "kadmin/changepw") && e.Options&(1<<30|1<<28|1<<23) != 0 {
+					t.Errorf("the ticket for a change is to be forwardable, proxiable or renewable: %08x", e.Options)
 				}
 				if e.Kind == fakekdc.Kpasswd {
 					changes++

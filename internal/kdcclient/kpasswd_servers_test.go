@@ -108,7 +108,7 @@ func TestChangePasswordServers(t *testing.T) {
 				return
 			}
 			e, ok := errors.AsType[*kdcclient.Error](err)
-			if !ok || e.Kind != tc.kind || !strings.Contains(e.Hint, tc.hint) || tc.fails != nil && !errors.Is(err, tc.fails) {
+			if !ok || e.Kind != tc.kind || len(e.KDCs) != len(tc.dialled) || !strings.Contains(e.Hint, tc.hint) || tc.fails != nil && !errors.Is(err, tc.fails) {
 				t.Errorf("%+v", err)
 			}
 		})
