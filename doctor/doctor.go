@@ -140,8 +140,13 @@ func (x *examination) open(ctx context.Context) {
 		x.sourceErr = err
 		return
 	}
+	hosts, err := policy.NewHosts(o.AllowedHosts, nil)
+	if err != nil {
+		x.sourceErr = err
+		return
+	}
 	x.report.Service, x.fixed = maker.For(x.target)
-	x.barred = !policy.NewHosts(o.AllowedHosts, nil).Allow(x.target)
+	x.barred = !hosts.Allow(x.target)
 	source, ok := o.Source.(*kerberos.Source)
 	if !ok {
 		return

@@ -69,7 +69,7 @@ const (
 // asks for forwardable tickets when it logs in. The tickets of a credential cache must be
 // forwardable (kinit -f).
 func NewImpersonator(service *Source) *Impersonator {
-	if service != nil {
+	if !service.isZero() {
 		service.acts.Store(true)
 	}
 	return &Impersonator{s: service, evidence: readmap.New[whom, *krb.Ticket](), tickets: readmap.New[acting, *held]()}
@@ -78,8 +78,8 @@ func NewImpersonator(service *Source) *Impersonator {
 // ServiceTicket returns a ticket of the context's user for spn, from what is at hand or
 // from the KDC.
 func (i *Impersonator) ServiceTicket(ctx context.Context, spn string) (Ticket, error) {
-	if i == nil || i.s == nil {
-		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, SPN: spn, Err: errors.New("the impersonator has no service to act with")}
+	if i == nil || i.s.isZero() {
+		return Ticket{}, &middleware.Error{Stage: stage, Kind: middleware.ErrConfiguration, SPN: spn, Err: errNobodyActs}
 	}
 	user := namedIn(ctx)
 	if user == nil {
@@ -123,7 +123,7 @@ func (i *Impersonator) gaveUp(ctx context.Context, user whom, spn string, err er
 // a connection is nobody's until it is known whose.
 func (i *Impersonator) Identity(ctx context.Context, spn string) (string, error) {
 	n := namedIn(ctx)
-	if i == nil || i.s == nil || n == nil {
+	if i == nil || i.s.isZero() || n == nil {
 		return "", &middleware.Error{Stage: stage, Kind: middleware.ErrCredentials, SPN: spn, Err: errors.New("the request is for no user")}
 	}
 	if h, ok := i.tickets.Get(acting{n.whom, spn}); ok {

@@ -98,7 +98,7 @@ type InitiatorOptions struct {
 	Canonicalize HostCanonicalization
 	// AllowedHosts limits authentication to these hosts, as the URL names them, in
 	// the notation of Chromium's AuthServerAllowlist. Others get no token. Empty
-	// means all hosts.
+	// means all hosts; what is no host is an error.
 	AllowedHosts []string
 	// Proxy, when not nil, are the options for HTTP proxies. Nil means the other
 	// options, without overrides, AllowedHosts and delegation.
@@ -146,9 +146,23 @@ func NewInitiator(source TicketSource, o InitiatorOptions) (middleware.Initiator
 	return origin, nil
 }
 
+var (
+	errNoSource   = errors.New("no ticket source given: use FromEnvironment, FromCCache, FromKeytab or FromPassword")
+	errNobodyActs = errors.New("the impersonator has no service to act with")
+)
+
 func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
-	if source == nil {
-		return nil, errors.New("no ticket source given: use FromEnvironment, FromCCache, FromKeytab or FromPassword")
+	switch s := source.(type) {
+	case nil:
+		return nil, errNoSource
+	case *Source:
+		if s.isZero() {
+			return nil, errNoSource
+		}
+	case *Impersonator:
+		if s == nil || s.s.isZero() {
+			return nil, errNobodyActs
+		}
 	}
 	if err := o.Delegation.Check(o.DelegateTo); err != nil {
 		return nil, err
@@ -165,14 +179,17 @@ func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	if err != nil {
 		return nil, err
 	}
+	hosts, err := policy.NewHosts(o.AllowedHosts, o.DelegateTo)
+	if err != nil {
+		return nil, err
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	o.ClientAwareBindings = o.ClientAwareBindings || clientAware(source)
 	return &initiator{
 		endPoints: endPoints{readmap.New[*x509.Certificate, *[16]byte]()},
-		source:    source, identifier: identifier, delegator: delegator, o: o, names: names,
-		hosts: policy.NewHosts(o.AllowedHosts, o.DelegateTo),
+		source:    source, identifier: identifier, delegator: delegator, o: o, names: names, hosts: hosts,
 	}, nil
 }
 

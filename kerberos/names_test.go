@@ -194,6 +194,19 @@ func TestUnknownServiceIsRemembered(t *testing.T) {
 }
 
 func TestAllowedHosts(t *testing.T) {
+	delegates, err := kerberos.FromEnvironment(environment(start(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for option, o := range map[string]kerberos.InitiatorOptions{
+		"AllowedHosts": {AllowedHosts: []string{"http://app.example"}}, "DelegateTo": {Delegation: kerberos.DelegationAlways, DelegateTo: []string{"http://app.example"}},
+		"options for proxies": {Proxy: &kerberos.InitiatorOptions{AllowedHosts: []string{"http://app.example"}}},
+	} {
+		_, err := kerberos.NewInitiator(delegates, o)
+		if !errors.Is(err, middleware.ErrConfiguration) || !strings.Contains(err.Error(), option) || !strings.Contains(err.Error(), `"http://app.example" is no host`) {
+			t.Errorf("%s: %v", option, err)
+		}
+	}
 	r := &recorder{}
 	in, err := kerberos.NewInitiator(r, kerberos.InitiatorOptions{AllowedHosts: []string{"*.corp.example", "app.example:8443"}})
 	if err != nil {
@@ -267,3 +280,30 @@ func TestTargetFor(t *testing.T) {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestSourcesOfNobody: a source that no constructor made, as one is whose error nobody looked at,
+// is an error and no panic, whatever takes it.
+func TestSourcesOfNobody(t *testing.T) {
+	for name, source := range map[string]kerberos.TicketSource{
+		"nil": nil, "a nil Source": (*kerberos.Source)(nil), "a zero Source": new(kerberos.Source),
+		"a nil Impersonator": (*kerberos.Impersonator)(nil), "a zero Impersonator": new(kerberos.Impersonator),
+		"an Impersonator of nil": kerberos.NewImpersonator(nil), "an Impersonator of a zero Source": kerberos.NewImpersonator(new(kerberos.Source)),
+	} {
+		if in, err := kerberos.NewInitiator(source, kerberos.InitiatorOptions{}); in != nil || !errors.Is(err, middleware.ErrConfiguration) {
+			t.Errorf("%s: %v, %v", name, in, err)
+		}
+		if i, ok := source.(*kerberos.Impersonator); ok {
+			if _, err := i.ServiceTicket(kerberos.AsUser(t.Context(), "alice"), "HTTP/localhost"); !errors.Is(err, middleware.ErrConfiguration) {
+				t.Errorf("%s: a ticket: %v", name, err)
+			}
+			if _, err := i.Identity(kerberos.AsUser(t.Context(), "alice"), "HTTP/localhost"); err == nil {
+				t.Errorf("%s has an identity", name)
+			}
+		}
+	}
+	o := environment(start(t))
+	o.Armor = new(kerberos.Source)
+	if _, err := kerberos.FromEnvironment(o); !errors.Is(err, middleware.ErrConfiguration) || !strings.Contains(err.Error(), "Armor") {
+		t.Errorf("armour of nobody: %v", err)
+	}
+}

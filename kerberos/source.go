@@ -145,6 +145,9 @@ type Source struct {
 	cross map[crossing]*krb.Ticket
 }
 
+// isZero reports whether none of the constructors made s.
+func (s *Source) isZero() bool { return s == nil || s.conf == nil }
+
 func newSource(o SourceOptions) (*Source, error) {
 	if o.Getenv == nil {
 		o.Getenv = SecureGetenv
@@ -179,6 +182,8 @@ func (o SourceOptions) check() string {
 		return "Enterprise says that Principal is an alias, and Principal is empty"
 	case o.ArmorOptional && o.Armor == nil:
 		return "ArmorOptional says that Armor may be left out, and there is none"
+	case o.Armor != nil && o.Armor.isZero():
+		return "Armor is a source that none of the constructors made"
 	case o.OTP != nil && o.Armor == nil:
 		return "OTP takes FAST, and there is no Armor"
 	case o.Krb5ConfText != "" && o.Krb5Conf != nil:

@@ -144,6 +144,8 @@ func TestBadInput(t *testing.T) {
 		"a password of many letters": {args: []string{"--principal", "alice", "--password-file", long}, code: exitUsage, says: "65536 bytes"},
 		"a password from a folder":   {args: []string{"--principal", "alice", "--password-file", l.dir}, code: exitUsage, says: "is a directory"},
 		"a key that is missing":      {args: []string{"--cert", long, "--key", "/nonexistent"}, code: exitUsage, says: "/nonexistent"},
+		"a URL for a host":           {args: []string{"--allowed-hosts", "a.example, http://x/"}, code: exitConfiguration, says: "--allowed-hosts: \"http://x/\" is no host: write app.example"},
+		"no host at all":             {args: []string{"--allowed-hosts", ","}, code: exitConfiguration, says: "--allowed-hosts: there is no host in the list"},
 		"a keytab of nothing":        {args: []string{"--keytab", os.DevNull}, code: exitCredentials, says: "not a regular file"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,7 +31,7 @@ var outOfReach = []string{
 	"call HandshakeContext", "use context.Background", "connect first, and give the connection's state to SignOver",
 	"Resend and NoResend contradict each other", "put preemptive or negotiate, and mutual outside them",
 	"put the user into the request's context", "give AsCaller the", "no ticket source given", "the ticket source %T cannot delegate",
-	"DelegateTo has hosts", "ArmorOptional says", "set Password, or leave NewPassword out", "NewPassword takes the place", "leave the cookie jar out", "seal: the request's ContentLength",
+	"DelegateTo has hosts", "DelegateTo: %w", "ArmorOptional says", "set Password, or leave NewPassword out", "NewPassword takes the place", "leave the cookie jar out", "seal: the request's ContentLength",
 	"the proxy sends no mutual token; if that cannot be mended there, use ProofOptional",          // it is what the command does
 	"credentials of the proxy's URL or of the caller's header prove nothing",                      // likewise
 	"credential cache %s: %w (%w): the %s keyring of another program or thread cannot be reached", // the command has one thread of a keyring

@@ -5,6 +5,8 @@
 package hostpattern
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -42,6 +44,27 @@ func Parse(list []string) List {
 		}
 	}
 	return out
+}
+
+// Check returns an error that names the first pattern that is none; an empty one between commas
+// is no mistake, unless there is no other.
+func Check(list []string) error {
+	some := false
+	for _, text := range list {
+		for element := range strings.SplitSeq(text, ",") {
+			if element = strings.TrimSpace(element); element == "" {
+				continue
+			}
+			if _, ok := parseOne(element); !ok {
+				return fmt.Errorf("%q is no host: write app.example, app.example:8443, *.corp.example or *", element)
+			}
+			some = true
+		}
+	}
+	if !some && len(list) > 0 {
+		return errors.New("there is no host in the list: write app.example, or leave it out for all hosts")
+	}
+	return nil
 }
 
 func parseOne(text string) (p pattern, ok bool) {

@@ -1,6 +1,9 @@
 package hostpattern
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestMatch(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -58,5 +61,28 @@ func TestMatch(t *testing.T) {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestCheck: what Parse leaves out is an error that names it, but for nothing between commas.
+func TestCheck(t *testing.T) {
+	for _, tc := range []struct {
+		list  []string
+		wrong string // in the error, "" for none
+	}{
+		{nil, ""},
+		{[]string{"a.example", "*.b.example:8443, *c", "[::1]:80", "*"}, ""},
+		{[]string{"a.example,", "", " , b.example"}, ""},
+		{[]string{""}, "there is no host"},
+		{[]string{" , ", ","}, "there is no host"},
+		{[]string{"a.example", "http://b.example"}, `"http://b.example" is no host`},
+		{[]string{"a.example, b.example/"}, `"b.example/" is no host`},
+		{[]string{"a.example:0x50"}, `"a.example:0x50" is no host`},
+		{[]string{"a.*.example"}, `"a.*.example" is no host`},
+		{[]string{"[::1]x"}, `"[::1]x" is no host`},
+	} {
+		if err := Check(tc.list); (err == nil) != (tc.wrong == "") || err != nil && !strings.Contains(err.Error(), tc.wrong) {
+			t.Errorf("%q: %v, want %q", tc.list, err, tc.wrong)
+		}
 	}
 }

@@ -64,7 +64,11 @@ func newPeer(s Settings) (*Peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Peer{s, names, policy.NewHosts(s.AllowedHosts, s.DelegateTo)}, nil
+	hosts, err := policy.NewHosts(s.AllowedHosts, s.DelegateTo)
+	if err != nil {
+		return nil, err
+	}
+	return &Peer{s, names, hosts}, nil
 }
 
 func (p Peers) of(t middleware.Target) *Peer {
