@@ -268,6 +268,25 @@ func TestImpersonatorNewEvidence(t *testing.T) {
 	}
 }
 
+// TestImpersonatorOfUnknownService: a service that the KDC does not know is not asked for
+// again for a minute, for that user.
+func TestImpersonatorOfUnknownService(t *testing.T) {
+	clock := new(fakekdc.Clock)
+	realm, in := gateway(t, fakekdc.WithClock(clock.Now))
+	ctx := kerberos.AsUser(t.Context(), "alice")
+	ask := func(more bool) {
+		t.Helper()
+		before := realm.Count(fakekdc.TGS)
+		if _, err := in.ServiceTicket(ctx, "HTTP/nowhere"); err == nil || (realm.Count(fakekdc.TGS) > before) != more {
+			t.Errorf("%v, %v", err, realm.Exchanges())
+		}
+	}
+	ask(true)
+	ask(false)
+	clock.Advance(time.Minute)
+	ask(true)
+}
+
 // TestNoImpersonator: one that is none, or has no service, is an error.
 func TestNoImpersonator(t *testing.T) {
 	ctx := kerberos.AsUser(t.Context(), "alice")

@@ -111,3 +111,25 @@ func TestSessionsAreForgotten(t *testing.T) {
 		t.Errorf("tickets of %d sessions are at hand, and there are %d", live, s.sessions.Len())
 	}
 }
+
+// TestEvidenceIsForgotten: of however many users, an impersonator keeps no more tickets for
+// the service than it may, the last among them.
+func TestEvidenceIsForgotten(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	s, err := FromPassword(NewSecret("x"), SourceOptions{
+		Principal: "HTTP/gw@R.TEST", Krb5ConfText: "[libdefaults]\n", Now: func() time.Time { return now }, Getenv: func(string) string { return "" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, service := NewImpersonator(s), krb.NewPrincipal("R.TEST", "HTTP", "gw")
+	of := &session{client: service, tgt: &krb.Ticket{Client: service, Server: krb.TGS("R.TEST", "R.TEST")}}
+	for i := range maxEvidence + 3 {
+		name := fmt.Sprint("user", i)
+		user := whom{byName, name}
+		in.keep(user, &krb.Ticket{Client: krb.NewPrincipal("R.TEST", name), Server: service, StartTime: now, EndTime: now.Add(time.Hour)}, of)
+		if _, there := in.evidence.Get(user); !there || in.evidence.Len() > maxEvidence || i < maxEvidence && in.evidence.Len() != i+1 {
+			t.Fatalf("%d tickets after %d, the last there: %v", in.evidence.Len(), i+1, there)
+		}
+	}
+}
