@@ -36,7 +36,7 @@ func targets(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	var out []string
-	for _, m := range regexp.MustCompile(`(?m)^([a-z][a-z-]*):`).FindAllStringSubmatch(string(b), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^([a-z][a-z0-9-]*):`).FindAllStringSubmatch(string(b), -1) {
 		out = append(out, m[1])
 	}
 	if !slices.Contains(out, "check") {
@@ -105,7 +105,7 @@ func TestWorkflow(t *testing.T) {
 	}
 }
 
-var made = regexp.MustCompile("`make ([a-z][a-z-]*)")
+var made = regexp.MustCompile("`make ([a-z][a-z0-9-]*)")
 
 // Pages, and what continuous integration runs, name targets that the Makefile has.
 func TestPagesNameTargets(t *testing.T) {
