@@ -333,7 +333,12 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 	}
 	defer c.CloseIdleConnections()
 	uploads := f.upload != ""
-	c.CheckRedirect = func(next *http.Request, via []*http.Request) error {
+	c.CheckRedirect = func(next *http.Request, via []*http.Request) (err error) {
+		defer func() {
+			if err != nil && next.Body != nil { // which net/http leaves open
+				next.Body.Close()
+			}
+		}()
 		// As curl, and unlike net/http, no server is told unasked where the user was.
 		if via[0].Header.Get("Referer") == "" {
 			next.Header.Del("Referer")

@@ -104,6 +104,9 @@ func sendAgain(next, first *http.Request) error {
 	if isStream(first) {
 		return http.ErrUseLastResponse
 	}
+	if next.Body != nil {
+		next.Body.Close() // net/http has opened it after a 307 or 308
+	}
 	next.Method = first.Method
 	next.ContentLength, next.GetBody, next.Body = first.ContentLength, first.GetBody, http.NoBody
 	for name, values := range first.Header {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 )
@@ -226,6 +227,10 @@ func TestUploadRedirects(t *testing.T) {
 			if code != exitOK || end != want {
 				t.Errorf("%d, %d: status %d, %s, want %s: %s", first, second, code, end, want, stderr)
 			}
+			l.run("", "get", "-T", file, url) // which ends at the redirect
+			if n := opened(file); n > 0 {
+				t.Fatalf("%d, %d: the file is still open, %d times", first, second, n)
+			}
 			end = ""
 			code, _, stderr = l.run(content, "get", "-L", "-T", "-", url)
 			switch {
@@ -237,6 +242,25 @@ func TestUploadRedirects(t *testing.T) {
 			}
 		}
 	}
+}
+
+// opened counts how often the process has a file open, as far as the system tells, once net/http
+// had the time to close what it no longer needs.
+func opened(path string) (n int) {
+	for wait := time.Millisecond; wait < 8*time.Second; wait *= 2 {
+		all, _ := os.ReadDir("/proc/self/fd")
+		n = 0
+		for _, e := range all {
+			if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && target == path {
+				n++
+			}
+		}
+		if n == 0 {
+			break
+		}
+		time.Sleep(wait)
+	}
+	return n
 }
 
 // TestUploadOfALog: a file that grows while it is sent arrives as it was when its length
