@@ -114,7 +114,7 @@ func (c *call) run(resp *http.Response, err error) (*http.Response, error) {
 			return nil, err
 		}
 		if c.OneShot == Expect && c.bare() && c.body.Once() { // a proxy asked, and the server behind it may ask too
-			resp, err = c.heardAgain(again, tokens)
+			resp, err = c.heard(again, c.forProxy(tokens))
 		} else {
 			resp, err = c.send(again, tokens)
 		}

@@ -56,7 +56,7 @@ func (c *call) first() (*http.Response, error) {
 				return c.send(r, tokens)
 			}
 		case Expect:
-			return c.heard(r)
+			return c.heard(r, c.sendBare)
 		}
 	}
 	if !c.body.Repeatable() && expects(r) {
@@ -78,51 +78,41 @@ func (c *call) asked(resp *http.Response, err error) (*http.Response, error) {
 	if cannot != nil {
 		return nil, errors.Join(err, cannot)
 	}
-	return c.heard(r)
+	return c.heard(r, c.sendBare)
 }
 
-// heard sends r with Expect: 100-continue. A server that knows no such field says
+// heard has send send r with Expect: 100-continue. A server that knows no such field says
 // 417, and is sent r without it (RFC 9110 section 10.1.1), if the body can still
 // be sent; a field of the caller's is the caller's to take back.
-func (c *call) heard(r *http.Request) (*http.Response, error) {
-	resp, err := c.sendBare(expecting(r))
-	if !c.unknown(resp, err) {
+func (c *call) heard(r *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
+	resp, err := send(expecting(r))
+	if err != nil || resp == nil || resp.StatusCode != http.StatusExpectationFailed || expects(c.r) || !c.body.Replayable() {
 		return resp, err
 	}
-	again, err := c.afterUnknown(resp)
-	if err != nil {
-		return nil, err
-	}
-	return c.sendBare(again)
-}
-
-// heardAgain is heard of a request that is signed for a proxy.
-func (c *call) heardAgain(r *http.Request, tokens []sign.Token) (*http.Response, error) {
-	resp, err := c.send(expecting(r), tokens)
-	if !c.unknown(resp, err) {
-		return resp, err
-	}
-	again, err := c.afterUnknown(resp)
-	if err != nil {
-		return nil, err
-	}
-	if tokens, err = c.proxyAlone(); err != nil {
-		stages.CloseRequest(again)
-		return nil, err
-	}
-	return c.send(again, tokens)
-}
-
-// unknown reports whether Expect was not known, and the request can go without it.
-func (c *call) unknown(resp *http.Response, err error) bool {
-	return err == nil && resp != nil && resp.StatusCode == http.StatusExpectationFailed && !expects(c.r) && c.body.Replayable()
-}
-
-func (c *call) afterUnknown(resp *http.Response) (*http.Request, error) {
 	if err := c.drain(resp, nil); err != nil {
 		return nil, err
 	}
-	return c.nextRequest()
+	again, err := c.nextRequest()
+	if err != nil {
+		return nil, err
+	}
+	return send(again)
+}
+
+// forProxy returns what sends a request with tokens for the proxy, and with a fresh one each
+// further time.
+func (c *call) forProxy(tokens []sign.Token) func(*http.Request) (*http.Response, error) {
+	return func(r *http.Request) (resp *http.Response, err error) {
+		if tokens == nil {
+			if tokens, err = c.proxyAlone(); err != nil {
+				stages.CloseRequest(r)
+				return nil, err
+			}
+		}
+		first := tokens
+		tokens = nil
+		return c.send(r, first)
+	}
 }
 
 // expecting returns r with Expect: 100-continue.
