@@ -34,6 +34,8 @@ type armorError struct {
 	text, advice string
 }
 
+var _ kdcclient.Advised = (*armorError)(nil)
+
 func (e *armorError) Error() string  { return e.text }
 func (e *armorError) Unwrap() error  { return e.err }
 func (e *armorError) Advice() string { return e.advice }

@@ -32,39 +32,25 @@ type pattern struct {
 	port   string // any when empty
 }
 
-// Parse reads patterns, each of which may itself be a list with commas between,
-// and leaves out those that are none.
-func Parse(list []string) List {
-	var out List
+// Parse reads patterns, each of which may itself be a list with commas between, and leaves out
+// those that are none. The error names the first of these; an empty one between commas is no
+// mistake, unless there is no other.
+func Parse(list []string) (out List, err error) {
 	for _, text := range list {
 		for element := range strings.SplitSeq(text, ",") {
-			if p, ok := parseOne(strings.TrimSpace(element)); ok {
+			element = strings.TrimSpace(element)
+			switch p, ok := parseOne(element); {
+			case ok:
 				out.patterns = append(out.patterns, p)
+			case element != "" && err == nil:
+				err = fmt.Errorf("%q is no host: write app.example, app.example:8443, *.corp.example or *", element)
 			}
 		}
 	}
-	return out
-}
-
-// Check returns an error that names the first pattern that is none; an empty one between commas
-// is no mistake, unless there is no other.
-func Check(list []string) error {
-	some := false
-	for _, text := range list {
-		for element := range strings.SplitSeq(text, ",") {
-			if element = strings.TrimSpace(element); element == "" {
-				continue
-			}
-			if _, ok := parseOne(element); !ok {
-				return fmt.Errorf("%q is no host: write app.example, app.example:8443, *.corp.example or *", element)
-			}
-			some = true
-		}
+	if err == nil && len(list) > 0 && len(out.patterns) == 0 {
+		err = errors.New("there is no host in the list: write app.example, or leave it out for all hosts")
 	}
-	if !some && len(list) > 0 {
-		return errors.New("there is no host in the list: write app.example, or leave it out for all hosts")
-	}
-	return nil
+	return out, err
 }
 
 func parseOne(text string) (p pattern, ok bool) {

@@ -179,6 +179,12 @@ func (a *asCall) wear() (fail *Error) {
 	return nil
 }
 
+// An Advised is an error that tells what to try apart from its text.
+type Advised interface {
+	error
+	Advice() string
+}
+
 // noArmor is the error where there is no ticket to armour a login with.
 func (a *asCall) noArmor(err error) *Error {
 	kind := KindKey
@@ -186,10 +192,7 @@ func (a *asCall) noArmor(err error) *Error {
 		kind = why.Kind
 	}
 	hint := ""
-	if advised, ok := errors.AsType[interface {
-		error
-		Advice() string
-	}](err); ok {
+	if advised, ok := errors.AsType[Advised](err); ok {
 		hint = advised.Advice()
 	}
 	return a.fail(kind, fmt.Errorf("no ticket to armour the login with (FAST): %w", err), hint)

@@ -84,16 +84,15 @@ type Hosts struct {
 // NewHosts returns the lists of hosts that may be authenticated to and that
 // credentials may be delegated to. An empty one means all.
 func NewHosts(allowed, delegateTo []string) (Hosts, error) {
-	if err := hostpattern.Check(allowed); err != nil {
+	h := Hosts{delegateToAll: len(delegateTo) == 0}
+	var err error
+	if h.allowed, err = hostpattern.Parse(orAll(allowed)); err != nil {
 		return Hosts{}, fmt.Errorf("AllowedHosts: %w", err)
 	}
-	if err := hostpattern.Check(delegateTo); err != nil {
+	if h.delegateTo, err = hostpattern.Parse(orAll(delegateTo)); err != nil {
 		return Hosts{}, fmt.Errorf("DelegateTo: %w", err)
 	}
-	return Hosts{
-		allowed: hostpattern.Parse(orAll(allowed)), delegateTo: hostpattern.Parse(orAll(delegateTo)),
-		delegateToAll: len(delegateTo) == 0,
-	}, nil
+	return h, nil
 }
 
 // orAll is the list of all hosts where none are listed.

@@ -43,7 +43,8 @@ func (always) wire(Options) rule {
 // commas between. A pattern of any other form matches nothing; what counts is
 // the URL, not the Host header.
 func Hosts(patterns ...string) Policy {
-	return hosts{hostpattern.Parse(patterns)}
+	list, _ := hostpattern.Parse(patterns) // what is no pattern matches nothing, as is said above
+	return hosts{list}
 }
 
 type hosts struct{ list hostpattern.List }
