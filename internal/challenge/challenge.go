@@ -88,22 +88,10 @@ func Name(scheme string) string {
 // Parse returns the challenges in lines, the values of all WWW-Authenticate
 // (or all Proxy-Authenticate) field lines of one response, in order. It is nil
 // when there are none.
-func Parse(lines []string) []Challenge {
-	if len(lines) == 1 {
-		if c, ok := plain(lines[0]); ok {
-			return []Challenge{c}
-		}
-	}
-	return slices.Collect(All(lines))
-}
+func Parse(lines []string) []Challenge { return slices.Collect(All(lines)) }
 
 // Find returns the first challenge of that scheme, in any case.
 func Find(lines []string, scheme string) (Challenge, bool) {
-	if len(lines) == 1 {
-		if c, ok := plain(lines[0]); ok {
-			return c, c.Is(scheme)
-		}
-	}
 	for c := range All(lines) {
 		if c.Is(scheme) {
 			return c, true
@@ -137,13 +125,4 @@ func All(lines []string) iter.Seq[Challenge] {
 			yield(p.cur)
 		}
 	}
-}
-
-// plain reads a line that is one scheme alone, which is nearly every challenge
-// of RFC 4559 there is. It says false of anything longer.
-func plain(line string) (Challenge, bool) {
-	if n := tokenLen(line); n == 0 || n != len(line) {
-		return Challenge{}, false
-	}
-	return Challenge{Scheme: line}, true
 }

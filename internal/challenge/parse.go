@@ -54,32 +54,20 @@ func (p *parser) element() bool {
 }
 
 func (p *parser) begin(scheme string) {
-	if p.open {
-		p.done, p.full = p.cur, true
-	}
-	p.cur, p.open = Challenge{}, false
-	if p.seen++; p.seen <= MaxChallenges {
-		p.cur, p.open = Challenge{Scheme: scheme}, true
-	}
+	p.done, p.full = p.cur, p.open
+	p.seen++
+	p.cur, p.open = Challenge{Scheme: scheme}, p.seen <= MaxChallenges
 }
 
 // token68 reads a token68 that fills the rest of the element.
 func (p *parser) token68() bool {
-	n := 0
-	for n < len(p.rest) && isToken68(p.rest[n]) {
-		n++
-	}
-	if n == 0 {
+	padding := strings.TrimLeft(p.rest, token68Chars)
+	after := strings.TrimLeft(padding, "=")
+	tail := trim(after)
+	if len(padding) == len(p.rest) || tail != "" && tail[0] != ',' {
 		return false
 	}
-	for n < len(p.rest) && p.rest[n] == '=' {
-		n++
-	}
-	tail := trim(p.rest[n:])
-	if tail != "" && tail[0] != ',' {
-		return false
-	}
-	p.cur.Token68, p.rest = p.rest[:n], tail
+	p.cur.Token68, p.rest = p.rest[:len(p.rest)-len(after)], tail
 	return true
 }
 
@@ -93,12 +81,10 @@ func (p *parser) param() {
 	}
 	tail = trim(tail[1:])
 	var value string
-	ok := true
-	if tail != "" && tail[0] == '"' {
-		end := quotedEnd(tail)
-		if ok = end > 0; ok {
-			value, tail = unescape(tail[1:end]), tail[end+1:]
-		}
+	var ok bool
+	if strings.HasPrefix(tail, `"`) {
+		value, tail, ok = quoted(tail)
+		value = unescape(value)
 	} else {
 		n := tokenLen(tail)
 		value, tail, ok = tail[:n], tail[n:], n > 0
@@ -123,13 +109,7 @@ func (p *parser) malformed() {
 	}
 	for p.rest != "" && p.rest[0] != ',' {
 		if p.rest[0] == '"' {
-			// A string without an end swallows the line: what it holds is
-			// quoted, whatever it looks like.
-			if end := quotedEnd(p.rest); end >= 0 {
-				p.rest = p.rest[end+1:]
-			} else {
-				p.rest = ""
-			}
+			_, p.rest, _ = quoted(p.rest)
 		} else if i := strings.IndexAny(p.rest, `",`); i >= 0 {
 			p.rest = p.rest[i:]
 		} else {
@@ -138,18 +118,19 @@ func (p *parser) malformed() {
 	}
 }
 
-// quotedEnd is the index of the quote that ends the quoted-string s starts
-// with (RFC 9110 section 5.6.4), or -1 when it has no end.
-func quotedEnd(s string) int {
+// quoted parts the quoted-string that s starts with, its escapes unresolved, from the
+// rest (RFC 9110 section 5.6.4). One without an end swallows all of s: what it holds
+// is quoted, whatever it looks like.
+func quoted(s string) (inside, rest string, ok bool) {
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
 		case '\\':
 			i++
 		case '"':
-			return i
+			return s[1:i], s[i+1:], true
 		}
 	}
-	return -1
+	return "", "", false
 }
 
 func unescape(s string) string {
@@ -170,39 +151,11 @@ func unescape(s string) string {
 func trim(s string) string { return strings.TrimLeft(s, " \t") }
 
 // tokenLen is the length of the token s starts with (RFC 9110 section 5.6.2).
-func tokenLen(s string) int {
-	n := 0
-	for n < len(s) && isToken(s[n]) {
-		n++
-	}
-	return n
-}
+func tokenLen(s string) int { return len(s) - len(strings.TrimLeft(s, tokenChars)) }
 
-func isAlnum(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-}
-
-func isToken(c byte) bool { return kinds[c]&token != 0 }
-
-func isToken68(c byte) bool { return kinds[c]&token68 != 0 }
-
-// What a byte can be part of (RFC 9110 sections 5.6.2 and 11.2).
+// What tokens and token68s are made of (RFC 9110 sections 5.6.2 and 11.2).
 const (
-	token = 1 << iota
-	token68
+	alnum        = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	tokenChars   = alnum + "!#$%&'*+-.^_`|~"
+	token68Chars = alnum + "-._~+/"
 )
-
-var kinds = func() (kinds [256]uint8) {
-	for c := range kinds {
-		if isAlnum(byte(c)) {
-			kinds[c] = token | token68
-		}
-	}
-	for _, c := range []byte("!#$%&'*+-.^_`|~") {
-		kinds[c] |= token
-	}
-	for _, c := range []byte("-._~+/") {
-		kinds[c] |= token68
-	}
-	return kinds
-}()
