@@ -2,12 +2,10 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
-	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // maxSettings bounds the lines about one file that somebody else wrote.
@@ -17,12 +15,14 @@ const maxSettings = 60
 // them is not as it was meant.
 func (x *examination) configuration(context.Context) {
 	conf := x.inside.Config
+	if x.confErr != nil {
+		x.fails("configuration", x.confErr, "mend the option that the check of the configuration names")
+	}
 	switch {
-	case errors.Is(x.sourceErr, middleware.ErrConfiguration):
-		x.fails("configuration", x.sourceErr)
+	case conf == nil && x.confErr == nil:
+		x.skip("configuration", x.unseen())
 		return
 	case conf == nil:
-		x.skip("configuration", x.unseen())
 		return
 	}
 	x.files(conf)

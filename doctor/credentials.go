@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/internal/hints"
 	"github.com/kerbchain/kerbchain/internal/keytab"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -20,15 +22,18 @@ import (
 // credentials tells which credentials would be taken and why, and what is in them.
 func (x *examination) credentials(ctx context.Context) {
 	switch {
-	case x.sourceErr != nil && !errors.Is(x.sourceErr, middleware.ErrConfiguration):
-		x.fails("credentials", x.sourceErr)
+	case x.sourceErr != nil && x.confErr != nil && errors.Is(x.sourceErr, middleware.ErrConfiguration):
+		x.skip("credentials", x.unseen())
+		return
+	case x.sourceErr != nil:
+		x.fails("credentials", x.sourceErr, nameOthers)
 		return
 	case x.inside.Config == nil:
 		x.skip("credentials", x.unseen())
 		return
 	}
 	if x.choiceErr != nil {
-		x.fails("credentials", x.choiceErr)
+		x.fails("credentials", x.choiceErr, nameOthers)
 	} else {
 		x.chosen()
 	}
@@ -39,6 +44,37 @@ func (x *examination) credentials(ctx context.Context) {
 		x.keytab(ctx, "keytab", x.inside.Keytab)
 	}
 	x.clientKeytabs(ctx)
+	x.armored(ctx)
+}
+
+const nameOthers = "name credentials that this process can read"
+
+// armored tells whose ticket protects the login, if one is to. A cache needs no login.
+func (x *examination) armored(ctx context.Context) {
+	if x.armor == nil {
+		return
+	}
+	c, err := x.armor.Choose(ctx, krb.TGS(x.clientRealm(), x.clientRealm()).String())
+	if err == nil {
+		text := c.Credentials
+		if c.Client != "" {
+			text += ", as " + c.Client
+		}
+		x.say("armor", OK, facts{"taken": c.Credentials, "client": c.Client}, text+", protects the login")
+		return
+	}
+	status := Fail
+	text, try := failure(err)
+	if strings.HasPrefix(try, "run kinit") { // which gets a user's
+		try = hints.HostTicket
+	}
+	if x.inside.Store != nil && x.choice.Credentials == x.inside.Store.Name().String() {
+		status = Warn
+		text += ": a login has no armour"
+	} else {
+		x.explained = true
+	}
+	x.say("armor", status, nil, text, cmp.Or(try, nameOthers))
 }
 
 // clientKeytabs tells of those that are there, or that none is.

@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -46,6 +47,17 @@ func TestConfigurationAndCredentials(t *testing.T) {
 	at := func(d time.Duration) func(*doctor.Options) {
 		return func(o *doctor.Options) { o.Client.Now = func() time.Time { return time.Now().Add(d) } }
 	}
+	armor := func(keytab string) *kerberos.Source {
+		o := kerberos.SourceOptions{Getenv: func(name string) string { return l.env[name] }}
+		s, err := kerberos.FromCCache("FILE:/nonexistent", o)
+		if keytab != "" {
+			s, err = kerberos.FromKeytab(keytab, o)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
 	broken := l.write("broken.conf", []byte("[libdefaults\n"))
 	odd := l.write("odd.conf", []byte(l.Config("clockskew = soon", "pkinit_anchors = FILE:/x")))
 	for name, tc := range map[string]struct {
@@ -82,7 +94,29 @@ func TestConfigurationAndCredentials(t *testing.T) {
 		"a folder for a keytab": {env: map[string]string{"KRB5_CLIENT_KTNAME": dir}, want: []string{"warn client keytab: cannot be read"}},
 		"RC4 client keytab":     {env: map[string]string{"KRB5_CLIENT_KTNAME": l.write("rc4.keytab", rc4.Keytab("alice"))}, want: []string{"warn client keytab: RC4 keys alone"}},
 		"keytab":                {change: func(o *doctor.Options) { o.Client.Keytab = alice }, want: []string{"ok credentials: keytab " + alice + ", as alice@EXAMPLE.TEST", "ok keytab: version 1"}},
-		"no keytab":             {change: func(o *doctor.Options) { o.Client.Keytab = "/nonexistent" }, want: []string{"fail credentials: /nonexistent", "skip configuration: no credentials", "try: name a keytab file that exists"}},
+		"no keytab": {change: func(o *doctor.Options) { o.Client.Keytab = "/nonexistent" }, want: []string{"ok configuration: krb5.conf", "ok setting: default_realm", "fail credentials: /nonexistent",
+			"ok realm: EXAMPLE.TEST", "ok kdc: over udp answers", "ok server: 401", "skip ticket: no credentials", "skip answer: no ticket", "try: name a keytab file that exists"}},
+		"a folder as keytab": {change: func(o *doctor.Options) { o.Client.Keytab = dir }, want: []string{"fail credentials: not a regular file", "try: name credentials that this process can read"}},
+		"no keytab, and nobody may be asked": {change: func(o *doctor.Options) {
+			o.Client.Keytab, o.Client.AllowedHosts = "/nonexistent", []string{"*.corp.example"}
+		},
+			want: []string{"fail credentials: /nonexistent", "fail allowed: AllowedHosts leaves out", "skip answer: nothing was sent"}},
+		"a list that cannot be read": {change: func(o *doctor.Options) { o.Client.AllowedHosts = []string{"["} },
+			want: []string{"fail configuration: AllowedHosts", "ok configuration: krb5.conf", "ok kdc: ", "skip server: AllowedHosts cannot be read", "skip answer: nothing was sent", "try: mend the option"}},
+		"neither a list nor credentials": {change: func(o *doctor.Options) {
+			o.Client.AllowedHosts, o.CredentialsErr = []string{"["}, errors.New("no password there")
+		}, want: []string{"fail configuration: AllowedHosts", "fail credentials: no password there", "skip server: AllowedHosts cannot be read", "skip answer: nothing was sent"}},
+		"no service": {change: func(o *doctor.Options) { o.Client.Service = "/x" },
+			want: []string{"fail configuration: service class", "ok configuration: krb5.conf", "skip credentials: no credentials", "ok kdc: ", "ok server: 401", "try: mend the option"}},
+		"credentials that somebody could not read": {change: func(o *doctor.Options) {
+			o.Client.Principal, o.CredentialsErr = "bob@OTHER.TEST", errors.New("no password there")
+		}, want: []string{"ok configuration: krb5.conf", "fail credentials: no password there", "ok server: 401", "fail kdc: OTHER.TEST", "skip ticket: no credentials", "skip answer: no ticket", "try: name credentials"}},
+		"no credentials, and krb5.conf is damaged": {env: map[string]string{"KRB5_CONFIG": broken}, change: func(o *doctor.Options) { o.CredentialsErr = errors.New("no password there") },
+			want: []string{"fail configuration: broken.conf:1: wanted ]", "fail credentials: no password there", "ok server: 401", "try: mend the file", "try: name credentials"}},
+		"armour": {change: func(o *doctor.Options) { o.Client.Armor, o.Client.Keytab = armor(alice), alice }, want: []string{"ok armor: keytab " + alice + ", as alice@EXAMPLE.TEST, protects the login", "fail login: "}},
+		"no armour": {change: func(o *doctor.Options) { o.Client.Armor, o.Client.Keytab = armor(""), alice },
+			want: []string{"fail armor: /nonexistent", "skip ticket: there is none: ", "skip answer: ", "try: kinit -k -c"}},
+		"no armour, and no login": {change: func(o *doctor.Options) { o.Client.Armor = armor("") }, want: []string{"warn armor: a login has no armour", "ok answer: 200", "try: kinit -k -c"}},
 		"a password": {change: func(o *doctor.Options) {
 			o.Client.Principal, o.Client.Password = "alice", kerberos.NewSecret(password)
 		}, want: []string{"ok credentials: password, as alice@EXAMPLE.TEST"}},

@@ -28,6 +28,10 @@ type Options struct {
 	// Timeout bounds each part of the examination, such as the questions to DNS; 0
 	// means ten seconds. A part that takes longer fails, and the next one begins.
 	Timeout time.Duration
+	// CredentialsErr says why credentials that Client was to have are not there, such as the
+	// keytab of Armor that cannot be read. Nothing is signed then, the check of credentials
+	// fails with it, and the rest is examined.
+	CredentialsErr error
 }
 
 const defaultTimeout = 10 * time.Second
@@ -62,13 +66,18 @@ type examination struct {
 	report Report
 	advice []advice
 
-	sourceErr error                // why there is no source or no initiator
+	confErr   error                // why krb5.conf, or an option, is not to be used
+	sourceErr error                // why there is no source or no initiator: confErr, or another
 	in        middleware.Initiator // nil where there is none
 	inside    inspect.Source       // Config is nil where nothing can be seen of it
 	choice    kerberos.Choice
-	choiceErr error // why no credentials were chosen
-	barred    bool  // nothing is to be sent to the server
-	fixed     bool  // the service principal does not come of the URL
+	choiceErr error                  // why no credentials were chosen
+	barred    bool                   // nothing is to be sent to the server
+	unread    bool                   // AllowedHosts cannot be read
+	fixed     bool                   // the service principal does not come of the URL
+	principal string                 // the client principal wanted, "" for whichever there is
+	armor     *kerberos.Source       // whose ticket protects the login; nil for none
+	dns       kerberos.Canonicalizer // finds other names of hosts; nil where nothing does
 
 	canonical     string  // another name that DNS has for the host, "" for none
 	canonicalized bool    // it is used where the KDC does not know the name in the URL
@@ -121,39 +130,89 @@ const stage = "doctor"
 
 // open makes the source and the initiator, and has the source choose.
 func (x *examination) open(ctx context.Context) {
-	o := x.o.Client
-	if with, err := o.WithSource(); err == nil { // else there is an initiator, or NewInitiator says what is wrong
-		if o.Source == nil { // a source of our own leaves caches and passwords as they are
-			o.ReadOnlyCache, o.NewPassword = true, nil
-			if with, x.sourceErr = o.WithSource(); x.sourceErr != nil {
-				return
-			}
-		}
-		o = with
-		x.o.Client = o
+	if !x.o.Client.Enterprise { // an alias says nothing of the realm
+		x.principal, _, _ = kerberos.SplitPassword(x.o.Client.Principal)
 	}
-	if x.in, x.sourceErr = client.NewInitiator(o); x.sourceErr != nil {
+	x.armor = x.o.Client.Armor
+	if x.sourceErr = x.o.CredentialsErr; x.sourceErr == nil {
+		x.in, x.sourceErr = x.signs()
+	}
+	if x.confErr = x.destination(); x.sourceErr == nil {
+		x.sourceErr = x.confErr
+	}
+	if x.sourceErr != nil {
+		x.in = nil
+		x.openConfiguration(ctx)
 		return
 	}
-	maker, err := spn.New(spn.Options{Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, PortInSPN: o.PortInSPN})
-	if err != nil {
-		x.sourceErr = err
-		return
-	}
-	hosts, err := policy.NewHosts(o.AllowedHosts, nil)
-	if err != nil {
-		x.sourceErr = err
-		return
-	}
-	x.report.Service, x.fixed = maker.For(x.target)
-	x.barred = !hosts.Allow(x.target)
-	source, ok := o.Source.(*kerberos.Source)
+	x.dns, _ = x.o.Client.Source.(kerberos.Canonicalizer)
+	source, ok := x.o.Client.Source.(*kerberos.Source)
 	if !ok {
 		return
 	}
 	x.within(ctx, func(ctx context.Context) {
 		x.choice, x.choiceErr = source.Choose(inspect.Ask(ctx, &x.inside), x.report.Service)
 	})
+}
+
+// signs makes what signs requests.
+func (x *examination) signs() (middleware.Initiator, error) {
+	o := x.o.Client
+	if with, err := o.WithSource(); err == nil { // else there is an initiator, or NewInitiator says what is wrong
+		if o.Source == nil { // a source of our own leaves caches and passwords as they are
+			o.ReadOnlyCache, o.NewPassword = true, nil
+			if with, err = o.WithSource(); err != nil {
+				return nil, err
+			}
+		}
+		o = with
+		x.o.Client = o
+	}
+	return client.NewInitiator(o)
+}
+
+// destination finds out for which service a ticket is wanted, and whether its server may
+// get one. It gets nothing if the list of those that do cannot be read.
+func (x *examination) destination() error {
+	o := x.o.Client
+	hosts, err := policy.NewHosts(o.AllowedHosts, nil)
+	if err != nil {
+		x.barred, x.unread = true, true
+		return err
+	}
+	x.barred = !hosts.Allow(x.target)
+	maker, err := spn.New(spn.Options{Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, PortInSPN: o.PortInSPN})
+	if err == nil {
+		x.report.Service, x.fixed = maker.For(x.target)
+	}
+	return err
+}
+
+// openConfiguration looks at krb5.conf where there are no credentials to go by, for what
+// it says of realms and KDCs.
+func (x *examination) openConfiguration(ctx context.Context) {
+	if errors.Is(x.sourceErr, middleware.ErrConfiguration) && x.o.CredentialsErr == nil {
+		x.confErr = x.sourceErr
+	}
+	with, err := x.o.Client, error(nil)
+	source, ok := with.Source.(*kerberos.Source) // that of the client, if it could be made
+	if !ok {
+		with, err = client.Options{
+			Credentials: client.CredentialsOwn, ReadOnlyCache: true, Krb5Conf: with.Krb5Conf, Krb5ConfText: with.Krb5ConfText,
+			AllowRC4: with.AllowRC4, Dial: with.Dial, Resolver: with.Resolver, Now: with.Now, Getenv: with.Getenv,
+		}.WithSource()
+		source, ok = with.Source.(*kerberos.Source)
+	}
+	if !ok {
+		x.confErr = cmp.Or(x.confErr, err)
+		return
+	}
+	x.dns = source
+	x.within(ctx, func(ctx context.Context) {
+		_, _ = source.Choose(inspect.Ask(ctx, &x.inside), x.report.Service)
+	})
+	// Other credentials than those that were wanted are nobody's business.
+	x.inside.Store, x.inside.Keytab, x.inside.ClientKeytabs = nil, "", nil
 }
 
 // within gives a part of the examination its time.
@@ -179,10 +238,10 @@ func (x *examination) say(name string, s Status, f facts, text string, try ...st
 // skip notes that there is nothing to look at.
 func (x *examination) skip(name, why string) { x.say(name, Skip, nil, why) }
 
-// fails notes an error.
-func (x *examination) fails(name string, err error) {
+// fails notes an error, and what to try.
+func (x *examination) fails(name string, err error, otherwise string) {
 	text, try := failure(err)
-	x.say(name, Fail, nil, text, try)
+	x.say(name, Fail, nil, text, cmp.Or(try, otherwise))
 }
 
 // failure is the cause of an error in one line, and what to try. The check says what

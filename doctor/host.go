@@ -64,8 +64,8 @@ func (x *examination) host(ctx context.Context) {
 // canonicalization tells whether DNS may name the server where the KDC does not know
 // it by the name in the URL.
 func (x *examination) canonicalization(ctx context.Context) {
-	source, ok := x.o.Client.Source.(kerberos.Canonicalizer)
-	if !ok {
+	source := x.dns
+	if source == nil {
 		return
 	}
 	const name = "canonical"

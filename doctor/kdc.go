@@ -44,10 +44,13 @@ func (x *examination) probe(ctx context.Context) {
 	}
 }
 
-// clientRealm is the realm of the credentials, or that of krb5.conf; "" for none.
+// clientRealm is the realm of the credentials, or of the principal that is wanted, or that
+// of krb5.conf; "" for none.
 func (x *examination) clientRealm() string {
-	if p, err := krb.ParsePrincipal(x.choice.Client); err == nil && p.Realm != "" {
-		return p.Realm
+	for _, name := range []string{x.choice.Client, x.principal} {
+		if p, err := krb.ParsePrincipal(name); err == nil && p.Realm != "" {
+			return p.Realm
+		}
 	}
 	return x.inside.Config.DefaultRealm
 }
@@ -75,8 +78,12 @@ func (x *examination) serviceRealm() string {
 // realm tells the realm of the service, and how it was found.
 func (x *examination) realm(ctx context.Context) {
 	conf, host := x.inside.Config, x.serviceHost()
-	if conf == nil {
+	switch {
+	case conf == nil:
 		x.skip("realm", x.unseen())
+		return
+	case x.report.Service == "":
+		x.skip("realm", "it is not known for which service a ticket is wanted")
 		return
 	}
 	realm := x.serviceRealm()

@@ -66,7 +66,11 @@ func (x *examination) get(ctx context.Context, o client.Options) (*answer, error
 
 // server asks the server without a token, and tells what it answers.
 func (x *examination) server(ctx context.Context) {
-	if x.barred {
+	switch {
+	case x.unread:
+		x.skip("server", "AllowedHosts cannot be read, and so no server is asked")
+		return
+	case x.barred:
 		x.say("allowed", Fail, facts{"hosts": x.o.Client.AllowedHosts},
 			fmt.Sprintf("AllowedHosts leaves out %s: it gets no token, and was not asked", x.target.HostPort()), "add "+x.target.Host+" to AllowedHosts")
 		return

@@ -52,7 +52,7 @@ func newArmorError(e *middleware.Error) *armorError {
 	// What helps a user who lacks a ticket is not what gets one for a host.
 	text, _, cut := strings.Cut(a.text, "; run kinit")
 	if a.text = text; cut || strings.HasPrefix(a.advice, "run kinit") {
-		a.advice = "get a ticket for the host there (kinit -k -c), or armour with another cache, or with the host's keytab"
+		a.advice = hints.HostTicket
 	}
 	return a
 }

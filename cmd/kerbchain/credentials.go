@@ -7,6 +7,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // The words of --credentials.
@@ -62,11 +63,19 @@ func (f *getFlags) checkCredentials(goos string) error {
 // armored returns o with the source of the ticket that protects the login, if one is named.
 func (f *getFlags) armored(o client.Options) (_ client.Options, err error) {
 	so := kerberos.SourceOptions{ReadOnlyCache: f.readOnly || f.untouched, Getenv: o.Getenv}
+	flag := ""
 	switch {
 	case f.armorCCache != "":
+		flag = "--armor-ccache"
 		o.Armor, err = kerberos.FromCCache(f.armorCCache, so)
 	case f.armorKeytab != "":
+		flag = "--armor-keytab"
 		o.Armor, err = kerberos.FromKeytab(f.armorKeytab, so)
+	}
+	if e, ok := errors.AsType[*middleware.Error](err); ok && errors.Is(e, middleware.ErrCredentials) {
+		of := *e
+		of.Err = fmt.Errorf("%s: %w", flag, e.Err)
+		err = &of
 	}
 	return o, err
 }

@@ -151,15 +151,15 @@ func (f *getFlags) connections(t *http.Transport) error {
 	}
 	certPEM, err := readFile(f.cert)
 	if err != nil {
-		return fmt.Errorf("--cert: %w", err)
+		return &fileError{"--cert", f.cert, err}
 	}
 	keyPEM, err := readFile(key)
 	if err != nil {
-		return fmt.Errorf("--key: %w", err)
+		return &fileError{"--key", key, err}
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return fmt.Errorf("--cert: %w", err)
+		return &fileError{"--cert", f.cert, err}
 	}
 	t.TLSClientConfig.Certificates = []tls.Certificate{pair}
 	return nil

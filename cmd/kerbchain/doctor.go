@@ -6,14 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"runtime"
 	"strings"
 
 	"github.com/spf13/pflag"
 
-	"github.com/kerbchain/kerbchain/client"
+	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/doctor"
 	"github.com/kerbchain/kerbchain/kerberos"
+	"github.com/kerbchain/kerbchain/middleware"
 )
 
 const doctorIntro = `Looks at all that is between the credentials and the answer of the URL, in the order
@@ -39,7 +41,10 @@ func defineDoctor(fs *pflag.FlagSet) func(context.Context, []string, world) int 
 			if err := f.checkEmpty(fs.Lookup); err != nil {
 				return usageError(w, err)
 			}
-			o, err := f.examined(args, w)
+			if err := f.examined(args); err != nil {
+				return usageError(w, err)
+			}
+			o, err := f.options(w)
 			if err != nil {
 				return usageError(w, err)
 			}
@@ -49,34 +54,66 @@ func defineDoctor(fs *pflag.FlagSet) func(context.Context, []string, world) int 
 }
 
 // examined reads arguments and flags together.
-func (f *doctorFlags) examined(args []string, w world) (client.Options, error) {
+func (f *doctorFlags) examined(args []string) error {
 	if len(args) != 1 {
-		return client.Options{}, fmt.Errorf("want one URL, got %d arguments", len(args))
+		return fmt.Errorf("want one URL, got %d arguments", len(args))
 	}
 	f.url = args[0]
 	_, err := parseURL(f.url)
 	switch {
 	case err != nil:
-		return client.Options{}, err
+		return err
 	case f.timeout < 0:
-		return client.Options{}, fmt.Errorf("--timeout %s is negative", f.timeout)
+		return fmt.Errorf("--timeout %s is negative", f.timeout)
 	}
-	if err := f.checkCredentials(runtime.GOOS); err != nil {
-		return client.Options{}, err
-	}
-	return f.options(w)
+	return f.checkCredentials(runtime.GOOS)
 }
 
-func (f *doctorFlags) run(ctx context.Context, o client.Options, w world) int {
+// options turns flags into the doctor's options. A file that cannot be used is no wrong
+// usage here, but what is to be found out.
+func (f *doctorFlags) options(w world) (o doctor.Options, err error) {
+	o.Timeout = f.timeout
+	if o.Client, err = f.names(w); err != nil {
+		return o, err
+	}
+	o.Client.Password, err = f.password(w)
+	unread, ok := errors.AsType[*fileError](err)
+	switch {
+	case ok && unread.name != "-":
+		o.CredentialsErr = unread.wrong(middleware.ErrCredentials)
+	case err != nil:
+		return o, err
+	}
+	t, err := f.transport()
+	if unread, ok := errors.AsType[*fileError](err); ok {
+		t = kerbchain.NewTransport()
+		t.Proxy = nil
+		t.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			return nil, unread.wrong(middleware.ErrConfiguration)
+		}
+	} else if err != nil {
+		return o, err
+	}
+	o.Client.Transport = t
+	if o.CredentialsErr != nil {
+		return o, nil
+	}
+	signed := o.Client
+	signed.ReadOnlyCache = f.asUser != "" // of sources that it makes, the doctor sees to it by itself
+	signed, err = f.signing(signed)
+	if err != nil {
+		o.CredentialsErr = err
+		return o, nil
+	}
+	o.Client = signed
+	return o, nil
+}
+
+func (f *doctorFlags) run(ctx context.Context, o doctor.Options, w world) int {
 	if f.asUser != "" {
 		ctx = kerberos.AsUser(ctx, f.asUser)
-		o.ReadOnlyCache = true // by itself the doctor sees to it with sources that it makes
 	}
-	o, err := f.signing(o)
-	if err != nil {
-		return failed(ctx, w, err)
-	}
-	r, err := doctor.Examine(ctx, f.url, doctor.Options{Client: o, Timeout: f.timeout})
+	r, err := doctor.Examine(ctx, f.url, o)
 	if err != nil {
 		return failed(ctx, w, err)
 	}

@@ -25,6 +25,7 @@ func TestDoctor(t *testing.T) {
 	ca := l.write("ca.pem", pemOf(l.server.Certificate()))
 	url := l.server.URL() + "/?secret=1"
 	alice := l.write("alice.keytab", l.Keytab("alice"))
+	missing := filepath.Join(l.dir, "missing")
 	flags, own := regexp.MustCompile(`(kerbchain get )?--([a-z][a-z-]+)`), pflag.NewFlagSet("doctor", pflag.ContinueOnError)
 	defineDoctor(own)
 	for name, tc := range map[string]struct {
@@ -52,6 +53,18 @@ func TestDoctor(t *testing.T) {
 		"an unknown certificate": {args: []string{"--cacert", l.write("other.pem", pemOf(fakeweb.Serve(l.Realm, l.service, fakeweb.ServerOptions{TLS: true}).Certificate())), url}, code: exitFailed, says: []string{"FAIL  server ", "try 1: trust the authority"}},
 		"for a user":             {args: []string{"--as-user", "bob", url}, code: exitFailed, says: []string{"tickets come from a *kerberos.Impersonator", "FAIL  ticket "}},
 		"krb5.conf is damaged":   {args: []string{url}, env: map[string]string{"KRB5_CONFIG": l.write("broken.conf", []byte("[libdefaults\n"))}, code: exitFailed, says: []string{"FAIL  configuration ", "try 1: mend the file"}},
+
+		"no keytab to armour with": {args: []string{"--armor-keytab", missing, url}, code: exitFailed, says: []string{"ok    configuration  ", "FAIL  credentials    --armor-keytab: keytab " + missing, "ok    kdc ", "ok    server ", "skip  answer ", "try 1: name a keytab file that exists"}},
+		"no cache to armour with":  {args: []string{"--armor-ccache", missing, "--keytab", alice, url}, code: exitFailed, says: []string{"FAIL  armor          ", missing, "ok    kdc ", "skip  ticket ", "try 1: get a ticket for the host there"}},
+		"no type of cache":         {args: []string{"--armor-ccache", "NONE:x", url}, code: exitFailed, says: []string{"FAIL  credentials    --armor-ccache: ", "ok    kdc "}},
+		"no password file":         {args: []string{"--principal", "alice", "--password-file", missing, url}, code: exitFailed, says: []string{"FAIL  credentials    --password-file: ", missing, "ok    kdc ", "ok    server ", "try 1: name a file that exists in --password-file"}},
+		"an empty password file":   {args: []string{"--principal", "alice", "--password-file", l.write("empty", nil), url}, code: exitFailed, says: []string{"FAIL  credentials    --password-file: the first line is empty", "ok    kdc ", "try 1: mend the file"}},
+		"no keytab for a user":     {args: []string{"--as-user", "bob", "--keytab", missing, url}, code: exitFailed, says: []string{"FAIL  credentials    keytab " + missing, "ok    kdc "}},
+		"no such certificates":     {args: []string{"--cacert", missing, url}, code: exitFailed, says: []string{"FAIL  server         --cacert: ", missing, "ok    credentials ", "ok    kdc ", "ok    ticket ", "try 1: name a file that exists in --cacert"}},
+		"no certificates in it":    {args: []string{"--cacert", alice, url}, code: exitFailed, says: []string{"FAIL  server         --cacert: ", "no certificate in PEM form", "ok    ticket "}},
+		"no client certificate":    {args: []string{"--cert", missing, url}, code: exitFailed, says: []string{"FAIL  server         --cert: ", "ok    ticket "}},
+		"no key of it":             {args: []string{"--cert", ca, "--key", missing, url}, code: exitFailed, says: []string{"FAIL  server         --key: ", "ok    ticket "}},
+		"a bad list":               {args: []string{"--allowed-hosts", "[", url}, code: exitFailed, says: []string{"FAIL  configuration  --allowed-hosts", "skip  server         --allowed-hosts cannot be read", "try 1: "}},
 
 		"no URL":       {code: exitUsage, says: []string{"want one URL", "kerbchain doctor --help"}},
 		"two URLs":     {args: []string{url, url}, code: exitUsage, says: []string{"want one URL"}},

@@ -435,6 +435,23 @@ func brokeOff(ctx context.Context, w world, n int64, err error) int {
 
 // options turns flags into the client's.
 func (f *getFlags) options(w world) (client.Options, error) {
+	o, err := f.names(w)
+	if err != nil {
+		return o, err
+	}
+	if o.Password, err = f.password(w); err != nil {
+		return o, err
+	}
+	t, err := f.transport()
+	if err != nil {
+		return o, err
+	}
+	o.Transport = t
+	return o, nil
+}
+
+// names returns the options that take no file.
+func (f *getFlags) names(w world) (client.Options, error) {
 	o := client.Options{
 		KeepErrorBodies: f.noSanitize, AllowDowngrade: f.downgrade, Principal: f.principal, Keytab: f.keytab, CCache: f.ccache,
 		Enterprise: f.enterprise, ReadOnlyCache: f.readOnly,
@@ -471,32 +488,6 @@ func (f *getFlags) options(w world) (client.Options, error) {
 		}
 		o.HostOverride = ""
 	}
-	if f.passwordFile != "" {
-		if f.principal == "" {
-			return o, errors.New("--password-file needs --principal")
-		}
-		line, err := readPassword(f.passwordFile, w)
-		if err != nil {
-			return o, fmt.Errorf("--password-file: %w", err)
-		}
-		o.Password = kerberos.NewSecret(line)
-	}
-	t := kerbchain.NewTransport()
-	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: f.insecure}
-	if f.cacert != "" {
-		pem, err := readFile(f.cacert)
-		if err != nil {
-			return o, fmt.Errorf("--cacert: %w", err)
-		}
-		t.TLSClientConfig.RootCAs = x509.NewCertPool()
-		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return o, fmt.Errorf("--cacert: %s holds no certificate in PEM form", f.cacert)
-		}
-	}
-	if err := f.connections(t); err != nil {
-		return o, err
-	}
-	o.Transport = t
 	if f.noProxy {
 		o.Proxy = http.ProxyURL(nil)
 	}
@@ -508,6 +499,42 @@ func (f *getFlags) options(w world) (client.Options, error) {
 		o.Proxy = http.ProxyURL(u)
 	}
 	return o, nil
+}
+
+// password reads the one of --password-file, if there is such a flag.
+func (f *getFlags) password(w world) (kerberos.Secret, error) {
+	switch {
+	case f.passwordFile == "":
+		return kerberos.Secret{}, nil
+	case f.principal == "":
+		return kerberos.Secret{}, errors.New("--password-file needs --principal")
+	}
+	line, err := readPassword(f.passwordFile, w)
+	if err != nil {
+		return kerberos.Secret{}, &fileError{"--password-file", f.passwordFile, err}
+	}
+	return kerberos.NewSecret(line), nil
+}
+
+// transport returns what connects as the flags say.
+func (f *getFlags) transport() (*http.Transport, error) {
+	t := kerbchain.NewTransport()
+	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: f.insecure}
+	if err := f.connections(t); err != nil {
+		return nil, err
+	}
+	if f.cacert == "" {
+		return t, nil
+	}
+	pem, err := readFile(f.cacert)
+	if err != nil {
+		return nil, &fileError{"--cacert", f.cacert, err}
+	}
+	t.TLSClientConfig.RootCAs = x509.NewCertPool()
+	if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, &fileError{"--cacert", f.cacert, fmt.Errorf("%s holds no certificate in PEM form", f.cacert)}
+	}
+	return t, nil
 }
 
 func (f *getFlags) request(ctx context.Context, w world) (*http.Request, error) {

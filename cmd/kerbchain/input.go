@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // Bounds of what is read to be held in memory. A file that is sent as it is has none.
@@ -13,6 +16,27 @@ const (
 	maxInput = 1 << 30
 	maxLine  = 1 << 16
 )
+
+// A fileError says why a file that a flag names cannot be used.
+type fileError struct {
+	flag, name string
+	err        error
+}
+
+func (e *fileError) Error() string { return e.flag + ": " + e.err.Error() }
+func (e *fileError) Unwrap() error { return e.err }
+
+// wrong returns it as an error of the library's, with what to try.
+func (e *fileError) wrong(kind error) error {
+	try := "mend the file, or name another in " + e.flag
+	switch {
+	case errors.Is(e.err, fs.ErrNotExist):
+		try = "name a file that exists in " + e.flag
+	case errors.Is(e.err, fs.ErrPermission):
+		try = "let the user of this process read the file, or name another in " + e.flag
+	}
+	return &middleware.Error{Stage: "kerbchain", Kind: kind, Err: e, Hint: try}
+}
 
 // readInput reads a file of any kind, or standard input for "-".
 func readInput(name string, w world) ([]byte, error) {

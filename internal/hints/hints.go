@@ -18,6 +18,9 @@ const (
 	setClock = "set the clock of one of the two right (NTP)"
 )
 
+// HostTicket is for a cache that is to armour logins, and cannot be used.
+const HostTicket = "get a ticket for the host there (kinit -k -c), or armour with another cache, or with the host's keytab"
+
 // An At is where somebody was asked: over "udp", "tcp", "https" or "unix", at host:port,
 // after which may follow what the host stands for.
 type At struct{ Network, Address string }
