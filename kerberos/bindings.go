@@ -24,14 +24,14 @@ func (c *securityContext) bindings() (*[16]byte, error) {
 // endPoints caches the hashes of channel bindings by certificate: all requests over a
 // connection, and all connections to a server, share one.
 type endPoints struct {
-	hashes *readmap.Map[*x509.Certificate, *[16]byte]
+	hashes readmap.Map[*x509.Certificate, *[16]byte]
 }
 
 // maxEndPoints bounds how many certificates are remembered.
 const maxEndPoints = 256
 
 // of returns the hash of the channel bindings to a connection.
-func (e endPoints) of(state *tls.ConnectionState) (*[16]byte, error) {
+func (e *endPoints) of(state *tls.ConnectionState) (*[16]byte, error) {
 	var cert *x509.Certificate
 	if len(state.PeerCertificates) > 0 {
 		cert = state.PeerCertificates[0]

@@ -49,8 +49,8 @@ type Impersonator struct {
 	s        *Source
 	self     flight.Group[*krb.Ticket]
 	proxy    flight.Group[Ticket]
-	evidence *readmap.Map[whom, *krb.Ticket]
-	tickets  *readmap.Map[acting, *held]
+	evidence readmap.Map[whom, *krb.Ticket]
+	tickets  readmap.Map[acting, *held]
 }
 
 // acting is a user, and the service to which to act for that user.
@@ -72,7 +72,7 @@ func NewImpersonator(service *Source) *Impersonator {
 	if !service.isZero() {
 		service.acts.Store(true)
 	}
-	return &Impersonator{s: service, evidence: readmap.New[whom, *krb.Ticket](), tickets: readmap.New[acting, *held]()}
+	return &Impersonator{s: service}
 }
 
 // ServiceTicket returns a ticket of the context's user for spn, from what is at hand or

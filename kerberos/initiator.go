@@ -2,7 +2,6 @@ package kerberos
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync"
@@ -14,7 +13,6 @@ import (
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/negotiation"
 	"github.com/kerbchain/kerbchain/internal/policy"
-	"github.com/kerbchain/kerbchain/internal/readmap"
 	"github.com/kerbchain/kerbchain/internal/spn"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -188,8 +186,7 @@ func newInitiator(source TicketSource, o InitiatorOptions) (*initiator, error) {
 	}
 	o.ClientAwareBindings = o.ClientAwareBindings || clientAware(source)
 	return &initiator{
-		endPoints: endPoints{readmap.New[*x509.Certificate, *[16]byte]()},
-		source:    source, identifier: identifier, delegator: delegator, o: o, names: names, hosts: hosts,
+		source: source, identifier: identifier, delegator: delegator, o: o, names: names, hosts: hosts,
 	}, nil
 }
 

@@ -137,9 +137,9 @@ type Source struct {
 	after    func(time.Duration) <-chan time.Time // time.After, except in tests
 
 	// Every request reads these, without a lock.
-	sessions *readmap.Map[string, *place] // by the name that credentials gave
-	tickets  *readmap.Map[string, *held]  // by SPN as asked for
-	chosen   *readmap.Map[string, choice] // by SPN as asked for
+	sessions readmap.Map[string, *place] // by the name that credentials gave
+	tickets  readmap.Map[string, *held]  // by SPN as asked for
+	chosen   readmap.Map[string, choice] // by SPN as asked for
 
 	mu    sync.RWMutex // held to change sessions or tickets
 	cross map[crossing]*krb.Ticket
@@ -165,7 +165,6 @@ func newSource(o SourceOptions) (*Source, error) {
 	}
 	s := &Source{
 		o: o, conf: conf, after: time.After, ours: ours,
-		sessions: readmap.New[string, *place](), tickets: readmap.New[string, *held](), chosen: readmap.New[string, choice](),
 		cross: make(map[crossing]*krb.Ticket),
 	}
 	s.kdc = newKDCClient(o, conf)

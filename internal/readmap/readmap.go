@@ -2,63 +2,51 @@
 package readmap
 
 import (
-	"hash/maphash"
 	"iter"
-	"maps"
 	"sync"
 	"sync/atomic"
 )
 
-// A Map is one whose readers take no lock: what a writer changes is a copy of the
-// part that the key is in. It is safe for concurrent use. Make one with [New].
-type Map[K comparable, V any] struct {
-	seed   maphash.Seed
-	shards [64]shard[K, V] // so that little is copied
-}
-
-type shard[K comparable, V any] struct {
-	now atomic.Pointer[map[K]V] // never changed, but replaced
-	mu  sync.Mutex              // held by who replaces it
-}
-
-// New returns an empty map.
-func New[K comparable, V any]() *Map[K, V] {
-	return &Map[K, V]{seed: maphash.MakeSeed()}
-}
-
-func (m *Map[K, V]) shard(k K) *shard[K, V] {
-	return &m.shards[maphash.Comparable(m.seed, k)%uint64(len(m.shards))]
+// A Map is a [sync.Map] that has types and can be bounded; readers take no lock. The zero
+// value is empty and ready. It is safe for concurrent use.
+type Map[K, V comparable] struct {
+	entries sync.Map
+	len     atomic.Int64
 }
 
 // Get returns the value of a key, and whether it has one.
 func (m *Map[K, V]) Get(k K) (v V, ok bool) {
-	if now := m.shard(k).now.Load(); now != nil {
-		v, ok = (*now)[k]
+	held, ok := m.entries.Load(k)
+	if ok {
+		v = held.(V)
 	}
 	return v, ok
 }
 
 // Put gives a key a value.
 func (m *Map[K, V]) Put(k K, v V) {
-	m.shard(k).change(func(fresh map[K]V) { fresh[k] = v })
+	if _, had := m.entries.Swap(k, v); !had {
+		m.len.Add(1)
+	}
 }
 
-// Delete removes the entries for which drop returns true.
+// Delete removes the entries for which drop returns true, unless they change meanwhile.
 func (m *Map[K, V]) Delete(drop func(K, V) bool) {
-	for i := range m.shards {
-		m.shards[i].change(func(fresh map[K]V) { maps.DeleteFunc(fresh, drop) })
+	for k, v := range m.All() {
+		if drop(k, v) && m.entries.CompareAndDelete(k, v) {
+			m.len.Add(-1)
+		}
 	}
 }
 
 // MakeRoom leaves fewer than most entries: those for which drop returns true go first, and
 // then any others.
 func (m *Map[K, V]) MakeRoom(most int, drop func(K, V) bool) {
-	over := m.Len() - most
-	if over < 0 {
+	if m.Len() < most {
 		return
 	}
 	m.Delete(drop)
-	over = m.Len() - most
+	over := m.Len() - most
 	m.Delete(func(K, V) bool {
 		over--
 		return over >= -1
@@ -68,37 +56,9 @@ func (m *Map[K, V]) MakeRoom(most int, drop func(K, V) bool) {
 // All goes through the entries, in no order. What changes meanwhile may be met or not.
 func (m *Map[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		for i := range m.shards {
-			now := m.shards[i].now.Load()
-			if now == nil {
-				continue
-			}
-			for k, v := range *now {
-				if !yield(k, v) {
-					return
-				}
-			}
-		}
+		m.entries.Range(func(k, v any) bool { return yield(k.(K), v.(V)) })
 	}
 }
 
 // Len returns how many keys have a value.
-func (m *Map[K, V]) Len() (n int) {
-	for i := range m.shards {
-		if now := m.shards[i].now.Load(); now != nil {
-			n += len(*now)
-		}
-	}
-	return n
-}
-
-func (s *shard[K, V]) change(f func(fresh map[K]V)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fresh := make(map[K]V)
-	if now := s.now.Load(); now != nil {
-		maps.Copy(fresh, *now)
-	}
-	f(fresh)
-	s.now.Store(&fresh)
-}
+func (m *Map[K, V]) Len() int { return int(m.len.Load()) }

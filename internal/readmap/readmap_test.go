@@ -13,7 +13,7 @@ func all[K, V any](K, V) bool  { return true }
 func none[K, V any](K, V) bool { return false }
 
 func TestMap(t *testing.T) {
-	m := readmap.New[string, int]()
+	var m readmap.Map[string, int]
 	if v, ok := m.Get("a"); ok || v != 0 || m.Len() != 0 {
 		t.Errorf("%d, %t, %d entries of an empty map", v, ok, m.Len())
 	}
@@ -55,7 +55,7 @@ func TestMakeRoom(t *testing.T) {
 		"exactly enough":     {71, func(_, v int) bool { return v < 30 }, 70},
 		"all but one":        {1, none[int, int], 0},
 	} {
-		m := readmap.New[int, int]()
+		var m readmap.Map[int, int]
 		for i := range 100 {
 			m.Put(i, i)
 		}
@@ -66,9 +66,22 @@ func TestMakeRoom(t *testing.T) {
 	}
 }
 
+// A value that takes the place of one that is dropped stays.
+func TestDeleteOfAnother(t *testing.T) {
+	var m readmap.Map[string, int]
+	m.Put("a", 1)
+	m.Delete(func(k string, _ int) bool {
+		m.Put(k, 2)
+		return true
+	})
+	if v, ok := m.Get("a"); !ok || v != 2 || m.Len() != 1 {
+		t.Errorf("%d, %t, %d entries", v, ok, m.Len())
+	}
+}
+
 // Readers see what was there before a change, or after it, and take no memory.
 func TestMapConcurrently(t *testing.T) {
-	m := readmap.New[string, int]()
+	var m readmap.Map[string, int]
 	m.Put("kept", 1)
 	var wg sync.WaitGroup
 	for range 4 {
@@ -95,7 +108,7 @@ func TestMapConcurrently(t *testing.T) {
 }
 
 func BenchmarkGet(b *testing.B) {
-	m := readmap.New[string, *int]()
+	var m readmap.Map[string, *int]
 	for i := range 1000 {
 		m.Put("HTTP/host"+strconv.Itoa(i)+".example.com", &i)
 	}
