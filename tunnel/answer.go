@@ -24,7 +24,7 @@ type answer struct {
 }
 
 // judge returns why there is no tunnel, nil if there is one.
-func (a *answer) judge(ctx context.Context) *middleware.Error {
+func (a *answer) judge(ctx context.Context) error {
 	ctx, cancel := a.call.bound(ctx)
 	defer cancel()
 	switch a.resp.StatusCode {
@@ -40,10 +40,10 @@ func (a *answer) judge(ctx context.Context) *middleware.Error {
 }
 
 // challenged finds out whether another CONNECT can do better.
-func (a *answer) challenged(ctx context.Context) *middleware.Error {
+func (a *answer) challenged(ctx context.Context) error {
 	lines := a.resp.Header.Values("Proxy-Authenticate")
 	a.call.emit(middleware.ChallengeEvent{
-		Host: a.proxy.HostPort(), Status: a.resp.StatusCode, Schemes: challenge.Schemes(lines), Requests: a.call.sent(),
+		Host: a.proxy.HostPort(), Status: a.resp.StatusCode, Schemes: challenge.Schemes(lines), Requests: int(a.call.connects.Load()),
 	})
 	ch, scheme, ok := stages.Choose(lines, a.sc)
 	switch {
@@ -52,8 +52,8 @@ func (a *answer) challenged(ctx context.Context) *middleware.Error {
 	case !ok:
 		return a.refused(nil, hintNotOffered)
 	case a.sc == nil:
-		if why := a.call.isForbidden(); why != nil {
-			return a.refused(why, hintNotAllowed)
+		if why := a.call.forbidden.Load(); why != nil {
+			return a.refused(*why, hintNotAllowed)
 		}
 		return a.again(scheme)
 	case scheme != stages.SchemeOf(a.sc):
@@ -80,7 +80,7 @@ func (a *answer) challenged(ctx context.Context) *middleware.Error {
 }
 
 // again learns that the proxy wants a token, and lets the call be tried anew.
-func (a *answer) again(scheme middleware.Scheme) *middleware.Error {
+func (a *answer) again(scheme middleware.Scheme) error {
 	a.t.known.Put(a.proxy.Origin(), scheme, maxProxies)
 	e := a.refusal(nil)
 	e.Err.(*ConnectError).again = true
@@ -88,7 +88,7 @@ func (a *answer) again(scheme middleware.Scheme) *middleware.Error {
 }
 
 // verify holds the proxy's token against the context that signed the CONNECT.
-func (a *answer) verify(ctx context.Context) *middleware.Error {
+func (a *answer) verify(ctx context.Context) error {
 	if a.t.o.Proof == ProofDisabled {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (a *answer) missing() string {
 	switch {
 	case a.own:
 		return hintOwnProof
-	case a.call.isForbidden() != nil:
+	case a.call.forbidden.Load() != nil:
 		return hintNotAllowed
 	}
 	return hintNoProof

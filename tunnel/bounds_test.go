@@ -17,7 +17,7 @@ func TestQuietAfterwards(t *testing.T) {
 	n := 0
 	c := newCall(middleware.WithTrace(t.Context(), func(middleware.Event) { n++ }))
 	c.emit(middleware.SendEvent{})
-	c.end()
+	c.done.Store(true)
 	c.emit(middleware.SendEvent{})
 	if n != 1 {
 		t.Errorf("%d events, want 1", n)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kerbchain/kerbchain/middleware"
@@ -29,17 +30,15 @@ type callKey struct{ t *Transport }
 type call struct {
 	ctx   context.Context // of the caller's request
 	proxy *url.URL        // nil where the transport is to ask
+	tries int             // counted by the goroutine of the request alone
 
-	mu       sync.Mutex
-	connects int // sent so far
-	tries    int
-	done     bool
+	done      atomic.Bool           // nobody waits any more
+	connects  atomic.Int64          // sent so far
+	discarded atomic.Bool           // a ticket was fetched anew
+	forbidden atomic.Pointer[error] // why the proxy gets no token, where that is so
 	// signed are the contexts of CONNECTs whose answer has not come, by the
 	// header that only the one of them bears.
-	signed map[string]middleware.SecurityContext
-	// forbidden is why the proxy gets no token, where that is so.
-	forbidden error
-	discarded bool // a ticket was fetched anew
+	signed sync.Map
 }
 
 func newCall(ctx context.Context) *call { return &call{ctx: ctx, tries: 1} }
@@ -55,21 +54,12 @@ func (t *Transport) callOf(ctx context.Context) *call {
 	return c
 }
 
-// end is called when nobody waits any more.
-func (c *call) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.done = true
-}
-
 // again reports whether err asks for one more try, and counts it.
 func (c *call) again(err error) bool {
 	var refused *ConnectError
 	if !errors.As(err, &refused) || !refused.again || c.ctx.Err() != nil {
 		return false
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.tries++
 	return c.tries <= maxConnects
 }
@@ -85,66 +75,15 @@ func (c *call) bound(ctx context.Context) (context.Context, context.CancelFunc) 
 	}
 }
 
-// sign notes a CONNECT, and by whom it was signed if it was.
-func (c *call) sign(value string, sc middleware.SecurityContext) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.connects++
-	if sc == nil {
-		return
-	}
-	if c.signed == nil {
-		c.signed = make(map[string]middleware.SecurityContext)
-	}
-	c.signed[value] = sc
-}
-
-// take returns who signed the CONNECT with that header, once.
-func (c *call) take(value string) middleware.SecurityContext {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	sc := c.signed[value]
-	delete(c.signed, value)
-	return sc
-}
-
-func (c *call) forbid(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.forbidden = err
-}
-
-func (c *call) isForbidden() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.forbidden
-}
-
 // discard drops the ticket of a context, once a call.
 func (c *call) discard(sc middleware.SecurityContext) bool {
 	d, ok := sc.(middleware.Discarder)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !ok || c.discarded {
-		return false
-	}
-	c.discarded = true
-	return d.Discard()
-}
-
-// sent returns how many CONNECTs there were.
-func (c *call) sent() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.connects
+	return ok && c.discarded.CompareAndSwap(false, true) && d.Discard()
 }
 
 // emit reports an event as long as somebody waits for the connection.
 func (c *call) emit(e middleware.Event) {
-	c.mu.Lock()
-	done := c.done
-	c.mu.Unlock()
-	if !done {
+	if !c.done.Load() {
 		middleware.Emit(c.ctx, e)
 	}
 }

@@ -37,10 +37,11 @@ func (t *Transport) connectHeader(ctx context.Context, proxy *url.URL, target st
 	if err != nil {
 		return nil, err
 	}
-	c.sign(value, sc)
+	connects := c.connects.Add(1)
 	if sc != nil {
+		c.signed.Store(value, sc)
 		h.Set(field, value)
-		c.emit(middleware.SendEvent{Stage: name, Host: sc.Target().HostPort(), Request: c.sent()})
+		c.emit(middleware.SendEvent{Stage: name, Host: sc.Target().HostPort(), Request: int(connects)})
 	}
 	return h, nil
 }
@@ -59,7 +60,7 @@ func (t *Transport) token(ctx context.Context, c *call, proxy middleware.Target)
 	switch {
 	case errors.Is(err, middleware.ErrNotAllowed):
 		// What the proxy says without decides, as it does for servers.
-		c.forbid(err)
+		c.forbidden.Store(&err)
 		return "", nil, nil
 	case err != nil:
 		return "", nil, noToken(err, proxy)
@@ -75,13 +76,12 @@ func (t *Transport) connectResponse(ctx context.Context, proxy *url.URL, r *http
 	}
 	values := r.Header.Values(field)
 	if len(values) == 1 {
-		a.sc = a.call.take(values[0])
+		if sc, ours := a.call.signed.LoadAndDelete(values[0]); ours {
+			a.sc = sc.(middleware.SecurityContext)
+		}
 	}
 	a.own = len(values) > 0 && a.sc == nil
-	var err error
-	if refusal := a.judge(ctx); refusal != nil {
-		err = refusal
-	}
+	err := a.judge(ctx)
 	if t.answered == nil {
 		return err
 	}
@@ -92,9 +92,5 @@ func (t *Transport) connectResponse(ctx context.Context, proxy *url.URL, r *http
 		seen.Header.Del(field)
 		resp.Request = seen
 	}
-	theirs := t.answered(ctx, proxy, seen, resp)
-	if err != nil {
-		return err
-	}
-	return theirs
+	return cmp.Or(err, t.answered(ctx, proxy, seen, resp))
 }

@@ -48,7 +48,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if c == nil {
 		return t.base.RoundTrip(r)
 	}
-	defer c.end()
+	defer c.done.Store(true)
 	// The transport closes the body of a request that got no connection, without
 	// reading it, and may read that of one whose connection was dead.
 	bodies, err := replay.New(r, replay.Options{Limit: -1})
@@ -114,7 +114,7 @@ func (t *Transport) chosen(r *http.Request) (*url.URL, error) {
 // one; see [http.Transport.NewClientConn]. Errors are those of RoundTrip.
 func (t *Transport) NewClientConn(ctx context.Context, scheme, address string) (*http.ClientConn, error) {
 	c := newCall(ctx)
-	defer c.end()
+	defer c.done.Store(true)
 	for {
 		conn, err := t.base.NewClientConn(t.within(ctx, c), scheme, address)
 		if !c.again(err) {
