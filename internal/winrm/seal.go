@@ -116,41 +116,39 @@ type Message struct {
 // one is refused is refused as a whole, though the security context may have counted
 // those before it: what it protects is then at an end.
 func Open(contentType string, body []byte, s middleware.Sealer) (*Message, error) {
-	var room struct { // for one message, which most bodies are
-		parts  [1]Part
-		opened [1][]byte
-	}
-	p, parts, err := parse(room.parts[:0], contentType, body)
+	var room [1]Part // for one message, which most bodies are
+	p, parts, err := parse(room[:0], contentType, body)
 	if err != nil {
 		return nil, err
 	}
 	m := &Message{Protocol: p, Type: parts[0].Type}
-	opened := room.opened[:0]
-	for i, part := range parts {
-		var plain []byte
-		if !strings.EqualFold(part.Type, m.Type) {
-			err = fmt.Errorf("%w: message of type %.80q after one of %.80q", ErrMalformed, part.Type, m.Type)
-		} else if plain, err = s.Open(part.Signature, part.Data); err == nil {
-			opened = append(opened, plain)
-			plain, err = part.trim(plain)
-		}
-		if err != nil {
-			for _, b := range opened {
-				clear(b)
+	for i := range parts {
+		if err := parts[i].open(s, m.Type); err != nil {
+			for _, part := range parts[:i+1] {
+				clear(part.Data)
 			}
 			return nil, fmt.Errorf("message %d of %d: %w", i+1, len(parts), err)
 		}
-		opened[i] = plain
 	}
-	if m.Plain = opened[0]; len(opened) > 1 {
-		m.Plain = slices.Concat(opened...)
+	m.Plain = parts[0].Data
+	for _, part := range parts[1:] {
+		m.Plain = append(m.Plain, part.Data...)
 	}
 	return m, nil
 }
 
-// trim takes off padding and compares the length, which may count it. No text ends with
-// the bytes that padding is made of.
-func (p *Part) trim(plain []byte) ([]byte, error) {
+// open puts the message, which is to be of that type, in the place of its data. It takes
+// off padding and compares the length, which may count it. No text ends with the bytes
+// that padding is made of.
+func (p *Part) open(s middleware.Sealer, mediaType string) error {
+	if !strings.EqualFold(p.Type, mediaType) {
+		return fmt.Errorf("%w: message of type %.80q after one of %.80q", ErrMalformed, p.Type, mediaType)
+	}
+	plain, err := s.Open(p.Signature, p.Data)
+	if err != nil {
+		return err
+	}
+	p.Data = plain
 	pad := 0
 	if n := len(plain); p.Signature[0] == frame && n > 0 {
 		pad = int(plain[n-1])
@@ -159,7 +157,8 @@ func (p *Part) trim(plain []byte) ([]byte, error) {
 		}
 	}
 	if len(plain) != p.Length && len(plain)-pad != p.Length {
-		return nil, fmt.Errorf("%w: %d bytes, want %d", ErrLength, len(plain), p.Length)
+		return fmt.Errorf("%w: %d bytes, want %d", ErrLength, len(plain), p.Length)
 	}
-	return plain[: len(plain)-pad : len(plain)-pad], nil
+	p.Data = plain[: len(plain)-pad : len(plain)-pad]
+	return nil
 }
