@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"reflect"
-	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/panics"
@@ -23,11 +21,10 @@ func (s *session) readBody(r *http.Request) (*bytes.Buffer, error) {
 	if !ok {
 		b = new(bytes.Buffer)
 	}
-	if r.Body == nil || r.Body == http.NoBody {
+	if !stage.HasBody(r) {
 		return b, nil
 	}
-	// What is closed has been read, or is of no more use.
-	defer func() { _ = r.Body.Close() }()
+	defer stage.CloseRequest(r)
 	ctx := r.Context()
 	err := ctx.Err()
 	if err == nil {
@@ -57,7 +54,7 @@ func (s *session) readBody(r *http.Request) (*bytes.Buffer, error) {
 // fill reads the body of r into b. It leaves a Read that waits when the context of r
 // ends, and then b must not be used.
 func (s *session) fill(b *bytes.Buffer, r *http.Request) (err error) {
-	if r.Context().Done() == nil || inMemory(r.Body) {
+	if r.Context().Done() == nil {
 		defer panics.Into(&err)
 		return readAll(b, r.Body, r.ContentLength, s.MaxBody)
 	}
@@ -75,27 +72,6 @@ func (s *session) fill(b *bytes.Buffer, r *http.Request) (err error) {
 		return r.Context().Err()
 	}
 }
-
-// inMemory reports whether a Read of body cannot wait, as of what
-// [http.NewRequest] makes of bytes and strings.
-func inMemory(body io.Reader) bool {
-	switch body.(type) {
-	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
-		return true
-	}
-	switch v := reflect.ValueOf(body); v.Type() {
-	case nopCloser, nopCloserWriterTo:
-		inner, ok := v.Field(0).Interface().(io.Reader)
-		return ok && inMemory(inner)
-	}
-	return false
-}
-
-// The two types of what [io.NopCloser] returns.
-var (
-	nopCloser         = reflect.TypeOf(io.NopCloser(nil))
-	nopCloserWriterTo = reflect.TypeOf(io.NopCloser((*bytes.Reader)(nil)))
-)
 
 // maxSpare is how much memory of one body is kept for the next at most.
 const maxSpare = 1 << 20

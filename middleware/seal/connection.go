@@ -65,8 +65,7 @@ func (w *watch) gotFirstByte() {
 // lost reports whether err came of a connection that had been closed at the other
 // end while nobody used it.
 func (w *watch) lost(err error) bool {
-	var known *middleware.Error
-	if err == nil || errors.As(err, &known) {
+	if _, known := errors.AsType[*middleware.Error](err); known || err == nil {
 		return false
 	}
 	w.mu.Lock()

@@ -18,14 +18,13 @@ import (
 // without a body has nothing to seal.
 func (c *call) pack(out *http.Request, p peer, w *watch) error {
 	out.GetBody, out.TransferEncoding, out.Trailer = nil, nil, nil
-	if c.r.Body == nil || c.r.Body == http.NoBody {
+	if !stage.HasBody(c.r) {
 		return nil
 	}
 	protocol := winrm.ProtocolOf(string(p.sc.Target().Scheme))
 	b, err := winrm.Seal(nil, protocol, p.sealer, mediaType(c.r), c.body)
 	if err != nil {
-		var known *middleware.Error
-		if errors.As(err, &known) {
+		if _, ok := errors.AsType[*middleware.Error](err); ok {
 			return err
 		}
 		return &middleware.Error{Stage: name, Kind: middleware.ErrToken, Host: stage.Host(c.r), Err: err}
@@ -34,7 +33,7 @@ func (c *call) pack(out *http.Request, p peer, w *watch) error {
 	// The transport may ask for it while nothing was written, and then finds
 	// another connection, which the watch knows.
 	out.GetBody = func() (io.ReadCloser, error) { return w.body(b), nil }
-	out.Header = cloneHeader(c.r.Header)
+	out.Header = stage.CloneHeader(c.r.Header)
 	out.Header.Set("Content-Type", protocol.ContentType())
 	out.Header.Del("Content-Length")
 	return nil
@@ -97,9 +96,9 @@ func (c *call) report(p peer, status int, resp *http.Response, err error) {
 		return
 	}
 	e := middleware.VerdictEvent{Host: stage.Host(c.r), SPN: stage.SPN(p.sc), Mode: middleware.ModeSealed, Status: status, Err: err}
-	var known *middleware.Error
+	known, ok := errors.AsType[*middleware.Error](err)
 	switch {
-	case errors.As(err, &known):
+	case ok:
 		e.Reason = known.Reason
 	case err == nil && resp.Body == http.NoBody:
 		e.Reason = middleware.ReasonNoToken
@@ -111,9 +110,9 @@ func (c *call) report(p peer, status int, resp *http.Response, err error) {
 
 // refuse names what is wrong with an answer that does not open.
 func (c *call) refuse(err error, resp *http.Response, kind string, n int) error {
-	var known *middleware.Error
+	known, ok := errors.AsType[*middleware.Error](err)
 	switch {
-	case errors.As(err, &known):
+	case ok:
 		e := c.fail(known.Reason, known.Err)
 		e.Hint, e.Principal = known.Hint, known.Principal
 		return e

@@ -152,7 +152,7 @@ func (c *call) introduce() (*watch, *http.Response, error) {
 	out := w.on(c.r.Context(), c.r)
 	out.Method, out.Body, out.GetBody, out.ContentLength = http.MethodPost, http.NoBody, nil, 0
 	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
-	out.Header = cloneHeader(c.r.Header)
+	out.Header = stage.CloneHeader(c.r.Header)
 	out.Header.Set("Content-Type", winrm.SOAP)
 	for _, field := range []string{"Connection", "Content-Length", "Expect"} {
 		out.Header.Del(field)
@@ -262,11 +262,4 @@ func (c *call) fail(reason middleware.Reason, err error) *middleware.Error {
 	return &middleware.Error{
 		Stage: name, Kind: middleware.ErrNotVerified, Host: stage.Host(c.r), SPN: stage.SPN(c.peer.sc), Reason: reason, Err: err,
 	}
-}
-
-func cloneHeader(h http.Header) http.Header {
-	if h == nil {
-		return make(http.Header)
-	}
-	return h.Clone()
 }
