@@ -160,8 +160,8 @@ func (f *getFlags) setHeader(r *http.Request) error {
 	if !httpguts.ValidHeaderFieldValue(f.agent) {
 		return errors.New("-A: the name holds a line break or another character that no header may")
 	}
-	if f.agent != "" {
-		h.Set("User-Agent", f.agent)
+	if f.agent != "" || f.noAgent {
+		h.Set("User-Agent", f.agent) // an empty one tells net/http to send none
 	}
 	if f.upload != "" && r.GetBody != nil {
 		h.Set("Expect", "100-continue") // as of curl, so that a 401 comes before the body goes; of a stream HEAD sees to that

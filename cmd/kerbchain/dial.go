@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -30,7 +32,7 @@ func (f *getFlags) detour() (*detour, error) {
 	}
 	for _, s := range f.connectTo {
 		parts := splitHosts(s)
-		if len(parts) != 4 {
+		if len(parts) != 4 || parts[1] != "" && !isPort(parts[1]) || parts[3] != "" && !isPort(parts[3]) {
 			return nil, fmt.Errorf("--connect-to %q: want HOST:PORT:HOST:PORT, each of which may be empty", s)
 		}
 		d.others[strings.ToLower(parts[0])+":"+parts[1]] = parts[2] + ":" + parts[3]
@@ -42,7 +44,7 @@ func (f *getFlags) detour() (*detour, error) {
 func parseResolve(s string) (at string, list []string, err error) {
 	wrong := fmt.Errorf("--resolve %q: want HOST:PORT:ADDRESS", s)
 	parts := strings.SplitN(strings.TrimPrefix(s, "+"), ":", 3)
-	if len(parts) != 3 || parts[0] == "" || parts[1] == "" {
+	if len(parts) != 3 || parts[0] == "" || !isPort(parts[1]) {
 		return "", nil, wrong
 	}
 	for a := range strings.SplitSeq(parts[2], ",") {
@@ -56,6 +58,11 @@ func parseResolve(s string) (at string, list []string, err error) {
 		list = append(list, ip.String())
 	}
 	return strings.ToLower(parts[0]) + ":" + parts[1], list, nil
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 // splitHosts splits at colons outside of brackets, which are left out.
@@ -173,7 +180,7 @@ func proxyURL(s string) (*url.URL, error) {
 		}
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" {
+	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
 		return nil, errors.New("--proxy: want a URL such as http://proxy.example:3128")
 	}
 	return u, nil

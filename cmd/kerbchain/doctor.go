@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -38,10 +37,7 @@ func defineDoctor(fs *pflag.FlagSet) func(context.Context, []string, world) int 
 	f.clientFlags(fs)
 	return func(ctx context.Context, args []string, w world) int {
 		return leaving(ctx, w, func() int {
-			if err := f.checkEmpty(fs.Lookup); err != nil {
-				return usageError(w, err)
-			}
-			if err := f.examined(args); err != nil {
+			if err := f.examined(args, fs); err != nil {
 				return usageError(w, err)
 			}
 			o, err := f.options(w)
@@ -54,7 +50,7 @@ func defineDoctor(fs *pflag.FlagSet) func(context.Context, []string, world) int 
 }
 
 // examined reads arguments and flags together.
-func (f *doctorFlags) examined(args []string) error {
+func (f *doctorFlags) examined(args []string, fs *pflag.FlagSet) error {
 	if len(args) != 1 {
 		return fmt.Errorf("want one URL, got %d arguments", len(args))
 	}
@@ -66,7 +62,7 @@ func (f *doctorFlags) examined(args []string) error {
 	case f.timeout < 0:
 		return fmt.Errorf("--timeout %s is negative", f.timeout)
 	}
-	return f.checkCredentials(runtime.GOOS)
+	return f.checkClient(fs)
 }
 
 // options turns flags into the doctor's options. A file that cannot be used is no wrong

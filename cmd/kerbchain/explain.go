@@ -35,6 +35,9 @@ to use it: take care where you paste one.
 func defineExplain(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	path := fs.String("keytab", "", "keytab `file` of the service, to open tickets with")
 	explain := func(ctx context.Context, args []string, w world) int {
+		if err := checkEmpty(fs, "keytab"); err != nil {
+			return usageError(w, err)
+		}
 		if len(args) == 0 {
 			return usageError(w, errors.New("want a token, a header line, or - for standard input"))
 		}

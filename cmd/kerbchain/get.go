@@ -73,6 +73,7 @@ type getFlags struct {
 	noProxy      bool
 	url          string
 	agent        string
+	noAgent      bool // none is sent, by an empty one
 	query        bool
 	head         bool
 	remoteName   bool
@@ -98,7 +99,7 @@ const getIntro = "The response goes to standard output or a file, everything els
 
 func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	f := &getFlags{}
-	fs.StringVarP(&f.method, "request", "X", "", "method; default GET, or POST with -d")
+	fs.StringVarP(&f.method, "request", "X", "", "`method`; default GET, or POST with -d")
 	fs.StringArrayVarP(&f.headers, "header", "H", nil, "header `\"Name: value\"`; may be repeated")
 	fs.VarP(data{"data", &f.data}, "data", "d", "`data` to send as a form; @file reads a file without its line breaks, @- standard input; may be repeated, and is joined with &")
 	fs.Var(data{"data-binary", &f.data}, "data-binary", "`data` to send as they are; @file reads a file, @- standard input")
@@ -108,7 +109,7 @@ func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	fs.StringVarP(&f.upload, "upload-file", "T", "", "`file` to send with PUT, under its own name where the URL ends in a slash; - sends standard input as it comes")
 	fs.BoolVarP(&f.query, "get", "G", false, "put the data into the URL's query, and send a GET")
 	fs.BoolVarP(&f.head, "head", "I", false, "send a HEAD, and print the header of each response alone")
-	fs.StringVarP(&f.agent, "user-agent", "A", "", "`name` to send as User-Agent")
+	fs.StringVarP(&f.agent, "user-agent", "A", "", "`name` to send as User-Agent; an empty one is none")
 	fs.BoolVarP(&f.follow, "location", "L", false, "follow redirects, each signed for its own host")
 	fs.BoolVar(&f.downgrade, "allow-downgrade", false, "sign for plain http where a redirect led there from https")
 	fs.BoolVarP(&f.include, "include", "i", false, "print the header of each response before its body")
@@ -131,7 +132,7 @@ func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	fs.StringVarP(&f.user, "user", "u", "", "taken for curl's sake, as in -u :")
 	fs.Bool("negotiate", true, "taken for curl's sake; there is no other way here")
 	return func(ctx context.Context, args []string, w world) int {
-		if err := f.check(args, fs.Lookup); err != nil {
+		if err := f.check(args, fs); err != nil {
 			return usageError(w, err)
 		}
 		if f.timeout > 0 {
@@ -148,7 +149,7 @@ func (f *getFlags) clientFlags(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.insecure, "insecure", "k", false, "do not check the server's certificate")
 	fs.StringVar(&f.cacert, "cacert", "", "trust the certificates in this PEM `file` alone")
 	fs.StringVar(&f.mutual, "mutual", "required", "mutual authentication: required, optional or disabled")
-	fs.StringVar(&f.service, "service", "", "service class of the SPN; default HTTP")
+	fs.StringVar(&f.service, "service", "", "service `class` of the SPN; default HTTP")
 	fs.StringVar(&f.hostOverride, "host-override", "", "`host` in the SPN, in place of the URL's")
 	fs.StringVar(&f.credentials, "credentials", "", "whose credentials: `own`, those that kerbchain can read, or system, those of the GSS-API library or of who is logged on to Windows; default own, but system on Windows where nothing names a cache, keytab or password")
 	fs.StringVar(&f.library, "gssapi-library", "", "`file` of the GSS-API library for --credentials system; default MIT's, else Heimdal's, on macOS Apple's")
@@ -157,7 +158,7 @@ func (f *getFlags) clientFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.enterprise, "enterprise", false, "the principal is an alias such as user@corp.example, which the KDC translates")
 	fs.StringVar(&f.passwordFile, "password-file", "", "log in with the password in the first line of `file`; - for standard input")
 	fs.StringVar(&f.keytab, "keytab", "", "log in with the keys in this keytab `file`")
-	fs.StringVar(&f.ccache, "ccache", "", "credential cache, such as FILE:/tmp/krb5cc_1000; default $KRB5CCNAME")
+	fs.StringVar(&f.ccache, "ccache", "", "credential `cache`, such as FILE:/tmp/krb5cc_1000; default $KRB5CCNAME")
 	fs.StringVar(&f.armorCCache, "armor-ccache", "", "protect the login (FAST) by the ticket in this credential `cache`, of a host mostly, as kinit -T does")
 	fs.StringVar(&f.armorKeytab, "armor-keytab", "", "protect the login (FAST) by a ticket that the keys in this keytab `file` get, such as /etc/krb5.keytab")
 	fs.StringVar(&f.cbt, "cbt", "auto", "channel binding: auto, require or off")
@@ -173,31 +174,38 @@ func (f *getFlags) clientFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.realm, "realm", "", "`realm` of the URL's host")
 }
 
-// notEmpty are flags that an empty value would switch off: a script whose variable is
-// empty means something else.
-var notEmpty = []string{"output", "upload-file", "cacert", "cert", "key", "service", "host-override", "credentials", "gssapi-library", "principal",
-	"as-user", "password-file", "keytab", "ccache", "armor-ccache", "armor-keytab", "realm", "allowed-hosts"}
-
-// checkEmpty looks at flags with an empty value.
-func (f *getFlags) checkEmpty(lookup func(string) *pflag.Flag) error {
-	for _, name := range notEmpty {
-		if v := lookup(name); v != nil && v.Changed && (v.Value.String() == "" || v.Value.String() == "[]") {
-			return fmt.Errorf("--%s is empty", name)
-		}
+// checkClient looks at the flags of clientFlags together.
+func (f *getFlags) checkClient(fs *pflag.FlagSet) error {
+	err := checkEmpty(fs, "cacert", "cert", "key", "service", "host-override", "credentials", "gssapi-library", "principal",
+		"as-user", "password-file", "keytab", "ccache", "armor-ccache", "armor-keytab", "realm", "allowed-hosts")
+	if err != nil {
+		return err
 	}
-	f.noProxy = lookup("proxy").Changed && f.proxy == ""
-	return nil
+	f.noProxy = fs.Changed("proxy") && f.proxy == ""
+	switch {
+	case f.passwordFile != "" && (f.keytab != "" || f.ccache != ""):
+		return errors.New("--password-file, --keytab and --ccache exclude one another")
+	case f.passwordFile != "" && f.principal == "":
+		return errors.New("--password-file needs --principal")
+	case f.enterprise && f.principal == "":
+		return errors.New("--enterprise needs --principal")
+	}
+	return f.checkCredentials(runtime.GOOS)
 }
 
 // check reads arguments and flags together.
-func (f *getFlags) check(args []string, lookup func(string) *pflag.Flag) error {
+func (f *getFlags) check(args []string, fs *pflag.FlagSet) error {
 	if len(args) != 1 {
 		return fmt.Errorf("want one URL, got %d arguments", len(args))
 	}
-	if err := f.checkEmpty(lookup); err != nil {
+	if err := checkEmpty(fs, "request", "output", "upload-file"); err != nil {
 		return err
 	}
+	f.noAgent = fs.Changed("user-agent") && f.agent == ""
 	f.url = args[0]
+	if f.timeout > 0 && f.maxTime > 0 {
+		return errors.New("--timeout and --max-time exclude each other")
+	}
 	if f.timeout < 0 {
 		return fmt.Errorf("--timeout %s is negative", f.timeout)
 	}
@@ -207,7 +215,7 @@ func (f *getFlags) check(args []string, lookup func(string) *pflag.Flag) error {
 	case f.maxTime > 0:
 		f.timeout = max(time.Duration(f.maxTime*float64(time.Second)), 1)
 	}
-	if f.user != "" && f.user != ":" {
+	if fs.Changed("user") && f.user != ":" {
 		return errors.New("-u: want \":\", since passwords on a command line are seen by others; use --principal and --password-file")
 	}
 	if f.head && len(f.data) > 0 && !f.query {
@@ -222,7 +230,7 @@ func (f *getFlags) check(args []string, lookup func(string) *pflag.Flag) error {
 	if f.remoteName && f.output != "" {
 		return errors.New("-o and -O exclude each other")
 	}
-	return f.checkCredentials(runtime.GOOS)
+	return f.checkClient(fs)
 }
 
 // choose returns the value that goes with a word.
@@ -460,8 +468,9 @@ func (f *getFlags) names(w world) (client.Options, error) {
 	o.TrustConnection, o.PortInSPN, o.AllowedHosts = f.trust, f.portInSPN, f.allowed
 	o.OneShot = negotiate.Probe // a long stream is not lost to a 401
 	var err error
-	if o.Mutual, err = mutual.ParseMode(f.mutual); err != nil {
-		return o, fmt.Errorf("--mutual: %w", err)
+	o.Mutual, err = choose("mutual", strings.ToLower(f.mutual), []string{"required", "optional", "disabled"}, mutual.Required, mutual.Optional, mutual.Disabled)
+	if err != nil {
+		return o, err
 	}
 	o.Preemptive, err = choose("preemptive", f.preemptive, []string{"off", "learned", "always"}, nil, preemptive.Learned(), preemptive.Always())
 	if err != nil {
@@ -503,11 +512,8 @@ func (f *getFlags) names(w world) (client.Options, error) {
 
 // password reads the one of --password-file, if there is such a flag.
 func (f *getFlags) password(w world) (kerberos.Secret, error) {
-	switch {
-	case f.passwordFile == "":
+	if f.passwordFile == "" {
 		return kerberos.Secret{}, nil
-	case f.principal == "":
-		return kerberos.Secret{}, errors.New("--password-file needs --principal")
 	}
 	line, err := readPassword(f.passwordFile, w)
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
@@ -87,6 +88,7 @@ func TestGetOnTheWire(t *testing.T) {
 		"no length":         {args: []string{"-H", "Content-Length: 0", "-X", "POST"}, line: "POST /", has: []string{"Content-Length: 0"}},
 		"dots":              {path: "/../y//a/./b/../c%2e?x=/../y", line: "GET /y//a/c%2e?x=/../y"},
 		"-A":                {args: []string{"-A", "me/1"}, line: "GET /", has: []string{"User-Agent: me/1"}},
+		"-A of nothing":     {args: []string{"-A", ""}, line: "GET /", not: []string{"User-Agent"}},
 		"-u : --negotiate":  {args: []string{"-u", ":", "--negotiate"}, line: "GET /"},
 		"--compressed":      {args: []string{"--compressed"}, line: "GET /", has: []string{"Accept-Encoding: gzip"}},
 	} {
@@ -115,6 +117,71 @@ func TestGetOnTheWire(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEmptyFlags: an empty value of a flag that names something is wrong usage, and what was
+// wanted is said; but where curl takes one.
+func TestEmptyFlags(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{})
+	taken := map[string]bool{}
+	for _, name := range []string{"data", "data-binary", "data-raw", "data-urlencode", "json", "write-out", "user-agent", "proxy"} {
+		taken[name] = true
+	}
+	arguments := map[string][]string{"get": {l.server.URL()}, "doctor": {l.server.URL()}, "explain": {"TlRMTVNTUAABAAAA"}, "klist": {l.server.URL()}, "kdc": {"--dir", l.dir, "--for", "1ns"}}
+	for _, c := range commands() {
+		fs, _ := c.flags()
+		fs.VisitAll(func(f *pflag.Flag) {
+			if f.Value.Type() == "bool" {
+				return
+			}
+			args := append([]string{c.name, "--" + f.Name + "="}, arguments[c.name]...)
+			if f.Name == "dir" {
+				args = args[:2]
+			}
+			code, stdout, stderr := l.run("", args...)
+			wants := strings.Contains(stderr, "want ") || strings.Contains(stderr, "must be ")
+			if refused := code == exitUsage && stdout == "" && wants; refused == taken[f.Name] || code != exitOK && !strings.Contains(stderr, "-"+f.Name) && !strings.Contains(stderr, "-"+f.Shorthand+":") {
+				t.Errorf("%q: exit status %d: %s%s", args, code, stdout, stderr)
+			}
+		})
+	}
+}
+
+// TestFlagsTogether: flags that contradict each other, and values that no flag takes, are
+// wrong usage in the command's words.
+func TestFlagsTogether(t *testing.T) {
+	l := newLab(t, fakeweb.ServerOptions{})
+	for _, tc := range []struct {
+		commands string
+		args     []string
+		says     string
+	}{
+		{"get doctor", []string{"--enterprise"}, "--enterprise needs --principal"},
+		{"get doctor", []string{"--password-file", "x"}, "--password-file needs --principal"},
+		{"get doctor", []string{"--principal", "a", "--password-file", "x", "--keytab", "y"}, "--password-file, --keytab and --ccache exclude one another"},
+		{"get doctor", []string{"--principal", "a", "--password-file", "x", "--ccache", "y"}, "--password-file, --keytab and --ccache exclude one another"},
+		{"get doctor", []string{"--mutual", "maybe"}, `--mutual "maybe": want one of required, optional, disabled`},
+		{"get doctor", []string{"--resolve", "localhost:99999:127.0.0.1"}, "--resolve "},
+		{"get doctor", []string{"--resolve", "localhost:http:127.0.0.1"}, "--resolve "},
+		{"get doctor", []string{"--connect-to", "::localhost:99999"}, "--connect-to "},
+		{"get doctor", []string{"--connect-to", ":x:localhost:80"}, "--connect-to "},
+		{"get doctor", []string{"--proxy", "gopher://localhost"}, "--proxy: want "},
+		{"get", []string{"--timeout", "1s", "-m", "2"}, "--timeout and --max-time exclude each other"},
+		{"get", []string{"-u", ""}, `-u: want ":"`},
+		{"klist", []string{"-k", "x", "-a"}, "--all is for caches"},
+	} {
+		for name := range strings.FieldsSeq(tc.commands) {
+			code, stdout, stderr := l.run("", append(append([]string{name}, tc.args...), l.server.URL())...)
+			if code != exitUsage || stdout != "" || !strings.Contains(stderr, tc.says) || ofGo.MatchString(stderr) {
+				t.Errorf("%s %q: exit status %d: %s%s", name, tc.args, code, stdout, stderr)
+			}
+		}
+	}
+	for _, args := range [][]string{{"--principal", "alice"}, {"--service", "NFS"}} {
+		if code, _, stderr := l.run("", append([]string{"klist"}, args...)...); code != exitUsage || !strings.Contains(stderr, "are for a URL") {
+			t.Errorf("klist %q: exit status %d: %s", args, code, stderr)
+		}
 	}
 }
 

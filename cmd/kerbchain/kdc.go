@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -24,6 +25,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/firstline"
+	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/printable"
 )
@@ -78,7 +80,7 @@ func defineKDC(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	fs.DurationVar(&f.limit, "for", 0, "end after this time, such as 10m; default never")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "print what the KDC and the page are asked, as it happens")
 	return func(ctx context.Context, args []string, w world) int {
-		if err := f.check(args, fs.Changed); err != nil {
+		if err := f.check(args, fs); err != nil {
 			return usageError(w, err)
 		}
 		return f.run(ctx, w)
@@ -86,24 +88,46 @@ func defineKDC(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 }
 
 // check reads the flags together, and sets what is set by default.
-func (f *kdcFlags) check(args []string, changed func(string) bool) error {
+func (f *kdcFlags) check(args []string, fs *pflag.FlagSet) error {
+	err := checkEmpty(fs, "realm", "user", "service", "listen", "web-listen", "etypes", "ready-file", "advertise")
 	switch {
 	case len(args) > 0:
 		return fmt.Errorf("kdc takes flags alone, got %q", args[0])
+	case err != nil:
+		return err
 	case f.dir == "":
 		return errors.New("want --dir, a folder to write to")
 	case f.format != "sh" && f.format != "env" && f.format != "json":
 		return fmt.Errorf("--format %q: want sh, env or json", f.format)
 	case f.limit < 0:
 		return fmt.Errorf("--for %s is negative", f.limit)
-	case !f.web && (f.tls || changed("web-listen")):
+	case !f.web && (f.tls || fs.Changed("web-listen")):
 		return errors.New("--tls and --web-listen need --web")
+	}
+	if f.advertise != "" {
+		if _, err := hostname.Normal(f.advertise); err != nil {
+			return fmt.Errorf("--advertise: %w: want a host such as kdc.example", err)
+		}
+	}
+	for _, u := range f.users {
+		if name, password, ok := strings.Cut(u, ":"); ok && password == "" {
+			return fmt.Errorf("--user %q: the password is empty: want name:password, or the name alone for a random one", name)
+		}
+	}
+	for _, s := range f.services { // whose hosts stand in krb5.conf
+		name, _, _ := strings.Cut(s, "@")
+		if _, host, ok := strings.Cut(name, "/"); ok && (host == "" || strings.ContainsFunc(host, noHost)) {
+			return fmt.Errorf("--service %q: want a host after the slash, as in HTTP/localhost", s)
+		}
 	}
 	if len(f.users) == 0 {
 		f.users = []string{"alice:alice"}
 	}
 	if len(f.services) == 0 {
 		f.services = []string{"HTTP/localhost"}
+	}
+	if _, err := hostname.Normal(f.webHost()); f.web && err != nil {
+		return fmt.Errorf("--web: the page is of the first --service HTTP/host, of which no URL can be made: %w", err)
 	}
 	for flag, address := range map[string]string{"--listen": f.listen, "--web-listen": f.webListen} {
 		at, err := netip.ParseAddrPort(address)
@@ -119,8 +143,11 @@ func (f *kdcFlags) check(args []string, changed func(string) bool) error {
 	return nil
 }
 
-// options returns those of the realm, and the names of the users.
-func (f *kdcFlags) options() (opts []fakekdc.Option, users []string, err error) {
+// noHost reports what no name in krb5.conf may hold.
+func noHost(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("{}[]=*#;\"", r) }
+
+// options returns those of the realm.
+func (f *kdcFlags) options() (opts []fakekdc.Option, err error) {
 	opts = []fakekdc.Option{fakekdc.WithRealm(f.realm), fakekdc.WithLifetime(f.lifetime, max(f.lifetime, 7*24*time.Hour))}
 	if f.allowRemote {
 		opts = append(opts, fakekdc.WithRemoteAddress(f.listen))
@@ -130,23 +157,54 @@ func (f *kdcFlags) options() (opts []fakekdc.Option, users []string, err error) 
 	if f.etypes != nil {
 		etypes, err := parseEtypes(f.etypes)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		opts = append(opts, fakekdc.WithEtypes(etypes...))
 	}
+	return opts, nil
+}
+
+// makeRealm makes the realm with its users, whose names it returns, and services. Errors
+// are about flags.
+func (f *kdcFlags) makeRealm(opts []fakekdc.Option) (realm *fakekdc.Realm, users []string, err error) {
+	switch last := time.Now().Add(max(f.lifetime, 7*24*time.Hour)); {
+	case f.lifetime < time.Second:
+		return nil, nil, fmt.Errorf("--lifetime %s: want a second or more", f.lifetime)
+	case last.Unix() > math.MaxUint32:
+		return nil, nil, fmt.Errorf("--lifetime %s: want tickets to end before 2106, as credential caches do", f.lifetime)
+	}
+	if realm, err = fakekdc.New(opts...); err != nil {
+		return nil, nil, err
+	}
+	if users, err = f.fill(realm); err != nil {
+		realm.Close()
+		return nil, nil, err
+	}
+	return realm, users, nil
+}
+
+// fill adds users, whose names it returns, and services.
+func (f *kdcFlags) fill(realm *fakekdc.Realm) (users []string, err error) {
 	for _, u := range f.users {
 		name, password, ok := strings.Cut(u, ":")
 		if !ok {
 			password = rand.Text()
 		}
-		opts = append(opts, fakekdc.WithUser(name, password))
+		if err := realm.AddUser(name, password); err != nil {
+			return nil, fmt.Errorf("--user %q: %s", name, onceEach.Replace(err.Error()))
+		}
 		users = append(users, name)
 	}
 	for _, s := range f.services {
-		opts = append(opts, fakekdc.WithService(s))
+		if err := realm.AddService(s); err != nil {
+			return nil, fmt.Errorf("--service %q: %s", s, onceEach.Replace(err.Error()))
+		}
 	}
-	return opts, users, nil
+	return users, nil
 }
+
+// onceEach puts the command's advice in the place of the library's.
+var onceEach = strings.NewReplacer(": use Modify, SetPassword or Rotate", "; name each once")
 
 func parseEtypes(words []string) (list []int32, err error) {
 	known := krb.DefaultEtypes(true)
@@ -168,11 +226,11 @@ words:
 }
 
 func (f *kdcFlags) run(ctx context.Context, w world) int {
-	opts, users, err := f.options()
+	opts, err := f.options()
 	if err != nil {
 		return usageError(w, err)
 	}
-	if err := f.serve(ctx, w, opts, users); err != nil {
+	if err := f.serve(ctx, w, opts); err != nil {
 		fmt.Fprintf(w.stderr, "kerbchain kdc: %v\n", err)
 		if _, ok := errors.AsType[*outputError](err); ok {
 			return exitOutput
@@ -183,11 +241,11 @@ func (f *kdcFlags) run(ctx context.Context, w world) int {
 }
 
 // serve runs the realm until ctx ends.
-func (f *kdcFlags) serve(ctx context.Context, w world, opts []fakekdc.Option, users []string) (err error) {
+func (f *kdcFlags) serve(ctx context.Context, w world, opts []fakekdc.Option) (err error) {
 	if err := f.notReady(); err != nil {
 		return err
 	}
-	realm, err := fakekdc.New(opts...)
+	realm, users, err := f.makeRealm(opts)
 	if err != nil {
 		return err
 	}

@@ -339,6 +339,18 @@ func TestKDCErrors(t *testing.T) {
 		"realm":                  {[]string{"--realm", "A/B"}, exitFailed, "realm name"},
 		"user twice":             {[]string{"--user", "a:b", "--user", "a:secret"}, exitFailed, "there already"},
 		"nameless user":          {[]string{"--user", ":hunter2"}, exitFailed, "kerbchain kdc"},
+		"user twice, by flag":    {[]string{"--user", "a", "--user", "a"}, exitFailed, `--user "a": principal a@EXAMPLE.TEST is there already; name each once`},
+		"user of no name":        {[]string{"--user", "a", "--user", ""}, exitFailed, `--user "": principal name is empty`},
+		"user of no password":    {[]string{"--user", "a:"}, exitUsage, `--user "a": the password is empty: want name:password`},
+		"user of another realm":  {[]string{"--user", "a@B"}, exitFailed, `--user "a@B": `},
+		"service as a user":      {[]string{"--service", "alice"}, exitFailed, `--service "alice": principal alice@EXAMPLE.TEST is there already; name each once`},
+		"service of no host":     {[]string{"--service", "HTTP/"}, exitUsage, "--service \"HTTP/\": want a host after the slash"},
+		"host that is none":      {[]string{"--service", "HTTP/a b"}, exitUsage, "want a host after the slash"},
+		"page of no host":        {[]string{"--web", "--service", "HTTP/a%b"}, exitUsage, "--web: the page is of the first --service"},
+		"short lifetime":         {[]string{"--lifetime", "999ms"}, exitFailed, "--lifetime 999ms: want a second or more"},
+		"long lifetime":          {[]string{"--lifetime", "2000000h"}, exitFailed, "--lifetime 2000000h0m0s: want tickets to end before 2106"},
+		"advertised port":        {[]string{"--advertise", "kdc.example:88"}, exitUsage, "--advertise: "},
+		"advertised lines":       {[]string{"--advertise", "kdc\nkdc"}, exitUsage, "--advertise: "},
 		"folder is a file":       {[]string{"--dir", file}, exitFailed, "file"},
 		"ready file in the void": {[]string{"--ready-file", filepath.Join(file, "x")}, exitFailed, "file"},
 	} {
@@ -351,10 +363,22 @@ func TestKDCErrors(t *testing.T) {
 			if code != tc.code || !strings.Contains(stderr, tc.says) || stdout != "" {
 				t.Errorf("exit status %d, want %d: %s%s", code, tc.code, stdout, stderr)
 			}
+			if words := ofGo.FindAllString(ofOthersToo.ReplaceAllString(stderr, ""), -1); tc.code != exitOK && words != nil {
+				t.Errorf("%q are words of Go: %s", words, stderr)
+			}
 			if strings.Contains(stderr, "hunter2") || strings.Contains(stderr, "a:secret") {
 				t.Errorf("a password was printed: %s", stderr)
 			}
 		})
+	}
+}
+
+// TestKDCHosts: what is written can be read, whatever the services are called.
+func TestKDCHosts(t *testing.T) {
+	t.Parallel()
+	k := startKDC(t, "--service", "HTTP/localhost:8080", "--service", "a=b", "--service", `HTTP/x\@y`, "--service", "HTTP/a'%b")
+	if code, stdout, stderr := runWith(t.Context(), k.env, "", "klist"); code != exitOK || !strings.Contains(stdout, "alice@EXAMPLE.TEST") {
+		t.Errorf("exit status %d: %s%s", code, stdout, stderr)
 	}
 }
 

@@ -35,17 +35,17 @@ type klistFlags struct {
 
 func defineKlist(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	f := &klistFlags{}
-	fs.StringVar(&f.ccache, "ccache", "", "credential cache or collection; default $KRB5CCNAME, else as in krb5.conf")
+	fs.StringVar(&f.ccache, "ccache", "", "credential `cache` or collection; default $KRB5CCNAME, else as in krb5.conf")
 	fs.StringVarP(&f.keytab, "keytab", "k", "", "list the entries of this keytab `file`")
 	fs.StringVar(&f.principal, "principal", "", "client principal wanted for the URL, `name@REALM`")
-	fs.StringVar(&f.service, "service", "", "service class of the URL's SPN; default HTTP")
+	fs.StringVar(&f.service, "service", "", "service `class` of the URL's SPN; default HTTP")
 	fs.BoolVarP(&f.all, "all", "a", false, "list configuration entries of caches too")
 	return func(ctx context.Context, args []string, w world) int {
 		if len(args) > 1 {
 			return usageError(w, fmt.Errorf("want one URL at most, got %d arguments", len(args)))
 		}
-		if f.ccache != "" && f.keytab != "" {
-			return usageError(w, errors.New("--keytab and --ccache exclude each other"))
+		if err := f.check(args, fs); err != nil {
+			return usageError(w, err)
 		}
 		e := &explainer{}
 		code := f.run(ctx, args, w, e)
@@ -55,6 +55,22 @@ func defineKlist(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 		}
 		return code
 	}
+}
+
+// check looks at arguments and flags together.
+func (f *klistFlags) check(args []string, fs *pflag.FlagSet) error {
+	if err := checkEmpty(fs, "ccache", "keytab", "principal", "service"); err != nil {
+		return err
+	}
+	switch {
+	case f.ccache != "" && f.keytab != "":
+		return errors.New("--keytab and --ccache exclude each other")
+	case len(args) == 0 && (f.principal != "" || f.service != ""):
+		return errors.New("--principal and --service are for a URL: want one")
+	case f.keytab != "" && f.all:
+		return errors.New("--all is for caches: --keytab has no configuration entries")
+	}
+	return nil
 }
 
 func (f *klistFlags) run(ctx context.Context, args []string, w world, e *explainer) int {

@@ -189,6 +189,18 @@ func (c command) run(ctx context.Context, args []string, w world) int {
 	return action(ctx, fs.Args(), w)
 }
 
+// checkEmpty refuses an empty value of flags that name something: it would switch the flag
+// off, and a script whose variable is empty means something else.
+func checkEmpty(fs *pflag.FlagSet, names ...string) error {
+	for _, name := range names {
+		if v := fs.Lookup(name); v.Changed && (v.Value.String() == "" || v.Value.String() == "[]") {
+			what, _ := pflag.UnquoteUsage(v)
+			return fmt.Errorf("--%[1]s is empty: want --%[1]s %s", name, what)
+		}
+	}
+	return nil
+}
+
 func usageError(w world, err error) int {
 	fmt.Fprintf(w.stderr, "kerbchain: %s\nRun \"kerbchain %s --help\" for the flags.\n", printable.Text(err.Error()), w.command)
 	return exitUsage
