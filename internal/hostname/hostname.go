@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/idna"
 )
@@ -30,9 +31,6 @@ const (
 // an error: no resolver knows it, and what others read into it is not what we
 // do. Normal of what Normal returned is the same.
 func Normal(host string) (string, error) {
-	if isNormalName(host) {
-		return host, nil // as most are, and each is asked about several times
-	}
 	if strings.Contains(host, ":") {
 		a, err := netip.ParseAddr(host)
 		if err != nil {
@@ -48,7 +46,7 @@ func Normal(host string) (string, error) {
 		return "", errors.New("there is no host")
 	case len(host) > maxInput:
 		return "", fmt.Errorf("a host name of %d bytes is longer than DNS allows", len(host))
-	case !isASCII(host):
+	case strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }):
 		// With the profile of net/http, and before anything else is changed:
 		// lower case is not the same everywhere.
 		ascii, err := idna.Lookup.ToASCII(host)
@@ -61,36 +59,21 @@ func Normal(host string) (string, error) {
 	if len(name) > maxName {
 		return "", fmt.Errorf("a host name of %d characters is longer than DNS allows", len(name))
 	}
-	for label := range strings.SplitSeq(name, ".") {
-		switch i := strings.IndexFunc(label, odd); {
-		case i >= 0:
-			return "", fmt.Errorf("%q is no host name: it has a %q", shown(host), label[i])
-		case label == "":
+	begin := 0 // of the part that is looked at
+	for i := range len(name) + 1 {
+		switch end := i == len(name) || name[i] == '.'; {
+		case !end && odd(rune(name[i])):
+			return "", fmt.Errorf("%q is no host name: it has a %q", shown(host), name[i])
+		case !end:
+		case i == begin:
 			return "", fmt.Errorf("%q is no host name: a part between dots is empty", shown(host))
-		case len(label) > maxLabel:
-			return "", fmt.Errorf("%q is no host name: a part has %d characters, DNS allows %d", shown(host), len(label), maxLabel)
+		case i-begin > maxLabel:
+			return "", fmt.Errorf("%q is no host name: a part has %d characters, DNS allows %d", shown(host), i-begin, maxLabel)
+		default:
+			begin = i + 1
 		}
 	}
 	return name, nil
-}
-
-// isNormalName reports whether Normal returns a name as it is.
-func isNormalName(host string) bool {
-	label := 0 // how long the one is that was begun
-	for i := range len(host) {
-		switch c := host[i]; {
-		case c == '.':
-			if label == 0 {
-				return false
-			}
-			label = 0
-		case odd(rune(c)) || label == maxLabel:
-			return false
-		default:
-			label++
-		}
-	}
-	return label > 0 && len(host) <= maxName
 }
 
 // NormalPort returns a port in decimals as numbers are compared, without zeros
@@ -144,15 +127,6 @@ func notInZone(r rune) bool {
 
 func odd(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_'
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // shown is as much of a name as an error needs.

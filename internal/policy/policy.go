@@ -7,7 +7,7 @@ import (
 	"fmt"
 
 	"github.com/kerbchain/kerbchain/internal/cbt"
-	"github.com/kerbchain/kerbchain/internal/hostpattern"
+	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -77,7 +77,7 @@ func (d Delegation) Check(to []string) error {
 
 // Hosts are the lists of an initiator, in Chromium's notation.
 type Hosts struct {
-	allowed, delegateTo hostpattern.List
+	allowed, delegateTo hostname.List
 	delegateToAll       bool
 }
 
@@ -86,10 +86,10 @@ type Hosts struct {
 func NewHosts(allowed, delegateTo []string) (Hosts, error) {
 	h := Hosts{delegateToAll: len(delegateTo) == 0}
 	var err error
-	if h.allowed, err = hostpattern.Parse(orAll(allowed)); err != nil {
+	if h.allowed, err = hostname.ParseList(orAll(allowed)); err != nil {
 		return Hosts{}, fmt.Errorf("AllowedHosts: %w", err)
 	}
-	if h.delegateTo, err = hostpattern.Parse(orAll(delegateTo)); err != nil {
+	if h.delegateTo, err = hostname.ParseList(orAll(delegateTo)); err != nil {
 		return Hosts{}, fmt.Errorf("DelegateTo: %w", err)
 	}
 	return h, nil

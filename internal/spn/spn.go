@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/hostname"
-	"github.com/kerbchain/kerbchain/internal/hostpattern"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -24,7 +23,7 @@ type Options struct {
 // A Maker makes names. It is safe for concurrent use.
 type Maker struct {
 	o         Options
-	overrides hostpattern.Map[string]
+	overrides hostname.Map[string]
 }
 
 // New returns a maker, or an error that says which option is no good.

@@ -1,7 +1,7 @@
 package preemptive
 
 import (
-	"github.com/kerbchain/kerbchain/internal/hostpattern"
+	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -43,11 +43,11 @@ func (always) wire(Options) rule {
 // commas between. A pattern of any other form matches nothing; what counts is
 // the URL, not the Host header.
 func Hosts(patterns ...string) Policy {
-	list, _ := hostpattern.Parse(patterns) // what is no pattern matches nothing, as is said above
+	list, _ := hostname.ParseList(patterns) // what is no pattern matches nothing, as is said above
 	return hosts{list}
 }
 
-type hosts struct{ list hostpattern.List }
+type hosts struct{ list hostname.List }
 
 func (h hosts) wire(Options) rule {
 	return rule{choose: func(t middleware.Target) (middleware.Scheme, bool) {
