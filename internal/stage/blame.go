@@ -3,10 +3,19 @@ package stage
 import (
 	"cmp"
 	"errors"
+	"net/http"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/middleware"
 )
+
+// Host returns host and port of the URL of r, for events and errors; "" where it has none.
+func Host(r *http.Request) string {
+	if r.URL == nil {
+		return ""
+	}
+	return middleware.TargetOfURL(r.URL).HostPort()
+}
 
 // SPN returns the service principal that sc was made for, "" where it does not tell.
 func SPN(sc middleware.SecurityContext) string {
