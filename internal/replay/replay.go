@@ -68,8 +68,6 @@ type Options struct {
 type source interface {
 	// open returns the body of the next attempt, which is closed once.
 	open() (io.ReadCloser, error)
-	// left tells what can be had of it yet.
-	left() left
 	// release ends the opening, once. It does not disturb an attempt that is open.
 	release() error
 }
@@ -80,9 +78,6 @@ type left struct {
 	any     bool // any number of attempts
 	over    bool // there is more of the body than is kept
 }
-
-// whole is left of a body that can be had from its beginning at any time.
-func whole() left { return left{another: true, any: true} }
 
 // A Body hands out the copies of one request's body. It is for one goroutine
 // at a time; the readers it hands out may be used beside it and beside each
@@ -180,7 +175,7 @@ func (b *Body) Next() (*http.Request, error) {
 		return nil, err
 	}
 	out.Body, out.GetBody = body, nil
-	if !b.src.left().over {
+	if !b.left().over {
 		trailer := out.Trailer
 		out.GetBody = func() (io.ReadCloser, error) { return b.open(trailer) }
 	}
@@ -225,11 +220,12 @@ func fill(to, from http.Header) {
 	}
 }
 
+// left tells what can be had of the body yet: of all but a stream, whatever is asked for.
 func (b *Body) left() left {
-	if b.src == nil {
-		return whole()
+	if s, ok := b.src.(*stream); ok {
+		return s.left()
 	}
-	return b.src.left()
+	return left{another: true, any: true}
 }
 
 // Replayable reports whether one more attempt could be sent, as far as is known yet.

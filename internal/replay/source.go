@@ -17,8 +17,6 @@ type getBody struct {
 	attempts int
 }
 
-func (s *getBody) left() left { return whole() }
-
 func (s *getBody) open() (io.ReadCloser, error) {
 	s.attempts++
 	if s.attempts == 1 {
@@ -45,9 +43,8 @@ func (s *getBody) release() error {
 // readers of their own, anything else by setting it back. It is closed when whoever
 // holds it has let go: each attempt, and the Body.
 type rewound struct {
-	body     io.ReadCloser
-	seeker   io.Seeker // body
-	file     *os.File  // body, nil if it is none
+	body     io.ReadSeekCloser
+	file     *os.File // body, nil if it is none
 	start    int64
 	attempts int
 	holders  atomic.Int32
@@ -55,8 +52,8 @@ type rewound struct {
 
 // newRewound returns nil for a body that cannot tell where it is, or, as a pipe, not be
 // set back.
-func newRewound(body io.ReadCloser) *rewound {
-	seeker, ok := body.(io.Seeker)
+func newRewound(of io.ReadCloser) *rewound {
+	body, ok := of.(io.ReadSeekCloser)
 	if !ok {
 		return nil
 	}
@@ -66,16 +63,14 @@ func newRewound(body io.ReadCloser) *rewound {
 			return nil
 		}
 	}
-	start, err := seeker.Seek(0, io.SeekCurrent)
+	start, err := body.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return nil
 	}
-	s := &rewound{body: body, seeker: seeker, file: file, start: start}
+	s := &rewound{body: body, file: file, start: start}
 	s.holders.Store(1)
 	return s
 }
-
-func (s *rewound) left() left { return whole() }
 
 func (s *rewound) open() (io.ReadCloser, error) {
 	s.attempts++
@@ -83,7 +78,7 @@ func (s *rewound) open() (io.ReadCloser, error) {
 	if s.file != nil {
 		r = &offsetReader{s.file, s.start}
 	} else if s.attempts > 1 {
-		if _, err := s.seeker.Seek(s.start, io.SeekStart); err != nil {
+		if _, err := s.body.Seek(s.start, io.SeekStart); err != nil {
 			return nil, fmt.Errorf("%w: going back to its beginning for attempt %d: %w", ErrNotReplayable, s.attempts, err)
 		}
 	}
