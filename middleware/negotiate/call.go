@@ -51,39 +51,25 @@ func (s *stage) roundTrip(next kerbchain.Next, r *http.Request) (*http.Response,
 	}
 	if !short || err != nil || resp != nil && resp.StatusCode >= http.StatusBadRequest {
 		c := &call{stage: s, next: next, sure: sign.Sure(r), r: out, Call: begun}
+		defer c.end()
 		c.origin = sideOf(r, "Authorization", middleware.SecurityOf(r))
 		c.proxy = sideOf(r, "Proxy-Authorization", middleware.ProxySecurityOf(r))
 		if short {
-			resp, err = c.goOn(resp, err)
+			c.body, c.sent = replay.Without(out), 1
+			resp, err = c.asked(resp, err)
 		} else {
-			resp, err = c.start()
+			resp, err = c.first()
 		}
+		resp, err = c.run(resp, err)
 	}
 	begun.End(resp)
 	return resp, err
 }
 
-// start sends the request from its beginning.
-func (c *call) start() (*http.Response, error) {
-	var err error
-	if c.body, err = replay.New(c.r, c.bodyOptions()); err != nil {
-		return nil, err
-	}
-	defer c.end()
-	return c.run(c.first())
-}
-
-// goOn goes on from what a request led to that went the short way.
-func (c *call) goOn(resp *http.Response, err error) (*http.Response, error) {
-	c.body = replay.Without(c.r)
-	c.sent++
-	defer c.end()
-	return c.run(c.asked(resp, err))
-}
-
 func (c *call) end() {
-	// What this closes was never sent, and so there is an error already.
-	_ = c.body.Close()
+	if c.body != nil {
+		_ = c.body.Close() // what this closes was never sent, and so there is an error already
+	}
 	c.watch.End()
 }
 
@@ -114,7 +100,7 @@ func (c *call) run(resp *http.Response, err error) (*http.Response, error) {
 			return nil, err
 		}
 		if c.OneShot == Expect && c.bare() && c.body.Once() { // a proxy asked, and the server behind it may ask too
-			resp, err = c.heard(again, c.forProxy(tokens))
+			resp, err = c.heard(again, tokens)
 		} else {
 			resp, err = c.send(again, tokens)
 		}
@@ -122,8 +108,11 @@ func (c *call) run(resp *http.Response, err error) (*http.Response, error) {
 	return resp, err
 }
 
-// send sends a signed request.
+// send sends a request with tokens, nil for one that this stage does not sign.
 func (c *call) send(r *http.Request, tokens []sign.Token) (*http.Response, error) {
+	if tokens == nil {
+		return c.sendBare(r)
+	}
 	for _, t := range tokens {
 		if t.Target().Proxy {
 			c.proxy.bytes = len(t.Bytes)

@@ -19,11 +19,41 @@ import (
 // it names one.
 func (d *demand) refused(cause error) {
 	reason := middleware.ReasonRefused
-	cause = d.unbindable(cause)
-	if known, ok := errors.AsType[*middleware.Error](cause); ok && known.Reason != middleware.ReasonNone {
-		reason = known.Reason
+	b, ok := d.peer.sc.(middleware.Bound)
+	bound := ok && b.Bound()
+	if cause == nil && bound {
+		cause = errBound
 	}
-	d.emit(reason, d.more(cause))
+	if e, ok := errors.AsType[*middleware.Error](cause); ok {
+		reason = cmp.Or(e.Reason, reason)
+		if hint := d.hint(e, bound); hint != e.Hint {
+			named := *e
+			named.Hint = hint
+			cause = &named
+		}
+	}
+	d.emit(reason, cause)
+}
+
+// hint returns the hint of a server's error, with what else is known: that the token was
+// bound, what the server's clock says, and that a ticket was dropped.
+func (d *demand) hint(e *middleware.Error, bound bool) string {
+	hint := e.Hint
+	if bound && (e.Reason == middleware.ReasonRefused || e.Code == krb.CodeGeneric) {
+		hint = hints.Join(cmp.Or(hint, e.Reason.Hint()), errBound.Error())
+	}
+	if e.Reason != middleware.ReasonKRBError {
+		return hint
+	}
+	peer, ok := errors.AsType[*krb.KRBError](e)
+	if ok && (e.Code == krb.CodeSkew || e.Code == krb.CodeTicketNotYet) && !peer.STime.IsZero() {
+		hint = hints.Join(hint, fmt.Sprintf("the server's clock says %s, ours %s",
+			peer.STime.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339)))
+	}
+	if d.discarded {
+		hint = hints.Join(hint, "a fresh ticket was asked for already")
+	}
+	return hint
 }
 
 func (d *demand) emit(reason middleware.Reason, cause error) {
@@ -37,24 +67,6 @@ var errBound = errors.New("the token was bound to the TLS connection (RFC 5929):
 	"such as a load balancer, the server has another certificate and refuses every bound token; " +
 	"BindingsOff leaves the binding out")
 
-// unbindable adds to a refusal without a reason that the token was bound, if it was.
-func (d *demand) unbindable(cause error) error {
-	b, ok := d.peer.sc.(middleware.Bound)
-	if !ok || !b.Bound() {
-		return cause
-	}
-	if cause == nil {
-		return errBound
-	}
-	e, ok := errors.AsType[*middleware.Error](cause)
-	if !ok || e.Reason != middleware.ReasonRefused && e.Code != krb.CodeGeneric {
-		return cause
-	}
-	named := *e
-	named.Hint = hints.Join(cmp.Or(e.Hint, e.Reason.Hint()), errBound.Error())
-	return &named
-}
-
 // errKnown is why no further token is sent to a server that took the last one.
 var errKnown = errors.New("the exchange is complete, and the server still refuses")
 
@@ -63,24 +75,6 @@ var errKnown = errors.New("the exchange is complete, and the server still refuse
 func completed(token []byte) bool {
 	resp, err := spnego.ParseResp(token)
 	return err == nil && resp.State == spnego.AcceptCompleted
-}
-
-// more adds what else is known to a server's KRB-ERROR.
-func (d *demand) more(cause error) error {
-	e, ok := errors.AsType[*middleware.Error](cause)
-	if !ok || e.Reason != middleware.ReasonKRBError {
-		return cause
-	}
-	named := *e
-	peer, ok := errors.AsType[*krb.KRBError](cause)
-	if ok && (e.Code == krb.CodeSkew || e.Code == krb.CodeTicketNotYet) && !peer.STime.IsZero() {
-		named.Hint = hints.Join(named.Hint, fmt.Sprintf("the server's clock says %s, ours %s",
-			peer.STime.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339)))
-	}
-	if d.discarded {
-		named.Hint = hints.Join(named.Hint, "a fresh ticket was asked for already")
-	}
-	return &named
 }
 
 // offersNTLM is the error of a server that offers NTLM and no Kerberos any more, nil

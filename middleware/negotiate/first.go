@@ -16,15 +16,6 @@ import (
 // will be asked for one if the server wants it.
 func (c *call) bare() bool { return c.origin.sc == nil && !c.origin.own && !c.sure }
 
-func (c *call) bodyOptions() replay.Options {
-	return replay.Options{
-		Limit: c.BodyLimit, SpillLimit: c.SpillLimit, SpillDir: c.SpillDir,
-		// Whether there is more of it than is kept is to be known first. But a
-		// body that the server may not want is not touched.
-		Ahead: c.bare() && c.OneShot != SendOnce && !expects(c.r),
-	}
-}
-
 func expects(r *http.Request) bool {
 	for _, v := range r.Header["Expect"] {
 		if strings.EqualFold(strings.TrimSpace(v), "100-continue") {
@@ -37,6 +28,16 @@ func expects(r *http.Request) bool {
 // first sends the request as the caller made it, and returns what that or what
 // had to be sent in its place led to.
 func (c *call) first() (*http.Response, error) {
+	body, err := replay.New(c.r, replay.Options{
+		Limit: c.BodyLimit, SpillLimit: c.SpillLimit, SpillDir: c.SpillDir,
+		// Whether there is more of it than is kept is to be known first. But a
+		// body that the server may not want is not touched.
+		Ahead: c.bare() && c.OneShot != SendOnce && !expects(c.r),
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.body = body
 	r, err := c.nextRequest()
 	if err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func (c *call) first() (*http.Response, error) {
 				return c.send(r, tokens)
 			}
 		case Expect:
-			return c.heard(r, c.sendBare)
+			return c.heard(r, nil)
 		}
 	}
 	if !c.body.Repeatable() && expects(r) {
@@ -78,14 +79,15 @@ func (c *call) asked(resp *http.Response, err error) (*http.Response, error) {
 	if cannot != nil {
 		return nil, errors.Join(err, cannot)
 	}
-	return c.heard(r, c.sendBare)
+	return c.heard(r, nil)
 }
 
-// heard has send send r with Expect: 100-continue. A server that knows no such field says
-// 417, and is sent r without it (RFC 9110 section 10.1.1), if the body can still
-// be sent; a field of the caller's is the caller's to take back.
-func (c *call) heard(r *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
-	resp, err := send(expecting(r))
+// heard sends r with Expect: 100-continue, and with tokens for a proxy, nil for none. A
+// server that knows no such field says 417, and is sent r without it (RFC 9110 section
+// 10.1.1), if the body can still be sent; a field of the caller's is the caller's to
+// take back.
+func (c *call) heard(r *http.Request, tokens []sign.Token) (*http.Response, error) {
+	resp, err := c.send(expecting(r), tokens)
 	if err != nil || resp == nil || resp.StatusCode != http.StatusExpectationFailed || expects(c.r) || !c.body.Replayable() {
 		return resp, err
 	}
@@ -96,23 +98,13 @@ func (c *call) heard(r *http.Request, send func(*http.Request) (*http.Response, 
 	if err != nil {
 		return nil, err
 	}
-	return send(again)
-}
-
-// forProxy returns what sends a request with tokens for the proxy, and with a fresh one each
-// further time.
-func (c *call) forProxy(tokens []sign.Token) func(*http.Request) (*http.Response, error) {
-	return func(r *http.Request) (resp *http.Response, err error) {
-		if tokens == nil {
-			if tokens, err = c.proxyAlone(); err != nil {
-				stages.CloseRequest(r)
-				return nil, err
-			}
+	if tokens != nil {
+		if tokens, err = c.proxyAlone(); err != nil {
+			stages.CloseRequest(again)
+			return nil, err
 		}
-		first := tokens
-		tokens = nil
-		return c.send(r, first)
 	}
+	return c.send(again, tokens)
 }
 
 // expecting returns r with Expect: 100-continue.

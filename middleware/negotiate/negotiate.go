@@ -168,7 +168,6 @@ func New(in middleware.Initiator, o Options) kerbchain.Middleware {
 	if o.MaxSigned < 1 {
 		o.MaxSigned = 4
 	}
-	o.BodyLimit = cmp.Or(o.BodyLimit, 1<<20)
 	o.DrainLimit = cmp.Or(o.DrainLimit, 256<<10)
 	o.DrainTime = cmp.Or(o.DrainTime, replay.DefaultDrainTime)
 	signer := sign.Signer{Initiator: in, Stage: name, AllowDowngrade: o.AllowDowngrade}
