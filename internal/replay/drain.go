@@ -16,8 +16,9 @@ const DefaultDrainTime = 500 * time.Millisecond
 
 // Drain reads the body of resp to its end, so that the connection it came on can
 // be used again, and closes it in every case. It reads no more than limit bytes,
-// and no longer than atMost, where that is above 0; what is not at its end by
-// then is closed, which ends the connection. Of a response after which the server
+// and no longer than atMost, where that is above 0. What is not at its end by
+// then is closed: net/http ends the connection, or from Go 1.27 on reads on for a
+// moment, while the next request takes another. Of a response after which the server
 // closes the connection (resp.Close) nothing is read. A nil body counts as
 // complete.
 //

@@ -147,7 +147,8 @@ func TestDrainOfTheLast(t *testing.T) {
 	}
 }
 
-// A drained response gives its connection back; a body cut short does not.
+// A drained response gives its connection back. Of a body that is cut short net/http may
+// read on by itself, as it does from Go 1.27 on.
 func TestDrainKeepsConnection(t *testing.T) {
 	const size = 512 << 10
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -177,8 +178,8 @@ func TestDrainKeepsConnection(t *testing.T) {
 				t.Fatalf("limit %d: complete %v, %v", limit, complete, err)
 			}
 		}
-		if reused != want {
-			t.Errorf("limit %d: connection reused %v", limit, reused)
+		if want && !reused {
+			t.Errorf("limit %d: another connection", limit)
 		}
 	}
 }

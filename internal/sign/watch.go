@@ -70,14 +70,15 @@ func (w *Watch) gotFirstByte() {
 // Drop closes the answer and the connection that it came on, unless that is
 // shared by other requests, as in HTTP/2.
 func (w *Watch) Drop(resp *http.Response) {
-	// A body of net/http that is closed unread takes its connection along. A
-	// connection whose answer has none is in the pool again already.
-	stage.CloseResponse(resp)
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if resp.ProtoMajor == 1 && w.conn != nil {
-		stage.HangUp(w.conn)
+	conn := w.conn
+	w.mu.Unlock()
+	// Before the body, of which net/http may read on once it is closed, to keep the
+	// connection. One whose answer has no body is in the pool again already.
+	if resp.ProtoMajor == 1 && conn != nil {
+		stage.HangUp(conn)
 	}
+	stage.CloseResponse(resp)
 }
 
 // Lost reports whether err, of the transport, means that a connection which had

@@ -21,11 +21,11 @@ type connection struct {
 	over      bool // the call is
 	got       int  // connections so far
 	firstUsed bool
-	asked     int // connections since the last answer; this and what follows only with keep
+	asked     int // connections since the last answer; only with keep
 	last      passage
 }
 
-// A passage is what is known of how the last answer came.
+// A passage is what is known of how the last answer came; all but conn only with keep.
 type passage struct {
 	conn   net.Conn    // nil: not known
 	id     connmark.ID // zero: cannot be told
@@ -60,13 +60,14 @@ func (c *connection) gotConn(info httptrace.GotConnInfo) {
 	if c.got++; c.got == 1 {
 		c.firstUsed = info.Reused
 	}
+	p := &c.last
+	p.conn = info.Conn
 	if !c.keep {
 		return
 	}
 	id, ok := connmark.Of(info.Conn)
-	p := &c.last
 	p.varied = p.varied || !ok || c.got > 1 && id != p.id
-	p.conn, p.id, p.alone = info.Conn, id, false
+	p.id, p.alone = id, false
 	c.asked++
 }
 
@@ -89,6 +90,15 @@ func (c *connection) passage() passage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last
+}
+
+// refuse ends the connection of an answer that is refused, but for one of HTTP/2, which
+// others share. Of a server that authenticated the connection nothing on it would be
+// proved any more, and closing the body does not end it: net/http may read on.
+func (c *connection) refuse(resp *http.Response) {
+	if c != nil && resp.ProtoMajor == 1 {
+		stage.Refuse(c.passage().conn)
+	}
 }
 
 // reused reports whether the one request of the call went over a connection

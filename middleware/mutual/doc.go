@@ -11,9 +11,11 @@
 //	Disabled  pass      pass                 pass                     pass
 //
 // An error is a [*middleware.Error] that wraps [middleware.ErrNotVerified]; its
-// Reason says why, and the response's body is closed. A response that passes is not
-// changed: its body is neither read nor wrapped, so that of a 101 can still be
-// written to. [middleware.SecurityOf] of its request tells whether it was verified.
+// Reason says why, and the response's body is closed. Where the stage watches
+// connections, as Required and TrustConnection do, that of HTTP/1 over which a refused
+// response came is ended with it. A response that passes is not changed: its body is
+// neither read nor wrapped, so that of a 101 can still be written to.
+// [middleware.SecurityOf] of its request tells whether it was verified.
 //
 // A token that says "completed" and proves nothing counts as none; acceptors without
 // mutual authentication send such tokens.

@@ -58,6 +58,7 @@ func New(o Options) kerbchain.Middleware {
 			err = c.judge(resp)
 			c.End(resp)
 			if err != nil {
+				c.conn.refuse(resp)
 				stages.CloseResponse(resp)
 				return nil, err
 			}

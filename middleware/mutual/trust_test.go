@@ -70,7 +70,7 @@ func serverOf(w http.ResponseWriter, r *http.Request) {
 	case "/broken":
 		w.WriteHeader(http.StatusInternalServerError)
 	case "/empty":
-		return // so that whoever refuses the answer need not give up the connection
+		return // so that net/http keeps the connection of an answer that is refused
 	}
 	io.WriteString(w, r.RemoteAddr)
 }
@@ -277,7 +277,7 @@ func TestTrustStories(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s, TLS %t", name, secure), func(t *testing.T) {
 				s := quiet(t, secure, tc.h2)
-				base := transportTo(t, s)
+				base := lasting(t, transportTo(t, s))
 				if secure { // a session that is resumed is another connection all the same
 					base.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 				}
@@ -515,6 +515,19 @@ type (
 
 func (h honest) NetConn() net.Conn { return h.Conn }
 
+// lasting gives tr connections that end with the test alone, and not with a refused
+// answer, so that a request can meet one whose answer was refused.
+func lasting(t *testing.T, tr *http.Transport) *http.Transport {
+	return dialing(tr, func(c net.Conn) net.Conn {
+		t.Cleanup(func() { c.Close() })
+		return survivor{honest{c}}
+	})
+}
+
+type survivor struct{ honest }
+
+func (survivor) Close() error { return nil }
+
 func dialing(tr *http.Transport, wrap func(net.Conn) net.Conn) *http.Transport {
 	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		var d net.Dialer
@@ -713,7 +726,7 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 func TestTrustIsPerOrigin(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		s := quiet(t, secure, false)
-		base := transportTo(t, s)
+		base := lasting(t, transportTo(t, s))
 		there, err := url.Parse(s.URL)
 		if err != nil {
 			t.Fatal(err)
@@ -872,13 +885,17 @@ func TestTrustHints(t *testing.T) {
 		first      string
 		want       string
 	}{
-		"HTTP/2":     {true, true, func(c net.Conn) net.Conn { return c }, proves, "HTTP/2"},
+		"HTTP/2":     {true, true, nil, proves, "HTTP/2"},
 		"wrapped":    {false, false, func(c net.Conn) net.Conn { return opaque{c} }, proves, "NetConn"},
-		"not proved": {false, false, func(c net.Conn) net.Conn { return c }, plainly, "proved itself to nobody"},
+		"not proved": {false, false, nil, plainly, "proved itself to nobody"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := quiet(t, tc.secure, tc.h2)
-			tr := newTrusting(dialing(transportTo(t, s), tc.wrap), mutual.Options{TrustConnection: true})
+			base := lasting(t, transportTo(t, s))
+			if tc.wrap != nil {
+				base = dialing(base, tc.wrap)
+			}
+			tr := newTrusting(base, mutual.Options{TrustConnection: true})
 			tr.say(t, s.URL+"/empty", do(tc.first)...)
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL, nil)
 			if err != nil {

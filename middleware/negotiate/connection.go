@@ -42,8 +42,8 @@ func (c *call) drain(resp *http.Response, tokens []sign.Token) error {
 		c.watch.Drop(resp)
 		return nil
 	}
-	// A body that is too long or slow, or breaks off, costs the connection and no
-	// more: the next request takes another.
+	// A body that is too long or slow, or breaks off, costs the connection at most:
+	// the next request takes another.
 	_, err := replay.Drain(resp, c.DrainLimit, limit)
 	if c.r.Context().Err() != nil {
 		return ended.Because(c.r.Context(), "negotiate: reading the body of a challenge", err)

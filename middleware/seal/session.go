@@ -137,7 +137,7 @@ func (c *call) establish() (*http.Response, error) {
 		}
 		return nil, &middleware.Error{Stage: name, Kind: middleware.ErrConfiguration, Host: stage.Host(c.r), Err: why}
 	}
-	// What remains unread, or cannot be read, costs the connection, which the
+	// What remains unread, or cannot be read, may cost the connection, which the
 	// message then notices.
 	if _, err := replay.Drain(resp, drainLimit, replay.DefaultDrainTime); c.r.Context().Err() != nil {
 		return nil, ended.Because(c.r.Context(), "seal: reading the answer to the empty request", err)
