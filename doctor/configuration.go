@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
@@ -34,7 +35,7 @@ func (x *examination) configuration(context.Context) {
 		}
 		x.setting(conf, key)
 	}
-	for _, w := range conf.Warnings {
+	for _, w := range append(slices.Clone(conf.Warnings), conf.Profile.Misplaced()...) {
 		x.say("warning", Warn, facts{"where": w.Where(), "text": w.Text}, w.String(), "look at "+w.String())
 	}
 }

@@ -61,6 +61,12 @@ var faults = []fault{
 		fix: func(l *lab, _ *doctor.Options) { l.write("krb5.conf", []byte(l.Config("clockskew = soon"))) },
 	},
 	{
+		name: "krb5.conf has names that nothing reads there", check: "warning", warns: true, try: "the nearest name that is known is dns_lookup_kdc",
+		fix: func(l *lab, _ *doctor.Options) {
+			l.write("krb5.conf", []byte(l.Config("dns_lookup_kcd = false", "kdc = kdc.example.test", "my-program = {", "}")+"[domain_realms]\n  .example.test = EXAMPLE.TEST\n"))
+		},
+	},
+	{
 		name: "nobody ran kinit", check: "credentials", try: "run kinit",
 		fix: func(l *lab, _ *doctor.Options) { l.remove("krb5cc") },
 	},

@@ -30,6 +30,7 @@ type reader struct {
 	open    Opener // nil: includes are passed over
 	total   int    // bytes so far
 	entries int
+	looks   int // at lines before the first section
 }
 
 // A state is one file being read. Each starts anew: an included file does not
@@ -119,6 +120,7 @@ func (s *state) parse(line string) error {
 			s.warnf("profile modules are not loaded: the line is not read")
 		}
 		if !strings.HasPrefix(line, "[") {
+			s.stray(line)
 			return nil
 		}
 		s.started = true
@@ -176,7 +178,7 @@ func (s *state) enter(in *section, name string) (*section, error) {
 	it := in.need(name)
 	switch {
 	case it.sub == nil:
-		it.sub = &section{name: name}
+		it.sub = &section{name: name, at: Value{name, s.file, s.line}}
 	case it.sub.final:
 		return &section{name: name}, nil
 	}

@@ -10,11 +10,13 @@ type Profile struct {
 	root     section
 	files    []string
 	warnings []Warning
+	strays   []Value // names before the first section of a file
 }
 
 type section struct {
 	name  string
-	final bool // later text adds nothing
+	at    Value // where it stands first
+	final bool  // later text adds nothing
 	items []item
 	index map[string]int // into items, once there are many
 }
