@@ -37,7 +37,7 @@ func (x *examination) verdict(ctx context.Context) {
 		x.fallback(a)
 	}
 	if err != nil {
-		x.unproved(err)
+		x.unproved(a, err)
 		return
 	}
 	f := facts{"status": a.StatusCode, "protocol": a.Proto}
@@ -85,10 +85,10 @@ func (x *examination) provedName(sc middleware.SecurityContext) string {
 }
 
 // unproved tells why there is an error in the place of a response.
-func (x *examination) unproved(err error) {
+func (x *examination) unproved(a *answer, err error) {
 	e, ok := errors.AsType[*middleware.Error](err)
 	if !ok {
-		x.unreachable(err)
+		x.unreachable(a, err)
 		return
 	}
 	m := messages.Of(err)

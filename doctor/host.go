@@ -1,7 +1,9 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -14,6 +16,7 @@ import (
 
 const (
 	lookAtNames = "look for mistakes in the name, and at the name servers of this machine"
+	askOthers   = "the name servers of this machine do not answer as they should: look at its network or VPN, and at which ones it asks (/etc/resolv.conf)"
 	useName     = "write the server's name in the URL, in place of its address"
 )
 
@@ -43,7 +46,11 @@ func (x *examination) host(ctx context.Context) {
 	}
 	addrs, err := names.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		x.say("host", Warn, f, fmt.Sprintf("%s: DNS knows no address: %v", text, err), lookAtNames)
+		said := "DNS knows no address"
+		if aboutNames(err) == askOthers {
+			said = "DNS tells no address"
+		}
+		x.say("host", Warn, f, fmt.Sprintf("%s: %s: %v", text, said, err), cmp.Or(aboutNames(err), lookAtNames))
 		return
 	}
 	shown, back := []string{}, []string{} // which JSON has as lists, empty or not
@@ -59,6 +66,18 @@ func (x *examination) host(ctx context.Context) {
 	f["addresses"], f["ptr"] = shown, back
 	x.say("host", OK, f, text)
 	x.canonicalization(ctx)
+}
+
+// aboutNames says what to try where DNS is at fault, "" where something else is.
+func aboutNames(err error) string {
+	e, ok := errors.AsType[*net.DNSError](err)
+	switch {
+	case !ok:
+		return ""
+	case e.IsNotFound:
+		return lookAtNames
+	}
+	return askOthers
 }
 
 // canonicalization tells whether DNS may name the server where the KDC does not know

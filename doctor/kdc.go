@@ -136,12 +136,20 @@ func (x *examination) kdcs() {
 		switch {
 		case p.err != nil && p.realm != x.clientRealm(): // the realm's line says so
 		case p.err != nil:
-			x.say("kdc", x.blames(!x.hasTicket()), facts{"realm": p.realm}, fmt.Sprintf("%s: %v", p.realm, p.err), hints.NoKDC(p.realm))
+			x.say("kdc", x.blames(!x.hasTicket()), facts{"realm": p.realm}, fmt.Sprintf("%s: %v", p.realm, p.err), noKDC(p))
 		default:
 			x.answers(p)
 		}
 		x.clock(p)
 	}
+}
+
+// noKDC says what to try where no KDC of a realm is known.
+func noKDC(p probed) string {
+	if aboutNames(p.err) == askOthers {
+		return askOthers + ", or name its KDCs in [realms] in krb5.conf"
+	}
+	return hints.NoKDC(p.realm)
 }
 
 func (x *examination) answers(p probed) {
@@ -167,10 +175,11 @@ func (x *examination) answers(p probed) {
 			continue
 		}
 		try := hints.Unreachable(at...)
-		_, unnamed := errors.AsType[*net.DNSError](k.Err)
-		switch {
-		case unnamed:
+		switch names := aboutNames(k.Err); {
+		case names == lookAtNames:
 			try = lookAtNames + ", and at [realms] in krb5.conf"
+		case names != "":
+			try = names
 		case !p.answered():
 		case k.Network == "tcp":
 			try = fmt.Sprintf("let TCP through to %s: answers too large for a datagram come by TCP alone, such as tickets of users in many groups", k.Address)

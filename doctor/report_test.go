@@ -304,6 +304,44 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
+// TestNoNameServer: where the name servers do not answer, what is to be tried first is about
+// them, and neither the server nor the KDC is blamed.
+func TestNoNameServer(t *testing.T) {
+	system := net.DefaultResolver
+	defer func() { net.DefaultResolver = system }()
+	for name, dial := range map[string]func(ctx context.Context, network, address string) (net.Conn, error){
+		"silent": func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+		"refused": func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("connection refused") },
+	} {
+		net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: dial}
+		l := newLab(t, fakeweb.Options{}, fakeweb.ServerOptions{})
+		for what, tc := range map[string]struct {
+			conf string
+			want []string
+		}{
+			"of the server": {l.Config(), []string{"fail server: www.example.test"}},
+			"of the KDC":    {strings.Replace(l.Config(), "kdc = "+l.Addr(), "kdc = kdc.example.test", 1), []string{"fail server: www.example.test", "fail kdc: lookup kdc.example.test"}},
+			"of no KDC":     {strings.NewReplacer("kdc = "+l.Addr(), "", "dns_lookup_kdc = false", "").Replace(l.Config()), []string{"fail kdc: _kerberos._udp.EXAMPLE.TEST", "try: name its KDCs in [realms]"}},
+		} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				o := l.options(map[string]string{"KRB5_CONFIG": l.write("named.conf", []byte(tc.conf))})
+				o.Client.Resolver, o.Client.Transport, o.Timeout = nil, nil, 200*time.Millisecond
+				r, err := doctor.Examine(t.Context(), "http://www.example.test/", o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				wants(t, r, append(tc.want, "warn host: DNS tells no address", "try: the name servers of this machine do not answer as they should")...)
+				if all := strings.Join(r.Try, "\n"); !strings.HasPrefix(all, "the name servers") || strings.Contains(all, "server runs") || strings.Contains(all, "KDC up") && tc.conf != l.Config() {
+					t.Errorf("try %q", r.Try)
+				}
+			})
+		}
+	}
+}
+
 // TestLocalhost: the name servers of the machine are not asked about localhost.
 func TestLocalhost(t *testing.T) {
 	if runtime.GOOS == "windows" {

@@ -1,17 +1,18 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/kerbchain/kerbchain/client"
@@ -30,6 +31,16 @@ type answer struct {
 	notes *messages.Notes
 	http2 bool // the server does not authenticate over HTTP/2
 	from  string
+	names atomic.Value // string: the host whose address DNS has not told
+}
+
+// unnamed returns the host that no name server told an address of, "" for none.
+func (a *answer) unnamed() string {
+	if a == nil {
+		return ""
+	}
+	host, _ := a.names.Load().(string)
+	return host
 }
 
 // get sends a GET by a client with these options, follows no redirect and keeps no body.
@@ -41,7 +52,15 @@ func (x *examination) get(ctx context.Context, o client.Options) (*answer, error
 		}
 		a.notes.Trace(e)
 	})
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { a.from = i.Conn.RemoteAddr().String() }})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:  func(i httptrace.GotConnInfo) { a.from = i.Conn.RemoteAddr().String() },
+		DNSStart: func(i httptrace.DNSStartInfo) { a.names.Store(i.Host) },
+		DNSDone: func(i httptrace.DNSDoneInfo) {
+			if i.Err == nil {
+				a.names.Store("")
+			}
+		},
+	})
 	rt, err := client.NewTransport(o)
 	if err != nil {
 		return nil, err
@@ -85,7 +104,7 @@ func (x *examination) server(ctx context.Context) {
 	})
 	a, err := x.get(ctx, o)
 	if err != nil {
-		x.unreachable(err)
+		x.unreachable(a, err)
 		return
 	}
 	x.first = a
@@ -109,8 +128,13 @@ func (x *examination) server(ctx context.Context) {
 }
 
 // unreachable tells why there is no response.
-func (x *examination) unreachable(err error) {
+func (x *examination) unreachable(a *answer, err error) {
 	text, try := failure(err)
+	try = cmp.Or(try, aboutNames(err))
+	if host := a.unnamed(); try == "" && host != "" {
+		text += ": no name server has told the address of " + host
+		try = askOthers
+	}
 	if try == "" {
 		try = fmt.Sprintf("see whether the server runs, and whether something on the way lets nobody through to port %s", x.target.Port)
 		if errors.Is(err, http.ErrSchemeMismatch) {
@@ -119,8 +143,6 @@ func (x *examination) unreachable(err error) {
 			try = "write a name in the URL that is in the certificate, or have one made for " + x.target.Host
 		} else if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 			try = "trust the authority that signed the server's certificate, or have the certificate mended"
-		} else if _, ok := errors.AsType[*net.DNSError](err); ok {
-			try = lookAtNames
 		}
 	}
 	x.say("server", Fail, nil, text, try)

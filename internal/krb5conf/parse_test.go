@@ -369,7 +369,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if dump(p) != dump(q) || said(exercise(p).Warnings) != said(exercise(q).Warnings) {
+		if dump(p) != dump(q) || said(exercise(p).Warnings) != said(exercise(q).Warnings) || said(p.Misplaced()) != said(q.Misplaced()) {
 			t.Error("two readings differ")
 		}
 	})
