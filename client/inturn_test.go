@@ -20,10 +20,19 @@ import (
 // of the first, from many callers at once.
 func TestOneConnection(t *testing.T) {
 	realm := start(t)
-	h := fakeweb.New(realm, spn, fakeweb.Options{Quirks: fakeweb.Quirks{ExtraLeg: fakeweb.LegMIC}})
+	h := fakeweb.New(realm, spn, fakeweb.Options{
+		Quirks: fakeweb.Quirks{ExtraLeg: fakeweb.LegMIC},
+		Next: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.ProtoMajor != 1 {
+				t.Errorf("over %s", r.Proto)
+			}
+		}),
+	})
 	server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{TLS: true, HTTP2: true})
 	o := kinit(t, realm, spn)
-	o.Transport, o.OneConnection = server.Transport(), true
+	transport := server.Transport()
+	transport.DisableKeepAlives = true // which OneConnection overrules
+	o.Transport, o.OneConnection = transport, true
 	c := newClient(t, o)
 	var wg sync.WaitGroup
 	for range 16 {

@@ -59,11 +59,7 @@ func NewSigner(o Options) (*Signer, error) {
 // leaves out, [middleware.ErrHost] for a URL without a valid host, and
 // [middleware.ErrConfiguration] for a URL of another scheme.
 func (s *Signer) Sign(ctx context.Context, url string) (Authorization, error) {
-	t, err := signable(url, false)
-	if err != nil {
-		return Authorization{}, err
-	}
-	return s.sign(ctx, t)
+	return s.sign(ctx, url, false, nil)
 }
 
 // SignOver is [Signer.Sign] for a request over an existing TLS connection, to which
@@ -71,19 +67,7 @@ func (s *Signer) Sign(ctx context.Context, url string) (Authorization, error) {
 // connection to the server itself, after its handshake, not of one to a proxy. The
 // URL's scheme is https or wss.
 func (s *Signer) SignOver(ctx context.Context, url string, conn tls.ConnectionState) (Authorization, error) {
-	t, err := signable(url, false)
-	if err != nil {
-		return Authorization{}, err
-	}
-	switch {
-	case !t.Secure:
-		return Authorization{}, wrongFor(t.HostPort(), "use an https or wss URL, or Sign", "a token for plain http cannot be bound to a TLS connection")
-	case !conn.HandshakeComplete:
-		return Authorization{}, wrongFor(t.HostPort(), "call HandshakeContext of the connection first, and ConnectionState after it",
-			"the handshake of the TLS connection is not complete, so there is nothing to bind to")
-	}
-	t.TLS = &conn
-	return s.sign(ctx, t)
+	return s.sign(ctx, url, false, &conn)
 }
 
 // SignProxy is [Signer.Sign] for a proxy with an http or https URL: for a CONNECT
@@ -91,17 +75,25 @@ func (s *Signer) SignOver(ctx context.Context, url string, conn tls.ConnectionSt
 // Proxy-Authorization, and ForProxy has the names. The proxy's proof says nothing of
 // the servers behind it.
 func (s *Signer) SignProxy(ctx context.Context, proxy string) (Authorization, error) {
-	t, err := signable(proxy, true)
-	if err != nil {
-		return Authorization{}, err
-	}
-	return s.sign(ctx, t)
+	return s.sign(ctx, proxy, true, nil)
 }
 
-func (s *Signer) sign(ctx context.Context, t middleware.Target) (Authorization, error) {
-	if ctx == nil {
+// sign signs a request to a URL, of a proxy or not, over a connection, nil for one that is
+// not known.
+func (s *Signer) sign(ctx context.Context, url string, proxy bool, conn *tls.ConnectionState) (Authorization, error) {
+	t, err := signable(url, proxy)
+	switch {
+	case err != nil:
+		return Authorization{}, err
+	case conn != nil && !t.Secure:
+		return Authorization{}, wrongFor(t.HostPort(), "use an https or wss URL, or Sign", "a token for plain http cannot be bound to a TLS connection")
+	case conn != nil && !conn.HandshakeComplete:
+		return Authorization{}, wrongFor(t.HostPort(), "call HandshakeContext of the connection first, and ConnectionState after it",
+			"the handshake of the TLS connection is not complete, so there is nothing to bind to")
+	case ctx == nil:
 		return Authorization{}, wrongFor(t.HostPort(), "use context.Background, or the one of the request", "the context is nil")
 	}
+	t.TLS = conn
 	token, err := s.signer.First(ctx, t)
 	if err != nil {
 		if e, ok := errors.AsType[*middleware.Error](err); ok && errors.Is(err, middleware.ErrNoBindings) {

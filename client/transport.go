@@ -20,8 +20,7 @@ func (o Options) transport() (http.RoundTripper, func(*http.Request) (*url.URL, 
 		return rt, o.Proxy
 	}
 	if o.OneConnection {
-		t = http1Only(t)
-		t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.DisableKeepAlives = 1, 1, false
+		t = pinned(t)
 	}
 	if o.Proxy != nil {
 		t.Proxy = o.Proxy
@@ -39,19 +38,12 @@ func (o Options) connections(in middleware.Initiator, base http.RoundTripper, wi
 	return newConnections(in, t.Proxy, func() http.RoundTripper { return wire(t.Clone()) })
 }
 
-// pinned returns a transport like t with one connection at a time.
+// pinned returns a transport like t with one connection of HTTP/1.1 for each host.
 func pinned(t *http.Transport) *http.Transport {
-	t = t.Clone()
-	t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.MaxIdleConns = 1, 1, 1
-	t.DisableKeepAlives = false
+	t = http1Only(t)
+	t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.DisableKeepAlives = 1, 1, false
 	return t
 }
 
-// An idleCloser is what [http.Client] asks transports for.
-type idleCloser interface{ CloseIdleConnections() }
-
-func closeIdle(rt http.RoundTripper) {
-	if c, ok := rt.(idleCloser); ok {
-		c.CloseIdleConnections()
-	}
-}
+// closeIdle closes the idle connections of a transport that can.
+func closeIdle(rt http.RoundTripper) { (&http.Client{Transport: rt}).CloseIdleConnections() }

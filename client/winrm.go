@@ -121,14 +121,11 @@ type winrmTransport struct {
 }
 
 func (t *winrmTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	return stage.ForCallers(t.roundTrip)(r)
-}
-
-func (t *winrmTransport) roundTrip(r *http.Request) (*http.Response, error) {
+	next := t.plain
 	if t.mode.Seals(r) {
-		return t.sealed(r)
+		next = t.sealed
 	}
-	return t.plain(r)
+	return stage.ForCallers(next)(r)
 }
 
 // CloseIdleConnections closes those without a request under way.
