@@ -3,6 +3,7 @@ package logging
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -29,6 +30,7 @@ func (s sink) enabled(ctx context.Context, l slog.Level) bool {
 // peers as often as not, and a formatter of one's own may write it as it is. The caller
 // has asked whether the level is enabled.
 func (s sink) write(ctx context.Context, l slog.Level, message string, attrs ...slog.Attr) {
+	attrs = slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Key == "" })
 	for i, a := range attrs {
 		if a.Value.Kind() == slog.KindString {
 			attrs[i].Value = slog.StringValue(printable.Text(a.Value.String()))
@@ -37,20 +39,14 @@ func (s sink) write(ctx context.Context, l slog.Level, message string, attrs ...
 	if s.logger != nil && s.logger.IsLevelEnabled(logrusLevel(l)) {
 		fields := logrus.Fields{"logger": s.name}
 		for _, a := range attrs {
-			if a.Key != "" {
-				fields[a.Key] = a.Value.Any()
-			}
+			fields[a.Key] = a.Value.Any()
 		}
 		s.logger.WithContext(ctx).WithFields(fields).Log(logrusLevel(l), message)
 	}
 	if s.handler != nil && s.handler.Enabled(ctx, l) {
 		r := slog.NewRecord(time.Now(), l, message, 0)
 		r.AddAttrs(slog.String("logger", s.name))
-		for _, a := range attrs {
-			if a.Key != "" {
-				r.AddAttrs(a)
-			}
-		}
+		r.AddAttrs(attrs...)
 		// A log that cannot be written must not fail the request; slog.Logger
 		// does the same.
 		_ = s.handler.Handle(ctx, r)
@@ -59,15 +55,10 @@ func (s sink) write(ctx context.Context, l slog.Level, message string, attrs ...
 
 func logrusLevel(l slog.Level) logrus.Level {
 	switch {
-	case l >= slog.LevelError:
-		return logrus.ErrorLevel
 	case l >= slog.LevelWarn:
 		return logrus.WarnLevel
 	case l >= slog.LevelInfo:
 		return logrus.InfoLevel
-	case l >= slog.LevelDebug:
-		return logrus.DebugLevel
-	default:
-		return logrus.TraceLevel
 	}
+	return logrus.DebugLevel
 }

@@ -30,7 +30,8 @@ func New(o Options) kerbchain.Middleware {
 		return func(r *http.Request) (*http.Response, error) {
 			out, call := middleware.Begin(r)
 			resp, err := next(out)
-			verified := proved(call, resp)
+			sc := call.Security(resp)
+			verified := sc != nil && sc.Verified() || call.Trusted(resp)
 			call.End(resp)
 			if err != nil || resp == nil || resp.StatusCode < 400 || verified || o.Keep != nil && o.Keep(resp) {
 				return resp, err
@@ -62,8 +63,15 @@ const drainLimit = 64 << 10
 func empty(resp *http.Response) *http.Response {
 	// The body is not used, so its errors do not matter.
 	_, _ = replay.Drain(resp, drainLimit, replay.DefaultDrainTime)
+	names := []string{"Date", "Server"}
+	switch resp.StatusCode { // nobody could answer these without the challenges
+	case http.StatusUnauthorized:
+		names = append(names, "Www-Authenticate")
+	case http.StatusProxyAuthRequired:
+		names = append(names, "Proxy-Authenticate")
+	}
 	header := make(http.Header)
-	for _, name := range left(resp.StatusCode) {
+	for _, name := range names {
 		if v := resp.Header.Values(name); len(v) > 0 {
 			header[name] = slices.Clone(v)
 		}
@@ -83,23 +91,4 @@ func empty(resp *http.Response) *http.Response {
 		Request:    resp.Request,
 		TLS:        resp.TLS,
 	}
-}
-
-// left names the header fields that remain. Without its challenges nobody could
-// answer a 401 or 407.
-func left(status int) []string {
-	switch status {
-	case http.StatusUnauthorized:
-		return []string{"Date", "Server", "Www-Authenticate"}
-	case http.StatusProxyAuthRequired:
-		return []string{"Date", "Server", "Proxy-Authenticate"}
-	}
-	return []string{"Date", "Server"}
-}
-
-// proved reports whether resp was verified within the call, by itself or by what
-// the stage that verifies trusts.
-func proved(call middleware.Call, resp *http.Response) bool {
-	sc := call.Security(resp)
-	return sc != nil && sc.Verified() || call.Trusted(resp)
 }

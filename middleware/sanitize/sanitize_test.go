@@ -127,6 +127,25 @@ func TestEmptied(t *testing.T) {
 	}
 }
 
+// Challenges stay where they are the answer's business, and nowhere else.
+func TestChallengesStay(t *testing.T) {
+	for status, want := range map[int][2]bool{401: {true, false}, 407: {false, true}, 403: {}} {
+		next := sanitize.New(sanitize.Options{})(func(r *http.Request) (*http.Response, error) {
+			resp := evil(r, status, new(int))
+			resp.Header.Set("Proxy-Authenticate", "Negotiate")
+			return resp, nil
+		})
+		resp, err := next(httptest.NewRequest(http.MethodGet, "/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := [2]bool{resp.Header.Get("WWW-Authenticate") != "", resp.Header.Get("Proxy-Authenticate") != ""}; got != want {
+			t.Errorf("%d: challenges of server and proxy %v, want %v", status, got, want)
+		}
+		_ = resp.Body.Close()
+	}
+}
+
 func TestWhich(t *testing.T) {
 	site := func(verified bool) middleware.SecurityContext {
 		return &security{target: middleware.Target{Host: "web.test", Port: "80"}, verified: verified}
