@@ -82,6 +82,7 @@ func TestParseErrors(t *testing.T) {
 		{[]string{"a.example:0x50"}, `"a.example:0x50" is no host`},
 		{[]string{"a.*.example"}, `"a.*.example" is no host`},
 		{[]string{"[::1]x"}, `"[::1]x" is no host`},
+		{[]string{".corp.example"}, `".corp.example" is no host`},
 	} {
 		if _, err := ParseList(tc.list); (err == nil) != (tc.wrong == "") || err != nil && !strings.Contains(err.Error(), tc.wrong) {
 			t.Errorf("%q: %v, want %q", tc.list, err, tc.wrong)
