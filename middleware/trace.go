@@ -72,6 +72,10 @@ type ExchangeEvent struct {
 	Duration time.Duration // time it took
 	Err      error         // nil when the KDC answered, even with a KRB-ERROR
 	Code     int32         // code of that KRB-ERROR (RFC 4120 section 7.5.9), else 0
+	Armored  bool          // the request was sealed by FAST (RFC 6113)
+	// Preauth is the pre-authentication that the request bore: "timestamp", "challenge"
+	// (an encrypted one, within FAST), "SPAKE" or "OTP"; "" for none.
+	Preauth string
 }
 
 // CacheEvent: a ticket was written to a credential cache, or that failed.

@@ -19,6 +19,7 @@ type timeline struct {
 	mu    sync.Mutex
 	w     io.Writer
 	begin time.Time
+	last  middleware.TicketEvent // whose line is the last one
 }
 
 func newTimeline(w io.Writer) *timeline { return &timeline{w: w, begin: time.Now()} }
@@ -27,7 +28,49 @@ func newTimeline(w io.Writer) *timeline { return &timeline{w: w, begin: time.Now
 func (t *timeline) say(who, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.last = middleware.TicketEvent{}
 	fmt.Fprintf(t.w, "%9.2f ms  %-10s %s\n", float64(time.Since(t.begin).Microseconds())/1000, who, printable.Line(fmt.Sprintf(format, args...)))
+}
+
+// ticket prints a line about a ticket, unless the last one was about it: it is looked for
+// once before there is a connection to bind a token to, and once more then.
+func (t *timeline) ticket(e middleware.TicketEvent) {
+	same := e
+	same.Duration = 0
+	t.mu.Lock()
+	repeated := t.last == same
+	t.mu.Unlock()
+	if repeated {
+		return
+	}
+	how := "fetched in " + millis(e.Duration)
+	if e.Cached {
+		how = "at hand"
+	}
+	t.say("kerberos", "ticket for %s as %s from %s, %s, until %s, %s", e.SPN, e.Client, e.Source,
+		krb.EtypeName(e.Etype), e.Expires.Local().Format("15:04:05"), how)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last = same
+}
+
+// proof says how a client proves itself to a KDC, and whether within armour.
+func proof(e middleware.ExchangeEvent) string {
+	s := ""
+	switch e.Preauth {
+	case "timestamp":
+		s = ", with an encrypted timestamp,"
+	case "challenge":
+		s = ", with an encrypted challenge,"
+	case "SPAKE":
+		s = ", with SPAKE,"
+	case "OTP":
+		s = ", with a one-time password,"
+	}
+	if e.Armored {
+		s += " within FAST,"
+	}
+	return s
 }
 
 // trace is a [middleware.Trace].
@@ -55,16 +98,11 @@ func (t *timeline) trace(e middleware.Event) {
 		case e.Code != 0:
 			result = "answered " + krb.ErrorName(e.Code)
 		}
-		t.say("kdc", "%s exchange with %s/%s of %s %s in %s", e.Kind, e.Address, e.Network, e.Realm, result, millis(e.Duration))
+		t.say("kdc", "%s exchange with %s/%s of %s%s %s in %s", e.Kind, e.Address, e.Network, e.Realm, proof(e), result, millis(e.Duration))
 	case middleware.ConfigurationEvent:
 		t.say("kerberos", "%s", e)
 	case middleware.TicketEvent:
-		how := "fetched in " + millis(e.Duration)
-		if e.Cached {
-			how = "at hand"
-		}
-		t.say("kerberos", "ticket for %s as %s from %s, %s, until %s, %s", e.SPN, e.Client, e.Source,
-			krb.EtypeName(e.Etype), e.Expires.Local().Format("15:04:05"), how)
+		t.ticket(e)
 	case middleware.CacheEvent:
 		if e.Err != nil {
 			t.say("kerberos", "ticket for %s not written to %s: %v", e.Server, e.Cache, e.Err)

@@ -2,9 +2,12 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
+	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -35,5 +38,61 @@ func TestTimelineReads(t *testing.T) {
 		if strings.Count(text, "check the SPN") > 1 {
 			t.Errorf("%s: the advice is there twice: %q", name, text)
 		}
+	}
+}
+
+// TestTimelineOfLogins: -v says how the login was proved to the KDC, and whether FAST
+// protected it, and the tickets after it.
+func TestTimelineOfLogins(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		realm   []fakekdc.Option
+		armored bool
+		want    []string
+		not     string
+	}{
+		"timestamp": {want: []string{", with an encrypted timestamp, answered in "}, not: "FAST"},
+		"SPAKE":     {realm: []fakekdc.Option{fakekdc.WithSPAKE()}, want: []string{", with SPAKE, answered KDC_ERR_MORE_PREAUTH_DATA_REQUIRED in ", ", with SPAKE, answered in "}, not: "timestamp"},
+		"FAST": {realm: []fakekdc.Option{fakekdc.WithFAST()}, armored: true,
+			want: []string{", with an encrypted challenge, within FAST, answered in ", "TGS exchange with ", " within FAST, answered in "}},
+	} {
+		realm := fakekdc.Start(t, append(tc.realm, fakekdc.WithUser("alice", password), fakekdc.WithService("HTTP/localhost"), fakekdc.WithService("host/localhost"))...)
+		l := &lab{t: t, dir: t.TempDir(), Realm: realm}
+		l.server = fakeweb.Serve(realm, fakeweb.New(realm, "", fakeweb.Options{}), fakeweb.ServerOptions{})
+		l.env = map[string]string{"KRB5_CONFIG": l.write("krb5.conf", []byte(realm.Config())), "KRB5CCNAME": "FILE:/nonexistent"}
+		args := []string{"get", "-v", "--keytab", l.write("alice.keytab", realm.Keytab("alice"))}
+		if tc.armored {
+			args = append(args, "--armor-ccache", l.write("host.cache", realm.CCache("host/localhost")))
+		}
+		code, _, stderr := runWith(t.Context(), maps.Clone(l.env), "", append(args, l.server.URL())...)
+		for _, want := range tc.want {
+			if code != exitOK || !strings.Contains(stderr, want) || tc.not != "" && strings.Contains(stderr, tc.not) {
+				t.Errorf("%s: exit status %d, want %q, and no %q:\n%s", name, code, want, tc.not, stderr)
+			}
+		}
+	}
+	var out strings.Builder
+	newTimeline(&out).trace(middleware.ExchangeEvent{Kind: "AS", Realm: "A.TEST", Address: "h:88", Network: "udp", Preauth: "OTP", Armored: true})
+	if want := "AS exchange with h:88/udp of A.TEST, with a one-time password, within FAST, answered in 0.00 ms\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
+
+// A ticket that is looked at twice for one request has one line, and one for each request.
+func TestTimelineOfTickets(t *testing.T) {
+	var out strings.Builder
+	tl := newTimeline(&out)
+	cached := middleware.TicketEvent{SPN: "HTTP/a", Client: "b", Source: "c", Cached: true, Duration: 1}
+	again := cached
+	again.Duration = 2
+	for _, e := range []middleware.Event{cached, again, middleware.SendEvent{Stage: "preemptive", Host: "a:80", Request: 1}, cached, again} {
+		tl.trace(e)
+	}
+	if n := strings.Count(out.String(), "at hand"); n != 2 {
+		t.Errorf("%d lines of tickets:\n%s", n, out.String())
+	}
+	code, stdout, stderr := runWith(t.Context(), nil, "", "demo")
+	if n := strings.Count(stdout, "at hand"); code != exitOK || n != 2 || !strings.Contains(stdout, "with an encrypted timestamp") {
+		t.Errorf("exit status %d, %d lines of tickets at hand, want one in each of two calls:\n%s%s", code, n, stdout, stderr)
 	}
 }

@@ -174,7 +174,7 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 		if err != nil {
 			return nil, a.fail(KindRequest, err, "")
 		}
-		r, attempts, err := a.c.sendTo(ctx, "AS", krb.MsgASRep, a.realm, msg, a.only)
+		r, attempts, err := a.c.sendTo(ctx, a.asking(), krb.MsgASRep, a.realm, msg, a.only)
 		a.attempts, a.answer = attempts, r
 		if err != nil {
 			return nil, a.noAnswer(err)
@@ -252,6 +252,22 @@ func (a *asCall) run(ctx context.Context) (*krb.Ticket, *Error) {
 			return nil, e
 		}
 	}
+}
+
+// asking is what is told of the request that comes next.
+func (a *asCall) asking() asking {
+	it := asking{name: "AS", armored: a.fast != nil}
+	switch {
+	case a.otp.asked():
+		it.preauth = "OTP"
+	case a.challenge:
+		it.preauth = "challenge"
+	case a.spake != nil:
+		it.preauth = "SPAKE"
+	case !a.key.Key.IsZero():
+		it.preauth = "timestamp"
+	}
+	return it
 }
 
 // wrongRealm reports whether a KRB-ERROR sends us to another realm, and may.

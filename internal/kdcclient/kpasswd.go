@@ -81,7 +81,7 @@ func (c *Client) ChangePassword(ctx context.Context, t *krb.Ticket, password sec
 		if err != nil {
 			return k.fail(KindRequest, err, "")
 		}
-		r, tried, err := c.sendTo(ctx, "kpasswd", kindKpasswd, realm, q.msg, &chosen{kdcs: []KDC{at}, stream: true})
+		r, tried, err := c.sendTo(ctx, asking{name: "kpasswd"}, kindKpasswd, realm, q.msg, &chosen{kdcs: []KDC{at}, stream: true})
 		attempts = append(attempts, tried...)
 		k.attempts = attempts
 		if err != nil && ctx.Err() == nil && !slices.ContainsFunc(tried, reached) {

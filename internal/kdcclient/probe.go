@@ -102,7 +102,7 @@ func (c *Client) addresses(ctx context.Context, k KDC) ([]KDC, error) {
 
 func (c *Client) probe(ctx context.Context, p *Probe, realm string, k KDC, msg []byte) {
 	begin := time.Now()
-	r, attempts, err := c.sendTo(ctx, "AS", krb.MsgASRep, realm, msg, &chosen{kdcs: []KDC{k}})
+	r, attempts, err := c.sendTo(ctx, asking{name: "AS"}, krb.MsgASRep, realm, msg, &chosen{kdcs: []KDC{k}})
 	p.Took = time.Since(begin)
 	switch {
 	case err != nil:

@@ -45,7 +45,7 @@ func (t *tgsCall) askTwice(ctx context.Context, w wanted) (*krb.Ticket, *Error) 
 		if err != nil {
 			return nil, t.fail(KindRequest, err, "")
 		}
-		r, attempts, err := t.c.send(ctx, "TGS", krb.MsgTGSRep, t.realm, q.msg)
+		r, attempts, err := t.c.sendTo(ctx, asking{name: "TGS", armored: q.fast != nil}, krb.MsgTGSRep, t.realm, q.msg, nil)
 		t.attempts = attempts
 		if err != nil {
 			return nil, t.noAnswer(err)

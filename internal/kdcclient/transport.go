@@ -73,8 +73,8 @@ type event struct {
 // is run by one goroutine; the mutex is for what the tries' goroutines share.
 type exchange struct {
 	c     *Client
-	name  string // "AS" or "TGS"
-	kind  uint8  // type of the reply wanted
+	about asking
+	kind  uint8 // type of the reply wanted
 	realm string
 	msg   []byte
 	tries []*try // in the order in which KDCs were located
@@ -93,7 +93,14 @@ type exchange struct {
 // send asks the KDCs of realm and returns the first usable answer together with
 // who was asked. A KRB-ERROR is an answer; the error says that none came.
 func (c *Client) send(ctx context.Context, name string, kind uint8, realm string, msg []byte) (*reply, []Attempt, error) {
-	return c.sendTo(ctx, name, kind, realm, msg, nil)
+	return c.sendTo(ctx, asking{name: name}, kind, realm, msg, nil)
+}
+
+// asking is what is told of a request.
+type asking struct {
+	name    string // "AS", "TGS" or "kpasswd"
+	armored bool   // by FAST
+	preauth string // as in a [middleware.ExchangeEvent]
 }
 
 // chosen are the KDCs to ask in the place of a realm's own, except at some
@@ -105,7 +112,7 @@ type chosen struct {
 }
 
 // sendTo is send to the KDCs that were chosen, if any were.
-func (c *Client) sendTo(ctx context.Context, name string, kind uint8, realm string, msg []byte, only *chosen) (*reply, []Attempt, error) {
+func (c *Client) sendTo(ctx context.Context, about asking, kind uint8, realm string, msg []byte, only *chosen) (*reply, []Attempt, error) {
 	if ctx.Err() != nil {
 		return nil, nil, ended.Because(ctx, "", nil)
 	}
@@ -141,7 +148,7 @@ func (c *Client) sendTo(ctx context.Context, name string, kind uint8, realm stri
 		}
 	}
 	tries, failed := c.plan(kdcs, first, second)
-	x := &exchange{c: c, name: name, kind: kind, realm: realm, msg: msg, tries: spared(tries, except), except: except}
+	x := &exchange{c: c, about: about, kind: kind, realm: realm, msg: msg, tries: spared(tries, except), except: except}
 	r, err := x.run(ctx)
 	attempts := append(x.attempts(), failed...)
 	if r == nil || r.err == nil || r.err.Code != krb.CodeResponseTooBig {
@@ -157,7 +164,7 @@ func (c *Client) sendTo(ctx context.Context, name string, kind uint8, realm stri
 	if len(tries) == 0 {
 		return r, attempts, nil
 	}
-	x = &exchange{c: c, name: name, kind: kind, realm: realm, msg: msg, tries: spared(overTCP(from, tries), except), except: except, before: x.sentTo()}
+	x = &exchange{c: c, about: about, kind: kind, realm: realm, msg: msg, tries: spared(overTCP(from, tries), except), except: except, before: x.sentTo()}
 	r, err = x.run(ctx)
 	return r, append(attempts, x.attempts()...), err
 }
@@ -295,8 +302,8 @@ func (x *exchange) handle(ctx context.Context, ev event) *reply {
 func (x *exchange) end(ctx context.Context, t *try, err error) {
 	t.done, t.err = true, err
 	ev := middleware.ExchangeEvent{
-		Kind: x.name, Realm: x.realm, Address: t.address, Network: t.network,
-		Duration: time.Since(t.begun), Err: err,
+		Kind: x.about.name, Realm: x.realm, Address: t.address, Network: t.network,
+		Duration: time.Since(t.begun), Err: err, Armored: x.about.armored, Preauth: x.about.preauth,
 	}
 	if ke, ok := err.(*krb.KRBError); ok {
 		ev.Err, ev.Code = nil, ke.Code

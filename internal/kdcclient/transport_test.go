@@ -442,7 +442,7 @@ func TestEvents(t *testing.T) {
 	want := []middleware.ExchangeEvent{
 		{Kind: "AS", Realm: realmA, Address: there, Network: "udp", Err: errUnreachable},
 		{Kind: "AS", Realm: realmA, Address: here, Network: "udp", Code: krb.CodePreauthRequired},
-		{Kind: "AS", Realm: realmA, Address: here, Network: "udp"},
+		{Kind: "AS", Realm: realmA, Address: here, Network: "udp", Preauth: "timestamp"},
 		{Kind: "TGS", Realm: realmA, Address: here, Network: "udp"},
 	}
 	if runtime.GOOS == "windows" { // where nobody is told that nothing listens, so that the other one answers first

@@ -149,7 +149,7 @@ func (c *call) describe(e middleware.Event) (string, []slog.Attr) {
 		return "kdc exchange", []slog.Attr{
 			slog.String("kind", e.Kind), slog.String("realm", e.Realm), slog.String("kdc", e.Address),
 			slog.String("network", e.Network), milliseconds(e.Duration), c.failure(e.Err),
-			slog.Int("code", int(e.Code)),
+			slog.Int("code", int(e.Code)), optional("armored", e.Armored), optional("preauth", e.Preauth),
 		}
 	case middleware.CacheEvent:
 		return "ticket written", []slog.Attr{
