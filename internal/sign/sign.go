@@ -1,5 +1,5 @@
-// Package sign sends one signed request: a clone with a fresh body, one token
-// for the origin server, one for a proxy, or both.
+// Package sign sends one signed request: a clone with one token for the origin
+// server, one for a proxy, or both.
 //
 // A token is made before anyone knows which connection will carry it. The
 // transport may take a connection with another certificate than the token is
@@ -15,7 +15,6 @@ package sign
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 
@@ -46,10 +45,7 @@ func (t Token) Target() middleware.Target {
 	return t.Context.Target()
 }
 
-// field returns the name of the header field for t.
 func (t Token) field() string { return stage.Field(t.Target()) }
-
-// value returns the field's value.
 func (t Token) value() string { return stage.Value(t.Context, t.Bytes) }
 
 // An Attempt is one request to send.
@@ -57,9 +53,6 @@ type Attempt struct {
 	// Number counts the requests of the stage's call, from 1. It is for
 	// [middleware.SendEvent].
 	Number int
-	// Body is sent in place of the request's own; Send takes it over. The
-	// length and GetBody stay those of the request.
-	Body io.ReadCloser
 	// Tokens go with the request, one at most for each side. There is at least
 	// one.
 	Tokens []Token
@@ -125,7 +118,8 @@ func (s Signer) wrap(t middleware.Target, err error) error {
 	return &middleware.Error{Stage: s.Stage, Kind: middleware.ErrToken, Host: t.HostPort(), Err: err}
 }
 
-// Send sends a clone of r with the tokens of a through next. r is not changed.
+// Send sends a clone of r with the tokens of a through next, and takes over the body.
+// r is not changed.
 // The clone carries the contexts of the tokens ([middleware.WithSecurity]); a
 // token that is made anew takes the place of the old one there too.
 //
@@ -164,7 +158,6 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, a Attempt) (*http.Res
 	// Not Clone: a caller fills in Trailer while its body is read, and must
 	// not fill in another map than the one that is sent.
 	sent := signed.WithContext(x)
-	sent.Body = a.Body
 	sent.Header = stage.CloneHeader(r.Header)
 	x.sent = sent
 	for _, t := range a.Tokens {

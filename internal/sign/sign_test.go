@@ -46,7 +46,7 @@ func signingFor(in middleware.Initiator, target func(*http.Request) middleware.T
 				}
 				return nil, err
 			}
-			return s.Send(next, r, sign.Attempt{Number: 1, Body: r.Body, Tokens: []sign.Token{token}})
+			return s.Send(next, r, sign.Attempt{Number: 1, Tokens: []sign.Token{token}})
 		}
 	}
 }
@@ -146,7 +146,8 @@ func TestSend(t *testing.T) {
 				r := request(t, "PUT", "http://origin.example/", "")
 				r = r.WithContext(middleware.WithTrace(r.Context(), func(e middleware.Event) { events = append(events, e) }))
 				r.Header = tc.header
-				l := sign.Attempt{Number: 7, Body: io.NopCloser(strings.NewReader("data"))}
+				r.Body = io.NopCloser(strings.NewReader("data"))
+				l := sign.Attempt{Number: 7}
 				for _, target := range tc.targets {
 					token, err := s.First(r.Context(), target)
 					if err != nil {
@@ -386,8 +387,9 @@ func TestContinuedTokenStays(t *testing.T) {
 				t.Fatal(err)
 			}
 			token.Continued = true
-			resp, err := s.Send(hooked(stagetest.NewServer(), tc.conns...), request(t, "GET", "https://origin.example/", ""),
-				sign.Attempt{Number: 2, Body: http.NoBody, Tokens: []sign.Token{token}})
+			r := request(t, "GET", "https://origin.example/", "")
+			r.Body = http.NoBody
+			resp, err := s.Send(hooked(stagetest.NewServer(), tc.conns...), r, sign.Attempt{Number: 2, Tokens: []sign.Token{token}})
 			if tc.ok {
 				finish(t, resp, err)
 				return

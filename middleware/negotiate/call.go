@@ -135,12 +135,12 @@ func (c *call) sendOnce(r *http.Request, tokens []sign.Token, fresh bool) (*http
 	if stages.HasBody(r) || !sentAgain(r.Method) {
 		r = c.follow(r, fresh)
 	}
-	return c.signer.Send(c.next, r, c.attempt(r, tokens...))
+	return c.signer.Send(c.next, r, c.attempt(tokens))
 }
 
-// attempt returns r as one that is signed, and whose connection is remembered.
-func (c *call) attempt(r *http.Request, tokens ...sign.Token) sign.Attempt {
-	a := sign.Attempt{Number: c.sent, Body: r.Body, Tokens: tokens}
+// attempt returns an attempt with tokens, whose connection is remembered.
+func (c *call) attempt(tokens []sign.Token) sign.Attempt {
+	a := sign.Attempt{Number: c.sent, Tokens: tokens}
 	if !c.WaitForChallenge {
 		a.Sending = c.sending
 	}

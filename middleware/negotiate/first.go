@@ -146,7 +146,7 @@ func (c *call) sendBare(r *http.Request) (*http.Response, error) {
 		tokens = append(tokens, t)
 	}
 	if len(tokens) > 0 {
-		return c.signer.Send(c.next, sent, c.attempt(sent, tokens...))
+		return c.signer.Send(c.next, sent, c.attempt(tokens))
 	}
 	resp, err := c.next(sent)
 	if resp != nil && resp.Request == sent {

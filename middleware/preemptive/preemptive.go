@@ -139,7 +139,7 @@ func (s *stage) send(r *http.Request, call middleware.Call) (*http.Response, err
 	if len(tokens) == 0 {
 		resp, err = s.next(r)
 	} else {
-		resp, err = s.signer.Send(s.next, r, sign.Attempt{Number: 1, Body: r.Body, Tokens: tokens})
+		resp, err = s.signer.Send(s.next, r, sign.Attempt{Number: 1, Tokens: tokens})
 	}
 	if resp != nil {
 		learn(call, resp, peers)
