@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/kerbchain/kerbchain/internal/connmark"
 	"github.com/kerbchain/kerbchain/internal/sign"
 	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -23,7 +22,7 @@ type foreign struct {
 	identity
 	rt http.RoundTripper
 
-	marks connmark.Table[whose] // connections over which credentials went
+	marks stage.Marks[whose] // connections over which credentials went
 
 	mu    sync.Mutex
 	last  whose // the last known user
@@ -46,10 +45,10 @@ func (f *foreign) RoundTrip(r *http.Request) (*http.Response, error) {
 	marking := w != whose{} && w.apart != untold && (pending || stage.Has(r.Header, "Authorization") || stage.Has(r.Header, "Proxy-Authorization"))
 	f.goes(w, marking)
 	var refused atomic.Pointer[whose]
-	var over atomic.Pointer[connmark.ID]
+	var over atomic.Pointer[stage.ConnID]
 	sent := f.expect(r, w)
 	sent = sent.WithContext(httptrace.WithClientTrace(sent.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-		id, ok := connmark.Of(info.Conn)
+		id, ok := stage.ConnIDOf(info.Conn)
 		if !ok {
 			return
 		}

@@ -124,7 +124,7 @@ func windowsPath(path string) string { return "Z:" + strings.ReplaceAll(path, "/
 var notInWine = []struct{ name, why string }{
 	{"internal/arch", "runs the go command, and reads the same sources as on Linux"},
 	{"internal/ccache/kcm", "Unix sockets, which Wine lacks"},
-	{"internal/connmark.TestReopened", "Unix sockets"},
+	{"internal/stage.TestReopened", "Unix sockets"},
 	{"client.TestPrincipalOfEveryRequest", "Unix sockets"},
 	{"client.TestPrincipalOfTunnels", "Unix sockets"},
 	{"internal/ccache.TestLinkedMember", "symbolic links, which Wine does not make"},

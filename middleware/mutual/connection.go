@@ -6,7 +6,6 @@ import (
 	"net/http/httptrace"
 	"sync"
 
-	"github.com/kerbchain/kerbchain/internal/connmark"
 	"github.com/kerbchain/kerbchain/internal/stage"
 )
 
@@ -27,11 +26,11 @@ type connection struct {
 
 // A passage is what is known of how the last answer came; all but conn only with keep.
 type passage struct {
-	conn   net.Conn    // nil: not known
-	id     connmark.ID // zero: cannot be told
-	hop    string      // host:port of the first hop, as the transport named it last
-	alone  bool        // no other connection was asked the same
-	varied bool        // the call went over several connections, or one that cannot be told
+	conn   net.Conn     // nil: not known
+	id     stage.ConnID // zero: cannot be told
+	hop    string       // host:port of the first hop, as the transport named it last
+	alone  bool         // no other connection was asked the same
+	varied bool         // the call went over several connections, or one that cannot be told
 }
 
 // watch returns a copy of r that reports its connections to c, beside any trace
@@ -65,7 +64,7 @@ func (c *connection) gotConn(info httptrace.GotConnInfo) {
 	if !c.keep {
 		return
 	}
-	id, ok := connmark.Of(info.Conn)
+	id, ok := stage.ConnIDOf(info.Conn)
 	p.varied = p.varied || !ok || c.got > 1 && id != p.id
 	p.id, p.alone = id, false
 	c.asked++

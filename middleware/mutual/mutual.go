@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/kerbchain/kerbchain"
-	"github.com/kerbchain/kerbchain/internal/connmark"
 	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -38,9 +37,9 @@ func New(o Options) kerbchain.Middleware {
 		mode = Required
 	}
 	return func(next kerbchain.Next) kerbchain.Next {
-		var trusted *connmark.Table[proof]
+		var trusted *stages.Marks[proof]
 		if o.TrustConnection && mode != Disabled {
-			trusted = new(connmark.Table[proof])
+			trusted = new(stages.Marks[proof])
 		}
 		return func(r *http.Request) (*http.Response, error) {
 			out, signed := middleware.Begin(r)
@@ -72,9 +71,9 @@ type call struct {
 	middleware.Call
 	mode    Mode
 	r       *http.Request
-	conn    *connection            // apart, since contexts that are made of the request's keep it; nil where nobody asks
-	trust   *connmark.Table[proof] // what the wiring knows of connections; nil where none is trusted
-	proxies bool                   // a proxy's proof is good enough
+	conn    *connection          // apart, since contexts that are made of the request's keep it; nil where nobody asks
+	trust   *stages.Marks[proof] // what the wiring knows of connections; nil where none is trusted
+	proxies bool                 // a proxy's proof is good enough
 }
 
 // judge returns the error that takes the response's place, if one does.

@@ -6,9 +6,9 @@ import (
 	"crypto/tls"
 	"net/http"
 
-	"github.com/kerbchain/kerbchain/internal/connmark"
 	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/internal/panics"
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -26,11 +26,11 @@ const (
 
 // locate finds the connection over which resp, the response to a request for origin,
 // came. If none can be trusted it says why.
-func locate(resp *http.Response, p passage, origin middleware.Target) (id connmark.ID, why string) {
+func locate(resp *http.Response, p passage, origin middleware.Target) (id stage.ConnID, why string) {
 	if resp.ProtoMajor != 1 || resp.ProtoMinor != 1 {
 		return id, notHTTP1
 	}
-	if p.id == (connmark.ID{}) {
+	if p.id == (stage.ConnID{}) {
 		return id, notTold
 	}
 	if origin.Secure {
@@ -112,7 +112,7 @@ func (c *call) learn(resp *http.Response, v *verdict) {
 
 // vouch lets an earlier proof on the connection count for a response without one, and
 // reports whether there is such a proof.
-func (c *call) vouch(id connmark.ID, origin string, v *verdict) bool {
+func (c *call) vouch(id stage.ConnID, origin string, v *verdict) bool {
 	earlier, ok := c.trust.Get(id)
 	if !ok || earlier.origin != origin || v.spn != "" && v.spn != earlier.spn {
 		return false

@@ -4,7 +4,6 @@ import (
 	"net"
 	"sync/atomic"
 
-	"github.com/kerbchain/kerbchain/internal/connmark"
 	"github.com/kerbchain/kerbchain/internal/sign"
 	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -18,7 +17,7 @@ import (
 // saves us its challenge, and one that authenticates connections proves itself
 // again.
 type proven struct {
-	table connmark.Table[signedFor]
+	table stages.Marks[signedFor]
 	any   atomic.Bool // the table has had an entry
 }
 
@@ -34,7 +33,7 @@ type signedFor struct {
 // sending takes note of a token that goes over conn.
 func (c *call) sending(conn net.Conn, t sign.Token) {
 	target := t.Target()
-	id, ok := connmark.Of(conn)
+	id, ok := stages.ConnIDOf(conn)
 	if !ok || t.Bytes == nil || target.Proxy || stages.Shared(conn) { // connections of HTTP/2 are never authenticated
 		return
 	}
@@ -45,7 +44,7 @@ func (c *call) sending(conn net.Conn, t sign.Token) {
 // proved reports whether the server at an origin proved itself on conn, or may be
 // about to, and with which scheme.
 func (p *proven) proved(conn net.Conn, origin string) (middleware.Scheme, bool) {
-	id, ok := connmark.Of(conn)
+	id, ok := stages.ConnIDOf(conn)
 	if !ok {
 		return "", false
 	}

@@ -1,4 +1,4 @@
-package connmark
+package stage
 
 import (
 	"crypto/tls"
@@ -9,12 +9,8 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/kerbchain/kerbchain/internal/testmain"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // wrapped tells what it wraps, hidden does not.
 type (
@@ -26,7 +22,7 @@ type (
 func (w *wrapped) NetConn() net.Conn { return w.Conn }
 func (e *endless) NetConn() net.Conn { return e }
 
-func TestOf(t *testing.T) {
+func TestConnIDOf(t *testing.T) {
 	tcp, other := new(net.TCPConn), new(net.TCPConn)
 	unix := new(net.UnixConn)
 	secure := tls.Client(tcp, &tls.Config{MinVersion: tls.VersionTLS12})
@@ -49,20 +45,20 @@ func TestOf(t *testing.T) {
 		"nil":                      {(*net.TCPConn)(nil), (*tls.Conn)(nil), false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, ok := Of(tc.a)
-			b, also := Of(tc.b)
+			a, ok := ConnIDOf(tc.a)
+			b, also := ConnIDOf(tc.b)
 			if ok != tc.known || also != tc.known || (a == b) != tc.one {
 				t.Errorf("known %t and %t, the same %t", ok, also, a == b)
 			}
-			if !ok && a != (ID{}) {
+			if !ok && a != (ConnID{}) {
 				t.Error("an unknown connection has an ID")
 			}
 		})
 	}
 }
 
-func TestTable(t *testing.T) {
-	var table Table[string]
+func TestMarks(t *testing.T) {
+	var table Marks[string]
 	a, b := id(t, new(net.TCPConn)), id(t, new(net.UnixConn))
 	if _, ok := table.Get(a); ok || size(&table) != 0 {
 		t.Error("an empty table has a mark")
@@ -82,9 +78,9 @@ func TestTable(t *testing.T) {
 	}
 }
 
-func id(t *testing.T, c net.Conn) ID {
+func id(t *testing.T, c net.Conn) ConnID {
 	t.Helper()
-	id, ok := Of(c)
+	id, ok := ConnIDOf(c)
 	if !ok {
 		t.Fatalf("%T is not known", c)
 	}
@@ -92,8 +88,8 @@ func id(t *testing.T, c net.Conn) ID {
 }
 
 // Of connections that nobody holds no marks are left, however many there were.
-func TestTableForgets(t *testing.T) {
-	var table Table[int]
+func TestMarksForget(t *testing.T) {
+	var table Marks[int]
 	kept := new(net.TCPConn)
 	table.Put(id(t, kept), -1)
 	for n := range 6 * firstSweep {
@@ -111,13 +107,13 @@ func TestTableForgets(t *testing.T) {
 }
 
 // A table is bounded even if all connections live.
-func TestTableIsBounded(t *testing.T) {
-	var table Table[int]
-	held := make([]*net.TCPConn, 3*Max)
+func TestMarksAreBounded(t *testing.T) {
+	var table Marks[int]
+	held := make([]*net.TCPConn, 3*maxMarks)
 	for n := range held {
 		held[n] = new(net.TCPConn)
 		table.Put(id(t, held[n]), n)
-		if size(&table) > Max {
+		if size(&table) > maxMarks {
 			t.Fatalf("%d marks", size(&table))
 		}
 		if mark, ok := table.Get(id(t, held[n])); mark != n || !ok {
@@ -136,7 +132,7 @@ func TestReopened(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lis.Close()
-	var table Table[string]
+	var table Marks[string]
 	for n := range 50 {
 		c, err := net.Dial("unix", path)
 		if err != nil {
@@ -156,14 +152,14 @@ func TestReopened(t *testing.T) {
 	}
 }
 
-func TestParallel(t *testing.T) {
-	var table Table[int]
+func TestMarksInParallel(t *testing.T) {
+	var table Marks[int]
 	var wg sync.WaitGroup
 	for n := range 8 {
 		wg.Go(func() {
 			for range 500 {
 				c := new(net.TCPConn)
-				i, _ := Of(c)
+				i, _ := ConnIDOf(c)
 				table.Put(i, n)
 				if mark, ok := table.Get(i); !ok || mark != n {
 					t.Errorf("mark %d, %t", mark, ok)
@@ -180,7 +176,7 @@ func TestParallel(t *testing.T) {
 }
 
 // size returns how many marks there are, those of connections that are gone among them.
-func size[M any](t *Table[M]) int {
+func size[M any](t *Marks[M]) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.marks)
