@@ -151,9 +151,6 @@ func (b *Body) choose(o Options) {
 // of net/http unblocks its Read, and the context's error is returned even if it
 // does not.
 //
-// An attempt that shares its reader with the next one is first left a moment to come to
-// its end; see the package's text.
-//
 // Errors wrap ErrNotReplayable, when there is no fresh body to be had, the
 // context's error, or that of Body.Read or GetBody. There is nothing to close
 // with an error.

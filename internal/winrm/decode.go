@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 const (
@@ -235,5 +234,5 @@ func mediaType(value []byte) []byte {
 	return bytes.TrimSpace(typ)
 }
 
-// is compares in any case; what is written as usual costs no memory.
-func is(b []byte, s string) bool { return string(b) == s || strings.EqualFold(string(b), s) }
+// is compares in any case.
+func is(b []byte, s string) bool { return bytes.EqualFold(b, []byte(s)) }
