@@ -39,8 +39,7 @@ func version() string {
 // printed writes to standard output.
 func printed(w world, text string) int {
 	if _, err := io.WriteString(w.stdout, text); err != nil {
-		complain(w, "%v", &outputError{err})
-		return exitOutput
+		return unwritten(w, err)
 	}
 	return exitOK
 }

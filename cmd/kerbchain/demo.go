@@ -34,11 +34,31 @@ func demo(ctx context.Context, args []string, w world) int {
 	}
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
-	if err := runDemo(ctx, w.stdout); err != nil {
+	out := &sticky{w: w.stdout}
+	err := runDemo(ctx, out)
+	switch {
+	case out.err != nil:
+		return unwritten(w, out.err)
+	case err != nil:
 		fmt.Fprintf(w.stderr, "kerbchain demo: not as told: %v\n", err)
 		return exitFailed
 	}
 	return exitOK
+}
+
+// A sticky writer keeps the first error, and writes no more after it.
+type sticky struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sticky) Write(b []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.w.Write(b)
+	s.err = err
+	return n, err
 }
 
 func runDemo(ctx context.Context, out io.Writer) error {

@@ -118,8 +118,7 @@ func (f *doctorFlags) run(ctx context.Context, o doctor.Options, w world) int {
 		return i.status()
 	}
 	if err := f.print(r, w); err != nil {
-		complain(w, "%v", &outputError{err})
-		return exitOutput
+		return unwritten(w, err)
 	}
 	if !r.OK {
 		return exitFailed

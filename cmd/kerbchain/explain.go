@@ -70,8 +70,7 @@ func defineExplain(fs *pflag.FlagSet) func(context.Context, []string, world) int
 			e := explainer{keys: keys}
 			e.token(t)
 			if _, err := io.WriteString(w.stdout, e.out.String()); err != nil {
-				complain(w, "%v", &outputError{err})
-				return exitOutput
+				return unwritten(w, err)
 			}
 			if e.broken {
 				code = exitFailed

@@ -272,8 +272,7 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 	t.sends(req)
 	file, err := f.openOutput()
 	if err != nil {
-		complain(w, "%v", &outputError{err})
-		return exitOutput
+		return unwritten(w, err)
 	}
 	defer file.close()
 	t.file = file.name()
@@ -295,8 +294,7 @@ func (f *getFlags) run(ctx context.Context, w world) int {
 		begin.say("get", "%s, %d bytes", t.resp.Status, t.received)
 	}
 	if err := t.tell(string(format), w.stdout, visible); err != nil && t.exit == exitOK {
-		complain(w, "%v", &outputError{err})
-		return exitOutput
+		return unwritten(w, err)
 	}
 	return t.exit
 }
@@ -434,8 +432,7 @@ func brokeOff(ctx context.Context, w world, n int64, err error) int {
 		return i.status()
 	}
 	if o, ok := errors.AsType[*outputError](err); ok {
-		complain(w, "%v", o)
-		return exitOutput
+		return unwritten(w, o.err)
 	}
 	complain(w, "the response broke off after %d bytes: %v", n, err)
 	return exitNetwork

@@ -231,10 +231,10 @@ func (f *kdcFlags) run(ctx context.Context, w world) int {
 		return usageError(w, err)
 	}
 	if err := f.serve(ctx, w, opts); err != nil {
-		fmt.Fprintf(w.stderr, "kerbchain kdc: %v\n", err)
-		if _, ok := errors.AsType[*outputError](err); ok {
-			return exitOutput
+		if o, ok := errors.AsType[*outputError](err); ok {
+			return unwritten(w, o.err)
 		}
+		fmt.Fprintf(w.stderr, "kerbchain kdc: %v\n", err)
 		return exitFailed
 	}
 	return exitOK
@@ -340,33 +340,41 @@ func (f *kdcFlags) until(ctx context.Context, w world) (context.Context, func())
 // watchEvery is how often there is a look at what was asked.
 const watchEvery = 100 * time.Millisecond
 
-// watch waits for the end and, with --verbose, prints what is asked.
+// watch waits for the end and, with --verbose, prints what is asked for as long as
+// somebody reads it.
 func (f *kdcFlags) watch(ctx context.Context, w world, realm *fakekdc.Realm, page *fakeweb.Handler) {
 	if !f.verbose {
 		<-ctx.Done()
 		return
 	}
 	var exchanges, requests tail
-	look := func(last bool) {
+	look := func(last bool) (err error) {
 		for _, e := range since(&exchanges, realm.Exchanges(), nil) {
-			fmt.Fprintln(w.stderr, printable.Text(e.String()))
+			if _, err = fmt.Fprintln(w.stderr, printable.Text(e.String())); err != nil {
+				return err
+			}
 		}
 		if page == nil {
-			return
+			return nil
 		}
 		pending := func(r fakeweb.Record) bool { return r.Status == 0 && !last }
 		for _, r := range since(&requests, page.Requests(), pending) {
-			fmt.Fprintln(w.stderr, printable.Text(r.String()))
+			if _, err = fmt.Fprintln(w.stderr, printable.Text(r.String())); err != nil {
+				return err
+			}
 		}
+		return nil
 	}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			look(false)
+			if look(false) != nil {
+				return
+			}
 		case <-ctx.Done():
-			look(true)
+			_ = look(true) // there is nobody left to tell
 			return
 		}
 	}

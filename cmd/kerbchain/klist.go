@@ -50,8 +50,7 @@ func defineKlist(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 		e := &explainer{}
 		code := f.run(ctx, args, w, e)
 		if _, err := io.WriteString(w.stdout, e.out.String()); err != nil {
-			complain(w, "%v", &outputError{err})
-			return exitOutput
+			return unwritten(w, err)
 		}
 		return code
 	}

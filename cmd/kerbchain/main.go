@@ -134,6 +134,7 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "get" {
 		log.SetOutput(io.Discard) // net/http logs what servers say unasked
 	}
+	signal.Ignore(syscall.SIGPIPE) // what cannot be written is an error, after which there is something to clean up
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -159,8 +160,7 @@ func run(ctx context.Context, args []string, w world) (code int) {
 	name, args := args[0], args[1:]
 	if name == "-h" || name == "--help" || name == "help" {
 		if len(args) == 0 {
-			fmt.Fprint(w.stdout, usage())
-			return exitOK
+			return printed(w, usage())
 		}
 		name, args = args[0], []string{"--help"}
 	}
@@ -181,8 +181,7 @@ func (c command) run(ctx context.Context, args []string, w world) int {
 	fs, action := c.flags()
 	switch err := fs.Parse(args); {
 	case errors.Is(err, pflag.ErrHelp):
-		fmt.Fprint(w.stdout, c.help(fs))
-		return exitOK
+		return printed(w, c.help(fs))
 	case err != nil:
 		return usageError(w, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 
 	"github.com/kerbchain/kerbchain/internal/messages"
 	"github.com/kerbchain/kerbchain/internal/printable"
@@ -96,8 +97,7 @@ func failed(ctx context.Context, w world, err error) int {
 		return i.status()
 	}
 	if o, ok := errors.AsType[*outputError](err); ok {
-		complain(w, "%v", o)
-		return exitOutput
+		return unwritten(w, o.err)
 	}
 	code := statusOf(err)
 	host := ""
@@ -114,6 +114,15 @@ func failed(ctx context.Context, w world, err error) int {
 	}
 	m.write(w.stderr)
 	return code
+}
+
+// unwritten reports that the output could not be written. Who closes a pipe has read what
+// he wants, and is told nothing.
+func unwritten(w world, err error) int {
+	if !errors.Is(err, syscall.EPIPE) {
+		complain(w, "%v", &outputError{err})
+	}
+	return exitOutput
 }
 
 // withoutURL returns what is in an error of an http.Client, without URLs: those of
