@@ -361,7 +361,11 @@ func (f *getFlags) do(ctx context.Context, w world, o client.Options, req *http.
 		case len(via) > maxRedirects:
 			return fmt.Errorf("more than %d redirects", maxRedirects)
 		}
-		// As curl, what -T sends goes where the redirect says, but for that of a 303.
+		// As curl, what -T sends goes where the redirect says, but for that of a 303. After it
+		// there is no body, of which net/http asks the first request.
+		if next.Response.StatusCode == http.StatusSeeOther && isStream(via[0]) {
+			via[0].Body, via[0].ContentLength = http.NoBody, 0
+		}
 		if uploads = uploads && next.Response.StatusCode != http.StatusSeeOther; uploads {
 			if err := sendAgain(next, via[0]); err != nil {
 				return err

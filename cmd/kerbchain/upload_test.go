@@ -234,13 +234,17 @@ func TestUploadRedirects(t *testing.T) {
 			end = ""
 			code, _, stderr = l.run(content, "get", "-L", "-T", "-", url)
 			switch {
-			case first == 303 && keepsMethod(second): // net/http takes the GET for what came before it, and goes no further
 			case first == 303 && (code != exitOK || !strings.HasPrefix(end, `GET "" `)):
 				t.Errorf("a stream, %d, %d: status %d, %s: %s", first, second, code, end, stderr)
 			case first != 303 && (code != exitNetwork || end != "" || !strings.Contains(stderr, "wants the body again")):
 				t.Errorf("a stream, %d, %d: status %d, %s: %s", first, second, code, end, stderr)
 			}
 		}
+	}
+	// So it is of one that is longer than what is kept of it, and that nobody reads.
+	end = ""
+	if code, _, stderr := l.run(strings.Repeat("x", 3<<20), "get", "-L", "-T", "-", server.URL()+"/303-307-308-end"); code != exitOK || !strings.HasPrefix(end, `GET "" `) {
+		t.Errorf("a long stream: status %d, %s: %s", code, end, stderr)
 	}
 }
 
