@@ -17,7 +17,7 @@ func TestDowngrade(t *testing.T) {
 	secure := fakeweb.Serve(l.Realm, http.RedirectHandler(l.server.URL()+"/", http.StatusFound), fakeweb.ServerOptions{TLS: true})
 	args := []string{"get", "-v", "-k", "-L", "--mutual", "optional"}
 	code, _, says := l.run("", append(args, secure.URL())...)
-	if code != exitStatus || !strings.Contains(says, "AllowDowngrade") {
+	if code != exitStatus || !strings.Contains(says, "--allow-downgrade") {
 		t.Errorf("exit %d: %s", code, says)
 	}
 	code, body, says := l.run("", append(args, "--allow-downgrade", secure.URL())...)

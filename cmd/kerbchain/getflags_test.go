@@ -483,6 +483,11 @@ func TestGetWinRM(t *testing.T) {
 	if code, stdout, stderr := l.run("", "get", "--winrm", "-d", "<Identify/>", server.URL()+"/wsman"); code != exitOK || stdout != "got <Identify/>" {
 		t.Errorf("exit status %d: %q %s", code, stdout, stderr)
 	}
+	// A web server, which has no sessions, is not told to look at names and keys.
+	code, _, stderr := l.run("", "get", "--winrm", "-d", "<Identify/>", l.server.URL()+"/wsman")
+	if code != exitStatus || !strings.Contains(stderr, "it authenticates each request and keeps no session, as WinRM does") || !strings.Contains(stderr, "try: see whether WinRM listens at this URL") || strings.Contains(stderr, "SPN") {
+		t.Errorf("exit status %d: %s", code, stderr)
+	}
 	if code, stdout, stderr := l.run("", "get", "--winrm", "-d", "<Fault/>", server.URL()+"/wsman"); code != exitStatus || stdout != "<fault>" {
 		t.Errorf("exit status %d: %q %s", code, stdout, stderr)
 	}

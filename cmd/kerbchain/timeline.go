@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -133,16 +134,20 @@ func (t *timeline) trace(e middleware.Event) {
 		}
 		t.say(e.Stage, "request %d to %s, signed", e.Request, e.Host)
 	case middleware.RefusedEvent:
-		why := e.Reason.String()
+		why, try := e.Reason.String(), e.Reason.Hint()
+		_, ours := errors.AsType[*middleware.Error](e.Err)
 		switch {
-		case e.Err != nil && e.Reason == middleware.ReasonNone:
+		case e.Err == nil:
+		case ours: // which gives its own advice
+			m := of(e.Err)
+			why, try = cmp.Or(m.why, m.what), m.try
+		case e.Reason == middleware.ReasonNone:
 			why = e.Err.Error()
-		case e.Err != nil:
+		default:
 			why += ": " + e.Err.Error()
 		}
-		// An error of ours gives its own advice.
-		if _, ok := errors.AsType[*middleware.Error](e.Err); !ok && e.Reason.Hint() != "" {
-			why += "; " + e.Reason.Hint()
+		if try != "" {
+			why += "; " + try
 		}
 		t.say("negotiate", "%d from %s stands: %s", e.Status, e.Host, why)
 	case middleware.DiscardEvent:

@@ -38,6 +38,7 @@ type peer struct {
 	sc     middleware.SecurityContext
 	sealer middleware.Sealer // sc
 	used   time.Time         // when the last answer came
+	opened bool              // an answer of it was opened
 }
 
 // A call is one request of the caller's and all that is sent for it.
@@ -48,6 +49,7 @@ type call struct {
 	target middleware.Target // that the URL of r names
 	body   []byte
 	sent   int
+	why    error // of the last challenge to a message
 }
 
 func (s *session) roundTrip(r *http.Request) (*http.Response, error) {
@@ -100,7 +102,7 @@ func (c *call) try() (resp *http.Response, again bool, err error) {
 	}
 	p := c.peer
 	resp, keep, again, err := c.send(p)
-	c.peer.used = time.Now()
+	c.peer.used, c.peer.opened = time.Now(), keep
 	if !keep {
 		c.peer = peer{}
 	}
@@ -142,7 +144,7 @@ func (c *call) establish() (*http.Response, error) {
 	if _, err := replay.Drain(resp, drainLimit, replay.DefaultDrainTime); c.r.Context().Err() != nil {
 		return nil, ended.Because(c.r.Context(), "seal: reading the answer to the empty request", err)
 	}
-	c.peer = peer{c.target, conn, sc, sealer, time.Now()}
+	c.peer = peer{target: c.target, conn: conn, sc: sc, sealer: sealer, used: time.Now()}
 	return nil, nil
 }
 
@@ -173,7 +175,7 @@ func answered(next kerbchain.Next, r *http.Request) (*http.Response, error) {
 // explain tells of a message that was answered with a challenge.
 func (c *call) explain(resp *http.Response) {
 	if c.sent > 0 && resp != nil && challenges(resp.StatusCode) {
-		middleware.Emit(c.r.Context(), middleware.RefusedEvent{Host: stage.Host(c.r), Status: resp.StatusCode, Reason: middleware.ReasonRefused, Err: errForgotten})
+		middleware.Emit(c.r.Context(), middleware.RefusedEvent{Host: stage.Host(c.r), Status: resp.StatusCode, Reason: middleware.ReasonRefused, Err: c.why})
 	}
 }
 
@@ -181,7 +183,22 @@ func challenges(status int) bool {
 	return status == http.StatusUnauthorized || status == http.StatusProxyAuthRequired
 }
 
-var errForgotten = errors.New("it answered an encrypted message so, without proof: it has forgotten the session, or somebody on the way answers in its place")
+var (
+	errForgotten = errors.New("it answered an encrypted message so, without proof: it has forgotten the session, or somebody on the way answers in its place")
+	errNoSession = errors.New("it took the token, and asks for another one with the encrypted message that came next on the connection: " +
+		"it authenticates each request and keeps no session, as WinRM does, or somebody on the way answers in its place")
+)
+
+// unknown is the error of a server that answers a message with a challenge. One that
+// never opened any may have no sessions at all.
+func (c *call) unknown(p peer, status int) *middleware.Error {
+	e := c.fail(middleware.ReasonRefused, errForgotten)
+	e.SPN, e.Hint = stage.SPN(p.sc), "see whether the message was carried out, and send it again if it was not: that sets up a new session"
+	if !p.opened && status == http.StatusUnauthorized {
+		e.Err, e.Hint = errNoSession, "see whether WinRM listens at this URL, whose path is /wsman: other servers take no encrypted messages; if it does, nothing before it may spread connections over several servers"
+	}
+	return e
+}
 
 // unproved is the error of a server that took the empty request and did not
 // prove itself.
@@ -227,7 +244,7 @@ func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
 		if resp, err = c.settle(resp); err != nil {
 			return nil, false, false, err
 		}
-		resp.Request = c.r
+		resp.Request, c.why = c.r, c.unknown(p, resp.StatusCode)
 		return resp, false, c.Resend, nil
 	}
 	status, closes := resp.StatusCode, resp.Close || c.r.Close

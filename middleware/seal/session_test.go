@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -148,6 +149,46 @@ func TestChallengeToAMessage(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What is told of a challenge to a message depends on whether there ever was a session: a
+// server that authenticates each request has none, which is not a matter of names and keys.
+func TestChallengeToTheFirstMessage(t *testing.T) {
+	for name, tc := range map[string]struct {
+		status  int
+		answers int // before the challenge
+		why     string
+		try     string
+	}{
+		"the first one":            {401, 0, "it authenticates each request and keeps no session, as WinRM does", "see whether WinRM listens at this URL"},
+		"the second one":           {401, 1, "it has forgotten the session", "see whether the message was carried out"},
+		"the first one of a proxy": {407, 0, "it has forgotten the session", "see whether the message was carried out"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var answers []stagetest.Reply
+			for range tc.answers {
+				answers = append(answers, stagetest.Respond(200, "answer"))
+			}
+			var told []error
+			next := kerbchain.Chain(seal.New(auth(initiator()), seal.Options{}), server)(stagetest.NewServer(append(answers, stagetest.Challenge(tc.status))...).Next)
+			for range tc.answers + 1 {
+				r := request(t, "http://a.example/", "message")
+				resp, err := next(r.WithContext(middleware.WithTrace(r.Context(), func(e middleware.Event) {
+					if e, ok := e.(middleware.RefusedEvent); ok {
+						told = append(told, e.Err)
+					}
+				})))
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+			}
+			var e *middleware.Error
+			if len(told) != 1 || !errors.As(told[0], &e) || !strings.Contains(e.Err.Error(), tc.why) || !strings.Contains(e.Hint, tc.try) || e.SPN == "" || e.Reason != middleware.ReasonRefused {
+				t.Errorf("told %v", told)
+			}
+		})
 	}
 }
 
