@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/kerbchain/kerbchain/internal/beside"
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/system"
@@ -139,7 +138,7 @@ func (c *securityContext) byCanonicalName(ctx context.Context, s step, unknown r
 	}
 	lib := c.in.lib
 	service, host := hostBased(c.asked)
-	got, err := beside.Run(ctx, c.in.calls, func() (n named) {
+	got, err := system.Run(ctx, c.in.calls, func() (n named) {
 		n.name, n.err = lib.importName(service+"@"+host, true)
 		return n
 	}, func(n named) {

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/kerbchain/kerbchain/internal/beside"
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/internal/system"
@@ -17,7 +16,7 @@ import (
 type initiator struct {
 	lib    library
 	o      Options
-	calls  beside.Calls
+	calls  system.Calls
 	firsts turns.Turns // by service: one first token is made at a time
 	peers  system.Peers
 	told   told
@@ -50,7 +49,7 @@ func (i *initiator) begin(ctx context.Context, t middleware.Target) (*securityCo
 	if err := ended.Because(ctx, "", nil); err != nil {
 		return nil, c.Fail(middleware.ErrCredentials, middleware.ReasonNone, err)
 	}
-	got, err := beside.Run(ctx, i.calls, func() prepared { return i.prepare(spn) }, func(p prepared) { p.held.Release() })
+	got, err := system.Run(ctx, i.calls, func() prepared { return i.prepare(spn) }, func(p prepared) { p.held.Release() })
 	switch {
 	case err != nil:
 		return nil, c.Fail(middleware.ErrCredentials, middleware.ReasonNone, err)

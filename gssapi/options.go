@@ -149,7 +149,7 @@ func newInitiator(o Options, open func(path string) (library, error)) (*initiato
 	if err != nil {
 		return nil, err
 	}
-	calls, err := system.Calls(o.Calls, theLibrary)
+	calls, err := system.CallsOf(o.Calls, theLibrary)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/kerbchain/kerbchain/internal/beside"
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/system"
 	"github.com/kerbchain/kerbchain/middleware"
@@ -16,7 +15,7 @@ type initiator struct {
 	lib         *library
 	credentials *credentials
 	sealing     bool
-	calls       beside.Calls
+	calls       system.Calls
 	peers       system.Peers
 }
 
@@ -30,7 +29,7 @@ func newInitiator(o Options, open func() (*library, error)) (*initiator, error) 
 	if err != nil {
 		return nil, err
 	}
-	calls, err := system.Calls(o.Calls, "SSPI")
+	calls, err := system.CallsOf(o.Calls, "SSPI")
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +94,7 @@ func (i *initiator) take(ctx context.Context) (*credential, *StatusError, error)
 		credential *credential
 		refused    *StatusError
 	}
-	got, err := beside.Run(ctx, i.calls, func() (t taken) {
+	got, err := system.Run(ctx, i.calls, func() (t taken) {
 		t.credential, t.refused = i.credentials.take(time.Now())
 		return t
 	}, func(t taken) {

@@ -65,7 +65,7 @@ func TestRulesSee(t *testing.T) {
 		"kerberos/breach.go":            {imports(m + "client"), "kerberos imports"},
 		"gssapi/breach.go":              {imports(m + "kerberos"), "gssapi imports"},
 		"sspi/breach.go":                {imports(m + "kerberos"), "sspi imports"},
-		"internal/beside/breach.go":     {imports(m + "sspi"), "client and programs choose"},
+		"internal/system/breach.go":     {imports(m + "sspi"), "client and programs choose"},
 		"tunnel/breach.go":              {imports(m + "gssapi"), "stages import"},
 		"client/breach.go":              {imports(m + "gssapi"), "whoever wants the system's library"},
 		"cmd/kerbchain/breach.go":       {imports(m + "gssapi"), "whoever wants the system's library"},

@@ -2,9 +2,7 @@ package system
 
 import (
 	"errors"
-	"fmt"
 
-	"github.com/kerbchain/kerbchain/internal/beside"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -23,18 +21,4 @@ func Configuration(stage string, err error) *middleware.Error {
 		e.Hint = a.hint
 	}
 	return e
-}
-
-// defaultCalls is how many calls into a library run at once where no option says.
-const defaultCalls = 64
-
-// Calls returns the bound of calls into a library, by the option of that name.
-func Calls(n int, library string) (calls beside.Calls, err error) {
-	if n < 0 {
-		return calls, fmt.Errorf("%d calls at once: want one or more, or 0 for %d", n, defaultCalls)
-	}
-	if n == 0 {
-		n = defaultCalls
-	}
-	return beside.New(n, library), nil
 }

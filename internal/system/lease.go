@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-
-	"github.com/kerbchain/kerbchain/internal/beside"
 )
 
 // ErrReleased is the error of a call that came too late.
@@ -77,7 +75,7 @@ func (l *Lease) Settle() {
 // Call makes a call that may block, beside the caller. If the caller does not wait for
 // its end, the handles are released then. after runs once, when the call has ended or
 // will never begin.
-func Call[T any](ctx context.Context, l *Lease, calls beside.Calls, work func() T, after func()) (result T, err error) {
+func Call[T any](ctx context.Context, l *Lease, calls Calls, work func() T, after func()) (result T, err error) {
 	if !l.Use() {
 		after()
 		return result, ErrReleased
@@ -87,7 +85,7 @@ func Call[T any](ctx context.Context, l *Lease, calls beside.Calls, work func() 
 		after()
 		return result, err
 	}
-	return beside.Entered(ctx, calls, func() T {
+	return entered(ctx, calls, func() T {
 		defer l.Used()
 		defer after()
 		return work()

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-
-	"github.com/kerbchain/kerbchain/internal/beside"
 )
 
 func lease(done *[]string) *Lease {
@@ -65,7 +63,7 @@ func TestCall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var done []string
-			l, calls := lease(&done), beside.New(1, "the library")
+			l, calls := lease(&done), NewCalls(1, "the library")
 			if tc.released {
 				l.Release()
 			}
@@ -86,7 +84,7 @@ func TestCall(t *testing.T) {
 	}
 	t.Run("nobody waits", func(t *testing.T) {
 		var done []string
-		l, calls := lease(&done), beside.New(1, "the library")
+		l, calls := lease(&done), NewCalls(1, "the library")
 		ctx, leave := context.WithCancel(t.Context())
 		proceed, freed := make(chan struct{}), make(chan struct{})
 		l.Init(func() { close(freed) }, nil)

@@ -1,24 +1,37 @@
-// Package beside makes calls that cannot be interrupted, as those into C, beside the
-// caller, who does not wait for one longer than its context lasts.
-package beside
+package system
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 
 	"github.com/kerbchain/kerbchain/internal/ended"
 	"github.com/kerbchain/kerbchain/internal/panics"
 )
 
-// Calls bounds how many calls into a library run at once. A call into C takes a thread
-// of the system while it lasts.
+// Calls bounds how many calls into a library run at once. They cannot be interrupted, and
+// each takes a thread of the system while it lasts.
 type Calls struct {
 	running chan struct{}
 	into    string
 }
 
-// New returns a bound of n calls into a library, which errors name so.
-func New(n int, into string) Calls { return Calls{make(chan struct{}, n), into} }
+// NewCalls returns a bound of n calls into a library, which errors name so.
+func NewCalls(n int, into string) Calls { return Calls{make(chan struct{}, n), into} }
+
+// defaultCalls is how many calls into a library run at once where no option says.
+const defaultCalls = 64
+
+// CallsOf returns the bound that the option of that name says.
+func CallsOf(n int, into string) (calls Calls, err error) {
+	if n < 0 {
+		return calls, fmt.Errorf("%d calls at once: want one or more, or 0 for %d", n, defaultCalls)
+	}
+	if n == 0 {
+		n = defaultCalls
+	}
+	return NewCalls(n, into), nil
+}
 
 // Run runs work beside the caller, who does not wait longer than ctx lasts. Where
 // nobody waits any more, what work returned is given to drop.
@@ -29,7 +42,7 @@ func Run[T any](ctx context.Context, c Calls, work func() T, drop func(T)) (resu
 	if err := c.Enter(ctx); err != nil {
 		return result, err
 	}
-	return Entered(ctx, c, work, drop)
+	return entered(ctx, c, work, drop)
 }
 
 // Enter waits until another call may begin.
@@ -47,8 +60,8 @@ func (c Calls) Enter(ctx context.Context) error {
 	}
 }
 
-// Entered is [Run] for a caller that has entered; it leaves when work ends.
-func Entered[T any](ctx context.Context, c Calls, work func() T, drop func(T)) (result T, err error) {
+// entered is [Run] for a caller that has entered; it leaves when work ends.
+func entered[T any](ctx context.Context, c Calls, work func() T, drop func(T)) (result T, err error) {
 	type outcome struct {
 		result T
 		panic  error

@@ -1,4 +1,4 @@
-package beside
+package system
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Panics beside the caller are his errors, and give the place back.
-func TestPanics(t *testing.T) {
-	c := New(1, "a library")
+func TestCallPanics(t *testing.T) {
+	c := NewCalls(1, "a library")
 	for range 2 {
 		if _, err := Run(t.Context(), c, func() int { panic("odd") }, func(int) {}); err == nil {
 			t.Error("no error")
@@ -23,8 +23,8 @@ func TestPanics(t *testing.T) {
 }
 
 // Who leaves has what the call made dropped, and leaves no place behind before that.
-func TestLeave(t *testing.T) {
-	c := New(1, "a library")
+func TestCallLeft(t *testing.T) {
+	c := NewCalls(1, "a library")
 	ctx, cancel := context.WithCancel(t.Context())
 	begun, proceed, dropped := make(chan struct{}), make(chan struct{}), make(chan int, 1)
 	go func() {
@@ -55,5 +55,27 @@ func TestLeave(t *testing.T) {
 		}
 	default:
 		t.Error("not dropped before the next call")
+	}
+}
+
+// As many calls run at once as the option says, and 64 where it says nothing.
+func TestCalls(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for n, want := range map[int]int{0: 64, 1: 1, 3: 3} {
+		calls, err := CallsOf(n, "a library")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		for calls.Enter(ended) == nil {
+			got++
+		}
+		if err := calls.Enter(ended); got != want || !errors.Is(err, context.Canceled) {
+			t.Errorf("%d: %d calls, then %v", n, got, err)
+		}
+	}
+	if _, err := CallsOf(-1, "a library"); err == nil {
+		t.Error("fewer than none")
 	}
 }
