@@ -77,8 +77,9 @@ func (o Options) initiator(sealing bool) (middleware.Initiator, error) {
 	if o.Initiator != nil {
 		return o.Initiator, nil
 	}
-	if o.bySystem(runtime.GOOS) {
-		return o.logon(sealing)
+	// Elsewhere check refused it, and nothing of package sspi is linked.
+	if runtime.GOOS == windows && o.bySystem(windows) {
+		return sspi.New(o.sspi(sealing))
 	}
 	source, err := o.source()
 	if err != nil {
@@ -169,7 +170,8 @@ func (o Options) checkSystem(goos string) error {
 		return nil
 	}
 	if goos != windows {
-		return notHere(goos)
+		return wrong("set Initiator to what New of package gssapi returns, in place of Credentials",
+			"the system's credentials need package gssapi on %s, which package client does not link", goos)
 	}
 	if o.Credentials == CredentialsDefault {
 		o.Getenv = nil // it had its say
@@ -192,12 +194,6 @@ func (o Options) checkSystem(goos string) error {
 			"Windows signs, and has no use for %s", strings.Join(void, ", "))
 	}
 	return nil
-}
-
-// notHere is the error of who wants the system's credentials elsewhere than on Windows.
-func notHere(goos string) error {
-	return wrong("set Initiator to what New of package gssapi returns, in place of Credentials",
-		"the system's credentials need package gssapi on %s, which package client does not link", goos)
 }
 
 // sspi returns the options for Windows.
