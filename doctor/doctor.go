@@ -14,7 +14,6 @@ import (
 	"github.com/kerbchain/kerbchain/internal/inspect"
 	"github.com/kerbchain/kerbchain/internal/messages"
 	"github.com/kerbchain/kerbchain/internal/policy"
-	"github.com/kerbchain/kerbchain/internal/spn"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -181,7 +180,7 @@ func (x *examination) destination() error {
 		return err
 	}
 	x.barred = !hosts.Allow(x.target)
-	maker, err := spn.New(spn.Options{Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, PortInSPN: o.PortInSPN})
+	maker, err := policy.NewNamer(policy.Names{Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, PortInSPN: o.PortInSPN})
 	if err == nil {
 		x.report.Service, x.fixed = maker.For(x.target)
 	}

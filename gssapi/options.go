@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/policy"
-	"github.com/kerbchain/kerbchain/internal/spn"
 	"github.com/kerbchain/kerbchain/internal/system"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -191,7 +190,7 @@ func (o *Options) beyond() string {
 // settings are the options for one kind of peer.
 func (o *Options) settings() system.Settings {
 	return system.Settings{
-		Names:        spn.Options{Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, Realm: o.Realm, PortInSPN: o.PortInSPN},
+		Names:        policy.Names{Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, Realm: o.Realm, PortInSPN: o.PortInSPN},
 		AllowedHosts: o.AllowedHosts, NoMutual: o.NoMutual, Bindings: o.Bindings, Delegation: o.Delegation, DelegateTo: o.DelegateTo,
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/negotiation"
 	"github.com/kerbchain/kerbchain/internal/policy"
-	"github.com/kerbchain/kerbchain/internal/spn"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -195,7 +194,7 @@ type initiator struct {
 	identifier Identifier // nil where the source is none
 	delegator  Delegator  // nil where the source is none
 	o          InitiatorOptions
-	names      *spn.Maker
+	names      *policy.Namer
 	hosts      policy.Hosts
 	proxy      *initiator // for proxies
 	endPoints  endPoints

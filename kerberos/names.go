@@ -12,7 +12,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
-	"github.com/kerbchain/kerbchain/internal/spn"
+	"github.com/kerbchain/kerbchain/internal/policy"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -42,8 +42,8 @@ type Canonicalizer interface {
 }
 
 // names returns what makes the SPNs that an initiator asks for.
-func (o *InitiatorOptions) names(source TicketSource) (*spn.Maker, error) {
-	names, err := spn.New(spn.Options{
+func (o *InitiatorOptions) names(source TicketSource) (*policy.Namer, error) {
+	names, err := policy.NewNamer(policy.Names{
 		Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, Realm: o.Realm, PortInSPN: o.PortInSPN,
 	})
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/policy"
 	"github.com/kerbchain/kerbchain/internal/secret"
-	"github.com/kerbchain/kerbchain/internal/spn"
 	"github.com/kerbchain/kerbchain/internal/system"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -146,7 +145,7 @@ func (o *Options) peers() (system.Peers, error) {
 // settings are the options for one kind of peer.
 func (o *Options) settings() system.Settings {
 	return system.Settings{
-		Names:        spn.Options{Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, Realm: o.Realm, PortInSPN: o.PortInSPN},
+		Names:        policy.Names{Service: o.Service, HostOverride: o.HostOverride, HostOverrides: o.HostOverrides, Realm: o.Realm, PortInSPN: o.PortInSPN},
 		AllowedHosts: o.AllowedHosts, NoMutual: o.NoMutual, Bindings: o.Bindings, Delegation: o.Delegation, DelegateTo: o.DelegateTo,
 	}
 }

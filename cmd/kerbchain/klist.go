@@ -17,7 +17,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/ccache/keyring"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/krb5conf"
-	"github.com/kerbchain/kerbchain/internal/spn"
+	"github.com/kerbchain/kerbchain/internal/policy"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -120,7 +120,7 @@ func (f *klistFlags) choose(ctx context.Context, address string, w world, e *exp
 	if err := t.Check(); err != nil {
 		return usageError(w, err)
 	}
-	maker, err := spn.New(spn.Options{Service: f.service})
+	maker, err := policy.NewNamer(policy.Names{Service: f.service})
 	if err != nil {
 		return usageError(w, fmt.Errorf("--service: %w", err))
 	}

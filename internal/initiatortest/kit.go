@@ -22,7 +22,6 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/policy"
-	"github.com/kerbchain/kerbchain/internal/spn"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -38,7 +37,7 @@ const (
 
 // Options are what initiators are made with.
 type Options struct {
-	Names        spn.Options
+	Names        policy.Names
 	NoMutual     bool
 	Bindings     policy.Bindings
 	Delegation   policy.Delegation
@@ -482,9 +481,9 @@ func (k kit) delegation(t *testing.T) {
 	}{
 		"off":                  {Options{}, SPN, "", false},
 		"policy":               {Options{Delegation: policy.DelegationPolicy}, SPN, "", true},
-		"policy, not marked":   {Options{Delegation: policy.DelegationPolicy, Names: spn.Options{HostOverride: "plain.example"}}, Plain, "", false},
+		"policy, not marked":   {Options{Delegation: policy.DelegationPolicy, Names: policy.Names{HostOverride: "plain.example"}}, Plain, "", false},
 		"always":               {Options{Delegation: policy.DelegationAlways}, SPN, "", true},
-		"always, not marked":   {Options{Delegation: policy.DelegationAlways, Names: spn.Options{HostOverride: "plain.example"}}, Plain, "", true},
+		"always, not marked":   {Options{Delegation: policy.DelegationAlways, Names: policy.Names{HostOverride: "plain.example"}}, Plain, "", true},
 		"always, listed":       {Options{Delegation: policy.DelegationAlways, DelegateTo: []string{"localhost"}}, SPN, "", true},
 		"always, another host": {Options{Delegation: policy.DelegationAlways, DelegateTo: []string{"other.example"}}, SPN, "", false},
 		"always, redirected":   {Options{Delegation: policy.DelegationAlways}, SPN, "other.example:80", false},

@@ -7,13 +7,12 @@ import (
 
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/policy"
-	"github.com/kerbchain/kerbchain/internal/spn"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // principals: which service a host is, as the error of one that no KDC knows tells.
 func (k kit) principals(t *testing.T) {
-	overrides := spn.Options{HostOverrides: map[string]string{
+	overrides := policy.Names{HostOverrides: map[string]string{
 		"outer.example":     "Inner.local.",
 		"*.cluster.example": "balancer.example",
 		"win.example":       "WSMAN/win",
@@ -22,7 +21,7 @@ func (k kit) principals(t *testing.T) {
 		"app.example:443":   "user.example",
 	}}
 	for name, tc := range map[string]struct {
-		o    spn.Options
+		o    policy.Names
 		host string
 		from string
 		want string // "" for none
@@ -39,12 +38,12 @@ func (k kit) principals(t *testing.T) {
 		"no host":                 {},
 		"slash":                   {host: "a/b"},
 		"at":                      {host: "a@b"},
-		"service":                 {o: spn.Options{Service: "WSMAN"}, host: "win", want: "WSMAN/win"},
-		"realm":                   {o: spn.Options{Realm: "OTHER.EXAMPLE"}, host: "web", want: "HTTP/web@OTHER.EXAMPLE"},
-		"port":                    {o: spn.Options{PortInSPN: true}, host: "web", want: "HTTP/web:8443"},
-		"override":                {o: spn.Options{HostOverride: "Inner.local"}, host: "outer.example", want: "HTTP/inner.local"},
-		"override of another":     {o: spn.Options{HostOverride: "inner.local"}, host: "stranger.example", from: "outer.example:443", want: "HTTP/stranger.example"},
-		"override without port":   {o: spn.Options{PortInSPN: true, HostOverride: "inner"}, host: "web", want: "HTTP/inner"},
+		"service":                 {o: policy.Names{Service: "WSMAN"}, host: "win", want: "WSMAN/win"},
+		"realm":                   {o: policy.Names{Realm: "OTHER.EXAMPLE"}, host: "web", want: "HTTP/web@OTHER.EXAMPLE"},
+		"port":                    {o: policy.Names{PortInSPN: true}, host: "web", want: "HTTP/web:8443"},
+		"override":                {o: policy.Names{HostOverride: "Inner.local"}, host: "outer.example", want: "HTTP/inner.local"},
+		"override of another":     {o: policy.Names{HostOverride: "inner.local"}, host: "stranger.example", from: "outer.example:443", want: "HTTP/stranger.example"},
+		"override without port":   {o: policy.Names{PortInSPN: true, HostOverride: "inner"}, host: "web", want: "HTTP/inner"},
 		"override for the host":   {o: overrides, host: "outer.example", want: "HTTP/inner.local"},
 		"override by wildcard":    {o: overrides, host: "a.cluster.example", want: "HTTP/balancer.example"},
 		"override with a service": {o: overrides, host: "win.example", want: "WSMAN/win"},
@@ -77,7 +76,7 @@ func (k kit) proxy(t *testing.T) {
 	c := k.call(t, h, fakeweb.ServerOptions{}, middleware.Negotiate)
 	c.target.Proxy = true
 	sc, _, err := c.exchange(k.make(t, Options{
-		Names: spn.Options{HostOverride: "plain.example"}, AllowedHosts: []string{"other.example"}, Delegation: policy.DelegationAlways,
+		Names: policy.Names{HostOverride: "plain.example"}, AllowedHosts: []string{"other.example"}, Delegation: policy.DelegationAlways,
 	}))
 	if err != nil || !sc.Verified() {
 		t.Fatal(err)

@@ -1,5 +1,6 @@
-// Package policy holds what every initiator is told in the same words: to which
-// connections tokens are bound, and which servers get the user's credentials.
+// Package policy holds what every initiator is told in the same words: which service
+// principals hosts have, to which connections tokens are bound, and which servers get
+// the user's credentials.
 package policy
 
 import (

@@ -5,13 +5,12 @@ import (
 	"fmt"
 
 	"github.com/kerbchain/kerbchain/internal/policy"
-	"github.com/kerbchain/kerbchain/internal/spn"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // Settings say how one kind of peer is authenticated to, origin servers or proxies.
 type Settings struct {
-	Names        spn.Options
+	Names        policy.Names
 	AllowedHosts []string
 	NoMutual     bool
 	Bindings     policy.Bindings
@@ -25,7 +24,7 @@ type Peers struct{ origin, proxy *Peer }
 // A Peer holds the settings for one kind of peer.
 type Peer struct {
 	Settings
-	names *spn.Maker
+	names *policy.Namer
 	hosts policy.Hosts
 }
 
@@ -60,7 +59,7 @@ func newPeer(s Settings) (*Peer, error) {
 	if err := s.Bindings.Check(); err != nil {
 		return nil, err
 	}
-	names, err := spn.New(s.Names)
+	names, err := policy.NewNamer(s.Names)
 	if err != nil {
 		return nil, err
 	}

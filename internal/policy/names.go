@@ -1,6 +1,4 @@
-// Package spn makes service principal names of hosts (RFC 4559 section 4.1), for
-// every initiator by the same rules.
-package spn
+package policy
 
 import (
 	"fmt"
@@ -10,9 +8,9 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// Options say how names are made. What each means is told where initiators offer
-// it.
-type Options struct {
+// Names say which service principals hosts have (RFC 4559 section 4.1). What each field
+// means is told where initiators offer it.
+type Names struct {
 	Service       string // empty means HTTP
 	HostOverride  string
 	HostOverrides map[string]string
@@ -20,14 +18,14 @@ type Options struct {
 	PortInSPN     bool
 }
 
-// A Maker makes names. It is safe for concurrent use.
-type Maker struct {
-	o         Options
+// A Namer makes the names. It is safe for concurrent use.
+type Namer struct {
+	o         Names
 	overrides hostname.Map[string]
 }
 
-// New returns a maker, or an error that says which option is no good.
-func New(o Options) (*Maker, error) {
+// NewNamer returns a namer, or an error that says which name is no good.
+func NewNamer(o Names) (*Namer, error) {
 	if o.Service == "" {
 		o.Service = "HTTP"
 	}
@@ -44,17 +42,17 @@ func New(o Options) (*Maker, error) {
 	if strings.ContainsFunc(o.Realm, notInRealm) {
 		return nil, fmt.Errorf("%q is no name of a realm", o.Realm)
 	}
-	m := &Maker{o: o}
+	n := &Namer{o: o}
 	for pattern, name := range o.HostOverrides {
 		value, err := override(name)
 		if err != nil {
 			return nil, fmt.Errorf("host override %q for %q: want a host, service/host or service/host@REALM: %w", name, pattern, err)
 		}
-		if !m.overrides.Set(pattern, value) {
+		if !n.overrides.Set(pattern, value) {
 			return nil, fmt.Errorf("host override for %q: want a host such as app.example, app.example:8443 or *.corp.example", pattern)
 		}
 	}
-	return m, nil
+	return n, nil
 }
 
 // override returns a value of HostOverrides: a normal host, or a principal as it
@@ -94,33 +92,33 @@ func notInRealm(r rune) bool { return r <= ' ' || r == 0x7f || r == '@' || r == 
 // For returns the service principal for a target whose host is one
 // ([middleware.Target.Check]). It is fixed where it was configured, rather than
 // made of the URL.
-func (m *Maker) For(t middleware.Target) (spn string, fixed bool) {
-	if name, ok := m.overrides.Get(t.Host, t.Port); ok {
+func (n *Namer) For(t middleware.Target) (spn string, fixed bool) {
+	if name, ok := n.overrides.Get(t.Host, t.Port); ok {
 		if strings.Contains(name, "/") {
-			return m.inRealm(name), true
+			return n.inRealm(name), true
 		}
-		return m.Of(name, ""), true
+		return n.Of(name, ""), true
 	}
-	if m.o.HostOverride != "" && t.RedirectedFrom == "" {
-		return m.Of(m.o.HostOverride, ""), true
+	if n.o.HostOverride != "" && t.RedirectedFrom == "" {
+		return n.Of(n.o.HostOverride, ""), true
 	}
 	host, _ := hostname.Normal(t.Host) // was checked
-	return m.Of(host, t.Port), false
+	return n.Of(host, t.Port), false
 }
 
 // Of returns the service principal of a normal host, which has no zone there, and
 // of a port where principals have one.
-func (m *Maker) Of(host, port string) string {
+func (n *Namer) Of(host, port string) string {
 	host = hostname.WithoutZone(host)
-	if m.o.PortInSPN && port != "" && port != "80" && port != "443" {
+	if n.o.PortInSPN && port != "" && port != "80" && port != "443" {
 		host += ":" + port
 	}
-	return m.inRealm(m.o.Service + "/" + host)
+	return n.inRealm(n.o.Service + "/" + host)
 }
 
-func (m *Maker) inRealm(spn string) string {
-	if m.o.Realm == "" || strings.Contains(spn, "@") {
+func (n *Namer) inRealm(spn string) string {
+	if n.o.Realm == "" || strings.Contains(spn, "@") {
 		return spn
 	}
-	return spn + "@" + m.o.Realm
+	return spn + "@" + n.o.Realm
 }
