@@ -18,6 +18,7 @@ type demand struct {
 	*call
 	resp   *http.Response
 	peer   *side
+	other  *side // the peer that did not ask
 	target middleware.Target
 }
 
@@ -26,19 +27,21 @@ type demand struct {
 func (c *call) answer(resp *http.Response) ([]sign.Token, error) {
 	d := demand{call: c, resp: resp}
 	var lines []string
-	switch resp.StatusCode {
-	case http.StatusUnauthorized:
-		d.peer, lines = &c.origin, resp.Header.Values("WWW-Authenticate")
-	case http.StatusProxyAuthRequired:
-		d.peer, lines = &c.proxy, resp.Header.Values("Proxy-Authenticate")
+	var unknown error
+	switch status := resp.StatusCode; {
+	case status == http.StatusUnauthorized && !c.origin.own:
+		d.peer, d.other, lines = &c.origin, &c.proxy, resp.Header.Values("WWW-Authenticate")
+		if d.target = middleware.TargetOf(c.r); d.target.Secure {
+			d.target.TLS = resp.TLS
+		}
+	// A proxy's 407 to CONNECT is an error of the transport. As a response over TLS it
+	// comes from the origin, which must not get a token for the proxy.
+	case status == http.StatusProxyAuthRequired && !c.proxy.own && !middleware.TargetOfURL(c.r.URL).Secure:
+		d.peer, d.other, lines = &c.proxy, &c.origin, resp.Header.Values("Proxy-Authenticate")
+		d.target, unknown = stages.ProxyOf(c.r, c.Proxy)
 	default:
 		return nil, nil
 	}
-	if d.peer.own || !c.believable(resp) {
-		return nil, nil
-	}
-	var unknown error
-	d.target, unknown = c.target(resp)
 	d.challenged(lines)
 	c.look(resp)
 	ch, scheme, ok := stages.Choose(lines, d.peer.sc)
@@ -150,8 +153,10 @@ func (d *demand) fresh() (*sign.Token, error) {
 // unlessLeft returns err, why there is no token, or nil if the challenge is left to the
 // caller for that reason.
 func (d *demand) unlessLeft(err error) error {
+	e, ok := errors.AsType[*middleware.Error](err)
+	unknownService := ok && e.Code == krb.CodeServerUnknown
 	left := errors.Is(err, middleware.ErrNotAllowed) ||
-		d.ReturnChallenge && (errors.Is(err, middleware.ErrCredentials) || unknownService(err))
+		d.ReturnChallenge && (errors.Is(err, middleware.ErrCredentials) || unknownService)
 	if !left {
 		return err
 	}
@@ -159,28 +164,18 @@ func (d *demand) unlessLeft(err error) error {
 	return nil
 }
 
-// unknownService reports whether a KDC said that there is no such service.
-func unknownService(err error) bool {
-	e, ok := errors.AsType[*middleware.Error](err)
-	return ok && e.Code == krb.CodeServerUnknown
-}
-
 // complete adds to the token for the peer that asked a fresh one for the other, if the
 // last request bore one: what was sent before would be a replay.
 func (d *demand) complete(token sign.Token) ([]sign.Token, error) {
 	tokens := []sign.Token{token}
-	other := &d.proxy
-	if d.peer == other {
-		other = &d.origin
-	}
-	if other.sc == nil {
+	if d.other.sc == nil {
 		return tokens, nil
 	}
-	again, err := d.signer.First(d.r.Context(), other.sc.Target())
+	again, err := d.signer.First(d.r.Context(), d.other.sc.Target())
 	if err != nil {
 		return nil, d.unlessLeft(err)
 	}
-	other.sc = again.Context
+	d.other.sc = again.Context
 	return append(tokens, again), nil
 }
 
@@ -199,25 +194,6 @@ func (s *side) look(sc middleware.SecurityContext) {
 	case !s.mine:
 		s.sc = s.came
 	}
-}
-
-// believable reports whether resp can come from the peer that its status suggests. A
-// proxy's 407 to CONNECT is an error of the transport. As a response over TLS it
-// comes from the origin, which must not get a token for the proxy.
-func (c *call) believable(resp *http.Response) bool {
-	return resp.StatusCode != http.StatusProxyAuthRequired || !middleware.TargetOfURL(c.r.URL).Secure
-}
-
-// target returns the peer that resp comes from.
-func (c *call) target(resp *http.Response) (middleware.Target, error) {
-	if resp.StatusCode == http.StatusProxyAuthRequired {
-		return stages.ProxyOf(c.r, c.Proxy)
-	}
-	t := middleware.TargetOf(c.r)
-	if t.Secure {
-		t.TLS = resp.TLS
-	}
-	return t, nil
 }
 
 func (d *demand) challenged(lines []string) {

@@ -24,11 +24,7 @@ func (c *call) follow(r *http.Request, fresh bool) *http.Request {
 // sentAgain reports whether net/http sends a request with that method and no body
 // again by itself where the connection that it took was dead.
 func sentAgain(method string) bool {
-	switch method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return true
-	}
-	return false
+	return slices.Contains([]string{"", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace}, method)
 }
 
 // drain ends a response that another request follows, with these tokens, so that

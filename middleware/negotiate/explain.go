@@ -102,7 +102,7 @@ func (c *call) explain(resp *http.Response) {
 	default:
 		return
 	}
-	d := demand{c, resp, &c.origin, middleware.TargetOfURL(c.r.URL)}
+	d := demand{call: c, resp: resp, peer: &c.origin, target: middleware.TargetOfURL(c.r.URL)}
 	if c.proxy.sc != nil && c.origin.bytes < c.proxy.bytes {
 		d.peer, d.target = &c.proxy, c.proxy.sc.Target()
 	}
