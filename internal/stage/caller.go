@@ -18,14 +18,7 @@ import (
 //     that [url.Error.Timeout] and os.IsTimeout look at.
 func ForCallers(next kerbchain.Next) kerbchain.Next {
 	return func(r *http.Request) (*http.Response, error) {
-		var resp *http.Response
-		var err error
-		//lint:ignore SA1019 callers still set it, and http.Client does where it has a timeout
-		if r.Cancel == nil {
-			resp, err = next(r)
-		} else {
-			resp, err = cancelable(next, r)
-		}
+		resp, err := cancelable(next, r)
 		return resp, timed(err)
 	}
 }
@@ -38,13 +31,16 @@ var errCancel = fmt.Errorf("Request.Cancel was closed: %w", context.Canceled)
 // cancelable sends r with a context that ends with its Cancel, too, until the
 // response's body is closed.
 func cancelable(next kerbchain.Next, r *http.Request) (*http.Response, error) {
+	//lint:ignore SA1019 callers still set it, and http.Client does where it has a timeout
+	ch := r.Cancel
+	if ch == nil {
+		return next(r)
+	}
 	ctx, end := context.WithCancelCause(r.Context())
 	lent := &ctx
 	ctx = context.WithValue(ctx, lentKey{}, lent)
 	out := r.WithContext(ctx)
-	//lint:ignore SA1019 see ForCallers
-	ch := r.Cancel
-	//lint:ignore SA1019 see ForCallers
+	//lint:ignore SA1019 see above
 	out.Cancel = nil
 	go func() {
 		select {
@@ -64,7 +60,7 @@ func cancelable(next kerbchain.Next, r *http.Request) (*http.Response, error) {
 			keep = Outlive(keep, resp.Request.Context())
 		} // else the transport named a request of somebody else's
 		named := resp.Request.WithContext(keep)
-		//lint:ignore SA1019 see ForCallers
+		//lint:ignore SA1019 see above
 		named.Cancel = ch
 		resp.Request = named
 	}
