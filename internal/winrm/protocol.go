@@ -8,6 +8,7 @@
 package winrm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"mime"
@@ -65,17 +66,6 @@ func (p Protocol) ContentType() string {
 	return beforeProtocol + string(p) + afterProtocol
 }
 
-// isEncrypted reports whether a Content-Type is that of encrypted messages, of
-// whatever protocol.
-func isEncrypted(contentType string) bool {
-	typ, _, _ := strings.Cut(contentType, ";")
-	switch strings.ToLower(strings.TrimSpace(typ)) {
-	case "multipart/encrypted", "multipart/x-multi-encrypted":
-		return true
-	}
-	return false
-}
-
 // parseType takes a Content-Type apart. Without a boundary, as some servers have
 // it, it is the usual one.
 func parseType(contentType string) (p Protocol, bound string, err error) {
@@ -86,7 +76,10 @@ func parseType(contentType string) (p Protocol, bound string, err error) {
 	case typeKerberos:
 		return Kerberos, boundary, nil
 	}
-	if !isEncrypted(contentType) {
+	typ, _, _ := strings.Cut(contentType, ";")
+	switch strings.ToLower(strings.TrimSpace(typ)) {
+	case "multipart/encrypted", "multipart/x-multi-encrypted":
+	default:
 		return "", "", fmt.Errorf("%w but %.80q", ErrNotEncrypted, contentType)
 	}
 	_, params, err := mime.ParseMediaType(contentType)
@@ -101,9 +94,7 @@ func parseType(contentType string) (p Protocol, bound string, err error) {
 	if p == "" {
 		return "", "", fmt.Errorf("%w: %.80q, want %s or %s", ErrProtocol, params["protocol"], SPNEGO, Kerberos)
 	}
-	if bound = params["boundary"]; bound == "" {
-		bound = boundary
-	}
+	bound = cmp.Or(params["boundary"], boundary)
 	if len(bound) > maxBoundary {
 		return "", "", fmt.Errorf("%w: boundary of %d bytes, want at most %d", ErrMalformed, len(bound), maxBoundary)
 	}

@@ -82,7 +82,8 @@ func TestContentType(t *testing.T) {
 		spnegoType: true, "Multipart/Encrypted": true, " multipart/x-multi-encrypted ; x": true,
 		"": false, SOAP: false, "multipart/encrypted+x": false, "text/html": false,
 	} {
-		if got := isEncrypted(typ); got != want {
+		_, _, err := parseType(typ)
+		if got := !errors.Is(err, ErrNotEncrypted); got != want {
 			t.Errorf("%q: %v, want %v", typ, got, want)
 		}
 	}
