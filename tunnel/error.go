@@ -132,13 +132,3 @@ func noToken(err error, proxy middleware.Target) *middleware.Error {
 func blame(err, kind error, proxy middleware.Target, spn string) *middleware.Error {
 	return stages.Blame(middleware.Error{Stage: name, Kind: kind, Host: proxy.HostPort(), SPN: spn}, err)
 }
-
-var proofs = [...]string{ProofOptional: "optional", ProofRequired: "required", ProofDisabled: "disabled"}
-
-// String returns "optional", "required" or "disabled".
-func (p Proof) String() string {
-	if p < 0 || int(p) >= len(proofs) {
-		return fmt.Sprintf("proof %d", int(p))
-	}
-	return proofs[p]
-}

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -26,6 +27,16 @@ const (
 	// ProofDisabled looks at no token.
 	ProofDisabled
 )
+
+var proofs = [...]string{ProofOptional: "optional", ProofRequired: "required", ProofDisabled: "disabled"}
+
+// String returns "optional", "required" or "disabled".
+func (p Proof) String() string {
+	if p < 0 || int(p) >= len(proofs) {
+		return fmt.Sprintf("proof %d", int(p))
+	}
+	return proofs[p]
+}
 
 // Options are the choices of [New]. The zero value sends a token to proxies that ask
 // for one, and verifies theirs.
