@@ -69,8 +69,7 @@ func CheckRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	var e *middleware.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*middleware.Error](err); ok {
 		return e.Temporary(), nil
 	}
 	return retryablehttp.DefaultRetryPolicy(ctx, resp, err)

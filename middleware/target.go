@@ -53,13 +53,7 @@ type Target struct {
 // HostPort returns the target's address in the form host:port, with brackets
 // around an IPv6 literal.
 func (t Target) HostPort() string {
-	if t.Port == "" {
-		if strings.Contains(t.Host, ":") {
-			return "[" + t.Host + "]"
-		}
-		return t.Host
-	}
-	return net.JoinHostPort(t.Host, t.Port)
+	return strings.TrimSuffix(net.JoinHostPort(t.Host, t.Port), ":") // without a port no colon either
 }
 
 // Origin returns scheme://host:port, the key under which stages remember a peer.

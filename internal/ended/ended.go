@@ -16,16 +16,15 @@ func Because(ctx context.Context, doing string, err error) error {
 	if end == nil {
 		return err
 	}
+	cause := context.Cause(ctx)
 	e := &ending{text: doing, errs: []error{end}, timeout: errors.Is(end, context.DeadlineExceeded)}
-	if cause := context.Cause(ctx); !errors.Is(end, cause) {
-		if errors.Is(cause, end) {
-			e.errs[0] = cause // it tells the end, too
-		} else {
-			e.errs = append(e.errs, cause)
-		}
+	switch {
+	case errors.Is(cause, end):
+		e.errs[0] = cause // it tells the end, too
+	case !errors.Is(end, cause):
+		e.errs = append(e.errs, cause)
 	}
-	told := func(end error) bool { return errors.Is(err, end) }
-	if err != nil && !told(end) && !told(context.Cause(ctx)) {
+	if err != nil && !errors.Is(err, end) && !errors.Is(err, cause) {
 		e.errs = append(e.errs, err)
 	}
 	for _, err := range e.errs {

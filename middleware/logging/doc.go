@@ -21,12 +21,9 @@
 //
 // # Levels
 //
-// Options.Levels sets a level by logger name. A name without one inherits that of its
-// parent, so one entry for [Root] is enough for both. Without one for either, the
-// level of the logrus.Logger or slog.Handler counts. That is obeyed in any case, so
-// it must be as verbose as the most verbose name. A value that changes, such as a
-// [slog.LevelVar], is asked each time. Without a logger and a handler, New returns a
-// stage that does nothing.
+// Options.Levels sets a level by logger name. The level of the logrus.Logger or
+// slog.Handler is obeyed in any case, so it must be as verbose as the most verbose name.
+// Without a logger and a handler, New returns a stage that does nothing.
 //
 // # Secrets
 //

@@ -33,7 +33,8 @@ type Options struct {
 	Handler slog.Handler
 	// Levels sets the least level of a logger name, [Root] or [Kerberos]. A
 	// name without one inherits that of Root; Root without one leaves it to
-	// Logger and Handler. The map is copied.
+	// Logger and Handler. A value that changes, such as a [slog.LevelVar], is
+	// asked each time. The map is copied.
 	Levels map[string]slog.Leveler
 }
 
