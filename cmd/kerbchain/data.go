@@ -148,6 +148,9 @@ func (f *getFlags) asQuery(r *http.Request, w world) error {
 	return nil
 }
 
+// longForm is up to how many bytes of a form go without asking first, as by curl.
+const longForm = 1 << 20
+
 // framing says where a message ends, which net/http writes by itself.
 var framing = []string{"Content-Length", "Transfer-Encoding", "Trailer"}
 
@@ -163,7 +166,7 @@ func (f *getFlags) setHeader(r *http.Request) error {
 	if f.agent != "" || f.noAgent {
 		h.Set("User-Agent", f.agent) // an empty one tells net/http to send none
 	}
-	if f.upload != "" && r.GetBody != nil {
+	if f.upload != "" && r.GetBody != nil || len(f.form) > 0 && r.ContentLength > longForm {
 		h.Set("Expect", "100-continue") // as of curl, so that a 401 comes before the body goes; of a stream HEAD sees to that
 	}
 	if len(f.data) > 0 && !f.query {
@@ -192,6 +195,8 @@ func (f *getFlags) setHeader(r *http.Request) error {
 			return fmt.Errorf("-H: the value of %s holds a line break or another character that no header may", name)
 		case name == "Host":
 			r.Host = value
+		case name == "Content-Type" && len(f.form) > 0:
+			return errors.New("-H: Content-Type is for -F to say, which knows what stands between its parts")
 		case name == "Transfer-Encoding" && strings.EqualFold(value, "chunked") && (r.GetBody != nil || isStream(r)):
 			r.ContentLength = -1
 		case name == "Content-Length" && value == strconv.FormatInt(r.ContentLength, 10):

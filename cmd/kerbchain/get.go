@@ -41,6 +41,7 @@ type getFlags struct {
 	method       string
 	headers      []string
 	data         []datum
+	form         []datum
 	upload       string
 	follow       bool
 	downgrade    bool
@@ -99,13 +100,15 @@ const getIntro = "The response goes to standard output or a file, everything els
 
 func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	f := &getFlags{}
-	fs.StringVarP(&f.method, "request", "X", "", "`method`; default GET, or POST with -d")
+	fs.StringVarP(&f.method, "request", "X", "", "`method`; default GET, or POST with -d and -F")
 	fs.StringArrayVarP(&f.headers, "header", "H", nil, "header `\"Name: value\"`; may be repeated")
 	fs.VarP(data{"data", &f.data}, "data", "d", "`data` to send as a form; @file reads a file without its line breaks, @- standard input; may be repeated, and is joined with &")
 	fs.Var(data{"data-binary", &f.data}, "data-binary", "`data` to send as they are; @file reads a file, @- standard input")
 	fs.Var(data{"data-raw", &f.data}, "data-raw", "`data` to send, in which @ means nothing")
 	fs.Var(data{"json", &f.data}, "json", "`data` to send as JSON, and to be answered in JSON")
 	fs.Var(data{"data-urlencode", &f.data}, "data-urlencode", "`data` to send with what a form cannot hold escaped: content, name=content, @file or name@file")
+	fs.VarP(data{"form", &f.form}, "form", "F", "`part` of a form (multipart/form-data), name=content; name=@file sends a file, name=<file what it holds, - standard input; ;type=TYPE and ;filename=NAME may follow; may be repeated")
+	fs.Var(data{"form-string", &f.form}, "form-string", "`part` of a form, name=content, in which nothing else means anything")
 	fs.StringVarP(&f.upload, "upload-file", "T", "", "`file` to send with PUT, under its own name where the URL ends in a slash; - sends standard input as it comes")
 	fs.BoolVarP(&f.query, "get", "G", false, "put the data into the URL's query, and send a GET")
 	fs.BoolVarP(&f.head, "head", "I", false, "send a HEAD, and print the header of each response alone")
@@ -223,6 +226,9 @@ func (f *getFlags) check(args []string, fs *pflag.FlagSet) error {
 	}
 	if f.upload != "" && (f.head || len(f.data) > 0) {
 		return errors.New("-T excludes -d, its like, and -I")
+	}
+	if len(f.form) > 0 && (f.head || f.query || f.upload != "" || len(f.data) > 0) {
+		return errors.New("-F excludes -d, its like, -T, -G and -I")
 	}
 	if f.upload != "" && f.fromStdin() && f.passwordFile == "-" {
 		return errors.New("standard input is either the password or what -T sends")
@@ -559,6 +565,8 @@ func (f *getFlags) request(ctx context.Context, w world) (*http.Request, error) 
 	switch {
 	case f.upload != "":
 		err = f.setUpload(r, w)
+	case len(f.form) > 0:
+		err = f.setForm(r, w)
 	case len(f.data) == 0:
 	case f.query:
 		err = f.asQuery(r, w)
@@ -580,7 +588,7 @@ func (f *getFlags) verb() string {
 		return http.MethodHead
 	case f.upload != "":
 		return http.MethodPut
-	case len(f.data) > 0 && !f.query:
+	case len(f.data) > 0 && !f.query, len(f.form) > 0:
 		return http.MethodPost
 	}
 	return http.MethodGet
