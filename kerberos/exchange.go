@@ -67,7 +67,7 @@ func (s *Source) login(ctx context.Context, a *account, keys kdcclient.Keys, pro
 	if why := a.refusal(proof); why != nil {
 		return nil, s.refused(why, client)
 	}
-	r := s.asRequest(a, keys)
+	r := s.asRequest(a.with(proof), keys)
 	tgt, err := s.kdc.AS(ctx, r)
 	if s.rearm(ctx, client.Realm, err) {
 		tgt, err = s.kdc.AS(ctx, r)

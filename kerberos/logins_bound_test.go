@@ -11,7 +11,7 @@ import (
 )
 
 func testAccount(in *Logins, name string, now *time.Time) *account {
-	return &account{in, krb.NewPrincipal("R.TEST", name), name, func() time.Time { return *now }}
+	return &account{in: in, client: krb.NewPrincipal("R.TEST", name), id: name, now: func() time.Time { return *now }}
 }
 
 // A refusal stands for a minute to the instant, and not before it was made, as
@@ -119,4 +119,61 @@ func TestLoginsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	end()
+}
+
+// Changes whose outcome nobody knows are bounded, one for each client.
+func TestUnsettledChangesAreBounded(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	l := new(Logins)
+	for i := range maxChanges + 100 {
+		a := testAccount(l, fmt.Sprint("user", i), &now)
+		for _, fresh := range []string{"b", "c"} {
+			a.mayReplace(passwords{old: NewSecret("a"), fresh: NewSecret(fresh)})
+		}
+		for password, want := range map[string]bool{"a": true, "b": false, "c": true} {
+			if change, ok := a.unsettled(NewSecret(password)); ok != want || ok && change.fresh.Reveal() != "c" {
+				t.Fatalf("%q: %v", password, ok)
+			}
+		}
+		if len(l.unsettled) > maxChanges {
+			t.Fatalf("%d changes", len(l.unsettled))
+		}
+	}
+	a := testAccount(l, "alice", &now)
+	a.mayReplace(passwords{old: NewSecret("a"), fresh: NewSecret("b")})
+	if testAccount(l, "bob", &now).worked(NewSecret("b")); !a.replacement(NewSecret("a")).fresh.IsZero() {
+		t.Error("another's login settles it")
+	}
+	if a.worked(NewSecret("b")); a.replacement(NewSecret("a")).fresh.Reveal() != "b" {
+		t.Error("the new one worked, and does not stand for the old one")
+	}
+	if _, ok := a.unsettled(NewSecret("b")); ok {
+		t.Error("it is not settled")
+	}
+	a.mayReplace(passwords{old: NewSecret("b"), fresh: NewSecret("c")})
+	a.replace(passwords{old: NewSecret("b"), fresh: NewSecret("d")})
+	if _, ok := a.unsettled(NewSecret("b")); ok {
+		t.Error("a change that happened does not settle the one before")
+	}
+}
+
+// A login is overtaken by a change of its own password, and by no other.
+func TestOvertakenLogins(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	l := new(Logins)
+	a := testAccount(l, "alice", &now)
+	for name, change := range map[string]func(passwords){"changed": a.replace, "lost": a.mayReplace} {
+		a.begun = l.happened
+		change(passwords{old: NewSecret("old"), fresh: NewSecret("new")})
+		for password, want := range map[string]bool{"old": true, "new": false, "another": false} {
+			key := kdcclient.KeyEntry{}
+			if why := a.with(a.ofPassword(NewSecret(password))).Refused(key); (why != nil) != want || want && (why.Code != krb.CodeKeyExpired || why.Err == nil) {
+				t.Errorf("%s, %q: %v", name, password, why)
+			}
+		}
+		bob := testAccount(l, "bob", &now)
+		if bob.with(bob.ofPassword(NewSecret("old"))).overtaken() {
+			t.Errorf("%s: another's", name)
+		}
+	}
 }

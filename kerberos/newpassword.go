@@ -48,49 +48,91 @@ func (p pastExpiry) Refused(key kdcclient.KeyEntry) *kdcclient.Error {
 }
 
 // current returns the password that took the place of an expired one, by however many
-// changes, of whichever source. Who gave that one has stored it, and means an older one if
-// it comes again.
+// changes, of whichever source. Who gave that one since has stored it, and means an older one
+// if it comes again.
 func (c *passwordCredentials) current(a *account, password Secret) Secret {
-	fresh := a.replacement(password)
+	r := a.replacement(password)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case fresh.IsZero():
-		c.given = password
-	case c.given.IsZero() || c.given.Reveal() != fresh.Reveal():
-		return fresh
+	case r.fresh.IsZero():
+		c.given, c.givenAfter = password, a.begun
+	case c.given.IsZero() || c.given.Reveal() != r.fresh.Reveal() || c.givenAfter < r.nth:
+		return r.fresh
 	}
 	return password
 }
 
-// change asks for a new password in the place of one that has expired, has it changed, and
-// logs in with it.
-func (c *passwordCredentials) change(ctx context.Context, a *account, old Secret, why error) (*session, error) {
+// change has a password changed that has expired, and logs in with the new one. why is what
+// the KDC said of it; without one it may have been changed, which is found out first.
+func (c *passwordCredentials) change(ctx context.Context, a *account, password Secret, why error) (*session, error) {
 	done, err := a.changing(ctx)
 	if err != nil {
 		return nil, c.s.noCredentials(fmt.Errorf("wait for another source to ask for a new password: %w", err), "")
 	}
 	defer done()
-	if fresh := a.replacement(old); !fresh.IsZero() { // it has asked, and been told
-		return c.login(ctx, a, fresh)
+	if r := a.replacement(password); r.nth > a.begun { // it has asked, and been told
+		return c.login(ctx, a, r.fresh)
 	}
-	var ticket *krb.Ticket
-	for range maxNewPasswords {
-		fresh, err := c.askNew(ctx, old, why)
+	a = c.s.account(c.client) // what follows begins now
+	p := passwords{old: password}
+	if lost, ok := a.unsettled(password); ok {
+		got, err := c.login(ctx, a, lost.fresh)
+		if refusedWith(err) == krb.CodePreauthFailed {
+			got, err = c.login(ctx, a, lost.old)
+		}
+		if refusedWith(err) != krb.CodeKeyExpired {
+			return got, err
+		}
+		p, why = lost, err
+	} else if why == nil { // another source found out
+		got, err := c.login(ctx, a, password)
+		if refusedWith(err) != krb.CodeKeyExpired {
+			return got, err
+		}
+		why = err
+	}
+	if c.s.o.NewPassword == nil {
+		return nil, why
+	}
+	return c.set(ctx, a, p, why)
+}
+
+// set has a password changed for the new one of a change that was lost, or else for one
+// that it asks for, and logs in with that.
+func (c *passwordCredentials) set(ctx context.Context, a *account, p passwords, why error) (*session, error) {
+	ticket, err := (*krb.Ticket)(nil), error(nil)
+	if !p.fresh.IsZero() {
+		if ticket, err = c.changeTicket(ctx, a, p.old); refusedWith(err) == krb.CodePreauthFailed {
+			// It was changed, and the new one has expired in its turn.
+			if ticket, err = c.changeTicket(ctx, a, p.fresh); err == nil {
+				a.replace(p)
+				p = passwords{old: p.fresh}
+			}
+		}
 		if err != nil {
-			e := c.s.noCredentials(fmt.Errorf("the password has expired, ask for a new one: %w", err), "")
-			e.Principal, e.Code = c.client.String(), krb.CodeKeyExpired
-			return nil, e
+			return nil, err
+		}
+	}
+	for asked := 0; ; {
+		if p.fresh.IsZero() {
+			if asked == maxNewPasswords {
+				return nil, why
+			}
+			asked++
+			if p.fresh, err = c.askNew(ctx, p.old, why); err != nil {
+				e := c.s.noCredentials(fmt.Errorf("the password has expired, ask for a new one: %w", err), "")
+				e.Principal, e.Code = c.client.String(), krb.CodeKeyExpired
+				return nil, e
+			}
 		}
 		if ticket == nil {
-			if ticket, err = c.changeTicket(ctx, a, old); err != nil {
+			if ticket, err = c.changeTicket(ctx, a, p.old); err != nil {
 				return nil, err
 			}
 		}
-		err = c.s.kdc.ChangePassword(ctx, ticket, fresh)
-		if err == nil {
-			a.replace(old, fresh)
-			return c.login(ctx, a, fresh)
+		if err = c.send(ctx, a, ticket, p); err == nil {
+			return c.login(ctx, a, p.fresh)
 		}
 		why = c.s.kdcError(err, c.client.String(), "")
 		result, said := errors.AsType[*kdcclient.ChangeError](err)
@@ -99,10 +141,28 @@ func (c *passwordCredentials) change(ctx context.Context, a *account, old Secret
 			e.Kind = middleware.ErrCredentials
 		}
 		if !said || result.Result != krb.KpasswdSoftError {
-			break
+			return nil, why
 		}
+		p.fresh = Secret{}
 	}
-	return nil, why
+}
+
+// send has a password changed. No login sends the old one meanwhile, nor afterwards if it began
+// before: it would be refused.
+func (c *passwordCredentials) send(ctx context.Context, a *account, ticket *krb.Ticket, p passwords) error {
+	end, err := a.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("wait for another login of the same principal: %w", err)
+	}
+	defer end()
+	err = c.s.kdc.ChangePassword(ctx, ticket, p.fresh)
+	if lost, ok := errors.AsType[*kdcclient.Error](err); ok && lost.Unsettled {
+		a.mayReplace(p)
+	}
+	if err == nil {
+		a.replace(p)
+	}
+	return err
 }
 
 func (c *passwordCredentials) askNew(ctx context.Context, old Secret, why error) (Secret, error) {
@@ -122,6 +182,7 @@ func (c *passwordCredentials) askNew(ctx context.Context, old Secret, why error)
 // changeTicket logs in to the service that changes passwords, for which an expired one is
 // good enough.
 func (c *passwordCredentials) changeTicket(ctx context.Context, a *account, old Secret) (*krb.Ticket, error) {
+	a = a.with(a.ofPassword(old))
 	r := c.s.asRequest(a, kdcclient.Password(c.client, old.Reveal()))
 	r.Server, r.Guard = kdcclient.Changepw(c.client.Realm), pastExpiry{a}
 	r.Lifetime, r.RenewLife, r.Forwardable, r.Proxiable = changeLife, 0, false, false

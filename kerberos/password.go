@@ -26,7 +26,8 @@ func FromPassword(password Secret, o SourceOptions) (*Source, error) {
 // a principal, name@REALM, for every login: once a day or so, and not twice at
 // the same time. Its error is wrapped in the source's. It should return when ctx
 // ends. It may ask a person or a vault; what it returns is not kept, save to
-// compare it with a password that was refused within the last minute. [WhyAsked] tells it
+// compare it with a password that was refused within the last minute, and while nobody
+// knows whether it was changed (NewPassword of [SourceOptions]). [WhyAsked] tells it
 // what a KDC said of the password before.
 func FromPasswordFunc(password func(ctx context.Context, principal string) (Secret, error), o SourceOptions) (*Source, error) {
 	return newPassword(o, password == nil, password)
@@ -62,8 +63,11 @@ type passwordCredentials struct {
 	password func(context.Context, string) (Secret, error)
 
 	mu      sync.Mutex
-	refused error  // of the last login, if its password was
-	given   Secret // the last one that was given and that no other had taken the place of
+	refused error // of the last login, if its password was
+	// The last one that was given and that no other had taken the place of, and how many
+	// passwords had been changed by then.
+	given      Secret
+	givenAfter uint64
 }
 
 func (c *passwordCredentials) refresh(ctx context.Context, _ *session) (*session, error) {
@@ -90,20 +94,36 @@ func (c *passwordCredentials) open(ctx context.Context, _ string) (*session, err
 		return c.s.login(ctx, a, nil, a.digest("no password"), "one-time password")
 	}
 	password = c.current(a, password)
+	a = a.with(a.ofPassword(password))
+	if _, ok := a.unsettled(password); ok {
+		return c.change(ctx, a, password, nil)
+	}
 	got, err := c.login(ctx, a, password)
-	if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Code == krb.CodeKeyExpired && why.Refusal() && c.s.o.NewPassword != nil {
+	if refusedWith(err) == krb.CodeKeyExpired && (c.s.o.NewPassword != nil || a.overtaken()) {
 		return c.change(ctx, a, password, err)
 	}
 	return got, err
+}
+
+// refusedWith returns the code with which a KDC refused a password, 0 where none did.
+func refusedWith(err error) int32 {
+	if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Refusal() && !why.OTP {
+		return why.Code
+	}
+	return 0
 }
 
 func (c *passwordCredentials) login(ctx context.Context, a *account, password Secret) (*session, error) {
 	got, err := c.s.login(ctx, a, kdcclient.Password(c.client, password.Reveal()), a.ofPassword(password), "password")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil {
+	switch {
+	case err == nil:
+		a.worked(password)
 		c.refused = nil
-	} else if why, ok := errors.AsType[*kdcclient.Error](err); ok && why.Code == krb.CodePreauthFailed && why.Refusal() && !why.OTP {
+	case refusedWith(err) == krb.CodeKeyExpired:
+		c.refused = nil
+	case refusedWith(err) == krb.CodePreauthFailed:
 		c.refused = err
 	}
 	return got, err

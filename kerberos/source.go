@@ -80,8 +80,10 @@ type SourceOptions struct {
 	// 3244) at the server that krb5.conf or DNS names, and used from then on wherever the
 	// old one would be, by all sources that share Logins: one of them asks, and the others
 	// wait. NewPassword is asked again, up to three times, where the server
-	// does not take the new one. It should return when ctx ends; its error is wrapped in
-	// the source's. The program keeps the new password where the old one came from.
+	// does not take the new one. Where the server's answer is lost, the error says that the
+	// password may have been changed: the next login tries the new one, then the old one if the
+	// KDC refused that, and has it changed for the same new one if it was not, without asking. It
+	// should return when ctx ends; its error is wrapped in the source's. The program keeps the new password where the old one came from.
 	// Whoever can forge what the KDC sends can have it asked, but for logins with Armor.
 	NewPassword func(ctx context.Context, r NewPasswordRequest) (Secret, error)
 	// AllowRC4 lets keys of type arcfour-hmac be used, beside those that

@@ -94,13 +94,16 @@ type Error struct {
 	// it.
 	ClientRealm string
 	// Unarmored says that a KRB-ERROR came in clear, in answer to a login that FAST
-	// armours, so that it may be anybody's.
+	// armours or to a change of a password, so that it may be anybody's.
 	Unarmored bool
 	// Armor says that the KDC did not take the ticket that armours the login (FAST), and
 	// so nothing of the client's.
 	Armor bool
 	// OTP says that a one-time password was sent, and nothing of a key.
 	OTP bool
+	// Unsettled says that a password may have been changed all the same, since nobody
+	// vouches for it that it was not.
+	Unsettled bool
 	// Kept says that no KDC was asked: one had said so of the same key, and the
 	// [Guard] remembers.
 	Kept bool

@@ -59,8 +59,8 @@ var changeResults = map[uint16]string{
 
 // ChangePassword changes the password of the client of a ticket for [Changepw] (RFC 3244).
 // The new password is sent to one server. The error is of type [*Error], with a
-// [*ChangeError] in it where a server said why not; an Error of kind KindUnreachable leaves
-// open whether the password was changed.
+// [*ChangeError] in it where a server said why not; one that is Unsettled leaves open
+// whether the password was changed: the answer was lost, or is nobody's.
 func (c *Client) ChangePassword(ctx context.Context, t *krb.Ticket, password secret.Text) error {
 	realm := t.Server.Realm
 	k := call{exchange: "kpasswd", realm: realm, path: []string{realm}, client: t.Client, server: t.Server}
@@ -89,13 +89,17 @@ func (c *Client) ChangePassword(ctx context.Context, t *krb.Ticket, password sec
 		}
 		if err != nil {
 			e := k.noAnswer(err)
-			e.Hint = "the password may have been changed or not: try both"
+			if slices.ContainsFunc(tried, reached) {
+				e.Unsettled, e.Hint = true, hintUnsettled
+			}
 			return e
 		}
 		return k.changed(q, r)
 	}
 	return k.fail(KindUnreachable, errors.New("no server answered that changes passwords"), hints.NoChange(places(attempts)...))
 }
+
+const hintUnsettled = "the password may have been changed or not: try both"
 
 // reached reports whether a message may have got to whom it was sent.
 func reached(a Attempt) bool {
@@ -136,19 +140,17 @@ func newChange(t *krb.Ticket, password secret.Text, now time.Time) (*change, err
 	return q, err
 }
 
-// changed reads an answer.
+// changed reads an answer. One that nobody vouches for says nothing of what the server did.
 func (k *call) changed(q *change, r *reply) error {
 	if r.err != nil {
-		return k.refused(r)
+		return k.inClear(r)
 	}
 	if len(r.kpasswd.AP) == 0 {
-		// Nobody vouches for a KRB-ERROR, nor for the result in it.
 		ke, err := krb.ParseKRBError(r.kpasswd.Rest)
 		if err != nil {
-			return k.fail(KindReply, fmt.Errorf("answer of the server: %w", err), hintForged)
+			return k.unsettled(KindReply, fmt.Errorf("answer of the server: %w", err))
 		}
-		e := k.refused(&reply{err: ke, at: r.at})
-		e.Hint = hints.Join(e.Hint, "the answer came in clear and may be forged: the password may have been changed all the same")
+		e := k.inClear(&reply{err: ke, at: r.at})
 		if result, err := q.read(ke.Data); err == nil && result.Result != krb.KpasswdSuccess {
 			result.Clear = true
 			e.Err = fmt.Errorf("%w: %w", ke, result)
@@ -157,16 +159,30 @@ func (k *call) changed(q *change, r *reply) error {
 	}
 	data, err := q.open(*r.kpasswd)
 	if err != nil {
-		return k.fail(KindReply, err, hintForged)
+		return k.unsettled(KindReply, err)
 	}
 	result, err := q.read(data)
 	if err != nil {
-		return k.fail(KindReply, err, hintForged)
+		return k.unsettled(KindReply, err)
 	}
 	if result.Result == krb.KpasswdSuccess {
 		return nil
 	}
 	return k.fail(KindRefused, result, "")
+}
+
+// inClear returns the error of a KRB-ERROR, which may be anybody's.
+func (k *call) inClear(r *reply) *Error {
+	e := k.refused(r)
+	e.Unarmored, e.Unsettled = true, true
+	e.Hint = hints.Join(e.Hint, "the answer came in clear and may be forged: the password may have been changed all the same")
+	return e
+}
+
+func (k *call) unsettled(kind Kind, err error) *Error {
+	e := k.fail(kind, err, hints.Join(hintForged, hintUnsettled))
+	e.Unsettled = true
+	return e
 }
 
 // open verifies an answer, and returns the result in it.

@@ -35,6 +35,7 @@ func TestChangePasswordServers(t *testing.T) {
 		dialled []string
 		kind    kdcclient.Kind // 0: changed
 		hint    string
+		ended   bool // ctx, before all
 	}{
 		"one":              {servers: []string{"good"}, dialled: []string{"good"}},
 		"first is down":    {servers: []string{"down", "good"}, dialled: []string{"down", "good"}},
@@ -48,9 +49,10 @@ func TestChangePasswordServers(t *testing.T) {
 		"given up": {
 			servers: []string{"ended", "good"}, dialled: []string{"ended"}, kind: kdcclient.KindUnreachable, hint: "may have been changed or not",
 		},
-		"none":        {servers: []string{}, kind: kdcclient.KindNoKDC, hint: "kpasswd_server"},
-		"not located": {servers: []string{}, fails: unlocated, kind: kdcclient.KindUnreachable},
-		"not asked":   {kind: kdcclient.KindNoKDC, hint: "kpasswd_server"},
+		"given up before": {servers: []string{"good"}, ended: true, kind: kdcclient.KindUnreachable},
+		"none":            {servers: []string{}, kind: kdcclient.KindNoKDC, hint: "kpasswd_server"},
+		"not located":     {servers: []string{}, fails: unlocated, kind: kdcclient.KindUnreachable},
+		"not asked":       {kind: kdcclient.KindNoKDC, hint: "kpasswd_server"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -97,6 +99,9 @@ func TestChangePasswordServers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if tc.ended {
+				cancel()
+			}
 			err = c.ChangePassword(ctx, ticket, secret.NewText(password))
 			if !slices.Equal(dialled, tc.dialled) {
 				t.Errorf("asked %q, want %q", dialled, tc.dialled)
@@ -108,6 +113,9 @@ func TestChangePasswordServers(t *testing.T) {
 				return
 			}
 			e, ok := errors.AsType[*kdcclient.Error](err)
+			if open := strings.Contains(tc.hint, "may have been changed"); ok && e.Unsettled != open {
+				t.Errorf("unsettled: %v, want %v", e.Unsettled, open)
+			}
 			if !ok || e.Kind != tc.kind || len(e.KDCs) != len(tc.dialled) || !strings.Contains(e.Hint, tc.hint) || tc.fails != nil && !errors.Is(err, tc.fails) {
 				t.Errorf("%+v", err)
 			}

@@ -110,7 +110,7 @@ func TestKpasswdResults(t *testing.T) {
 		err := k.changed(q, &reply{kpasswd: &m})
 		var e *Error
 		var said *ChangeError
-		if !errors.As(err, &e) || e.Kind != KindRefused || !errors.As(err, &said) || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "brand new") || strings.Contains(err.Error(), "\x1b") {
+		if !errors.As(err, &e) || e.Kind != KindRefused || e.Unsettled || e.Unarmored || !errors.As(err, &said) || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "brand new") || strings.Contains(err.Error(), "\x1b") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -129,7 +129,7 @@ func TestKpasswdResults(t *testing.T) {
 		}
 		for _, r := range []*reply{{kpasswd: &krb.KpasswdMessage{Rest: der}}, {err: ke}} {
 			err := k.changed(q, r)
-			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != KindRefused || e.Code != krb.CodeGeneric || strings.Contains(err.Error(), "result 0") {
+			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != KindRefused || e.Code != krb.CodeGeneric || !e.Unsettled || !e.Unarmored || strings.Contains(err.Error(), "result 0") {
 				t.Errorf("%x: %v", data, err)
 			}
 			if said := err != nil && strings.Contains(err.Error(), "did not believe"); said != (r.kpasswd != nil && len(data) > 2 && data[1] == 3) {
@@ -139,8 +139,8 @@ func TestKpasswdResults(t *testing.T) {
 	}
 	for _, data := range [][]byte{nil, {0}} {
 		m := answerTo(t, q, krb.EncAPRepPart{CTime: q.ctime, Cusec: q.cusec}, q.subkey, 0, data)
-		if err := k.changed(q, &reply{kpasswd: &m}); err == nil {
-			t.Errorf("%x: taken for success", data)
+		if e, ok := errors.AsType[*Error](k.changed(q, &reply{kpasswd: &m})); !ok || !e.Unsettled {
+			t.Errorf("%x: taken for an answer", data)
 		}
 	}
 }
@@ -202,8 +202,10 @@ func FuzzKpasswdAnswer(f *testing.F) {
 		k := call{exchange: "kpasswd", realm: realmA, client: alice, server: changepw.Server}
 		x := &exchange{c: New(Options{Now: func() time.Time { return epoch }}), kind: kindKpasswd}
 		if r := x.classify(b); r != nil {
-			if err := k.changed(q, r); err == nil || strings.Contains(err.Error(), "brand new") {
-				t.Fatal(err)
+			e, ok := errors.AsType[*Error](k.changed(q, r))
+			said, result := errors.AsType[*ChangeError](error(e))
+			if !ok || e.Unsettled != (!result || said.Clear) || strings.Contains(e.Error(), "brand new") {
+				t.Fatal(e)
 			}
 		}
 		// And whatever the server itself says.
