@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -288,4 +289,31 @@ func TestLoginsWaitForOneAnother(t *testing.T) {
 		}
 		wantRefusals(t, realm, "three logins", 1)
 	})
+}
+
+// Sources that dial by a function of their own share refusals with all others: whoever makes
+// a client for each call, with the same function written anew, locks no account. Networks
+// that have the same names take Logins of their own.
+func TestRefusalsAndDial(t *testing.T) {
+	realm := fakekdc.Start(t, fakekdc.WithoutSockets(), fakekdc.WithUser("svc", "new"), fakekdc.WithService(spn))
+	login := func(l *kerberos.Logins) {
+		o := as(environment(realm), "svc")
+		o.Logins = l
+		o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			return realm.Dial(ctx, network, address)
+		}
+		s, err := kerberos.FromPassword(kerberos.NewSecret("old"), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := asks(t, 1, s); err == nil {
+			t.Error("a wrong password was taken")
+		}
+	}
+	for range 3 {
+		login(nil)
+	}
+	wantRefusals(t, realm, "three sources", 1)
+	login(new(kerberos.Logins))
+	wantRefusals(t, realm, "one apart", 2)
 }

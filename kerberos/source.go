@@ -54,7 +54,9 @@ type SourceOptions struct {
 	// that there are none.
 	MemoryCaches *MemoryCaches
 	// Logins is where sources share what KDCs said of logins, so that a stale
-	// keytab is not sent again by the next one; nil means that of the process.
+	// keytab is not sent again by the next one; nil means that of the process. It tells
+	// realms apart by their names and those of their KDCs, and nothing of Dial: give each
+	// network Logins of its own where several have realms and KDCs of the same names.
 	Logins *Logins
 	// Forwardable asks for a ticket-granting ticket that can be delegated, where
 	// this source logs in itself; krb5.conf may ask for it too.
@@ -90,7 +92,8 @@ type SourceOptions struct {
 	// krb5.conf allows.
 	AllowRC4 bool
 	// Dial connects to KDCs; nil means a plain [net.Dialer]. The network is
-	// "udp" or "tcp", the address host:port.
+	// "udp" or "tcp", the address host:port. Where it leads to a network of its own, see
+	// Logins.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// ProxyTLS is for the connections to KDC proxies (kdc = https://... in
 	// krb5.conf). Nil trusts what http_anchors of the realm names, and without that
