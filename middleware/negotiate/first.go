@@ -99,7 +99,7 @@ func (c *call) heard(r *http.Request, tokens []sign.Token) (*http.Response, erro
 		return nil, err
 	}
 	if tokens != nil {
-		if tokens, err = c.proxyAlone(); err != nil {
+		if tokens, err = c.proxyToken(); err != nil {
 			stages.CloseRequest(again)
 			return nil, err
 		}
@@ -143,7 +143,7 @@ func (c *call) sendBare(r *http.Request) (*http.Response, error) {
 			stages.CloseRequest(r)
 			return nil, err
 		}
-		tokens = append(tokens, t)
+		tokens = append(tokens, t...)
 	}
 	if len(tokens) > 0 {
 		return c.signer.Send(c.next, sent, c.attempt(tokens))
@@ -156,12 +156,16 @@ func (c *call) sendBare(r *http.Request) (*http.Response, error) {
 }
 
 // proxyToken returns the token for the proxy that the request came with, or when
-// that was sent a fresh one.
-func (c *call) proxyToken() (sign.Token, error) {
+// a request was sent before a fresh one.
+func (c *call) proxyToken() ([]sign.Token, error) {
 	if token, ok := stages.Signed(c.r, "Proxy-Authorization", c.proxy.sc); ok && c.sent == 1 {
-		return sign.Token{Context: c.proxy.sc, Bytes: token}, nil
+		return []sign.Token{{Context: c.proxy.sc, Bytes: token}}, nil
 	}
-	return c.signer.First(c.r.Context(), c.proxy.sc.Target())
+	t, err := c.signer.First(c.r.Context(), c.proxy.sc.Target())
+	if err == nil {
+		c.proxy.sc = t.Context
+	}
+	return []sign.Token{t}, err
 }
 
 // brokeOff reports whether a connection broke before the whole request was
@@ -212,7 +216,7 @@ func (c *call) probe() ([]sign.Token, error) {
 		}
 		switch {
 		case tokens == nil && c.proxy.mine && resp.StatusCode != http.StatusProxyAuthRequired:
-			return c.proxyAlone()
+			return c.proxyToken()
 		case tokens == nil || !c.bare():
 			return tokens, nil
 		}
@@ -220,14 +224,4 @@ func (c *call) probe() ([]sign.Token, error) {
 		resp, err = c.sendOnce(r, tokens, false)
 	}
 	return nil, err
-}
-
-// proxyAlone returns a fresh token for the proxy that was given one before.
-func (c *call) proxyAlone() ([]sign.Token, error) {
-	t, err := c.signer.First(c.r.Context(), c.proxy.sc.Target())
-	if err != nil {
-		return nil, err
-	}
-	c.proxy.sc = t.Context
-	return []sign.Token{t}, nil
 }
