@@ -16,13 +16,13 @@ import (
 
 // pack makes out, a copy of the caller's request, the one that is sent. One
 // without a body has nothing to seal.
-func (c *call) pack(out *http.Request, p peer, w *watch) error {
+func (c *call) pack(out *http.Request, w *watch) error {
 	out.GetBody, out.TransferEncoding, out.Trailer = nil, nil, nil
 	if !stage.HasBody(c.r) {
 		return nil
 	}
-	protocol := winrm.ProtocolOf(string(p.sc.Target().Scheme))
-	b, err := winrm.Seal(nil, protocol, p.sealer, mediaType(c.r), c.body)
+	protocol := winrm.ProtocolOf(string(c.peer.sc.Target().Scheme))
+	b, err := winrm.Seal(nil, protocol, c.peer.sealer, mediaType(c.r), c.body)
 	if err != nil {
 		if _, ok := errors.AsType[*middleware.Error](err); ok {
 			return err
@@ -56,7 +56,7 @@ func mediaType(r *http.Request) string {
 }
 
 // open returns what the caller gets for an answer to a sealed request.
-func (c *call) open(p peer, resp *http.Response) (*http.Response, error) {
+func (c *call) open(resp *http.Response) (*http.Response, error) {
 	kind := resp.Header.Get("Content-Type")
 	b, err := readAnswer(resp, c.MaxBody)
 	switch {
@@ -68,7 +68,7 @@ func (c *call) open(p peer, resp *http.Response) (*http.Response, error) {
 		resp.Body, resp.Request = http.NoBody, c.r
 		return resp, nil
 	}
-	m, err := winrm.Open(kind, b, p.sealer)
+	m, err := winrm.Open(kind, b, c.peer.sealer)
 	if err != nil {
 		return nil, c.refuse(err, resp, kind, len(b))
 	}
@@ -79,7 +79,7 @@ func (c *call) open(p peer, resp *http.Response) (*http.Response, error) {
 		Header: http.Header{"Content-Type": fields[:1:1], "Content-Length": fields[1:]},
 		Body:   newReader(m.Plain), ContentLength: int64(len(m.Plain)),
 		Close: resp.Close, TLS: resp.TLS,
-		Request: middleware.WithSecurity(c.r, p.sc),
+		Request: middleware.WithSecurity(c.r, c.peer.sc),
 	}
 	for _, field := range []string{"Date", "Server"} {
 		if v := resp.Header.Values(field); len(v) > 0 {
@@ -90,12 +90,12 @@ func (c *call) open(p peer, resp *http.Response) (*http.Response, error) {
 }
 
 // report tells what became of an answer to a sealed request.
-func (c *call) report(p peer, status int, resp *http.Response, err error) {
+func (c *call) report(status int, resp *http.Response, err error) {
 	ctx := c.r.Context()
 	if !middleware.Tracing(ctx) {
 		return
 	}
-	e := middleware.VerdictEvent{Host: stage.Host(c.r), SPN: stage.SPN(p.sc), Mode: middleware.ModeSealed, Status: status, Err: err}
+	e := middleware.VerdictEvent{Host: stage.Host(c.r), SPN: stage.SPN(c.peer.sc), Mode: middleware.ModeSealed, Status: status, Err: err}
 	known, ok := errors.AsType[*middleware.Error](err)
 	switch {
 	case ok:

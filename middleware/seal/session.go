@@ -100,8 +100,7 @@ func (c *call) try() (resp *http.Response, again bool, err error) {
 			return resp, false, err
 		}
 	}
-	p := c.peer
-	resp, keep, again, err := c.send(p)
+	resp, keep, again, err := c.send()
 	c.peer.used, c.peer.opened = time.Now(), keep
 	if !keep {
 		c.peer = peer{}
@@ -191,10 +190,10 @@ var (
 
 // unknown is the error of a server that answers a message with a challenge. One that
 // never opened any may have no sessions at all.
-func (c *call) unknown(p peer, status int) *middleware.Error {
+func (c *call) unknown(status int) *middleware.Error {
 	e := c.fail(middleware.ReasonRefused, errForgotten)
-	e.SPN, e.Hint = stage.SPN(p.sc), "see whether the message was carried out, and send it again if it was not: that sets up a new session"
-	if !p.opened && status == http.StatusUnauthorized {
+	e.Hint = "see whether the message was carried out, and send it again if it was not: that sets up a new session"
+	if !c.peer.opened && status == http.StatusUnauthorized {
 		e.Err, e.Hint = errNoSession, "see whether WinRM listens at this URL, whose path is /wsman: other servers take no encrypted messages; if it does, nothing before it may spread connections over several servers"
 	}
 	return e
@@ -214,12 +213,12 @@ func (c *call) unproved(sc middleware.SecurityContext, status int) error {
 
 // send sends the request on the connection that was authenticated. keep says that
 // the next one can go there too.
-func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
+func (c *call) send() (resp *http.Response, keep, again bool, err error) {
 	ctx, cancel := context.WithCancelCause(c.r.Context())
 	defer cancel(nil)
-	w := &watch{want: p.conn, cancel: cancel}
+	w := &watch{want: c.peer.conn, cancel: cancel}
 	out := w.on(ctx, c.r)
-	if err := c.pack(out, p, w); err != nil {
+	if err := c.pack(out, w); err != nil {
 		return nil, false, false, err
 	}
 	c.sent++
@@ -244,12 +243,12 @@ func (c *call) send(p peer) (resp *http.Response, keep, again bool, err error) {
 		if resp, err = c.settle(resp); err != nil {
 			return nil, false, false, err
 		}
-		resp.Request, c.why = c.r, c.unknown(p, resp.StatusCode)
+		resp.Request, c.why = c.r, c.unknown(resp.StatusCode)
 		return resp, false, c.Resend, nil
 	}
 	status, closes := resp.StatusCode, resp.Close || c.r.Close
-	resp, err = c.open(p, resp)
-	c.report(p, status, resp, err)
+	resp, err = c.open(resp)
+	c.report(status, resp, err)
 	return resp, err == nil && !closes, false, err
 }
 
