@@ -31,7 +31,7 @@ type record struct {
 }
 
 func newRecord(o Options, length int64) record {
-	k := record{limit: cmp.Or(o.Limit, DefaultLimit), fileLimit: o.SpillLimit, dir: o.SpillDir, length: length}
+	k := record{limit: cmp.Or(o.Limit, defaultLimit), fileLimit: o.SpillLimit, dir: o.SpillDir, length: length}
 	// One byte more than a limit is asked for, to know of it.
 	k.limit, k.fileLimit = min(k.limit, math.MaxInt64-1), min(k.fileLimit, math.MaxInt64-1)
 	if k.fileLimit <= max(k.limit, 0) {
@@ -82,7 +82,7 @@ func (k *record) room() []byte {
 	case n > 0:
 		k.mem = slices.Grow(k.mem, n)
 	case k.length > 0:
-		k.mem = make([]byte, 0, min(k.length, k.limit, DefaultLimit)+1) // one more, to meet the end
+		k.mem = make([]byte, 0, min(k.length, k.limit, defaultLimit)+1) // one more, to meet the end
 	default:
 		k.mem = make([]byte, 0, min(k.limit+1, firstChunk))
 	}

@@ -39,9 +39,8 @@ import (
 	"github.com/kerbchain/kerbchain/internal/ended"
 )
 
-// DefaultLimit is the most that is buffered of a body without GetBody, in
-// bytes, where no other limit was chosen.
-const DefaultLimit = 1 << 20
+// defaultLimit is Options.Limit where that is 0.
+const defaultLimit = 1 << 20
 
 // ErrNotReplayable is wrapped by the error of a Next that has no fresh body to
 // give.
@@ -52,7 +51,7 @@ var errReleased = errors.New("request body was already released")
 // Options bound what is kept of a body.
 type Options struct {
 	// Limit is up to how many bytes of a body without GetBody are kept in memory:
-	// 0 means DefaultLimit, a negative limit that none are.
+	// 0 means 1 MiB, a negative limit that none are.
 	Limit int64
 	// SpillLimit is up to how many bytes of a body that exceeds Limit are kept in
 	// a temporary file; up to Limit and below, there is none.

@@ -294,7 +294,7 @@ func TestStreamProperty(t *testing.T) {
 		o.Limit = max(o.Limit, -1)
 		kept := max(o.Limit, o.SpillLimit)
 		if o.Limit == 0 {
-			kept = DefaultLimit
+			kept = defaultLimit
 		}
 		var reader io.Reader = bytes.NewReader(text)
 		if rnd.IntN(2) == 0 {

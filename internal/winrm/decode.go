@@ -59,7 +59,7 @@ type Part struct {
 	// Length is that of the message in bytes. Peers with padding count it or do
 	// not.
 	Length int
-	// Signature is the first part of the token, 1 to MaxSignature bytes; Data is
+	// Signature is the first part of the token, 1 to maxSignature bytes; Data is
 	// the rest.
 	Signature, Data []byte
 }
@@ -88,8 +88,8 @@ func (d *decoder) part() (p Part, end bool, err error) {
 	}
 	n := binary.LittleEndian.Uint32(d.rest)
 	d.rest = d.rest[4:]
-	if n < 1 || n > MaxSignature || int(n) > len(d.rest) {
-		return p, false, fmt.Errorf("signature of %d bytes with %d to come, want 1 to %d", n, len(d.rest), MaxSignature)
+	if n < 1 || n > maxSignature || int(n) > len(d.rest) {
+		return p, false, fmt.Errorf("signature of %d bytes with %d to come, want 1 to %d", n, len(d.rest), maxSignature)
 	}
 	p.Signature, d.rest = d.rest[:n:n], d.rest[n:]
 	for excess := 0; excess <= maxExcess && p.Length <= len(d.rest)-excess; excess++ { // Length may be the largest int there is

@@ -13,9 +13,9 @@ import (
 // SOAP is the type of the messages that WinRM clients send.
 const SOAP = "application/soap+xml;charset=UTF-8"
 
-// MaxSignature bounds the first part of a token, in bytes. The longest known is
+// maxSignature bounds the first part of a token, in bytes. The longest known is
 // 76.
-const MaxSignature = 1024
+const maxSignature = 1024
 
 // Seal appends the body that carries plain, a message of the given type, sealed, byte for
 // byte as Windows writes it. Its Content-Type is that of the protocol. plain must not
@@ -38,7 +38,7 @@ func Seal(dst []byte, p Protocol, s middleware.Sealer, mediaType string, plain [
 	}
 	data := len(dst) - mark - n
 	pad := data - len(plain)
-	if n < 1 || n > MaxSignature || pad < 0 || pad > maxPadding || pad > 0 && dst[mark] != frame {
+	if n < 1 || n > maxSignature || pad < 0 || pad > maxPadding || pad > 0 && dst[mark] != frame {
 		return nil, fmt.Errorf("%w: %d bytes sealed to %d, with a signature of %d", ErrLength, len(plain), data, n)
 	}
 	if pad > 0 {

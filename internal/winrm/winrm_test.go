@@ -149,8 +149,8 @@ func TestSealRefuses(t *testing.T) {
 		"too much of it":   {SPNEGO, func(p *Part) { p.Signature[0] = frame; p.Length -= maxPadding + 1 }, false},
 		"less than none":   {SPNEGO, func(p *Part) { p.Signature[0] = frame; p.Length++ }, false},
 		"no signature":     {SPNEGO, func(p *Part) { p.Signature = nil }, false},
-		"signature of 1 K": {SPNEGO, func(p *Part) { p.Signature = make([]byte, MaxSignature) }, true},
-		"and more":         {SPNEGO, func(p *Part) { p.Signature = make([]byte, MaxSignature+1) }, false},
+		"signature of 1 K": {SPNEGO, func(p *Part) { p.Signature = make([]byte, maxSignature) }, true},
+		"and more":         {SPNEGO, func(p *Part) { p.Signature = make([]byte, maxSignature+1) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			part := goldenPart()
