@@ -381,6 +381,7 @@ func (c *securityContext) answer(token []byte) ([]byte, error) {
 // A mechanism is a context as [negotiation] uses it.
 type mechanism struct{ c *securityContext }
 
+func (m mechanism) SPN() string                     { return m.c.spn }
 func (m mechanism) Accept(token []byte) error       { return m.c.accept(token) }
 func (m mechanism) Established() bool               { return m.c.gss.Established() }
 func (m mechanism) MIC(msg []byte) ([]byte, error)  { return m.c.gss.MIC(msg) }
@@ -396,10 +397,7 @@ func (c *securityContext) accept(token []byte) error {
 	if err == nil {
 		return nil
 	}
-	var peer *krb.KRBError
 	switch {
-	case errors.As(err, &peer):
-		return negotiation.ServerError(mechanism{c}, c.spn, peer)
 	case errors.Is(err, gss.ErrTime):
 		return c.fail(middleware.ErrToken, middleware.ReasonWrongTime, err)
 	case errors.Is(err, krb.ErrIntegrity), errors.Is(err, krb.ErrEtype):

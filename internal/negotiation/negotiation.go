@@ -14,8 +14,9 @@ import (
 
 // A Mechanism is a security context of Kerberos that an [Exchange] is about.
 type Mechanism interface {
-	// Accept takes the acceptor's framed AP-REP or KRB-ERROR. Its error is that of
-	// the exchange.
+	// SPN returns the service principal that was asked for.
+	SPN() string
+	// Accept takes the acceptor's framed AP-REP. Its error is that of the exchange.
 	Accept(token []byte) error
 	// Established reports whether the acceptor has proved itself, or was not asked
 	// to.
@@ -47,7 +48,7 @@ func (e *Exchange) Answer(m Mechanism, token []byte) ([]byte, error) {
 	switch spnego.Classify(token) {
 	case spnego.NegTokenResp:
 	case spnego.APRep, spnego.KRBError:
-		return nil, m.Accept(token)
+		return nil, accept(m, token)
 	default:
 		return nil, Refuse(m, token, nil)
 	}
@@ -61,14 +62,12 @@ func (e *Exchange) Answer(m Mechanism, token []byte) ([]byte, error) {
 	if resp.State == spnego.Reject {
 		// A KRB-ERROR within says more than the rejection itself.
 		if spnego.Classify(resp.ResponseToken) == spnego.KRBError {
-			if err := m.Accept(resp.ResponseToken); err != nil {
-				return nil, err
-			}
+			return nil, accept(m, resp.ResponseToken)
 		}
 		return nil, m.Fail(middleware.ReasonRefused, errors.New("the server rejected the negotiation"))
 	}
 	if len(resp.ResponseToken) > 0 {
-		if err := m.Accept(resp.ResponseToken); err != nil {
+		if err := accept(m, resp.ResponseToken); err != nil {
 			return nil, err
 		}
 	}
@@ -130,25 +129,19 @@ func Reply(m Mechanism, token []byte) ([]byte, error) {
 	return spnego.Frame(spnego.TokAPRep, inner), nil
 }
 
-// Told returns the error of a server that answered a token for spn with a framed
-// KRB-ERROR. That proves nothing, so that whoever carries out Kerberos need not see it.
-func Told(m Mechanism, spn string, token []byte) error {
-	_, _, inner, err := spnego.Unframe(token)
-	if err != nil {
-		return m.Fail(middleware.ReasonMalformed, err)
+// accept gives the acceptor's framed token to m. A KRB-ERROR is the error of the exchange: it
+// proves nothing, so that whoever carries out Kerberos need not see it.
+func accept(m Mechanism, token []byte) error {
+	if spnego.Classify(token) != spnego.KRBError {
+		return m.Accept(token)
 	}
+	_, _, inner, _ := spnego.Unframe(token) // as Classify does
 	said, err := krb.ParseKRBError(inner)
 	if err != nil {
 		return m.Fail(middleware.ReasonMalformed, err)
 	}
-	return ServerError(m, spn, said)
-}
-
-// ServerError returns the error of a server that answered a token for spn with a
-// KRB-ERROR.
-func ServerError(m Mechanism, spn string, said *krb.KRBError) error {
 	e := m.Fail(middleware.ReasonKRBError, said)
-	e.Code, e.Hint = said.Code, serverHint(said, spn)
+	e.Code, e.Hint = said.Code, serverHint(said, m.SPN())
 	return e
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
@@ -12,6 +13,8 @@ import (
 
 // teller is a mechanism that is asked for errors alone.
 type teller struct{ Mechanism }
+
+func (teller) SPN() string { return "HTTP/localhost" }
 
 func (teller) Fail(reason middleware.Reason, err error) *middleware.Error {
 	return &middleware.Error{Kind: middleware.ErrToken, Reason: reason, Err: err}
@@ -24,8 +27,12 @@ func TestServerGivesNoReason(t *testing.T) {
 		"": "the server gave no reason: its log may have one",
 		"channel bindings are those of another connection": "",
 	} {
-		err, ok := ServerError(teller{}, "HTTP/localhost", &krb.KRBError{Code: krb.CodeGeneric, Text: text}).(*middleware.Error)
-		if !ok || err.Hint != want || err.Code != krb.CodeGeneric {
+		said, err := (&krb.KRBError{STime: time.Unix(1, 0), Code: krb.CodeGeneric, Server: krb.NewPrincipal("R", "HTTP", "localhost"), Text: text}).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = new(Exchange).Answer(teller{}, spnego.Frame(spnego.TokKRBError, said))
+		if e, ok := errors.AsType[*middleware.Error](err); !ok || e.Hint != want || e.Code != krb.CodeGeneric {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -170,13 +170,11 @@ type mechanism struct {
 	c   *Context
 }
 
+func (m mechanism) SPN() string       { return m.c.Service }
 func (m mechanism) Established() bool { return m.c.complete }
 
 func (m mechanism) Accept(token []byte) error {
 	c := m.c
-	if spnego.Classify(token) == spnego.KRBError {
-		return negotiation.Told(m, c.Service, token)
-	}
 	token, err := negotiation.Reply(m, token)
 	if err != nil {
 		return err
