@@ -27,7 +27,7 @@ func main() {
 	{"stages", stagesProgram("", ""), 1_150_000},
 	{"stages-and-logging", stagesProgram(`
 	"github.com/kerbchain/kerbchain/middleware/logging"
-	"github.com/sirupsen/logrus"`, "logging.New(logging.Options{Logger: logrus.New()}),"), 1_850_000},
+	"github.com/sirupsen/logrus"`, "logging.New(logging.Options{Logger: logrus.New()}),"), 2_150_000},
 	{"tickets", `package main
 
 import (
