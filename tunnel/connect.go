@@ -11,12 +11,6 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// The hooks of an [http.Transport].
-type (
-	headerFunc   func(ctx context.Context, proxy *url.URL, target string) (http.Header, error)
-	responseFunc func(ctx context.Context, proxy *url.URL, r *http.Request, resp *http.Response) error
-)
-
 // field is where tokens for proxies go (RFC 9110 section 11.7.2).
 const field = "Proxy-Authorization"
 

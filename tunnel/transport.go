@@ -23,13 +23,15 @@ import (
 // whether the proxy proved itself. Its error counts if the response is not refused
 // already.
 type Transport struct {
-	o        Options
-	signer   sign.Signer
-	base     *http.Transport
-	proxy    func(*http.Request) (*url.URL, error) // the caller's
-	header   headerFunc
-	answered responseFunc
-	known    lru.Map[string, middleware.Scheme] // by origin: the proxies that want a token, and by which scheme
+	o      Options
+	signer sign.Signer
+	base   *http.Transport
+	known  lru.Map[string, middleware.Scheme] // by origin: the proxies that want a token, and by which scheme
+
+	// The caller's hooks.
+	proxy    func(*http.Request) (*url.URL, error)
+	header   func(ctx context.Context, proxy *url.URL, target string) (http.Header, error)
+	answered func(ctx context.Context, proxy *url.URL, r *http.Request, resp *http.Response) error
 }
 
 // maxProxies bounds known. A proxy that is forgotten costs one CONNECT to be learned
