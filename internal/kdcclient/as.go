@@ -127,7 +127,7 @@ func (c *Client) AS(ctx context.Context, r ASRequest) (*krb.Ticket, error) {
 	if len(a.r.Etypes) == 0 {
 		return nil, a.fail(KindRequest, errNoEtype, hintEtypes())
 	}
-	a.noTimestamps = c.o.NoTimestamp != nil && c.o.NoTimestamp(r.Client.Realm)
+	_, a.noTimestamps = a.timestampsForbidden()
 	a.etypes = a.r.Etypes
 	if have, first := r.Keys.Etypes(); have != nil {
 		a.etypes = nil
@@ -294,10 +294,22 @@ func (a *asCall) move(realm string) *Error {
 		a.r.Server = krb.TGS(realm, realm)
 	}
 	a.r.Server.Realm = realm
-	a.infos, a.said = nil, 0
 	a.offset = a.c.Offset(realm)
 	a.only = nil // these were of the other realm
+	_, forbidden := a.timestampsForbidden()
+	a.noTimestamps = a.noTimestamps || forbidden
 	return nil
+}
+
+// timestampsForbidden returns the first realm on the way for which encrypted timestamps are
+// forbidden: who forges the way must not lead past it.
+func (a *asCall) timestampsForbidden() (realm string, ok bool) {
+	for _, realm := range a.path {
+		if a.c.o.NoTimestamp != nil && a.c.o.NoTimestamp(realm) {
+			return realm, true
+		}
+	}
+	return "", false
 }
 
 func (a *asCall) request() (*krb.KDCReqBody, []byte, error) {

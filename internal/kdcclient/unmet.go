@@ -22,9 +22,9 @@ func (a *asCall) unmet(r *reply, padata []krb.PAData) *Error {
 	if len(takes) == 0 {
 		takes = []string{"have the KDC take SPAKE or encrypted timestamps from this principal, of which it may want a hardware token (requires_hwauth), or log in with kinit and use its cache"}
 	}
-	if a.c.o.NoTimestamp != nil && a.c.o.NoTimestamp(a.path[0]) {
+	if realm, ok := a.timestampsForbidden(); ok {
 		takes = append(takes, fmt.Sprintf("krb5.conf says disable_encrypted_timestamp of realm %s: have the KDC take SPAKE from this principal; someone on the way may have left it out of the offer",
-			show(krb.Principal{Realm: a.path[0]})))
+			show(krb.Principal{Realm: realm})))
 	}
 	if a.said != saidInfo2 && a.said != saidInfo {
 		// MIT krb5 does not offer them where it has no key for them either.
