@@ -258,11 +258,16 @@ func (i *Impersonator) fetch(ctx context.Context, user *named, spn string) (Tick
 	}
 	t := newTicket(got, session.source+", of "+session.client.String()+" acting for the user")
 	t.offset, t.fetched = s.offset(session), now
+	i.hold(key, t, now)
+	return t, nil
+}
+
+// hold keeps a ticket of a user for later callers.
+func (i *Impersonator) hold(key acting, t Ticket, now time.Time) {
 	h := &held{Ticket: t, until: t.t.EndTime.Add(-spare(t.t) - t.offset)}
-	h.cached = true // for later callers
+	h.cached = true
 	i.tickets.MakeRoom(maxActing, func(_ acting, old *held) bool { return !now.Before(old.until) })
 	i.tickets.Put(key, h)
-	return t, nil
 }
 
 // act gets the user's ticket for server, with the evidence at hand, or with new evidence

@@ -133,3 +133,39 @@ func TestEvidenceIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+// TestActingIsForgotten: of however many users and services, an impersonator keeps no more
+// tickets than it may; those that have ended go first, and the last is among them.
+func TestActingIsForgotten(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	s, err := FromPassword(NewSecret("x"), SourceOptions{
+		Principal: "HTTP/gw@R.TEST", Krb5ConfText: "[libdefaults]\n", Now: func() time.Time { return now }, Getenv: func(string) string { return "" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := NewImpersonator(s)
+	keep := func(n int, life time.Duration) acting {
+		key := acting{whom{byName, fmt.Sprint("user", n)}, "HTTP/a"}
+		in.hold(key, Ticket{t: &krb.Ticket{StartTime: now, EndTime: now.Add(life)}}, now)
+		return key
+	}
+	long := keep(-1, 24*time.Hour)
+	for i := range maxActing + 3 {
+		key := keep(i, time.Hour)
+		if _, there := in.tickets.Get(key); !there || in.tickets.Len() > maxActing || i+2 < maxActing && in.tickets.Len() != i+2 {
+			t.Fatalf("%d tickets after %d, the last there: %v", in.tickets.Len(), i+1, there)
+		}
+	}
+	in.hold(long, Ticket{t: &krb.Ticket{StartTime: now, EndTime: now.Add(24 * time.Hour)}}, now)
+	for i := maxActing + 3; in.tickets.Len() < maxActing; i++ { // until it is full again
+		keep(i, time.Hour)
+	}
+	now = now.Add(2 * time.Hour)
+	last := keep(0, time.Hour)
+	for _, key := range []acting{long, last} {
+		if _, there := in.tickets.Get(key); !there || in.tickets.Len() != 2 {
+			t.Errorf("%d tickets, want the two that have not ended", in.tickets.Len())
+		}
+	}
+}

@@ -124,7 +124,7 @@ func (a *asCall) replyKey(ctx context.Context, rep *krb.KDCRep) (KeyEntry, error
 	if err != nil {
 		return KeyEntry{}, err
 	}
-	if said < a.said || said == saidNothing && a.infos != nil {
+	if said < a.said {
 		infos = a.infos
 	}
 	info := krb.EtypeInfo{Etype: rep.EncPart.Etype}
