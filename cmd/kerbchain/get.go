@@ -221,6 +221,9 @@ func (f *getFlags) check(args []string, fs *pflag.FlagSet) error {
 	if fs.Changed("user") && f.user != ":" {
 		return errors.New("-u: want \":\", since passwords on a command line are seen by others; use --principal and --password-file")
 	}
+	if fs.Lookup("negotiate").Value.String() == "false" {
+		return errors.New("--negotiate=false: there is no other way here")
+	}
 	if f.head && len(f.data) > 0 && !f.query {
 		return errors.New("-I and -d exclude each other, but with -G")
 	}

@@ -168,6 +168,7 @@ func TestFlagsTogether(t *testing.T) {
 		{"get doctor", []string{"--connect-to", ":x:localhost:80"}, "--connect-to "},
 		{"get doctor", []string{"--proxy", "gopher://localhost"}, "--proxy: want "},
 		{"get", []string{"--timeout", "1s", "-m", "2"}, "--timeout and --max-time exclude each other"},
+		{"get", []string{"--negotiate=false"}, "--negotiate=false: there is no other way here"},
 		{"get", []string{"-u", ""}, `-u: want ":"`},
 		{"klist", []string{"-k", "x", "-a"}, "--all is for caches"},
 	} {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -290,7 +291,7 @@ func TestGetHeader(t *testing.T) {
 
 func TestGetWithoutPeers(t *testing.T) {
 	l := newLab(t, fakeweb.ServerOptions{})
-	url := l.server.URL()
+	at := l.server.URL()
 	// Before other tests run beside: each process has what this one listens on while it is
 	// being started, and what somebody begins to listen on may have the same port.
 	t.Run("server gone", func(t *testing.T) {
@@ -302,17 +303,29 @@ func TestGetWithoutPeers(t *testing.T) {
 		}
 	})
 	t.Parallel()
+	t.Run("a name that DNS does not know", func(t *testing.T) {
+		for try, err := range map[string]*net.DNSError{
+			"look for mistakes in the name": {Err: "no such host", Name: "nowhere.test", IsNotFound: true},
+			"see whether the name servers":  {Err: "i/o timeout", Name: "nowhere.test", IsTimeout: true},
+		} {
+			var errs bytes.Buffer
+			code := failed(t.Context(), world{stderr: &errs}, &url.Error{Op: "Get", URL: "http://nowhere.test/?secret", Err: &net.OpError{Op: "dial", Net: "tcp", Err: err}})
+			if code != exitNetwork || !strings.Contains(errs.String(), "no response from nowhere.test\n  why: dial tcp: lookup nowhere.test: ") || !strings.Contains(errs.String(), "\n  try: "+try) {
+				t.Errorf("exit status %d: %s", code, errs.String())
+			}
+		}
+	})
 	t.Run("KDC down", func(t *testing.T) {
 		l.Realm.Pause()
 		defer l.Realm.Resume()
-		code, _, stderr := l.run("", "get", "--timeout", "2s", url)
+		code, _, stderr := l.run("", "get", "--timeout", "2s", at)
 		if code != exitKDC || !strings.Contains(stderr, "2s") {
 			t.Errorf("exit status %d: %s", code, stderr)
 		}
 	})
 	t.Run("no KDC at all", func(t *testing.T) {
 		env := map[string]string{"KRB5CCNAME": l.env["KRB5CCNAME"], "KRB5_CONFIG": l.write("other.conf", []byte("[libdefaults]\ndns_lookup_kdc = false\n"))}
-		code, _, stderr := runWith(t.Context(), env, "", "get", url)
+		code, _, stderr := runWith(t.Context(), env, "", "get", at)
 		if code != exitKDC || !strings.Contains(stderr, l.Name()) {
 			t.Errorf("exit status %d: %s", code, stderr)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -141,7 +142,12 @@ func withoutURL(err error) error {
 func ofOthers(err error, text string) (why, try string) {
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
 	_, name := errors.AsType[x509.HostnameError](err)
+	dns, lookup := errors.AsType[*net.DNSError](err)
 	switch {
+	case lookup && dns.IsNotFound:
+		return text, "look for mistakes in the name; --resolve and --connect-to lead to an address that DNS does not know"
+	case lookup:
+		return text, "see whether the name servers of this machine answer: its network or VPN, and which ones it asks (/etc/resolv.conf)"
 	case unknown:
 		return text, "name the certificate of that authority with --cacert; -k checks none"
 	case name:

@@ -142,6 +142,7 @@ func TestGetBesideCurl(t *testing.T) {
 		{args: []string{"-H", "Content-Type: text/xml", "-d", "<x/>"}, path: sum},
 		{args: []string{"-H", "Host: other.example"}, path: hello},
 		{args: []string{"-A", "me/1"}, path: hello},
+		{args: []string{"-A", ""}, path: hello},
 		{args: []string{"--compressed"}, path: hello},
 		{args: []string{"-f"}, path: "/auth/missing", fails: true},
 		{args: []string{"-f"}, path: "/auth/forbidden", fails: true},
