@@ -188,15 +188,11 @@ func (d *decoder) delimiter(at int) (end, ok bool) {
 	}
 	b, end = bytes.CutPrefix(b, []byte("--"))
 	b = skipSpaces(b)
-	switch {
-	case bytes.HasPrefix(b, []byte("\r\n")):
-		b = b[2:]
-	case bytes.HasPrefix(b, []byte("\n")):
-		b = b[1:]
-	case !end || len(b) > 0:
+	rest, newline := bytes.CutPrefix(bytes.TrimPrefix(b, []byte("\r")), []byte("\n"))
+	if !newline && (!end || len(b) > 0) {
 		return false, false
 	}
-	d.rest = b
+	d.rest = rest
 	return end, true
 }
 

@@ -310,6 +310,20 @@ func TestDelimiterInData(t *testing.T) {
 	}
 }
 
+// What looks like the end, and goes on on the same line, is still data, where they are longer
+// than the message.
+func TestEndInExcess(t *testing.T) {
+	for _, looks := range []string{"--Encrypted Boundary--x", "--Encrypted Boundary-- \rx", "--Encrypted Boundaryx", "--Encrypted Boundary"} {
+		part := goldenPart()
+		body := strings.Replace(string(golden(t)), string(part.Data), string(part.Data)+looks, 1)
+		part.Data = append(part.Data, looks...)
+		_, parts, err := parse(nil, spnegoType, []byte(body))
+		if d := cmp.Diff([]Part{part}, parts); d != "" || err != nil {
+			t.Errorf("%q: %v (-want +got)\n%s", looks, err, d)
+		}
+	}
+}
+
 func TestSealOpen(t *testing.T) {
 	for _, etype := range etypes {
 		t.Run(krb.EtypeName(etype), func(t *testing.T) {
