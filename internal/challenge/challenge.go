@@ -160,7 +160,7 @@ func (c Challenge) Token() ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d padding characters at the end of %d", ErrTokenEncoding, pad, len(c.Token68))
 	}
 	// The decoder skips line breaks, which RFC 4559 section 4.1 forbids.
-	if i := max(strings.IndexByte(text, '\r'), strings.IndexByte(text, '\n')); i >= 0 {
+	if i := strings.IndexAny(text, "\r\n"); i >= 0 {
 		return nil, fmt.Errorf("%w: line break at character %d of %d", ErrTokenEncoding, i, len(c.Token68))
 	}
 	token, err := base64.RawStdEncoding.DecodeString(text)
