@@ -21,8 +21,8 @@ const purego = "github.com/ebitengine/purego"
 func TestNobodyLinksForeignCode(t *testing.T) {
 	t.Parallel()
 	unwanted := []string{purego, module + "/gssapi", "runtime/cgo"}
-	for _, system := range []string{"linux", "darwin", "freebsd", "windows"} {
-		deps := linked(t, []string{"GOOS=" + system, "CGO_ENABLED=0"}, ".", "./client", "./middleware/...", "./tunnel", "./kerberos", "./fakekdc")
+	for _, system := range systems {
+		deps := linked(t, system, ".", "./client", "./middleware/...", "./tunnel", "./kerberos", "./fakekdc")
 		if !slices.Contains(deps, module+"/kerberos") || !slices.Contains(deps, "net/http") {
 			t.Fatalf("%s: the listing is of something else: %q", system, deps)
 		}
@@ -32,7 +32,7 @@ func TestNobodyLinksForeignCode(t *testing.T) {
 			}
 		}
 	}
-	if deps := linked(t, []string{"GOOS=linux", "CGO_ENABLED=0"}, "./gssapi"); !slices.Contains(deps, purego) {
+	if deps := linked(t, "linux", "./gssapi"); !slices.Contains(deps, purego) {
 		t.Errorf("gssapi does without purego, or the listing is none: %q", deps)
 	}
 }
@@ -42,8 +42,8 @@ func TestTheCommandAlone(t *testing.T) {
 	t.Parallel()
 	modules := []string{"github.com/spf13/pflag", "github.com/schollz/progressbar/v3", "github.com/mitchellh/colorstring",
 		"github.com/rivo/uniseg", "golang.org/x/term", "software.sslmate.com/src/go-pkcs12"}
-	library := linked(t, []string{"GOOS=linux", "CGO_ENABLED=0"}, ".", "./client/...", "./middleware/...", "./tunnel", "./kerberos/...", "./gssapi", "./doctor", "./fakekdc/...")
-	command := linked(t, []string{"GOOS=linux", "CGO_ENABLED=0"}, "./cmd/...")
+	library := linked(t, "linux", ".", "./client/...", "./middleware/...", "./tunnel", "./kerberos/...", "./gssapi", "./doctor", "./fakekdc/...")
+	command := linked(t, "linux", "./cmd/...")
 	for _, m := range modules {
 		of := func(p string) bool { return within(p, m) }
 		if slices.ContainsFunc(library, of) {
@@ -116,7 +116,7 @@ func imports(t *testing.T, c *build.Context, p string, all map[string]bool) {
 func TestStatic(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "command")
-	build := exec.Command("go", "build", "-ldflags=-w", "-o", program, "./cmd/kerbchain")
+	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-w", "-o", program, "./cmd/kerbchain")
 	build.Dir = "../.."
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -161,17 +161,20 @@ type listed struct{ imports, deps []string }
 // have.
 var patterns = []string{".", "./client/...", "./middleware/...", "./tunnel", "./kerberos/...", "./gssapi", "./doctor", "./fakekdc/...", "./cmd/..."}
 
-// listings are those of each environment, which is listed once for all tests.
-var listings sync.Map // from an environment, joined, to a func() (map[string]listed, error)
+// systems are those for which packages are listed, without cgo.
+var systems = []string{"linux", "darwin", "freebsd", "windows"}
 
-// list lists the packages that match [patterns] in an environment, by their paths from the
+// listings are those of each system, which are made once for all tests.
+var listings sync.Map // from a system to a func() (map[string]listed, error)
+
+// theListing lists the packages that match [patterns] for a system, by their paths from the
 // module's root.
-func theListing(t *testing.T, env ...string) map[string]listed {
+func theListing(t *testing.T, system string) map[string]listed {
 	t.Helper()
-	once, _ := listings.LoadOrStore(strings.Join(env, " "), sync.OnceValues(func() (map[string]listed, error) {
-		cmd := exec.Command("go", append([]string{"list", "-deps", "-f", `{{if not .Standard}}{{.ImportPath}};{{join .Imports " "}};{{join .Deps " "}}{{end}}`}, patterns...)...)
+	once, _ := listings.LoadOrStore(system, sync.OnceValues(func() (map[string]listed, error) {
+		cmd := exec.Command("go", append([]string{"list", "-buildvcs=false", "-deps", "-f", `{{if not .Standard}}{{.ImportPath}};{{join .Imports " "}};{{join .Deps " "}}{{end}}`}, patterns...)...)
 		cmd.Dir = "../.."
-		cmd.Env = append(os.Environ(), env...)
+		cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
 		var stderr strings.Builder
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
@@ -198,12 +201,12 @@ func theListing(t *testing.T, env ...string) map[string]listed {
 	return all
 }
 
-// linked lists the packages that are linked into programs with those that match
-// patterns, some of [patterns] or of what these match, in an environment.
-func linked(t *testing.T, env []string, patterns ...string) []string {
+// linked lists the packages that are linked into programs for a system with those that match
+// patterns, some of [patterns] or of what these match.
+func linked(t *testing.T, system string, patterns ...string) []string {
 	t.Helper()
 	var out []string
-	all := theListing(t, append([]string{"GOARCH=amd64", "GOFLAGS=-mod=readonly"}, env...)...)
+	all := theListing(t, system)
 	for _, pattern := range patterns {
 		dir := strings.TrimPrefix(strings.TrimPrefix(pattern, "."), "/")
 		below, deep := strings.CutSuffix(dir, "/...")

@@ -20,15 +20,18 @@ var allowedState = []string{
 // exported ones that are no error sentinels.
 func checkState(files []*file) []string {
 	var out []string
-	packages := map[string][]*file{} // tests of a folder count with it
+	packages := map[string]*scope{} // tests of a folder count with it
 	for _, f := range files {
-		packages[f.dir] = append(packages[f.dir], f)
+		if packages[f.dir] == nil {
+			packages[f.dir] = new(scope)
+		}
+		packages[f.dir].files = append(packages[f.dir].files, f)
 	}
 	for _, f := range files {
 		if f.test() {
 			continue
 		}
-		pkg := &scope{files: packages[f.dir]}
+		pkg := packages[f.dir]
 		for _, d := range f.ast.Decls {
 			g, ok := d.(*ast.GenDecl)
 			if !ok || g.Tok != token.VAR {
@@ -62,8 +65,9 @@ func checkState(files []*file) []string {
 
 // A scope is one package as the syntax shows it.
 type scope struct {
-	files []*file
-	depth int
+	files   []*file
+	depth   int
+	targets map[string][]*ast.Ident // what its functions write to, by name; nil until asked for
 }
 
 // state says why the i-th variable of spec is state, or "".
@@ -241,32 +245,42 @@ func (s *scope) funcNamed(name string) (*ast.FuncDecl, *file) {
 // written reports whether a function of the package writes to a package
 // variable, or to what it holds, or takes its address.
 func (s *scope) written(name string, spec *ast.ValueSpec) bool {
-	found := false
-	for _, f := range s.files {
-		writes(f, func(target ast.Expr) {
-			for {
-				switch x := target.(type) {
-				case *ast.ParenExpr:
-					target = x.X
-				case *ast.IndexExpr:
-					target = x.X
-				case *ast.SelectorExpr:
-					target = x.X
-				case *ast.StarExpr:
-					target = x.X
-				case *ast.SliceExpr:
-					target = x.X
-				case *ast.Ident:
-					// No object: declared in another file of the package.
-					found = found || x.Name == name && (x.Obj == nil || x.Obj.Decl == spec)
-					return
-				default:
-					return
+	if s.targets == nil {
+		s.targets = map[string][]*ast.Ident{}
+		for _, f := range s.files {
+			writes(f, func(target ast.Expr) {
+				if id := variable(target); id != nil {
+					s.targets[id.Name] = append(s.targets[id.Name], id)
 				}
-			}
-		})
+			})
+		}
 	}
-	return found
+	return slices.ContainsFunc(s.targets[name], func(id *ast.Ident) bool {
+		// No object: declared in another file of the package.
+		return id.Obj == nil || id.Obj.Decl == spec
+	})
+}
+
+// variable returns what holds a target, such as v of *v.list[1], or nil.
+func variable(target ast.Expr) *ast.Ident {
+	for {
+		switch x := target.(type) {
+		case *ast.ParenExpr:
+			target = x.X
+		case *ast.IndexExpr:
+			target = x.X
+		case *ast.SelectorExpr:
+			target = x.X
+		case *ast.StarExpr:
+			target = x.X
+		case *ast.SliceExpr:
+			target = x.X
+		case *ast.Ident:
+			return x
+		default:
+			return nil
+		}
+	}
 }
 
 // writes calls yield with each expression in a function's body that is

@@ -20,14 +20,16 @@ func TestFakeKDCBringsNoClient(t *testing.T) {
 		"fakekdc/fakeweb":   none,
 		"fakekdc/fakewinrm": none,
 	} {
-		deps := append([]string{module + "/" + dir}, theListing(t)[dir].deps...)
-		if !slices.Contains(deps, module+"/internal/krb") {
-			t.Fatalf("go list says that %s depends on %q", dir, deps)
-		}
-		for _, p := range deps {
-			for _, wall := range walls {
-				if within(p, wall) {
-					t.Errorf("%s depends on %s", dir, p)
+		for _, system := range systems {
+			deps := append([]string{module + "/" + dir}, theListing(t, system)[dir].deps...)
+			if !slices.Contains(deps, module+"/internal/krb") {
+				t.Fatalf("%s: go list says that %s depends on %q", system, dir, deps)
+			}
+			for _, p := range deps {
+				for _, wall := range walls {
+					if within(p, wall) {
+						t.Errorf("%s: %s depends on %s", system, dir, p)
+					}
 				}
 			}
 		}
@@ -39,24 +41,26 @@ func TestFakeKDCBringsNoClient(t *testing.T) {
 func TestGoKRB5HasOneDoor(t *testing.T) {
 	t.Parallel()
 	for dir, want := range map[string]string{"client": "", "kerberos/gokrb5": module + "/kerberos/gokrb5 github.com/jcmturner/gokrb5/v8/client"} {
-		var got []string
-		all := theListing(t)
-		if _, ok := all[dir]; !ok {
-			t.Fatalf("%s is not listed", dir)
-		}
-		for _, p := range append([]string{module + "/" + dir}, all[dir].deps...) {
-			of, ok := all[strings.TrimPrefix(strings.TrimPrefix(p, module), "/")]
-			if within(p, module) && !ok {
-				t.Errorf("%s is not listed", p)
+		for _, system := range systems {
+			var got []string
+			all := theListing(t, system)
+			if _, ok := all[dir]; !ok {
+				t.Fatalf("%s: %s is not listed", system, dir)
 			}
-			for _, imported := range of.imports {
-				if within(imported, "github.com/jcmturner") {
-					got = append(got, p+" "+imported)
+			for _, p := range append([]string{module + "/" + dir}, all[dir].deps...) {
+				of, ok := all[strings.TrimPrefix(strings.TrimPrefix(p, module), "/")]
+				if within(p, module) && !ok {
+					t.Errorf("%s: %s is not listed", system, p)
+				}
+				for _, imported := range of.imports {
+					if within(imported, "github.com/jcmturner") {
+						got = append(got, p+" "+imported)
+					}
 				}
 			}
-		}
-		if strings.Join(got, ", ") != want {
-			t.Errorf("with %s %q import gokrb5, want %q alone", dir, got, want)
+			if strings.Join(got, ", ") != want {
+				t.Errorf("%s: with %s %q import gokrb5, want %q alone", system, dir, got, want)
+			}
 		}
 	}
 }
