@@ -86,21 +86,25 @@ func TestPasswordKeys(t *testing.T) {
 		{Etype: 18}, {Etype: 18, HasSalt: true}, {Etype: 18, Salt: "S", HasSalt: true}, {Etype: 18, Salt: "S", HasSalt: true, Params: params},
 		{Etype: 18, Salt: "S", HasSalt: true, Params: []byte{0, 0, 0x10, 1}}, {Etype: 17, Salt: "S", HasSalt: true}, {Etype: 17, Salt: "T", HasSalt: true}, {Etype: 23},
 	}
+	var want []krb.Key
+	for _, info := range infos {
+		salt := info.Salt
+		if !info.HasSalt {
+			salt = "A.TESTalice"
+		}
+		key, err := krb.StringToKey(info.Etype, "pw", salt, info.Params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, key)
+	}
 	keys := Password(alice, "pw")
-	for _, first := range infos {
-		for _, second := range infos {
-			for _, info := range []krb.EtypeInfo{first, second, second, first} {
-				salt := info.Salt
-				if !info.HasSalt {
-					salt = "A.TESTalice"
-				}
-				want, err := krb.StringToKey(info.Etype, "pw", salt, info.Params)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got, err := keys.Key(t.Context(), info, 7)
-				if err != nil || !bytes.Equal(got.Key.Bytes(), want.Bytes()) || got.Key.Etype() != info.Etype || got.Kvno != 0 {
-					t.Fatalf("%+v after %+v: %v, %v", info, first, got, err)
+	for first := range infos {
+		for second := range infos {
+			for _, i := range []int{first, second, second, first} {
+				got, err := keys.Key(t.Context(), infos[i], 7)
+				if err != nil || !bytes.Equal(got.Key.Bytes(), want[i].Bytes()) || got.Key.Etype() != infos[i].Etype || got.Kvno != 0 {
+					t.Fatalf("%+v after %+v: %v, %v", infos[i], infos[first], got, err)
 				}
 			}
 		}
@@ -111,11 +115,11 @@ func TestPasswordKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	mine[3] = 1
-	want, err := krb.StringToKey(18, "pw", "A.TESTalice", mine)
+	other, err := krb.StringToKey(18, "pw", "A.TESTalice", mine)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := keys.Key(t.Context(), krb.EtypeInfo{Etype: 18, Params: mine}, 0); err != nil || !bytes.Equal(got.Key.Bytes(), want.Bytes()) {
+	if got, err := keys.Key(t.Context(), krb.EtypeInfo{Etype: 18, Params: mine}, 0); err != nil || !bytes.Equal(got.Key.Bytes(), other.Bytes()) {
 		t.Errorf("a key of parameters that were overwritten: %v", err)
 	}
 	if n := alloctest.Allocations(10, 10, func() {
