@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,12 +107,31 @@ func marshalReq(tb testing.TB, kind uint8, padata []krb.PAData, b krb.KDCReqBody
 // asReq is a login with pre-authentication.
 func asReq(tb testing.TB, r *Realm, user, password string, etype int32, b krb.KDCReqBody) ([]byte, krb.Key) {
 	tb.Helper()
-	key, err := krb.StringToKey(etype, password, krb.NewPrincipal(r.Name(), user).Salt(), nil)
+	key := keyOf(tb, r, user, password, etype)
+	return marshalReq(tb, krb.MsgASReq, []krb.PAData{timestamp(tb, key, r.Now())}, b), key
+}
+
+// keyOf makes a key of a password with the usual salt, once: to make one takes longer than a
+// hundred exchanges.
+func keyOf(tb testing.TB, r *Realm, user, password string, etype int32) krb.Key {
+	tb.Helper()
+	type made struct {
+		etype          int32
+		password, salt string
+	}
+	of := made{etype, password, krb.NewPrincipal(r.Name(), user).Salt()}
+	if key, ok := knownKeys.Load(of); ok {
+		return key.(krb.Key)
+	}
+	key, err := krb.StringToKey(of.etype, of.password, of.salt, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return marshalReq(tb, krb.MsgASReq, []krb.PAData{timestamp(tb, key, r.Now())}, b), key
+	knownKeys.Store(of, key)
+	return key
 }
+
+var knownKeys sync.Map // those that keyOf made
 
 // openRep opens a reply that must be a ticket.
 func openRep(tb testing.TB, kind uint8, b []byte, key krb.Key, usage uint32) (*krb.Ticket, *krb.EncKDCRepPart) {

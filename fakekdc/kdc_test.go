@@ -71,11 +71,7 @@ func TestASRefusals(t *testing.T) {
 		WithUser("alice", "secret"), WithUser("locked", "secret", Refuse(krb.CodeClientRevoked)),
 		WithUser("new", "secret", Etypes(AES256SHA384)), WithService("HTTP/old", Etypes(AES128SHA1)))
 	key := func(e int32, password string) krb.Key {
-		k, err := krb.StringToKey(e, password, krb.NewPrincipal(r.Name(), "alice").Salt(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
+		return keyOf(t, r, "alice", password, e)
 	}
 	good := timestamp(t, key(18, "secret"), r.Now())
 	for name, tc := range map[string]struct {
@@ -400,10 +396,7 @@ func TestEnterpriseName(t *testing.T) {
 
 func TestNoPreauth(t *testing.T) {
 	r := Start(t, WithUser("alice", "secret", NoPreauth()))
-	key, err := krb.StringToKey(AES256SHA1, "secret", krb.NewPrincipal(r.Name(), "alice").Salt(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := keyOf(t, r, "alice", "secret", AES256SHA1)
 	tgt, _ := openRep(t, krb.MsgASRep, exchange(t, r, "udp", marshalReq(t, krb.MsgASReq, nil, body(r, "alice"))), key, krb.UsageASRepEncPart)
 	if tgt.Flags&krb.FlagPreAuthent != 0 {
 		t.Error("ticket says that the client pre-authenticated")
@@ -432,10 +425,7 @@ func TestAddresses(t *testing.T) {
 	r := Start(t, WithUser("alice", "secret"))
 	// Addresses are not in krb.KDCReqBody: what matters is that they are kept.
 	addresses := []byte{0x30, 0x0f, 0x30, 0x0d, 0xa0, 3, 2, 1, 2, 0xa1, 6, 4, 4, 127, 0, 0, 1}
-	key, err := krb.StringToKey(AES256SHA1, "secret", krb.NewPrincipal(r.Name(), "alice").Salt(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := keyOf(t, r, "alice", "secret", AES256SHA1)
 	req, err := parseRequest(marshalReq(t, krb.MsgASReq, []krb.PAData{timestamp(t, key, r.Now())}, body(r, "alice")))
 	if err != nil {
 		t.Fatal(err)

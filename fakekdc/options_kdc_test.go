@@ -153,20 +153,14 @@ func TestPostdated(t *testing.T) {
 		if !from.IsZero() {
 			der = fromTime(t, der, from)
 		}
-		key, err := krb.StringToKey(AES256SHA1, "secret", krb.NewPrincipal(r.Name(), user).Salt(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		key := keyOf(t, r, user, "secret", AES256SHA1)
 		req, err := krb.MarshalKDCReq(krb.MsgASReq, []krb.PAData{timestamp(t, key, r.Now())}, der)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return exchange(t, r, "tcp", req)
 	}
-	key, err := krb.StringToKey(AES256SHA1, "secret", krb.NewPrincipal(r.Name(), "alice").Salt(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := keyOf(t, r, "alice", "secret", AES256SHA1)
 	for name, tc := range map[string]struct {
 		user    string
 		options uint32
@@ -282,10 +276,7 @@ func TestEncPARep(t *testing.T) {
 	silent := Start(t, WithUser("alice", "secret"))
 	ask := func(r *Realm, etype int32, asked bool) ([]byte, krb.Key, *krb.EncKDCRepPart) {
 		t.Helper()
-		key, err := krb.StringToKey(etype, "secret", krb.NewPrincipal(r.Name(), "alice").Salt(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		key := keyOf(t, r, "alice", "secret", etype)
 		list := []krb.PAData{timestamp(t, key, r.Now())}
 		if asked {
 			list = append(list, krb.PAData{Type: krb.PAReqEncPARep, Value: []byte{}})

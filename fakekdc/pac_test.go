@@ -276,10 +276,7 @@ func TestPACRequest(t *testing.T) {
 		"false":     {[]byte{0x30, 5, 0xa0, 3, 1, 1, 0}, false},
 		"malformed": {[]byte{0x30}, true},
 	} {
-		key, err := krb.StringToKey(AES256SHA1, "secret", krb.NewPrincipal(r.Name(), "alice").Salt(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		key := keyOf(t, r, "alice", "secret", AES256SHA1)
 		req := marshalReq(t, krb.MsgASReq, []krb.PAData{timestamp(t, key, r.Now()), {Type: krb.PAPACRequest, Value: tc.value}}, body(r, "alice"))
 		tgt, _ := openRep(t, krb.MsgASRep, exchange(t, r, "tcp", req), key, krb.UsageASRepEncPart)
 		st := ticketFor(t, r, tgt, forService(r, "HTTP/back"))

@@ -189,10 +189,7 @@ func TestMITRequests(t *testing.T) {
 			}
 			continue
 		}
-		key, err := krb.StringToKey(q.Etypes[0], "secret", "MIT.TESTalice", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		key := keyOf(t, r, "alice", "secret", q.Etypes[0])
 		_, part := openRep(t, krb.MsgASRep, reply, key, krb.UsageASRepEncPart)
 		if int64(part.Nonce) != q.Nonce {
 			t.Errorf("%s: nonce %d, want %d", m.Origin, part.Nonce, q.Nonce)

@@ -172,7 +172,7 @@ func TestDeadKDC(t *testing.T) {
 				var wg sync.WaitGroup
 				for i := range errs {
 					wg.Go(func() {
-						_, errs[i] = c.AS(t.Context(), ASRequest{Client: alice, Keys: Password(alice, k.password)})
+						_, errs[i] = c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password)})
 					})
 				}
 				wg.Wait()

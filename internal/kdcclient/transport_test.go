@@ -50,7 +50,7 @@ func silent(tb testing.TB) (k *scripted, asked <-chan struct{}) {
 
 func try1(tb testing.TB, c *Client) (*krb.Ticket, error) {
 	tb.Helper()
-	return c.AS(tb.Context(), ASRequest{Client: alice, Keys: Password(alice, "correct horse")})
+	return c.AS(tb.Context(), ASRequest{Client: alice, Keys: known(alice, "correct horse")})
 }
 
 func TestNetworks(t *testing.T) {

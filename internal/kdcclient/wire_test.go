@@ -141,7 +141,7 @@ func TestSaltOfTheReply(t *testing.T) {
 						return b
 					}
 					k.change = func(a *answer) {
-						key, err := krb.StringToKey(18, k.password, salt, nil)
+						key, err := keyOfPassword{18, k.password, salt}.key()
 						if err != nil {
 							t.Error(err)
 						}
