@@ -25,6 +25,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/cbt"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -485,7 +486,7 @@ func behaviours() map[string]func(*testing.T, *lab) {
 			}
 		},
 		"keytab": func(t *testing.T, l *lab) {
-			path := write(t, "alice.keytab", l.realm.Keytab("alice"))
+			path := testmain.File(t, "alice.keytab", l.realm.Keytab("alice"))
 			l.try(t, fakeweb.Options{}, func(o *client.Options) { o.Keytab = path }).ok()
 		},
 		"hostname_override": func(t *testing.T, l *lab) {
@@ -764,7 +765,7 @@ func TestBehaviours(t *testing.T) {
 	realm := start(t,
 		fakekdc.WithUser("bob", "other"), fakekdc.WithUser("carol", "third"),
 		fakekdc.WithService("barfoo/localhost"), fakekdc.WithService("HTTP/otherhost.example"))
-	l := &lab{realm: realm, cache: write(t, "krb5cc", realm.CCache("alice"))}
+	l := &lab{realm: realm, cache: testmain.File(t, "krb5cc", realm.CCache("alice"))}
 	t.Run("all", func(t *testing.T) {
 		for name, check := range behaviours() {
 			t.Run(name, func(t *testing.T) {

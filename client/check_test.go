@@ -18,6 +18,7 @@ import (
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/client/clienttest"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/logging"
@@ -46,8 +47,8 @@ func TestOptionsTogether(t *testing.T) {
 	realm := start(t)
 	h := fakeweb.New(realm, spn, fakeweb.Options{Next: page(0)})
 	server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{})
-	conf := write(t, "krb5.conf", []byte(realm.Config()))
-	cache := write(t, "krb5cc", realm.CCache("alice", spn))
+	conf := testmain.File(t, "krb5.conf", []byte(realm.Config()))
+	cache := testmain.File(t, "krb5cc", realm.CCache("alice", spn))
 	env := map[string]string{"KRB5CCNAME": cache, "KRB5_CONFIG": conf}
 	for name, value := range env {
 		t.Setenv(name, value)
@@ -58,7 +59,7 @@ func TestOptionsTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	alice := "alice@" + realm.Name()
-	host, err := kerberos.FromKeytab(write(t, "host.keytab", realm.Keytab(spn)), kerberos.SourceOptions{})
+	host, err := kerberos.FromKeytab(testmain.File(t, "host.keytab", realm.Keytab(spn)), kerberos.SourceOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +84,7 @@ func TestOptionsTogether(t *testing.T) {
 		"password in it":  {"Principal", alice + ":" + password, "", nil},
 		"Enterprise":      {"Enterprise", true, "Principal", []error{middleware.ErrCredentials}},
 		"Password":        {"Password", kerberos.NewSecret(password), "Principal", nil},
-		"Keytab":          {"Keytab", write(t, "keytab", realm.Keytab("alice")), "", nil},
+		"Keytab":          {"Keytab", testmain.File(t, "keytab", realm.Keytab("alice")), "", nil},
 		"CCache":          {"CCache", cache, "", nil},
 		"ReadOnlyCache":   {"ReadOnlyCache", true, "", nil},
 		"Armor":           {"Armor", host, "", []error{middleware.ErrKDC}}, // this realm does not speak FAST

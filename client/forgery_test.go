@@ -22,6 +22,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/gss"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
@@ -538,7 +539,7 @@ func newForgeryLab(t *testing.T, etype int32) *forgeryLab {
 func (lab *forgeryLab) client(t *testing.T, user, service string, tr attempt) *http.Client {
 	t.Helper()
 	if lab.f.caches[user] == "" {
-		lab.f.caches[user] = write(t, "krb5cc", lab.realm.CCache(user, spn, otherSPN))
+		lab.f.caches[user] = testmain.File(t, "krb5cc", lab.realm.CCache(user, spn, otherSPN))
 	}
 	o := bare(lab.realm)
 	o.CCache, o.ReadOnlyCache = lab.f.caches[user], true

@@ -20,6 +20,7 @@ import (
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 )
@@ -138,7 +139,7 @@ func TestHTTP11Required(t *testing.T) {
 				return struct{ io.Reader }{strings.NewReader(large)}, nil
 			}, want: []string{"1 bare", "1 token"}},
 		"file": {body: func(t *testing.T) (io.Reader, func(*http.Request)) {
-			f, err := os.Open(write(t, "body", []byte(large)))
+			f, err := os.Open(testmain.File(t, "body", []byte(large)))
 			if err != nil {
 				t.Fatal(err)
 			}

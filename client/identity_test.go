@@ -16,6 +16,7 @@ import (
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
 	"github.com/kerbchain/kerbchain/middleware/preemptive"
 )
@@ -33,7 +34,7 @@ func users(t *testing.T, names ...string) (*fakekdc.Realm, map[string]client.Opt
 	all := map[string]client.Options{}
 	for _, name := range names {
 		o := bare(realm)
-		o.CCache = write(t, "krb5cc", realm.CCache(name, spn))
+		o.CCache = testmain.File(t, "krb5cc", realm.CCache(name, spn))
 		all[name] = o
 	}
 	return realm, all

@@ -5,8 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -54,17 +52,8 @@ func bare(realm *fakekdc.Realm) client.Options {
 func kinit(tb testing.TB, realm *fakekdc.Realm, services ...string) client.Options {
 	tb.Helper()
 	o := bare(realm)
-	o.CCache = write(tb, "krb5cc", realm.CCache("alice", services...))
+	o.CCache = testmain.File(tb, "krb5cc", realm.CCache("alice", services...))
 	return o
-}
-
-func write(tb testing.TB, name string, b []byte) string {
-	tb.Helper()
-	path := filepath.Join(tb.TempDir(), name)
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	return path
 }
 
 // newClient makes a client that is closed with the test.

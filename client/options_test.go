@@ -17,6 +17,7 @@ import (
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -26,8 +27,8 @@ import (
 func TestOptions(t *testing.T) {
 	realm := start(t)
 	secret := kerberos.NewSecret("hunter2")
-	keytab := write(t, "keytab", realm.Keytab("alice"))
-	cache := write(t, "krb5cc", realm.CCache("alice"))
+	keytab := testmain.File(t, "keytab", realm.Keytab("alice"))
+	cache := testmain.File(t, "krb5cc", realm.CCache("alice"))
 	alice := "alice@" + realm.Name()
 	for name, tc := range map[string]struct {
 		change change
@@ -122,10 +123,10 @@ func TestEnvironment(t *testing.T) {
 				none := filepath.Join(t.TempDir(), "none")
 				env := map[string]string{"KRB5CCNAME": none, "KRB5_CLIENT_KTNAME": none}
 				if tc.cache {
-					env = map[string]string{"KRB5CCNAME": "FILE:" + write(t, "krb5cc", realm.CCache("alice"))}
+					env = map[string]string{"KRB5CCNAME": "FILE:" + testmain.File(t, "krb5cc", realm.CCache("alice"))}
 				}
 				if tc.keytab {
-					env["KRB5_CLIENT_KTNAME"] = write(t, "keytab", realm.Keytab("alice"))
+					env["KRB5_CLIENT_KTNAME"] = testmain.File(t, "keytab", realm.Keytab("alice"))
 				}
 				o := bare(realm)
 				o.Getenv = func(name string) string { return env[name] }
@@ -187,7 +188,7 @@ func TestUnreadableKeytab(t *testing.T) {
 		t.Skip("root reads everything")
 	}
 	realm := start(t)
-	path := write(t, "keytab", realm.Keytab("alice"))
+	path := testmain.File(t, "keytab", realm.Keytab("alice"))
 	if err := os.Chmod(path, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +247,7 @@ func TestWithSource(t *testing.T) {
 	server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{})
 	o := kinit(t, realm, spn)
 	o.Transport = server.Transport()
-	o.Principal, o.CCache, o.Keytab, o.ReadOnlyCache = "alice", "", write(t, "keytab", realm.Keytab("alice")), true
+	o.Principal, o.CCache, o.Keytab, o.ReadOnlyCache = "alice", "", testmain.File(t, "keytab", realm.Keytab("alice")), true
 	shared, err := o.WithSource()
 	if err != nil {
 		t.Fatal(err)

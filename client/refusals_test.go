@@ -10,6 +10,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
@@ -59,7 +60,7 @@ func TestRefusalsExplained(t *testing.T) {
 			handler := fakeweb.New(realm, spn, fakeweb.Options{Quirks: tc.quirks})
 			server := fakeweb.Serve(realm, handler, fakeweb.ServerOptions{})
 			o := bare(realm)
-			o.CCache = write(t, "krb5cc", realm.CCache(tc.user, spn))
+			o.CCache = testmain.File(t, "krb5cc", realm.CCache(tc.user, spn))
 			o.Transport, o.Mutual = server.Transport(), mutual.Optional
 			c := newClient(t, o)
 			var got []middleware.RefusedEvent

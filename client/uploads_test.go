@@ -20,6 +20,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 )
 
 // uploads makes TestUploads longer: so many calls for each protocol, body and
@@ -57,7 +58,7 @@ func TestUploads(t *testing.T) {
 				data := make([]byte, size)
 				_, _ = rand.NewChaCha8([32]byte{byte(size)}).Read(data)
 				want := fmt.Sprintf("%d %x", size, sha256.Sum256(data))
-				path := write(t, "upload", data)
+				path := testmain.File(t, "upload", data)
 				for kind, body := range sharedBodies {
 					t.Run(fmt.Sprintf("%s of %d", kind, size), func(t *testing.T) {
 						wrong, failed := map[string]int{}, map[string]int{}

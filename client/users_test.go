@@ -13,6 +13,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 )
 
 // usersLab is a service that authenticates connections, and a keeper of max clients
@@ -29,7 +30,7 @@ func usersLab(t *testing.T, names []string, max int, next http.Handler) (*fakewe
 			}
 		}
 		principal := name + "@" + realm.Name()
-		caches[principal] = write(t, "krb5cc", realm.CCache(name))
+		caches[principal] = testmain.File(t, "krb5cc", realm.CCache(name))
 		principals = append(principals, principal)
 	}
 	server := fakeweb.Serve(realm, fakeweb.New(realm, spn, fakeweb.Options{ConnectionBound: true, Next: next}), fakeweb.ServerOptions{})

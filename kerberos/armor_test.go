@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -15,11 +16,11 @@ import (
 // user's is sent, and the password is not taken to be refused.
 func TestNoArmor(t *testing.T) {
 	realm := start(t, fakekdc.WithFAST(), fakekdc.WithService("host/localhost"))
-	stale := write(t, "keytab", realm.Keytab("host/localhost"))
+	stale := testmain.File(t, "keytab", realm.Keytab("host/localhost"))
 	if err := realm.Rotate("host/localhost"); err != nil {
 		t.Fatal(err)
 	}
-	foreign := write(t, "foreign", realm.Keytab(spn))
+	foreign := testmain.File(t, "foreign", realm.Keytab(spn))
 	for name, tc := range map[string]struct {
 		armor func() (*kerberos.Source, error)
 		fault []fakekdc.Fault

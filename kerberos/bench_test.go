@@ -18,6 +18,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/stage"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -44,7 +45,7 @@ func warm(t testing.TB, etype int32) (middleware.Initiator, middleware.Target, h
 	realm := start(t, fakekdc.WithEtypes(etype))
 	o := environment(realm)
 	o.Now = nil
-	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spn)), o)
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice", spn)), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +213,7 @@ func manyTickets(t testing.TB, n int) (*kerberos.Source, []string) {
 	realm := start(t, services...)
 	o := environment(realm)
 	o.Now = nil
-	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spns...)), o)
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice", spns...)), o)
 	if err != nil {
 		t.Fatal(err)
 	}

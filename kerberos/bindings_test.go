@@ -10,6 +10,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/initiatortest"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -43,7 +44,7 @@ func TestBindingsAware(t *testing.T) {
 			ko := environment(realm)
 			ko.Krb5ConfText = realm.Config(tc.line)
 			var source kerberos.TicketSource
-			source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spn)), ko)
+			source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice", spn)), ko)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +72,7 @@ func TestBindingsAware(t *testing.T) {
 // clients tell that they know of bindings.
 func TestBindingsAwareAgainstRelay(t *testing.T) {
 	realm := start(t, fakekdc.WithEtypes(fakekdc.AES256SHA1))
-	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice", spn)), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func TestBindingsAwareAgainstRelay(t *testing.T) {
 // What cannot be bound is told as what it is.
 func TestBindingsOfProxy(t *testing.T) {
 	realm := start(t, fakekdc.WithEtypes(fakekdc.AES256SHA1), fakekdc.WithService("HTTP/proxy.example"))
-	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -29,7 +30,7 @@ import (
 func TestCacheIsReadAgain(t *testing.T) {
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithUser("bob", "x"))
-	path := write(t, "cc", realm.CCache("alice"))
+	path := testmain.File(t, "cc", realm.CCache("alice"))
 	source, err := kerberos.FromCCache(path, environment(realm))
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +168,7 @@ func TestTicketsAreWrittenBack(t *testing.T) {
 				needWritten(t)
 			}
 			realm := start(t, fakekdc.WithService("HTTP/other"))
-			path := write(t, "cc", realm.CCache("alice"))
+			path := testmain.File(t, "cc", realm.CCache("alice"))
 			o := environment(realm)
 			o.ReadOnlyCache = readOnly
 			before := read(t, path)
@@ -214,7 +215,7 @@ func TestTicketsAreWrittenBack(t *testing.T) {
 func TestUnwritableCache(t *testing.T) {
 	needWritten(t)
 	realm := start(t)
-	path := write(t, "cc", realm.CCache("alice"))
+	path := testmain.File(t, "cc", realm.CCache("alice"))
 	source, err := kerberos.FromCCache(path, environment(realm))
 	if err != nil {
 		t.Fatal(err)
@@ -490,8 +491,8 @@ func TestOneSourceManyIdentities(t *testing.T) {
 func TestIdentityFromKeytab(t *testing.T) {
 	t.Parallel()
 	realm := start(t, fakekdc.WithUser("bob", "x"), fakekdc.WithUser("carol", "x"))
-	cache := write(t, "cc", realm.CCache("alice"))
-	keytab := write(t, "kt", realm.Keytab("bob", "carol"))
+	cache := testmain.File(t, "cc", realm.CCache("alice"))
+	keytab := testmain.File(t, "kt", realm.Keytab("bob", "carol"))
 	for client, want := range map[string]bool{"carol": true, "bob": true, "dave": false} {
 		identity := write(t, ".k5identity", []byte(client+"@"+realm.Name()+" service=HTTP"))
 		source, err := kerberos.FromEnvironment(environment(realm, "HOME="+filepath.Dir(identity), "KRB5CCNAME="+cache, "KRB5_CLIENT_KTNAME="+keytab))
@@ -513,7 +514,7 @@ func TestIdentityFromKeytab(t *testing.T) {
 func TestDiscard(t *testing.T) {
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now))
-	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice", spn)), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -546,7 +547,7 @@ func TestDiscard(t *testing.T) {
 func TestDiscardsOne(t *testing.T) {
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithService("HTTP/one"), fakekdc.WithService("HTTP/two"))
-	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -619,7 +620,7 @@ func TestCacheWhileItIsMade(t *testing.T) {
 		t.Skip("the name of a file that is removed while it is read may not be free there until it is closed")
 	}
 	realm := start(t)
-	path := write(t, "cc", realm.CCache("alice", spn))
+	path := testmain.File(t, "cc", realm.CCache("alice", spn))
 	before, err := kerberos.FromCCache(path, environment(realm))
 	if err != nil {
 		t.Fatal(err)
@@ -680,7 +681,7 @@ func TestCacheWhileItIsMade(t *testing.T) {
 // waits as long as kinit goes on, however often the file is looked at between two steps.
 func TestFirstReaderWaitsForKinit(t *testing.T) {
 	realm := start(t)
-	path := write(t, "cc", realm.CCache("alice", spn))
+	path := testmain.File(t, "cc", realm.CCache("alice", spn))
 	for _, every := range []int{1, 2, 5} { // looks for a step
 		for at := 1; ; at++ {
 			steps := kinitSteps(t, path, realm.CCache("alice", spn))
@@ -759,7 +760,7 @@ func TestRenewalOnUse(t *testing.T) {
 			}
 			clock := new(fakekdc.Clock)
 			realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithLifetime(time.Hour, 10*time.Hour))
-			path := write(t, "cc", realm.CCache("alice", spn))
+			path := testmain.File(t, "cc", realm.CCache("alice", spn))
 			before := read(t, path)
 			o := environment(realm)
 			o.ReadOnlyCache = tc.readOnly
@@ -843,7 +844,7 @@ func TestRenewalKeepsTheRest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := write(t, "cc", b)
+	path := testmain.File(t, "cc", b)
 	source, err := kerberos.FromCCache(path, environment(realm))
 	if err != nil {
 		t.Fatal(err)
@@ -883,7 +884,7 @@ func TestTornCache(t *testing.T) {
 	for _, cut := range []int{tgt + 1, tgt + 40, (tgt + len(whole)) / 2, len(whole) - 40, len(whole) - 1} {
 		t.Run(fmt.Sprint(cut-tgt), func(t *testing.T) {
 			whole := realm.CCache("alice", spn)
-			path := write(t, "cc", whole[:cut])
+			path := testmain.File(t, "cc", whole[:cut])
 			var told []error
 			ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) {
 				if e, ok := e.(middleware.CacheEvent); ok {
@@ -939,7 +940,7 @@ func TestTornBeforeTheTicket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := write(t, "cc", b[:len(b)-1])
+	path := testmain.File(t, "cc", b[:len(b)-1])
 	source, err := kerberos.FromCCache(path, environment(realm))
 	if err != nil {
 		t.Fatal(err)
@@ -984,13 +985,13 @@ func TestKeepFresh(t *testing.T) {
 	t.Parallel()
 	for name, source := range map[string]func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error){
 		"cache": func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error) {
-			return kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), inMemory(realm))
+			return kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), inMemory(realm))
 		},
 		"password": func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error) {
 			return kerberos.FromPassword(kerberos.NewSecret(password), as(inMemory(realm), "alice"))
 		},
 		"keytab": func(t *testing.T, realm *fakekdc.Realm) (*kerberos.Source, error) {
-			return kerberos.FromEnvironment(inMemory(realm, "KRB5CCNAME=/nonexistent/cc", "KRB5_CLIENT_KTNAME="+write(t, "kt", realm.Keytab("alice"))))
+			return kerberos.FromEnvironment(inMemory(realm, "KRB5CCNAME=/nonexistent/cc", "KRB5_CLIENT_KTNAME="+testmain.File(t, "kt", realm.Keytab("alice"))))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -1128,7 +1129,7 @@ func TestMemoryCaches(t *testing.T) {
 		t.Error("the cache is still there")
 	}
 	// Nobody gave any: the name means an empty cache, and a client keytab serves.
-	s, err = kerberos.FromEnvironment(environment(realm, "KRB5CCNAME=MEMORY:x", "KRB5_CLIENT_KTNAME="+write(t, "kt", realm.Keytab("alice"))))
+	s, err = kerberos.FromEnvironment(environment(realm, "KRB5CCNAME=MEMORY:x", "KRB5_CLIENT_KTNAME="+testmain.File(t, "kt", realm.Keytab("alice"))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -1177,7 +1178,7 @@ func TestOffsetOfACache(t *testing.T) {
 	}
 	o := environment(realm)
 	o.Now = func() time.Time { return realm.Now().Add(-time.Hour) }
-	source, err := kerberos.FromCCache(write(t, "cc", b), o)
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", b), o)
 	if err != nil {
 		t.Fatal(err)
 	}

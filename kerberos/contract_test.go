@@ -6,6 +6,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/internal/initiatortest"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -23,7 +24,7 @@ func TestSeal(t *testing.T) {
 
 // underKit makes initiators for the kit.
 func underKit(t *testing.T, r *fakekdc.Realm) initiatortest.Make {
-	cache := write(t, "cc", r.CCache("alice"))
+	cache := testmain.File(t, "cc", r.CCache("alice"))
 	return func(t *testing.T, o initiatortest.Options) middleware.Initiator {
 		settings := environment(r)
 		settings.AllowRC4 = true

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -41,7 +42,7 @@ func TestOtherRealms(t *testing.T) {
 			// In virtual time no KDC is asked twice because it is slow.
 			synctest.Test(t, func(t *testing.T) {
 				a, b, c := chain(t)
-				path := write(t, "cc", a.CCache("alice"))
+				path := testmain.File(t, "cc", a.CCache("alice"))
 				o := inMemory(a)
 				o.Krb5ConfText = config(a)
 				visit := func() {
@@ -155,7 +156,7 @@ func TestDeadKDC(t *testing.T) {
 		o := inMemory(realm)
 		o.Krb5ConfText = realm.Config()
 		dead.Pause()
-		source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), o)
+		source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), o)
 		if err != nil {
 			t.Fatal(err)
 		}

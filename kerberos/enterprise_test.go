@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 )
 
@@ -105,7 +106,7 @@ func TestEnterpriseNameInKeytab(t *testing.T) {
 		}
 	}
 	cache("tkt", "bob")
-	o := as(environment(realm, "KRB5CCNAME=DIR:"+dir, "KRB5_CLIENT_KTNAME="+write(t, "keytab", keytab)), alias)
+	o := as(environment(realm, "KRB5CCNAME=DIR:"+dir, "KRB5_CLIENT_KTNAME="+testmain.File(t, "keytab", keytab)), alias)
 	o.Enterprise, o.Logins = true, new(kerberos.Logins)
 	for _, others := range []bool{false, true} {
 		if others {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -155,8 +156,8 @@ func TestForeignCacheBesideAKeytab(t *testing.T) {
 		t.Skip("files have no user ids there")
 	}
 	realm := start(t, fakekdc.WithUser("mallory", "m"))
-	o := environment(realm, "KRB5_CLIENT_KTNAME="+write(t, "keytab", realm.Keytab("alice")))
-	o.Krb5ConfText = realm.Config("default_ccache_name = " + write(t, "cc", realm.CCache("mallory")))
+	o := environment(realm, "KRB5_CLIENT_KTNAME="+testmain.File(t, "keytab", realm.Keytab("alice")))
+	o.Krb5ConfText = realm.Config("default_ccache_name = " + testmain.File(t, "cc", realm.CCache("mallory")))
 	s, err := kerberos.FromEnvironment(o)
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +185,7 @@ func TestWhoseFilesAreOurs(t *testing.T) {
 		t.Error("files of this process's users are its own, and no others")
 	}
 	realm := start(t)
-	s, err := byName(realm, "")(write(t, "cc", realm.CCache("alice")))
+	s, err := byName(realm, "")(testmain.File(t, "cc", realm.CCache("alice")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/initiatortest"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -133,7 +134,7 @@ func TestDelegation(t *testing.T) {
 func TestDelegationArrives(t *testing.T) {
 	for _, etype := range []int32{17, 18, 19, 20, 23} {
 		realm := start(t, fakekdc.WithEtypes(etype))
-		source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+		source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), environment(realm))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,7 +158,7 @@ func TestDelegationArrives(t *testing.T) {
 // policy decides, but a KDC that fails is.
 func TestDelegationFails(t *testing.T) {
 	realm := start(t, fakekdc.WithService("HTTP/trusted.example", fakekdc.OKAsDelegate()))
-	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +180,7 @@ func TestDelegationByForeignWord(t *testing.T) {
 	if err := home.Trust(far); err != nil {
 		t.Fatal(err)
 	}
-	source, err := kerberos.FromCCache(write(t, "cc", home.CCache("alice")), environment(home))
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", home.CCache("alice")), environment(home))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +210,7 @@ func TestDelegationByForeignWord(t *testing.T) {
 func TestForwardedTicketIsTheClients(t *testing.T) {
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithUser("bob", password))
-	path := write(t, "cc", realm.CCache("alice"))
+	path := testmain.File(t, "cc", realm.CCache("alice"))
 	source, err := kerberos.FromCCache(path, environment(realm))
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +237,7 @@ func TestForwardedTicketIsTheClients(t *testing.T) {
 // its word.
 func TestForwardedTicketIsForwarded(t *testing.T) {
 	realm := start(t)
-	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}

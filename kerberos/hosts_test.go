@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -123,7 +124,7 @@ func TestCanonicalNamesOfStrangers(t *testing.T) {
 		realm := start(t, fakekdc.WithService("HTTP/real.example"), fakekdc.WithService("HTTP/secret.example"), fakekdc.WithService("HTTP/app.example"))
 		o := environment(realm)
 		o.Resolver = &hosts{canonical: map[string]string{"alias.example": cname}}
-		source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), o)
+		source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +153,7 @@ func TestCanonicalNamesOfStrangers(t *testing.T) {
 	dns := &hosts{}
 	o := environment(realm)
 	o.Resolver = dns
-	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), o)
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +201,7 @@ func TestReverseNames(t *testing.T) {
 			tc.dns.canonical = map[string]string{"alias.example": "front.example."}
 			o.Resolver = tc.dns
 			o.Krb5ConfText = "[libdefaults]\nrdns = true\n" + strings.ReplaceAll(o.Krb5ConfText, "rdns", "#rdns")
-			source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), o)
+			source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -238,8 +239,8 @@ func TestDNSIsNotAsked(t *testing.T) {
 		cache string
 		o     kerberos.InitiatorOptions
 	}{
-		"override":       {write(t, "cc", realm.CCache("alice")), kerberos.InitiatorOptions{HostOverride: "alias.example"}},
-		"overrides":      {write(t, "cc", realm.CCache("alice")), kerberos.InitiatorOptions{HostOverrides: map[string]string{"*": "alias.example"}}},
+		"override":       {testmain.File(t, "cc", realm.CCache("alice")), kerberos.InitiatorOptions{HostOverride: "alias.example"}},
+		"overrides":      {testmain.File(t, "cc", realm.CCache("alice")), kerberos.InitiatorOptions{HostOverrides: map[string]string{"*": "alias.example"}}},
 		"no credentials": {t.TempDir() + "/none", kerberos.InitiatorOptions{}},
 	} {
 		t.Run(name, func(t *testing.T) {

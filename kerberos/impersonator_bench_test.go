@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -15,7 +16,7 @@ func actsFor(t testing.TB) (source *kerberos.Impersonator, own, user middleware.
 	t.Helper()
 	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/localhost"),
 		fakekdc.WithService("HTTP/gateway", fakekdc.TrustedToAuth(), fakekdc.AllowedToDelegateTo("HTTP/localhost")))
-	service, err := kerberos.FromKeytab(write(t, "keytab", realm.Keytab("HTTP/gateway")), kerberos.SourceOptions{
+	service, err := kerberos.FromKeytab(testmain.File(t, "keytab", realm.Keytab("HTTP/gateway")), kerberos.SourceOptions{
 		Principal: "HTTP/gateway", Krb5ConfText: realm.Config(), Logins: new(kerberos.Logins),
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -27,7 +28,7 @@ func gateway(t *testing.T, opts ...fakekdc.Option) (*fakekdc.Realm, *kerberos.Im
 
 func serviceKeytab(t *testing.T, realm *fakekdc.Realm, service string) *kerberos.Source {
 	t.Helper()
-	s, err := kerberos.FromKeytab(write(t, "keytab", realm.Keytab(service)), kerberos.SourceOptions{
+	s, err := kerberos.FromKeytab(testmain.File(t, "keytab", realm.Keytab(service)), kerberos.SourceOptions{
 		Principal: service, Krb5ConfText: realm.Config(), Now: realm.Now, Logins: new(kerberos.Logins), Getenv: func(string) string { return "" },
 	})
 	if err != nil {
@@ -136,7 +137,7 @@ func TestImpersonatorOfMany(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := kerberos.FromKeytab(write(t, "keytab", realm.Keytab("HTTP/gateway")), kerberos.SourceOptions{
+	s, err := kerberos.FromKeytab(testmain.File(t, "keytab", realm.Keytab("HTTP/gateway")), kerberos.SourceOptions{
 		Principal: "HTTP/gateway", Krb5ConfText: realm.Config("udp_preference_limit = 1"), Dial: realm.Dial, Logins: new(kerberos.Logins),
 	})
 	if err != nil {
@@ -250,7 +251,7 @@ func TestImpersonatorNewEvidence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			realm, _ := gateway(t)
 			o := environment(realm)
-			s, err := kerberos.FromCCache(write(t, "cc", realm.CCache("HTTP/gateway")), o)
+			s, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("HTTP/gateway")), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -337,7 +338,7 @@ func abroad(t *testing.T, o kerberos.SourceOptions, opts ...fakekdc.Option) (hom
 	}
 	o.Principal, o.Krb5ConfText, o.Now, o.Logins = "HTTP/gateway", home.Config(), home.Now, new(kerberos.Logins)
 	o.Getenv = func(string) string { return "" }
-	s, err := kerberos.FromKeytab(write(t, "keytab", home.Keytab("HTTP/gateway")), o)
+	s, err := kerberos.FromKeytab(testmain.File(t, "keytab", home.Keytab("HTTP/gateway")), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,12 +357,12 @@ func TestImpersonatorAbroad(t *testing.T) {
 			}
 			home, users, _, in := abroad(t, kerberos.SourceOptions{}, opts...)
 			if fast {
-				host, err := kerberos.FromKeytab(write(t, "host", home.Keytab("HTTP/db.gw.test")), kerberos.SourceOptions{
+				host, err := kerberos.FromKeytab(testmain.File(t, "host", home.Keytab("HTTP/db.gw.test")), kerberos.SourceOptions{
 					Principal: "HTTP/db.gw.test", Krb5ConfText: home.Config(), Now: home.Now, Logins: new(kerberos.Logins), Getenv: func(string) string { return "" }})
 				if err != nil {
 					t.Fatal(err)
 				}
-				s, err := kerberos.FromKeytab(write(t, "keytab", home.Keytab("HTTP/gateway")), kerberos.SourceOptions{
+				s, err := kerberos.FromKeytab(testmain.File(t, "keytab", home.Keytab("HTTP/gateway")), kerberos.SourceOptions{
 					Principal: "HTTP/gateway", Krb5ConfText: home.Config(), Now: home.Now, Logins: new(kerberos.Logins), Armor: host, Getenv: func(string) string { return "" }})
 				if err != nil {
 					t.Fatal(err)

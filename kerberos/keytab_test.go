@@ -15,6 +15,7 @@ import (
 	second "github.com/jcmturner/gokrb5/v8/keytab"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -32,7 +33,7 @@ const day = 24 * time.Hour
 // keytabFile writes a keytab for a user with gokrb5.
 func keytabFile(t testing.TB, realm *fakekdc.Realm, user string, keys ...key) string {
 	t.Helper()
-	return write(t, user+".keytab", keytabOf(t, realm, user, keys...))
+	return testmain.File(t, user+".keytab", keytabOf(t, realm, user, keys...))
 }
 
 func keytabOf(t testing.TB, realm *fakekdc.Realm, user string, keys ...key) []byte {
@@ -105,7 +106,7 @@ func TestKeytabWithATornTail(t *testing.T) {
 	realm := fakekdc.Start(t, fakekdc.WithUser("svc", "pw"), fakekdc.WithService(spn))
 	whole := keytabOf(t, realm, "svc", key{"pw", 1, 18, day}, key{"other", 2, 18, 0})
 	first := len(keytabOf(t, realm, "svc", key{"pw", 1, 18, day}))
-	path := write(t, "keytab", nil)
+	path := testmain.File(t, "keytab", nil)
 	for cut := first; cut < len(whole); cut++ {
 		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
 			t.Fatal(err)
@@ -164,7 +165,7 @@ func TestKeytabErrors(t *testing.T) {
 		"no principal at all":    {keytabFile(t, realm, "svc", key{"pw", 1, 18, 0}), "svc/", []string{"svc/"}},
 		"a token of no meaning":  {"%{nonsense}", "", []string{"%{nonsense}", "not a token"}},
 		"a folder":               {t.TempDir(), "", []string{"not a regular file"}},
-		"types that nobody uses": {write(t, "kt", des), "svc", []string{"svc@" + realm.Name(), "etype 3", "not supported"}},
+		"types that nobody uses": {testmain.File(t, "kt", des), "svc", []string{"svc@" + realm.Name(), "etype 3", "not supported"}},
 		"keys of others":         {keytabFile(t, realm, "other", key{"pw", 1, 18, 0}), "svc", []string{"no key of svc@", "other@" + realm.Name()}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -241,7 +242,7 @@ func TestKeytabOfManyPrincipals(t *testing.T) {
 			file = append(file, keytabOf(t, realm, fmt.Sprintf("p%02d", i), key{"pw", kvno, 17, 0})[2:]...)
 		}
 	}
-	_, err := kerberos.FromKeytab(write(t, "keytab", file), as(environment(realm), "alice"))
+	_, err := kerberos.FromKeytab(testmain.File(t, "keytab", file), as(environment(realm), "alice"))
 	for i := range 12 {
 		if n := strings.Count(fmt.Sprint(err), fmt.Sprintf("p%02d@", i)); n != map[bool]int{true: 1, false: 0}[i < 10] {
 			t.Errorf("p%02d is named %d times: %v", i, n, err)
@@ -255,10 +256,10 @@ func TestKeytabOfManyKeys(t *testing.T) {
 	realm := start(t)
 	one := keytabOf(t, realm, "alice", key{"pw", 1, 18, 0})
 	o := as(environment(realm), "alice")
-	if _, err := kerberos.FromKeytab(write(t, "keytab", slices.Concat(one[:2], bytes.Repeat(one[2:], 4096))), o); err != nil {
+	if _, err := kerberos.FromKeytab(testmain.File(t, "keytab", slices.Concat(one[:2], bytes.Repeat(one[2:], 4096))), o); err != nil {
 		t.Errorf("4096 keys: %v", err)
 	}
-	_, err := kerberos.FromKeytab(write(t, "keytab", slices.Concat(one[:2], bytes.Repeat(one[2:], 4097))), o)
+	_, err := kerberos.FromKeytab(testmain.File(t, "keytab", slices.Concat(one[:2], bytes.Repeat(one[2:], 4097))), o)
 	if err == nil || !strings.Contains(err.Error(), "more than 4096 keys of one principal: alice@") || !strings.Contains(err.Error(), "ktutil") {
 		t.Errorf("4097 keys: %v", err)
 	}
@@ -270,7 +271,7 @@ func TestKeytabOfManyKeys(t *testing.T) {
 		binary.BigEndian.PutUint16(entry[at-2+1:], 1000+etype)
 		file = append(file, entry...)
 	}
-	_, err = kerberos.FromKeytab(write(t, "keytab", file), o)
+	_, err = kerberos.FromKeytab(testmain.File(t, "keytab", file), o)
 	if n := strings.Count(fmt.Sprint(err), "etype 1"); n != 10 {
 		t.Errorf("%d types are named: %v", n, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -84,7 +85,7 @@ func TestCanonicalNames(t *testing.T) {
 			o := environment(realm)
 			o.Resolver = dns
 			o.Krb5ConfText = "[libdefaults]\n" + tc.conf + "\n" + strings.ReplaceAll(strings.ReplaceAll(o.Krb5ConfText, "rdns", "#rdns"), "dns_canonicalize_hostname", "#dns")
-			source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), o)
+			source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -168,7 +169,7 @@ func TestSecondRefusal(t *testing.T) {
 func TestUnknownServiceIsRemembered(t *testing.T) {
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now))
-	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -18,7 +19,7 @@ import (
 func armored(t *testing.T, realm *fakekdc.Realm, user string) kerberos.SourceOptions {
 	t.Helper()
 	o := as(environment(realm), user)
-	host, err := kerberos.FromKeytab(write(t, "host.keytab", realm.Keytab(spn)), environment(realm))
+	host, err := kerberos.FromKeytab(testmain.File(t, "host.keytab", realm.Keytab(spn)), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -28,7 +29,7 @@ func replaceKey(t *testing.T, realm *fakekdc.Realm) {
 func TestDeadTicketIsReplaced(t *testing.T) {
 	t.Parallel()
 	realm := start(t, fakekdc.WithService("HTTP/one"), fakekdc.WithService("HTTP/two", fakekdc.OKAsDelegate()))
-	keytab := write(t, "keytab", realm.Keytab("alice"))
+	keytab := testmain.File(t, "keytab", realm.Keytab("alice"))
 	o := as(environment(realm), "alice")
 	o.Forwardable = true
 	for name, source := range map[string]func() (*kerberos.Source, error){
@@ -67,7 +68,7 @@ func TestDeadTicketIsReplaced(t *testing.T) {
 		})
 	}
 	t.Run("cache", func(t *testing.T) {
-		s, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+		s, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), environment(realm))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -275,7 +276,7 @@ func TestRealmOfTheHost(t *testing.T) {
 	}
 	o := environment(home)
 	o.Krb5ConfText = strings.ReplaceAll(o.Krb5ConfText, "[domain_realm]", "[other]")
-	s, err := kerberos.FromCCache(write(t, "cc", home.CCache("alice")), o)
+	s, err := kerberos.FromCCache(testmain.File(t, "cc", home.CCache("alice")), o)
 	if err != nil {
 		t.Fatal(err)
 	}

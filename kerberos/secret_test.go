@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 )
 
@@ -43,7 +44,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cached, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice", spn)), environment(realm))
+	cached, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice", spn)), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}

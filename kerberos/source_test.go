@@ -15,6 +15,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -80,9 +81,9 @@ func TestSources(t *testing.T) {
 			t.Parallel()
 			realm := start(t, fakekdc.WithEtypes(etype))
 			// One for each: tickets are written back.
-			cache := func() string { return write(t, "cc", realm.CCache("alice")) }
-			full := write(t, "full", realm.CCache("alice", spn))
-			keytab := write(t, "kt", realm.Keytab("alice"))
+			cache := func() string { return testmain.File(t, "cc", realm.CCache("alice")) }
+			full := testmain.File(t, "full", realm.CCache("alice", spn))
+			keytab := testmain.File(t, "kt", realm.Keytab("alice"))
 			alice := "alice@" + realm.Name()
 			for name, tc := range map[string]struct {
 				source  func() (kerberos.TicketSource, error)
@@ -184,7 +185,7 @@ func TestBadInput(t *testing.T) {
 		},
 		"expired TGT": {
 			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
-				return kerberos.FromCCache(write(t, "cc", whole), o)
+				return kerberos.FromCCache(testmain.File(t, "cc", whole), o)
 			},
 			options: func(o *kerberos.SourceOptions) { o.Now = func() time.Time { return clock().Add(11 * time.Hour) } },
 			kind:    middleware.ErrCredentials, says: []string{alice, "expired", "kinit"},
@@ -197,19 +198,19 @@ func TestBadInput(t *testing.T) {
 		},
 		"truncated ccache": {
 			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
-				return kerberos.FromCCache(write(t, "cc", whole[:len(whole)/2]), o)
+				return kerberos.FromCCache(testmain.File(t, "cc", whole[:len(whole)/2]), o)
 			},
 			kind: middleware.ErrCredentials, says: []string{"cc", "too early"},
 		},
 		"empty ccache": {
 			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
-				return kerberos.FromCCache(write(t, "cc", nil), o)
+				return kerberos.FromCCache(testmain.File(t, "cc", nil), o)
 			},
 			kind: middleware.ErrCredentials, says: []string{"cc"},
 		},
 		"ccache of another": {
 			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
-				return kerberos.FromCCache(write(t, "cc", whole), o)
+				return kerberos.FromCCache(testmain.File(t, "cc", whole), o)
 			},
 			options: func(o *kerberos.SourceOptions) { o.Principal = "bob@" + realm.Name() },
 			kind:    middleware.ErrCredentials, says: []string{alice, "bob@" + realm.Name(), "kinit"},
@@ -226,13 +227,13 @@ func TestBadInput(t *testing.T) {
 		},
 		"unreadable keytab": {
 			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
-				return kerberos.FromKeytab(write(t, "kt", []byte("no keytab")), o)
+				return kerberos.FromKeytab(testmain.File(t, "kt", []byte("no keytab")), o)
 			},
 			kind: middleware.ErrCredentials, says: []string{"kt", "not a keytab"},
 		},
 		"keytab of another": {
 			source: func(o kerberos.SourceOptions) (kerberos.TicketSource, error) {
-				return kerberos.FromKeytab(write(t, "kt", realm.Keytab(spn)), o)
+				return kerberos.FromKeytab(testmain.File(t, "kt", realm.Keytab(spn)), o)
 			},
 			kind: middleware.ErrCredentials, says: []string{alice, spn},
 		},
@@ -383,7 +384,7 @@ func TestSingleFlight(t *testing.T) {
 // wait with it still get their ticket.
 func TestLeavingCaller(t *testing.T) {
 	realm := start(t)
-	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -445,7 +446,7 @@ func TestTicketRunsOut(t *testing.T) {
 
 func TestConcurrentUse(t *testing.T) {
 	realm := start(t)
-	source, err := kerberos.FromCCache(write(t, "cc", realm.CCache("alice")), environment(realm))
+	source, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -16,7 +17,7 @@ import (
 // not log in anew, and credentials are kept fresh.
 func TestRefusalInClear(t *testing.T) {
 	realm := start(t, fakekdc.WithFAST(), fakekdc.WithKpasswd(nil), fakekdc.WithService("host/localhost"))
-	host, err := kerberos.FromKeytab(write(t, "keytab", realm.Keytab("host/localhost")), environment(realm))
+	host, err := kerberos.FromKeytab(testmain.File(t, "keytab", realm.Keytab("host/localhost")), environment(realm))
 	if err != nil {
 		t.Fatal(err)
 	}

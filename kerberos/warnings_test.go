@@ -11,6 +11,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/internal/stagetest"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -139,7 +140,7 @@ func TestImpersonatorsCache(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := kerberos.FromCCache(write(t, "cc", b), kerberos.SourceOptions{Krb5ConfText: realm.Config(), Now: realm.Now, Getenv: func(string) string { return "" }})
+		s, err := kerberos.FromCCache(testmain.File(t, "cc", b), kerberos.SourceOptions{Krb5ConfText: realm.Config(), Now: realm.Now, Getenv: func(string) string { return "" }})
 		if err != nil {
 			t.Fatal(err)
 		}

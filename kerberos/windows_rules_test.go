@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/kerbchain/kerbchain/fakekdc"
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -16,8 +17,8 @@ import (
 // name; the error says what to name. Who has a keytab needs none.
 func TestNoDefaultCacheOnWindows(t *testing.T) {
 	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "x"), fakekdc.WithService("HTTP/localhost"))
-	keytab := write(t, "keytab", realm.Keytab("alice"))
-	cache := write(t, "cache", realm.CCache("alice"))
+	keytab := testmain.File(t, "keytab", realm.Keytab("alice"))
+	cache := testmain.File(t, "cache", realm.CCache("alice"))
 	for name, tc := range map[string]struct {
 		variable, setting string
 		want              string // the ticket's source, "" for none
@@ -68,7 +69,7 @@ func TestKrb5ConfOnWindows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	o := environment(realm, "KRB5_CONFIG="+other+";"+conf, "KRB5CCNAME="+write(t, "cache", realm.CCache("alice")))
+	o := environment(realm, "KRB5_CONFIG="+other+";"+conf, "KRB5CCNAME="+testmain.File(t, "cache", realm.CCache("alice")))
 	o.Krb5ConfText = ""
 	s, err := kerberos.FromEnvironment(kerberos.On("windows", o))
 	if err != nil {

@@ -3,12 +3,16 @@
 package testmain
 
 import (
+	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -25,7 +29,61 @@ func Run(m *testing.M, ignored ...goleak.Option) {
 		debug.SetGCPercent(400)
 		debug.SetMemoryLimit(min(512<<20, debug.SetMemoryLimit(-1)))
 	}
-	goleak.VerifyTestMain(m, ignored...)
+	goleak.VerifyTestMain(m, append(slices.Clip(ignored), goleak.Cleanup(func(code int) {
+		if err := files.remove(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		os.Exit(code)
+	}))...)
+}
+
+// File writes a file and returns its path. It stands in one folder with those of other tests, under
+// a name of its own that ends in name, and goes when all tests are over: to make folders and to
+// remove them, as TempDir does, is more than half of what the system does for many a test.
+func File(tb testing.TB, name string, b []byte) string {
+	tb.Helper()
+	path, err := files.write(name, b)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
+// files are those of [File].
+var files folder
+
+type folder struct {
+	mu  sync.Mutex
+	dir string // "" until there is a file
+}
+
+func (d *folder) write(name string, b []byte) (string, error) {
+	dir, err := d.made()
+	if err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(dir, "*-"+name)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(b)
+	return f.Name(), errors.Join(err, f.Close())
+}
+
+func (d *folder) made() (dir string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.dir == "" {
+		d.dir, err = os.MkdirTemp("", "tests")
+	}
+	return d.dir, err
+}
+
+func (d *folder) remove() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return os.RemoveAll(d.dir) // nothing, where it is ""
 }
 
 // forget takes what would have tests ask for other realms, caches and proxies than their own out of
