@@ -62,8 +62,12 @@ func guises(t *testing.T) (home *fakekdc.Realm, gateway kerberos.TicketSource, o
 // presentedBy is the ticket with which a user calls the gateway.
 func presentedBy(t *testing.T, of, at *fakekdc.Realm, user string) []byte {
 	t.Helper()
-	s, err := kerberos.FromPassword(kerberos.NewSecret(password), kerberos.SourceOptions{
-		Principal: user + "@" + of.Name(), Forwardable: true, Krb5ConfText: at.Config(), Now: at.Now, Dial: at.Dial, Logins: new(kerberos.Logins),
+	caches := new(kerberos.MemoryCaches)
+	if err := caches.Put(user, of.CCache(user)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := kerberos.FromCCache("MEMORY:"+user, kerberos.SourceOptions{
+		MemoryCaches: caches, Krb5ConfText: at.Config(), Now: at.Now, Dial: at.Dial, Logins: new(kerberos.Logins),
 	})
 	if err != nil {
 		t.Fatal(err)

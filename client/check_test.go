@@ -17,6 +17,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/client"
 	"github.com/kerbchain/kerbchain/client/clienttest"
+	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
@@ -44,7 +45,7 @@ func (s setting) of(o *client.Options) {
 // every constructor, with an error that says what is wrong. So no option is passed
 // over without a word.
 func TestOptionsTogether(t *testing.T) {
-	realm := start(t)
+	realm := start(t, fakekdc.WithEtypes(fakekdc.AES128SHA1)) // of all types of AES, a password's key takes least
 	h := fakeweb.New(realm, spn, fakeweb.Options{Next: page(0)})
 	server := fakeweb.Serve(realm, h, fakeweb.ServerOptions{})
 	conf := testmain.File(t, "krb5.conf", []byte(realm.Config()))

@@ -16,6 +16,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/internal/dertest"
 	"github.com/kerbchain/kerbchain/internal/gss"
+	"github.com/kerbchain/kerbchain/internal/keytab"
 	"github.com/kerbchain/kerbchain/internal/krb"
 	"github.com/kerbchain/kerbchain/internal/spnego"
 )
@@ -35,17 +36,18 @@ type forger struct {
 	earlier []*visitor
 }
 
-// newForger makes a forger for services whose password is the same as everyone's.
-func newForger(t *testing.T, realm *fakekdc.Realm, etype int32, services ...string) *forger {
+// newForger makes a forger that knows the services' keys.
+func newForger(t *testing.T, realm *fakekdc.Realm, services ...string) *forger {
 	t.Helper()
 	f := &forger{t: t, keys: map[string]krb.Key{}, caches: map[string]string{}, strangers: map[string]*visitor{}}
 	for _, name := range services {
-		p, err := krb.ParsePrincipal(name + "@" + realm.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if f.keys[name], err = krb.StringToKey(etype, password, p.Salt(), nil); err != nil {
-			t.Fatal(err)
+		for entry, err := range keytab.Entries(realm.Keytab(name)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.keys[name], err = entry.Key(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	return f

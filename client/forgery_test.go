@@ -506,9 +506,9 @@ type forgeryLab struct {
 
 func newForgeryLab(t *testing.T, etype int32) *forgeryLab {
 	t.Helper()
-	realm := fakekdc.Start(t, fakekdc.WithEtypes(etype), fakekdc.WithService(spn, fakekdc.ServicePassword(password)), fakekdc.WithService(otherSPN, fakekdc.ServicePassword(password)),
+	realm := fakekdc.Start(t, fakekdc.WithEtypes(etype), fakekdc.WithService(spn), fakekdc.WithService(otherSPN),
 		fakekdc.WithUser("alice", password), fakekdc.WithUser("bob", password))
-	lab := &forgeryLab{realm: realm, f: newForger(t, realm, etype, spn, otherSPN)}
+	lab := &forgeryLab{realm: realm, f: newForger(t, realm, spn, otherSPN)}
 	// The stages can tell connections of sockets from one another, and not those in memory.
 	lab.server = fakeweb.Serve(realm, lab.f, fakeweb.ServerOptions{InMemory: etype != krb.AES256SHA1})
 	lab.url = lab.server.URL()

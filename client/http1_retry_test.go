@@ -50,7 +50,7 @@ func TestTransportRetries(t *testing.T) {
 			})
 			servers := []*fakeweb.Server{
 				fakeweb.Serve(realm, handler, fakeweb.ServerOptions{TLS: true}),
-				fakeweb.Serve(realm, handler, fakeweb.ServerOptions{TLS: true, Signature: x509.SHA384WithRSA}),
+				fakeweb.Serve(realm, handler, fakeweb.ServerOptions{TLS: true, Signature: x509.ECDSAWithSHA384}),
 			}
 			var conns meter
 			var turn atomic.Int64
