@@ -216,7 +216,7 @@ func TestOtherCertificate(t *testing.T) {
 	first := quiet(httptest.NewTLSServer(handler))
 	defer first.Close()
 	second := quiet(httptest.NewUnstartedServer(handler))
-	second.TLS = &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}}
+	second.TLS = &tls.Config{Certificates: []tls.Certificate{stagetest.SelfSigned(t)}}
 	second.StartTLS()
 	defer second.Close()
 

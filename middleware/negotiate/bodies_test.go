@@ -3,6 +3,7 @@ package negotiate_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -106,7 +107,9 @@ func receive(t *testing.T, m manner) *receiver {
 	}
 	if m.h2 {
 		rec.EnableHTTP2 = true
+		rec.TLS = &tls.Config{Certificates: []tls.Certificate{stagetest.SelfSigned(t)}}
 		rec.StartTLS()
+		rec.Client().Transport.(*http.Transport).TLSClientConfig.CurvePreferences = []tls.CurveID{tls.CurveP256}
 	} else {
 		rec.Start()
 	}
