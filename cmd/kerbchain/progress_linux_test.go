@@ -208,7 +208,7 @@ func TestProgressOfUploads(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	})}), fakeweb.ServerOptions{})
-	body := l.write("body", make([]byte, 64<<20))
+	body := l.zeros("body", 64<<20)
 	var stdout bytes.Buffer
 	code := run(t.Context(), []string{"get", "--data-binary", "@" + body, server.URL()},
 		world{stdout: &stdout, stderr: s.slave, getenv: func(name string) string { return l.env[name] }})

@@ -37,7 +37,7 @@ func TestStuck(t *testing.T) {
 	reading := fakeweb.Serve(l.Realm, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done() // neither reads nor answers
 	}), fakeweb.ServerOptions{})
-	big := l.write("big", make([]byte, 64<<20))
+	big := l.zeros("big", 64<<20)
 	for name, args := range map[string][]string{
 		"standard input, for a body":        {"get", "-d", "@-", l.server.URL()},
 		"standard input, for a password":    {"get", "--principal", "alice", "--password-file", "-", l.server.URL()},
@@ -81,6 +81,16 @@ func TestStuck(t *testing.T) {
 			}
 		})
 	}
+}
+
+// zeros is write for as many of them, which take no room.
+func (l *lab) zeros(name string, size int64) string {
+	l.t.Helper()
+	path := l.write(name, nil)
+	if err := os.Truncate(path, size); err != nil {
+		l.t.Fatal(err)
+	}
+	return path
 }
 
 // interrupt runs a command, and interrupts it until it ends.
