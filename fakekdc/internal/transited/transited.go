@@ -33,7 +33,7 @@ func Expand(s, client, server string) ([]string, error) {
 		return nil, err
 	}
 	var out []string
-	before, joined := client, "" // joined is what an abbreviation leans on
+	before, joined := client, "" // joined is what an abbreviation leans on: names grow to len(s) at most
 	gap := false
 	add := func(names ...string) error {
 		out = append(out, names...)
@@ -53,9 +53,6 @@ func Expand(s, client, server string) ([]string, error) {
 			name = joined + name
 		case f.before:
 			name += joined
-		}
-		if len(name) > maxTransitedBytes {
-			return nil, fmt.Errorf("%w: transited realm of %d bytes", krb.ErrMalformed, len(name))
 		}
 		if gap {
 			if err := add(between(before, name)...); err != nil {
