@@ -40,6 +40,14 @@ func (h *Handler) resume(c *conn) *fakekdc.SecurityContext {
 	return s.by
 }
 
+// ended takes the session from a connection over which a token was refused: who sends what is
+// refused may be somebody else.
+func (h *Handler) ended(c *conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state(h).session = nil
+}
+
 // began gives a connection a session, in place of the one that it has.
 func (h *Handler) began(c *conn, by *fakekdc.SecurityContext) {
 	h.mu.Lock()

@@ -1,6 +1,8 @@
 package fakeweb
 
 import (
+	"io"
+	"net/http"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -64,5 +66,44 @@ func TestSessionRequests(t *testing.T) {
 				t.Errorf("%d connections", n)
 			}
 		})
+	}
+}
+
+// TestRefusedOnASession: over a connection that authenticated itself, a token that is refused ends
+// that: what comes next without a token is nobody's.
+func TestRefusedOnASession(t *testing.T) {
+	r, h, s := world(t, Options{ConnectionBound: true}, ServerOptions{})
+	c := newClient(t, r, s)
+	for name, credentials := range map[string]string{
+		"no base64": "Negotiate !", "no token": "Negotiate", "nonsense": "Negotiate AAAA", "a second leg": "Negotiate oQcwBaADCgEB",
+	} {
+		if d := cmp.Diff([]int{2, 1}, bound(t, c, s.URL(), 2)); d != "" {
+			t.Error(d)
+		}
+		q, err := http.NewRequest(http.MethodGet, s.URL(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []int{401, 401} { // with the token, and without one
+			q.Header.Set("Authorization", credentials)
+			if credentials == "" {
+				q.Header.Del("Authorization")
+			}
+			resp, err := c.Transport.RoundTrip(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+				t.Error(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("%s: %d, want %d: %v", name, resp.StatusCode, want, h.Requests())
+			}
+			credentials = ""
+		}
+	}
+	if n := s.Connections(); n != 1 {
+		t.Errorf("%d connections", n)
 	}
 }

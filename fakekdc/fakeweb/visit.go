@@ -280,6 +280,7 @@ func (v *visit) pass(by, sc *fakekdc.SecurityContext, answer *answer) {
 // reject answers a token that is not accepted.
 func (v *visit) reject(no *fakekdc.AcceptError, mutual bool) {
 	v.note(func(r *Record) { r.Code, r.Reason = no.Code, no.Reason })
+	v.h.ended(v.conn)
 	switch v.q.Rejection {
 	case RejectPlain:
 		v.challenge(nil)
