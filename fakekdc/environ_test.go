@@ -123,7 +123,7 @@ func TestWriteFiles(t *testing.T) {
 // TestWriteFilesReplaces: what lies in the way is replaced, not written into, and
 // its mode is not kept.
 func TestWriteFilesReplaces(t *testing.T) {
-	r := Start(t, WithUser("alice", "secret"))
+	r := Start(t, WithEtypes(AES256SHA1), WithUser("alice", "secret"))
 	dir := t.TempDir()
 	outside := filepath.Join(t.TempDir(), "outside")
 	for path, text := range map[string]string{outside: "old", filepath.Join(dir, "krb5.conf"): firstLine + "\nold"} {
@@ -150,7 +150,7 @@ func TestWriteFilesReplaces(t *testing.T) {
 // TestWriteFilesOfOthers: a folder in which a file of another kind has one of our
 // names stays as it is.
 func TestWriteFilesOfOthers(t *testing.T) {
-	r := Start(t, WithUser("alice", "secret"))
+	r := Start(t, WithEtypes(AES256SHA1), WithUser("alice", "secret"))
 	for name, text := range map[string]string{
 		"krb5.conf":      "[libdefaults]\n\tdefault_realm = CORP.EXAMPLE\n",
 		"service.keytab": "\x05\x02",
@@ -188,7 +188,7 @@ func TestWriteFilesOfOthers(t *testing.T) {
 }
 
 func TestWriteFilesErrors(t *testing.T) {
-	r := Start(t, WithUser("a/b", "secret"), WithUser("a+b", "secret"), WithUser("service", "secret"))
+	r := Start(t, WithEtypes(AES256SHA1), WithUser("a/b", "secret"), WithUser("a+b", "secret"), WithUser("service", "secret"))
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -223,7 +223,7 @@ func TestEnviron(t *testing.T) {
 	t.Parallel()
 	var dir string
 	t.Run("test", func(t *testing.T) {
-		r := Start(t, WithUser("alice", "secret"), WithService("HTTP/localhost"))
+		r := Start(t, WithEtypes(AES256SHA1), WithUser("alice", "secret"), WithService("HTTP/localhost"))
 		env := map[string]string{}
 		for _, s := range r.Environ("alice") {
 			name, value, _ := strings.Cut(s, "=")

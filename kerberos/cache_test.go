@@ -490,7 +490,7 @@ func TestOneSourceManyIdentities(t *testing.T) {
 // in the client keytab; and nobody else's key will do.
 func TestIdentityFromKeytab(t *testing.T) {
 	t.Parallel()
-	realm := start(t, fakekdc.WithUser("bob", "x"), fakekdc.WithUser("carol", "x"))
+	realm := start(t, oneType, fakekdc.WithUser("bob", "x"), fakekdc.WithUser("carol", "x"))
 	cache := testmain.File(t, "cc", realm.CCache("alice"))
 	keytab := testmain.File(t, "kt", realm.Keytab("bob", "carol"))
 	for client, want := range map[string]bool{"carol": true, "bob": true, "dave": false} {
@@ -1095,7 +1095,7 @@ func TestPasswordFunc(t *testing.T) {
 
 func TestMemoryCaches(t *testing.T) {
 	t.Parallel()
-	realm := start(t)
+	realm := start(t, oneType)
 	var caches kerberos.MemoryCaches
 	o := environment(realm)
 	o.MemoryCaches = &caches

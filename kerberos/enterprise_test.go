@@ -93,7 +93,7 @@ func TestEnterpriseNameIsNotAnybody(t *testing.T) {
 // being used, and the KDC's answer then says whose caches will do.
 func TestEnterpriseNameInKeytab(t *testing.T) {
 	const alias = "a.liddell@corp.example"
-	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "a", fakekdc.Salt("salt")), fakekdc.WithUser("bob", "b"), fakekdc.WithService(spn))
+	realm := fakekdc.Start(t, oneType, fakekdc.WithUser("alice", "a", fakekdc.Salt("salt")), fakekdc.WithUser("bob", "b"), fakekdc.WithService(spn))
 	if err := realm.Alias(alias, "alice"); err != nil {
 		t.Fatal(err)
 	}

@@ -155,7 +155,7 @@ func TestForeignCacheBesideAKeytab(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("files have no user ids there")
 	}
-	realm := start(t, fakekdc.WithUser("mallory", "m"))
+	realm := start(t, oneType, fakekdc.WithUser("mallory", "m"))
 	o := environment(realm, "KRB5_CLIENT_KTNAME="+testmain.File(t, "keytab", realm.Keytab("alice")))
 	o.Krb5ConfText = realm.Config("default_ccache_name = " + testmain.File(t, "cc", realm.CCache("mallory")))
 	s, err := kerberos.FromEnvironment(o)

@@ -28,7 +28,7 @@ func replaceKey(t *testing.T, realm *fakekdc.Realm) {
 // ticket; whoever has a cache alone is told to run kinit.
 func TestDeadTicketIsReplaced(t *testing.T) {
 	t.Parallel()
-	realm := start(t, fakekdc.WithService("HTTP/one"), fakekdc.WithService("HTTP/two", fakekdc.OKAsDelegate()))
+	realm := start(t, oneType, fakekdc.WithService("HTTP/one"), fakekdc.WithService("HTTP/two", fakekdc.OKAsDelegate()))
 	keytab := testmain.File(t, "keytab", realm.Keytab("alice"))
 	o := as(environment(realm), "alice")
 	o.Forwardable = true

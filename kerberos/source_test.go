@@ -33,6 +33,10 @@ func start(t testing.TB, opts ...fakekdc.Option) *fakekdc.Realm {
 	}, opts...)...)
 }
 
+// oneType is for realms of which a keytab is asked that is made of passwords: for four types of
+// keys, that takes more than ten times as long.
+var oneType = fakekdc.WithEtypes(fakekdc.AES256SHA1)
+
 // environment returns options for the realm, with nothing of the process's own.
 func environment(realm *fakekdc.Realm, vars ...string) kerberos.SourceOptions {
 	return kerberos.SourceOptions{

@@ -16,7 +16,7 @@ import (
 // On Windows no file is the default cache, since everybody could make one of that
 // name; the error says what to name. Who has a keytab needs none.
 func TestNoDefaultCacheOnWindows(t *testing.T) {
-	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "x"), fakekdc.WithService("HTTP/localhost"))
+	realm := fakekdc.Start(t, oneType, fakekdc.WithUser("alice", "x"), fakekdc.WithService("HTTP/localhost"))
 	keytab := testmain.File(t, "keytab", realm.Keytab("alice"))
 	cache := testmain.File(t, "cache", realm.CCache("alice"))
 	for name, tc := range map[string]struct {
@@ -61,7 +61,7 @@ func TestNoDefaultCacheOnWindows(t *testing.T) {
 // Windows separates the files of KRB5_CONFIG with semicolons, and has no
 // /etc/krb5.conf, which would be in the root folder of whichever drive is current.
 func TestKrb5ConfOnWindows(t *testing.T) {
-	realm := fakekdc.Start(t, fakekdc.WithUser("alice", "x"), fakekdc.WithService("HTTP/localhost"))
+	realm := fakekdc.Start(t, oneType, fakekdc.WithUser("alice", "x"), fakekdc.WithService("HTTP/localhost"))
 	dir := t.TempDir()
 	other, conf := filepath.Join(dir, "other.ini"), filepath.Join(dir, "krb5.ini")
 	for path, text := range map[string]string{other: "[libdefaults]\n forwardable = true\n", conf: realm.Config()} {
