@@ -4,8 +4,10 @@ package interop
 
 import (
 	"context"
+	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/kerbchain/kerbchain/kerberos"
@@ -68,6 +70,7 @@ func TestExpiredPasswordOfMIT(t *testing.T) {
 	k := &kdc{name: "EXPIRED.TEST", addr: addrs[0], dir: filepath.Join(tempDir(t), "kdc")}
 	text := soloConfig(k.name, "kdc = "+k.addr, "kpasswd_server = "+addrs[2])
 	k.create(t, text, "addpol -minlength 10 long", "addprinc -policy long +needchange -pw the-old-one alice", "addprinc -policy long +needchange -pw the-old-one bob",
+		"addprinc -policy long +needchange -pw the-old-one carol", "addprinc -policy long +needchange -pw the-old-one dave",
 		"addprinc -clearpolicy -randkey HTTP/localhost")
 	conf := readAll(t, k.path("kdc.conf"))
 	write(t, k.path("kdc.conf"), strings.Replace(conf, "\t\tmax_life", "\t\tkadmind_listen = "+addrs[1]+"\n\t\tkpasswd_listen = "+addrs[2]+"\n\t\tmax_life", 1))
@@ -86,4 +89,75 @@ func TestExpiredPasswordOfMIT(t *testing.T) {
 	if !kinit("alice", "of-no-other-use\n") || kinit("alice", "the-old-one\n") {
 		t.Error("the password was not changed")
 	}
+	// The answer to a change is lost, or the request is: the next login finds out which.
+	for user, arrives := range map[string]bool{"carol": true, "dave": false} {
+		lossy := losesAnswers(t, addrs[2], arrives)
+		conf := write(t, k.path(user+".conf"), soloConfig(k.name, "kdc = "+k.addr, "kpasswd_server = "+lossy))
+		asked := 0
+		o := kerberos.SourceOptions{Principal: user, Krb5Conf: []string{conf}, Getenv: func(string) string { return "" }, Logins: new(kerberos.Logins)}
+		o.NewPassword = func(context.Context, kerberos.NewPasswordRequest) (kerberos.Secret, error) {
+			asked++
+			return kerberos.NewSecret("of-no-other-use"), nil
+		}
+		for n := range 2 {
+			s, err := kerberos.FromPassword(kerberos.NewSecret("the-old-one"), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.ServiceTicket(t.Context(), "HTTP/localhost")
+			if n == 0 && !strings.Contains(errorText(err), "may have been changed") || n == 1 && err != nil || asked != 1 {
+				t.Errorf("%s, login %d: asked %d times: %v", user, n+1, asked, err)
+			}
+		}
+		if !kinit(user, "of-no-other-use\n") || kinit(user, "the-old-one\n") {
+			t.Errorf("the password of %s was not changed", user)
+		}
+	}
+}
+
+// losesAnswers listens in the place of a server over TCP. The first connection ends without the
+// answer that came, or without the request having been sent on.
+func losesAnswers(t *testing.T, to string, arrives bool) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(func() {
+		l.Close()
+		all.Wait()
+	})
+	all.Go(func() {
+		for first := true; ; first = false {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer from.Close()
+				request := make([]byte, 1<<16)
+				n, err := from.Read(request)
+				if err != nil || first && !arrives {
+					return
+				}
+				on, err := net.Dial("tcp", to)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer on.Close()
+				answer := make([]byte, 1<<16)
+				if _, err = on.Write(request[:n]); err == nil {
+					n, err = on.Read(answer)
+				}
+				if err != nil {
+					t.Error(err)
+				} else if !first {
+					_, _ = from.Write(answer[:n])
+				}
+			})
+		}
+	})
+	return l.Addr().String()
 }
