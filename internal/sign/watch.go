@@ -73,12 +73,7 @@ func (w *Watch) Drop(resp *http.Response) {
 	w.mu.Lock()
 	conn := w.conn
 	w.mu.Unlock()
-	// Before the body, of which net/http may read on once it is closed, to keep the
-	// connection. One whose answer has no body is in the pool again already.
-	if resp.ProtoMajor == 1 && conn != nil {
-		stage.HangUp(conn)
-	}
-	stage.CloseResponse(resp)
+	stage.Abandon(resp, conn)
 }
 
 // Lost reports whether err, of the transport, means that a connection which had

@@ -2,7 +2,9 @@ package stage
 
 import (
 	"crypto/tls"
+	"math"
 	"net"
+	"net/http"
 	"sync"
 	"weak"
 )
@@ -32,6 +34,20 @@ type TLSConn interface {
 func Shared(c net.Conn) bool {
 	t, ok := c.(TLSConn)
 	return ok && t.ConnectionState().NegotiatedProtocol == "h2"
+}
+
+// Abandon closes resp and the connection conn that it came on, so that no other request
+// gets that. One that is shared, as in HTTP/2, stays open; nil is not known. Where resp
+// has no body, the transport has the connection in its pool by then, and finds out by
+// and by.
+func Abandon(resp *http.Response, conn net.Conn) {
+	if resp.ProtoMajor == 1 && Refuse(conn) {
+		// From Go 1.27 on net/http reads a body to its end that is closed unread, to keep
+		// the connection, unless it is said to be long. A short one it has in its buffer
+		// already, and would offer a connection that has ended.
+		resp.ContentLength = math.MaxInt64
+	}
+	CloseResponse(resp)
 }
 
 // HangUp closes c at once: [tls.Conn] would take leave of a peer that may not be

@@ -91,13 +91,14 @@ func (c *connection) passage() passage {
 	return c.last
 }
 
-// refuse ends the connection of an answer that is refused, but for one of HTTP/2, which
-// others share. Of a server that authenticated the connection nothing on it would be
-// proved any more, and closing the body does not end it: net/http may read on.
+// refuse closes an answer that is refused, and its connection: of a server that
+// authenticated the connection nothing on it would be proved any more.
 func (c *connection) refuse(resp *http.Response) {
-	if c != nil && resp.ProtoMajor == 1 {
-		stage.Refuse(c.passage().conn)
+	var conn net.Conn
+	if c != nil {
+		conn = c.passage().conn
 	}
+	stage.Abandon(resp, conn)
 }
 
 // reused reports whether the one request of the call went over a connection

@@ -58,7 +58,6 @@ func New(o Options) kerbchain.Middleware {
 			c.End(resp)
 			if err != nil {
 				c.conn.refuse(resp)
-				stages.CloseResponse(resp)
 				return nil, err
 			}
 			return resp, nil
