@@ -50,6 +50,9 @@ func TestSizes(t *testing.T) {
 	if _, err := large.Marshal(); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("a field: %v", err)
 	}
+	if writable() != nil {
+		return
+	}
 	// What is written anew could be read again.
 	s := OpenFile(file(t, 4))
 	before, err := os.ReadFile(s.path)
