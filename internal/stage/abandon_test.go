@@ -25,6 +25,7 @@ func TestAbandon(t *testing.T) {
 		"plain, not known":  {},
 		"TLS, not known":    {secure: true},
 		"HTTP/2, not known": {secure: true, http2: true},
+		"HTTP/2 in clear":   {told: true, http2: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -32,13 +33,20 @@ func TestAbandon(t *testing.T) {
 			}))
 			s.Config.ErrorLog = log.New(io.Discard, "", 0)
 			s.EnableHTTP2 = tc.http2
+			var clear http.Protocols
+			clear.SetHTTP1(!tc.http2)
+			clear.SetUnencryptedHTTP2(tc.http2)
 			if tc.secure {
 				s.StartTLS()
 			} else {
+				s.Config.Protocols = &clear
 				s.Start()
 			}
 			defer s.Close()
 			tr := s.Client().Transport.(*http.Transport)
+			if !tc.secure {
+				tr.Protocols = &clear
+			}
 			defer tr.CloseIdleConnections()
 			for n := range 100 {
 				var conn net.Conn
