@@ -34,7 +34,9 @@ type signedFor struct {
 func (c *call) sending(conn net.Conn, t sign.Token) {
 	target := t.Target()
 	id, ok := stages.ConnIDOf(conn)
-	if !ok || t.Bytes == nil || target.Proxy || stages.Shared(conn) { // connections of HTTP/2 are never authenticated
+	// Connections of HTTP/2 are never authenticated. One without TLS does not tell what it
+	// is, and the challenge that came over it does.
+	if !ok || t.Bytes == nil || target.Proxy || stages.Shared(conn) || c.proto > 1 && !c.http1 {
 		return
 	}
 	c.proven.any.Store(true) // before anybody else can get the connection

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
@@ -360,5 +361,68 @@ func TestProvenMeanwhile(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A connection of HTTP/2 without TLS is shared, and does not tell: it is not ended under an
+// answer that another request reads from it.
+func TestProvenMeanwhileUnencryptedHTTP2(t *testing.T) {
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	p, more := new(prover), make(chan struct{})
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/open" {
+			p.ServeHTTP(w, r)
+			return
+		}
+		_ = http.NewResponseController(w).Flush()
+		<-more
+		_, _ = io.WriteString(w, "to the end")
+	}))
+	quietly(srv)
+	srv.Config.Protocols = &protocols
+	srv.Start()
+	t.Cleanup(srv.Close)
+	tr := to(srv)
+	tr.Protocols = &protocols
+	t.Cleanup(tr.CloseIdleConnections)
+	rt := kerbchain.Wrap(tr, mutual.New(mutual.Options{Mode: mutual.Optional}), negotiate.New(new(stagetest.Initiator), negotiate.Options{}))
+	get := func(path string, trace *httptrace.ClientTrace) (*http.Response, error) {
+		r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, "http://a.test"+path, nil)
+		if err != nil {
+			return nil, err
+		}
+		return rt.RoundTrip(r)
+	}
+
+	open, err := get("/open", &httptrace.ClientTrace{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits, proved := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	var once sync.Once
+	go func() {
+		resp, err := get("/late", &httptrace.ClientTrace{GetConn: func(string) {
+			once.Do(func() { close(waits); <-proved })
+		}})
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		done <- err
+	}()
+	<-waits
+	resp, err := get("/", &httptrace.ClientTrace{})
+	if err == nil {
+		err = resp.Body.Close()
+	}
+	close(proved)
+	if err := errors.Join(err, <-done); err != nil {
+		t.Error(err)
+	}
+	close(more)
+	b, err := io.ReadAll(open.Body)
+	if err := errors.Join(err, open.Body.Close()); err != nil || string(b) != "to the end" {
+		t.Errorf("%q, %v", b, err)
 	}
 }
