@@ -1,8 +1,10 @@
 package client_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -32,7 +34,9 @@ func TestUnencryptedHTTP2(t *testing.T) {
 			defer s.Close()
 			url := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
 			opts := kinit(t, realm, spn)
-			opts.Transport = &http.Transport{Protocols: &protocols}
+			opts.Transport = &http.Transport{Protocols: &protocols, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, s.Listener.Addr().String())
+			}}
 			opts.Preemptive, opts.TrustConnection = o.Preemptive, o.TrustConnection
 			c := newClient(t, opts)
 			var wg sync.WaitGroup
