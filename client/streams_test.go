@@ -133,7 +133,9 @@ func (e *refusing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("WWW-Authenticate", "Negotiate")
-	w.Header().Set("Connection", "close")
+	if r.ProtoMajor == 1 { // in HTTP/2 it ends the connection under the request that follows
+		w.Header().Set("Connection", "close")
+	}
 	w.WriteHeader(http.StatusUnauthorized)
 }
 
