@@ -146,9 +146,12 @@ func (f *kdcFlags) check(args []string, fs *pflag.FlagSet) error {
 // noHost reports what no name in krb5.conf may hold.
 func noHost(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("{}[]=*#;\"", r) }
 
+// renewable is for how long tickets can be renewed.
+func (f *kdcFlags) renewable() time.Duration { return max(f.lifetime, 7*24*time.Hour) }
+
 // options returns those of the realm.
 func (f *kdcFlags) options() (opts []fakekdc.Option, err error) {
-	opts = []fakekdc.Option{fakekdc.WithRealm(f.realm), fakekdc.WithLifetime(f.lifetime, max(f.lifetime, 7*24*time.Hour))}
+	opts = []fakekdc.Option{fakekdc.WithRealm(f.realm), fakekdc.WithLifetime(f.lifetime, f.renewable())}
 	if f.allowRemote {
 		opts = append(opts, fakekdc.WithRemoteAddress(f.listen))
 	} else {
@@ -167,7 +170,7 @@ func (f *kdcFlags) options() (opts []fakekdc.Option, err error) {
 // makeRealm makes the realm with its users, whose names it returns, and services. Errors
 // are about flags.
 func (f *kdcFlags) makeRealm(opts []fakekdc.Option) (realm *fakekdc.Realm, users []string, err error) {
-	switch last := time.Now().Add(max(f.lifetime, 7*24*time.Hour)); {
+	switch last := time.Now().Add(f.renewable()); {
 	case f.lifetime < time.Second:
 		return nil, nil, fmt.Errorf("--lifetime %s: want a second or more", f.lifetime)
 	case last.Unix() > math.MaxUint32:
