@@ -42,6 +42,7 @@ func actingFor(t *testing.T, realm *fakekdc.Realm) client.Options {
 // over servers that authenticate requests and over those that authenticate connections,
 // and one for nobody is nobody's.
 func TestActingForUsers(t *testing.T) {
+	t.Parallel()
 	users := []string{"alice", "bob", "carol", ""}
 	for name, web := range map[string]fakeweb.Options{"requests": {}, "connections": {ConnectionBound: true, SignalPersistent: true}} {
 		for policy, p := range map[string]preemptive.Policy{"asked": nil, "learned": preemptive.Learned(), "always": preemptive.Always()} {

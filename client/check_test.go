@@ -204,6 +204,7 @@ func TestOptionsTogether(t *testing.T) {
 	}
 	for i, a := range names {
 		t.Run(a, func(t *testing.T) {
+			t.Parallel()
 			s := settings[a]
 			var o client.Options
 			s.of(&o)

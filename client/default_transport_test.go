@@ -67,6 +67,7 @@ var makers = map[string]func(o client.Options) (*http.Client, error){
 // share a connection, be the default transport net/http's or a wrapper that takes
 // its place: a server that authenticates connections sees each as who it is.
 func TestNothingIsSharedWithoutATransport(t *testing.T) {
+	t.Parallel()
 	for _, replaced := range []bool{false, true} {
 		for name, make := range makers {
 			for _, mode := range []mutual.Mode{mutual.Required, mutual.Optional, mutual.Disabled} {

@@ -74,6 +74,7 @@ var challengesWithBasic = [][]string{
 // that is an error, as a KDC that fails otherwise is in any case, and then no password
 // leaves.
 func TestFallback(t *testing.T) {
+	t.Parallel()
 	rnd := rand.New(rand.NewPCG(14, uint64(len(challengesWithBasic))))
 	pick := func(n int) bool { return rnd.IntN(n) == 0 }
 	for name, why := range lacks() {

@@ -592,6 +592,7 @@ func TestSwappedAnswers(t *testing.T) {
 // Whatever is cut off, the rest is refused; and so is every answer with one bit
 // changed in what proves something.
 func TestDamagedAnswers(t *testing.T) {
+	t.Parallel()
 	lab := newForgeryLab(t, krb.AES256SHA1)
 	tr := attempt{mutual.Required, preemptive.Always(), 200}
 	c := lab.client(t, "alice", spn, tr)

@@ -19,6 +19,7 @@ import (
 // HTTP/2 without TLS shares its connection as with TLS, and the connection does not tell:
 // nobody ends it under the requests of others.
 func TestUnencryptedHTTP2(t *testing.T) {
+	t.Parallel()
 	realm := start(t)
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)

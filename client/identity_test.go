@@ -57,6 +57,7 @@ func owners(h *fakeweb.Handler) map[int][]string {
 // same transport, and a server that authenticates connections would take the one
 // for the other.
 func TestIdentitiesShareNoConnection(t *testing.T) {
+	t.Parallel()
 	for name, so := range map[string]fakeweb.ServerOptions{
 		"HTTP/1.1": {}, "TLS": {TLS: true}, "HTTP/2": {TLS: true, HTTP2: true},
 	} {

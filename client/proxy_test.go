@@ -101,6 +101,7 @@ func TestProxyAsksOnce(t *testing.T) {
 
 // Both hops are authenticated to within one call, and both prove themselves.
 func TestBothHops(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		change func(*client.Options)
 		http   string // what both answer: over plain HTTP, where the proxy sees each request
@@ -224,6 +225,7 @@ func (h *hops) connections(so fakeweb.ServerOptions) int {
 
 // Many at once, and again after every connection was cut: nothing is replayed.
 func TestBothHopsParallel(t *testing.T) {
+	t.Parallel()
 	const calls = 30
 	for kind, so := range overEach {
 		t.Run(kind, func(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 // the same table, and of nothing else than the genuine ones that the server proved
 // itself. The status makes no difference.
 func TestSignerForgeries(t *testing.T) {
+	t.Parallel()
 	lab := newForgeryLab(t, krb.AES256SHA1)
 	all := forgeries()
 	for _, tr := range []attempt{{mutual.Required, nil, 200}, {mutual.Optional, nil, 200}, {mutual.Disabled, nil, 200}, {mutual.Required, nil, 500}, {mutual.Required, nil, 302}} {

@@ -24,6 +24,7 @@ import (
 // streams of gRPC and Connect. What is signed at once passes without delay, and so
 // does what is not, to a server that asks for a token without waiting for the body.
 func TestStreams(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		o       client.Options
 		refused int  // tokens, each after a line was read

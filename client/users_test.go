@@ -62,6 +62,7 @@ func (c told) NetConn() net.Conn { return c.Conn.(*counted).Conn }
 // In whatever order users come, each call is made as its own user, and no more
 // clients than allowed keep connections.
 func TestUsers(t *testing.T) {
+	t.Parallel()
 	var names []string
 	for i := range 6 {
 		names = append(names, fmt.Sprint("user", i))

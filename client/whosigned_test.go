@@ -189,6 +189,7 @@ func race(next kerbchain.Next) kerbchain.Next {
 // response is taken for verified, by a stage or by an application that asks for its
 // context, unless its own token was checked in that very call.
 func TestWhoSignedIt(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))

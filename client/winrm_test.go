@@ -149,6 +149,7 @@ var allEtypes = []int32{fakekdc.AES128SHA1, fakekdc.AES256SHA1, fakekdc.AES128SH
 
 // Every encryption type, message length, status and scheme.
 func TestWinRM(t *testing.T) {
+	t.Parallel()
 	for _, etype := range allEtypes {
 		for _, scheme := range []string{"Negotiate", "Kerberos"} {
 			t.Run(fmt.Sprintf("etype %d, %s", etype, scheme), func(t *testing.T) {

@@ -150,6 +150,7 @@ func TestConfigurationAndCredentials(t *testing.T) {
 			"ok ticket: HTTP/localhost@EXAMPLE.TEST", "ok token: ", "ok answer: 200"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if tc.windows && runtime.GOOS == "windows" {
 				t.Skip("files have no such mode")
 			}

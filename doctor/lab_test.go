@@ -16,7 +16,7 @@ import (
 	"github.com/kerbchain/kerbchain/internal/testmain"
 )
 
-func TestMain(m *testing.M) { testmain.Run(m) }
+func TestMain(m *testing.M) { testmain.RunTogether(m) }
 
 const password = "correct horse battery staple"
 

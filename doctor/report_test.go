@@ -318,27 +318,32 @@ func TestNoNameServer(t *testing.T) {
 	} {
 		net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: dial}
 		l := newLab(t, fakeweb.Options{}, fakeweb.ServerOptions{})
-		for what, tc := range map[string]struct {
-			conf string
-			want []string
-		}{
-			"of the server": {l.Config(), []string{"fail server: www.example.test"}},
-			"of the KDC":    {strings.Replace(l.Config(), "kdc = "+l.Addr(), "kdc = kdc.example.test", 1), []string{"fail server: www.example.test", "fail kdc: lookup kdc.example.test"}},
-			"of no KDC":     {strings.NewReplacer("kdc = "+l.Addr(), "", "dns_lookup_kdc = false", "").Replace(l.Config()), []string{"fail kdc: _kerberos._udp.EXAMPLE.TEST", "try: name its KDCs in [realms]"}},
-		} {
-			t.Run(name+" "+what, func(t *testing.T) {
-				o := l.options(map[string]string{"KRB5_CONFIG": l.write("named.conf", []byte(tc.conf))})
+		conf := l.Config()
+		t.Run(name, func(t *testing.T) { // and wait for its rows, before the next resolver takes the place of theirs
+			for what, row := range map[string]struct {
+				host string // of its own: a lookup that two ask for goes on when both have given up
+				conf string
+				want []string
+			}{
+				"server": {"www.example.test", conf, nil},
+				"KDC":    {"www1.example.test", strings.Replace(conf, "kdc = "+l.Addr(), "kdc = kdc.example.test", 1), []string{"fail kdc: lookup kdc.example.test"}},
+				"no KDC": {"www2.example.test", strings.NewReplacer("kdc = "+l.Addr(), "", "dns_lookup_kdc = false", "").Replace(conf), []string{"fail kdc: _kerberos._udp.EXAMPLE.TEST", "try: name its KDCs in [realms]"}},
+			} {
+				o := l.options(map[string]string{"KRB5_CONFIG": l.write(what+".conf", []byte(row.conf))})
 				o.Client.Resolver, o.Client.Transport, o.Timeout = nil, nil, 200*time.Millisecond
-				r, err := doctor.Examine(t.Context(), "http://www.example.test/", o)
-				if err != nil {
-					t.Fatal(err)
-				}
-				wants(t, r, append(tc.want, "warn host: DNS tells no address", "try: the name servers of this machine do not answer as they should")...)
-				if all := strings.Join(r.Try, "\n"); !strings.HasPrefix(all, "the name servers") || strings.Contains(all, "server runs") || strings.Contains(all, "KDC up") && tc.conf != l.Config() {
-					t.Errorf("try %q", r.Try)
-				}
-			})
-		}
+				t.Run("of the "+what, func(t *testing.T) {
+					t.Parallel()
+					r, err := doctor.Examine(t.Context(), "http://"+row.host+"/", o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					wants(t, r, append(row.want, "fail server: "+row.host, "warn host: DNS tells no address", "try: the name servers of this machine do not answer as they should")...)
+					if all := strings.Join(r.Try, "\n"); !strings.HasPrefix(all, "the name servers") || strings.Contains(all, "server runs") || strings.Contains(all, "KDC up") && row.conf != conf {
+						t.Errorf("try %q", r.Try)
+					}
+				})
+			}
+		})
 	}
 }
 

@@ -77,6 +77,7 @@ func keys(tb testing.TB, path string) (out []string) {
 }
 
 func TestWriteFiles(t *testing.T) {
+	t.Parallel()
 	r := Start(t, WithRealm("A.EXAMPLE"), WithUser("alice", "secret"), WithUser("bob/admin", "secret"),
 		WithService("HTTP/localhost"), WithService("WSMAN/localhost"))
 	dir := filepath.Join(t.TempDir(), "new")

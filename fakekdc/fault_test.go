@@ -166,6 +166,7 @@ func TestHold(t *testing.T) {
 }
 
 func TestPauseResume(t *testing.T) {
+	t.Parallel()
 	r := Start(t, WithUser("alice", "secret"))
 	for range 2 {
 		r.Pause()

@@ -67,6 +67,7 @@ func TestGokrb5Login(t *testing.T) {
 
 // TestGokrb5EncPARep: with the flag set, its client demands both elements.
 func TestGokrb5EncPARep(t *testing.T) {
+	t.Parallel()
 	for _, e := range allEtypes {
 		r := Start(t, WithEncPARep(), WithEtypes(e), WithUser("alice", "secret"), WithService("HTTP/localhost"))
 		c := client.NewWithPassword("alice", r.Name(), "secret", gokrb5Config(t, r))

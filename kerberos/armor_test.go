@@ -15,6 +15,7 @@ import (
 // once why, and what to do about the host, not about the user's own cache. Nothing of the
 // user's is sent, and the password is not taken to be refused.
 func TestNoArmor(t *testing.T) {
+	t.Parallel()
 	realm := start(t, fakekdc.WithFAST(), fakekdc.WithService("host/localhost"))
 	stale := testmain.File(t, "keytab", realm.Keytab("host/localhost"))
 	if err := realm.Rotate("host/localhost"); err != nil {

@@ -307,6 +307,7 @@ func TestChoiceOfCache(t *testing.T) {
 // TestValidCacheIsPreferred: of several caches of one client one that holds something
 // valid is used, however the client was chosen; and nobody else's in its place.
 func TestValidCacheIsPreferred(t *testing.T) {
+	t.Parallel()
 	clock := new(fakekdc.Clock)
 	realm := start(t, fakekdc.WithClock(clock.Now), fakekdc.WithUser("bob", "x"), fakekdc.WithLifetime(time.Hour, time.Hour))
 	until := func(who string, end time.Duration, services ...string) []byte {
@@ -616,6 +617,7 @@ func kinitSteps(t *testing.T, path string, b []byte) []func() {
 // looks that come as they may, one who begins finds the file whole, since nothing else
 // bounds how long the writer may be kept from going on.
 func TestCacheWhileItIsMade(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("the name of a file that is removed while it is read may not be free there until it is closed")
 	}
@@ -680,6 +682,7 @@ func TestCacheWhileItIsMade(t *testing.T) {
 // TestFirstReaderWaitsForKinit: one who begins to read while kinit is at any of its steps
 // waits as long as kinit goes on, however often the file is looked at between two steps.
 func TestFirstReaderWaitsForKinit(t *testing.T) {
+	t.Parallel()
 	realm := start(t)
 	path := testmain.File(t, "cc", realm.CCache("alice", spn))
 	for _, every := range []int{1, 2, 5} { // looks for a step

@@ -19,6 +19,7 @@ import (
 // Somebody else's cache is used where it was named, and not where a program finds it
 // by default or everybody may have put it there.
 func TestForeignCache(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("files have no user ids there")
 	}

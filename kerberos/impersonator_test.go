@@ -130,6 +130,7 @@ func TestImpersonatorOfEnterpriseName(t *testing.T) {
 // TestImpersonatorOfMany: 1000 users at three services at once take one login, one
 // ticket each to the service and one each for every other, however often they ask.
 func TestImpersonatorOfMany(t *testing.T) {
+	t.Parallel()
 	const users = 1000
 	realm, in := gateway(t, fakekdc.WithoutSockets(), fakekdc.WithService("HTTP/third", fakekdc.AllowedToDelegateFrom("HTTP/gateway")))
 	for n := range users {

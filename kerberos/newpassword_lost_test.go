@@ -77,6 +77,7 @@ var notChanged = fakekdc.ReplyError(fakekdc.CodeGeneric, nil)
 // passwords the program has by then: nothing is asked again, no password is sent to be
 // refused, and the new one holds in the end.
 func TestNewPasswordLost(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		fault   fakekdc.Fault
 		changes int // in all
@@ -336,6 +337,7 @@ func TestNewPasswordLostAndExpired(t *testing.T) {
 // TestNewPasswordLostOfAll: sources find out together, and one that may not change passwords
 // uses what they found.
 func TestNewPasswordLostOfAll(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]fakekdc.Fault{"changed": fakekdc.Drop(), "not changed": notChanged} {
 		t.Run(name, func(t *testing.T) {
 			c := newChange(t)
@@ -530,6 +532,7 @@ func TestNewPasswordMeanwhile(t *testing.T) {
 // TestNewPasswordOfAllAgain: sources that were made with the first password ask together for
 // the third one, too.
 func TestNewPasswordOfAllAgain(t *testing.T) {
+	t.Parallel()
 	c := newChange(t)
 	asked, sequence := make(chan int, 1), []string{"one", "two", "three"}
 	asked <- 0

@@ -193,6 +193,7 @@ func TestWhyAsked(t *testing.T) {
 // the first one logs in with the last one, whichever of them that is: the KDC never gets
 // one that it would refuse.
 func TestNewPasswordAgain(t *testing.T) {
+	t.Parallel()
 	for _, sequence := range [][]string{
 		{"one", "two", "three", "four"},
 		{"one", password, "two"},          // back to the first

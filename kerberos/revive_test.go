@@ -83,6 +83,7 @@ func TestDeadTicketIsReplaced(t *testing.T) {
 
 // Which answers mean that the ticket is dead, and how often a login is made.
 func TestWhichTicketsAreDead(t *testing.T) {
+	t.Parallel()
 	for code := range int32(69) {
 		dead := code == 31 || code == 32 || code == 41 || code == 44 || code == 45 || code == 60
 		if !dead && code != 7 && code != 12 && code != 18 && code != 33 && code != 35 && code != 36 && code != 52 {

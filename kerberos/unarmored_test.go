@@ -16,6 +16,7 @@ import (
 // consequence: no new password is set, the password is not taken for refused, the host does
 // not log in anew, and credentials are kept fresh.
 func TestRefusalInClear(t *testing.T) {
+	t.Parallel()
 	realm := start(t, fakekdc.WithFAST(), fakekdc.WithKpasswd(nil), fakekdc.WithService("host/localhost"))
 	host, err := kerberos.FromKeytab(testmain.File(t, "keytab", realm.Keytab("host/localhost")), environment(realm))
 	if err != nil {

@@ -56,6 +56,7 @@ func (s *stream) counts() (reads, closes int) {
 // Nobody touches a body before there is a tunnel, and so it need not be had
 // twice; and it is closed once, whatever happens.
 func TestBodyIsUntouched(t *testing.T) {
+	t.Parallel()
 	payload := strings.Repeat("0123456789abcdef", 1<<16)
 	for name, tc := range map[string]struct {
 		quirks  fakeweb.Quirks

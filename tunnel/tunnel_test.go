@@ -26,6 +26,7 @@ import (
 // One CONNECT for each connection, none for each request, and a token of its own
 // for each that bears one.
 func TestConnects(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		web     fakeweb.Options
 		secure  bool
@@ -88,6 +89,7 @@ func quirk(q fakeweb.Quirks) fakeweb.Options { return fakeweb.Options{Quirks: q}
 // What becomes of a proxy's proof, in each mode. The server behind it must not
 // hear of a request where the proxy is refused.
 func TestProof(t *testing.T) {
+	t.Parallel()
 	const (
 		none      = middleware.ReasonNone
 		noToken   = middleware.ReasonNoToken
@@ -146,6 +148,7 @@ func TestProof(t *testing.T) {
 
 // Refusals, and what they say.
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		web      fakeweb.Options
 		options  tunnel.Options
@@ -388,6 +391,7 @@ func TestNoBindings(t *testing.T) {
 
 // Many at once: a token for each connection, no two alike, one ticket.
 func TestParallel(t *testing.T) {
+	t.Parallel()
 	const calls = 40
 	for name, tc := range map[string]struct {
 		options tunnel.Options

@@ -196,6 +196,7 @@ func TestUploadThroughProxy(t *testing.T) {
 // expects nothing. No redirect makes an empty upload of one, and one of a stream that wants
 // it again is an error.
 func TestUploadRedirects(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, fakeweb.ServerOptions{})
 	const content = "what is to arrive"
 	file := l.write("file", []byte(content))

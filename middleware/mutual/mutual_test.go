@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -553,7 +554,9 @@ func TestErrorsFromBelow(t *testing.T) {
 // does not, as with servers that authenticate connections.
 func TestReusedConnection(t *testing.T) {
 	sc := new(stagetest.Initiator)
+	var requests atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
 		if r.URL.Path == "/signed" {
 			w.Header().Set(wwwAuth, value(stagetest.ServerOK))
 		}
@@ -607,8 +610,9 @@ func TestReusedConnection(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", step.path, got, step.want)
 		}
 	}
-	if conns != 5 {
-		t.Errorf("the caller's own trace heard of %d connections, want 5", conns)
+	// net/http may hand out a connection that was just ended, and then another one.
+	if n := requests.Load(); n != 5 || conns < 5 {
+		t.Errorf("the caller's own trace heard of %d connections for %d requests, want 5", conns, n)
 	}
 }
 

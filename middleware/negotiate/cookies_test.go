@@ -150,6 +150,7 @@ func bake(r *rand.Rand) biscuits {
 // net/http's client would have sent had the challenge been a final answer, and
 // the caller's jar ends up the same.
 func TestCookiesOracle(t *testing.T) {
+	t.Parallel()
 	const at = "http://a.b.example/x/y/z"
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))

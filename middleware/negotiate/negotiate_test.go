@@ -28,6 +28,7 @@ func viaProxy(*http.Request) (*url.URL, error) {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]negotiate.Options{
 		"defaults":     {},
 		"all at least": {BodyLimit: -1, DrainLimit: -1, MaxSigned: 1, Proxy: viaProxy},

@@ -23,6 +23,7 @@ import (
 // Requests that another stage signed for a proxy are as bare for the server as any,
 // and their token goes once.
 func TestSignedForProxyBefore(t *testing.T) {
+	t.Parallel()
 	broken := func(r *http.Request) (*http.Response, error) {
 		if _, err := r.Body.Read(make([]byte, 1)); err != nil {
 			return nil, err

@@ -1,4 +1,4 @@
-package interop
+package gokrb5_test
 
 import (
 	"errors"
