@@ -33,8 +33,17 @@ func open() (*library, error) {
 			return nil, system.Advise(err.Error(), "use package kerberos")
 		}
 	}
-	return use(d)
+	lib, err := use(d)
+	if err != nil {
+		return nil, err
+	}
+	lib.passwords = processPasswords
+	return lib, nil
 }
+
+// processPasswords are shared by all initiators of the process: an account does not tell
+// them apart.
+var processPasswords = newPasswords()
 
 // A dll32 is secur32.dll itself.
 type dll32 struct {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/kerbchain/kerbchain/internal/turns"
 )
 
 // credentials are those that an initiator signs with: one handle at a time, which
@@ -14,14 +12,22 @@ type credentials struct {
 	lib *library
 	who *identity // nil for the user who is logged on
 
+	account  string // who's, and the digest of the password
+	password digest
+
 	acquiring sync.Mutex // one at a time; held while Windows is asked
-	trying    turns.Turns
 
 	mu      sync.Mutex
 	closed  bool
 	current *credential
-	refused *StatusError // of who's password
-	until   time.Time    // how long that holds
+}
+
+func newCredentials(lib *library, who *identity) *credentials {
+	c := &credentials{lib: lib, who: who}
+	if who != nil {
+		c.account, c.password = who.account(), lib.passwords.digest(who)
+	}
+	return c
 }
 
 // A credential is a handle. Its fields are guarded by mu of the credentials.
@@ -33,15 +39,13 @@ type credential struct {
 	users  int  // contexts that use it, and one more while it is the current one
 }
 
-// refusalHolds is how long a password that was refused is not tried again.
-const refusalHolds = time.Minute
-
 // have returns the current credential, if it lasts and may be used. Whoever gets it
 // gives it back by leave.
 func (c *credentials) have(now time.Time) (*credential, bool) {
+	refused := c.refusal(now)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current == nil || c.current.ends.passed(now) || c.isRefused(now) {
+	if c.current == nil || c.current.ends.passed(now) || refused != nil {
 		return nil, false
 	}
 	c.current.users++
@@ -74,17 +78,12 @@ func (c *credentials) take(now time.Time) (*credential, *StatusError) {
 	return k, nil
 }
 
-// isRefused reports whether the password was refused a short time ago. Whoever calls it
-// has the lock.
-func (c *credentials) isRefused(now time.Time) bool { return c.refused != nil && now.Before(c.until) }
-
+// refusal returns why the password was refused a short time ago, nil if it was not.
 func (c *credentials) refusal(now time.Time) *StatusError {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.isRefused(now) {
-		return c.refused
+	if c.who == nil {
+		return nil
 	}
-	return nil
+	return c.lib.passwords.refusal(c.password, now)
 }
 
 // failed notes that Windows made no token with a credential, or no credential where k
@@ -94,7 +93,7 @@ func (c *credentials) failed(k *credential, err *StatusError, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.who != nil && err.refusal() {
-		c.refused, c.until = err, now.Add(refusalHolds)
+		c.lib.passwords.refuse(c.password, err, now)
 		if k != nil {
 			k.proved = false // the password was changed since
 		}
@@ -104,15 +103,15 @@ func (c *credentials) failed(k *credential, err *StatusError, now time.Time) {
 	}
 }
 
-// try waits until it is known what became of the password with another caller, since all
-// that begin at once would send it, and accounts are locked after a few wrong ones. Who
+// try waits until it is known what became of the account's password with another caller, since
+// all that begin at once would send it, and accounts are locked after a few wrong ones. Who
 // may use the credential calls done once that is known. Credentials without a password,
 // and those that made a token before, are for all at once.
 func (c *credentials) try(ctx context.Context, k *credential) (done func(), refused *StatusError, err error) {
 	if c.who == nil || c.isProved(k) {
 		return func() {}, nil, nil
 	}
-	done, err = c.trying.Take(ctx, "")
+	done, err = c.lib.passwords.trying.Take(ctx, c.account)
 	if err != nil {
 		return nil, nil, err
 	}

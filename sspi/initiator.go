@@ -38,7 +38,7 @@ func newInitiator(o Options, open func() (*library, error)) (*initiator, error) 
 		return nil, err
 	}
 	in := &initiator{
-		lib: lib, credentials: &credentials{lib: lib, who: who}, sealing: o.Sealing,
+		lib: lib, credentials: newCredentials(lib, who), sealing: o.Sealing,
 		calls: calls, peers: peers,
 	}
 	runtime.AddCleanup(in, (*credentials).close, in.credentials)

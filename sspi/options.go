@@ -64,10 +64,10 @@ type Options struct {
 	// realm, name\@suffix. It needs Password.
 	Principal string
 	// Password is that of Principal. One that was refused is not sent again for a
-	// minute, since accounts are locked after a few wrong ones, and until it was accepted
-	// one request at a time tries it. Initiators do not share what they know of that, as
-	// sources of package kerberos do: keep one for each user, not one for each call. With a
-	// password, an error of Windows that stands for nothing else counts as a refusal.
+	// minute by any initiator of the process, since accounts are locked after a few wrong
+	// ones. Until it was accepted, one request of the account at a time tries it, of all
+	// initiators: keep one for each user, not one for each call. An error of Windows that
+	// stands for nothing else counts as a refusal.
 	Password Secret
 
 	// Service, HostOverride, HostOverrides, Realm and PortInSPN say which service

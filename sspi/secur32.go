@@ -41,7 +41,8 @@ const kerberosPackage = "Kerberos"
 // A library is secur32.dll and its package Kerberos.
 type library struct {
 	secur32
-	room sync.Pool // of *[]byte, each as long as the largest token
+	room      sync.Pool // of *[]byte, each as long as the largest token
+	passwords *passwords
 }
 
 // use returns the library, if the system has the package.
@@ -56,7 +57,7 @@ func use(calls secur32) (*library, error) {
 	const least = 128 << 10
 	largest := max(int(info.maxToken), least)
 	calls.FreeContextBuffer(unsafe.Pointer(info))
-	lib := &library{secur32: calls}
+	lib := &library{secur32: calls, passwords: newPasswords()}
 	lib.room.New = func() any {
 		room := make([]byte, largest)
 		return &room

@@ -414,6 +414,59 @@ func TestPasswordChanged(t *testing.T) {
 	}
 }
 
+// A password that was refused is sent by no other initiator either, which a program may make
+// for each call; the right one is sent at once.
+func TestPasswordOfAllInitiators(t *testing.T) {
+	r := newRealm(t)
+	f := newFake(t, r)
+	lib, err := f.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := func(user, password string) (middleware.SecurityContext, error) {
+		in, err := newInitiator(Options{Principal: user + "@" + r.Name(), Password: NewSecret(password)}, func() (*library, error) { return lib, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return in.Initiate(t.Context(), target)
+	}
+	var all []middleware.SecurityContext // before anything is known of the password
+	for _, user := range []string{"alice", "ALICE", "alice", "Alice"} {
+		sc, err := begin(user, "wrong")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, sc)
+	}
+	var wg sync.WaitGroup
+	for _, sc := range all {
+		wg.Go(func() {
+			if _, err := sc.Step(t.Context(), nil); !errors.Is(err, middleware.ErrCredentials) || !strings.Contains(err.Error(), "SEC_E_LOGON_DENIED") {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := begin("alice", "wrong"); !errors.Is(err, middleware.ErrCredentials) {
+		t.Errorf("a context in spite of a refusal: %v", err)
+	}
+	if n := f.calls("InitializeSecurityContext"); n != 1 {
+		t.Errorf("a wrong password was sent %d times", n)
+	}
+	for _, other := range [][2]string{{"alice", "secret"}, {"bob", "wrong"}} {
+		sc, err := begin(other[0], other[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sc.Step(t.Context(), nil); (err == nil) != (other[0] == "alice") {
+			t.Errorf("%s: %v", other[0], err)
+		}
+	}
+	if n := f.calls("InitializeSecurityContext"); n != 3 {
+		t.Errorf("%d passwords were sent, want 3", n)
+	}
+}
+
 // Credentials that come after the end of their initiator are not kept, and what fails with
 // older ones says nothing of those that took their place.
 func TestCredentialsThatComeLate(t *testing.T) {
@@ -430,7 +483,7 @@ func TestCredentialsThatComeLate(t *testing.T) {
 		}
 		return k
 	}
-	c := &credentials{lib: lib}
+	c := newCredentials(lib, nil)
 	expired := statusContextExpired.call("InitializeSecurityContext")
 	older := take(c)
 	c.failed(older, expired, time.Now())
@@ -456,7 +509,7 @@ func TestWaitedForATry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &credentials{lib: lib, who: &identity{}}
+	c := newCredentials(lib, &identity{})
 	k := &credential{}
 	done, refused, err := c.try(t.Context(), k)
 	if refused != nil || err != nil {
@@ -477,7 +530,7 @@ func TestWaitedForATry(t *testing.T) {
 	if err := <-waited; err != nil {
 		t.Error(err)
 	}
-	if n := c.trying.Len(); n != 0 {
+	if n := lib.passwords.trying.Len(); n != 0 {
 		t.Errorf("%d turns are taken", n)
 	}
 }

@@ -10,6 +10,7 @@ import (
 // allowedState lists the package variables that hold state, by folder and name.
 var allowedState = []string{
 	"kerberos.processLogins",      // whoever asks, it is the principal's account that a KDC locks
+	"sspi.processPasswords",       // likewise
 	"gssapi.oneCall",              // a library of C has one socket in the process
 	"internal/krb.authenticators", // no two authenticators of a process may bear the same time
 }
