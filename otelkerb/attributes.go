@@ -42,6 +42,12 @@ func exchange(e middleware.ExchangeEvent) []attribute.KeyValue {
 	} else {
 		out = append(out, semconv.NetworkTransportKey.String(e.Network), semconv.NetworkProtocolName("kerberos"))
 	}
+	if e.Preauth != "" {
+		out = append(out, attribute.String("kerberos.preauth", e.Preauth))
+	}
+	if e.Armored {
+		out = append(out, attribute.Bool("kerberos.armored", true))
+	}
 	if e.Code != 0 {
 		out = append(out, attribute.String("kerberos.response.code", code(e.Code)))
 	}

@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/google/go-cmp v0.7.0
-	github.com/kerbchain/kerbchain v0.0.0-20261129173729-bbb1c0312c2b
+	github.com/kerbchain/kerbchain v0.0.0-20261130073021-552347a3f838
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.72.0
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/metric v1.47.0

@@ -222,6 +222,9 @@ func TestAroundRequests(t *testing.T) {
 			t.Errorf("%s lasts from %v to %v, the call from %v to %v", x.Name, x.StartTime, x.EndTime, calls[0].StartTime, calls[0].EndTime)
 		}
 	}
+	if got := attributes(as[1])["kerberos.preauth"]; got != "timestamp" {
+		t.Errorf("the second login bore %q", got)
+	}
 	got := attributes(as[0])
 	delete(got, "server.port")
 	if d := cmp.Diff(map[string]string{
@@ -251,12 +254,12 @@ func TestAroundRequests(t *testing.T) {
 		}
 	}
 	if d := cmp.Diff(map[string]int{
-		"exchange.duration{exchange=AS,realm=EXAMPLE.COM,response.code=25,network.transport=udp}": 1,
-		"exchange.duration{exchange=AS,realm=EXAMPLE.COM,network.transport=udp}":                  1,
-		"exchange.duration{exchange=TGS,realm=EXAMPLE.COM,network.transport=udp}":                 1,
-		"tickets{ticket.cached=false,ticket.etype=18}":                                            1,
-		"tickets{ticket.cached=true,ticket.etype=18}":                                             1,
-		"verdicts{mode=required,reason=none,verdict=verified}":                                    2,
+		"exchange.duration{exchange=AS,realm=EXAMPLE.COM,response.code=25,network.transport=udp}":  1,
+		"exchange.duration{exchange=AS,preauth=timestamp,realm=EXAMPLE.COM,network.transport=udp}": 1,
+		"exchange.duration{exchange=TGS,realm=EXAMPLE.COM,network.transport=udp}":                  1,
+		"tickets{ticket.cached=false,ticket.etype=18}":                                             1,
+		"tickets{ticket.cached=true,ticket.etype=18}":                                              1,
+		"verdicts{mode=required,reason=none,verdict=verified}":                                     2,
 	}, s.metrics(t)); d != "" {
 		t.Error(d)
 	}
@@ -669,5 +672,20 @@ func TestKDCProxy(t *testing.T) {
 	}
 	if v, _ := set.Value("network.protocol.name"); v.AsString() != "kkdcp" {
 		t.Errorf("protocol %v", v)
+	}
+}
+
+// What protected a login is told, and nothing of those that nothing protected.
+func TestArmored(t *testing.T) {
+	for want, e := range map[string]middleware.ExchangeEvent{
+		"challenge true": {Preauth: "challenge", Armored: true},
+		" false":         {},
+	} {
+		set := attribute.NewSet(exchange(e)...)
+		preauth, said := set.Value("kerberos.preauth")
+		armored, armour := set.Value("kerberos.armored")
+		if got := fmt.Sprint(preauth.AsString(), " ", armored.AsBool()); got != want || said != (e.Preauth != "") || armour != e.Armored {
+			t.Errorf("%q of %+v", got, e)
+		}
 	}
 }
