@@ -56,7 +56,11 @@ func (x *examination) unseen() string {
 func (x *examination) files(conf *krb5conf.Config) {
 	files := conf.Profile.Files()
 	if len(files) == 0 {
-		x.say("configuration", Warn, facts{"files": []string{}}, "no krb5.conf was found: all is as built in",
+		text := "no krb5.conf was found"
+		if missed := conf.Profile.Missed(); missed != "" {
+			text += " (" + missed + ")"
+		}
+		x.say("configuration", Warn, facts{"files": []string{}}, text+": all is as built in",
 			"write a krb5.conf with default_realm, or name one in KRB5_CONFIG")
 		return
 	}

@@ -71,7 +71,7 @@ func TestConfigurationAndCredentials(t *testing.T) {
 			"ok credentials: FILE:" + l.dir, "ok credentials: as alice@EXAMPLE.TEST: there is no other", "ok cache: rw",
 			"ok tgt: krbtgt/EXAMPLE.TEST@EXAMPLE.TEST, from ", "ok tgt: renewable until ", "ok tgt: flags forwardable", "ok tgt: session key aes256-cts-hmac-sha1-96, sealed with aes256",
 		}},
-		"no file": {env: map[string]string{"KRB5_CONFIG": "/nonexistent"}, want: []string{"warn configuration: no krb5.conf was found", "try: write a krb5.conf"}},
+		"no file": {env: map[string]string{"KRB5_CONFIG": "/nonexistent"}, want: []string{"warn configuration: no krb5.conf was found", "warn configuration: /nonexistent: file does not exist", "try: write a krb5.conf"}},
 		"a file that is damaged": {env: map[string]string{"KRB5_CONFIG": broken}, want: []string{
 			"fail configuration: broken.conf:1: wanted ]", "skip credentials: no credentials to go by", "try: mend the file"}},
 		"settings that do nothing": {env: map[string]string{"KRB5_CONFIG": odd}, want: []string{

@@ -134,11 +134,24 @@ func lookupURI(r *dnslookup.Resolver) func(context.Context, string) ([]URI, time
 // locate returns the KDCs that krb5.conf names, in its order, or if it names none, those
 // in DNS (RFC 4120 section 7.2.3).
 func (d *discovery) locate(ctx context.Context, realm string) ([]kdcclient.KDC, error) {
-	servers := d.conf.KDCs(realm)
-	if len(servers) == 0 && d.conf.DNSLookupKDC {
-		return d.inDNS(ctx, wanted{realm, false})
+	var err error
+	kdcs := kdcsOf(d.conf.KDCs(realm))
+	if len(kdcs) == 0 && d.conf.DNSLookupKDC {
+		kdcs, err = d.inDNS(ctx, wanted{realm, false})
 	}
-	return kdcsOf(servers), nil
+	if err == nil && len(kdcs) == 0 {
+		err = notRead(d.conf)
+	}
+	return kdcs, err
+}
+
+// notRead tells of files of krb5.conf that were not read, and may have what is missed. It
+// is nil if there is none.
+func notRead(conf *krb5conf.Config) error {
+	if missed := conf.Profile.Missed(); missed != "" {
+		return errors.New("krb5.conf was not read: " + missed)
+	}
+	return nil
 }
 
 // locatePrimary returns the KDCs that krb5.conf names as primary_kdc or master_kdc, or if

@@ -105,6 +105,29 @@ func TestKDCsInDNS(t *testing.T) {
 			}
 		})
 	}
+	t.Run("no krb5.conf", func(t *testing.T) {
+		o := as(environment(realm), "alice@"+realm.Name())
+		o.Krb5Conf, o.Krb5ConfText = []string{"/nonexistent/krb5.conf"}, ""
+		for name, tc := range map[string]struct {
+			resolver kerberos.Resolver
+			told     bool
+		}{"nothing in DNS": {&dns{}, true}, "DNS down": {&dns{fail: &net.DNSError{Err: "server misbehaving", IsTemporary: true}}, false}} {
+			o.Resolver = tc.resolver
+			source, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = source.ServiceTicket(t.Context(), spn+"@"+realm.Name())
+			if err == nil || strings.Contains(err.Error(), "no KDC is known for the realm: krb5.conf was not read: /nonexistent/krb5.conf: file does not exist") != tc.told {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		o.Principal = "alice"
+		_, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
+		if !errors.Is(err, middleware.ErrConfiguration) || !strings.Contains(err.Error(), "sets no default_realm: krb5.conf was not read: /nonexistent/krb5.conf") {
+			t.Errorf("a name without a realm: %v", err)
+		}
+	})
 	t.Run("krb5.conf goes first", func(t *testing.T) {
 		o := as(environment(realm), "alice")
 		o.Krb5ConfText = strings.Replace(realm.Config(), "dns_lookup_kdc = false", "dns_lookup_kdc = true", 1)

@@ -236,7 +236,11 @@ func (s *Source) principal() (krb.Principal, error) {
 		p.Realm = s.conf.DefaultRealm
 	}
 	if p.Realm == "" {
-		return p, s.misconfigured(errors.New("the principal names no realm, and krb5.conf sets no default_realm"),
+		err := errors.New("the principal names no realm, and krb5.conf sets no default_realm")
+		if unread := notRead(s.conf); unread != nil {
+			err = fmt.Errorf("%w: %w", err, unread)
+		}
+		return p, s.misconfigured(err,
 			"write the principal as name@REALM, or set default_realm in krb5.conf")
 	}
 	return p, nil

@@ -262,6 +262,7 @@ type call struct {
 	realm          string   // the one that is asked
 	path           []string // the way to it, itself included
 	client, server krb.Principal
+	about          *krb.Principal // whom the ticket is to name (S4U2Self); nil for the client
 	attempts       []Attempt
 }
 
@@ -328,7 +329,9 @@ func (c *call) refused(r *reply) *Error {
 	realm := printable.Text(shorten(c.realm))
 	switch ke.Code {
 	case krb.CodeClientUnknown:
-		e.Hint = fmt.Sprintf("the realm %s has no principal %s: check its spelling, case and realm", realm, showName(c.client))
+		if name := showName(c.whom()); name != "" { // else a certificate names the user
+			e.Hint = fmt.Sprintf("the realm %s has no principal %s: check its spelling, case and realm", realm, name)
+		}
 		e.Hint = hints.Join(e.Hint, hints.Capitals(shorten(c.realm)))
 	case krb.CodeServerUnknown:
 		e.Hint = fmt.Sprintf("the realm %s has no service principal %s, or Active Directory has two: look with kadmin getprinc or setspn -Q %s, and create it (kadmin addprinc -randkey, setspn -S) or remove the second; or check the host name and the service class, and which realm the host belongs to", realm, showName(c.server), showName(c.server))
@@ -357,6 +360,14 @@ func (c *call) refused(r *reply) *Error {
 			printable.Text(shorten(e.ClientRealm))), e.Hint)
 	}
 	return e
+}
+
+// whom returns who is to be the client of the ticket.
+func (c *call) whom() krb.Principal {
+	if c.about != nil {
+		return *c.about
+	}
+	return c.client
 }
 
 // clientRealm returns where a KDC says that a client is rather to be found (RFC

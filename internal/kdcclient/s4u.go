@@ -98,7 +98,9 @@ func (t *tgsCall) walkBack(ctx context.Context, home string, s s4u) (*krb.Ticket
 		if t.realm != home {
 			want = krb.Principal{Type: krb.NTEnterprise, Components: []string{strings.Join(t.client.Components, "/") + "@" + home}, Realm: t.realm}
 		}
+		t.about = &s.user
 		got, fail := t.ask(ctx, wanted{server: want, canonicalize: canonicalize, s4u: s})
+		t.about = nil
 		switch {
 		case fail != nil && t.realm == home && canonicalize && t.withoutCanonicalize(fail):
 			canonicalize = false

@@ -160,6 +160,7 @@ func TestS4URefusals(t *testing.T) {
 		"referred, self":      {func() error { return self(tgt, alice) }, fakekdc.ReferTo("OTHER.TEST"), "gives a ticket for krbtgt/OTHER.TEST", kdcclient.KindReferral, true},
 		"certificate, empty":  {func() error { return byCertificate([]byte{}) }, fakekdc.Fault{}, "no name", kdcclient.KindRequest, false},
 		"certificate unknown": {func() error { return byCertificate([]byte("no one's")) }, fakekdc.Fault{}, "C_PRINCIPAL_UNKNOWN", kdcclient.KindRefused, true},
+		"user unknown":        {func() error { return self(tgt, krb.NewPrincipal(r.Name(), "nobody")) }, fakekdc.Fault{}, "has no principal nobody: ", kdcclient.KindRefused, true},
 		"ignored":             {func() error { return self(tgt, alice) }, fakekdc.IgnoreUser(), "nothing that is sealed says", kdcclient.KindReply, true},
 		"another user":        {func() error { return self(tgt, alice) }, fakekdc.WrongUser(), "was changed", kdcclient.KindReply, true},
 		"another client":      {func() error { return self(tgt, alice) }, fakekdc.WrongClient(), "for client mallory", kdcclient.KindReply, true},
@@ -176,6 +177,9 @@ func TestS4URefusals(t *testing.T) {
 			}
 			err := tc.do()
 			var e *kdcclient.Error
+			if errors.As(err, &e) && strings.Contains(e.Hint, "has no principal :") {
+				t.Errorf("the advice is about nobody: %v", err)
+			}
 			if !errors.As(err, &e) || e.Kind != tc.kind || !strings.Contains(err.Error(), tc.says) || (len(r.Exchanges()) > 0) != tc.sent {
 				t.Errorf("%v, after %v", err, r.Exchanges())
 			}

@@ -59,8 +59,10 @@ func (r *reader) top(path string) error {
 	text, dir, err := r.read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		r.p.unread = append(r.p.unread, unread{path, fs.ErrNotExist})
 		return nil
 	case errors.Is(err, fs.ErrPermission):
+		r.p.unread = append(r.p.unread, unread{path, fs.ErrPermission})
 		r.p.warnings = addWarning(r.p.warnings, path, 0, "not read: %v", reason(err))
 		return nil
 	case err != nil:

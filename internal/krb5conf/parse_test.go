@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -317,11 +318,37 @@ func TestLoadProfileErrors(t *testing.T) {
 	if err != nil || said(p.Warnings()) != "/secret: not read: "+fs.ErrPermission.Error()+"\n" {
 		t.Errorf("%v, %q", err, said(p.Warnings()))
 	}
+	if got := p.Missed(); got != "/none: file does not exist, /secret: permission denied" {
+		t.Errorf("missed: %q", got)
+	}
 	if _, err := LoadProfile([]string{"/broken"}, open); !errors.Is(err, broken) || err.Error() != "krb5.conf /broken: broken disk" {
 		t.Errorf("%v", err)
 	}
 	if _, err := Load([]string{"/broken"}, Options{Open: open}); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A file that is not there is missed where there is no other, and one that may not be read
+// always: it may have what is looked for.
+func TestMissed(t *testing.T) {
+	files := fstest.MapFS{"one": {Data: []byte("[libdefaults]\n")}}
+	open := func(name string) (fs.File, error) {
+		if name == "secret" {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+		}
+		return files.Open(name)
+	}
+	for names, want := range map[string]string{
+		"": "", "one": "", "one none": "", "none": "none: file does not exist", "none one secret": "secret: permission denied",
+	} {
+		p, err := LoadProfile(strings.Fields(names), open)
+		if got := p.Missed(); err != nil || got != want {
+			t.Errorf("%s: %q, error %v, want %q", names, got, err, want)
+		}
+	}
+	if got := (*Profile)(nil).Missed(); got != "" {
+		t.Errorf("of no profile: %q", got)
 	}
 }
 

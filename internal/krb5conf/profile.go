@@ -1,6 +1,11 @@
 package krb5conf
 
-import "slices"
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+)
 
 // A Profile is a tree of named sections, which hold relations and further
 // sections. A name may have several values, in the order in which they were
@@ -9,6 +14,7 @@ import "slices"
 type Profile struct {
 	root     section
 	files    []string
+	unread   []unread
 	warnings []Warning
 	strays   []Value // names before the first section of a file
 }
@@ -145,6 +151,28 @@ func (p *Profile) Files() []string {
 		return nil
 	}
 	return slices.Clone(p.files)
+}
+
+// unread is a file that was named and passed over. err is [fs.ErrNotExist] or
+// [fs.ErrPermission].
+type unread struct {
+	file string
+	err  error
+}
+
+// Missed says, for people, which file it may be that has what was looked for in vain: one
+// that may not be read, or any where none was read. It is "" if there is none.
+func (p *Profile) Missed() string {
+	if p == nil {
+		return ""
+	}
+	var missed []string
+	for _, u := range p.unread {
+		if len(p.files) == 0 || u.err == fs.ErrPermission {
+			missed = append(missed, fmt.Sprintf("%s: %v", u.file, u.err))
+		}
+	}
+	return strings.Join(missed, ", ")
 }
 
 // Warnings returns what was passed over while reading.
