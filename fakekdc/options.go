@@ -85,8 +85,8 @@ func checkEtypes(list []int32) error {
 		return fmt.Errorf("list of encryption types is empty")
 	}
 	for i, e := range list {
-		if !krb.Supported(e) {
-			return fmt.Errorf("encryption type %d is not supported (17, 18, 19, 20 and 23 are)", e)
+		if err := krb.CheckEtype(e); err != nil {
+			return err
 		}
 		if slices.Contains(list[:i], e) {
 			return fmt.Errorf("encryption type %d is listed twice", e)

@@ -1,8 +1,10 @@
 package fakekdc
 
 import (
+	"crypto/fips140"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -22,10 +24,14 @@ func WithSPAKE(groups ...string) Option {
 	}
 	return func(s *settings) {
 		s.setup = append(s.setup, func(*Realm) error {
-			if n := len(spake.Groups(groups)); n != len(groups) {
-				return fmt.Errorf("groups of SPAKE %q: want edwards25519 and P-256", groups)
+			n := len(spake.Groups(groups))
+			switch {
+			case n == len(groups):
+				return nil
+			case fips140.Enforced():
+				return errors.New("no group of SPAKE is approved where FIPS 140-3 is enforced (GODEBUG=fips140=only)")
 			}
-			return nil
+			return fmt.Errorf("groups of SPAKE %q: want edwards25519 and P-256", groups)
 		})
 		s.spakeGroups = spake.Groups(groups)
 	}
