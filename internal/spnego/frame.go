@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // Token identifiers of the framed Kerberos tokens (RFC 4121 section 4.1).
@@ -60,7 +59,7 @@ func Unframe(b []byte) (oid OID, tokID uint16, inner []byte, err error) {
 // unframe opens a frame of any mechanism (RFC 2743 section 3.1).
 func unframe(b []byte) (OID, cryptobyte.String, bool) {
 	rest, ok := readOnly(b, tagFrame)
-	if !ok || !rest.PeekASN1Tag(asn1.OBJECT_IDENTIFIER) {
+	if !ok {
 		return "", nil, false
 	}
 	oid, ok := readOID(&rest)

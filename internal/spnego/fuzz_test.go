@@ -30,7 +30,12 @@ func FuzzInit(f *testing.F) {
 	addSeeds(f, unhex(f, hints), EncodeInit([]OID{NTLM, KRB5}, nil),
 		Init{HintName: "x", MechListMIC: []byte{1}}.Append(nil),
 		Init{MechTypes: []OID{NegoEx}, MechToken: []byte{}, MechListMIC: []byte{1}}.Append(nil),
-		unhex(f, "601a 06062b0601050502 a010 300e a006300406022a03 a10403020106"))
+		unhex(f, "601a 06062b0601050502 a010 300e a006300406022a03 a10403020106"),
+		unhex(f, "6010 06062b0601050502 a006 3004 a4020400"),                               // a MIC where it is beside hints, without
+		unhex(f, "600e 06062b0601050502 a004 3002 a500"),                                   // a member of a later edition
+		unhex(f, "6014 06062b0601050502 a00a 3008 a306 3004 a0021b00"),                     // hints: an empty name
+		unhex(f, "601d 06062b0601050502 a013 3011 a30f 300d a0051b03616263 a1040402 0102"), // a name and an address
+		unhex(f, "6019 06062b0601050502 a00f 300d a30b 3007 a0051b03616263 0500"))          // a name, and more after the hints
 	f.Fuzz(func(t *testing.T, b []byte) {
 		i, canonical, err := parseInit(b)
 		if err != nil {
