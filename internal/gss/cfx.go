@@ -145,7 +145,6 @@ func (c *Channel) openCFX(token []byte, o opening) (plain []byte, conf bool, err
 func unrotate(b []byte, n int) []byte {
 	if len(b) > 0 {
 		n %= len(b)
-		b = b[:len(b):len(b)]
 		return append(append(make([]byte, 0, len(b)), b[n:]...), b[:n]...)
 	}
 	return nil

@@ -397,6 +397,16 @@ func TestRC4Padding(t *testing.T) {
 			wants(t, "in place", padded, got, err)
 		})
 	}
+	for _, short := range []string{"", "\x02", "\x08\x08"} { // padding that would begin before the data
+		out, head, err := acceptor.Seal(nil, []byte(short))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := initiator.UnwrapIOV(out[:head], out[head:]); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%q alone: %q, %v", short, got, err)
+		}
+		acceptor.send--
+	}
 	// Nothing but padding is an empty message.
 	header, data, err := acceptor.WrapIOV(nil)
 	if err != nil {
@@ -686,6 +696,7 @@ func TestKeys(t *testing.T) {
 		"acceptor's, no other": {Params{Session: session, AcceptorSubkey: acceptor}, acceptor, true},
 		"RC4, two":             {Params{Session: rc4, Subkey: rc4, AcceptorSubkey: rc4Theirs}, rc4, false},
 		"RC4, better one":      {Params{Session: rc4, Subkey: rc4, AcceptorSubkey: acceptor}, acceptor, true},
+		"RC4, acceptor's":      {Params{Session: session, Subkey: subkey, AcceptorSubkey: rc4}, rc4, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := NewChannel(tc.p)

@@ -55,9 +55,14 @@ func TestFrame(t *testing.T) {
 	if _, err := readFrame(frame(0x82, 1, 0x37), len(frame(0x82, 1, 0x37))); err != nil {
 		t.Errorf("the right one: %v", err)
 	}
-	short := slices.Concat([]byte{frameTag, 0x81, byte(len(oid))}, oid)
-	if _, err := readFrame(short, len(short)); !errors.Is(err, ErrMalformed) {
-		t.Errorf("a short length in the long form: %v", err)
+	for _, n := range []int{len(oid), 0x7f} {
+		short := slices.Concat([]byte{frameTag, 0x81, byte(n)}, oid)
+		if _, err := readFrame(short, 3+n); !errors.Is(err, ErrMalformed) {
+			t.Errorf("a short length in the long form: %v", err)
+		}
+	}
+	if start, err := readFrame(frame(0x84, 1, 0, 0, 0), 6+1<<24); err != nil || start != 6+len(oid) {
+		t.Errorf("16 MiB: the token starts at %d, %v", start, err)
 	}
 	for name, edit := range map[string]func(b []byte){
 		"no mechanism":           func(b []byte) { b[4] = 0x04 },

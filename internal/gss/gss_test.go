@@ -199,6 +199,13 @@ func TestMICShapes(t *testing.T) {
 				t.Errorf("etype %d, %d bytes: %v", etype, n, err)
 			}
 		}
+		if _, id, inner, err := spnego.Unframe(token); err == nil { // of RC4
+			for n := range len(inner) {
+				if err := initiator.VerifyMIC(msg, spnego.Frame(id, inner[:n])); !errors.Is(err, ErrMIC) {
+					t.Errorf("etype %d, a frame of %d bytes: %v", etype, n, err)
+				}
+			}
+		}
 		for i := range token {
 			if err := initiator.VerifyMIC(msg, change(token, i, token[i]^1)); !errors.Is(err, ErrMIC) {
 				t.Errorf("etype %d, byte %d: %v", etype, i, err)
@@ -339,6 +346,18 @@ func TestInitLimits(t *testing.T) {
 	}
 	if _, _, err := Init(&krb.Ticket{Key: key}, Options{Flags: FlagDeleg, Delegation: make([]byte, 1<<16), Now: time.Now()}); err == nil {
 		t.Error("65536 bytes of delegated credentials were taken")
+	}
+	if _, _, err := Init(&krb.Ticket{Key: key}, Options{Flags: FlagDeleg, Delegation: make([]byte, 1<<16-1), Now: time.Now()}); err != nil {
+		t.Errorf("65535 bytes of delegated credentials: %v", err)
+	}
+	seen := map[uint64]bool{}
+	for range 4 {
+		if c, _, err := Init(&krb.Ticket{Key: key}, Options{Now: time.Now()}); err == nil {
+			seen[c.channel.send] = true
+		}
+	}
+	if len(seen) < 2 {
+		t.Errorf("four contexts begin with the numbers %v", seen)
 	}
 	if _, _, err := Init(&krb.Ticket{}, Options{Now: time.Now()}); err == nil {
 		t.Error("a ticket without a key was taken")
