@@ -53,6 +53,7 @@ func TestUniqueTimeOfAClockSetBack(t *testing.T) {
 	for _, step := range []time.Duration{0, time.Minute, -time.Minute, 0, 30 * time.Second, time.Hour, 0, -time.Hour, time.Microsecond} {
 		for range 100 {
 			s := unique(start.Add(step))
+			notBefore(t, s, start.Add(step))
 			if seen[s] {
 				t.Fatalf("%v twice", s.time())
 			}

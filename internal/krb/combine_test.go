@@ -2,6 +2,7 @@ package krb
 
 import (
 	"encoding/hex"
+	"errors"
 	"testing"
 )
 
@@ -20,8 +21,10 @@ func TestCombine(t *testing.T) {
 		if err != nil || hex.EncodeToString(got.Bytes()) != want {
 			t.Errorf("%s: %x, %v, want %s", EtypeName(etype), got.Bytes(), err, want)
 		}
-		if _, err := Combine(a, Key{}, "a", "b"); err == nil {
-			t.Error("a key was combined with none")
+		for _, pair := range [][2]Key{{a, {}}, {{}, b}, {}} {
+			if got, err := Combine(pair[0], pair[1], "a", "b"); !errors.Is(err, errNoKey) || !got.IsZero() {
+				t.Errorf("a key was combined with none: %v, %v", got, err)
+			}
 		}
 	}
 }
@@ -37,6 +40,9 @@ func TestPRF(t *testing.T) {
 		if got := must(key.PRF([]byte("test"))); hex.EncodeToString(got) != v[1] {
 			t.Errorf("%s: %x", EtypeName(etype), got)
 		}
+	}
+	if _, err := (Key{}).PRFPlus(nil, 16); !errors.Is(err, errNoKey) {
+		t.Errorf("PRF+ of no key: %v", err)
 	}
 	if _, err := testKey(AES128SHA1).PRFPlus(nil, 255*16+1); err == nil {
 		t.Error("PRF+ counted past 255")

@@ -105,7 +105,12 @@ func TestFormsWithMore(t *testing.T) {
 		b[at] = v
 		return b
 	}
+	list := func(of []byte) []byte { return sequence(func(b *cryptobyte.Builder) { b.AddBytes(of) }) }
 	for name, err := range map[string]error{
+		"addresses":         errorOf(ParseHostAddresses(list(typed(2)))),
+		"auth data":         errorOf(ParseAuthData(list(typed(2)))),
+		"SPAKE of a kind":   errorOf(ParseSPAKE([]byte{0xa4, 0})),
+		"SPAKE groups":      errorOf(ParseSPAKE([]byte{0xa0, 11, 0x30, 9, 0xa0, 7, 0x30, 3, 2, 1, 1, 5, 0})),
 		"transited":         errorOf(ParseTransited(typed(2))),
 		"checksum":          errorOf(ParseChecksum(typed(2))),
 		"PAC request":       errorOf(ParsePAPACRequest([]byte{0x30, 7, 0xa0, 5, 1, 1, 0xff, 5, 0})),

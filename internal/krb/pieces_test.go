@@ -34,11 +34,16 @@ func TestPieces(t *testing.T) {
 				if err := key.OpenPieces(UsageInitiatorSeal, p); err != nil {
 					t.Fatalf("%d bytes: open: %v", n, err)
 				}
+				opened := bytes.Clone(p.Confounder)
 				if !bytes.Equal(append(bytes.Clone(p.Body), p.Trailer...), plain) {
 					t.Fatalf("%d bytes: opened to %x %x", n, p.Body, p.Trailer)
 				}
 				if err := key.SealPieces(UsageInitiatorSeal, p); err != nil {
 					t.Fatalf("%d bytes: seal: %v", n, err)
+				}
+				again := Pieces{bytes.Clone(p.Confounder), bytes.Clone(p.Body), bytes.Clone(p.Trailer), bytes.Clone(p.MAC)}
+				if err := key.OpenPieces(UsageInitiatorSeal, again); err != nil || bytes.Equal(again.Confounder, opened) {
+					t.Fatalf("%d bytes: sealed twice with the confounder %x, %v", n, opened, err)
 				}
 				got, err := key.Open(UsageInitiatorSeal, p.join())
 				if err != nil || !bytes.Equal(got, plain) {

@@ -45,6 +45,9 @@ func TestParsePrincipal(t *testing.T) {
 				t.Fatal(err)
 			}
 			diff(t, "principal", got, tc.want)
+			if got.Type != tc.want.Type { // of which comparisons make nothing
+				t.Errorf("type %d, want %d", got.Type, tc.want.Type)
+			}
 			want := tc.text
 			if want == "" {
 				want = tc.in
