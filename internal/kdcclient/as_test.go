@@ -599,6 +599,7 @@ func TestASBadArguments(t *testing.T) {
 	for name, r := range map[string]ASRequest{
 		"no client": {Keys: Password(alice, "x")},
 		"no realm":  {Client: krb.NewPrincipal("", "alice"), Keys: Password(alice, "x")},
+		"no name":   {Client: krb.Principal{Realm: realmA}, Keys: Password(alice, "x")},
 		"no keys":   {Client: alice},
 		"no etypes": {Client: alice, Keys: Password(alice, "x"), Etypes: []int32{}},
 	} {

@@ -63,6 +63,20 @@ func TestPrimaryByName(t *testing.T) {
 	}
 }
 
+// Where one of the primary KDCs refused, the others need not be asked: a wrong key would
+// count there, too.
+func TestPrimaryThatRefused(t *testing.T) {
+	refuses, other := newScripted(t, realmA), newScripted(t, realmA)
+	refuses.password = "another"
+	refuses.start()
+	other.start()
+	c := client(Options{Locate: at(refuses.addr), LocatePrimary: at(other.addr, refuses.addr)})
+	_, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, "correct horse")})
+	if e := failure(t, err); e.Code != krb.CodePreauthFailed || other.count(0) != 0 {
+		t.Errorf("%d requests at another primary KDC: %v", other.count(0), err)
+	}
+}
+
 func TestPrimaryIsNotLookedForInVain(t *testing.T) {
 	k := newScripted(t, realmA).start()
 	looked := 0

@@ -160,6 +160,38 @@ func TestSPAKEReplyKey(t *testing.T) {
 	}
 }
 
+// TestSPAKERefused: another way is gone where the KDC takes none of our groups, and where it
+// refuses the client none is.
+func TestSPAKERefused(t *testing.T) {
+	for code, want := range map[int32]int{krb.CodePreauthFailed: 3, krb.CodeClientRevoked: 2} {
+		k := newScripted(t, realmA)
+		k.padata = func(*request) []byte {
+			list, err := krb.ParsePADatas(k.methodData([]int32{18}))
+			if err != nil {
+				t.Error(err)
+			}
+			data, err := krb.MarshalPADatas(append(list, krb.PAData{Type: krb.PASPAKE, Value: []byte{}}, krb.PAData{Type: krb.PAEncTimestamp}))
+			if err != nil {
+				t.Error(err)
+			}
+			return data
+		}
+		k.before = func(r *request) ([][]byte, bool) {
+			if m, err := krb.ParseKDCReq(r.raw); err != nil {
+				t.Error(err)
+			} else if _, spoken := krb.FindPAData(m.PAData, krb.PASPAKE); spoken {
+				return [][]byte{k.refuse(r, code, nil)}, true
+			}
+			return nil, false
+		}
+		k.start()
+		_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password)})
+		if n := k.count(0); n != want || (err == nil) != (code == krb.CodePreauthFailed) {
+			t.Errorf("%d: %d requests, want %d; %v", code, n, want, err)
+		}
+	}
+}
+
 // TestSPAKEIsNotUndone: when an exchange of SPAKE is to begin anew, what is offered then is
 // not a timestamp alone: whoever stands on the way could read the password out of it.
 func TestSPAKEIsNotUndone(t *testing.T) {

@@ -156,6 +156,24 @@ func TestTGSReplyUnderSessionKey(t *testing.T) {
 	}
 }
 
+// The time at which a ticket starts may be left out, and is then that of the login (RFC 4120
+// section 5.4.2).
+func TestRepliesWithoutStart(t *testing.T) {
+	k := newScripted(t, realmA)
+	k.now = func() time.Time { return epoch }
+	k.change = func(a *answer) { a.part.StartTime = time.Time{} }
+	k.start()
+	c := client(Options{Now: k.now, Timesync: true}, k)
+	tgt := login(t, c)
+	got, err := c.TGS(t.Context(), tgt, web, TGSOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if start := epoch.Truncate(time.Second); !tgt.StartTime.Equal(start) || !got.StartTime.Equal(start) || c.Offset(realmA) != 0 {
+		t.Errorf("from %v and %v, offset %v", tgt.StartTime, got.StartTime, c.Offset(realmA))
+	}
+}
+
 func TestTGSUnknownServer(t *testing.T) {
 	k := newScripted(t, realmA).start()
 	c := client(Options{}, k)
@@ -400,6 +418,25 @@ func TestTGSSkew(t *testing.T) {
 	before := k.count(0)
 	_, err = c.TGS(t.Context(), tgt, web, TGSOptions{})
 	if e := failure(t, err); e.Kind != KindSkew || k.count(0)-before != 2 {
+		t.Errorf("%d requests: %v", k.count(0)-before, err)
+	}
+
+	// What else is refused is so whatever the clock says, and whatever comes with it: nothing
+	// was armoured.
+	sealed, err := krb.MarshalPAFXFastReply(krb.EncryptedData{Etype: 18, Cipher: make([]byte, 40)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := krb.MarshalPADatas([]krb.PAData{{Type: krb.PAFXFast, Value: sealed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.edit(func() {
+		k.before = func(r *request) ([][]byte, bool) { return [][]byte{k.refuse(r, krb.CodePolicy, data)}, true }
+	})
+	before = k.count(0)
+	_, err = c.TGS(t.Context(), tgt, web, TGSOptions{})
+	if e := failure(t, err); e.Code != krb.CodePolicy || k.count(0)-before != 1 {
 		t.Errorf("%d requests: %v", k.count(0)-before, err)
 	}
 }
