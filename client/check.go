@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
+	"github.com/kerbchain/kerbchain/middleware/preemptive"
 	"github.com/kerbchain/kerbchain/tunnel"
 )
 
@@ -65,6 +67,16 @@ func (o Options) check() error {
 	if o.Mutual == mutual.Disabled && (o.TrustConnection || o.TrustProxy) {
 		return wrong("leave TrustConnection and TrustProxy out, or use mutual.Optional",
 			"connections and proxies cannot be trusted where mutual authentication is disabled, since nobody proves anything then")
+	}
+	for _, p := range []struct {
+		name   string
+		policy preemptive.Policy
+	}{{"Preemptive", o.Preemptive}, {"PreemptiveProxy", o.PreemptiveProxy}} {
+		if c, ok := p.policy.(stage.Checker); ok {
+			if err := c.Check(); err != nil {
+				return wrong("", "%s: %w", p.name, err)
+			}
+		}
 	}
 	if _, ours := o.Transport.(*http.Transport); ours || o.Transport == nil {
 		return nil

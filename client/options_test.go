@@ -21,6 +21,7 @@ import (
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 	"github.com/kerbchain/kerbchain/middleware/mutual"
+	"github.com/kerbchain/kerbchain/middleware/preemptive"
 )
 
 // Options that make no sense are refused before anything is sent.
@@ -49,6 +50,12 @@ func TestOptions(t *testing.T) {
 		"keytab of someone else":        {func(o *client.Options) { o.Principal, o.Keytab = "bob@"+realm.Name(), keytab }, "bob@"},
 		"service with a host":           {func(o *client.Options) { o.CCache, o.Service = cache, "HTTP/host" }, "HTTP/host"},
 		"host override with a port":     {func(o *client.Options) { o.CCache, o.HostOverride = cache, "host:80" }, "host:80"},
+		"hosts that are none": {func(o *client.Options) {
+			o.CCache, o.Preemptive = cache, preemptive.Hosts("a.example", "https://b.example")
+		}, `Preemptive: "https://b.example" is no host: write app.example`},
+		"no hosts in the list":          {func(o *client.Options) { o.CCache, o.Preemptive = cache, preemptive.Hosts("") }, "Preemptive: there is no host in the list"},
+		"no hosts at all":               {func(o *client.Options) { o.CCache, o.Preemptive = cache, preemptive.Hosts() }, ""},
+		"proxies that are none":         {func(o *client.Options) { o.CCache, o.PreemptiveProxy = cache, preemptive.Hosts("proxy:x") }, `PreemptiveProxy: "proxy:x" is no host`},
 		"unknown bindings":              {func(o *client.Options) { o.CCache, o.Bindings = cache, 17 }, "17"},
 		"unknown delegation":            {func(o *client.Options) { o.CCache, o.Delegation = cache, 17 }, "17"},
 		"delegation, source cannot":     {func(o *client.Options) { *o = client.Options{Source: source{}, Delegation: kerberos.DelegationAlways} }, "cannot delegate"},

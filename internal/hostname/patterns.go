@@ -45,7 +45,7 @@ func ParseList(list []string) (out List, err error) {
 		}
 	}
 	if err == nil && len(list) > 0 && len(out.patterns) == 0 {
-		err = errors.New("there is no host in the list: write app.example, or leave it out for all hosts")
+		err = errors.New("there is no host in the list: write app.example, or leave the list out")
 	}
 	return out, err
 }

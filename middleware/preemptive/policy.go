@@ -41,14 +41,20 @@ func (always) wire(Options) rule {
 // "*" every host. A port, as in "app.example:8443" or "[2001:db8::1]:8443",
 // limits a pattern to URLs with that port, written there or implied. Case and
 // one dot at the end make no difference, and a pattern may be a list with
-// commas between. A pattern of any other form matches nothing; what counts is
-// the URL, not the Host header.
+// commas between. A pattern of any other form matches nothing, and the constructors of
+// package client refuse it. What counts is the URL, not the Host header.
 func Hosts(patterns ...string) Policy {
-	list, _ := hostname.ParseList(patterns) // what is no pattern matches nothing, as is said above
-	return hosts{list}
+	list, err := hostname.ParseList(patterns)
+	return hosts{list, err}
 }
 
-type hosts struct{ list hostname.List }
+type hosts struct {
+	list hostname.List
+	err  error
+}
+
+// Check says what is wrong with the patterns.
+func (h hosts) Check() error { return h.err }
 
 func (h hosts) wire(Options) rule {
 	return rule{choose: func(t middleware.Target) (middleware.Scheme, bool) {
