@@ -65,8 +65,11 @@ func (x *examination) armored(ctx context.Context) {
 	}
 	status := Fail
 	text, try := failure(err)
-	if strings.HasPrefix(try, "run kinit") { // which gets a user's
+	switch {
+	case strings.HasPrefix(try, "run kinit"): // which gets a user's
 		try = hints.HostTicket
+	case try == hints.Keytab:
+		try = hints.ArmorKeytab
 	}
 	if x.inside.Store != nil && x.choice.Credentials == x.inside.Store.Name().String() {
 		status = Warn
@@ -152,7 +155,11 @@ func (x *examination) owner(name ccache.Name) {
 	text += ", " + info.Mode().Perm().String()
 	switch {
 	case owned && !x.inside.Ours(uid):
-		x.say("cache", Warn, f, text+": it is another user's, who can put tickets there", "run kinit with another name in KRB5CCNAME, so that the cache is your own")
+		try := "run kinit with another name in KRB5CCNAME, so that the cache is your own"
+		if errors.Is(x.choiceErr, fs.ErrPermission) {
+			try = "" // the choice of credentials gave the advice
+		}
+		x.say("cache", Warn, f, text+": it is another user's, who can put tickets there", try)
 	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
 		x.say("cache", Warn, f, text+": others may read the keys in it", "run chmod 600 "+path)
 	default:

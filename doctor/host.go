@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/dnslookup"
+	"github.com/kerbchain/kerbchain/internal/hints"
 	"github.com/kerbchain/kerbchain/internal/hostname"
 	"github.com/kerbchain/kerbchain/internal/inspect"
 	"github.com/kerbchain/kerbchain/kerberos"
@@ -17,7 +18,7 @@ import (
 const (
 	lookAtNames = "look for mistakes in the name, and at the name servers of this machine"
 	askOthers   = "the name servers of this machine do not answer as they should: look at its network or VPN, and at which ones it asks (/etc/resolv.conf)"
-	useName     = "write the server's name in the URL, in place of its address"
+	useName     = hints.UseName
 )
 
 // maxAddresses bounds how many of a host's addresses are told.

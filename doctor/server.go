@@ -148,6 +148,15 @@ func (x *examination) unreachable(a *answer, err error) {
 	x.say("server", Fail, nil, text, try)
 }
 
+// aheadByDate is [ahead] of a clock of which a Date tells, which leaves out up to a second
+// (RFC 9110 section 5.6.7) and was written before it was read.
+func aheadByDate(d time.Duration) string {
+	if -1500*time.Millisecond < d && d < 0 {
+		d = 0
+	}
+	return ahead(d)
+}
+
 // date compares the server's clock with that of this machine.
 func (x *examination) date(a *answer) {
 	at, err := http.ParseTime(a.Header.Get("Date"))
@@ -160,7 +169,7 @@ func (x *examination) date(a *answer) {
 		allowed = x.inside.Config.ClockSkew
 	}
 	f := facts{"of": x.target.HostPort(), "ahead_seconds": d.Seconds()}
-	text := x.target.HostPort() + " " + ahead(d)
+	text := x.target.HostPort() + " " + aheadByDate(d)
 	if d.Abs() > allowed {
 		x.say("clock", Warn, f, text+" by its Date, or something on the way has kept the answer", hints.KDC(krb.CodeSkew))
 		return

@@ -51,8 +51,12 @@ func newArmorError(e *middleware.Error) *armorError {
 	}
 	// What helps a user who lacks a ticket is not what gets one for a host.
 	text, _, cut := strings.Cut(a.text, "; run kinit")
-	if a.text = text; cut || strings.HasPrefix(a.advice, "run kinit") {
+	a.text = text
+	switch {
+	case cut || strings.HasPrefix(a.advice, "run kinit"):
 		a.advice = hints.HostTicket
+	case a.advice == hints.Keytab:
+		a.advice = hints.ArmorKeytab
 	}
 	return a
 }

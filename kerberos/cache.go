@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,7 +16,9 @@ import (
 	"github.com/kerbchain/kerbchain/internal/ccache/keyring"
 	"github.com/kerbchain/kerbchain/internal/flight"
 	"github.com/kerbchain/kerbchain/internal/hints"
+	"github.com/kerbchain/kerbchain/internal/keytab"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/regularfile"
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
@@ -392,11 +395,16 @@ func (c *cacheCredentials) good(cache *ccache.Cache) bool {
 func (c *cacheCredentials) unreadable(m *member, err error) *middleware.Error {
 	hint := "run kinit"
 	var foreign *foreignCacheError
+	_, malformed := errors.AsType[*ccache.ParseError](err)
 	switch {
 	case errors.As(err, &foreign):
 		hint = foreign.hint()
-	case noKeyrings(m.store.Name(), err):
+	case advised(m.store.Name(), err):
 		hint = ""
+	case errors.Is(err, regularfile.ErrIrregular):
+		hint = "name a file in KRB5CCNAME, or a collection as DIR:/path"
+	case malformed:
+		hint = noCache(m.store.Name())
 	case errors.Is(err, fs.ErrNotExist):
 		hint = "run kinit, or name the cache in KRB5CCNAME"
 	case errors.Is(err, fs.ErrPermission):
@@ -405,10 +413,41 @@ func (c *cacheCredentials) unreadable(m *member, err error) *middleware.Error {
 	if look := c.s.warnings("default_ccache_name"); c.byDefault && look != "" {
 		hint = look
 	}
-	if _, ok := errors.AsType[*ccache.ParseError](err); ok || strings.Contains(err.Error(), m.store.Name().String()) {
+	if malformed || strings.Contains(err.Error(), m.store.Name().String()) {
 		return c.s.noCredentials(err, hint) // err names the cache
 	}
 	return c.s.noCredentials(fmt.Errorf("read credential cache %s: %w", m.store.Name(), err), hint)
+}
+
+// noCache is what to try about bytes that are no cache. kinit puts a cache in the place
+// of whatever the file is.
+func noCache(name ccache.Name) string {
+	path, ok := name.File()
+	if !ok {
+		return "run kinit"
+	}
+	if isKeytab(path) {
+		return hints.Keytab
+	}
+	return "run kinit, which writes the file anew; if it is no credential cache, name another in KRB5CCNAME"
+}
+
+// isKeytab reports whether a file has keys. A keytab of format 2 begins as a cache of that
+// format does.
+func isKeytab(path string) bool {
+	f, err := regularfile.Open(path, os.O_RDONLY, nil)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	b, _, err := regularfile.ReadAll(f, keytab.MaxSize)
+	if err != nil {
+		return false
+	}
+	for _, err := range keytab.Entries(b) {
+		return err == nil
+	}
+	return false
 }
 
 // lockTimeout bounds the wait for a cache that another program writes to.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
+	"github.com/kerbchain/kerbchain/internal/ccache/kcm"
 	"github.com/kerbchain/kerbchain/internal/flight"
 	"github.com/kerbchain/kerbchain/internal/k5identity"
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -30,7 +31,7 @@ func (c *cacheCredentials) choose(ctx context.Context, server krb.Principal) (st
 	done()
 	if err != nil {
 		hint := "run kinit"
-		if _, ok := errors.AsType[*ccache.UnsupportedTypeError](err); ok || noKeyrings(c.name, err) {
+		if _, ok := errors.AsType[*ccache.UnsupportedTypeError](err); ok || advised(c.name, err) {
 			hint = "" // the error says so already
 		}
 		if errors.Is(err, errNoDefaultCache) {
@@ -63,7 +64,7 @@ func (c *cacheCredentials) pick(ctx context.Context, primary ccache.Store, serve
 	stores, err := c.collection.Stores(ctx)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		hint := "run kinit"
-		if noKeyrings(c.name, err) {
+		if advised(c.name, err) {
 			hint = ""
 		}
 		return nil, "", c.s.noCredentials(err, hint)
@@ -127,6 +128,11 @@ func (c *cacheCredentials) of(ctx context.Context, stores []ccache.Store, is fun
 		}
 	}
 	return first
+}
+
+// advised reports whether an error says what to try, and to run kinit would not help.
+func advised(name ccache.Name, err error) bool {
+	return noKeyrings(name, err) || errors.Is(err, kcm.ErrNoDaemon)
 }
 
 // noKeyrings reports whether the kernel offers no keyrings to this process, as in many

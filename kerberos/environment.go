@@ -3,6 +3,7 @@ package kerberos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/middleware"
 )
 
 // FromEnvironment returns a source that finds credentials as programs on MIT
@@ -32,7 +34,7 @@ func FromEnvironment(o SourceOptions) (*Source, error) {
 	if name := s.o.Getenv("KRB5_CLIENT_KTNAME"); name != "" {
 		keytabs = []string{name}
 	}
-	creds := &environmentCredentials{cache: cache}
+	creds := &environmentCredentials{cache: cache, named: s.o.Getenv("KRB5_CLIENT_KTNAME") != ""}
 	for _, name := range keytabs {
 		kt, err := s.keytab(name)
 		if err != nil {
@@ -64,6 +66,7 @@ var errNoDefaultCache = errors.New("no credential cache is named, and Windows ha
 type environmentCredentials struct {
 	cache   *cacheCredentials
 	keytabs []*keytabCredentials
+	named   bool // $KRB5_CLIENT_KTNAME names the keytab
 }
 
 // fromKeytab, followed by the wanted principal, if any, is the name of a session of a
@@ -72,8 +75,11 @@ const fromKeytab = "client keytab "
 
 func (c *environmentCredentials) choose(ctx context.Context, server krb.Principal) (string, uint64, error) {
 	name, epoch, err := c.cache.choose(ctx, server)
-	if err == nil || c.keytab() == nil {
-		return name, epoch, err
+	if err == nil {
+		return name, epoch, nil
+	}
+	if c.keytab() == nil {
+		return name, epoch, c.withoutKeytab(err)
 	}
 	name = fromKeytab
 	if missing, ok := errors.AsType[*noCacheError](err); ok {
@@ -102,7 +108,7 @@ func (c *environmentCredentials) open(ctx context.Context, name string) (*sessio
 		client = ""
 	}
 	if c.keytab() == nil {
-		return nil, err
+		return nil, c.withoutKeytab(err)
 	}
 	kt, err := c.keytabOf(client)
 	if err != nil {
@@ -141,6 +147,18 @@ func (c *environmentCredentials) keytabOf(client string) (*keytabCredentials, er
 		as.want = kt.want // it may be an enterprise name
 	}
 	return &as, nil
+}
+
+// withoutKeytab tells of an error of the cache that the client keytab is missing too, if
+// somebody named it.
+func (c *environmentCredentials) withoutKeytab(err error) error {
+	e, ok := err.(*middleware.Error)
+	if !ok || !c.named || !errors.Is(e, middleware.ErrCredentials) {
+		return err
+	}
+	of := *e
+	of.Err = fmt.Errorf("client keytab %s: %w; and %w", c.keytabs[0].path, fs.ErrNotExist, e.Err)
+	return &of
 }
 
 // keytab returns the first client keytab that exists.

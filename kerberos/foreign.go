@@ -51,7 +51,7 @@ func (e *foreignCacheError) Unwrap() error { return fs.ErrPermission }
 
 func (e *foreignCacheError) hint() string {
 	if e.exposed {
-		return "remove it, or run kinit with another name in KRB5CCNAME; if it is to be used all the same, copy it to a folder of your own"
+		return "remove that file, or run kinit with another name in KRB5CCNAME; if it is to be used all the same, copy it to a folder of your own"
 	}
 	return "run kinit with another name in KRB5CCNAME; if it is to be used all the same, name it there"
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/internal/kdcclient"
 	"github.com/kerbchain/kerbchain/internal/keytab"
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -98,7 +99,7 @@ func (c *keytabCredentials) load(ctx context.Context) (krb.Principal, []kdcclien
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(fs.ErrNotExist, "name a keytab file that exists")
 	case errors.Is(err, fs.ErrPermission):
-		return fail(fs.ErrPermission, "let the user of this process read it")
+		return fail(fs.ErrPermission, "let the user of this process read the keytab")
 	case err != nil:
 		return fail(err, "")
 	}
@@ -107,6 +108,8 @@ func (c *keytabCredentials) load(ctx context.Context) (krb.Principal, []kdcclien
 	switch {
 	case errors.Is(err, errManyKeys):
 		return fail(err, "remove those of old versions, with ktutil or kadmin ktremove")
+	case errors.Is(err, keytab.ErrFormat) && isCache(b):
+		return fail(err, "it is a credential cache: name it as CCache or in KRB5CCNAME")
 	case errors.Is(err, keytab.ErrFormat):
 		return fail(err, "make one with ktutil, kadmin or ktpass")
 	case len(keys) > 0:
@@ -119,6 +122,12 @@ func (c *keytabCredentials) load(ctx context.Context) (krb.Principal, []kdcclien
 	}
 	return fail(errors.Join(fmt.Errorf("no key of %s in it; it holds keys of %s", found.client, strings.Join(found.names, ", ")), err),
 		"name one of these principals, or get a keytab for this one")
+}
+
+// isCache reports whether a file that is no keytab is a credential cache.
+func isCache(b []byte) bool {
+	c, err := ccache.Parse(b)
+	return err == nil && !c.Client.IsZero()
 }
 
 // maxKeys bounds the keys of one principal: two for every version in eight bits, and

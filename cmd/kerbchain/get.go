@@ -154,7 +154,7 @@ func (f *getFlags) clientFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.mutual, "mutual", "required", "mutual authentication: required, optional or disabled")
 	fs.StringVar(&f.service, "service", "", "service `class` of the SPN; default HTTP")
 	fs.StringVar(&f.hostOverride, "host-override", "", "`host` in the SPN, in place of the URL's")
-	fs.StringVar(&f.credentials, "credentials", "", "whose credentials: `own`, those that kerbchain can read, or system, those of the GSS-API library or of who is logged on to Windows; default own, but system on Windows where nothing names a cache, keytab or password")
+	fs.StringVar(&f.credentials, "credentials", "", "`whose` credentials: own, those that kerbchain can read, or system, those of the GSS-API library or of who is logged on to Windows; default own, but system on Windows where nothing names a cache, keytab or password")
 	fs.StringVar(&f.library, "gssapi-library", "", "`file` of the GSS-API library for --credentials system; default MIT's, else Heimdal's, on macOS Apple's")
 	fs.StringVar(&f.principal, "principal", "", "client principal, `name@REALM`")
 	fs.StringVar(&f.asUser, "as-user", "", "act for this `user` (S4U2Self and S4U2Proxy), with the credentials of a service")

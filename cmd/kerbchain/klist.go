@@ -62,6 +62,8 @@ func (f *klistFlags) check(args []string, fs *pflag.FlagSet) error {
 		return err
 	}
 	switch {
+	case len(args) == 1 && f.keytab != "" && strings.Trim(f.keytab, "teK") == "" && !strings.Contains(args[0], "://"): // of MIT's klist -kte FILE
+		return errors.New("-k has the file: want -k FILE alone, since times and encryption types are listed anyway")
 	case f.ccache != "" && f.keytab != "":
 		return errors.New("--keytab and --ccache exclude each other")
 	case len(args) == 0 && (f.principal != "" || f.service != ""):

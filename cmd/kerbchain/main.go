@@ -87,8 +87,12 @@ const statuses = `Exit statuses:
 func usage() string {
 	var b strings.Builder
 	b.WriteString("kerbchain gives any HTTP client Kerberos (HTTP Negotiate, RFC 4559).\n\nUsage:\n\n")
+	width := 0
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-28s %s\n", c.line(), c.about)
+		width = max(width, len(c.line()))
+	}
+	for _, c := range commands() {
+		fmt.Fprintf(&b, "  %-*s  %s\n", width, c.line(), c.about)
 	}
 	b.WriteString("\n\"kerbchain COMMAND --help\" has the flags.\n\n" + statuses)
 	return b.String()
@@ -183,9 +187,45 @@ func (c command) run(ctx context.Context, args []string, w world) int {
 	case errors.Is(err, pflag.ErrHelp):
 		return printed(w, c.help(fs))
 	case err != nil:
-		return usageError(w, err)
+		return usageError(w, c.inPlace(err))
 	}
 	return action(ctx, fs.Args(), w)
+}
+
+// inPlaceOf says, for a command, what there is in place of flags that others have who take
+// the same command line: curl, and MIT's klist.
+var inPlaceOf = map[string]map[string]string{"get": ofCurl, "doctor": ofCurl, "klist": ofMIT}
+
+var ofCurl = map[string]string{
+	"service-name": "--service has the class of the SPN", "delegation": "--delegate is for that",
+	"proxy-negotiate": proxiesAsk, "proxy-anyauth": proxiesAsk, "proxy-user": proxiesAsk, "U": proxiesAsk,
+	"anyauth":         "leave it out, since a server that asks for Negotiate gets a token",
+	"fail-with-body":  "leave it out, since the status is 22 all the same, and the body is printed",
+	"connect-timeout": "-m is for all of the request", "url": "the URL stands by itself",
+	"noproxy": "no_proxy in the environment lists hosts", "E": "--cert has the file",
+	"dump-header": headersInFront, "D": headersInFront,
+	"cookie": aHeader, "b": aHeader, "referer": aHeader, "e": aHeader,
+}
+
+var ofMIT = map[string]string{
+	"A": listed, "c": listed, "e": listed, "f": listed, "K": "no keys are printed", "l": listed, "n": listed, "t": listed,
+}
+
+const (
+	proxiesAsk     = "leave it out, since a proxy that asks for Negotiate gets a token"
+	headersInFront = "-i prints the header before the body"
+	aHeader        = "-H sends that header"
+	listed         = "leave it out, since that is listed anyway"
+)
+
+// inPlace adds to the error of an unknown flag what there is in its place.
+func (c command) inPlace(err error) error {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		if instead := inPlaceOf[c.name][unknown.GetSpecifiedName()]; instead != "" {
+			return fmt.Errorf("%w; %s", err, instead)
+		}
+	}
+	return err
 }
 
 // checkEmpty refuses an empty value of flags that name something: it would switch the flag

@@ -56,6 +56,13 @@ var inWords = strings.NewReplacer(
 	"make the service's source with kerberos.FromKeytab", "log in as the service with --keytab",
 	"set KRB5CCNAME to a cache that exists", "name a cache that exists in --ccache or KRB5CCNAME",
 	"name the cache in KRB5CCNAME", "name the cache in --ccache or KRB5CCNAME",
+	"name another in KRB5CCNAME", "name another in --ccache or KRB5CCNAME",
+	"name a file in KRB5CCNAME", "name a file in --ccache or KRB5CCNAME",
+	"name it as Keytab or in KRB5_CLIENT_KTNAME", "name it in --keytab or KRB5_CLIENT_KTNAME",
+	"name it as CCache or in KRB5CCNAME", "name it in --ccache or KRB5CCNAME",
+	"armour with what kerberos.FromKeytab makes of it", "name it in --armor-keytab",
+	"; this key or password is not sent again for a minute", "", // that is for one process
+	"this key or password is not sent again for a minute", "",
 	"to the client (CCache)", "in --ccache", "AllowedHosts", "--allowed-hosts",
 	"KeepErrorBodies shows it", "--no-sanitize prints it",
 	"set Armor", "name its credentials in --armor-ccache or --armor-keytab",
@@ -143,7 +150,10 @@ func ofOthers(err error, text string) (why, try string) {
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
 	_, name := errors.AsType[x509.HostnameError](err)
 	dns, lookup := errors.AsType[*net.DNSError](err)
+	op, ok := errors.AsType[*net.OpError](err)
 	switch {
+	case ok && op.Op == "proxyconnect":
+		return text, "see whether the proxy is up, and whether it is meant: -x, http_proxy or https_proxy names it; -x '' does without"
 	case lookup && dns.IsNotFound:
 		return text, "look for mistakes in the name; --resolve and --connect-to lead to an address that DNS does not know"
 	case lookup:

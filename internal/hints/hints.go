@@ -18,8 +18,17 @@ const (
 	setClock = "set the clock of one of the two right (NTP)"
 )
 
+// UseName is for a service whose name is an address, which hardly any realm knows.
+const UseName = "write the server's name in the URL, in place of its address"
+
 // HostTicket is for a cache that is to armour logins, and cannot be used.
 const HostTicket = "get a ticket for the host there (kinit -k -c), or armour with another cache, or with the host's keytab"
+
+// What to try about a keytab that is named as a cache. kinit puts a cache in its place.
+const (
+	Keytab      = "it is a keytab, which kinit would replace: name it as Keytab or in KRB5_CLIENT_KTNAME"
+	ArmorKeytab = "it is a keytab, which kinit -k -c would replace: armour with what kerberos.FromKeytab makes of it"
+)
 
 // An At is where somebody was asked: over "udp", "tcp", "https" or "unix", at host:port,
 // after which may follow what the host stands for.

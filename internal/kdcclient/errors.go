@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -335,6 +336,9 @@ func (c *call) refused(r *reply) *Error {
 		e.Hint = hints.Join(e.Hint, hints.Capitals(shorten(c.realm)))
 	case krb.CodeServerUnknown:
 		e.Hint = fmt.Sprintf("the realm %s has no service principal %s, or Active Directory has two: look with kadmin getprinc or setspn -Q %s, and create it (kadmin addprinc -randkey, setspn -S) or remove the second; or check the host name and the service class, and which realm the host belongs to", realm, showName(c.server), showName(c.server))
+		if ofAddress(c.server) {
+			e.Hint = hints.UseName
+		}
 	case krb.CodeEtypeNoSupport:
 		e.Hint = c.hintEtype()
 	case krb.CodePreauthFailed:
@@ -360,6 +364,15 @@ func (c *call) refused(r *reply) *Error {
 			printable.Text(shorten(e.ClientRealm))), e.Hint)
 	}
 	return e
+}
+
+// ofAddress reports whether a service is that of an address in place of a name.
+func ofAddress(server krb.Principal) bool {
+	if len(server.Components) != 2 {
+		return false
+	}
+	_, err := netip.ParseAddr(server.Components[1])
+	return err == nil
 }
 
 // whom returns who is to be the client of the ticket.

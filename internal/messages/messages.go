@@ -73,8 +73,10 @@ func causeOf(e *middleware.Error) (why, try string) {
 				try = hints.Join(k.Hint, e.Hint)
 			}
 			// The cause of an unreadable cache has advice of its own, which knows more.
-			if cause, advice, ok := strings.Cut(why, "; run kinit"); ok {
-				why, try = cause, "run kinit"+advice
+			for _, begins := range []string{"run kinit", "start sssd-kcm.socket", "make a file cache"} {
+				if cause, advice, ok := strings.Cut(why, "; "+begins); ok {
+					why, try = cause, begins+advice
+				}
 			}
 			if e.Kind != nil {
 				why = strings.TrimPrefix(why, e.Kind.Error()+": ")

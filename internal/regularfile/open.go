@@ -12,6 +12,9 @@ import (
 // ErrTooLarge: the file is larger than the reader allows.
 var ErrTooLarge = errors.New("file too large")
 
+// ErrIrregular: there is a folder, pipe or device.
+var ErrIrregular = errors.New("not a regular file")
+
 // Open opens a regular file, following symbolic links as MIT does. Pipes,
 // devices and directories are refused without a wait. A file for which may, if
 // there is one, returns an error is not opened. Whoever removes or renames the file while
@@ -22,7 +25,7 @@ func Open(path string, flags int, may func(fs.FileInfo) error) (_ *os.File, err 
 		case err != nil:
 			return err
 		case !info.Mode().IsRegular():
-			return fmt.Errorf("%s is not a regular file", path)
+			return fmt.Errorf("%s is %w", path, ErrIrregular)
 		case may != nil:
 			return may(info)
 		}

@@ -110,5 +110,8 @@ func unsupported(err error) bool {
 	return ok && (e.Code == fccInternal || e.Code == ccNoSupp || e.Code == ccIO)
 }
 
+// ErrNoDaemon: there is none at the socket. The error around it says what to try.
+var ErrNoDaemon = errors.New("no KCM daemon listens")
+
 // errHungUp: the daemon closed the connection in place of an answer.
 var errHungUp = errors.New("the daemon hung up without an answer")

@@ -49,7 +49,7 @@ func (s *session) connect() error {
 	case err != nil && s.ctx.Err() != nil:
 		return s.ended()
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("credential cache %s: no KCM daemon listens at %s: %w; start sssd-kcm.socket, or choose another type of cache, KRB5CCNAME=FILE:/path", s.about, s.daemon.socket, err)
+		return fmt.Errorf("credential cache %s: %w at %s: %w; start sssd-kcm.socket, or choose another type of cache, KRB5CCNAME=FILE:/path", s.about, ErrNoDaemon, s.daemon.socket, err)
 	case err != nil:
 		return fmt.Errorf("credential cache %s: KCM daemon at %s: %w", s.about, s.daemon.socket, err)
 	}
