@@ -17,6 +17,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 
 	"github.com/kerbchain/kerbchain"
 	"github.com/kerbchain/kerbchain/internal/stage"
@@ -153,7 +154,7 @@ func (s Signer) Send(next kerbchain.Next, r *http.Request, a Attempt) (*http.Res
 	ctx, cancel := context.WithCancelCause(signed.Context())
 	x.cancel = cancel
 	defer x.end()
-	x.On(ctx, x.getConn, x.gotConn)
+	x.On(ctx, httptrace.ClientTrace{GetConn: x.getConn, GotConn: x.gotConn})
 
 	// Not Clone: a caller fills in Trailer while its body is read, and must
 	// not fill in another map than the one that is sent.

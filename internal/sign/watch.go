@@ -28,6 +28,7 @@ type Watch struct {
 	conn   net.Conn // the last one
 	reused bool     // it had served other requests
 	begun  bool     // a byte of an answer came, over any connection
+	pooled bool     // the transport has conn in its pool again
 }
 
 // On returns a copy of r that is followed by w, beside any trace that r has.
@@ -35,6 +36,7 @@ func (w *Watch) On(r *http.Request) *http.Request {
 	return r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
 		GotConn:              w.gotConn,
 		GotFirstResponseByte: w.gotFirstByte,
+		PutIdleConn:          w.putIdleConn,
 	}))
 }
 
@@ -55,7 +57,7 @@ func (w *Watch) gotConn(info httptrace.GotConnInfo) {
 	if w.over {
 		return
 	}
-	w.conn, w.reused = info.Conn, info.Reused
+	w.conn, w.reused, w.pooled = info.Conn, info.Reused, false
 	if w.Fresh && w.reused {
 		stage.Refuse(w.conn)
 	}
@@ -67,13 +69,26 @@ func (w *Watch) gotFirstByte() {
 	w.begun = true
 }
 
-// Drop closes the answer and the connection that it came on, unless that is
-// shared by other requests, as in HTTP/2.
-func (w *Watch) Drop(resp *http.Response) {
+// putIdleConn is called before the transport returns an answer without a body.
+func (w *Watch) putIdleConn(err error) {
 	w.mu.Lock()
-	conn := w.conn
+	defer w.mu.Unlock()
+	w.pooled = err == nil
+}
+
+// Drop closes the answer and the connection that it came on, unless that is
+// shared by other requests, as in HTTP/2. One that another request may have got by now,
+// since the transport has it in its pool, stays open too, and Drop reports true: what
+// follows is to ask for a fresh one.
+func (w *Watch) Drop(resp *http.Response) (pooled bool) {
+	w.mu.Lock()
+	conn, pooled := w.conn, w.pooled
 	w.mu.Unlock()
+	if pooled {
+		conn = nil
+	}
 	stage.Abandon(resp, conn)
+	return pooled
 }
 
 // Lost reports whether err, of the transport, means that a connection which had

@@ -115,12 +115,17 @@ func TestWatchDrop(t *testing.T) {
 		proto  int
 		silent bool // the transport tells of no connection
 		over   bool
+		put    []error // what became of putting it into the pool
+		pooled bool
 		closes int32
 	}{
-		"HTTP/1.1":     {1, false, false, 1},
-		"HTTP/2":       {2, false, false, 0},
-		"nothing told": {1, true, false, 0},
-		"over":         {1, false, true, 0},
+		"HTTP/1.1":            {proto: 1, closes: 1},
+		"HTTP/2":              {proto: 2},
+		"nothing told":        {proto: 1, silent: true},
+		"over":                {proto: 1, over: true},
+		"in the pool":         {proto: 1, put: []error{nil}, pooled: true},
+		"not put there":       {proto: 1, put: []error{io.EOF}, closes: 1},
+		"not put there again": {proto: 1, put: []error{nil, io.EOF}, closes: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, c := new(sign.Watch), new(hung)
@@ -128,11 +133,16 @@ func TestWatchDrop(t *testing.T) {
 			if !tc.silent {
 				trace.GotConn(httptrace.GotConnInfo{Conn: c})
 			}
+			for _, err := range tc.put {
+				trace.PutIdleConn(err)
+			}
 			if tc.over {
 				w.End()
 			}
 			body := &closes{Reader: strings.NewReader("nope")}
-			w.Drop(&http.Response{ProtoMajor: tc.proto, Body: body})
+			if pooled := w.Drop(&http.Response{ProtoMajor: tc.proto, Body: body}); pooled != tc.pooled {
+				t.Errorf("in the pool: %t", pooled)
+			}
 			if c.closes.Load() != tc.closes || body.n != 1 {
 				t.Errorf("the connection was closed %d times, the body %d", c.closes.Load(), body.n)
 			}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"weak"
 )
 
@@ -37,9 +38,9 @@ func Shared(c net.Conn) bool {
 }
 
 // Abandon closes resp and the connection conn that it came on, so that no other request
-// gets that. One that is shared, as in HTTP/2, stays open; nil is not known. Where resp
-// has no body, the transport has the connection in its pool by then, and finds out by
-// and by.
+// gets that. One that is shared, as in HTTP/2, stays open; nil is not known, or not to be
+// closed since the transport has it in its pool by now, as where resp has no body:
+// another request may have got it.
 func Abandon(resp *http.Response, conn net.Conn) {
 	if resp.ProtoMajor == 1 && Refuse(conn) {
 		// From Go 1.27 on net/http reads a body to its end that is closed unread, to keep
@@ -110,13 +111,18 @@ const (
 // value is empty and ready. It is safe for concurrent use. Marks of connections that are
 // gone are removed as new ones come; of 1024 that are not, any one makes room.
 type Marks[M any] struct {
+	any   atomic.Bool // there has been a mark
 	mu    sync.Mutex
 	marks map[ConnID]M
 	sweep int // at how many marks to look for dead ones
 }
 
+// Any reports whether a connection has been marked ever. It costs next to nothing.
+func (t *Marks[M]) Any() bool { return t.any.Load() }
+
 // Put marks a connection, in place of the mark that it had.
 func (t *Marks[M]) Put(id ConnID, mark M) {
+	t.any.Store(true)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.marks == nil {

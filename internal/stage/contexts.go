@@ -33,22 +33,24 @@ type Traced struct {
 	trace httptrace.ClientTrace
 }
 
-// On makes t a context of ctx with its hooks, and with get and got called before its
-// GetConn and GotConn. A nil get is not called.
-func (t *Traced) On(ctx context.Context, get func(hostPort string), got func(httptrace.GotConnInfo)) {
+// On makes t a context of ctx with its hooks, and with those of hooks called before them:
+// GetConn, GotConn and PutIdleConn. Nil ones are not called.
+func (t *Traced) On(ctx context.Context, hooks httptrace.ClientTrace) {
 	t.Context = ctx
 	if old := httptrace.ContextClientTrace(ctx); old != nil {
 		t.trace = *old
 	}
-	if get != nil {
-		t.trace.GetConn = both(get, t.trace.GetConn)
-	}
-	t.trace.GotConn = both(got, t.trace.GotConn)
+	t.trace.GetConn = both(hooks.GetConn, t.trace.GetConn)
+	t.trace.GotConn = both(hooks.GotConn, t.trace.GotConn)
+	t.trace.PutIdleConn = both(hooks.PutIdleConn, t.trace.PutIdleConn)
 }
 
-// both returns a hook that calls one and then another, which may be nil.
+// both returns a hook that calls one and then another, each of which may be nil.
 func both[T any](first, then func(T)) func(T) {
-	if then == nil {
+	switch {
+	case first == nil:
+		return then
+	case then == nil:
 		return first
 	}
 	return func(v T) {

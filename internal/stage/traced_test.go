@@ -17,10 +17,10 @@ func TestTraced(t *testing.T) {
 		outer *httptrace.ClientTrace
 		want  []string
 	}{
-		"alone":       {nil, []string{"get", "got"}},
-		"other hooks": {&httptrace.ClientTrace{}, []string{"get", "got", "first byte"}},
+		"alone":       {nil, []string{"get", "got", "put"}},
+		"other hooks": {&httptrace.ClientTrace{}, []string{"get", "got", "put", "first byte"}},
 		"and the same ones": {&httptrace.ClientTrace{GetConn: func(string) {}, GotConn: func(httptrace.GotConnInfo) {}},
-			[]string{"get", "their get", "got", "their got", "first byte"}},
+			[]string{"get", "their get", "got", "their got", "put", "their put", "first byte"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
@@ -30,15 +30,21 @@ func TestTraced(t *testing.T) {
 				if tc.outer.GotConn != nil {
 					tc.outer.GetConn = func(string) { got = append(got, "their get") }
 					tc.outer.GotConn = func(httptrace.GotConnInfo) { got = append(got, "their got") }
+					tc.outer.PutIdleConn = func(error) { got = append(got, "their put") }
 				}
 				tc.outer.GotFirstResponseByte = func() { got = append(got, "first byte") }
 				ctx = httptrace.WithClientTrace(ctx, tc.outer)
 			}
 			var traced stage.Traced
-			traced.On(ctx, func(string) { got = append(got, "get") }, func(httptrace.GotConnInfo) { got = append(got, "got") })
+			traced.On(ctx, httptrace.ClientTrace{
+				GetConn:     func(string) { got = append(got, "get") },
+				GotConn:     func(httptrace.GotConnInfo) { got = append(got, "got") },
+				PutIdleConn: func(error) { got = append(got, "put") },
+			})
 			trace := httptrace.ContextClientTrace(context.WithValue(&traced, key{}, "inner"))
 			trace.GetConn("localhost:80")
 			trace.GotConn(httptrace.GotConnInfo{})
+			trace.PutIdleConn(nil)
 			if trace.GotFirstResponseByte != nil {
 				trace.GotFirstResponseByte()
 			}
@@ -58,7 +64,7 @@ func TestTracedLeavesGetConn(t *testing.T) {
 	called := ""
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(hop string) { called = hop }})
 	var traced stage.Traced
-	traced.On(ctx, nil, func(httptrace.GotConnInfo) {})
+	traced.On(ctx, httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {}})
 	if httptrace.ContextClientTrace(&traced).GetConn("localhost:80"); called != "localhost:80" {
 		t.Errorf("called with %q", called)
 	}

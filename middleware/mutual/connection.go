@@ -15,9 +15,13 @@ import (
 // the answer.
 type connection struct {
 	stage.Traced
+	out       http.Request           // what is sent, if it has no body, in the same piece of memory
+	spent     *stage.Marks[struct{}] // of the wiring: connections that are to carry nothing more
 	mu        sync.Mutex
 	keep      bool // remember the connection itself
 	over      bool // the call is
+	taken     bool // a connection was, or any may be: none is refused any more
+	pooled    bool // the transport has the last connection in its pool again
 	got       int  // connections so far
 	firstUsed bool
 	asked     int // connections since the last answer; only with keep
@@ -40,8 +44,12 @@ func (c *connection) watch(r *http.Request) *http.Request {
 	if c.keep {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: c.getConn, GotFirstResponseByte: c.gotFirstByte})
 	}
-	c.On(ctx, nil, c.gotConn)
-	return r.WithContext(c)
+	c.On(ctx, httptrace.ClientTrace{GotConn: c.gotConn, PutIdleConn: c.putIdleConn})
+	if stage.HasBody(r) || r.GetBody != nil {
+		return r.WithContext(c) // a body is not kept by the contexts that keep c
+	}
+	c.out = *r.WithContext(c)
+	return &c.out
 }
 
 func (c *connection) getConn(hostPort string) {
@@ -56,6 +64,9 @@ func (c *connection) gotConn(info httptrace.GotConnInfo) {
 	if c.over {
 		return
 	}
+	// The transport takes another one. What follows in the call may belong to the connection.
+	c.taken = c.taken || !c.isSpent(info.Conn) || !stage.Refuse(info.Conn)
+	c.pooled = false
 	if c.got++; c.got == 1 {
 		c.firstUsed = info.Reused
 	}
@@ -68,6 +79,26 @@ func (c *connection) gotConn(info httptrace.GotConnInfo) {
 	p.varied = p.varied || !ok || c.got > 1 && id != p.id
 	p.id, p.alone = id, false
 	c.asked++
+}
+
+// isSpent reports whether conn is one on which an earlier answer was refused.
+func (c *connection) isSpent(conn net.Conn) bool {
+	if !c.spent.Any() {
+		return false
+	}
+	id, ok := stage.ConnIDOf(conn)
+	if ok {
+		_, ok = c.spent.Get(id)
+	}
+	return ok
+}
+
+// putIdleConn is called before the transport returns an answer without a body, or tells
+// of the end of another one.
+func (c *connection) putIdleConn(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pooled = err == nil
 }
 
 func (c *connection) gotFirstByte() {
@@ -92,11 +123,18 @@ func (c *connection) passage() passage {
 }
 
 // refuse closes an answer that is refused, and its connection: of a server that
-// authenticated the connection nothing on it would be proved any more.
+// authenticated the connection nothing on it would be proved any more. One that another
+// request may have got by now is closed when it is given to the next.
 func (c *connection) refuse(resp *http.Response) {
 	var conn net.Conn
 	if c != nil {
-		conn = c.passage().conn
+		c.mu.Lock()
+		conn = c.last.conn
+		if id, ok := stage.ConnIDOf(conn); ok && c.pooled && resp.ProtoMajor == 1 {
+			c.spent.Put(id, struct{}{})
+			conn = nil
+		}
+		c.mu.Unlock()
 	}
 	stage.Abandon(resp, conn)
 }

@@ -13,7 +13,8 @@
 // An error is a [*middleware.Error] that wraps [middleware.ErrNotVerified]; its
 // Reason says why, and the response's body is closed. Where the stage watches
 // connections, as Required and TrustConnection do, that of HTTP/1 over which a refused
-// response came is ended with it. A response that passes is not changed: its body is
+// response came is ended with it; one that the transport has in its pool by then, when it
+// is given to the next request that can be sent again. A response that passes is not changed: its body is
 // neither read nor wrapped, so that of a 101 can still be written to.
 // [middleware.SecurityOf] of its request tells whether it was verified.
 //

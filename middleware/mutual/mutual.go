@@ -28,8 +28,8 @@ type Options struct {
 }
 
 // New returns the stage, which may be wired any number of times. Its only state are
-// the connections that a wiring with TrustConnection remembers: up to 1024, and none
-// is kept alive by that. It reports each response that it judges as a
+// connections: up to 1024 that a wiring with TrustConnection remembers, and as many on
+// which it refused an answer. None is kept alive by that. It reports each response that it judges as a
 // [middleware.VerdictEvent].
 func New(o Options) kerbchain.Middleware {
 	mode := o.Mode
@@ -41,11 +41,13 @@ func New(o Options) kerbchain.Middleware {
 		if o.TrustConnection && mode != Disabled {
 			trusted = new(stages.Marks[proof])
 		}
+		spent := new(stages.Marks[struct{}])
 		return func(r *http.Request) (*http.Response, error) {
 			out, signed := middleware.Begin(r)
 			c := call{Call: signed, mode: mode, r: r, trust: trusted, proxies: o.TrustProxy}
 			if mode == Required || trusted != nil {
-				c.conn = &connection{keep: trusted != nil}
+				// A request whose body can be sent once gets no second connection.
+				c.conn = &connection{spent: spent, taken: stages.HasBody(r) && r.GetBody == nil, keep: trusted != nil}
 				defer c.conn.end()
 				out = c.conn.watch(out)
 			}

@@ -23,6 +23,7 @@ type call struct {
 	discarded bool        // a ticket was dropped because a server could not use it
 	http1     bool        // HTTP/1.1 is asked for
 	resent    bool        // a request was sent again because its connection was lost
+	fresh     bool        // the next request must not go over a connection of others, where the last left one that is spoilt
 	sure      bool        // another stage signs the request on its connection
 	proto     int         // major version of HTTP that the last challenge came by
 	watch     *sign.Watch // follows the last request, nil where nothing depends on it

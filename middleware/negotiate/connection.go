@@ -17,7 +17,7 @@ import (
 // follow returns r as one whose way is watched.
 func (c *call) follow(r *http.Request, fresh bool) *http.Request {
 	c.watch.End()
-	c.watch = &sign.Watch{Fresh: fresh}
+	c.watch = &sign.Watch{Fresh: fresh || c.fresh}
 	return c.watch.On(r)
 }
 
@@ -35,7 +35,7 @@ func (c *call) drain(resp *http.Response, tokens []sign.Token) error {
 	if slices.ContainsFunc(tokens, continued) {
 		limit = 0 // on another connection the next request would fail
 	} else if c.spoilt(resp) {
-		c.watch.Drop(resp)
+		c.fresh = c.watch.Drop(resp)
 		return nil
 	}
 	// A body that is too long or slow, or breaks off, costs the connection at most:

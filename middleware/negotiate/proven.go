@@ -2,7 +2,6 @@ package negotiate
 
 import (
 	"net"
-	"sync/atomic"
 
 	"github.com/kerbchain/kerbchain/internal/sign"
 	stages "github.com/kerbchain/kerbchain/internal/stage"
@@ -16,10 +15,7 @@ import (
 // did verify its response is signed at once: a server that authenticates requests
 // saves us its challenge, and one that authenticates connections proves itself
 // again.
-type proven struct {
-	table stages.Marks[signedFor]
-	any   atomic.Bool // the table has had an entry
-}
+type proven struct{ table stages.Marks[signedFor] }
 
 // signedFor is an origin and the context that signed for it.
 type signedFor struct {
@@ -39,7 +35,6 @@ func (c *call) sending(conn net.Conn, t sign.Token) {
 	if !ok || t.Bytes == nil || target.Proxy || stages.Shared(conn) || c.proto > 1 && !c.http1 {
 		return
 	}
-	c.proven.any.Store(true) // before anybody else can get the connection
 	c.proven.table.Put(id, signedFor{target.Origin(), t.Context, c.Over()})
 }
 

@@ -18,7 +18,7 @@ import (
 // short reports whether r can go the short way: it has nothing to be sent again, and
 // bears no token and no credentials, nor will.
 func (s *stage) short(r *http.Request) bool {
-	return !s.proven.any.Load() && !stages.HasBody(r) && r.Context().Err() == nil &&
+	return !s.proven.table.Any() && !stages.HasBody(r) && r.Context().Err() == nil &&
 		middleware.SecurityOf(r) == nil && middleware.ProxySecurityOf(r) == nil && !sign.Within(r) &&
 		!stages.Has(r.Header, "Authorization") && !stages.Has(r.Header, "Proxy-Authorization")
 }
@@ -31,7 +31,7 @@ func (s *stage) sendShort(next kerbchain.Next, r *http.Request) (resp *http.Resp
 		return resp, true, err
 	}
 	l := &lookout{proven: &s.proven, r: r}
-	l.On(r.Context(), nil, l.gotConn)
+	l.On(r.Context(), httptrace.ClientTrace{GotConn: l.gotConn})
 	l.out = *r.WithContext(l)
 	out := &l.out
 	resp, err = next(out)
@@ -58,7 +58,7 @@ type lookout struct {
 }
 
 func (l *lookout) gotConn(info httptrace.GotConnInfo) {
-	if l.over.Load() || !l.proven.any.Load() {
+	if l.over.Load() || !l.proven.table.Any() {
 		return
 	}
 	_, ok := l.proven.proved(info.Conn, middleware.TargetOf(l.r).Origin())
