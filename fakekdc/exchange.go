@@ -164,6 +164,11 @@ func (l *exchangeLog) add(e Exchange) {
 // A user's login with pre-authentication is two exchanges, the first with code
 // 25. Of very many, the last ten thousand or so are kept. fmt.Println prints them
 // one a line.
+//
+// A client that waits for an answer sends the same bytes again, over UDP or TCP. As with
+// MIT's KDC, such a request gets the same reply from the KDC for two minutes, and is no
+// exchange of its own. After silence, or a reply that was garbage, it is one, and through a
+// KDC proxy always.
 func (r *Realm) Exchanges() Exchanges {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()

@@ -284,7 +284,7 @@ func (q *faultQueue) clear() {
 
 // FailNext makes the next exchanges of the kind fail, one for each fault,
 // whichever of the realm's KDCs takes them. Orders queue up behind earlier ones.
-// A user's login is two exchanges.
+// A user's login is two exchanges; what a client sends again is none, see [Realm.Exchanges].
 func (r *Realm) FailNext(kind Kind, faults ...Fault) { r.faults.put(kind, faults) }
 
 // PendingFaults returns how many faults ordered of the realm no exchange has met

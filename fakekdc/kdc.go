@@ -22,6 +22,9 @@ const (
 type outcome struct {
 	reply []byte // nil for no answer
 	how   delivery
+
+	junk   bool // the reply is none of Kerberos
+	tooBig bool // the reply is to ask over TCP
 }
 
 // A refusal is why the KDC says no.
@@ -68,7 +71,7 @@ func (r *Realm) answerFrom(k *KDC, network string, sender netip.Addr, packet []b
 	case fault.code != 0:
 		no = &refusal{code: fault.code, edata: fault.edata, text: "as ordered"}
 	case fault.raw != nil:
-		out.reply = fault.raw
+		out.reply, out.junk = fault.raw, true
 	default:
 		q.refer, q.alone = fault.refer, fault.alone
 		if fault.armor != nil {
@@ -83,6 +86,7 @@ func (r *Realm) answerFrom(k *KDC, network string, sender netip.Addr, packet []b
 			}
 			if out.reply, no = encode(rep, fault); no == nil && network == "udp" && (fault.tooBig || len(out.reply) > r.udpLimit) {
 				no = refuse(krb.CodeResponseTooBig, "use TCP")
+				out.tooBig = true
 			}
 		}
 	}

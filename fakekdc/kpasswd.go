@@ -2,12 +2,10 @@ package fakekdc
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -72,39 +70,6 @@ type ruling struct {
 	text string
 }
 
-// repeats remembers the last replies: over UDP the same request may come twice,
-// and is not to change the password twice.
-type repeats struct {
-	mu    sync.Mutex
-	sent  map[[sha256.Size]byte][]byte
-	order [][sha256.Size]byte
-}
-
-const maxRepeats = 64
-
-func (l *repeats) find(request [sha256.Size]byte) ([]byte, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b, found := l.sent[request]
-	return b, found
-}
-
-func (l *repeats) add(request [sha256.Size]byte, reply []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.sent == nil {
-		l.sent = make(map[[sha256.Size]byte][]byte)
-	}
-	if _, found := l.sent[request]; !found {
-		l.order = append(l.order, request)
-	}
-	l.sent[request] = reply
-	if len(l.order) > maxRepeats {
-		delete(l.sent, l.order[0])
-		l.order = l.order[1:]
-	}
-}
-
 // answerKpasswd takes one message and says what to send back.
 func (r *Realm) answerKpasswd(k *KDC, network string, sender netip.Addr, packet []byte) outcome {
 	if r.paused.Load() {
@@ -120,20 +85,12 @@ func (r *Realm) answerKpasswd(k *KDC, network string, sender netip.Addr, packet 
 	out := outcome{how: fault.how}
 	switch {
 	case fault.raw != nil:
-		out.reply = fault.raw
+		out.reply, out.junk = fault.raw, true
 	case fault.code != 0:
 		e.Code = fault.code
 		out.reply = r.kpasswdError(&refusal{code: fault.code, text: "as ordered", edata: fault.edata}, ruling{krb.KpasswdHardError, "as ordered"}, now)
 	default:
-		id := sha256.Sum256(packet)
-		if again, found := r.changed.find(id); found {
-			out.reply = again
-			e.Result = "the same again"
-			break
-		}
-		if out.reply = r.changePassword(k.seenBy(sender), packet, now, &e); out.reply != nil {
-			r.changed.add(id, out.reply)
-		}
+		out.reply = r.changePassword(k.seenBy(sender), packet, now, &e)
 	}
 	r.log.add(e)
 	return out

@@ -30,6 +30,8 @@ type KDC struct {
 	closing sync.Once
 	paused  atomic.Bool
 	faults  faultQueue
+	seen    lookaside
+	proxied bool // it is the one behind KDC proxies
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool

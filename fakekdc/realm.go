@@ -52,7 +52,6 @@ type Realm struct {
 	log     exchangeLog
 	tgsSeen replay.Cache // authenticators that the ticket-granting service took
 	apSeen  replay.Cache // authenticators that web services took
-	changed repeats      // what was said of changed passwords
 	spakes  spakeExchanges
 	crumbs  [sha256.Size]byte // what cookies are made of
 }

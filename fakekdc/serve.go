@@ -99,7 +99,7 @@ func (k *KDC) closed(err error) bool {
 
 // answerPacket returns what is sent back, nil for nothing.
 func (k *KDC) answerPacket(packet []byte, from netip.AddrPort) []byte {
-	out := k.answer(k, "udp", from.Addr().Unmap(), packet)
+	out := k.answerOnce("udp", from.Addr().Unmap(), packet)
 	switch out.how {
 	case sendNothing, sendHang, sendReset:
 		return nil
@@ -251,7 +251,7 @@ func senderAt(a net.Addr) netip.Addr {
 type resetter interface{ SetLinger(seconds int) error }
 
 func (k *KDC) answerFrame(c net.Conn, f *frames, packet []byte) (more bool) {
-	out := k.answer(k, "tcp", senderAt(c.RemoteAddr()), packet)
+	out := k.answerOnce("tcp", senderAt(c.RemoteAddr()), packet)
 	f.out = binary.BigEndian.AppendUint32(f.out[:0], uint32(len(out.reply)))
 	switch out.how {
 	case sendNothing:

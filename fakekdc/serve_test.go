@@ -176,7 +176,13 @@ func TestOneServingLoop(t *testing.T) {
 						opts = append(opts, WithoutSockets())
 					}
 					r := Start(t, append(opts, WithRealm("A.EXAMPLE"), WithUser("alice", "secret", NoPreauth()), WithService("HTTP/localhost"), WithEtypes(AES128SHA1))...)
-					w := world{r, func([]byte) []byte { return marshalReq(t, krb.MsgASReq, nil, body(r, "alice", AES128SHA1)) },
+					var logins int64
+					w := world{r, func([]byte) []byte {
+						b := body(r, "alice", AES128SHA1)
+						logins++
+						b.Nonce += logins // the same bytes would be given the same reply
+						return marshalReq(t, krb.MsgASReq, nil, b)
+					},
 						func(addresses []byte) []byte {
 							tgt := minted(t, r, "alice", krb.TGS(r.Name(), r.Name()).Name())
 							if addresses != nil {

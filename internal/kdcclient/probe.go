@@ -40,11 +40,6 @@ func (c *Client) Probe(ctx context.Context, client krb.Principal) ([]Probe, erro
 	case len(kdcs) == 0:
 		return nil, errNoKDC
 	}
-	a := &asCall{c: c, r: ASRequest{Client: client, Server: krb.TGS(realm, realm)}, etypes: c.o.Etypes, call: call{realm: realm}}
-	_, msg, err := a.request()
-	if err != nil {
-		return nil, err
-	}
 	o := c.o
 	o.Pacing, o.Timeout, o.Lookup = probing, 0, nil
 	var out []Probe
@@ -70,10 +65,18 @@ func (c *Client) Probe(ctx context.Context, client krb.Principal) ([]Probe, erro
 	if len(out) > maxTries {
 		out, alone = out[:maxTries], alone[:maxTries]
 	}
+	// KDCs that remember what they were asked answer the same bytes once.
+	messages := make([][]byte, len(out))
+	for i := range messages {
+		a := &asCall{c: c, r: ASRequest{Client: client, Server: krb.TGS(realm, realm)}, etypes: c.o.Etypes, call: call{realm: realm}}
+		if _, messages[i], err = a.request(); err != nil {
+			return nil, err
+		}
+	}
 	var wg sync.WaitGroup
 	for i := range out {
 		if out[i].Err == nil {
-			wg.Go(func() { New(o).probe(ctx, &out[i], realm, alone[i], msg) })
+			wg.Go(func() { New(o).probe(ctx, &out[i], realm, alone[i], messages[i]) })
 		}
 	}
 	wg.Wait()
