@@ -88,6 +88,11 @@ func TestFirstToken(t *testing.T) {
 			asked:   Input{Mutual: true, Delegate: true},
 			options: Settings{Delegation: policy.DelegationPolicy},
 		},
+		"not delegated to proxies": {
+			target: middleware.Target{Host: "a.example", Port: "80", Proxy: true}, want: spnego.AppendInit(nil, apReq),
+			event: middleware.TokenEvent{Scheme: middleware.Negotiate, Mutual: true}, asked: Input{Mutual: true},
+			options: Settings{Delegation: policy.DelegationAlways},
+		},
 		"not delegated to others": {
 			target: middleware.Target{Host: "a.example", Port: "80"}, want: spnego.AppendInit(nil, apReq),
 			event: middleware.TokenEvent{Scheme: middleware.Negotiate, Mutual: true}, asked: Input{Mutual: true},
@@ -99,6 +104,10 @@ func TestFirstToken(t *testing.T) {
 			c := begin(t, tc.options, tc.target, m, false)
 			var events []middleware.Event
 			ctx := middleware.WithTrace(t.Context(), func(e middleware.Event) { events = append(events, e) })
+			// Nobody answers what was not asked.
+			if out, err := c.Step(ctx, apRep); out != nil || !errors.Is(err, middleware.ErrToken) || len(events) > 0 || c.Bound() {
+				t.Fatalf("% x, %v, %v", out, err, events)
+			}
 			out, err := c.Step(ctx, nil)
 			if err != nil || !bytes.Equal(out, tc.want) {
 				t.Fatalf("% x, %v; want % x", out, err, tc.want)
@@ -183,6 +192,61 @@ func TestGivenUp(t *testing.T) {
 				t.Errorf("a second answer: verified %v, %v", c.Verified(), again)
 			}
 		})
+	}
+}
+
+// Proxies have settings of their own, or those of origin servers without what names hosts.
+func TestPeers(t *testing.T) {
+	origin := Settings{Names: policy.Names{HostOverride: "o.example", HostOverrides: map[string]string{"b.example": "c.example"}, Realm: "R"}, AllowedHosts: []string{"a.example"}}
+	site, proxy, other := middleware.Target{Host: "a.example", Port: "80"}, middleware.Target{Host: "p.example", Port: "80", Proxy: true}, middleware.Target{Host: "b.example", Port: "80"}
+	for name, tc := range map[string]struct {
+		proxy *Settings
+		spn   string // of the proxy
+		signs bool   // for it
+	}{
+		"the same":          {nil, "HTTP/p.example@R", true},
+		"their own":         {&Settings{AllowedHosts: []string{"q.example"}}, "HTTP/p.example@R", false},
+		"in another realm":  {&Settings{Names: policy.Names{Realm: "P"}}, "HTTP/p.example@P", true},
+		"by another's name": {&Settings{Names: policy.Names{HostOverride: "q.example"}}, "HTTP/q.example@R", true},
+	} {
+		peers, err := NewPeers(origin, tc.proxy, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := peers.SPN(site); got != "HTTP/o.example@R" {
+			t.Errorf("%s: a site is %s", name, got)
+		}
+		if got := peers.SPN(proxy); got != tc.spn {
+			t.Errorf("%s: a proxy is %s, want %s", name, got, tc.spn)
+		}
+		for target, want := range map[*middleware.Target]bool{&site: true, &proxy: tc.signs, &other: false, {Host: "a.example", Port: "x"}: false, {Host: "a b", Proxy: true}: false} {
+			var c Context
+			_, err := peers.Begin(&c, "test", *target)
+			if got := peers.Signs(*target); got != want || (err == nil) != want {
+				t.Errorf("%s: %+v: signs %v, %v", name, *target, got, err)
+			}
+			if wrong := target.Check() != nil; errors.Is(err, middleware.ErrHost) != wrong {
+				t.Errorf("%s: %+v: %v", name, *target, err)
+			}
+			e, _ := errors.AsType[*middleware.Error](err)
+			if err != nil && (e == nil || e.Stage != "test" || c.Target().Host != "") {
+				t.Errorf("%s: %+v: %#v", name, *target, e)
+			}
+		}
+	}
+	for name, tc := range map[string]struct {
+		origin, proxy Settings
+		beyond        string
+	}{
+		"an option for all":    {beyond: "Credentials"},
+		"hosts to delegate to": {origin: Settings{DelegateTo: []string{"a.example"}}},
+		"a mode of bindings":   {proxy: Settings{Bindings: -1}},
+		"a name":               {proxy: Settings{Names: policy.Names{Service: "HT/TP"}}},
+		"a list":               {proxy: Settings{AllowedHosts: []string{"a.example:x"}}},
+	} {
+		if _, err := NewPeers(tc.origin, &tc.proxy, tc.beyond); err == nil {
+			t.Errorf("%s was taken", name)
+		}
 	}
 }
 
