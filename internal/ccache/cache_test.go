@@ -264,8 +264,9 @@ func TestNamesAlike(t *testing.T) {
 
 func TestRemovedAndUnknownEntries(t *testing.T) {
 	c := parse(t, testFile(t, 4))
-	removed := c.Credentials[1]
+	removed, endless, odd := c.Credentials[1], c.Credentials[1], c.Credentials[1]
 	removed.EndTime, removed.AuthTime = time.Time{}, time.Unix(1<<32-1, 0)
+	endless.EndTime, odd.AuthTime = time.Time{}, time.Unix(1<<32-1, 0) // one of the marks alone removes none
 	c.Credentials = append(c.Credentials,
 		removed,
 		Credential{Server: krb.NewPrincipal(removedRealm, confName, "pa_type")},
@@ -275,14 +276,15 @@ func TestRemovedAndUnknownEntries(t *testing.T) {
 		Credential{Server: krb.NewPrincipal(confRealm, confName, "a", "b", "c")},
 		Credential{Server: krb.NewPrincipal(confRealm, confName+"s", "key")},
 		Credential{Server: krb.NewPrincipal("X", "y"), Client: alice, etype: -1},
+		endless, odd,
 	)
 	b, err := c.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := parse(t, b)
-	if n := len(got.Credentials); n != 4 || got.Credentials[3].Etype() != -1 {
-		t.Errorf("%d credentials, want the three of old and the one of etype -1: %v", n, got.Credentials)
+	if n := len(got.Credentials); n != 6 || got.Credentials[3].Etype() != -1 {
+		t.Errorf("%d credentials, want the three of old, the one of etype -1 and two more: %v", n, got.Credentials)
 	}
 	if diff := cmp.Diff(c.Config, got.Config); diff != "" {
 		t.Error(diff)
@@ -363,6 +365,7 @@ func TestHeader(t *testing.T) {
 		"a second of them":  "\x00\x01\x00\x08\x00\x00\x00\x00\x00\x0f\x42\x40",
 		"and behind":        "\x00\x01\x00\x08\x00\x00\x00\x00\xff\xf0\xbd\xc0",
 		"field crosses end": "\x00\x63\x00\x01",
+		"so do three bytes": "\x00\x63\x00\x04abc",
 	} {
 		_, err := Parse(with(header))
 		if !errors.Is(err, ErrMalformed) {
@@ -554,6 +557,7 @@ func TestTicket(t *testing.T) {
 		"renewed later":    {[]Credential{ticket(web, 18, time.Hour, 0, "a"), ticket(web, 18, 3*time.Hour, 0, "b"), ticket(web, 18, 2*time.Hour, 0, "c")}, web, Query{Now: start}, "b", nil},
 		"first of equals":  {[]Credential{ticket(web, 18, time.Hour, 0, "a"), ticket(web, 18, time.Hour, 0, "b")}, web, Query{Now: start}, "a", nil},
 		"preferred etype":  {[]Credential{ticket(web, 17, 3*time.Hour, 0, "a"), ticket(web, 18, time.Hour, 0, "b")}, web, Query{Now: start}, "b", nil},
+		"preferred first":  {[]Credential{ticket(web, 18, time.Hour, 0, "a"), ticket(web, 17, 3*time.Hour, 0, "b")}, web, Query{Now: start}, "a", nil},
 		"order of caller":  {[]Credential{ticket(web, 17, time.Hour, 0, "a"), ticket(web, 18, time.Hour, 0, "b")}, web, Query{Now: start, Etypes: []int32{17, 18}}, "a", nil},
 		"passed over":      {[]Credential{ticket(web, 18, time.Hour, 0, "a"), ticket(web, 18, time.Minute, 0, "b")}, web, Query{Now: start, Skip: func(raw []byte) bool { return string(raw) == "a" }}, "b", nil},
 		"all passed over":  {[]Credential{ticket(web, 18, time.Hour, 0, "a")}, web, Query{Now: start, Skip: func([]byte) bool { return true }}, "", ErrNoTicket},
@@ -620,6 +624,13 @@ func TestTGT(t *testing.T) {
 	got, err := c.TGT(Query{Now: start})
 	if err != nil || !got.Server.Equal(tgs) {
 		t.Fatal(got, err)
+	}
+	c.Config = nil
+	for _, of := range []krb.Principal{krb.TGS("OTHER.TEST", "OTHER.TEST"), tgs} { // the KDC of which speaks FAST
+		c.Config = append(c.Config, Config{Key: "fast_avail", Principal: of.String(), Value: []byte("yes")})
+		if got, err := c.TGT(Query{Now: start}); err != nil || got.FAST != of.Equal(tgs) {
+			t.Errorf("FAST of %s: %v, %v", of, got.FAST, err)
+		}
 	}
 	c.Config = append(c.Config, Config{Key: "start_realm", Value: []byte("OTHER.TEST")})
 	if _, err := c.TGT(Query{Now: start}); !errors.Is(err, ErrNoTicket) || !strings.Contains(err.Error(), "krbtgt/OTHER.TEST@OTHER.TEST") || !strings.Contains(err.Error(), "kinit") {

@@ -86,5 +86,12 @@ func TestExposed(t *testing.T) {
 		if got := (Owner{Path: link}).Exposed(); got != tc.want {
 			t.Errorf("%s, by a link: %v", name, got)
 		}
+		there, away := filepath.Join(own, "there"), filepath.Join(dir, "away")
+		if err := errors.Join(os.WriteFile(there, nil, 0o600), os.Symlink(there, away)); err != nil {
+			t.Fatal(err)
+		}
+		if got := (Owner{Path: away}).Exposed(); got != tc.want {
+			t.Errorf("%s, a link that leads out of it: %v", name, got)
+		}
 	}
 }

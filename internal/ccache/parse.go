@@ -258,7 +258,7 @@ func (p *parser) header(c *Cache) {
 		start := p.off
 		tag := p.u16("header tag")
 		n := int(p.u16("length of header field"))
-		if p.err == nil && (start+4 > end || n > end-p.off) {
+		if p.err == nil && n > end-p.off {
 			p.fail(start, ErrMalformed, "header field that ends within the header")
 		}
 		value := p.take(n, "header field")

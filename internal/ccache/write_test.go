@@ -582,3 +582,20 @@ func TestReplacedMeanwhile(t *testing.T) {
 		t.Errorf("%d were added at last, want 30", len(late))
 	}
 }
+
+// What was half written is taken back, and nothing of whoever wrote behind it.
+func TestTakeBack(t *testing.T) {
+	for wrote, want := range map[string]string{"whole, and ha": "whole", "whole, and half of theirs": "whole, and half of theirs", "who": "who"} {
+		f, err := os.OpenFile(filepath.Join(t.TempDir(), "cc"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteString(wrote); err != nil {
+			t.Fatal(err)
+		}
+		err = errors.Join(takeBack(f, len("whole"), len(", and ha")), f.Close())
+		if b, failed := os.ReadFile(f.Name()); string(b) != want || err != nil || failed != nil {
+			t.Errorf("of %q %q is left: %v, %v", wrote, b, err, failed)
+		}
+	}
+}

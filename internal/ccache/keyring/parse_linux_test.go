@@ -91,6 +91,7 @@ func TestParsers(t *testing.T) {
 		"primary, nothing":       {primary(""), bad("", trunc)},
 		"offsets":                {offsets("\xff\xff\xff\x9c\xff\xff\xff\xfe"), result{-100*time.Second - 2*time.Microsecond, nil}},
 		"offsets, more":          {offsets("\x00\x00\x00\x01\x00\x00\x00\x00xx"), result{time.Second, nil}},
+		"offsets, and behind":    {offsets("\x00\x00\x00\x01\xff\xf0\xbd\xc0"), bad(time.Duration(0), mal)},
 		"offsets, microseconds":  {offsets("\x00\x00\x00\x01\x00\x0f\x42\x40"), bad(time.Duration(0), mal)},
 		"offsets, short":         {offsets("\x00\x00\x00\x01\x00\x00\x00"), bad(time.Duration(0), trunc)},
 		"description":            {describe("user;1000;-1;3f010000;a;b\x00"), result{description{"user", 1000, "a;b"}, nil}},
