@@ -157,6 +157,33 @@ func TestUnsettledChangesAreBounded(t *testing.T) {
 	}
 }
 
+// A change that happened is forgiven what was refused of its new password, and nothing else;
+// such changes are bounded, too.
+func TestChangesAreBounded(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	l := new(Logins)
+	why := &kdcclient.Error{Code: krb.CodePreauthFailed}
+	a, bob := testAccount(l, "alice", &now), testAccount(l, "bob", &now)
+	for name, change := range map[string]func(passwords){"happened": a.replace, "may have": a.mayReplace} {
+		fresh, other, bobs := a.ofPassword(NewSecret("new")), a.ofPassword(NewSecret("other")), bob.ofPassword(NewSecret("new"))
+		for _, of := range [][32]byte{fresh, other, bobs} {
+			a.refuse(of, why)
+		}
+		key := kdcclient.KeyEntry{Kvno: 7}
+		a.with(fresh).Refuse(key, why) // a key that was made of it
+		change(passwords{old: NewSecret("old"), fresh: NewSecret("new")})
+		if a.refusal(fresh) != nil || a.refusal(a.ofKeys(key)) != nil || a.refusal(other) == nil || a.refusal(bobs) == nil {
+			t.Errorf("%s: refused are the new password %v, its key %v, another %v, another's %v", name, a.refusal(fresh), a.refusal(a.ofKeys(key)), a.refusal(other), a.refusal(bobs))
+		}
+	}
+	for i := range maxChanges + 10 {
+		testAccount(l, fmt.Sprint("user", i), &now).replace(passwords{old: NewSecret("old"), fresh: NewSecret("new")})
+	}
+	if len(l.replaced) != maxChanges {
+		t.Errorf("%d changes", len(l.replaced))
+	}
+}
+
 // A login is overtaken by a change of its own password, and by no other.
 func TestOvertakenLogins(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)

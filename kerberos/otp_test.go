@@ -61,7 +61,12 @@ func TestOTP(t *testing.T) {
 	// It is spent for longer than a password is kept back.
 	clock.Advance(time.Hour)
 	asked = 0
-	again, err := kerberos.FromPassword(kerberos.NewSecret("a password"), o)
+	again, err := kerberos.FromPasswordFunc(func(ctx context.Context, _ string) (kerberos.Secret, error) {
+		if why := kerberos.WhyAsked(ctx); why != nil {
+			t.Errorf("asked for the password since %v", why)
+		}
+		return kerberos.NewSecret("a password"), nil
+	}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +88,14 @@ func TestOTP(t *testing.T) {
 	}
 	if _, err := s.ServiceTicket(t.Context(), spn); err != nil {
 		t.Error(err)
+	}
+	// Who has neither has no password that is empty.
+	before := realm.Count(fakekdc.AS, fakekdc.CodePreauthFailed)
+	if s, err = kerberos.FromPassword(kerberos.Secret{}, o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ServiceTicket(t.Context(), spn); err == nil || realm.Count(fakekdc.AS, fakekdc.CodePreauthFailed) != before {
+		t.Errorf("%v: %v", err, realm.Exchanges())
 	}
 }
 

@@ -60,6 +60,25 @@ func TestRefusalInClear(t *testing.T) {
 			t.Errorf("code %d: asked for the password since %v", code, whys)
 		}
 	}
+	// The armour was got anew just now, and is not again; that of a cache cannot be.
+	cached, err := kerberos.FromCCache(testmain.File(t, "cc", realm.CCache("alice")), environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, armor := range map[string]*kerberos.Source{"just now": host, "a cache": cached} {
+		o := as(environment(realm), "alice")
+		o.Krb5ConfText = realm.Config("udp_preference_limit = 1")
+		o.Logins, o.Armor = new(kerberos.Logins), armor
+		s, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := realm.Count(fakekdc.AS)
+		realm.FailNext(fakekdc.AS, fakekdc.ReplyError(fakekdc.CodeBadIntegrity, nil))
+		if _, err := s.ServiceTicket(t.Context(), spn); !errors.Is(err, middleware.ErrKDC) || realm.Count(fakekdc.AS) != before+1 {
+			t.Errorf("armour of %s: %v after %d exchanges", name, err, realm.Count(fakekdc.AS)-before)
+		}
+	}
 	// Nobody ends KeepFresh that way, though it logs in again after a minute alone.
 	o := as(environment(realm), "alice")
 	o.Logins, o.Armor = new(kerberos.Logins), host
