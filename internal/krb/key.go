@@ -17,9 +17,9 @@ type Key struct{ m *material }
 type material struct {
 	etype int32
 	info  etypeInfo
-	// Behind a second pointer: fmt follows the first one, past Format, when a
-	// Key in an unexported field meets a verb such as %s.
-	value   *[maxKey]byte
+	// Where no dumper follows it. Even fmt follows one pointer, past Format, when a Key in
+	// an unexported field meets a verb such as %s, and those that go by reflect follow all.
+	value   atomic.Pointer[[maxKey]byte]
 	sealers atomic.Pointer[sealer]  // that were in use, the newest first
 	deriver atomic.Pointer[deriver] // nil while it is in use
 }
@@ -32,13 +32,14 @@ func newMaterial(etype int32, info etypeInfo) *material {
 	one := &struct {
 		material
 		value [maxKey]byte
-	}{material: material{etype: etype, info: info}}
-	one.material.value = &one.value
+	}{}
+	one.material.etype, one.material.info = etype, info
+	one.material.value.Store(&one.value)
 	return &one.material
 }
 
 // bytes returns the key itself, not a copy.
-func (m *material) bytes() []byte { return m.value[:m.info.keyLen] }
+func (m *material) bytes() []byte { return m.value.Load()[:m.info.keyLen] }
 
 // NewKey copies value, which must have the length that etype demands.
 func NewKey(etype int32, value []byte) (Key, error) {

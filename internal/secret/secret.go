@@ -4,22 +4,28 @@ package secret
 import (
 	"fmt"
 	"io"
+	"sync/atomic"
 )
 
 // Bytes are bytes that do not print themselves, whatever the verb and however deep they
 // lie. The zero Bytes are none. Two are equal (==) if one is a copy of the other.
 //
 // Format alone would not do: fmt does not call it for unexported fields, and follows a
-// pointer there when the verb does not fit. It does not follow two.
+// pointer there when the verb does not fit. Dumpers that go by package reflect, such as
+// go-spew, follow any number of pointers, save those of package atomic, which are unsafe.
 type Bytes struct {
 	whole *pointer
 	a, z  int
 }
 
-type pointer struct{ to *[]byte }
+type pointer struct{ to atomic.Pointer[[]byte] }
 
 // New hides b, which is not copied.
-func New(b []byte) Bytes { return Bytes{&pointer{&b}, 0, len(b)} }
+func New(b []byte) Bytes {
+	p := new(pointer)
+	p.to.Store(&b)
+	return Bytes{p, 0, len(b)}
+}
 
 // Part returns those from a to z, in the same memory and without an allocation.
 func (b Bytes) Part(a, z int) Bytes { return Bytes{b.whole, b.a + a, b.a + z} }
@@ -33,7 +39,7 @@ func (b Bytes) Reveal() []byte {
 	if b.whole == nil {
 		return nil
 	}
-	return (*b.whole.to)[b.a:b.z:b.z]
+	return (*b.whole.to.Load())[b.a:b.z:b.z]
 }
 
 // Format writes "[secret]", or "[no secret]" for the zero Bytes.
