@@ -33,6 +33,7 @@ func TestBindingsAware(t *testing.T) {
 		"krb5.conf, required":         {line: conf, o: kerberos.InitiatorOptions{Bindings: kerberos.BindingsRequired}, server: fakeweb.ServerOptions{TLS: true}, aware: true, bound: true},
 		"krb5.conf, plain HTTP":       {line: conf, aware: true},
 		"krb5.conf, off":              {line: conf, o: kerberos.InitiatorOptions{Bindings: kerberos.BindingsOff}, server: fakeweb.ServerOptions{TLS: true}},
+		"krb5.conf, off, plain HTTP":  {line: conf, o: kerberos.InitiatorOptions{Bindings: kerberos.BindingsOff}},
 		"krb5.conf, none are defined": {line: conf, server: fakeweb.ServerOptions{TLS: true, Signature: x509.PureEd25519}},
 		"krb5.conf, other source":     {line: conf, server: fakeweb.ServerOptions{TLS: true}, bound: true, elsewhere: true},
 		"options":                     {o: kerberos.InitiatorOptions{ClientAwareBindings: true}, server: fakeweb.ServerOptions{TLS: true}, aware: true, bound: true, elsewhere: true},

@@ -14,6 +14,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/fakekdc/fakeweb"
 	"github.com/kerbchain/kerbchain/internal/initiatortest"
+	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -85,6 +86,10 @@ func TestInitiatorEvents(t *testing.T) {
 		sc, err := in.Initiate(ctx, middleware.Target{Host: "localhost", Port: "80"})
 		if err != nil {
 			t.Fatal(err)
+		}
+		// Nobody answers what was not asked.
+		if out, err := sc.Step(ctx, spnego.Frame(spnego.TokAPRep, []byte{0x6f, 0})); out != nil || !errors.Is(err, middleware.ErrToken) {
+			t.Fatalf("% x, %v", out, err)
 		}
 		if _, err := sc.Step(ctx, nil); err != nil {
 			t.Fatal(err)

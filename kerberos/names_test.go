@@ -123,8 +123,11 @@ func (s strangers) ServiceTicket(_ context.Context, spn string) (kerberos.Ticket
 	return kerberos.Ticket{}, &middleware.Error{Kind: middleware.ErrKDC, Code: fakekdc.CodeServerUnknown, SPN: spn, KDC: s[host], Err: errors.New("unknown at " + host)}
 }
 
-func (strangers) CanonicalHost(context.Context, string, bool) (string, error) {
-	return "real.example", nil
+func (strangers) CanonicalHost(_ context.Context, host string, _ bool) (string, error) {
+	if host == "odd.example" {
+		return "real.example@B.TEST", nil
+	}
+	return "Real.Example.", nil
 }
 
 // TestSecondRefusal: the error of a host whose canonical name no KDC knows either has both
@@ -163,6 +166,18 @@ func TestSecondRefusal(t *testing.T) {
 		if !spns["HTTP/alias.example"] || !spns["HTTP/real.example"] {
 			t.Errorf("%q: errors for %v", kdc, spns)
 		}
+	}
+}
+
+// TestCanonicalNameIsNone: what is no host name is asked of no KDC, wherever it comes from.
+func TestCanonicalNameIsNone(t *testing.T) {
+	in, err := kerberos.NewInitiator(strangers{}, kerberos.InitiatorOptions{Canonicalize: kerberos.CanonicalizeFallback})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = in.Initiate(t.Context(), middleware.Target{Host: "odd.example", Port: "80"})
+	if text := fmt.Sprint(err); !strings.Contains(text, "is no host name") || strings.Contains(text, "HTTP/real.example") {
+		t.Error(err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/kerbchain/kerbchain/fakekdc"
 	"github.com/kerbchain/kerbchain/internal/ccache"
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/spnego"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -59,6 +60,15 @@ func TestNewTicket(t *testing.T) {
 		in, err := kerberos.NewInitiator(one{ticket}, kerberos.InitiatorOptions{})
 		if err != nil {
 			t.Fatal(err)
+		}
+		for scheme, want := range map[middleware.Scheme]spnego.Kind{middleware.Kerberos: spnego.APReq, middleware.Negotiate: spnego.NegTokenInit} {
+			sc, err := in.Initiate(t.Context(), middleware.Target{Host: "localhost", Port: "80", Scheme: scheme})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if token, err := sc.Step(t.Context(), nil); err != nil || spnego.Classify(token) != want {
+				t.Errorf("a token of %s is %s: %v", scheme, spnego.Classify(token), err)
+			}
 		}
 		sc, err := in.Initiate(t.Context(), middleware.Target{Host: "localhost", Port: "80"})
 		if err != nil {
