@@ -78,6 +78,15 @@ func TestURI(t *testing.T) {
 			},
 			want: []URI{{10, 1, u}}, ttl: time.Hour, log: []string{"udp edns 1232", "udp"},
 		},
+		"EDNS0 not implemented": {
+			answer: func(q query) [][]byte {
+				if q.edns {
+					return [][]byte{q.reply(4)}
+				}
+				return [][]byte{q.reply(0, one)}
+			},
+			want: []URI{{10, 1, u}}, ttl: time.Hour, log: []string{"udp edns 1232", "udp"},
+		},
 		"too long for UDP": {
 			answer: func(q query) [][]byte {
 				if q.network == "udp" {
@@ -93,11 +102,14 @@ func TestURI(t *testing.T) {
 				other, name, question := q, q, q
 				class := q.reply(0, uriRR(realm, 1, 1, 1, "evil"))
 				class[12+len(wireName(q.name))+3] = 3
+				end := 12 + len(wireName(q.name)) + 4
+				twice := slices.Insert(q.reply(0, uriRR(realm, 1, 1, 1, "evil")), end, class[12:end]...)
+				twice[5] = 2
 				other.id++
 				name.name = "evil.test."
 				question.qtype = 1
 				evil := uriRR(realm, 1, 1, 1, "evil")
-				return [][]byte{nil, []byte("junk"), q.raw, other.reply(0, evil), name.reply(0, evil), question.reply(0, evil), class, q.reply(1<<11, evil), q.reply(0, one)}
+				return [][]byte{nil, []byte("junk"), q.raw, other.reply(0, evil), name.reply(0, evil), question.reply(0, evil), class, twice, q.reply(1<<11, evil), q.reply(0, one)}
 			},
 			want: []URI{{10, 1, u}}, ttl: time.Hour,
 		},

@@ -369,6 +369,14 @@ func (k kit) badTokens(t *testing.T) {
 		"rejection":        func([]byte) []byte { return spnego.Resp{State: spnego.Reject}.Append(nil) },
 		"AP-REP, and more": reframed(spnego.KRB5, 0),
 		"frame of NTLM":    reframed(spnego.NTLM),
+		"MIC of nobody": func(good []byte) []byte {
+			resp, err := spnego.ParseResp(good)
+			if err != nil {
+				panic(err)
+			}
+			resp.MechListMIC = make([]byte, 28)
+			return resp.Append(nil)
+		},
 	}
 	_, good := begin(t)
 	for n := 1; n < len(good); n += 13 {
