@@ -148,10 +148,14 @@ func (d *discovery) locate(ctx context.Context, realm string) ([]kdcclient.KDC, 
 // notRead tells of files of krb5.conf that were not read, and may have what is missed. It
 // is nil if there is none.
 func notRead(conf *krb5conf.Config) error {
-	if missed := conf.Profile.Missed(); missed != "" {
-		return errors.New("krb5.conf was not read: " + missed)
+	missed := conf.Profile.Missed()
+	switch {
+	case missed == "":
+		return nil
+	case len(conf.Profile.Files()) > 0:
+		return errors.New("krb5.conf was not read whole: " + missed)
 	}
-	return nil
+	return errors.New("krb5.conf was not read: " + missed)
 }
 
 // locatePrimary returns the KDCs that krb5.conf names as primary_kdc or master_kdc, or if

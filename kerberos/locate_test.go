@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kerbchain/kerbchain/internal/testmain"
 	"github.com/kerbchain/kerbchain/kerberos"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -122,8 +123,18 @@ func TestKDCsInDNS(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+		o.Krb5Conf = []string{testmain.File(t, "krb5.conf", []byte("include /nonexistent/realms\n"))}
+		o.Resolver = &dns{}
+		source, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := source.ServiceTicket(t.Context(), spn+"@"+realm.Name()); err == nil || !strings.Contains(err.Error(), "krb5.conf was not read whole: /nonexistent/realms: file does not exist") {
+			t.Errorf("a file to include: %v", err)
+		}
+		o.Krb5Conf = []string{"/nonexistent/krb5.conf"}
 		o.Principal = "alice"
-		_, err := kerberos.FromPassword(kerberos.NewSecret(password), o)
+		_, err = kerberos.FromPassword(kerberos.NewSecret(password), o)
 		if !errors.Is(err, middleware.ErrConfiguration) || !strings.Contains(err.Error(), "sets no default_realm: krb5.conf was not read: /nonexistent/krb5.conf") {
 			t.Errorf("a name without a realm: %v", err)
 		}

@@ -36,7 +36,11 @@ func demo(ctx context.Context, args []string, w world) int {
 	defer cancel()
 	out := &sticky{w: w.stdout}
 	err := runDemo(ctx, out)
+	interrupted, ok := errors.AsType[interruption](context.Cause(ctx))
 	switch {
+	case ok && err != nil:
+		complain(w, "%v", interrupted)
+		return interrupted.status()
 	case out.err != nil:
 		return unwritten(w, out.err)
 	case err != nil:

@@ -513,3 +513,12 @@ func TestDemo(t *testing.T) {
 		t.Errorf("with an ended context: exit status %d: %s", code, stderr)
 	}
 }
+
+// A signal that ends the demonstration is told as one.
+func TestDemoInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(interruption{os.Interrupt})
+	if code, _, stderr := runWith(ctx, nil, "", "demo"); code != exitInterrupted || stderr != "kerbchain: "+os.Interrupt.String()+"\n" {
+		t.Errorf("status %d, %q", code, stderr)
+	}
+}

@@ -92,8 +92,19 @@ func Capitals(realm string) string {
 
 // Join returns those hints that are not empty, one after the other.
 func Join(all ...string) string {
-	said := slices.DeleteFunc(slices.Clone(all), func(hint string) bool { return hint == "" })
-	return strings.Join(said, "; ")
+	var b strings.Builder
+	for _, hint := range all {
+		switch said := b.String(); {
+		case hint == "":
+			continue
+		case strings.HasSuffix(said, "?"):
+			b.WriteString(" ")
+		case said != "":
+			b.WriteString("; ")
+		}
+		b.WriteString(hint)
+	}
+	return b.String()
 }
 
 // KDC returns what to try after a KDC refused a request with the code of a KRB-ERROR

@@ -13,6 +13,7 @@ func TestJoin(t *testing.T) {
 		"a":       {"a"},
 		"b":       {"", "b", ""},
 		"a; b; c": {"a", "b", "", "c"},
+		"a? b; c": {"a?", "b", "c"},
 	} {
 		if got := hints.Join(all...); got != want {
 			t.Errorf("%q: got %q, want %q", all, got, want)

@@ -59,10 +59,10 @@ func (r *reader) top(path string) error {
 	text, dir, err := r.read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		r.p.unread = append(r.p.unread, unread{path, fs.ErrNotExist})
+		r.p.passOver(unread{path, err, false})
 		return nil
 	case errors.Is(err, fs.ErrPermission):
-		r.p.unread = append(r.p.unread, unread{path, fs.ErrPermission})
+		r.p.passOver(unread{path, err, false})
 		r.p.warnings = addWarning(r.p.warnings, path, 0, "not read: %v", reason(err))
 		return nil
 	case err != nil:
@@ -165,7 +165,7 @@ func (s *state) include(name string) error {
 	text, dir, err := s.read(name)
 	switch {
 	case err != nil:
-		s.warnf("%s is not included: %v", clip(name), reason(err))
+		s.passOver(name, err)
 		return nil
 	case dir != nil:
 		s.warnf("%s is a directory: write includedir", clip(name))
@@ -181,13 +181,19 @@ func (s *state) includeDir(name string) error {
 	_, dir, err := s.read(name)
 	switch {
 	case err != nil:
-		s.warnf("%s is not included: %v", clip(name), reason(err))
+		s.passOver(name, err)
 		return nil
 	case dir == nil:
 		s.warnf("%s is not a directory: write include", clip(name))
 		return nil
 	}
 	return s.each(name, dir)
+}
+
+// passOver goes on without a file that cannot be read.
+func (s *state) passOver(name string, err error) {
+	s.warnf("%s is not included: %v", clip(name), reason(err))
+	s.p.passOver(unread{name, err, true})
 }
 
 // each reads the files of a directory that includedir takes.
@@ -197,7 +203,7 @@ func (s *state) each(dir string, list []string) error {
 		text, sub, err := s.read(path)
 		switch {
 		case err != nil:
-			s.warnf("%s is not included: %v", clip(path), reason(err))
+			s.passOver(path, err)
 			continue
 		case sub != nil:
 			continue

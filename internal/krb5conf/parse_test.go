@@ -332,7 +332,10 @@ func TestLoadProfileErrors(t *testing.T) {
 // A file that is not there is missed where there is no other, and one that may not be read
 // always: it may have what is looked for.
 func TestMissed(t *testing.T) {
-	files := fstest.MapFS{"one": {Data: []byte("[libdefaults]\n")}}
+	files := fstest.MapFS{
+		"one": {Data: []byte("[libdefaults]\n")}, "includes": {Data: []byte("include gone\nincludedir secret\nincludedir all\n")},
+		"all/here": {Data: []byte("[libdefaults]\n")}, "many": {Data: []byte(strings.Repeat("include gone\n", 1000))},
+	}
 	open := func(name string) (fs.File, error) {
 		if name == "secret" {
 			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
@@ -341,6 +344,8 @@ func TestMissed(t *testing.T) {
 	}
 	for names, want := range map[string]string{
 		"": "", "one": "", "one none": "", "none": "none: file does not exist", "none one secret": "secret: permission denied",
+		"includes none": "gone: file does not exist, secret: permission denied",
+		"many":          strings.TrimSuffix(strings.Repeat("gone: file does not exist, ", 8), ", "),
 	} {
 		p, err := LoadProfile(strings.Fields(names), open)
 		if got := p.Missed(); err != nil || got != want {

@@ -1,6 +1,7 @@
 package krb5conf
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -153,23 +154,40 @@ func (p *Profile) Files() []string {
 	return slices.Clone(p.files)
 }
 
-// unread is a file that was named and passed over. err is [fs.ErrNotExist] or
-// [fs.ErrPermission].
+// unread is a file that was named, by whoever reads krb5.conf or in a file that includes
+// it, and passed over.
 type unread struct {
-	file string
-	err  error
+	file     string
+	err      error
+	included bool
+}
+
+// maxUnread bounds how many of them are kept.
+const maxUnread = 8
+
+func (p *Profile) passOver(u unread) {
+	switch {
+	case errors.Is(u.err, fs.ErrNotExist):
+		u.err = fs.ErrNotExist
+	case errors.Is(u.err, fs.ErrPermission):
+		u.err = fs.ErrPermission
+	}
+	if len(p.unread) < maxUnread {
+		p.unread = append(p.unread, u)
+	}
 }
 
 // Missed says, for people, which file it may be that has what was looked for in vain: one
-// that may not be read, or any where none was read. It is "" if there is none.
+// that may not be read, one that another includes, or any where none was read. It is "" if
+// there is none.
 func (p *Profile) Missed() string {
 	if p == nil {
 		return ""
 	}
 	var missed []string
 	for _, u := range p.unread {
-		if len(p.files) == 0 || u.err == fs.ErrPermission {
-			missed = append(missed, fmt.Sprintf("%s: %v", u.file, u.err))
+		if len(p.files) == 0 || u.included || u.err == fs.ErrPermission {
+			missed = append(missed, fmt.Sprintf("%s: %v", u.file, reason(u.err)))
 		}
 	}
 	return strings.Join(missed, ", ")

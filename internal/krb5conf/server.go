@@ -43,7 +43,7 @@ var (
 	errHost = errors.New("wanted host, host:port, [address]:port or https://host/path")
 	errPort = errors.New("wanted a port from 1 to 65535")
 	errURL  = errors.New("wanted https://host[:port]/path")
-	errHTTP = errors.New("http to a KDC is not supported: https://host/path is, and tcp/host:port")
+	errHTTP = errors.New("wanted https://host/path, host:port or tcp/host:port, and no other scheme")
 )
 
 // ParseServer reads a server as MIT krb5 does: host, host:port, an IPv6
