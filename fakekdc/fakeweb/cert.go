@@ -42,8 +42,13 @@ func newCertificate(host string, signature x509.SignatureAlgorithm) (*tls.Certif
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 		SignatureAlgorithm:    signature,
-		DNSNames:              names(host),
+		DNSNames:              []string{"localhost"},
 		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		template.IPAddresses = append(template.IPAddresses, ip)
+	} else if host != "localhost" {
+		template.DNSNames = []string{host, "localhost"}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -68,12 +73,4 @@ func newSigner(signature x509.SignatureAlgorithm) (crypto.Signer, error) {
 		return key, err
 	}
 	return nil, fmt.Errorf("signature algorithm %s: want RSA, RSA-PSS or ECDSA with SHA-256, 384 or 512, or Ed25519", signature)
-}
-
-// names returns the DNS names of a certificate.
-func names(host string) []string {
-	if host == "localhost" {
-		return []string{host}
-	}
-	return []string{host, "localhost"}
 }

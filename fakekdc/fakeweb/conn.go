@@ -14,6 +14,7 @@ import (
 type conn struct {
 	number int
 	cert   *x509.Certificate // of the server; nil if not known
+	net    net.Conn          // nil if not known
 
 	mu     sync.Mutex
 	states map[*Handler]*connState
@@ -39,8 +40,8 @@ type connKey struct{}
 // ConnContext goes into [http.Server.ConnContext] of servers that are not made
 // by this package, so that a [Handler] can tell connections apart. Without it
 // they are told by their remote address.
-func ConnContext(ctx context.Context, _ net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, &conn{})
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, &conn{net: c})
 }
 
 // maxStrange bounds the connections that are told by their address.
@@ -89,6 +90,14 @@ func (c *conn) store(h *Handler, v any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.state(h).kept = v
+}
+
+// hangUp closes the connection of a request without an answer.
+func (c *conn) hangUp() {
+	if c.net != nil { // net/http would end a stream of HTTP/2 alone
+		c.net.Close()
+	}
+	panic(http.ErrAbortHandler) // net/http closes the connection and logs nothing
 }
 
 // forget makes the connection one that nobody authenticated.

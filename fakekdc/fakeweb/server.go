@@ -10,6 +10,9 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,10 +59,16 @@ type Server struct {
 	served  chan struct{}
 	opened  atomic.Int64
 
-	mu    sync.Mutex
-	live  map[net.Conn]bool
-	empty chan struct{} // closed when live gets empty; nil before Close
+	mu      sync.Mutex
+	live    map[net.Conn]bool
+	taken   []net.Conn    // that handlers took over (Hijack), the last of them
+	serving int           // handlers that have not returned
+	idle    chan struct{} // closed when nothing is live or serving; nil before Close
 }
+
+// maxTaken bounds the memory of a server that runs for long. Who takes over a connection
+// closes it; this is for those that are still open when the server is closed.
+const maxTaken = 1 << 10
 
 // Serve runs a handler, such as a [Handler], until the realm is closed; if it
 // is closed already, the server is too. Failure ends the realm's test; in a realm made
@@ -78,6 +87,13 @@ func NewServer(h http.Handler, o ServerOptions) (*Server, error) {
 	if o.Host == "" {
 		o.Host = "localhost"
 	}
+	if u, err := url.Parse("http://" + inURL(o.Host)); err != nil || u.Host != inURL(o.Host) || u.Port() != "" {
+		err := fmt.Errorf("web server: host %q: want a name, or an address without brackets, and no port", o.Host)
+		if o.Listener != nil {
+			err = errors.Join(err, o.Listener.Close())
+		}
+		return nil, err
+	}
 	s := &Server{options: o, served: make(chan struct{}), live: make(map[net.Conn]bool)}
 	if err := s.listen(); err != nil {
 		return nil, err
@@ -88,7 +104,7 @@ func NewServer(h http.Handler, o ServerOptions) (*Server, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.http = &http.Server{
-		Handler:     h,
+		Handler:     s.counted(h),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnContext: s.connContext,
 		ConnState:   s.connState,
@@ -153,8 +169,8 @@ func (s *Server) run() {
 	}
 }
 
-func (s *Server) connContext(ctx context.Context, _ net.Conn) context.Context {
-	c := &conn{number: int(s.opened.Add(1))}
+func (s *Server) connContext(ctx context.Context, nc net.Conn) context.Context {
+	c := &conn{number: int(s.opened.Add(1)), net: nc}
 	if s.cert != nil {
 		c.cert = s.cert.Leaf
 	}
@@ -167,27 +183,63 @@ func (s *Server) connState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		s.live[c] = true
-	case http.StateClosed, http.StateHijacked:
-		delete(s.live, c)
-		if s.empty != nil && len(s.live) == 0 {
-			close(s.empty)
-			s.empty = nil
+	case http.StateHijacked:
+		if len(s.taken) == maxTaken {
+			s.taken = slices.Delete(s.taken, 0, maxTaken/4)
 		}
+		s.taken = append(s.taken, c)
+		delete(s.live, c)
+	case http.StateClosed:
+		delete(s.live, c)
+		s.ended()
+	}
+}
+
+// counted has Close wait for handlers: the connection of one is gone before it where it was
+// taken over, or is that of streams of HTTP/2.
+func (s *Server) counted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.serving++
+		s.mu.Unlock()
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.serving--
+			s.ended()
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// ended tells Close of the last that ends.
+func (s *Server) ended() {
+	if s.idle != nil && len(s.live) == 0 && s.serving == 0 {
+		close(s.idle)
+		s.idle = nil
 	}
 }
 
 // URL returns the server's address without a slash at the end, such as
 // http://localhost:12345. It has no port where the server listens nowhere.
 func (s *Server) URL() string {
-	scheme, host := "http", s.options.Host
+	scheme, host := "http", inURL(s.options.Host)
 	if s.options.TLS {
 		scheme = "https"
 	}
 	if !s.options.InMemory {
 		_, port, _ := net.SplitHostPort(s.Addr()) // of a listener, so it splits
-		host = net.JoinHostPort(host, port)
+		host = net.JoinHostPort(s.options.Host, port)
 	}
 	return scheme + "://" + host
+}
+
+// inURL returns a host as it stands in a URL.
+func inURL(host string) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
 }
 
 // Addr returns where the server listens, host:port.
@@ -238,7 +290,8 @@ func (s *Server) Transport() *http.Transport {
 	}
 }
 
-// DropConnections closes all connections, and goes on listening.
+// DropConnections closes all connections but those that a handler took over (Hijack), and
+// goes on listening.
 func (s *Server) DropConnections() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -251,24 +304,29 @@ func (s *Server) DropConnections() {
 // second over a connection whose request it did not read to the end.
 const closeTimeout = 2 * time.Second
 
-// Close stops listening, closes all connections and waits for their goroutines,
-// though not for long if a handler does not return. Further calls do nothing.
+// Close stops listening, closes all connections, those too that a handler took over, and
+// waits for their goroutines, though not for long if a handler does not return. Further calls
+// do nothing.
 func (s *Server) Close() {
 	s.cancel()
 	s.http.Close()
 	<-s.served
 	s.mu.Lock()
-	if len(s.live) == 0 || s.empty != nil {
+	for _, c := range s.taken {
+		c.Close()
+	}
+	s.taken = nil
+	if len(s.live) == 0 && s.serving == 0 || s.idle != nil {
 		s.mu.Unlock()
 		return
 	}
-	empty := make(chan struct{})
-	s.empty = empty
+	idle := make(chan struct{})
+	s.idle = idle
 	s.mu.Unlock()
 	t := time.NewTimer(closeTimeout)
 	defer t.Stop()
 	select {
-	case <-empty:
+	case <-idle:
 	case <-t.C:
 	}
 }

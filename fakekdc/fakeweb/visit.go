@@ -38,7 +38,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	v := &visit{h: h, q: h.quirksFor(r), r: r, conn: h.connOf(r), scheme: h.opts.Schemes[0]}
 	v.rec = h.begin(r, v.conn)
-	v.w = &writer{ResponseWriter: w, before: v.status}
+	v.w = &writer{ResponseWriter: w, before: v.status, taken: http.StatusOK}
+	if r.Method != http.MethodConnect && r.Header.Get("Upgrade") != "" {
+		v.w.taken = http.StatusSwitchingProtocols
+	}
 	v.serve()
 	v.w.finish()
 }
@@ -92,7 +95,7 @@ func (v *visit) serve() {
 	v.scheme = v.h.opts.Schemes[i]
 	switch {
 	case v.q.Hangup:
-		panic(http.ErrAbortHandler) // net/http closes the connection and logs nothing
+		v.conn.hangUp()
 	case err != nil || len(token) == 0:
 		v.reject(refuse(krb.CodeGeneric, "credentials are not base64"), false)
 	default:

@@ -10,6 +10,7 @@ import (
 type writer struct {
 	http.ResponseWriter
 	before func(status int)
+	taken  int // the status of a response that a handler writes over the connection itself
 	sent   bool
 }
 
@@ -41,7 +42,7 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil && !w.sent {
 		w.sent = true
-		w.before(http.StatusOK)
+		w.before(w.taken)
 	}
 	return c, rw, err
 }
