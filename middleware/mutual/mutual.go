@@ -2,12 +2,14 @@ package mutual
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/kerbchain/kerbchain"
+	"github.com/kerbchain/kerbchain/internal/ended"
 	stages "github.com/kerbchain/kerbchain/internal/stage"
 	"github.com/kerbchain/kerbchain/middleware"
 )
@@ -91,11 +93,16 @@ func (c *call) judge(resp *http.Response) error {
 		v.err = v.refusal(v.why)
 	}
 	var err error
+	ctx := c.r.Context()
 	if v.err != nil {
 		v.err.Host = v.host
 		err = v.err
+		if end := ctx.Err(); end != nil && errors.Is(err, end) {
+			// Nobody found anything out about the server.
+			err = ended.Because(ctx, "mutual: verifying the answer of "+v.host, v.err.Err)
+		}
 	}
-	if ctx := c.r.Context(); middleware.Tracing(ctx) {
+	if middleware.Tracing(ctx) {
 		middleware.Emit(ctx, middleware.VerdictEvent{
 			Host: v.host, SPN: v.spn, Mode: middleware.Mode(c.mode.String()), Status: resp.StatusCode,
 			Verified: v.verified, Trusted: v.trusted, Reason: v.reason, Err: err,

@@ -120,3 +120,34 @@ func TestRefusedAnswerSparesOthers(t *testing.T) {
 		}
 	}
 }
+
+// A request that ends before its answer was verified fails because of that: nothing was
+// found out about the server. What was found out stays the reason.
+func TestEndedBeforeTheVerdict(t *testing.T) {
+	for name, tc := range map[string]struct {
+		token   string
+		refused bool
+	}{
+		"a good token": {stagetest.ServerOK, false}, "a bad token": {"forged", false}, "none": {"", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			server := func(r *http.Request) (*http.Response, error) {
+				cancel()
+				if tc.token == "" {
+					return stagetest.Respond(http.StatusOK, "")(r)
+				}
+				return stagetest.Respond(http.StatusOK, "", wwwAuth, value(tc.token))(r)
+			}
+			r := httptest.NewRequest(http.MethodGet, "http://web.test/", nil).WithContext(ctx)
+			_, err := kerbchain.Chain(mutual.New(mutual.Options{}), sign(new(stagetest.Initiator), origin))(server)(r)
+			if errors.Is(err, middleware.ErrNotVerified) != tc.refused || errors.Is(err, context.Canceled) == tc.refused {
+				t.Errorf("%v", err)
+			}
+			if want := "mutual: verifying the answer of web.test:80: context canceled"; !tc.refused && err.Error() != want {
+				t.Errorf("%v, want %s", err, want)
+			}
+		})
+	}
+}
