@@ -1,6 +1,7 @@
 package kerberos
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -80,6 +81,58 @@ func TestCrossRealmTicketsAreForgotten(t *testing.T) {
 		if o.Held(realm) == nil || i == 1 && o.Held("R0.TEST") == nil || len(s.cross) > maxCrossings {
 			t.Fatalf("the last of %d is not held, or %d are", i, len(s.cross))
 		}
+	}
+}
+
+// TestServiceTicketsAreForgotten: of however many services, a source keeps no more tickets than
+// it may; those that have ended go first, and the last is among them. A ticket that is at hand
+// is its client's alone, whoever has the session's name by then, and one that is not valid yet
+// is nobody's.
+func TestServiceTicketsAreForgotten(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	s, err := FromPassword(NewSecret("x"), SourceOptions{
+		Principal: "alice@R.TEST", Krb5ConfText: "[libdefaults]\n", Now: func() time.Time { return now }, Getenv: func(string) string { return "" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice := krb.NewPrincipal("R.TEST", "alice")
+	tgt := &krb.Ticket{Client: alice, Server: krb.TGS("R.TEST", "R.TEST"), StartTime: now, EndTime: now.Add(24 * time.Hour)}
+	of := &session{name: "a cache", client: alice, tgt: tgt}
+	s.publish(of)
+	keep := func(spn string, life time.Duration, flags uint32) {
+		s.keep(spn, newTicket(&krb.Ticket{Client: alice, Server: krb.NewPrincipal("R.TEST", "HTTP", "a"), Flags: flags, StartTime: now, EndTime: now.Add(life)}, "a cache"), of, now)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel() // nobody is asked
+	at := func(spn string) bool {
+		_, err := s.ServiceTicket(ended, spn)
+		return err == nil
+	}
+	if keep("HTTP/not yet", time.Hour, krb.FlagInvalid); at("HTTP/not yet") {
+		t.Error("a ticket that is not valid is at hand")
+	}
+	keep("HTTP/long", 24*time.Hour, 0)
+	s.publish(&session{name: of.name, client: krb.NewPrincipal("R.TEST", "bob"), tgt: tgt})
+	if at("HTTP/long") {
+		t.Error("alice's ticket is at hand for bob")
+	}
+	if s.publish(of); !at("HTTP/long") {
+		t.Error("alice's ticket is not at hand")
+	}
+	for i := range maxTickets + 3 {
+		spn := fmt.Sprint("HTTP/", i)
+		if keep(spn, time.Hour, 0); !at(spn) || s.tickets.Len() > maxTickets {
+			t.Fatalf("%d tickets, the last there: %v", s.tickets.Len(), at(spn))
+		}
+	}
+	keep("HTTP/long", 24*time.Hour, 0)
+	for i := 0; s.tickets.Len() < maxTickets; i++ { // until it is full again
+		keep(fmt.Sprint("HTTP/more", i), time.Hour, 0)
+	}
+	now = now.Add(2 * time.Hour)
+	if keep("HTTP/last", time.Hour, 0); !at("HTTP/long") || !at("HTTP/last") || s.tickets.Len() != 2 {
+		t.Errorf("%d tickets, want the two that have not ended", s.tickets.Len())
 	}
 }
 

@@ -111,6 +111,9 @@ func TestOTPMisused(t *testing.T) {
 		"no Armor":                      func(o *kerberos.SourceOptions) { o.Armor = nil },
 		"passwords without a principal": func(o *kerberos.SourceOptions) { o.Principal = "" },
 		"no password given":             func(o *kerberos.SourceOptions) { o.OTP = nil },
+		"ArmorOptional says":            func(o *kerberos.SourceOptions) { o.Armor, o.ArmorOptional = nil, true },
+		"Principal is an alias":         func(o *kerberos.SourceOptions) { o.Principal, o.Enterprise = "", true },
+		"Krb5ConfText takes the place":  func(o *kerberos.SourceOptions) { o.Krb5ConfText, o.Krb5Conf = "[libdefaults]", []string{} },
 	} {
 		o := good
 		change(&o)
