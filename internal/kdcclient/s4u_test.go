@@ -1,7 +1,10 @@
 package kdcclient_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/md5"
 	"errors"
 	"net"
 	"strings"
@@ -109,12 +112,27 @@ func TestS4UForms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, old := krb.FindPAData(m.PAData, krb.PAForUser)
+		value, old := krb.FindPAData(m.PAData, krb.PAForUser)
 		_, newer := krb.FindPAData(m.PAData, krb.PAS4UX509User)
 		if old != tc.old || !newer {
 			t.Errorf("%s: PA-FOR-USER %v, PA-S4U-X509-USER %v", name, old, newer)
 		}
+		if !old {
+			continue
+		}
+		// Its checksum is that of RC4 under the session key ([MS-SFU] section 2.2.1, RFC 4757 section 4).
+		said, err := krb.ParsePAForUser(value)
+		sum := md5.Sum([]byte("\x11\x00\x00\x00" + "\x01\x00\x00\x00" + "carol" + r.Name() + "Kerberos"))
+		if want := hmacMD5(hmacMD5(tgt.Key.Bytes(), []byte("signaturekey\x00")), sum[:]); err != nil || said.Checksum.Type != -138 || !bytes.Equal(said.Checksum.Value, want) {
+			t.Errorf("%s: checksum %d %x, %v; want -138 %x", name, said.Checksum.Type, said.Checksum.Value, err, want)
+		}
 	}
+}
+
+func hmacMD5(key, data []byte) []byte {
+	m := hmac.New(md5.New, key)
+	m.Write(data)
+	return m.Sum(nil)
 }
 
 // TestS4URefusals: what makes no sense is not asked for, and no answer counts that is
