@@ -18,7 +18,7 @@ const (
 	Any     Kind = iota
 	AS           // authentication service: the first ticket
 	TGS          // ticket-granting service: all further ones
-	Other        // what could not be decoded, and is not answered
+	Other        // what could not be decoded, and is answered if its frame was too long alone
 	Kpasswd      // change of a password (RFC 3244)
 )
 

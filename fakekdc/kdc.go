@@ -1,6 +1,7 @@
 package fakekdc
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"time"
 
@@ -36,6 +37,8 @@ type refusal struct {
 }
 
 func refuse(code int32, text string) *refusal { return &refusal{code: code, text: text} }
+
+var useTCP = refuse(krb.CodeResponseTooBig, "use TCP")
 
 // answer takes one message and says what to send back. It is the whole KDC but
 // for the sockets, which are k's; nil for an exchange without any.
@@ -85,14 +88,17 @@ func (r *Realm) answerFrom(k *KDC, network string, sender netip.Addr, packet []b
 				e.Granted = nameOf(rep.grant.server)
 			}
 			if out.reply, no = encode(rep, fault); no == nil && network == "udp" && (fault.tooBig || len(out.reply) > r.udpLimit) {
-				no = refuse(krb.CodeResponseTooBig, "use TCP")
-				out.tooBig = true
+				no, out.tooBig = useTCP, true
 			}
 		}
 	}
 	if no != nil {
-		e.Code, e.Etype, e.Granted = no.code, 0, ""
 		out.reply = r.refusal(q, no, now)
+		if network == "udp" && !out.tooBig && len(out.reply) > r.udpLimit {
+			no, out.tooBig = useTCP, true
+			out.reply = r.refusal(q, no, now)
+		}
+		e.Code, e.Etype, e.Granted = no.code, 0, ""
 	}
 	r.log.add(e)
 	return out
@@ -133,6 +139,15 @@ func encode(rep *reply, fault fault) ([]byte, *refusal) {
 		return nil, refuse(krb.CodeGeneric, err.Error())
 	}
 	return b, nil
+}
+
+// refuseFrame answers a frame that is too long, or has the bit set that is reserved (RFC 4120
+// section 7.2.2).
+func (r *Realm) refuseFrame(k *KDC) []byte {
+	now := r.now()
+	r.log.add(Exchange{Kind: Other, Network: "tcp", Realm: r.realm, KDC: k.Addr(), Code: krb.CodeFieldTooLong, Time: now})
+	reply := r.refusal(&request{}, refuse(krb.CodeFieldTooLong, "frame too long"), now)
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(reply))), reply...)
 }
 
 // refusal encodes a KRB-ERROR with the names of the request.

@@ -125,8 +125,9 @@ func WithLifetime(life, renewable time.Duration) Option {
 func WithSkew(d time.Duration) Option { return func(s *settings) { s.skew = d } }
 
 // WithUDPLimit sets the size in bytes above which a reply over UDP becomes
-// KRB_ERR_RESPONSE_TOO_BIG, 4096 by default. With 1, all of them do.
-func WithUDPLimit(n int) Option { return func(s *settings) { s.udpLimit = n } }
+// KRB_ERR_RESPONSE_TOO_BIG, 4096 by default. With 1, all of them do; none is longer than a
+// datagram of IPv4 can be.
+func WithUDPLimit(n int) Option { return func(s *settings) { s.udpLimit = min(n, maxDatagram) } }
 
 // WithEncPARep makes the KDC prove to clients that ask for it that their AS-REQ
 // came as they sent it (RFC 6806 section 11), as MIT's and Active Directory do.

@@ -12,6 +12,7 @@ import (
 
 const (
 	maxRequest  = 1 << 20 // bytes in one TCP frame
+	maxDatagram = 65507   // bytes over IPv4
 	maxAtOnce   = 256     // datagrams being answered
 	maxConns    = 1024
 	idleTimeout = time.Minute // of a TCP connection
@@ -201,6 +202,9 @@ func (k *KDC) serveConn(c net.Conn) {
 			return
 		}
 		packet, err := f.read()
+		if errors.Is(err, errFrame) && !k.down() {
+			_, _ = c.Write(k.realm.refuseFrame(k)) // the client may be gone
+		}
 		if err != nil || !k.answerFrame(c, f, packet) {
 			return
 		}
@@ -252,6 +256,10 @@ type resetter interface{ SetLinger(seconds int) error }
 
 func (k *KDC) answerFrame(c net.Conn, f *frames, packet []byte) (more bool) {
 	out := k.answerOnce("tcp", senderAt(c.RemoteAddr()), packet)
+	// An answer may have been held for longer than a client is waited for.
+	if err := c.SetDeadline(time.Now().Add(idleTimeout)); err != nil {
+		return false
+	}
 	f.out = binary.BigEndian.AppendUint32(f.out[:0], uint32(len(out.reply)))
 	switch out.how {
 	case sendNothing:
@@ -264,7 +272,9 @@ func (k *KDC) answerFrame(c net.Conn, f *frames, packet []byte) (more bool) {
 		return false
 	case sendHang:
 		// Until the client gives up or the realm closes the connection.
-		_, _ = io.Copy(io.Discard, c)
+		if err := c.SetDeadline(time.Time{}); err == nil {
+			_, _ = io.Copy(io.Discard, c)
+		}
 		return false
 	case sendHalf:
 		f.out = append(f.out, out.reply[:len(out.reply)/2]...)

@@ -137,8 +137,8 @@ func TestOneServingLoop(t *testing.T) {
 		},
 		"garbage":          {say: func(world) []message { return []message{{packet: []byte("GET / HTTP/1.1")}} }, udp: []string{"silence"}, tcp: []string{"end"}},
 		"nothing":          {say: func(world) []message { return []message{{frame: []byte{0, 0, 0, 0}}} }, tcp: []string{"end"}},
-		"too much":         {say: func(world) []message { return []message{{frame: []byte{0, 0x10, 0, 1}}} }, tcp: []string{"end"}},
-		"the reserved bit": {say: func(world) []message { return []message{{frame: []byte{0x80, 0, 0, 1}}} }, tcp: []string{"end"}},
+		"too much":         {say: func(world) []message { return []message{{frame: []byte{0, 0x10, 0, 1}}, {frame: []byte{}}} }, tcp: []string{"error 61", "end"}},
+		"the reserved bit": {say: func(world) []message { return []message{{frame: []byte{0x80, 0, 0, 1}}, {frame: []byte{}}} }, tcp: []string{"error 61", "end"}},
 		"an unfinished frame": {
 			say: func(w world) []message { return []message{{frame: []byte{0, 0, 1, 0, 0x6a}}} }, tcp: []string{"silence"},
 		},
@@ -227,10 +227,11 @@ func TestRequestBeforeItsConnectionIsAccepted(t *testing.T) {
 	for name, tc := range map[string]struct {
 		pause bool
 		frame []byte
+		said  string // before the end
 	}{
-		"paused":   {true, []byte{0, 0, 0, 1, 0}},
-		"too much": {false, append([]byte{0, 0x10, 0, 1}, make([]byte, 1<<10)...)},
-		"garbage":  {false, []byte{0, 0, 0, 1, 0, 0, 0, 0, 1, 0}},
+		"paused":   {true, []byte{0, 0, 0, 1, 0}, ""},
+		"too much": {false, append([]byte{0, 0x10, 0, 1}, make([]byte, 1<<10)...), "error 61"},
+		"garbage":  {false, []byte{0, 0, 0, 1, 0, 0, 0, 0, 1, 0}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := Start(t)
@@ -251,7 +252,14 @@ func TestRequestBeforeItsConnectionIsAccepted(t *testing.T) {
 			if err := c.SetDeadline(time.Now().Add(timeoutFor(false))); err != nil {
 				t.Fatal(err)
 			}
-			if got := heard(c, "tcp"); got != "end" {
+			got := heard(c, "tcp")
+			if tc.said != "" {
+				if got != tc.said {
+					t.Errorf("heard %q, want %q", got, tc.said)
+				}
+				got = heard(c, "tcp")
+			}
+			if got != "end" {
 				t.Errorf("heard %q, want the end", got)
 			}
 		})

@@ -34,6 +34,7 @@ func TestErrorName(t *testing.T) {
 		CodeBadKvno:         "KRB_AP_ERR_BADKEYVER",
 		CodeNoKey:           "KRB_AP_ERR_NOKEY",
 		CodeResponseTooBig:  "KRB_ERR_RESPONSE_TOO_BIG",
+		CodeFieldTooLong:    "KRB_ERR_FIELD_TOOLONG",
 		CodeGeneric:         "KRB_ERR_GENERIC",
 		CodeWrongRealm:      "KDC_ERR_WRONG_REALM",
 		0:                   "KDC_ERR_NONE",

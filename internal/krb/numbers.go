@@ -332,6 +332,7 @@ const (
 	CodeInappChecksum      int32 = 50
 	CodeResponseTooBig     int32 = 52
 	CodeGeneric            int32 = 60
+	CodeFieldTooLong       int32 = 61
 	CodeWrongRealm         int32 = 68
 	CodePreauthExpired     int32 = 90 // RFC 6113, as the next
 	CodeMorePreauthData    int32 = 91
