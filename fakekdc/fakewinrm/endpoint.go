@@ -23,7 +23,8 @@ import (
 // by default, which echoes messages.
 type Options struct {
 	// Answer makes the answer to a message: a status, 200 or 500 with a fault,
-	// and SOAP. Nil echoes. It is called from many goroutines.
+	// and SOAP. Nil echoes. It is called from many goroutines. What is no status of an
+	// answer becomes 500.
 	Answer func(c fakekdc.Caller, soap []byte) (status int, answer []byte)
 	// AllowUnencrypted takes messages in clear over plain HTTP, which otherwise
 	// get status 500 and nothing else.
@@ -124,7 +125,9 @@ type sealed struct {
 	channel  *gss.Channel
 	protocol string // of the framing
 	forgets  int    // of the endpoint when this was established
-	earlier  []byte // body of the last answer that was sealed
+
+	mu      sync.Mutex // held while a message is opened or an answer sealed: streams of HTTP/2 come at once
+	earlier []byte     // body of the last answer that was sealed
 }
 
 // established makes of a security context what protects messages.
@@ -221,6 +224,10 @@ func (w *Endpoint) serve(rw http.ResponseWriter, r *http.Request) {
 	if w.options.Answer != nil {
 		answer.Status, answer.plain = w.options.Answer(caller, answer.plain)
 	}
+	if answer.Status < 200 || answer.Status > 599 {
+		m.Reason = fmt.Sprintf("the answer's status is %d", answer.Status)
+		answer.Status = http.StatusInternalServerError
+	}
 	m.Status = answer.Status
 	w.note(m)
 	w.answer(rw, m.Sealed, answer)
@@ -230,27 +237,34 @@ func (w *Endpoint) answer(rw http.ResponseWriter, isSealed bool, a *SealedAnswer
 	a.Header.Set("Content-Type", soapType)
 	a.Body = a.plain
 	if isSealed {
-		s := a.sealed
-		var err error
-		if a.Body, err = a.Seal(a.plain); err != nil {
-			panic(http.ErrAbortHandler)
-		}
-		a.Header.Set("Content-Type", contentType(s.protocol))
-		genuine := a.Body
-		w.mu.Lock()
-		forge := w.forge
-		w.mu.Unlock()
-		if forge != nil {
-			a.Body = bytes.Clone(genuine)
-			forge(a)
-		}
-		s.earlier = genuine
+		w.seal(a)
 	}
 	if a.Header.Get("Content-Length") == "" {
 		a.Header.Set("Content-Length", fmt.Sprint(len(a.Body)))
 	}
 	rw.WriteHeader(a.Status)
 	_, _ = rw.Write(a.Body) // the client may be gone
+}
+
+// seal seals an answer, and changes it as it is told to.
+func (w *Endpoint) seal(a *SealedAnswer) {
+	s := a.sealed
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	genuine, err := a.Seal(a.plain)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	a.Body = genuine
+	a.Header.Set("Content-Type", contentType(s.protocol))
+	w.mu.Lock()
+	forge := w.forge
+	w.mu.Unlock()
+	if forge != nil {
+		a.Body = bytes.Clone(genuine)
+		forge(a)
+	}
+	s.earlier = genuine
 }
 
 const (
@@ -284,6 +298,8 @@ func (w *Endpoint) open(s *sealed, kind string, body []byte) ([]byte, error) {
 	if s.channel == nil {
 		return nil, fmt.Errorf("security context without confidentiality")
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if want := contentType(s.protocol); kind != want {
 		return nil, fmt.Errorf("content type %.200q, want %s", kind, want)
 	}
@@ -296,7 +312,7 @@ func (w *Endpoint) open(s *sealed, kind string, body []byte) ([]byte, error) {
 		return nil, fmt.Errorf("body begins with %.200q", body)
 	}
 	want := head(s.protocol, length)
-	if !bytes.HasPrefix(body, want) {
+	if length < 0 || !bytes.HasPrefix(body, want) {
 		return nil, fmt.Errorf("body begins with %.300q, want %q", body, want)
 	}
 	rest = body[len(want):]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -29,10 +30,15 @@ type winRMClient struct {
 
 func winRMWorld(t *testing.T, o Options, etype int32, scheme string) (*Endpoint, *winRMClient) {
 	t.Helper()
+	return winRMWorldAt(t, o, etype, scheme, fakeweb.ServerOptions{})
+}
+
+func winRMWorldAt(t *testing.T, o Options, etype int32, scheme string, so fakeweb.ServerOptions) (*Endpoint, *winRMClient) {
+	t.Helper()
 	r := fakekdc.Start(t, fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/localhost"), fakekdc.WithEtypes(etype))
 	o.Web.Schemes = []string{scheme}
 	w := New(r, "HTTP/localhost", o)
-	s := fakeweb.Serve(r, w, fakeweb.ServerOptions{})
+	s := fakeweb.Serve(r, w, so)
 	tr := s.Transport()
 	t.Cleanup(tr.CloseIdleConnections)
 	plain := &plainclient.Client{
@@ -315,4 +321,63 @@ func FuzzWinRM(f *testing.F) {
 			t.Errorf("%q, %v", plain, err)
 		}
 	})
+}
+
+// TestNegativeLength: a length below zero is refused as any wrong one, with padding too.
+func TestNegativeLength(t *testing.T) {
+	for _, padding := range []bool{false, true} {
+		w, c := winRMWorld(t, Options{Padding: padding}, fakekdc.RC4HMAC, "Negotiate")
+		body := bytes.Replace(c.seal(""), []byte("Length=0\r\n"), []byte("Length=-1\r\n"), 1)
+		if status, _, _ := c.post(c.protocol.ContentType(), body); status != http.StatusBadRequest {
+			t.Errorf("status %d, want 400", status)
+		}
+		if m := w.Messages(); len(m) != 1 || !strings.Contains(m[0].Reason, "-1") {
+			t.Errorf("messages %+v", m)
+		}
+	}
+}
+
+// TestStrangeStatus: a status that HTTP does not have is no end of the connection.
+func TestStrangeStatus(t *testing.T) {
+	for _, status := range []int{-1, 0, 100, 199, 600, 1000} {
+		w, c := winRMWorld(t, Options{Answer: func(fakekdc.Caller, []byte) (int, []byte) { return status, []byte("answer") }}, fakekdc.AES128SHA1, "Negotiate")
+		if got, answer := c.exchange("question"); got != http.StatusInternalServerError || answer != "answer" {
+			t.Errorf("%d: %d, %q", status, got, answer)
+		}
+		if m := w.Messages(); len(m) != 1 || m[0].Status != http.StatusInternalServerError || !strings.Contains(m[0].Reason, fmt.Sprint(status)) {
+			t.Errorf("messages %+v", m)
+		}
+	}
+}
+
+// TestStreamsOfOneConnection: over HTTP/2 messages of one context come at the same time.
+func TestStreamsOfOneConnection(t *testing.T) {
+	w, c := winRMWorldAt(t, Options{}, fakekdc.AES128SHA1, "Negotiate", fakeweb.ServerOptions{TLS: true, HTTP2: true})
+	var wg sync.WaitGroup
+	for range 8 {
+		body := c.seal("question")
+		wg.Go(func() {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url, bytes.NewReader(body))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.Header.Set("Content-Type", c.protocol.ContentType())
+			resp, err := c.Transport.RoundTrip(r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			if resp.ProtoMajor != 2 {
+				t.Error(resp.Proto)
+			}
+		})
+	}
+	wg.Wait()
+	for _, m := range w.Messages() { // those that came out of order, after which there is no context
+		if m.Status != http.StatusOK && m.Status != http.StatusBadRequest {
+			t.Errorf("%+v", m)
+		}
+	}
 }
