@@ -99,6 +99,7 @@ func TestSettings(t *testing.T) {
 		"udp negative":        {[]string{"udp_preference_limit = -1"}, nil, ""},
 		"udp far too large":   {[]string{"udp_preference_limit = 99999999999"}, nil, "wanted a number; the default stands"},
 		"request timeout":     {[]string{"request_timeout = 30s"}, func(c *Config) { c.RequestTimeout = 30 * time.Second }, ""},
+		"SPAKE groups":        {[]string{"spake_preauth_groups = edwards25519, P-256\tx,,y"}, func(c *Config) { c.SPAKEGroups = []string{"edwards25519", "P-256", "x", "y"} }, ""},
 		"preauth list":        {[]string{"preferred_preauth_types = 17, 16"}, nil, ""},
 
 		"permitted alone": {[]string{"permitted_enctypes = aes256-cts aes128-sha2"}, func(c *Config) { all(c, []int32{18, 19}, []int32{18, 19}, []int32{18, 19}) }, ""},
@@ -110,9 +111,15 @@ func TestSettings(t *testing.T) {
 			c.AllowWeakCrypto, c.AllowRC4, c.AllowDES3 = true, true, true
 			all(c, aesRC4, aesRC4, aesRC4)
 		}, ""},
-		"allow_des3":          {[]string{"allow_des3 = true"}, func(c *Config) { c.AllowDES3 = true }, ""},
-		"rc4 held":            {[]string{"permitted_enctypes = aes rc4-hmac"}, nil, "krb5.conf:2: permitted_enctypes: rc4-hmac is left out: it is weak, and wants allow_rc4, allow_des3 or allow_weak_crypto = true"},
-		"rc4 let":             {[]string{"permitted_enctypes = rc4 aes", "allow_rc4 = true"}, func(c *Config) { c.AllowRC4 = true; l := []int32{23, 18, 17, 20, 19}; all(c, l, l, l) }, ""},
+		"allow_des3": {[]string{"allow_des3 = true"}, func(c *Config) { c.AllowDES3 = true }, ""},
+		"rc4 held":   {[]string{"permitted_enctypes = aes rc4-hmac"}, nil, "krb5.conf:2: permitted_enctypes: rc4-hmac is left out: it is weak, and wants allow_rc4, allow_des3 or allow_weak_crypto = true"},
+		"rc4 let":    {[]string{"permitted_enctypes = rc4 aes", "allow_rc4 = true"}, func(c *Config) { c.AllowRC4 = true; l := []int32{23, 18, 17, 20, 19}; all(c, l, l, l) }, ""},
+		"weak ones let": {[]string{"permitted_enctypes = arcfour-hmac-exp des3 aes rc4", "allow_weak_crypto = true"}, func(c *Config) {
+			c.AllowWeakCrypto, c.AllowRC4, c.AllowDES3 = true, true, true
+			l := []int32{18, 17, 20, 19, 23}
+			all(c, l, l, l)
+		}, ""},
+		"weak ones held":      {[]string{"permitted_enctypes = arcfour-hmac-exp aes", "allow_rc4 = true", "allow_des3 = true"}, func(c *Config) { c.AllowRC4, c.AllowDES3 = true, true; all(c, aes, aes, aes) }, "arcfour-hmac-exp is left out"},
 		"unknown enctype":     {[]string{"permitted_enctypes = aes des-cbc-crc"}, nil, `permitted_enctypes: no encryption type is called "des-cbc-crc"`},
 		"unsupported enctype": {[]string{"permitted_enctypes = camellia aes"}, nil, ""},
 		"nothing usable":      {[]string{"permitted_enctypes = camellia"}, func(c *Config) { l := []int32{}; all(c, l, l, l) }, `permitted_enctypes = "camellia" names no encryption type that can be used`},

@@ -132,6 +132,7 @@ func TestSyntaxErrors(t *testing.T) {
 		"extra }":           {"[a]\n}\n", `krb5.conf:2: } closes nothing`},
 		"odd {":             {"[realms]\nR = { kdc = k\nx = y\n}\n", `krb5.conf:4: } closes nothing: the { in line 2 has text after it and counts as a value`},
 		"empty value":       {"[a]\nfoo =\nbar = x\n", `krb5.conf:3: wanted { for "foo", whose line ends after the =: write { or a value`},
+		"UTF-16, turned":    {"\xfe\xff\x00[\x00a\x00]", `krb5.conf: UTF-16 text: save the file as UTF-8`},
 		"UTF-16":            {"\xff\xfe[\x00a\x00]\x00", `krb5.conf: UTF-16 text: save the file as UTF-8`},
 		"hostile":           {"[a]\n\x1b[2J" + strings.Repeat("x", 1000), `krb5.conf:2: wanted name = value, got "\x1b[2J` + strings.Repeat("x", 56) + `"...`},
 	} {
