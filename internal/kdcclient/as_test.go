@@ -579,8 +579,10 @@ func TestASCanonicalize(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := newScripted(t, realmA)
 			k.change = tc.change
+			k.now = func() time.Time { return epoch.Add(time.Hour) }
 			k.start()
-			got, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password), Canonicalize: true})
+			c := client(Options{Now: func() time.Time { return epoch }, Timesync: true}, k)
+			got, err := c.AS(t.Context(), ASRequest{Client: alice, Keys: known(alice, k.password), Canonicalize: true})
 			if !tc.ok {
 				if e := failure(t, err); e.Kind != KindReply || !strings.Contains(err.Error(), tc.want) {
 					t.Error(err)
@@ -588,7 +590,10 @@ func TestASCanonicalize(t *testing.T) {
 				return
 			}
 			if err != nil || got.Client.String() != tc.want {
-				t.Errorf("%v, %v", got, err)
+				t.Fatalf("%v, %v", got, err)
+			}
+			if d := c.Offset(got.Client.Realm); (d - time.Hour).Abs() > time.Second { // of the realm that is asked from now on
+				t.Errorf("offset %v", d)
 			}
 		})
 	}

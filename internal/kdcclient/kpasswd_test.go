@@ -82,6 +82,19 @@ func TestKpasswdAnswer(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// Requests are numbered as it happens.
+	seen := map[uint32]bool{}
+	for range 4 {
+		q, _ := testChange(t)
+		p, err := krb.OpenKRBPrivInOrder(q.subkey, q.priv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[p.Seq] = true
+	}
+	if len(seen) < 2 {
+		t.Errorf("four requests have the numbers %v", seen)
+	}
 }
 
 // TestKpasswdResults: what a server says becomes words that do not tell the password, and

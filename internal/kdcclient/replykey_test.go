@@ -44,4 +44,12 @@ func TestReplyKey(t *testing.T) {
 	if _, err := a.replyKey(t.Context(), reply(17)); err != nil {
 		t.Error(err)
 	}
+	// Nor does one prove the client.
+	k := newScripted(t, realmA)
+	k.preauth = true
+	k.start()
+	_, err := client(Options{}, k).AS(t.Context(), ASRequest{Client: alice, Keys: oneKey{keys[0]}, Etypes: []int32{18}})
+	if e := failure(t, err); !strings.Contains(err.Error(), "was given for aes256-cts-hmac-sha1-96") || k.count(0) != 1 {
+		t.Errorf("kind %d after %d requests: %v", e.Kind, k.count(0), err)
+	}
 }
