@@ -3,6 +3,7 @@ package kdcclient_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -69,6 +70,10 @@ func TestUnarmoredError(t *testing.T) {
 				}
 				if e.Armor && forged > 0 {
 					t.Errorf("code %d, otp %t: another armour is to be got after the client's proof: %v", code, otp, err)
+				}
+				// What KDCs say of a ticket that they do not take.
+				if want := slices.Contains([]int32{26, 31, 32, 35, 41, 44, 45}, code); e.Armor != want && forged == 0 {
+					t.Errorf("code %d, otp %t: another armour is to be got: %t, want %t", code, otp, e.Armor, want)
 				}
 				says := code == krb.CodePreauthFailed || code == krb.CodeClientRevoked || code == krb.CodeClientExpired || code == krb.CodeKeyExpired
 				if want := forged == 1 && !otp && says; (guard.keys > 0) != want {
