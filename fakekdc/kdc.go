@@ -94,7 +94,7 @@ func (r *Realm) answerFrom(k *KDC, network string, sender netip.Addr, packet []b
 	}
 	if no != nil {
 		out.reply = r.refusal(q, no, now)
-		if network == "udp" && !out.tooBig && len(out.reply) > r.udpLimit {
+		if network == "udp" && len(out.reply) > maxDatagram {
 			no, out.tooBig = useTCP, true
 			out.reply = r.refusal(q, no, now)
 		}
