@@ -137,7 +137,7 @@ func (r *Realm) known() (etypes []int32, hosts []string) {
 	for _, n := range r.names {
 		p := r.principals[n]
 		etypes = append(etypes, p.etypes...)
-		if len(p.name.Components) == 2 && !p.internal() {
+		if len(p.name.Components) == 2 && !p.internal() && configurable(p.name.Components[1]) {
 			// MIT looks host names up in lower case.
 			hosts = append(hosts, strings.ToLower(p.name.Components[1]))
 		}

@@ -38,11 +38,14 @@ func (c *SecurityContext) MIC(message []byte) ([]byte, error) {
 }
 
 // VerifyMIC reports whether token is the initiator's next one over the message (RFC
-// 2743 section 2.3.2). Tokens come in order.
+// 2743 section 2.3.2). Tokens come in order; one that is refused does not count.
 func (c *SecurityContext) VerifyMIC(message, token []byte) bool {
 	want, err := c.a.mic(false, c.a.peerSeq, message)
+	if err != nil || !hmac.Equal(want, token) {
+		return false
+	}
 	c.a.peerSeq++
-	return err == nil && hmac.Equal(want, token)
+	return true
 }
 
 // mic makes a token under the context's key (RFC 4121 section 2): the acceptor's subkey,

@@ -50,7 +50,14 @@ func TestSecurityContext(t *testing.T) {
 					if err != nil || !c.VerifyMIC(message, token) {
 						t.Errorf("%q: the service's MIC %x, error %v", message, token, err)
 					}
-					c.MIC(nil) // the number that the second VerifyMIC took
+				}
+				for what, token := range map[string][]byte{"nothing": nil, "the service's own": mustMIC(t, sc, []byte("one"))} {
+					if sc.VerifyMIC([]byte("one"), token) {
+						t.Errorf("%s is a MIC", what)
+					}
+				}
+				if !sc.VerifyMIC([]byte("one"), c.MIC([]byte("one"))) {
+					t.Error("after wrong ones the initiator's MIC is not good")
 				}
 				if sc.VerifyMIC([]byte("one"), c.MIC([]byte("two"))) {
 					t.Error("the MIC of another message")
@@ -58,6 +65,15 @@ func TestSecurityContext(t *testing.T) {
 			})
 		}
 	}
+}
+
+func mustMIC(t *testing.T, sc *SecurityContext, message []byte) []byte {
+	t.Helper()
+	token, err := sc.MIC(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
 }
 
 // TestKeysDoNotPrint: whatever the verb, keys say no more than their type.

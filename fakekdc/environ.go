@@ -103,8 +103,8 @@ func (r *Realm) WriteFiles(dir string, users ...string) (Files, error) {
 		if err != nil {
 			return Files{}, err
 		}
-		base := filepath.Join(dir, fileName(p.name.Name()))
-		u := UserFiles{Name: p.name.String(), CCache: base + ".ccache", Keytab: base + ".keytab"}
+		base := fileName(p.name.Name()) // which may be ".."
+		u := UserFiles{Name: p.name.String(), CCache: filepath.Join(dir, base+".ccache"), Keytab: filepath.Join(dir, base+".keytab")}
 		if content[u.Keytab] != nil {
 			return Files{}, fmt.Errorf("user %s: %s is taken", u.Name, u.Keytab)
 		}

@@ -226,8 +226,7 @@ func (p *principal) renewPassword(password string) error {
 		return errOwnKeys
 	}
 	p.password, p.random = password, false
-	p.newKeys(p.keys[0].kvno + 1)
-	return nil
+	return p.nextKeys()
 }
 
 // kpasswdReply is the answer to one who has proved who he is.

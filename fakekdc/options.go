@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
@@ -51,10 +53,17 @@ func defaults() settings {
 const maxKDCs = 100
 
 func checkRealm(name string) error {
-	if name == "" || len(name) > 255 || strings.ContainsAny(name, "/@:\\ \t\r\n\x00{}=#") {
+	if name == "" || len(name) > 255 || strings.ContainsAny(name, `/@:\`) || !configurable(name) {
 		return fmt.Errorf("realm name %q: want a name such as TEST.EXAMPLE", name)
 	}
 	return nil
+}
+
+// configurable reports whether a name can stand in krb5.conf and is the same there.
+func configurable(name string) bool {
+	return name != "" && utf8.ValidString(name) && !strings.ContainsFunc(name, func(c rune) bool {
+		return unicode.IsSpace(c) || unicode.IsControl(c) || strings.ContainsRune(`{}[]=#;*"`, c)
+	})
 }
 
 func (s *settings) check() error {
@@ -76,6 +85,11 @@ func (s *settings) check() error {
 	}
 	if s.life < time.Second || s.skew < 0 {
 		return fmt.Errorf("realm %s: lifetime %s, skew %s: want a second or more, and no negative skew", s.realm, s.life, s.skew)
+	}
+	for _, h := range s.hosts {
+		if !configurable(h) {
+			return fmt.Errorf("realm %s: host %q: want a name such as app.example", s.realm, h)
+		}
 	}
 	return checkEtypes(s.etypes)
 }
@@ -124,9 +138,9 @@ func WithLifetime(life, renewable time.Duration) Option {
 // WithSkew sets how far clocks may be apart, 5 minutes by default.
 func WithSkew(d time.Duration) Option { return func(s *settings) { s.skew = d } }
 
-// WithUDPLimit sets the size in bytes above which a reply over UDP becomes
-// KRB_ERR_RESPONSE_TOO_BIG, 4096 by default. With 1, all of them do; none is longer than a
-// datagram of IPv4 can be.
+// WithUDPLimit sets the size in bytes above which a ticket's reply over UDP becomes
+// KRB_ERR_RESPONSE_TOO_BIG, 4096 by default. With 1, all of them do. What is longer than a
+// datagram of IPv4 can be always does, errors too.
 func WithUDPLimit(n int) Option { return func(s *settings) { s.udpLimit = min(n, maxDatagram) } }
 
 // WithEncPARep makes the KDC prove to clients that ask for it that their AS-REQ

@@ -30,8 +30,11 @@ type Token struct {
 func OTP(value string) PrincipalOption { return Tokens(Token{Value: value, Vendor: "fakekdc"}) }
 
 // Tokens is [OTP] for a user who has one of several tokens at hand. The first that an
-// answer fits counts.
+// answer fits counts. Without any the user has the password.
 func Tokens(list ...Token) PrincipalOption {
+	if len(list) == 0 {
+		list = nil // and not a user who cannot log in
+	}
 	return func(p *policy) { p.tokens = slices.Clone(list) }
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -272,6 +273,9 @@ func (p *principal) apply(opts []PrincipalOption) error {
 			return fmt.Errorf("principal %s: session keys: %w", p.name, err)
 		}
 	}
+	if p.tokens != nil && p.noPreauth {
+		return fmt.Errorf("principal %s: one-time passwords without pre-authentication", p.name)
+	}
 	if len(p.groups) > maxGroups {
 		return fmt.Errorf("principal %s: %d groups, want %d at most", p.name, len(p.groups), maxGroups)
 	}
@@ -329,6 +333,16 @@ func (p *principal) newKeys(kvno uint32) {
 		})
 	}
 	p.keys = append([]keyset{set}, p.keys...)
+}
+
+// nextKeys makes keys of the next version.
+func (p *principal) nextKeys() error {
+	last := p.keys[0].kvno
+	if last == math.MaxUint32 {
+		return fmt.Errorf("principal %s: there is no version after %d", p.name, last)
+	}
+	p.newKeys(last + 1)
+	return nil
 }
 
 // params is the s2kparams of RFC 3962 section 4, nil for the default.
@@ -481,8 +495,7 @@ func (r *Realm) Modify(name string, opts ...PrincipalOption) error {
 func (r *Realm) SetPassword(name, password string) error {
 	return r.fail(r.change(name, func(p *principal) error {
 		p.password, p.random = password, false
-		p.newKeys(p.keys[0].kvno + 1)
-		return nil
+		return p.nextKeys()
 	}))
 }
 
@@ -492,8 +505,7 @@ func (r *Realm) SetPassword(name, password string) error {
 // ticket-granting service. Errors are as with [Realm.AddUser].
 func (r *Realm) Rotate(name string) error {
 	return r.fail(r.change(name, func(p *principal) error {
-		p.newKeys(p.keys[0].kvno + 1)
-		return nil
+		return p.nextKeys()
 	}))
 }
 

@@ -63,7 +63,7 @@ func (c *Cache) Add(a *krb.Authenticator, server krb.Principal, message []byte, 
 		delete(c.seen, old)
 		c.order = c.order[1:]
 	}
-	c.seen[k] = entry{until: a.CTime.Add(2*skew + time.Second).Unix(), message: sum}
+	c.seen[k] = entry{until: a.CTime.Add(skew).Add(skew).Add(time.Second).Unix(), message: sum}
 	c.order = append(c.order, k)
 	return true
 }
