@@ -154,10 +154,35 @@ const longForm = 1 << 20
 // framing says where a message ends, which net/http writes by itself.
 var framing = []string{"Content-Length", "Transfer-Encoding", "Trailer"}
 
+// headerLines returns what -H gives, line by line where it is a file.
+func (f *getFlags) headerLines(w world) ([]string, error) {
+	var lines []string
+	for _, h := range f.headers {
+		b, err := datum{"header", h}.read(w)
+		if err != nil {
+			return nil, err
+		}
+		if !strings.HasPrefix(h, "@") {
+			lines = append(lines, h)
+			continue
+		}
+		for line := range strings.Lines(string(b)) {
+			if line = strings.TrimRight(line, "\r\n"); line != "" {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines, nil
+}
+
 // setHeader sets what -H, -A and the flags for data say. As of curl, "Name: value" is
 // sent once for each time it is given, "Name;" is sent with no value, and "Name:"
 // takes back what would be sent without it.
-func (f *getFlags) setHeader(r *http.Request) error {
+func (f *getFlags) setHeader(r *http.Request, w world) error {
+	lines, err := f.headerLines(w)
+	if err != nil {
+		return err
+	}
 	h := r.Header
 	h.Set("Accept", "*/*")
 	if !httpguts.ValidHeaderFieldValue(f.agent) {
@@ -180,7 +205,7 @@ func (f *getFlags) setHeader(r *http.Request) error {
 		}
 	}
 	given := map[string]bool{}
-	for _, line := range f.headers {
+	for _, line := range lines {
 		name, value, ok := strings.Cut(line, ":")
 		bare, none := strings.CutSuffix(strings.TrimSpace(line), ";")
 		empty := !ok && none

@@ -101,7 +101,7 @@ const getIntro = "The response goes to standard output or a file, everything els
 func defineGet(fs *pflag.FlagSet) func(context.Context, []string, world) int {
 	f := &getFlags{}
 	fs.StringVarP(&f.method, "request", "X", "", "`method`; default GET, or POST with -d and -F")
-	fs.StringArrayVarP(&f.headers, "header", "H", nil, "header `\"Name: value\"`; may be repeated")
+	fs.StringArrayVarP(&f.headers, "header", "H", nil, "header `\"Name: value\"`; @file reads one from each line; may be repeated")
 	fs.VarP(data{"data", &f.data}, "data", "d", "`data` to send as a form; @file reads a file without its line breaks, @- standard input; may be repeated, and is joined with &")
 	fs.Var(data{"data-binary", &f.data}, "data-binary", "`data` to send as they are; @file reads a file, @- standard input")
 	fs.Var(data{"data-raw", &f.data}, "data-raw", "`data` to send, in which @ means nothing")
@@ -579,7 +579,7 @@ func (f *getFlags) request(ctx context.Context, w world) (*http.Request, error) 
 	if err != nil {
 		return nil, err
 	}
-	return r, f.setHeader(r)
+	return r, f.setHeader(r, w)
 }
 
 // verb is the method of the request.

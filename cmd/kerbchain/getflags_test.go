@@ -82,6 +82,7 @@ func TestGetOnTheWire(t *testing.T) {
 		"-H twice":          {args: []string{"-H", "X-A: 1", "-H", "X-A: 2"}, line: "GET /", has: []string{"X-A: 1|2"}},
 		"-H in place of":    {args: []string{"-H", "Accept: text/plain", "-H", "content-type: text/xml", "-d", "x"}, line: "POST /", has: []string{"Accept: text/plain\n", "Content-Type: text/xml\n"}, body: "x"},
 		"-H takes back":     {args: []string{"-H", "Accept:", "-H", "User-Agent:"}, line: "GET /", not: []string{"Accept", "User-Agent"}},
+		"-H of a file":      {args: []string{"-H", "@" + l.write("h", []byte("X-A: 1\r\n\nX-B: @2\nX-C;\nAccept:")), "-H", "X-A: 3"}, line: "GET /", has: []string{"X-A: 1|3", "X-B: @2\n", "X-C: \n"}, not: []string{"Accept"}},
 		"-H empty":          {args: []string{"-H", "X-Empty;"}, line: "GET /", has: []string{"X-Empty: \n"}},
 		"chunked":           {args: []string{"-H", "Transfer-Encoding: chunked", "-d", "abc"}, line: "POST /", not: []string{"Content-Length"}, body: "abc"},
 		"the right length":  {args: []string{"-H", "Content-Length: 3", "-d", "abc"}, line: "POST /", has: []string{"Content-Length: 3"}, body: "abc"},

@@ -14,6 +14,7 @@ func TestFlagsOfOthers(t *testing.T) {
 		"get -E cert.pem http://h/":           "--cert has the file",
 		"get --fail-with-body http://h/":      "the status is 22 all the same",
 		"doctor --delegation always http://h": "--delegate is for that",
+		"get -g http://h/[1-3]":               "braces and brackets mean nothing here",
 		"klist -A":                            "that is listed anyway",
 		"klist -e":                            "that is listed anyway",
 		"klist -kte /etc/krb5.keytab":         "want -k FILE alone",

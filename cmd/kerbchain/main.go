@@ -199,6 +199,7 @@ var inPlaceOf = map[string]map[string]string{"get": ofCurl, "doctor": ofCurl, "k
 var ofCurl = map[string]string{
 	"service-name": "--service has the class of the SPN", "delegation": "--delegate is for that",
 	"proxy-negotiate": proxiesAsk, "proxy-anyauth": proxiesAsk, "proxy-user": proxiesAsk, "U": proxiesAsk,
+	"g": noGlobs, "globoff": noGlobs, "url-query": "-G puts -d and its like there",
 	"anyauth":         "leave it out, since a server that asks for Negotiate gets a token",
 	"fail-with-body":  "leave it out, since the status is 22 all the same, and the body is printed",
 	"connect-timeout": "-m is for all of the request", "url": "the URL stands by itself",
@@ -215,6 +216,7 @@ const (
 	proxiesAsk     = "leave it out, since a proxy that asks for Negotiate gets a token"
 	headersInFront = "-i prints the header before the body"
 	aHeader        = "-H sends that header"
+	noGlobs        = "leave it out, since braces and brackets mean nothing here"
 	listed         = "leave it out, since that is listed anyway"
 )
 
