@@ -29,6 +29,7 @@ func New(tb fakekdc.TB, realm *fakekdc.Realm, user string, o client.Options) *ht
 	c, err := newClient(realm, user, o)
 	if err != nil {
 		fail(tb, err)
+		return nil
 	}
 	if tb != nil {
 		tb.Cleanup(c.CloseIdleConnections)
@@ -133,7 +134,7 @@ func realmOptions(realm *fakekdc.Realm) kerberos.SourceOptions {
 func source(realm *fakekdc.Realm, user string, o kerberos.SourceOptions, services ...string) (*kerberos.Source, error) {
 	b := realm.CCache(user, services...)
 	if b == nil { // in a realm of no test, which would have ended
-		return nil, fmt.Errorf("realm %s: no principal %s", realm.Name(), missing(realm, user, services))
+		return nil, why(realm, user, services)
 	}
 	o.MemoryCaches = new(kerberos.MemoryCaches)
 	if err := o.MemoryCaches.Put("realm", b); err != nil {
@@ -145,12 +146,12 @@ func source(realm *fakekdc.Realm, user string, o kerberos.SourceOptions, service
 	return kerberos.FromCCache("MEMORY:realm", o)
 }
 
-// missing returns the name that the realm does not know.
-func missing(realm *fakekdc.Realm, user string, services []string) string {
-	for _, s := range services {
-		if realm.CCache(user) != nil && realm.CCache(user, s) == nil {
-			return s
+// why says why the realm makes no cache of a user.
+func why(realm *fakekdc.Realm, user string, services []string) error {
+	for _, name := range append([]string{user}, services...) {
+		if _, err := realm.Principal(name); err != nil {
+			return err
 		}
 	}
-	return user
+	return fmt.Errorf("realm %s: %s or a service of %q has no key of its encryption types: rotate its keys", realm.Name(), user, services)
 }

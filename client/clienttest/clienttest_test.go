@@ -193,3 +193,47 @@ func readAll(tb testing.TB, resp *http.Response) string {
 }
 
 func TestMain(m *testing.M) { testmain.Run(m) }
+
+// A softTB goes on after Fatalf.
+type softTB struct {
+	said     string
+	cleanups []func()
+}
+
+func (*softTB) Helper() {}
+
+func (b *softTB) Cleanup(f func()) { b.cleanups = append(b.cleanups, f) }
+
+func (b *softTB) Fatalf(format string, args ...any) { b.said = fmt.Sprintf(format, args...) }
+
+// TestNoCache: the error names what is not there, or has no key, and whoever goes on meets
+// no panic at the end.
+func TestNoCache(t *testing.T) {
+	t.Parallel()
+	realm, err := fakekdc.New(fakekdc.WithoutSockets(), fakekdc.WithEtypes(fakekdc.AES128SHA1), fakekdc.WithUser("alice", "secret"), fakekdc.WithService("HTTP/x"), fakekdc.WithService("HTTP/keyless"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer realm.Close()
+	if err := realm.Modify("HTTP/keyless", fakekdc.Etypes(fakekdc.AES256SHA1)); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		do   func(tb fakekdc.TB)
+		want string
+	}{
+		"user":    {func(tb fakekdc.TB) { New(tb, realm, "bob", client.Options{}) }, "no principal bob"},
+		"service": {func(tb fakekdc.TB) { Ticket(tb, realm, "alice", "HTTP/y") }, "no principal HTTP/y"},
+		"nobody":  {func(tb fakekdc.TB) { TicketSource(tb, realm, "") }, "name is empty"},
+		"key":     {func(tb fakekdc.TB) { Ticket(tb, realm, "alice", "HTTP/keyless") }, "HTTP/keyless\"] has no key of its encryption types"},
+	} {
+		b := &softTB{}
+		tc.do(b)
+		for _, f := range b.cleanups {
+			f()
+		}
+		if !strings.Contains(b.said, tc.want) {
+			t.Errorf("%s: %q, want %q", name, b.said, tc.want)
+		}
+	}
+}
