@@ -396,3 +396,90 @@ func TestLocate(t *testing.T) {
 		t.Error(kdcs, err)
 	}
 }
+
+// TestOverTCP: what does not fit into a datagram is asked for over TCP at the address that said
+// so, first of all and once, if that KDC takes TCP.
+func TestOverTCP(t *testing.T) {
+	one, other := KDC{Host: "k.test"}, KDC{Host: "l.test"}
+	at := func(k KDC, network, address string) *try { return &try{kdc: k, network: network, address: address} }
+	from := at(one, "udp", "192.0.2.1:88")
+	for name, tc := range map[string]struct{ tries, want []*try }{
+		"UDP alone":   {[]*try{from, at(other, "tcp", "192.0.2.3:88")}, []*try{from, at(other, "tcp", "192.0.2.3:88")}},
+		"by its name": {[]*try{from, at(other, "tcp", "192.0.2.3:88"), at(one, "tcp", "k.test:88")}, []*try{at(one, "tcp", "192.0.2.1:88"), from, at(other, "tcp", "192.0.2.3:88"), at(one, "tcp", "k.test:88")}},
+		"first":       {[]*try{at(one, "tcp", "k.test:88"), from}, []*try{at(one, "tcp", "192.0.2.1:88"), at(one, "tcp", "k.test:88"), from}},
+		"once":        {[]*try{at(other, "tcp", "192.0.2.3:88"), at(one, "tcp", "192.0.2.1:88"), from}, []*try{at(one, "tcp", "192.0.2.1:88"), at(other, "tcp", "192.0.2.3:88"), from}},
+	} {
+		got := overTCP(from, slices.Clone(tc.tries))
+		same := func(a, b *try) bool { return a.kdc == b.kdc && a.same(b) }
+		if !slices.EqualFunc(got, tc.want, same) {
+			t.Errorf("%s: %d tries", name, len(got))
+			for _, g := range got {
+				t.Log(g.where())
+			}
+		}
+	}
+}
+
+// TestExpand: an address is asked once over each network, whatever names stand for it, and
+// none that is not to be asked; and there are so many at most.
+func TestExpand(t *testing.T) {
+	named := func(name, network string) *try {
+		return &try{kdc: KDC{Host: name}, network: network, address: name + ":88", name: name}
+	}
+	const old, later = "192.0.2.9", "192.0.2.7"
+	x := &exchange{c: New(Options{}), except: []string{"192.0.2.8:88"}}
+	x.tries = []*try{
+		{kdc: KDC{Host: old}, network: "udp", address: old + ":88"},
+		named("a.test", "udp"), named("a.test", "tcp"), named("b.test", "udp"), named("b.test", "tcp"),
+		{kdc: KDC{Host: later}, network: "udp", address: later + ":88"},
+	}
+	x.asked = []*try{x.tries[1]}
+	var addrs []netip.Addr
+	for _, a := range []string{old, later, "192.0.2.8", "192.0.2.1", "192.0.2.1", "::ffff:192.0.2.1"} {
+		addrs = append(addrs, netip.MustParseAddr(a))
+	}
+	where := func() (out []string) {
+		for _, t := range x.tries {
+			out = append(out, t.where())
+		}
+		return out
+	}
+	x.expand(x.tries[1], addrs)
+	first := []string{"udp " + old + ":88", "udp 192.0.2.1:88", "tcp " + old + ":88", "tcp " + later + ":88", "tcp 192.0.2.1:88"}
+	last := "udp " + later + ":88"
+	if diff := cmp.Diff(append(slices.Clone(first), "name b.test", "name b.test", last), where()); diff != "" || len(x.asked) != 0 {
+		t.Errorf("%d asked\n%s", len(x.asked), diff)
+	}
+	x.expand(x.tries[5], addrs)
+	if diff := cmp.Diff(append(first, last), where()); diff != "" {
+		t.Error(diff)
+	}
+	addrs = nil
+	for i := range maxTries {
+		addrs = append(addrs, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}))
+	}
+	x.tries = append(x.tries, named("c.test", "udp"), named("c.test", "tcp"))
+	if x.expand(x.tries[6], addrs); len(x.tries) != maxTries {
+		t.Errorf("%d tries, want %d", len(x.tries), maxTries)
+	}
+}
+
+// TestWhoAnswered: it is by the address that answered, not by a name that stands for others
+// too, that a KDC is asked again.
+func TestWhoAnswered(t *testing.T) {
+	by := &try{address: "192.0.2.1:88"}
+	for name, tc := range map[string]struct {
+		r    reply
+		want string
+	}{
+		"by its name":  {reply{from: KDC{Host: "k.test"}, by: by}, "192.0.2.1"},
+		"a proxy":      {reply{from: KDC{Host: "k.test", Network: "https"}, by: by}, "k.test"},
+		"a socket":     {reply{from: KDC{Host: "/run/kdc", Network: "unix"}, by: by}, "/run/kdc"},
+		"nobody knows": {reply{from: KDC{Host: "k.test"}}, "k.test"},
+		"an odd one":   {reply{from: KDC{Host: "k.test"}, by: &try{address: "odd"}}, "k.test"},
+	} {
+		if got := tc.r.where(); got.Host != tc.want || got.Network != tc.r.from.Network {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
