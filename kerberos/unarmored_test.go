@@ -79,6 +79,26 @@ func TestRefusalInClear(t *testing.T) {
 			t.Errorf("armour of %s: %v after %d exchanges", name, err, realm.Count(fakekdc.AS)-before)
 		}
 	}
+	// Where it cannot be got anew, nothing more is sent.
+	again, err := kerberos.FromKeytab(testmain.File(t, "keytab", realm.Keytab("host/localhost")), environment(realm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := again.ServiceTicket(t.Context(), spn); err != nil {
+		t.Fatal(err)
+	}
+	lost := as(environment(realm), "alice")
+	lost.Krb5ConfText = realm.Config("udp_preference_limit = 1")
+	lost.Logins, lost.Armor = new(kerberos.Logins), again
+	user, err := kerberos.FromPassword(kerberos.NewSecret(password), lost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := realm.Count(fakekdc.AS)
+	realm.FailNext(fakekdc.AS, fakekdc.ReplyError(fakekdc.CodeBadIntegrity, nil), fakekdc.ReplyError(fakekdc.CodePolicy, nil))
+	if _, err := user.ServiceTicket(t.Context(), spn); !errors.Is(err, middleware.ErrKDC) || realm.Count(fakekdc.AS) != before+2 {
+		t.Errorf("armour that cannot be got anew: %v after %d exchanges", err, realm.Count(fakekdc.AS)-before)
+	}
 	// Nobody ends KeepFresh that way, though it logs in again after a minute alone.
 	o := as(environment(realm), "alice")
 	o.Logins, o.Armor = new(kerberos.Logins), host
