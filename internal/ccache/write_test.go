@@ -586,7 +586,7 @@ func TestReplacedMeanwhile(t *testing.T) {
 // What was half written is taken back, and nothing of whoever wrote behind it.
 func TestTakeBack(t *testing.T) {
 	for wrote, want := range map[string]string{"whole, and ha": "whole", "whole, and half of theirs": "whole, and half of theirs", "who": "who"} {
-		f, err := os.OpenFile(filepath.Join(t.TempDir(), "cc"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+		f, err := os.OpenFile(filepath.Join(t.TempDir(), "cc"), os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			t.Fatal(err)
 		}
