@@ -112,6 +112,10 @@ func TestReports(t *testing.T) {
 			[]string{"ok clock: is 4m59s ahead of this machine"},
 		},
 		"the server's Date is old": {fault{fix: func(l *lab, _ *doctor.Options) { l.date = -301 * time.Second }}, []string{"warn clock: is 5m1s behind this machine by its Date", "ok answer: 200"}},
+		"the server ends the connection": {
+			fault{web: fakeweb.Options{Quirks: fakeweb.Quirks{Hangup: true}}},
+			[]string{"ok offer: Negotiate", "fail server: it closed the connection before there was an answer", "try: look into the log of the server"},
+		},
 		"RC4": {
 			fault{realm: []fakekdc.Option{fakekdc.WithService(service, fakekdc.Etypes(fakekdc.RC4HMAC), fakekdc.SessionEtypes(fakekdc.AES256SHA1))}, fix: func(l *lab, o *doctor.Options) {}},
 			[]string{"warn ticket: sealed with key version 1 of the service, arcfour-hmac: RC4", "try: have AES keys made"},

@@ -131,6 +131,10 @@ func (x *examination) server(ctx context.Context) {
 func (x *examination) unreachable(a *answer, err error) {
 	text, try := failure(err)
 	try = cmp.Or(try, aboutNames(err))
+	if try == "" && errors.Is(err, io.EOF) {
+		text = "it closed the connection before there was an answer"
+		try = "look into the log of the server, or of what stands before it: it takes connections, and ends them without an answer"
+	}
 	if host := a.unnamed(); try == "" && host != "" {
 		text += ": no name server has told the address of " + host
 		try = askOthers
