@@ -27,6 +27,7 @@ func ForwardProxy() http.Handler {
 	forward := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.Header.Del("Proxy-Authorization")
+			r.Out.Trailer = r.In.Trailer // which has its values once the body is read
 			r.SetXForwarded()
 		},
 		Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true, DisableCompression: true},

@@ -210,3 +210,36 @@ func TestServeProxyUnknown(t *testing.T) {
 		t.Errorf("%s at %v", resp.Status, p.URL())
 	}
 }
+
+// TestForwardedTrailers: what follows the body of a request arrives with its value (RFC 9110
+// section 6.5), and so does what follows that of a response.
+func TestForwardedTrailers(t *testing.T) {
+	t.Parallel()
+	r := fakekdc.Start(t)
+	p := ServeProxy(r, "", Options{Quirks: Quirks{Before: ForwardProxy()}}, ServerOptions{})
+	origin := Serve(r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "Sum")
+		_, _ = io.Copy(w, r.Body)
+		w.Header().Set("Sum", r.Trailer.Get("Sum"))
+	}), ServerOptions{})
+	tr := p.Transport(origin)
+	defer tr.CloseIdleConnections()
+	pr, pw := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, origin.URL(), pr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Trailer = http.Header{"Sum": nil}
+	go func() {
+		_, _ = io.WriteString(pw, "hello")
+		req.Trailer.Set("Sum", "of all")
+		pw.Close()
+	}()
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body := plainclient.ReadAll(t, resp); body != "hello" || resp.Trailer.Get("Sum") != "of all" {
+		t.Errorf("body %q, trailer %v", body, resp.Trailer)
+	}
+}
