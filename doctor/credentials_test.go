@@ -182,3 +182,25 @@ func TestURL(t *testing.T) {
 		}
 	}
 }
+
+// A cache that is not used because it is another user's has its advice from the choice of
+// credentials, and not once more.
+func TestForeignCacheAdvice(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, fakeweb.Options{}, fakeweb.ServerOptions{})
+	dir := filepath.Join(l.dir, "shared")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cache := l.write("shared/cc", l.CCache("alice"))
+	if runtime.GOOS == "windows" || os.Chown(cache, 4711, -1) != nil {
+		t.Skip("files cannot be given away here")
+	}
+	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	r := l.examine(l.options(map[string]string{"KRB5CCNAME": "FILE:" + cache}))
+	if len(r.Try) != 1 || !strings.HasPrefix(r.Try[0], "remove that file, or run kinit with another name") {
+		t.Errorf("to try: %q", r.Try)
+	}
+}
