@@ -278,7 +278,9 @@ func (r *Realm) issue(rep *reply, g grant, sessionEtype int32, client, server *p
 		padding = max(padding, client.padding)
 	}
 	if padding > 0 {
-		g.authData = paddingData(padding)
+		if g.authData, err = pad(g.authData, padding); err != nil {
+			return refuse(krb.CodeGeneric, "authorization data: "+err.Error())
+		}
 	}
 	key, kvno := rep.under, uint32(0)
 	if key.IsZero() {

@@ -1,6 +1,10 @@
 package fakekdc
 
-import "github.com/kerbchain/kerbchain/internal/krb"
+import (
+	"slices"
+
+	"github.com/kerbchain/kerbchain/internal/krb"
+)
 
 // authElements reads AuthorizationData, nil for none.
 func authElements(der []byte) ([]krb.AuthData, error) {
@@ -71,4 +75,21 @@ func joinAuthData(a, b []byte) ([]byte, error) {
 		return nil, err
 	}
 	return krb.MarshalAuthData(append(first, second...)...), nil
+}
+
+// paddingType is one that nobody acts upon; 512 is not assigned.
+const paddingType = 512
+
+// pad adds an element of about n bytes inside AD-IF-RELEVANT (RFC 4120 section 5.2.6.1), in
+// place of that of the ticket that authorization data came from.
+func pad(der []byte, n int) ([]byte, error) {
+	list, err := authElements(der)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(e krb.AuthData) bool {
+		inner, err := krb.ParseAuthData(e.Data)
+		return e.Type == krb.ADIfRelevant && err == nil && len(inner) == 1 && inner[0].Type == paddingType
+	})
+	return krb.MarshalAuthData(append(list, krb.IfRelevant(krb.AuthData{Type: paddingType, Data: make([]byte, n)}))...), nil
 }

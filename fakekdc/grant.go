@@ -118,10 +118,3 @@ func (p *reply) marshal() ([]byte, error) {
 	rep.EncPart = krb.EncryptedData{Etype: p.key.Etype(), Kvno: p.kvno, Cipher: sealed[:5]}
 	return rep.Marshal(kind)
 }
-
-// paddingData returns AuthorizationData of about n bytes, of a type that nobody
-// acts upon, inside AD-IF-RELEVANT (RFC 4120 section 5.2.6.1).
-func paddingData(n int) []byte {
-	const unassigned = 512
-	return krb.MarshalAuthData(krb.IfRelevant(krb.AuthData{Type: unassigned, Data: make([]byte, n)}))
-}

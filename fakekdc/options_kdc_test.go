@@ -1,6 +1,7 @@
 package fakekdc
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -232,6 +233,12 @@ func TestAuthDataOfClient(t *testing.T) {
 		got, _, _ = tgsAsk{tgt: resealed(t, r, tgt, func(g *grant) { g.authData = restriction }), body: forService(r, "HTTP/localhost"), authData: restriction, noSubkey: noSubkey}.ticket(t, r)
 		if list, err := krb.ParseAuthData(opened(t, r, got).authData); err != nil || len(list) != 2 {
 			t.Errorf("%d elements, %v", len(list), err)
+		}
+		// Padding is beside it, once, although the ticket-granting ticket has its own.
+		got, _, _ = tgsAsk{tgt: minted(t, r, "padded", krb.TGS(r.Name(), r.Name()).Name()), body: forService(r, "HTTP/localhost"), authData: both, noSubkey: noSubkey}.ticket(t, r)
+		list, err := krb.ParseAuthData(opened(t, r, got).authData)
+		if err != nil || len(list) != 2 || !bytes.Equal(krb.MarshalAuthData(list[0]), restriction) {
+			t.Errorf("with padding: %v, %v", list, err)
 		}
 	}
 	for name, tc := range map[string]struct {
