@@ -46,7 +46,7 @@ func (r *Realm) behindProxies() *KDC {
 		k = r.newKDC(netip.AddrPort{}, func(_ *KDC, _ string, _ netip.Addr, packet []byte) outcome {
 			return r.answer(nil, "kkdcp", packet)
 		})
-		k.proxied = true
+		k.forgetful = true
 		r.proxied = k
 	}
 	r.lifeMu.Unlock()

@@ -84,7 +84,7 @@ func (o outcome) repeatable() bool { return o.reply != nil && o.how == sendWhole
 // answerOnce is answer, once for the same bytes. While a reply is being made, a datagram is
 // dropped, since the reply answers it too, and a connection waits.
 func (k *KDC) answerOnce(network string, sender netip.Addr, packet []byte) outcome {
-	if k.proxied {
+	if k.forgetful {
 		return k.answer(k, network, sender, packet)
 	}
 	q := question{sender, sha256.Sum256(packet)}

@@ -31,7 +31,8 @@ type KDC struct {
 	paused  atomic.Bool
 	faults  faultQueue
 	seen    lookaside
-	proxied bool // it is the one behind KDC proxies
+
+	forgetful bool // what comes again is answered anew
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
