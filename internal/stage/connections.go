@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 	"weak"
 )
 
@@ -15,15 +16,20 @@ import (
 // enough, since net/http has begun to write by then, and now and then succeeds. It
 // reports false for a connection of HTTP/2, which is left alone: it is shared, and
 // no server authenticates it.
+//
+// An answer without a body net/http returns a moment after it put the connection into its
+// pool, and loses it if the connection ends between. So that moment is waited for.
 func Refuse(c net.Conn) bool {
 	if Shared(c) {
 		return false
 	}
-	if c != nil {
-		HangUp(c)
-	}
+	time.Sleep(beforeRefusal)
+	HangUp(c)
 	return true
 }
+
+// beforeRefusal is how long a connection that is refused is left to the answer before.
+const beforeRefusal = time.Millisecond
 
 // A TLSConn is a connection that tells its TLS state: a [*tls.Conn], or what wraps one.
 type TLSConn interface {
@@ -42,7 +48,8 @@ func Shared(c net.Conn) bool {
 // closed since the transport has it in its pool by now, as where resp has no body:
 // another request may have got it.
 func Abandon(resp *http.Response, conn net.Conn) {
-	if resp.ProtoMajor == 1 && Refuse(conn) {
+	if resp.ProtoMajor == 1 && !Shared(conn) {
+		HangUp(conn)
 		// From Go 1.27 on net/http reads a body to its end that is closed unread, to keep
 		// the connection, unless it is said to be long. A short one it has in its buffer
 		// already, and would offer a connection that has ended.
@@ -51,9 +58,12 @@ func Abandon(resp *http.Response, conn net.Conn) {
 	CloseResponse(resp)
 }
 
-// HangUp closes c at once: [tls.Conn] would take leave of a peer that may not be
-// listening.
+// HangUp closes c, which may be nil, at once: [tls.Conn] would take leave of a peer that
+// may not be listening.
 func HangUp(c net.Conn) {
+	if c == nil {
+		return
+	}
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
