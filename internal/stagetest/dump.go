@@ -9,7 +9,8 @@ import (
 
 // Dumped returns where in v a dumper that goes by package reflect, as go-spew does, would
 // come upon a secret, empty for nowhere. It follows pointers, interfaces, maps and what is
-// in fields, exported or not.
+// in fields, exported or not, but for what net/http has of connections, at which goroutines
+// of its own are at work.
 func Dumped(v any, secret []byte) (where string) {
 	d := dumper{secret: secret, seen: make(map[seen]bool)}
 	d.walk(reflect.ValueOf(v), "")
@@ -47,6 +48,10 @@ func (d *dumper) walk(v reflect.Value, path string) {
 		}
 		d.walk(v.Elem(), path)
 	case reflect.Struct:
+		switch path[strings.LastIndexByte(path, '/')+1:] {
+		case "http.Transport", "http.bodyEOFSignal":
+			return
+		}
 		for i := range v.NumField() {
 			d.walk(v.Field(i), path+"."+v.Type().Field(i).Name)
 		}
