@@ -2,11 +2,13 @@ package fakekdc
 
 import (
 	"crypto/hmac"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/kerbchain/kerbchain/fakekdc/internal/mic"
+	"github.com/kerbchain/kerbchain/internal/gss"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -46,6 +48,49 @@ func (c *SecurityContext) VerifyMIC(message, token []byte) bool {
 	}
 	c.a.peerSeq++
 	return true
+}
+
+// Wrap returns the service's next token that carries a message, encrypted if it is to be
+// confidential, else in clear with a checksum (RFC 2743 section 2.3.3). SASL's mechanism
+// GSSAPI (RFC 4752) negotiates by such tokens, as LDAP does.
+func (c *SecurityContext) Wrap(message []byte, confidential bool) ([]byte, error) {
+	ch, err := c.channel(c.a.peerSeq)
+	if err != nil {
+		return nil, err
+	}
+	token, err := ch.Wrap(message, confidential)
+	if err == nil {
+		c.a.sendSeq++
+	}
+	return token, err
+}
+
+// Unwrap returns the message that the initiator's token carries, and whether it was encrypted
+// (RFC 2743 section 2.3.4). Tokens come in order where the initiator asked for that, by [GSSReplay]
+// or [GSSSequence], and with RC4; one that is refused does not count.
+func (c *SecurityContext) Unwrap(token []byte) (message []byte, confidential bool, err error) {
+	const numberAt, numberEnd = 8, 16 // RFC 4121 section 4.2.6.2
+	next := c.a.peerSeq
+	ordered := c.a.caller.Flags&(GSSReplay|GSSSequence) != 0 || c.a.session.Etype() == RC4HMAC
+	if !ordered && len(token) >= numberEnd {
+		next = binary.BigEndian.Uint64(token[numberAt:numberEnd])
+	}
+	ch, err := c.channel(next)
+	if err != nil {
+		return nil, false, err
+	}
+	if message, confidential, err = ch.Unwrap(token); err == nil {
+		c.a.peerSeq = next + 1
+	}
+	return message, confidential, err
+}
+
+// channel returns what protects the next messages.
+func (c *SecurityContext) channel(peerSeq uint64) (*gss.Channel, error) {
+	return gss.NewChannel(gss.Params{
+		Acceptor: true, Session: c.a.session, Subkey: c.a.auth.Subkey, AcceptorSubkey: c.a.subkey,
+		SendSeq: uint32(c.a.sendSeq), RecvSeq: uint32(peerSeq),
+	})
 }
 
 // mic makes a token under the context's key (RFC 4121 section 2): the acceptor's subkey,

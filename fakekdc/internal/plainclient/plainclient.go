@@ -279,7 +279,7 @@ func (c *Client) mechToken(framed []byte) string {
 	return "verified"
 }
 
-// protection returns what makes and checks MICs, by the product's code and not the
+// protection returns what protects messages, by the product's code and not the
 // realm's.
 func (c *Client) protection() *gss.Channel {
 	c.TB.Helper()
@@ -308,6 +308,21 @@ func (c *Client) MIC(msg []byte) []byte {
 // VerifyMIC reports whether token is the service's next one over the message.
 func (c *Client) VerifyMIC(msg, token []byte) bool {
 	return c.protection().VerifyMIC(msg, token) == nil
+}
+
+// Wrap makes the next token that carries a message.
+func (c *Client) Wrap(msg []byte, conf bool) []byte {
+	c.TB.Helper()
+	token, err := c.protection().Wrap(msg, conf)
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	return token
+}
+
+// Unwrap returns what the service's next token carries.
+func (c *Client) Unwrap(token []byte) (msg []byte, conf bool, err error) {
+	return c.protection().Unwrap(token)
 }
 
 // TicketFrom returns the ticket for a service of a credential cache.
