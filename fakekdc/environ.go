@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/kerbchain/kerbchain/fakekdc/internal/files"
 )
@@ -103,7 +102,7 @@ func (r *Realm) WriteFiles(dir string, users ...string) (Files, error) {
 		if err != nil {
 			return Files{}, err
 		}
-		base := fileName(p.name.Name()) // which may be ".."
+		base := files.Name(p.name.Name()) // which may be ".."
 		u := UserFiles{Name: p.name.String(), CCache: filepath.Join(dir, base+".ccache"), Keytab: filepath.Join(dir, base+".keytab")}
 		if content[u.Keytab] != nil {
 			return Files{}, fmt.Errorf("user %s: %s is taken", u.Name, u.Keytab)
@@ -120,16 +119,6 @@ func (r *Realm) WriteFiles(dir string, users ...string) (Files, error) {
 		return Files{}, err
 	}
 	return f, nil
-}
-
-// fileName makes a file's name of a principal's.
-func fileName(name string) string {
-	return strings.Map(func(c rune) rune {
-		if c == '/' || c == filepath.Separator || c == filepath.ListSeparator {
-			return '+'
-		}
-		return c
-	}, name)
 }
 
 // keytab is [Realm.Keytab] without a test to end.

@@ -25,7 +25,7 @@ func meet(f fakekdc.Fault) {
 // Each is what one login over TCP meets.
 func ExampleFault() {
 	for _, f := range []fakekdc.Fault{
-		fakekdc.ReplyError(fakekdc.CodeUnavailable, nil), fakekdc.GarbageEData(), fakekdc.EmptyEData(), fakekdc.Drop(), fakekdc.ResetConnection(),
+		fakekdc.ReplyError(fakekdc.CodeUnavailable, nil), fakekdc.ReplyError(fakekdc.CodePreauthRequired, []byte("garbage")), fakekdc.Drop(), fakekdc.ResetConnection(),
 		fakekdc.Truncate(), fakekdc.HugeFrame(), fakekdc.Garbage(), fakekdc.WrongNonce(), fakekdc.WrongRealm(), fakekdc.WrongClient(),
 		fakekdc.WrongServer(), fakekdc.WrongKey(), fakekdc.ShortCipher(), fakekdc.EarlierTicket(), fakekdc.Delay(time.Millisecond),
 	} {
@@ -33,8 +33,7 @@ func ExampleFault() {
 	}
 	// Output:
 	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: KDC_ERR_SVC_UNAVAILABLE [KDC_ERR_SVC_UNAVAILABLE]
-	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: KDC_ERR_PREAUTH_REQUIRED [garbage e-data]
-	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: KDC_ERR_PREAUTH_REQUIRED [empty e-data]
+	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: KDC_ERR_PREAUTH_REQUIRED [KDC_ERR_PREAUTH_REQUIRED]
 	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [drop]
 	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [reset]
 	// AS/tcp bob@A.EXAMPLE for krbtgt/A.EXAMPLE@A.EXAMPLE: aes256-cts-hmac-sha1-96 [truncate]

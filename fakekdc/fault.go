@@ -2,8 +2,6 @@ package fakekdc
 
 import (
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
@@ -64,20 +62,6 @@ func ReplyError(code int32, edata []byte) Fault {
 func ReplyNTStatus(code int32, status uint32) Fault {
 	s := krb.NTStatus(status)
 	return Fault{fault{name: krb.ErrorName(code) + ", " + s.String(), code: code, edata: krb.ExtendedError(s)}}
-}
-
-// GarbageEData answers that pre-authentication is required, with e-data that is
-// no METHOD-DATA.
-func GarbageEData() Fault {
-	return Fault{fault{name: "garbage e-data", code: krb.CodePreauthRequired, edata: []byte{0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0x01}}}
-}
-
-// EmptyEData answers that pre-authentication is required, with a METHOD-DATA
-// whose ETYPE-INFO2 has no entries.
-func EmptyEData() Fault {
-	// SEQUENCE { SEQUENCE { [1] 19, [2] OCTET STRING { SEQUENCE {} } } }
-	edata := []byte{0x30, 0x0d, 0x30, 0x0b, 0xa1, 0x03, 0x02, 0x01, 0x13, 0xa2, 0x04, 0x04, 0x02, 0x30, 0x00}
-	return Fault{fault{name: "empty e-data", code: krb.CodePreauthRequired, edata: edata}}
 }
 
 // Drop does not answer: nothing over UDP, a closed connection over TCP.
@@ -232,64 +216,34 @@ func EarlierTicket() Fault {
 // Repeat returns n of the same fault, for [Realm.FailNext].
 func Repeat(n int, f Fault) []Fault { return slices.Repeat([]Fault{f}, max(n, 0)) }
 
-type queued struct {
+// An order is a fault for an exchange of a kind.
+type order struct {
 	kind Kind
 	fault
 }
 
-// A faultQueue holds what FailNext ordered, oldest first.
-type faultQueue struct {
-	some atomic.Bool // nearly always false, and then nobody takes the lock
-	mu   sync.Mutex
-	list []queued
-}
-
-func (q *faultQueue) take(kind Kind, network string) (f fault, found bool) {
-	if !q.some.Load() {
-		return fault{}, false
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	defer func() { q.some.Store(len(q.list) > 0) }()
-	for i, f := range q.list {
-		if (f.kind == Any || f.kind == kind) && (f.network == "" || f.network == network) && (f.refer == "" || kind == TGS) {
-			q.list = slices.Delete(q.list, i, i+1)
-			return f.fault, true
-		}
-	}
-	return fault{}, false
-}
-
-func (q *faultQueue) put(kind Kind, faults []Fault) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+func ordered(kind Kind, faults []Fault) (list []order) {
 	for _, f := range faults {
-		q.list = append(q.list, queued{kind, f.f})
+		list = append(list, order{kind, f.f})
 	}
-	q.some.Store(len(q.list) > 0)
+	return list
 }
 
-func (q *faultQueue) len() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.list)
-}
-
-func (q *faultQueue) clear() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.list = nil
-	q.some.Store(false)
+// meets returns what tells which orders an exchange meets.
+func meets(kind Kind, network string) func(order) bool {
+	return func(f order) bool {
+		return (f.kind == Any || f.kind == kind) && (f.network == "" || f.network == network) && (f.refer == "" || kind == TGS)
+	}
 }
 
 // FailNext makes the next exchanges of the kind fail, one for each fault,
 // whichever of the realm's KDCs takes them. Orders queue up behind earlier ones.
 // A user's login is two exchanges; what a client sends again is none, see [Realm.Exchanges].
-func (r *Realm) FailNext(kind Kind, faults ...Fault) { r.faults.put(kind, faults) }
+func (r *Realm) FailNext(kind Kind, faults ...Fault) { r.faults.Put(ordered(kind, faults)...) }
 
 // PendingFaults returns how many faults ordered of the realm no exchange has met
 // yet.
-func (r *Realm) PendingFaults() int { return r.faults.len() }
+func (r *Realm) PendingFaults() int { return r.faults.Len() }
 
 // ClearFaults takes back the orders to the realm that no exchange has met yet.
-func (r *Realm) ClearFaults() { r.faults.clear() }
+func (r *Realm) ClearFaults() { r.faults.Clear() }

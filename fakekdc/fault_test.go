@@ -78,9 +78,11 @@ func TestFaults(t *testing.T) {
 		fault    Fault
 		udp, tcp string
 	}{
-		"reply error":    {ReplyError(krb.CodeUnavailable, nil), "KDC_ERR_SVC_UNAVAILABLE", "KDC_ERR_SVC_UNAVAILABLE"},
-		"garbage e-data": {GarbageEData(), "bad e-data", "bad e-data"},
-		"empty e-data":   {EmptyEData(), "bad etype info", "bad etype info"},
+		"reply error": {ReplyError(krb.CodeUnavailable, nil), "KDC_ERR_SVC_UNAVAILABLE", "KDC_ERR_SVC_UNAVAILABLE"},
+		// Pre-authentication is required, by what is no METHOD-DATA, and by ETYPE-INFO2 without entries:
+		// SEQUENCE { SEQUENCE { [1] 19, [2] OCTET STRING { SEQUENCE {} } } }.
+		"garbage e-data": {ReplyError(krb.CodePreauthRequired, []byte("\x30\x84\xff\xff\xff\xff\x01")), "bad e-data", "bad e-data"},
+		"empty e-data":   {ReplyError(krb.CodePreauthRequired, []byte("\x30\x0d\x30\x0b\xa1\x03\x02\x01\x13\xa2\x04\x04\x02\x30\x00")), "bad etype info", "bad etype info"},
 		"drop":           {Drop(), "timeout", "closed"},
 		"silence":        {Silence(), "timeout", "timeout"},
 		"reset":          {ResetConnection(), "timeout", "reset"},

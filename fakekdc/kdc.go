@@ -106,12 +106,12 @@ func (r *Realm) answerFrom(k *KDC, network string, sender netip.Addr, packet []b
 
 func (r *Realm) takeFault(k *KDC, kind Kind, network string) fault {
 	if k != nil {
-		if f, found := k.faults.take(kind, network); found {
-			return f
+		if o, found := k.faults.Take(meets(kind, network)); found {
+			return o.fault
 		}
 	}
-	f, _ := r.faults.take(kind, network)
-	return f
+	o, _ := r.faults.Take(meets(kind, network))
+	return o.fault
 }
 
 func (r *Realm) decide(q *request, now time.Time, e *Exchange) (*reply, *refusal) {

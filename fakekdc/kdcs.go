@@ -82,11 +82,11 @@ func (k *KDC) Close() {
 
 // FailNext makes the next exchanges of the kind fail that this KDC takes, one
 // for each fault. They go before those of [Realm.FailNext].
-func (k *KDC) FailNext(kind Kind, faults ...Fault) { k.faults.put(kind, faults) }
+func (k *KDC) FailNext(kind Kind, faults ...Fault) { k.faults.Put(ordered(kind, faults)...) }
 
 // PendingFaults returns how many faults ordered of this KDC no exchange has met
 // yet.
-func (k *KDC) PendingFaults() int { return k.faults.len() }
+func (k *KDC) PendingFaults() int { return k.faults.Len() }
 
 // ClearFaults takes back the orders to this KDC that no exchange has met yet.
-func (k *KDC) ClearFaults() { k.faults.clear() }
+func (k *KDC) ClearFaults() { k.faults.Clear() }

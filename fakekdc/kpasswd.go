@@ -77,7 +77,7 @@ func (r *Realm) answerKpasswd(k *KDC, network string, sender netip.Addr, packet 
 	}
 	now := r.now()
 	e := Exchange{Kind: Kpasswd, Network: network, Realm: r.realm, KDC: k.Addr(), Time: now}
-	fault, _ := r.faults.take(Kpasswd, network)
+	fault := r.takeFault(nil, Kpasswd, network)
 	e.Fault = fault.name
 	if !fault.await(k.done) {
 		return outcome{how: sendNothing}

@@ -5,12 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
-	"net/netip"
 	"os"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/lookaside"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -101,7 +101,7 @@ func TestSameBytesAgain(t *testing.T) {
 			}
 			check(t, r, 2, 0)
 			r.ResetExchanges()
-			time.Sleep(lookasideTime + time.Second)
+			time.Sleep(lookaside.Time + time.Second)
 			dialed(t, r, again, r.Addr()).ask(packet)
 			check(t, r, 1, 0)
 		}},
@@ -263,27 +263,5 @@ func TestSameBytesOverSockets(t *testing.T) {
 	}
 	if n := r.Count(AS); n != 1 {
 		t.Errorf("%d exchanges, want 1", n)
-	}
-}
-
-// TestLookasideIsBounded: of very many requests the last are remembered, and of those
-// without an answer none.
-func TestLookasideIsBounded(t *testing.T) {
-	var l lookaside
-	for i := range 3 * maxLookaside {
-		q := question{sender: netip.AddrFrom4([4]byte{127, 0, 0, byte(i)})}
-		binary.BigEndian.PutUint64(q.sum[:], uint64(i))
-		e, first := l.begin(q, "udp")
-		if !first {
-			t.Fatal("was there before")
-		}
-		out := outcome{reply: []byte("x")}
-		if i%2 == 1 {
-			out.how = sendHang
-		}
-		l.end(e, out)
-	}
-	if n := len(l.known); n > maxLookaside || n < maxLookaside-1 || n != len(l.order) {
-		t.Errorf("%d and %d remembered, want %d", n, len(l.order), maxLookaside)
 	}
 }

@@ -147,22 +147,7 @@ func (k *KDC) dialUDP() (net.Conn, error) {
 	})
 	k.running.Go(func() {
 		defer close(ended)
-		k.servePackets(memoryPackets{far})
+		k.servePackets(memnet.Datagrams{Conn: far, From: memoryClientAt})
 	})
 	return near, nil
 }
-
-// memoryPackets are datagrams over a pipe, from one client.
-type memoryPackets struct{ net.Conn }
-
-// ReadFromUDPAddrPort returns what the client wrote at once.
-func (c memoryPackets) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
-	n, err := c.Read(p)
-	if err != nil {
-		err = net.ErrClosed // either end of the pipe is
-	}
-	return n, memoryClientAt, err
-}
-
-// WriteToUDPAddrPort writes to the client.
-func (c memoryPackets) WriteToUDPAddrPort(p []byte, _ netip.AddrPort) (int, error) { return c.Write(p) }

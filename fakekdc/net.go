@@ -8,6 +8,9 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"github.com/kerbchain/kerbchain/fakekdc/internal/lookaside"
+	"github.com/kerbchain/kerbchain/fakekdc/internal/orders"
 )
 
 const listenTries = 64
@@ -26,11 +29,11 @@ type KDC struct {
 	running sync.WaitGroup
 	work    chan func() // for goroutines that are idle
 	idle    atomic.Int32
-	frames  sync.Pool // of *frames
+	frames  sync.Pool // of *frames.Frames
 	closing sync.Once
 	paused  atomic.Bool
-	faults  faultQueue
-	seen    lookaside
+	faults  orders.Queue[order]
+	seen    lookaside.Cache[outcome]
 
 	forgetful bool // what comes again is answered anew
 

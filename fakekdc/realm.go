@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/orders"
 	"github.com/kerbchain/kerbchain/fakekdc/internal/replay"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
@@ -48,7 +49,7 @@ type Realm struct {
 	proxied *KDC       // behind KDC proxies; nil until one asks
 	endings []func()   // in the order in which they were given
 
-	faults  faultQueue
+	faults  orders.Queue[order]
 	log     exchangeLog
 	tgsSeen replay.Cache // authenticators that the ticket-granting service took
 	apSeen  replay.Cache // authenticators that web services took

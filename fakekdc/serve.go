@@ -1,13 +1,14 @@
 package fakekdc
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/kerbchain/kerbchain/fakekdc/internal/frames"
 )
 
 const (
@@ -177,65 +178,29 @@ func (k *KDC) dropConns() {
 	}
 }
 
-// frames are what the frames of a connection are read and written with. Most fit into
-// the reader's memory, so that one call of the system reads a request.
-type frames struct {
-	in  *bufio.Reader
-	out []byte
-}
-
-const frameRoom = 4 << 10
-
 // serveConn answers the frames of one connection (RFC 4120 section 7.2.2).
 func (k *KDC) serveConn(c net.Conn) {
-	f, ok := k.frames.Get().(*frames)
+	f, ok := k.frames.Get().(*frames.Frames)
 	if !ok {
-		f = &frames{in: bufio.NewReaderSize(nil, frameRoom)}
+		f = frames.New()
 	}
-	f.in.Reset(c)
+	f.Reset(c)
 	defer func() {
-		f.in.Reset(nil)
+		f.Reset(nil)
 		k.frames.Put(f)
 	}()
 	for {
 		if err := c.SetDeadline(time.Now().Add(idleTimeout)); err != nil {
 			return
 		}
-		packet, err := f.read()
-		if errors.Is(err, errFrame) && !k.down() {
+		packet, err := f.Next(maxRequest)
+		if errors.Is(err, frames.ErrTooLong) && !k.down() {
 			_, _ = c.Write(k.realm.refuseFrame(k)) // the client may be gone
 		}
 		if err != nil || !k.answerFrame(c, f, packet) {
 			return
 		}
 	}
-}
-
-var errFrame = errors.New("frame longer than any request")
-
-// read returns the contents of the next frame, in memory of its own.
-func (f *frames) read() ([]byte, error) {
-	head, err := f.in.Peek(4)
-	if err != nil {
-		return nil, err
-	}
-	n := binary.BigEndian.Uint32(head)
-	if n > maxRequest { // the reserved high bit included
-		return nil, errFrame
-	}
-	if _, err := f.in.Discard(len(head)); err != nil {
-		return nil, err
-	}
-	if n > frameRoom { // which is a promise yet
-		packet, err := io.ReadAll(io.LimitReader(f.in, int64(n)))
-		if err == nil && uint32(len(packet)) != n {
-			err = io.ErrUnexpectedEOF
-		}
-		return packet, err
-	}
-	packet := make([]byte, n)
-	_, err = io.ReadFull(f.in, packet)
-	return packet, err
 }
 
 // senderAt returns the host of a client, which need not be known.
@@ -254,13 +219,13 @@ func senderAt(a net.Addr) netip.Addr {
 // linger, Close does so.
 type resetter interface{ SetLinger(seconds int) error }
 
-func (k *KDC) answerFrame(c net.Conn, f *frames, packet []byte) (more bool) {
+func (k *KDC) answerFrame(c net.Conn, f *frames.Frames, packet []byte) (more bool) {
 	out := k.answerOnce("tcp", senderAt(c.RemoteAddr()), packet)
 	// An answer may have been held for longer than a client is waited for.
 	if err := c.SetDeadline(time.Now().Add(idleTimeout)); err != nil {
 		return false
 	}
-	f.out = binary.BigEndian.AppendUint32(f.out[:0], uint32(len(out.reply)))
+	f.Out = binary.BigEndian.AppendUint32(f.Out[:0], uint32(len(out.reply)))
 	switch out.how {
 	case sendNothing:
 		return false
@@ -277,18 +242,18 @@ func (k *KDC) answerFrame(c net.Conn, f *frames, packet []byte) (more bool) {
 		}
 		return false
 	case sendHalf:
-		f.out = append(f.out, out.reply[:len(out.reply)/2]...)
+		f.Out = append(f.Out, out.reply[:len(out.reply)/2]...)
 		more = false
 	case sendHuge:
-		binary.BigEndian.PutUint32(f.out, 1<<31-1)
-		f.out = append(f.out, out.reply...)
+		binary.BigEndian.PutUint32(f.Out, 1<<31-1)
+		f.Out = append(f.Out, out.reply...)
 	default:
 		if out.reply == nil {
 			return false
 		}
-		f.out = append(f.out, out.reply...)
+		f.Out = append(f.Out, out.reply...)
 		more = true
 	}
-	_, err := c.Write(f.out)
+	_, err := c.Write(f.Out)
 	return more && err == nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kerbchain/kerbchain/fakekdc/internal/frames"
 	"github.com/kerbchain/kerbchain/internal/krb"
 )
 
@@ -317,7 +318,7 @@ func TestGoroutinesAreUsedAgain(t *testing.T) {
 // longer ones, whole and in pieces, one right after the other.
 func TestFramesOfAllSizes(t *testing.T) {
 	r := Start(t, WithUser("alice", "secret", NoPreauth()))
-	for _, n := range []int{0, frameRoom - 500, frameRoom, 3 * frameRoom} {
+	for _, n := range []int{0, frames.Room - 500, frames.Room, 3 * frames.Room} {
 		request := marshalReq(t, krb.MsgASReq, []krb.PAData{{Type: 4711, Value: make([]byte, n)}}, body(r, "alice"))
 		frame := append(binary.BigEndian.AppendUint32(nil, uint32(len(request))), request...)
 		for name, pieces := range map[string][][]byte{

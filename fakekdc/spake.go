@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kerbchain/kerbchain/internal/krb"
+	"github.com/kerbchain/kerbchain/internal/lru"
 	"github.com/kerbchain/kerbchain/internal/spake"
 )
 
@@ -46,9 +47,8 @@ const maxSPAKE = 1 << 12
 
 // spakeExchanges are those that have begun, by their cookies.
 type spakeExchanges struct {
-	mu    sync.Mutex
-	begun map[string]*spakeExchange
-	order []string // oldest first
+	begun lru.Map[string, *spakeExchange]
+	mu    sync.Mutex // guards answers
 }
 
 // A spakeExchange is one whose challenge was sent.
@@ -61,28 +61,16 @@ type spakeExchange struct {
 	answer  [sha256.Size]byte
 }
 
-func (e *spakeExchanges) add(cookie string, x *spakeExchange) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.begun == nil {
-		e.begun = make(map[string]*spakeExchange)
-	}
-	if len(e.order) == maxSPAKE {
-		delete(e.begun, e.order[0])
-		e.order = e.order[1:]
-	}
-	e.begun[cookie] = x
-	e.order = append(e.order, cookie)
-}
+func (e *spakeExchanges) add(cookie string, x *spakeExchange) { e.begun.Put(cookie, x, maxSPAKE) }
 
 // take returns the exchange of a cookie for its one answer, which may be sent again as
 // it is: a client over UDP makes up for lost packets so.
 func (e *spakeExchanges) take(cookie string, answer []byte) *spakeExchange {
+	x, ok := e.begun.Get(cookie)
 	sum := sha256.Sum256(answer)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	x := e.begun[cookie]
-	if x == nil || x.answer != sum && x.answer != [sha256.Size]byte{} {
+	if !ok || x.answer != sum && x.answer != [sha256.Size]byte{} {
 		return nil
 	}
 	x.answer = sum

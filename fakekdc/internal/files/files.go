@@ -8,9 +8,20 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/kerbchain/kerbchain/internal/firstline"
 )
+
+// Name makes a file's name of a principal's.
+func Name(principal string) string {
+	return strings.Map(func(c rune) rune {
+		if c == '/' || c == filepath.Separator || c == filepath.ListSeparator {
+			return '+'
+		}
+		return c
+	}, principal)
+}
 
 // Write writes files, of mode 0600, by their paths. Where mark is there already and begins
 // with line, the files are replaced, each at once. Otherwise it is an error if one of
