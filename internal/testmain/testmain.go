@@ -25,6 +25,7 @@ import (
 func Run(m *testing.M, ignored ...goleak.Option) {
 	flag.Parse()
 	forget()
+	inMemory()
 	if !given("test.bench") && !given("test.fuzz") && os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 		debug.SetMemoryLimit(min(512<<20, debug.SetMemoryLimit(-1)))
@@ -75,20 +76,9 @@ func (d *folder) made() (dir string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.dir == "" {
-		d.dir, err = inMemory()
+		d.dir, err = os.MkdirTemp("", "tests")
 	}
 	return d.dir, err
-}
-
-// inMemory makes a folder in memory, where the system has a place for that and nobody set TMPDIR, and
-// among the temporary files otherwise. To open a file of a disk takes three times as long.
-func inMemory() (string, error) {
-	if runtime.GOOS == "linux" && os.Getenv("TMPDIR") == "" {
-		if dir, err := os.MkdirTemp("/dev/shm", "tests"); err == nil {
-			return dir, nil
-		}
-	}
-	return os.MkdirTemp("", "tests")
 }
 
 func (d *folder) remove() error {
