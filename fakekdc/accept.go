@@ -110,7 +110,8 @@ func (a *acceptance) prepare(d demand) *refusal {
 
 // readChecksum takes bindings and flags from the authenticator (RFC 4121
 // section 4.1.1). An authenticator without a checksum means no flags, one with
-// a real checksum must fit no data at all.
+// a real checksum must fit no data at all. Where there are flags, they say whether
+// proof is wanted, as with MIT and Heimdal; go-ldap sets no option of the AP-REQ.
 func (a *acceptance) readChecksum() *refusal {
 	c := a.auth.Checksum
 	if c.Value == nil {
@@ -127,6 +128,7 @@ func (a *acceptance) readChecksum() *refusal {
 		return refuse(krb.CodeInappChecksum, "malformed GSS-API checksum")
 	}
 	a.bindings, a.caller.Flags = sum.Bindings, sum.Flags
+	a.caller.Mutual = sum.Flags&krb.GSSMutual != 0
 	if sum.Flags&krb.GSSDeleg != 0 {
 		return a.readDelegated(sum.Delegation)
 	}

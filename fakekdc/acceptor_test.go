@@ -191,6 +191,33 @@ func TestAcceptChecksums(t *testing.T) {
 	}
 }
 
+// TestAcceptMutual: the context's flags say whether an initiator wants proof, and the option of its
+// AP-REQ where there are none.
+func TestAcceptMutual(t *testing.T) {
+	r := Start(t, WithoutSockets(), WithUser("alice", "secret"), WithService("HTTP/localhost"))
+	ticket := minted(t, r, "alice", "HTTP/localhost")
+	const flagsAt = 20 // RFC 4121 section 4.1.1
+	for name, tc := range map[string]struct {
+		option, want bool
+		spoil        func(*krb.Authenticator)
+	}{
+		"both":                 {true, true, nil},
+		"neither":              {false, false, nil},
+		"the flag alone":       {false, true, func(a *krb.Authenticator) { a.Checksum.Value[flagsAt] |= byte(GSSMutual) }},
+		"the option alone":     {true, false, func(a *krb.Authenticator) { a.Checksum.Value[flagsAt] &^= byte(GSSMutual) }},
+		"the option, no flags": {true, true, func(a *krb.Authenticator) { a.Checksum = krb.Checksum{} }},
+		"no option, no flags":  {false, false, func(a *krb.Authenticator) { a.Checksum = krb.Checksum{} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &plainclient.Client{TB: t, Now: r.Now, Ticket: ticket, OneWay: !tc.option, Spoil: tc.spoil, Raw: true}
+			sc, err := r.Accept(c.First(), AcceptOptions{})
+			if err != nil || sc.Caller().Mutual != tc.want || (sc.Response() != nil) != tc.want {
+				t.Errorf("context %+v, error %v", sc, err)
+			}
+		})
+	}
+}
+
 func second(_ *SecurityContext, err error) error { return err }
 
 // responseOf returns what goes back to the initiator.

@@ -52,17 +52,21 @@ func (c *SecurityContext) VerifyMIC(message, token []byte) bool {
 
 // Wrap returns the service's next token that carries a message, encrypted if it is to be
 // confidential, else in clear with a checksum (RFC 2743 section 2.3.3). SASL's mechanism
-// GSSAPI (RFC 4752) negotiates by such tokens, as LDAP does.
+// GSSAPI (RFC 4752) negotiates by such tokens, as LDAP does. They are laid out as Windows does.
 func (c *SecurityContext) Wrap(message []byte, confidential bool) ([]byte, error) {
 	ch, err := c.channel(c.a.peerSeq)
 	if err != nil {
 		return nil, err
 	}
 	token, err := ch.Wrap(message, confidential)
-	if err == nil {
-		c.a.sendSeq++
+	if err != nil {
+		return nil, err
 	}
-	return token, err
+	c.a.sendSeq++
+	if !confidential && ch.Etype() != RC4HMAC {
+		token = mic.Rotated(token)
+	}
+	return token, nil
 }
 
 // Unwrap returns the message that the initiator's token carries, and whether it was encrypted

@@ -2,6 +2,7 @@ package fakekdc
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"testing"
 
@@ -108,10 +109,8 @@ func TestGokrb5Wrap(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got gssapi.WrapToken
-			if err := got.Unmarshal(offer, true); err != nil {
-				t.Fatal(err)
-			}
+			n := 16 + int(binary.BigEndian.Uint16(offer[4:])) // where the checksum ends, which go-ldap takes to be first
+			got := gssapi.WrapToken{Flags: offer[2], SndSeqNum: binary.BigEndian.Uint64(offer[8:]), CheckSum: offer[16:n], Payload: offer[n:]}
 			if ok, err := got.Verify(key, keyusage.GSSAPI_ACCEPTOR_SEAL); !ok || !bytes.Equal(got.Payload, []byte{1, 0, 0, 0}) {
 				t.Errorf("%x, %v", got.Payload, err)
 			}
