@@ -80,7 +80,11 @@ func TestGoGet(t *testing.T) {
 	p := publish(t)
 	dir := t.TempDir()
 	run(t, dir, p.env, "go", "mod", "init", "example.com/stranger")
-	run(t, dir, p.env, "go", "get", module+"@"+p.version)
+	const get = "    go get " + module + "/client\n"
+	if page, err := os.ReadFile(filepath.Join(root, "README.md")); err != nil || !strings.Contains(string(page), get) {
+		t.Errorf("the README does not say %q: %v", get, err)
+	}
+	run(t, dir, p.env, "go", "get", module+"/client@"+p.version)
 	block := goBlocks(t, "README.md")[0]
 	if !strings.Contains(block.text, "client.New(") {
 		t.Fatalf("the README's first program is\n%s", block.text)
@@ -88,6 +92,7 @@ func TestGoGet(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(program(t, block)), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	run(t, dir, p.env, "go", "build", "-o", os.DevNull, ".") // with what client is built of, and without go mod tidy
 	run(t, dir, p.env, "go", "mod", "tidy")
 	run(t, dir, p.env, "go", "build", "-o", os.DevNull, ".")
 	if listed := run(t, dir, p.env, "go", "list", "-m", module); strings.TrimSpace(listed) != module+" "+p.version {
