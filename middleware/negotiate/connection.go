@@ -18,6 +18,7 @@ import (
 func (c *call) follow(r *http.Request, fresh bool) *http.Request {
 	c.watch.End()
 	c.watch = &sign.Watch{Fresh: fresh || c.fresh}
+	c.fresh = false
 	return c.watch.On(r)
 }
 

@@ -29,6 +29,11 @@ func TestChallengeWithoutBodySparesOthers(t *testing.T) {
 			w.Header().Set("Proxy-Authenticate", "Negotiate")
 			w.WriteHeader(http.StatusProxyAuthRequired)
 			return
+		case r.URL.Path == "/both" && r.Header.Get("Authorization") == "":
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("WWW-Authenticate", "Negotiate")
+			w.WriteHeader(http.StatusUnauthorized)
+			return
 		}
 		_, _ = io.Copy(w, r.Body)
 	}))
@@ -92,5 +97,11 @@ func TestChallengeWithoutBodySparesOthers(t *testing.T) {
 	body, conns, err := send(t.Context(), "/again")
 	if body != "body of /again" || err != nil || conns[0] == conns[len(conns)-1] {
 		t.Errorf("%q, %v, over %d connections", body, err, len(conns))
+	}
+
+	// What the server asks for then goes over the one that the answer took.
+	body, conns, err = send(t.Context(), "/both")
+	if n := len(conns); body != "body of /both" || err != nil || n < 3 || conns[n-1] != conns[n-2] {
+		t.Errorf("%q, %v, over %v", body, err, conns)
 	}
 }
