@@ -31,10 +31,11 @@ func FromEnvironment(o SourceOptions) (*Source, error) {
 		return nil, err
 	}
 	keytabs := s.conf.ClientKeytabs()
-	if name := s.o.Getenv("KRB5_CLIENT_KTNAME"); name != "" {
-		keytabs = []string{name}
+	named := s.o.Getenv("KRB5_CLIENT_KTNAME")
+	if named != "" {
+		keytabs = []string{named}
 	}
-	creds := &environmentCredentials{cache: cache, named: s.o.Getenv("KRB5_CLIENT_KTNAME") != ""}
+	creds := &environmentCredentials{cache: cache, named: named != ""}
 	for _, name := range keytabs {
 		kt, err := s.keytab(name)
 		if err != nil {

@@ -335,10 +335,11 @@ func (c *call) refused(r *reply) *Error {
 		}
 		e.Hint = hints.Join(e.Hint, hints.Capitals(shorten(c.realm)))
 	case krb.CodeServerUnknown:
-		e.Hint = fmt.Sprintf("the realm %s has no service principal %s, or Active Directory has two: look with kadmin getprinc or setspn -Q %s, and create it (kadmin addprinc -randkey, setspn -S) or remove the second; or check the host name and the service class, and which realm the host belongs to", realm, showName(c.server), showName(c.server))
 		if ofAddress(c.server) {
 			e.Hint = hints.UseName
+			break
 		}
+		e.Hint = fmt.Sprintf("the realm %s has no service principal %s, or Active Directory has two: look with kadmin getprinc or setspn -Q %s, and create it (kadmin addprinc -randkey, setspn -S) or remove the second; or check the host name and the service class, and which realm the host belongs to", realm, showName(c.server), showName(c.server))
 	case krb.CodeEtypeNoSupport:
 		e.Hint = c.hintEtype()
 	case krb.CodePreauthFailed:

@@ -9,10 +9,6 @@ import (
 	"github.com/kerbchain/kerbchain/middleware"
 )
 
-// A Checker is a part of a stage's options that knows what is wrong with itself, for who makes the
-// stage and can return an error.
-type Checker interface{ Check() error }
-
 // Host returns host and port of the URL of r, for events and errors; "" where it has none.
 func Host(r *http.Request) string {
 	if r.URL == nil {
